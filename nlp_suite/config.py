@@ -1,0 +1,235 @@
+"""The schema of an experiment: one YAML file, checked before anything runs.
+
+Sections: `task`, `data`, `text`, `backbone`, `training`, `export`. Wherever something is chosen by name (`task`,
+`backbone`, `data.source`, `text.tokenizer`, `training.schedule`), the value is the name alone or a mapping with `name`
+and that component's own settings:
+
+    backbone: lstm
+    backbone: {name: lstm, units: 128}
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
+
+from nlp_suite.registry import BACKBONES, SCHEDULES, SOURCES, TASKS, TOKENIZERS, Registry, unknown
+
+
+class ConfigError(ValueError):
+    """A config that cannot be used; the message names the key, what was given and what is allowed."""
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown keys are refused with the nearest right one; values cannot be changed later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, values):
+        if isinstance(values, dict):
+            for key in values:
+                if key not in cls.model_fields:
+                    raise ValueError(unknown("key", key, cls.model_fields))
+        return values
+
+
+class ComponentSettings(Settings):
+    """Base of the settings of a component chosen by name; the other fields are its constructor's arguments."""
+
+    name: str
+
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments: every field but the name."""
+        return {key: getattr(self, key) for key in type(self).model_fields if key != "name"}
+
+
+def component(registry: Registry):
+    """The type of a field that holds a component of `registry`: a name, or a mapping with `name` and settings."""
+
+    def resolve(value):
+        if isinstance(value, ComponentSettings):
+            return value
+        if isinstance(value, str):
+            value = {"name": value}
+        if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+            raise ValueError(f"a {registry.kind} is a name or a mapping with 'name', got {value!r}")
+        try:
+            settings = registry.settings(value["name"])
+        except KeyError as error:
+            raise ValueError(str(error)) from None
+        try:
+            return settings.model_validate(value)
+        except ValidationError as error:
+            raise ValueError("; ".join(line.strip() for line in _problems(error))) from None
+
+    return Annotated[SerializeAsAny[ComponentSettings], BeforeValidator(resolve)]
+
+
+class TextSettings(Settings):
+    """How a string becomes token ids: normalisation, tokenizer, truncation."""
+
+    unicode_form: Literal["NFC", "NFKC", "NFD", "NFKD", "none"] = "NFC"
+    lowercase: bool = True
+    strip_html: bool = Field(True, description="turn HTML line breaks and tags such as <br /> into spaces")
+    stop_words: Literal["none", "english", "german"] | list[str] = "none"
+    max_characters: int = Field(20_000, ge=1, description="cut, in characters, before tokenising")
+    tokenizer: component(TOKENIZERS) = "word"
+    add_start: bool = False
+    add_end: bool = False
+    max_length: int = Field(400, ge=2, description="tokens, special ones included")
+    truncation: Literal["head", "tail", "head_tail"] = Field("head", description="the part that is kept")
+
+
+class DataSettings(Settings):
+    """Where the examples come from and how they are split."""
+
+    source: component(SOURCES) = "sample"
+    validation: float = Field(0.1, gt=0, lt=1, description="part of train held out where there is no such split")
+    labels: list[str] | None = Field(None, description="label names in order; default: those of train, sorted")
+    limit: int | None = Field(None, ge=1, description="use at most this many examples a split")
+    on_error: Literal["fail", "replace"] = Field("fail", description="what to do with invalid UTF-8")
+    seed: int = Field(0, ge=0, description="seed of the validation split")
+    cache: str = Field(".cache", description="folder of token stores")
+
+
+class TrainingSettings(Settings):
+    """The fit loop: optimiser, schedule, regularisation, stopping."""
+
+    epochs: float = Field(5, gt=0, description="passes over the training split")
+    batch_size: int = Field(32, ge=1, description="rows of a batch")
+    buckets: int = Field(8, ge=1, le=24, description="number of batch lengths at most")
+    optimizer: str = Field("adam", description="Keras name: adam, adamw, sgd, rmsprop, adagrad, lion, …")
+    optimizer_arguments: dict[str, Any] = Field({}, description="further arguments of the Keras optimiser")
+    learning_rate: float = Field(1e-3, gt=0)
+    schedule: component(SCHEDULES) = "constant"
+    clip_norm: float | None = Field(None, gt=0, description="global gradient norm at most this")
+    accumulation_steps: int = Field(1, ge=1, description="batches whose gradients are averaged for one update")
+    ema: float | None = Field(None, gt=0, lt=1, description="momentum of the weights' moving average, used to evaluate")
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    xla: bool = Field(False, description="compile the step with XLA (TensorFlow; JAX always does)")
+    save_every: int | None = Field(None, ge=1, description="steps of a round: validate and save; default one epoch")
+    monitor: str = Field("val_accuracy", description="metric that chooses the best checkpoint and stops early")
+    patience: int | None = Field(None, ge=1, description="stop after this many rounds without a better `monitor`")
+    class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
+    tensorboard: bool = True
+    seed: int = Field(1, ge=0)
+    init_from: str | None = Field(None, description="run folder to start from: its text layer, labels and best weights")
+
+
+class ExportSettings(Settings):
+    """What stands in an export beside the graph."""
+
+    server_version: str = Field("2.19", pattern=r"^\d+\.\d+$", description="TensorFlow Serving version to be servable on")
+    license: str = Field("unspecified", description="licence of the exported model, for its card")
+    description: str = Field("", description="one sentence for the model card")
+    warmup_texts: list[str] = Field([], description="texts of the warm-up requests; default: from the training split")
+
+
+class Experiment(Settings):
+    """A whole experiment, as one YAML file describes it."""
+
+    task: component(TASKS) = "sentiment"
+    data: DataSettings = DataSettings.model_construct()
+    text: TextSettings = TextSettings.model_construct()
+    backbone: component(BACKBONES) = "lstm"
+    training: TrainingSettings = TrainingSettings.model_construct()
+    export: ExportSettings = ExportSettings.model_construct()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sections(cls, values):
+        """Absent sections are validated from nothing, so that their components are resolved too."""
+        if isinstance(values, dict):
+            values = {**{key: {} for key in ("data", "text", "training", "export")}, **values}
+            values = {key: {} if value is None else value for key, value in values.items()}
+        return values
+
+    def to_yaml(self) -> str:
+        """The resolved config: every key with its value, as YAML that loads again to an equal experiment."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def load_experiment(source: str | Path | dict, overrides: list[str] | tuple[str, ...] = ()) -> Experiment:
+    """Reads and checks an experiment.
+
+    Args:
+        source: path of a YAML file, or a mapping.
+        overrides: `"a.b=value"` strings; the value is YAML. Setting a component's name to another one drops the
+            settings of the one before.
+
+    Raises:
+        ConfigError: unreadable file, unknown key or name, wrong type or range; all problems are listed.
+    """
+    where = "config" if isinstance(source, dict) else str(source)
+    values = dict(source) if isinstance(source, dict) else _read_yaml(Path(source))
+    for override in overrides:
+        _set(values, override)
+    try:
+        return Experiment.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("\n".join([f"{where}:", *_problems(error)])) from None
+
+
+def _read_yaml(path: Path) -> dict:
+    if not path.is_file():
+        raise ConfigError(f"config file {str(path)!r} does not exist")
+    try:
+        values = yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: an experiment is a mapping of {', '.join(Experiment.model_fields)}")
+    return values
+
+
+def _set(values: dict, override: str) -> None:
+    """Applies one `a.b=value`, in place."""
+    path, equals, text = override.partition("=")
+    if not equals or not path.strip():
+        raise ConfigError(f"--set {override!r}: write it as section.key=value")
+    *parents, last = path.strip().split(".")
+    for key in parents:
+        child = values.get(key)
+        if child is None:
+            child = {}
+        elif isinstance(child, str):  # a component given by its name alone
+            child = {"name": child}
+        elif not isinstance(child, dict):
+            raise ConfigError(f"--set {override!r}: {key!r} is a value and has no keys")
+        values[key] = dict(child)
+        values = values[key]
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override!r}: the value is not valid YAML: {error}") from None
+    current = values.get(last)
+    if isinstance(value, str) and isinstance(current, dict) and current.get("name") == value:
+        return  # the same component, named again: keep its settings
+    values[last] = value
+
+
+def _problems(error: ValidationError) -> list[str]:
+    """Pydantic's errors as one line each: where, what was given, what is allowed."""
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"] if not str(part).startswith("function-"))
+        message = problem["msg"].removeprefix("Value error, ")
+        given = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
+        lines.append(f"  {where or 'experiment'}: {message}{given}")
+    return lines
+
+
+def differences(old: Experiment, new: Experiment) -> list[str]:
+    """Every key in which two experiments differ, as `a.b: old → new` lines."""
+
+    def flat(value, prefix=""):
+        if isinstance(value, dict):
+            return {k: v for key, item in value.items() for k, v in flat(item, f"{prefix}{key}.").items()}
+        return {prefix[:-1]: value}
+
+    before, after = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))
+    keys = [*before, *(key for key in after if key not in before)]
+    return [f"{k}: {before.get(k, '(absent)')} → {after.get(k, '(absent)')}" for k in keys if before.get(k) != after.get(k)]
