@@ -1,0 +1,38 @@
+"""Keras 3 pipelines for sentiment, language modelling and translation, exported as string-in, string-out SavedModels.
+
+Importing this package imports neither TensorFlow nor Keras. Its classes register themselves with Keras as soon as Keras
+is imported, before or after, so `keras.saving.load_model` opens a model of ours once `import nlp_suite` was run.
+"""
+
+import wrapt
+
+from nlp_suite._version import __version__
+
+__all__ = ["__version__", "evaluate", "export", "load", "load_experiment", "prepare", "train"]
+
+_DOORS = {  # public name: (module, attribute), imported when asked for
+    "load": ("nlp_suite.export.load", "load"),
+    "load_experiment": ("nlp_suite.config", "load_experiment"),
+    "prepare": ("nlp_suite.data.prepare", "prepare"),
+    "train": ("nlp_suite.training.train", "train"),
+    "evaluate": ("nlp_suite.training.evaluate", "evaluate"),
+    "export": ("nlp_suite.export", "run_export"),
+}
+
+
+def __getattr__(name):
+    import importlib
+
+    if name not in _DOORS:
+        raise AttributeError(f"module 'nlp_suite' has no attribute {name!r} (public: {', '.join(__all__)})")
+    module, attribute = _DOORS[name]
+    return getattr(importlib.import_module(module), attribute)
+
+
+@wrapt.when_imported("keras")
+def _register_with_keras(_):
+    """Imports every class of ours that Keras may meet in a saved model."""
+    import importlib
+
+    importlib.import_module("nlp_suite.layers.serializable")
+    importlib.import_module("nlp_suite.tasks.serializable")

@@ -1,0 +1,107 @@
+"""Token store: one split of a corpus, tokenised once, as memory-mapped arrays that training reads without text ops.
+
+A folder holds `tokens` (all rows end to end), `offsets`, `labels`, `full_lengths` (tokens before truncation), the texts
+(`text`, `text_offsets`) and `meta.json`. It is written under another name and renamed when complete, so a folder that
+can be opened is whole.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+SCHEMA = 1
+_COLUMNS = {  # file: dtype
+    "offsets": "int64",
+    "labels": "int32",
+    "full_lengths": "int32",
+    "text": "uint8",
+    "text_offsets": "int64",
+}
+
+
+class StoreWriter:
+    """Appends rows to a new store; the folder is complete when `close` has written `meta.json`.
+
+    Args:
+        directory: folder to create; the caller renames it, or a parent of it, into place.
+        vocabulary_size: decides the width of a token (16 or 32 bits).
+    """
+
+    def __init__(self, directory: Path, vocabulary_size: int):
+        directory.mkdir(parents=True)
+        self._directory = directory
+        self._token_dtype = "uint16" if vocabulary_size <= 2**16 else "uint32"
+        self._files = {name: open(directory / name, "wb") for name in ("tokens", *_COLUMNS)}
+        self._rows = self._tokens = self._bytes = 0
+        self._write("offsets", [0])
+        self._write("text_offsets", [0])
+
+    def _write(self, name, values):
+        dtype = self._token_dtype if name == "tokens" else _COLUMNS[name]
+        self._files[name].write(np.asarray(values, dtype).tobytes())
+
+    def append(self, rows, full_lengths, labels, texts) -> None:
+        """Adds examples: token id rows, their lengths before truncation, label ids, texts."""
+        for tokens, text in zip(rows, texts):
+            raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+            self._tokens += len(tokens)
+            self._bytes += len(raw)
+            self._write("tokens", tokens)
+            self._write("offsets", [self._tokens])
+            self._files["text"].write(raw)
+            self._write("text_offsets", [self._bytes])
+        self._write("labels", labels)
+        self._write("full_lengths", full_lengths)
+        self._rows += len(rows)
+
+    def close(self, **meta) -> None:
+        """Ends the store and writes its `meta.json`."""
+        for file in self._files.values():
+            file.close()
+        meta = {"schema": SCHEMA, "rows": self._rows, "tokens": self._tokens, "token_dtype": self._token_dtype, **meta}
+        (self._directory / "meta.json").write_text(json.dumps(meta, indent=1), "utf-8")
+
+
+class TokenStore:
+    """One tokenised split, opened without reading it into memory.
+
+    Attributes:
+        lengths: int64 `[N]`, tokens a row.
+        labels: int32 `[N]`, label ids.
+        full_lengths: int32 `[N]`, tokens a row before truncation.
+        meta: what `meta.json` holds.
+    """
+
+    def __init__(self, directory: str | Path):
+        directory = Path(directory)
+        self.directory = directory
+        self.meta = json.loads((directory / "meta.json").read_text("utf-8"))
+        self._tokens = self._open("tokens", self.meta["token_dtype"])
+        for name, dtype in _COLUMNS.items():
+            setattr(self, f"_{name}", self._open(name, dtype))
+        self.labels, self.full_lengths = self._labels, self._full_lengths
+        self.lengths = np.diff(self._offsets)
+
+    def _open(self, name, dtype):
+        path = self.directory / name
+        return np.memmap(path, dtype, "r") if path.stat().st_size else np.zeros(0, dtype)
+
+    def __len__(self) -> int:
+        return self.meta["rows"]
+
+    def tokens(self, row: int) -> np.ndarray:
+        """Token ids of one row, int32."""
+        return self._tokens[self._offsets[row] : self._offsets[row + 1]].astype("int32")
+
+    def text(self, row: int) -> str:
+        """The text of one row, as it was given."""
+        return bytes(self._text[self._text_offsets[row] : self._text_offsets[row + 1]]).decode("utf-8", "replace")
+
+    def padded(self, rows, length: int) -> np.ndarray:
+        """Token ids of several rows, right-padded with 0, int32 `[B, T]`."""
+        batch = np.zeros((len(rows), length), "int32")  # [B, T]
+        for i, row in enumerate(rows):
+            start, end = self._offsets[row], self._offsets[row + 1]
+            batch[i, : end - start] = self._tokens[start:end]
+        return batch

@@ -1,0 +1,1 @@
+"""The fit loop: run folders, schedules, checkpoints and exact resumption."""
