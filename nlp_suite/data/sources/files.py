@@ -1,0 +1,104 @@
+"""TSV, CSV or JSONL files, plain or gzipped, one or more a split."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from nlp_suite.config import ComponentSettings
+from nlp_suite.data.sources._base import SPLITS, DataError, PathText, Source
+from nlp_suite.data.sources._formats import csv_rows, format_of, jsonl_examples, table_examples, tsv_rows
+from nlp_suite.data.sources._reading import existing_file, stamp
+from nlp_suite.registry import SOURCES
+
+Paths = PathText | Annotated[list[PathText], Field(min_length=1)] | None
+Column = str | Annotated[int, Field(ge=0)]
+
+
+class FilesSettings(ComponentSettings):
+    """Which files, and which of their columns."""
+
+    name: str = "files"
+    train: Paths = Field(None, description="a path, or a list of paths")
+    validation: Paths = None
+    test: Paths = None
+    format: Literal["auto", "tsv", "csv", "jsonl"] = Field("auto", description="auto: by suffix, before .gz")
+    text_column: Column = Field("text", description="name, or number from 0")
+    label_column: Column | None = Field("label", description="name, or number from 0; null: texts without labels")
+    header: bool | Literal["auto"] = Field("auto", description="auto: there is one when a column is given by name")
+    delimiter: str | None = Field(None, min_length=1, max_length=1, description="default: a tab (tsv), a comma (csv)")
+
+    @model_validator(mode="after")
+    def _usable(self):
+        if not (self.train or self.validation or self.test):
+            raise ValueError("no file is given: set one or more of train, validation, test")
+        if self.text_column == self.label_column:
+            raise ValueError(f"text_column and label_column are the same: {self.text_column!r}")
+        names = [c for c in (self.text_column, self.label_column) if isinstance(c, str)]
+        if self.header is False and names:
+            raise ValueError(f"header is false, so columns are numbers from 0, got {', '.join(map(repr, names))}")
+        return self
+
+
+@SOURCES.register(FilesSettings)
+class FilesSource(Source):
+    """Examples from files, read line by line.
+
+    TSV has no quoting: lines end at `\\n` and columns at the delimiter, whatever else they hold. CSV is quoted as in
+    RFC 4180. JSONL is one object a line. Blank lines are skipped; an empty text is an example.
+
+    Args:
+        on_error: `"fail"` or `"replace"`, for invalid UTF-8.
+        **settings: the fields of `FilesSettings`.
+
+    Raises:
+        DataError: a missing file, column or key, an empty file, a row with too few or too many columns, a broken
+            gzip, invalid UTF-8: with file and line.
+
+    Example:
+        >>> source = FilesSource(train="train.tsv.gz", test="test.tsv.gz")
+        >>> next(source.examples("test"))
+        {'text': 'A film about …', 'label': '1'}
+    """
+
+    Settings = FilesSettings
+
+    def __init__(self, *, on_error: str = "fail", **settings):
+        super().__init__(on_error=on_error, **settings)
+        self._files: dict[str, list[tuple[Path, str]]] = {}
+        for split in SPLITS:
+            given = getattr(self.settings, split)
+            paths = [existing_file(path) for path in ([given] if isinstance(given, str) else given or [])]
+            if paths:
+                self._files[split] = [(path, self._format(path)) for path in paths]
+
+    def _format(self, path: Path) -> str:
+        settings = self.settings
+        format_ = format_of(path) if settings.format == "auto" else settings.format
+        if format_ == "jsonl":
+            numbers = [c for c in (settings.text_column, settings.label_column) if isinstance(c, int)]
+            if numbers:
+                raise DataError(f"{path}: columns of JSONL are keys, not numbers, got {numbers[0]}")
+            if settings.delimiter is not None:
+                raise DataError(f"{path}: JSONL has no delimiter, got {settings.delimiter!r}; allowed with tsv and csv")
+        return format_
+
+    def splits(self) -> list[str]:
+        return list(self._files)
+
+    def examples(self, split: str) -> Iterator[dict[str, str]]:
+        self._check_split(split)
+        for path, format_ in self._files[split]:
+            yield from self._read(path, format_)
+
+    def _read(self, path: Path, format_: str) -> Iterator[dict[str, str]]:
+        columns = self.settings.text_column, self.settings.label_column
+        if format_ == "jsonl":
+            return jsonl_examples(path, *columns, self.on_error)
+        read, delimiter = (tsv_rows, "\t") if format_ == "tsv" else (csv_rows, ",")
+        rows = read(path, self.settings.delimiter or delimiter, self.on_error)
+        return table_examples(path, rows, *columns, self.settings.header)
+
+    def fingerprint(self) -> str:
+        return self._hash({split: [stamp(path) for path, _ in files] for split, files in self._files.items()})
