@@ -1,0 +1,1 @@
+"""Numbers, pictures and the report of a trained model; importing this package loads nothing heavy."""

@@ -1,0 +1,289 @@
+"""The pictures of a report, as SVG that stands alone and also takes the colours of the page it is put into.
+
+Everything is drawn with `matplotlib.figure.Figure` (no pyplot, hence no global state), in the colours of `COLORS` only,
+so that a page can exchange them for its own. Text stays text: any script is shown by the reader's fonts.
+"""
+
+import io
+import warnings
+from contextlib import contextmanager
+from itertools import pairwise
+
+import matplotlib
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+
+COLORS = {
+    "ink": "#1c2430",
+    "muted": "#5b6675",
+    "line": "#d9dee5",
+    "accent": "#2457a6",
+    "second": "#b4581c",
+    "paper": "#fefefe",
+}
+INK, MUTED, LINE, ACCENT, SECOND, PAPER = COLORS.values()
+FEW = 10  # answers: with fewer, a bin's accuracy says little
+WIDTH = 4.75  # inches of 72 units: 342, about the width of a phone, so that 11 units are 11 pixels there
+STYLE = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,  # a label may hold dollar signs
+    "font.size": 11,
+    "text.color": INK,
+    "axes.labelcolor": MUTED,
+    "axes.labelsize": 11,
+    "axes.edgecolor": LINE,
+    "axes.linewidth": 1,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "xtick.labelsize": 10.5,
+    "ytick.labelsize": 10.5,
+    "legend.frameon": False,
+    "legend.fontsize": 10.5,
+}
+
+
+@contextmanager
+def _drawing(salt: str, width: float = WIDTH, height: float = 3.3):
+    """A figure, and a buffer that holds its SVG after the block; `salt` keeps ids of several pictures apart."""
+    out = io.BytesIO()
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": salt}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # measured with another font than is shown
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure, out
+        figure.savefig(
+            out, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Type": None, "Format": None}
+        )
+
+
+def number(value) -> float | None:
+    """A finite float, or None for anything else (None, NaN, an empty cell of a CSV)."""
+    try:
+        value = float(value)
+    except (TypeError, ValueError):
+        return None
+    return value if abs(value) < float("inf") else None
+
+
+def shorten(label: str, length: int = 14) -> str:
+    """A label on one line, at most `length` characters."""
+    label = "".join(c if c.isprintable() else " " for c in label)
+    return label if len(label) <= length else label[: length - 1] + "…"
+
+
+def best_row(history: list[dict], best: dict | None = None) -> dict | None:
+    """The history row of the best round: that with the step or epoch of `best`, else the best by validation."""
+    for key in ("step", "epoch", "round"):
+        wanted = number((best or {}).get(key))
+        for row in history if wanted is not None else ():
+            if number(row.get(key)) == wanted:
+                return row
+    for metric, sign in (("val_accuracy", 1), ("val_loss", -1)):
+        rows = [row for row in history if number(row.get(metric)) is not None]
+        if rows:
+            return max(rows, key=lambda row: sign * number(row[metric]))  # the first of equals
+    return None
+
+
+def curve_axis(history: list[dict]) -> tuple[str, list[float]]:
+    """Name and values of the horizontal axis: epochs if they increase from row to row, else steps, else rounds."""
+    for key in ("epoch", "step"):
+        values = [number(row.get(key)) for row in history]
+        if None not in values and all(a < b for a, b in pairwise(values)):
+            return key, values
+    return "round", [float(i + 1) for i in range(len(history))]
+
+
+def has_curve(history: list[dict], metric: str) -> bool:
+    """Whether any row holds a number for `metric`, in training or validation."""
+    return any(number(row.get(prefix + metric)) is not None for row in history for prefix in ("", "val_"))
+
+
+def learning_curves(
+    history: list[dict], metrics: tuple[str, ...] = ("loss", "accuracy"), best: dict | None = None
+) -> bytes:
+    """Training and validation over the rounds, one panel a metric, the best round marked.
+
+    Args:
+        history: rows with any of `epoch`, `step`, `<metric>` and `val_<metric>`; values may be None or NaN.
+        metrics: the panels, from top to bottom.
+        best: `step` or `epoch` of the best round; by default the highest `val_accuracy`, else the lowest `val_loss`.
+
+    Returns:
+        SVG.
+    """
+    key, x = curve_axis(history)
+    chosen = best_row(history, best)
+    best_x = x[next(i for i, row in enumerate(history) if row is chosen)] if chosen is not None else None
+    with _drawing("curves " + " ".join(metrics), height=2.75 * len(metrics)) as (figure, out):
+        axes = figure.subplots(len(metrics), 1, squeeze=False)[:, 0]
+        for ax, metric in zip(axes, metrics):
+            for column, name, color, dash in (
+                (metric, "training", SECOND, "--"),
+                ("val_" + metric, "validation", ACCENT, "-"),
+            ):
+                points = [(a, v) for a, row in zip(x, history) if (v := number(row.get(column))) is not None]
+                if points:
+                    marker = "o" if len(points) <= 20 else None
+                    ax.plot(*zip(*points), dash, color=color, linewidth=1.8, marker=marker, markersize=3.5, label=name)
+            if best_x is not None:
+                ax.axvline(best_x, color=MUTED, linewidth=1, linestyle=":")
+                side = -1 if best_x > (x[0] + x[-1]) / 2 else 1
+                ax.annotate(
+                    "best",
+                    (best_x, 1),
+                    xycoords=("data", "axes fraction"),
+                    xytext=(4 * side, -2),
+                    textcoords="offset points",
+                    ha="right" if side < 0 else "left",
+                    va="top",
+                    color=MUTED,
+                    fontsize=10,
+                )
+                value = number(chosen.get("val_" + metric))
+                if value is not None:
+                    ax.plot(
+                        [best_x], [value], "o", color=ACCENT, markersize=7, markerfacecolor=PAPER, markeredgewidth=2
+                    )
+            ax.set_xlabel(key)
+            ax.set_ylabel(metric.replace("_", " "))
+            ax.margins(x=0.04, y=0.14)
+            if len(x) == 1:
+                ax.set_xlim(x[0] - 1, x[0] + 1)
+            ax.xaxis.set_major_locator(MaxNLocator(6, integer=len(x) == 1 or x[-1] - x[0] >= 2))
+            ax.yaxis.set_major_locator(MaxNLocator(5))
+            if key == "step":
+                ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
+            if metric.endswith("accuracy"):
+                ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v * 100:.4g}%"))
+            if ax.get_legend_handles_labels()[0]:
+                ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, borderpad=0, handlelength=2.2)
+    return out.getvalue()
+
+
+def confusion_matrix(report: dict) -> bytes:
+    """True classes by predicted ones: counts, and shares of each row as depth of colour (and as text up to 6 classes).
+
+    Args:
+        report: `labels` and `confusion_matrix` of a classification report.
+
+    Returns:
+        SVG; wider than the other pictures from 7 classes on.
+    """
+    names, matrix = [shorten(label) for label in report["labels"]], report["confusion_matrix"]
+    count = len(names)
+    cell = min(0.62, max(11 / count, 0.42)) if count > 6 else 0
+    longest = max(map(len, names))
+    turned = count > 6 or count * longest > 34
+    width = max(WIDTH, 1.3 + cell * count)
+    height = (cell * count if cell else 0.55 * count + 1.2) + 0.6 + (0.085 * longest if turned else 0)
+    with _drawing("confusion", width, height) as (figure, out):
+        ax = figure.subplots()
+        for i, row in enumerate(matrix):
+            total = sum(row)
+            for j, value in enumerate(row):
+                share = value / total if total else 0.0
+                ax.fill([j - 0.48, j + 0.48, j + 0.48, j - 0.48], [i - 0.47, i - 0.47, i + 0.47, i + 0.47],
+                        facecolor=ACCENT, alpha=0.06 + 0.94 * share, linewidth=0)  # fmt: skip
+                color = PAPER if share > 0.66 else INK if value else MUTED
+                if count <= 6:
+                    ax.text(j, i - 0.1, f"{value:,}", ha="center", va="center", color=color, fontsize=13, weight="bold")
+                    ax.text(
+                        j,
+                        i + 0.2,
+                        f"{share:.1%}" if total else "–",
+                        ha="center",
+                        va="center",
+                        color=color,
+                        fontsize=10.5,
+                    )
+                elif value:
+                    ax.text(j, i, compact(value), ha="center", va="center", color=color, fontsize=11)
+        ax.set_xlim(-0.5, count - 0.5)
+        ax.set_ylim(count - 0.5, -0.5)
+        ax.grid(False)
+        ax.spines[:].set_visible(False)
+        ax.tick_params(length=0, labelcolor=INK)
+        ax.set_xticks(range(count), names, rotation=90 if turned else 0)
+        ax.set_yticks(range(count), names)
+        ax.set_xlabel("predicted")
+        ax.set_ylabel("true")
+    return out.getvalue()
+
+
+def compact(value: float) -> str:
+    """A count in at most four characters or so: 950, 1.2k, 25k, 1.3M."""
+    for limit, unit in ((1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.1f}".removesuffix(".0")[:4].rstrip(".") + unit
+    return f"{value:.0f}"
+
+
+def reliability(report: dict) -> bytes:
+    """Accuracy against confidence with the diagonal of perfect calibration, and how many answers fall into each bin.
+
+    Bins of fewer than 10 answers are hollow points off the line.
+
+    Args:
+        report: `reliability` of a classification report.
+
+    Returns:
+        SVG.
+    """
+    rows = [row for row in report["reliability"] if row["count"]]
+    few = [row for row in rows if row["count"] < FEW]
+    enough = [row for row in rows if row["count"] >= FEW]
+    left = min([0.5] + [row["low"] for row in rows])
+    bottom = max(0.0, min([left] + [row["accuracy"] - 0.05 for row in rows]))
+    with _drawing("reliability", height=4.1) as (figure, out):
+        top, low = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+        widths = [0.92 * (row["high"] - row["low"]) for row in rows]
+        middles = [(row["low"] + row["high"]) / 2 for row in rows]
+        top.bar(middles, [row["accuracy"] - bottom for row in rows], widths, bottom=bottom, color=ACCENT, alpha=0.18)
+        top.plot([0, 1], [0, 1], "--", color=MUTED, linewidth=1.2, label="perfectly calibrated")
+        for chosen, form, fill in ((few, "o", PAPER), (enough, "-o", ACCENT)):
+            points = [row["confidence"] for row in chosen], [row["accuracy"] for row in chosen]
+            label = "this model" if chosen is enough or not enough else None
+            top.plot(*points, form, color=ACCENT, linewidth=1.6, markersize=5, mfc=fill, clip_on=False, label=label)
+        top.set(xlim=(left, 1), ylim=(bottom, 1.02), ylabel="accuracy")
+        top.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        top.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        top.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, borderpad=0, handlelength=1.8)
+        bars = low.bar(middles, [row["count"] for row in rows], widths, color=ACCENT, alpha=0.55)
+        if len(rows) <= 10:
+            low.bar_label(bars, [compact(row["count"]) for row in rows], padding=2, fontsize=9.5, color=MUTED)
+        low.set(xlabel="confidence", ylabel="answers")
+        low.margins(y=0.35)
+        low.yaxis.set_major_locator(MaxNLocator(2, integer=True))
+        low.yaxis.set_major_formatter(FuncFormatter(lambda v, _: compact(v)))
+        low.grid(False, axis="x")
+    return out.getvalue()
+
+
+def roc(report: dict) -> bytes:
+    """The ROC curve of a two-class model: share of positives found against share of false alarms.
+
+    Args:
+        report: `roc` (not null) of a classification report.
+
+    Returns:
+        SVG.
+    """
+    false_rate, true_rate = zip(*report["roc"]["points"])
+    with _drawing("roc", height=4.1) as (figure, out):
+        ax = figure.subplots()
+        ax.plot([0, 1], [0, 1], "--", color=MUTED, linewidth=1.2, label="guessing")
+        ax.fill_between(false_rate, true_rate, color=ACCENT, alpha=0.12, linewidth=0)
+        ax.plot(false_rate, true_rate, color=ACCENT, linewidth=2, label="this model")
+        ax.set(xlim=(-0.01, 1.0), ylim=(0, 1.02), xlabel="false positive rate", ylabel="true positive rate")
+        ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, borderpad=0, handlelength=1.8)
+    return out.getvalue()

@@ -1,0 +1,187 @@
+"""The report of a run: report.json for programs, report.html for people, a table for the terminal.
+
+What is particular to a kind of report stands in `nlp_suite/evaluation/views/<kind>.py`, where `<kind>` is the report's
+`kind`: `CURVES` (metrics whose curves are drawn), `headline(report)`, `sections(report)` and `terminal(report)`. A new
+kind is a new file there.
+"""
+
+import importlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from nlp_suite.evaluation import plots, views
+from nlp_suite.evaluation.page import Html, Section, code, columns, details, escape, page, picture, table
+from nlp_suite.registry import UnknownNameError, unknown
+
+NOT_SHOWN = {"schema", "statistics", "labels", "best", "state"}  # of info: shown elsewhere or of no interest
+
+
+def write_report(
+    directory: str | Path, report: dict, *, title: str, history: list[dict], experiment_yaml: str, info: dict
+) -> Path:
+    """Writes `report.json` and `report.html`; each is written beside and renamed, so that it is never half there.
+
+    The page needs no other file, no network and no JavaScript.
+
+    Args:
+        directory: where to; made if absent.
+        report: numbers, with the `kind` of view that shows them, and perhaps the `split` that was evaluated.
+        title: heading of the page.
+        history: one row a round: `epoch`, `step`, metrics and `val_` metrics; values may be None or NaN.
+        experiment_yaml: the resolved config.
+        info: facts about the run: `statistics` (of the texts, by split), `best`, and anything else (versions,
+            hardware, seconds, parameters), which is listed.
+
+    Returns:
+        The path of `report.html`.
+
+    Raises:
+        UnknownNameError: there is no view for the report's kind.
+    """
+    view, report = _view(report), _plain(report)
+    sections = [_learning(history, view.CURVES, info.get("best")), *view.sections(report)]
+    if info.get("statistics"):
+        sections.append(_statistics(info["statistics"]))
+    sections.append(_run(info, experiment_yaml))
+    split = f"{report['split']} split · " if report.get("split") else ""
+    count = report.get("examples")
+    subtitle = f"{split}{count:,} example{'' if count == 1 else 's'}" if count else split.rstrip(" ·")
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    _write(directory / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
+    _write(directory / "report.html", page(title, subtitle, view.headline(report), sections))
+    return directory / "report.html"
+
+
+def format_report(report: dict):
+    """The report as a rich renderable for the terminal.
+
+    Example:
+        >>> rich.print(format_report(report))
+    """
+    return _view(report).terminal(report)
+
+
+def _view(report: dict):
+    kinds = sorted(p.stem for p in Path(views.__path__[0]).glob("*.py") if not p.stem.startswith("_"))
+    kind = report.get("kind")
+    if kind not in kinds:
+        raise UnknownNameError(unknown("kind of report", kind, kinds))
+    return importlib.import_module(f"{views.__name__}.{kind}")
+
+
+def _plain(value):
+    """The same with JSON's types only: NumPy scalars become Python's, NaN and infinities null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return plots.number(value)
+    return value
+
+
+def _write(path: Path, text: str) -> None:
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def _learning(history: list[dict], metrics, best: dict | None) -> Section:
+    best = best if isinstance(best, dict) else None
+    shown = [metric for metric in metrics if plots.has_curve(history, metric)]
+    if not shown:
+        return Section("How it learned", Html('<p class="lead">This run recorded no learning curve.</p>'))
+    key, x = plots.curve_axis(history)
+    row, lead = plots.best_row(history, best), ""
+    if row is not None:
+        place = next(value for value, r in zip(x, history) if r is row)
+        parts = [("val_" + metric, plots.number(row.get("val_" + metric))) for metric in shown]
+        numbers = ", ".join(
+            f"{name.replace('val_', 'validation ')} {value:.4f}" for name, value in parts if value is not None
+        )
+        lead = f"Best at {key} {place:,.10g} of {x[-1]:,.10g}" + (f": {numbers}." if numbers else ".")
+    names = "Learning curve: {} in training and validation"
+    drawings = [picture(plots.learning_curves(history, (m,), best), names.format(m)) for m in shown]
+    return Section("How it learned", columns(*drawings), lead)
+
+
+def _statistics(statistics: dict) -> Section:
+    """A column a split, a row a statistic; statistics of other forms are listed."""
+    splits = {name: dict(_flat(values)) for name, values in statistics.items() if isinstance(values, dict)}
+    rest = {name: value for name, value in statistics.items() if name not in splits}
+    keys = list(dict.fromkeys(key for values in splits.values() for key in values))
+    rows = [[_words(key), *(_value(key, values.get(key)) for values in splits.values())] for key in keys]
+    content = table(["", *splits], rows) if rows else Html("")
+    return Section("The texts", Html(content + (_facts(rest) if rest else "")), "As the model reads them, by split.")
+
+
+def _run(info: dict, experiment_yaml: str) -> Section:
+    facts = _facts({key: value for key, value in info.items() if key not in NOT_SHOWN})
+    return Section("The run", Html(facts + details("Resolved config", code(experiment_yaml))))
+
+
+def _facts(values: dict) -> Html:
+    """Names and values as a list; a nested mapping becomes one line."""
+    lines = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            text = " · ".join(
+                f"{name if key == 'versions' else _words(name)} {_value(name, item)}" for name, item in _flat(value)
+            )
+        else:
+            text = _value(key, value)
+        lines.append(f"<dt>{escape(_words(key))}</dt><dd>{escape(text)}</dd>")
+    return Html('<dl class="facts">\n' + "\n".join(lines) + "\n</dl>")
+
+
+def _flat(values: dict, prefix: str = ""):
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key} ")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _words(key: str) -> str:
+    return "time" if key == "seconds" else str(key).replace("_", " ")
+
+
+def _value(key: str, value) -> str:
+    """A fact for people: durations in minutes, shares as percentages, thousands separated."""
+    if value is None:
+        return "–"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_value(key, item) for item in value)
+    if isinstance(value, (bool, str)) or plots.number(value) is None:
+        return str(value)
+    if "seconds" in str(key):
+        return duration(value)
+    if (
+        isinstance(value, float)
+        and 0 <= value <= 1
+        and any(w in str(key) for w in ("rate", "share", "truncated", "fraction"))
+    ):
+        return f"{value:.2%}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 8.5 s, 12 min 3 s, 1 h 5 min."""
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, left = divmod(minutes, 60)
+    return f"{hours} h {left} min" if hours else f"{minutes} min {rest} s"

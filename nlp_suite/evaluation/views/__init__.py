@@ -1,0 +1,1 @@
+"""How a report of each kind is shown: one file a kind with `CURVES`, `headline`, `sections` and `terminal`."""
