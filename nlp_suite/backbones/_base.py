@@ -1,0 +1,69 @@
+"""What every backbone is: token ids to features, with one step protocol for the causal ones."""
+
+import keras
+from keras import ops
+from pydantic import Field
+
+from nlp_suite.config import ComponentSettings
+
+
+class BackboneSettings(ComponentSettings):
+    """Settings that every backbone has."""
+
+    embedding_size: int = Field(128, ge=1, description="features E of a token embedding")
+    word_dropout: float = Field(0.0, ge=0, lt=1, description="rate of whole tokens dropped in training")
+    embedding_dropout: float = Field(0.0, ge=0, lt=1, description="rate of features dropped, the same at every token")
+
+
+class Backbone(keras.layers.Layer):
+    """Token ids `[B, T]` to features `[B, T', D]`.
+
+    Padding is id 0, on the right; every row has at least one token. `output_mask` says which of the T' places count.
+    A backbone with `causal` true also has `initial_state` and `step`: feeding a sequence one token at a time gives the
+    same features as `call`.
+
+    Args:
+        vocabulary_size: number of token ids V.
+        embedding_size: features E of a token embedding.
+        word_dropout: rate of whole tokens dropped in training (their embedding is 0).
+        embedding_dropout: rate of embedding features dropped in training, the same ones at every token of a row.
+    """
+
+    bidirectional = False  # the second half of the features runs backwards
+    causal = False
+
+    def __init__(self, vocabulary_size, embedding_size=128, word_dropout=0.0, embedding_dropout=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.settings = {
+            "vocabulary_size": vocabulary_size,
+            "embedding_size": embedding_size,
+            "word_dropout": word_dropout,
+            "embedding_dropout": embedding_dropout,
+        }
+        self.vocabulary_size, self.embedding_size = vocabulary_size, embedding_size
+        self.embedding = keras.layers.Embedding(vocabulary_size, embedding_size, dtype=self.dtype_policy)
+        self.drop_words = keras.layers.Dropout(word_dropout, noise_shape=(None, None, 1), dtype=self.dtype_policy)
+        self.drop_features = keras.layers.SpatialDropout1D(embedding_dropout, dtype=self.dtype_policy)
+
+    def build(self, input_shape):
+        if not self.embedding.built:
+            self.embedding.build((None, None))
+            self.build_encoder()
+
+    def build_encoder(self):
+        """Builds the layers above the embedding."""
+
+    def embed(self, tokens):
+        """Embeddings `[B, T, E]` of token ids `[B, T]`, with their dropout in training."""
+        return self.drop_features(self.drop_words(self.embedding(tokens)))
+
+    def output_mask(self, tokens):
+        """Which places of the features count, bool `[B, T']`."""
+        return ops.not_equal(tokens, 0)
+
+    def initial_state(self, batch_size, memory=None):
+        """State before the first token: a tree of tensors with the batch in dim 0. Raises where there is no causality."""
+        raise ValueError(f"backbone {type(self).__name__} with these settings is not causal: it has no step by step form")
+
+    def get_config(self):
+        return {**super().get_config(), **self.settings}

@@ -1,0 +1,71 @@
+"""Convolutions of several widths over token embeddings (Kim 2014), optionally several layers deep."""
+
+import keras
+from keras import ops
+from pydantic import Field
+
+from nlp_suite.backbones._base import Backbone, BackboneSettings
+from nlp_suite.registry import BACKBONES
+
+
+class CNNSettings(BackboneSettings):
+    """Settings of the convolutional backbone."""
+
+    widths: list[int] = Field([3, 4, 5], min_length=1, description="tokens that a filter spans, one group a width")
+    filters: int = Field(100, ge=1, description="filters of every width")
+    layers: int = Field(1, ge=1)
+    dropout: float = Field(0.0, ge=0, lt=1, description="rate after every layer, the same filters at every token")
+    activation: str = "relu"
+
+
+@BACKBONES.register(CNNSettings)
+@keras.saving.register_keras_serializable("nlp_suite")
+class CNNBackbone(Backbone):
+    """Convolutions over token embeddings, `[B, T]` → `[B, T, filters · len(widths)]`.
+
+    Padding counts as zero vectors in every layer, so features do not depend on how far a row is padded.
+
+    Args:
+        vocabulary_size: number of token ids V.
+        widths: spans of the filters in tokens; filters: how many of each; layers: convolutions on top of one another.
+        dropout: rate after every layer, the same filters at every token.
+        activation: Keras name.
+        kwargs: those of `Backbone`.
+    """
+
+    def __init__(
+        self, vocabulary_size, widths=(3, 4, 5), filters=100, layers=1, dropout=0.0, activation="relu", **kwargs
+    ):
+        super().__init__(vocabulary_size, **kwargs)
+        self.settings |= {
+            "widths": list(widths),
+            "filters": filters,
+            "layers": layers,
+            "dropout": dropout,
+            "activation": activation,
+        }
+        self.output_size = filters * len(widths)
+        self.convolutions = [
+            [
+                keras.layers.Conv1D(filters, width, padding="same", activation=activation, dtype=self.dtype_policy)
+                for width in widths
+            ]
+            for _ in range(layers)
+        ]
+        self.drops = [keras.layers.SpatialDropout1D(dropout, dtype=self.dtype_policy) for _ in range(layers)]
+
+    def build_encoder(self):
+        size = self.embedding_size
+        for group in self.convolutions:
+            for convolution in group:
+                convolution.build((None, None, size))
+            size = self.output_size
+
+    def call(self, tokens):
+        x = self.embed(tokens)
+        there = ops.cast(ops.expand_dims(ops.not_equal(tokens, 0), -1), x.dtype)  # [B, T, 1]
+        for group, drop in zip(self.convolutions, self.drops):
+            x = x * there
+            parts = [convolution(x) for convolution in group]
+            x = drop(parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1))  # [B, T, filters · widths]
+        return x

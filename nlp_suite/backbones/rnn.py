@@ -1,0 +1,14 @@
+"""Simple recurrent network (Elman 1990), in one or both directions."""
+
+import keras
+
+from nlp_suite.backbones._recurrent import RecurrentBackbone, RecurrentSettings
+from nlp_suite.layers.simple_rnn import SimpleRNN
+from nlp_suite.registry import BACKBONES
+
+
+@BACKBONES.register(RecurrentSettings)
+@keras.saving.register_keras_serializable("nlp_suite")
+class RNNBackbone(RecurrentBackbone):
+    __doc__ = RecurrentBackbone.__doc__
+    layer_class = SimpleRNN

@@ -1,0 +1,122 @@
+"""Transformer blocks of self-attention (Vaswani et al. 2017): pre- or post-norm; sinusoidal, learned or rotary positions."""
+
+from typing import Literal
+
+import keras
+from keras import ops
+from pydantic import Field
+
+from nlp_suite.backbones._base import Backbone, BackboneSettings
+from nlp_suite.layers.inline import apply
+from nlp_suite.layers.positions import PositionEmbedding, token_positions
+from nlp_suite.layers.transformer_block import TransformerBlock
+from nlp_suite.registry import BACKBONES
+
+
+class TransformerSettings(BackboneSettings):
+    """Settings of the Transformer backbone; its features D are the embedding's E."""
+
+    layers: int = Field(2, ge=1)
+    heads: int = Field(4, ge=1)
+    feed_forward: int = Field(512, ge=1, description="units of the hidden feed-forward layer")
+    dropout: float = Field(0.1, ge=0, lt=1)
+    attention_dropout: float = Field(0.0, ge=0, lt=1)
+    activation: str = "relu"
+    norm: Literal["pre", "post"] = "pre"
+    positions: Literal["sinusoidal", "learned", "rotary"] = "sinusoidal"
+    max_length: int = Field(512, ge=1, description="rows of the learned position table; places of the step cache")
+    causal: bool = Field(False, description="a token sees itself and those before it")
+
+
+@BACKBONES.register(TransformerSettings)
+@keras.saving.register_keras_serializable("nlp_suite")
+class TransformerBackbone(Backbone):
+    """Transformer blocks over token embeddings, `[B, T]` → `[B, T, E]`.
+
+    Embeddings are multiplied by √E (Vaswani et al. 2017, §3.4). Masked tokens are never attended to.
+
+    Args:
+        vocabulary_size: number of token ids V.
+        layers: blocks; heads, feed_forward, dropout, attention_dropout, activation, norm: see `TransformerBlock`.
+        positions: `"sinusoidal"`, `"learned"` or `"rotary"`.
+        max_length: rows of the learned position table, and places of the cache of `step`.
+        causal: a token sees itself and those before it.
+        kwargs: those of `Backbone`.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size,
+        layers=2,
+        heads=4,
+        feed_forward=512,
+        dropout=0.1,
+        attention_dropout=0.0,
+        activation="relu",
+        norm="pre",
+        positions="sinusoidal",
+        max_length=512,
+        causal=False,
+        **kwargs,
+    ):
+        super().__init__(vocabulary_size, **kwargs)
+        block = {
+            "heads": heads,
+            "feed_forward": feed_forward,
+            "dropout": dropout,
+            "attention_dropout": attention_dropout,
+            "activation": activation,
+            "norm": norm,
+            "causal": causal,
+        }
+        self.settings |= {"layers": layers, "positions": positions, "max_length": max_length, **block}
+        self.causal, self.max_length, self.output_size = causal, max_length, self.embedding_size
+        self.positions = PositionEmbedding(positions, self.embedding_size, max_length, dtype=self.dtype_policy)
+        self.drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        self.blocks = [
+            TransformerBlock(**block, rotary=positions == "rotary", dtype=self.dtype_policy) for _ in range(layers)
+        ]
+        self.final_norm = None
+        if norm == "pre":
+            self.final_norm = keras.layers.LayerNormalization(epsilon=1e-6, dtype=self.dtype_policy)
+
+    def build_encoder(self):
+        shape = (None, None, self.embedding_size)
+        self.positions.build(shape)
+        for block in self.blocks:
+            block.build(shape)
+        if self.final_norm is not None:
+            self.final_norm.build(shape)
+
+    def _enter(self, x, positions):
+        return self.drop(apply(self.positions, x * self.embedding_size**0.5, positions))
+
+    def _leave(self, x):
+        return x if self.final_norm is None else self.final_norm(x)
+
+    def call(self, tokens):
+        return self.encode(self.embed(tokens), ops.not_equal(tokens, 0), token_positions(tokens))
+
+    def encode(self, x, mask, positions):
+        """The blocks above the embedding: `[B, T, E]`, bool `[B, T]`, int32 `[B, T]` → `[B, T, E]`."""
+        x = self._enter(x, positions)
+        for block in self.blocks:
+            x = apply(block, x, mask=mask, positions=positions)
+        return self._leave(x)
+
+    def initial_state(self, batch_size, memory=None):
+        """Position 0 `[B]` and an empty key/value cache of `max_length` places for every block."""
+        if not self.causal:
+            return super().initial_state(batch_size, memory)
+        caches = [block.initial_state(batch_size, self.max_length) for block in self.blocks]
+        return {"position": ops.zeros((batch_size,), "int32"), "blocks": caches}
+
+    def step(self, x, state):
+        """One token: embedding `[B, E]` and state → features `[B, E]` and the new state."""
+        position = state["position"]  # [B]
+        x = self._enter(ops.expand_dims(x, 1), ops.expand_dims(position, 1))[:, 0]
+        caches = []
+        for block, cache in zip(self.blocks, state["blocks"]):
+            x, cache = block.step(x, cache, position)
+            caches.append(cache)
+        return self._leave(x), {"position": position + 1, "blocks": caches}

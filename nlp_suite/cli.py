@@ -1,0 +1,181 @@
+"""The command line: verbs that parse, call one function and print. Heavy packages are imported by the verbs that need them."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Sentiment, language modelling and translation with Keras 3: train from one YAML file, evaluate, export, predict.",
+)
+config_app = typer.Typer(no_args_is_help=True, help="Look at configs.")
+app.add_typer(config_app, name="config")
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file of the experiment.")]
+Overrides = Annotated[
+    Optional[list[str]], typer.Option("--set", metavar="KEY=VALUE", help="Override a key, as training.epochs=3.")
+]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def main():
+    """Runs the command line; an error that the user can mend is one message, not a traceback."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    try:
+        app(standalone_mode=True)
+    except (ValueError, OSError, RuntimeError) as error:
+        if os.environ.get("NLP_SUITE_TRACEBACK"):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _experiment(config, overrides):
+    from nlp_suite.config import load_experiment
+
+    return load_experiment(config, overrides or [])
+
+
+def _console():
+    from rich.console import Console
+
+    return Console()
+
+
+def _say(line):
+    print(line, file=sys.stderr)
+
+
+@app.command()
+def prepare(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False):
+    """Train the tokenizer on the training split and tokenise every split into the cache."""
+    from nlp_suite.data.prepare import prepare
+
+    prepared = prepare(_experiment(config, overrides), progress=_say)
+    if as_json:
+        print(json.dumps({"directory": str(prepared.directory), "statistics": prepared.statistics}))
+        return
+    from rich.table import Table
+
+    table = Table("split", "examples", "unknown", "tokens: median", "95 %", "max", "truncated")
+    for split, s in prepared.statistics.items():
+        at = s["length_percentiles"]
+        table.add_row(
+            split,
+            f"{s['examples']:,}",
+            f"{s['unknown_rate']:.2%}",
+            str(at["50"]),
+            str(at["95"]),
+            str(at["max"]),
+            f"{s['truncated']:.1%}",
+        )
+    _console().print(table)
+    print(prepared.directory)
+
+
+@app.command()
+def inspect(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False):
+    """Look at the data: label balance, lengths, duplicates across splits, examples."""
+    from nlp_suite.data.inspect import format_inspection, inspect_experiment
+
+    report = inspect_experiment(_experiment(config, overrides))
+    print(json.dumps(report, ensure_ascii=False)) if as_json else _console().print(format_inspection(report))
+
+
+@app.command()
+def train(
+    config: ConfigFile,
+    run_dir: Annotated[Optional[Path], typer.Option(help="Run folder; default runs/NAME of the config file.")] = None,
+    overrides: Overrides = None,
+):
+    """Train into a run folder; the same command goes on with a run that was interrupted."""
+    experiment = _experiment(config, overrides)
+    from nlp_suite.training.run import default_directory
+    from nlp_suite.training.train import train
+
+    run = train(experiment, run_dir or default_directory(config))
+    best = run.info["best"]
+    print(f"{run.directory}: best {best['metric']} {best['value']:.4f} in round {best['round']}, {run.info['seconds']:.0f} s")
+    print(f"next: nlp-suite evaluate {run.directory}")
+
+
+@app.command()
+def evaluate(
+    run: RunFolder,
+    split: Annotated[Optional[str], typer.Option(help="train, validation or test; default test.")] = None,
+    as_json: AsJson = False,
+):
+    """Measure a run on a split; writes report.json and report.html into its folder."""
+    from nlp_suite.training.evaluate import evaluate
+
+    report = evaluate(run, split, progress=_say)
+    if as_json:
+        print(json.dumps(report, ensure_ascii=False))
+        return
+    from nlp_suite.evaluation.report import format_report
+
+    _console().print(format_report(report))
+    print(f"report: {run / 'report.html'}")
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="RUN_OR_SAVED_MODEL", help="Run folder or export.")],
+    texts: Annotated[Optional[list[str]], typer.Argument(metavar="[TEXT … | -]", help="Texts; - reads standard input.")] = None,
+    input: Annotated[Optional[Path], typer.Option(help="File with a text a line.")] = None,
+    format: Annotated[str, typer.Option(help="table, jsonl or tsv.")] = "table",
+    max_length: Annotated[int, typer.Option(help="Characters of a text that a table shows.")] = 60,
+):
+    """Predict labels and probabilities of texts with a run or a SavedModel."""
+    from nlp_suite.export.predict_output import write_predictions, read_texts
+
+    write_predictions(model, read_texts(texts, input), format, max_length)
+
+
+@app.command()
+def export(
+    run: RunFolder,
+    to: Annotated[Path, typer.Option(help="saved_models/NAME, or a .keras file.")],
+    format: Annotated[str, typer.Option(help="saved_model, keras or keras-plain.")] = "saved_model",
+    server_version: Annotated[Optional[str], typer.Option(help="TensorFlow Serving version to be servable on.")] = None,
+):
+    """Export a run: a SavedModel with strings in and strings out, or a Keras file."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the run was trained on
+    from nlp_suite.export import run_export
+
+    result = run_export(run, to, format=format, server_version=server_version)
+    print(result.describe())
+
+
+@config_app.command("show")
+def config_show(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False):
+    """Print the resolved config: every key with its value."""
+    experiment = _experiment(config, overrides)
+    print(experiment.model_dump_json(indent=1) if as_json else experiment.to_yaml(), end="\n" if as_json else "")
+
+
+@app.command("list")
+def list_components(
+    kind: Annotated[str, typer.Argument(help="backbones, tokenizers, tasks, sources, schedules or formats.")],
+    as_json: AsJson = False,
+):
+    """List what can be chosen by name, with a line of help each."""
+    from nlp_suite.registry import KINDS, unknown
+
+    if kind not in KINDS:
+        raise ValueError(unknown("kind", kind, KINDS))
+    lines = KINDS[kind].help()
+    if as_json:
+        print(json.dumps(lines))
+        return
+    width = max(map(len, lines))
+    for name, line in lines.items():
+        print(f"{name:<{width}}  {line}")

@@ -1,0 +1,85 @@
+"""Position information: sinusoidal and learned embeddings to add, rotary angles to turn queries and keys by.
+
+Positions are int32 `[B, T]` and given by the caller, so a single step at position p equals place p of a sequence.
+"""
+
+import math
+
+import keras
+from keras import ops
+
+
+def token_positions(tokens):
+    """Positions 0, 1, 2, … of every row, int32 `[B, T]`; works where T is unknown."""
+    return ops.cumsum(ops.ones_like(tokens, dtype="int32"), axis=1) - 1
+
+
+def _angles(positions, size, dtype):
+    """Angle of every position and frequency, `[B, T, size/2]`; frequencies fall from 1 to 1/10,000."""
+    frequencies = ops.exp(ops.arange(0, size, 2, dtype="float32") * (-math.log(10_000.0) / size))  # [size/2]
+    return ops.cast(ops.expand_dims(ops.cast(positions, "float32"), -1) * frequencies, dtype)  # [B, T, size/2]
+
+
+def sinusoidal(positions, size, dtype="float32"):
+    """Sine and cosine position vectors (Vaswani et al. 2017, §3.5), sines first.
+
+    Args:
+        positions: int32 `[B, T]`.
+        size: even number of features E.
+
+    Returns:
+        `[B, T, E]`.
+    """
+    angles = _angles(positions, size, "float32")
+    return ops.cast(ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1), dtype)  # [B, T, E]
+
+
+def rotate(x, positions):
+    """Rotary position embedding (Su et al. 2021): turns feature pairs (i, i + size/2) by their position's angle.
+
+    Args:
+        x: queries or keys `[B, T, H, size]`, size even.
+        positions: int32 `[B, T]`.
+
+    Returns:
+        `[B, T, H, size]`; dot products then depend on the distance of two positions only.
+    """
+    angles = ops.expand_dims(_angles(positions, x.shape[-1], x.dtype), 2)  # [B, T, 1, size/2]
+    sine, cosine = ops.sin(angles), ops.cos(angles)
+    first, second = ops.split(x, 2, axis=-1)  # [B, T, H, size/2] each
+    return ops.concatenate([first * cosine - second * sine, first * sine + second * cosine], axis=-1)
+
+
+@keras.saving.register_keras_serializable("nlp_suite")
+class PositionEmbedding(keras.layers.Layer):
+    """Adds position vectors to embeddings.
+
+    Args:
+        kind: `"sinusoidal"` (fixed), `"learned"` (a table of `max_length` rows) or `"rotary"` (adds nothing here; the
+            attention layers turn queries and keys instead).
+        max_length: rows of the learned table; positions beyond it use its last row.
+
+    Call arguments: `x` `[B, T, E]`, `positions` int32 `[B, T]`. Returns `[B, T, E]`. Masks play no role.
+    """
+
+    def __init__(self, kind, size, max_length=512, **kwargs):
+        super().__init__(**kwargs)
+        self.kind, self.size, self.max_length = kind, size, max_length
+        self.table = keras.layers.Embedding(max_length, size) if kind == "learned" else None
+
+    def build(self, input_shape):
+        if self.table is not None:
+            self.table.build((None, None))
+
+    def call(self, x, positions):
+        if self.kind == "sinusoidal":
+            return x + sinusoidal(positions, self.size, x.dtype)
+        if self.kind == "learned":
+            return x + self.table(ops.minimum(positions, self.max_length - 1))
+        return x
+
+    def compute_output_spec(self, x, positions):
+        return keras.KerasTensor(x.shape, dtype=self.compute_dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "kind": self.kind, "size": self.size, "max_length": self.max_length}

@@ -1,0 +1,65 @@
+"""The network of sentiment classification: backbone, pooling, classifier."""
+
+import keras
+from keras import ops
+
+from nlp_suite.layers.inline import apply
+from nlp_suite.layers.sequence_pooling import SequencePooling
+
+
+@keras.saving.register_keras_serializable("nlp_suite")
+class SentimentModel(keras.Model):
+    """Token ids `[B, T]` to logits `[B, C]`: backbone, pooling over the tokens, dropout, one dense layer.
+
+    Padding is id 0 on the right and never changes the logits; every row has at least one token.
+
+    Args:
+        backbone: a `Backbone`.
+        classes: number of classes C.
+        pooling: kinds of `SequencePooling`, concatenated.
+        dropout: rate on the pooled features.
+        hidden: units of a dense layer (ReLU) between pooling and classifier; 0 for none.
+
+    Example:
+        >>> model = SentimentModel(LSTMBackbone(vocabulary_size=8000), classes=2, pooling=["max"])
+        >>> keras.ops.softmax(model(tokens))
+    """
+
+    def __init__(self, backbone, classes, pooling=("max",), dropout=0.0, hidden=0, **kwargs):
+        super().__init__(**kwargs)
+        self.settings = {"classes": classes, "pooling": list(pooling), "dropout": dropout, "hidden": hidden}
+        policy = self.dtype_policy
+        self.backbone = backbone
+        self.pooling = SequencePooling(pooling, bidirectional=backbone.bidirectional, dtype=policy)
+        self.drops = [keras.layers.Dropout(dropout, dtype=policy) for _ in range(1 + bool(hidden))]
+        self.hidden = keras.layers.Dense(hidden, activation="relu", dtype=policy) if hidden else None
+        self.classifier = keras.layers.Dense(classes, dtype=policy)
+
+    def build(self, input_shape=None):
+        if self.classifier.built:
+            return
+        self.backbone.build((None, None))
+        size = self.backbone.output_size
+        self.pooling.build((None, None, size))
+        size *= len(self.pooling.kinds)
+        if self.hidden is not None:
+            self.hidden.build((None, size))
+            size = self.hidden.units
+        self.classifier.build((None, size))
+        self.built = True
+
+    def call(self, tokens):
+        features = apply(self.backbone, tokens)  # [B, T', D]
+        x = self.drops[0](apply(self.pooling, features, mask=self.backbone.output_mask(tokens)))  # [B, P]
+        if self.hidden is not None:
+            x = self.drops[1](self.hidden(x))
+        return ops.cast(self.classifier(x), "float32")  # [B, C]
+
+    def get_config(self):
+        return {**super().get_config(), "backbone": keras.saving.serialize_keras_object(self.backbone), **self.settings}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        config["backbone"] = keras.saving.deserialize_keras_object(config["backbone"], custom_objects)
+        return cls(**config)

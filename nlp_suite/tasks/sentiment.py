@@ -1,0 +1,106 @@
+"""Sentiment classification: a text to one of two or more labels, with probabilities."""
+
+from typing import Literal
+
+import keras
+import numpy as np
+from pydantic import Field
+
+from nlp_suite.config import ComponentSettings, ConfigError
+from nlp_suite.registry import BACKBONES, TASKS
+from nlp_suite.tasks._sentiment_model import SentimentModel
+
+
+class SentimentSettings(ComponentSettings):
+    """Settings of the sentiment task."""
+
+    pooling: list[Literal["last", "mean", "max", "attention"]] = Field(["max"], min_length=1)
+    dropout: float = Field(0.0, ge=0, lt=1, description="rate on the pooled features")
+    hidden: int = Field(0, ge=0, description="units of a dense layer before the classifier; 0 for none")
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    word_vectors: str | None = Field(None, description="file of pretrained word vectors: a word and its numbers a line")
+    train_word_vectors: bool = Field(True, description="whether training changes the embeddings")
+
+
+@TASKS.register(SentimentSettings)
+class SentimentTask:
+    """Model, loss, metrics and batches of sentiment classification.
+
+    Args:
+        pooling, dropout, hidden, label_smoothing, word_vectors, train_word_vectors: see `SentimentSettings`.
+    """
+
+    loss_metric = "cross_entropy"  # the one of `metrics` that is the loss, without label smoothing
+
+    def __init__(
+        self, pooling=("max",), dropout=0.0, hidden=0, label_smoothing=0.0, word_vectors=None, train_word_vectors=True
+    ):
+        self._head = {"pooling": pooling, "dropout": dropout, "hidden": hidden}
+        self._label_smoothing = label_smoothing
+        self._word_vectors, self._train_word_vectors = word_vectors, train_word_vectors
+
+    def model(self, backbone_settings, vocabulary_size: int, classes: int) -> SentimentModel:
+        """The network, built, with fresh weights."""
+        backbone = BACKBONES.get(backbone_settings.name)(
+            vocabulary_size=vocabulary_size, **backbone_settings.arguments()
+        )
+        model = SentimentModel(backbone, classes, **self._head)
+        model.build((None, None))
+        backbone.embedding.trainable = self._train_word_vectors
+        return model
+
+    def start_weights(self, model: SentimentModel, text) -> str | None:
+        """Puts the pretrained word vectors into a fresh model; returns a line that says how many words had one.
+
+        Raises:
+            ConfigError: vectors of another size than the embedding, or a file that holds none.
+        """
+        if not self._word_vectors:
+            return None
+        from nlp_suite.text.word_vectors import read_word_vectors
+
+        words = text.id_to_token(range(text.vocabulary_size))
+        table = np.array(model.backbone.embedding.embeddings)  # [V, E]
+        found = read_word_vectors(self._word_vectors, words, table)
+        if not found:
+            raise ConfigError(f"{self._word_vectors}: no word of the vocabulary ({len(words):,} words) has a vector")
+        model.backbone.embedding.embeddings.assign(table)
+        return f"word vectors: {found:,} of {len(words):,} words found in {self._word_vectors}"
+
+    def loss(self):
+        """Cross-entropy of the logits, averaged over the weight of the rows."""
+        return _SmoothedCrossEntropy(self._label_smoothing)
+
+    def metrics(self) -> list:
+        """Metrics that sum and count over all rows, so that batches of any size average right."""
+        return [
+            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+            keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy", from_logits=True),
+        ]
+
+    def batch(self, store, rows, weights, length: int):
+        """Model input, target and weight of a batch: `[B, T]`, `[B]`, `[B]`."""
+        return store.padded(rows, length), store.labels[rows], weights
+
+    def probabilities(self, logits) -> np.ndarray:
+        """Class probabilities `[B, C]` of logits `[B, C]`."""
+        return keras.ops.convert_to_numpy(keras.ops.softmax(logits, axis=-1))
+
+
+@keras.saving.register_keras_serializable("nlp_suite")
+class _SmoothedCrossEntropy(keras.losses.Loss):
+    """Cross-entropy from logits `[B, C]` and label ids `[B]`; `smoothing` is spread evenly over all classes."""
+
+    def __init__(self, smoothing=0.0, name="cross_entropy", reduction="mean_with_sample_weight", **kwargs):
+        super().__init__(name=name, reduction=reduction, **kwargs)
+        self.smoothing = smoothing
+
+    def call(self, y_true, y_pred):
+        log_p = keras.ops.log_softmax(keras.ops.cast(y_pred, "float32"), axis=-1)  # [B, C]
+        classes = log_p.shape[-1]
+        target = keras.ops.one_hot(keras.ops.reshape(y_true, (-1,)), classes, dtype="float32")  # [B, C]
+        target = target * (1 - self.smoothing) + self.smoothing / classes
+        return -keras.ops.sum(target * log_p, axis=-1)  # [B]
+
+    def get_config(self):
+        return {**super().get_config(), "smoothing": self.smoothing}

@@ -1,0 +1,3 @@
+"""Imports every model that Keras may meet in a saved file, which registers them."""
+
+import nlp_suite.tasks.sentiment  # noqa: F401

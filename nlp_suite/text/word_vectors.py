@@ -1,0 +1,45 @@
+"""Pretrained word vectors in the text format of word2vec, GloVe and fastText: a word and its numbers on a line."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+
+from nlp_suite.config import ConfigError
+
+
+def read_word_vectors(path: str, words, table: np.ndarray) -> int:
+    """Copies the vectors of known words into an embedding table.
+
+    Args:
+        path: text file, plain or gzipped; a first line of two numbers (count and size) is skipped.
+        words: the word of every id, length V.
+        table: float `[V, E]`, changed in place.
+
+    Returns:
+        How many words had a vector.
+
+    Raises:
+        ConfigError: no such file, a line that is no vector, or vectors of another size than E.
+    """
+    if not Path(path).is_file():
+        raise ConfigError(f"task.word_vectors: file {path!r} does not exist")
+    ids = {word: i for i, word in enumerate(words)}
+    size, found = table.shape[1], 0
+    with (gzip.open if str(path).endswith(".gz") else open)(path, "rt", encoding="utf-8", errors="replace", newline="\n") as file:
+        for number, line in enumerate(file, 1):
+            parts = line.rstrip().split(" ")
+            if number == 1 and len(parts) == 2:
+                continue
+            if len(parts) - 1 != size:
+                raise ConfigError(
+                    f"{path}, line {number}: a vector of {len(parts) - 1} numbers; backbone.embedding_size is {size}"
+                )
+            i = ids.get(parts[0])
+            if i is not None:
+                try:
+                    table[i] = np.array(parts[1:], "float32")
+                except ValueError:
+                    raise ConfigError(f"{path}, line {number}: {line.strip()[:60]!r} is not a word and numbers") from None
+                found += 1
+    return found

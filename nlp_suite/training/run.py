@@ -1,0 +1,160 @@
+"""The run folder: everything that a training made, and the way back to its model."""
+
+import csv
+import importlib.metadata
+import json
+import os
+import platform
+from pathlib import Path
+
+from nlp_suite.config import ConfigError, Experiment, load_experiment
+from nlp_suite.data.prepare import prepare
+from nlp_suite.registry import TASKS
+from nlp_suite.text.text_layer import TextLayer
+
+SCHEMA = 1
+_PACKAGES = ("keras", "tensorflow", "tensorflow-text", "jax", "torch", "numpy", "sentencepiece")
+
+
+class RunError(ValueError):
+    """A run folder that cannot be used as asked; the message says why."""
+
+
+class Run:
+    """A run folder.
+
+    It holds `config.yaml` (resolved), `run.json`, `text/`, `checkpoints/`, `history.csv`, `tensorboard/` and, once
+    evaluated, `report.json` and `report.html`.
+
+    Args:
+        directory: the folder.
+
+    Attributes:
+        experiment: the resolved config.
+        text: the text layer.
+        labels: label names, in the order of the model's outputs.
+        info: what `run.json` holds.
+        history: a mapping for every round, from `history.csv`.
+
+    Raises:
+        RunError: not a run folder, one of a newer version, or one whose training never got to its first round.
+    """
+
+    def __init__(self, directory: str | Path):
+        self.directory = Path(directory)
+        self.info = read_info(self.directory)
+        self.experiment = load_experiment(self.directory / "config.yaml")
+        self.labels = self.info["labels"]
+        self.text = TextLayer.load(self.directory / "text")
+
+    @classmethod
+    def open(cls, directory: str | Path) -> "Run":
+        """The same as the constructor."""
+        return cls(directory)
+
+    @property
+    def history(self) -> list[dict]:
+        return read_history(self.directory / "history.csv")
+
+    @property
+    def task(self):
+        """The task, made from the config."""
+        return make_task(self.experiment)
+
+    def model(self, checkpoint: str = "best"):
+        """The network with the weights of `"best"` or `"last"`.
+
+        Raises:
+            RunError: there is no such checkpoint yet.
+        """
+        path = self.directory / "checkpoints" / f"{checkpoint}.weights.h5"
+        if not path.exists():
+            found = sorted(p.name.removesuffix(".weights.h5") for p in path.parent.glob("*.weights.h5"))
+            raise RunError(f"{self.directory} has no checkpoint {checkpoint!r} (it has: {', '.join(found) or 'none'})")
+        model = self.task.model(self.experiment.backbone, self.text.vocabulary_size, len(self.labels))
+        model.load_weights(path)
+        return model
+
+    def stores(self, progress=None) -> dict:
+        """The token stores of all splits; prepared again if the cache is gone."""
+        return prepare(self.experiment, text=self.text, labels=self.labels, progress=progress).stores
+
+
+def make_task(experiment: Experiment):
+    """The task object of an experiment."""
+    return TASKS.get(experiment.task.name)(**experiment.task.arguments())
+
+
+def is_run(directory: str | Path) -> bool:
+    """Whether the folder is a run folder."""
+    return (Path(directory) / "run.json").is_file()
+
+
+def read_info(directory: Path) -> dict:
+    """`run.json` of a run folder, checked."""
+    if not (directory / "run.json").is_file():
+        raise RunError(f"{str(directory)!r} is not a run folder: it has no run.json (train one: nlp-suite train CONFIG)")
+    info = json.loads((directory / "run.json").read_text("utf-8"))
+    if info["schema"] > SCHEMA:
+        raise RunError(f"{directory} was made by a newer nlp_suite (schema {info['schema']}; this one knows {SCHEMA})")
+    return info
+
+
+def write_info(directory: Path, info: dict) -> None:
+    """Writes `run.json` in one piece."""
+    replace_file(directory / "run.json", json.dumps(info, indent=1, ensure_ascii=False))
+
+
+def replace_file(path: Path, content: str) -> None:
+    """Writes a text file beside and renames it, so that it is never half there."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(content, "utf-8")
+    os.replace(beside, path)
+
+
+def read_history(path: Path) -> list[dict]:
+    """Rows of `history.csv` as numbers; an incomplete last line is left out."""
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        {key: float(value) if value not in ("", "NA") else None for key, value in row.items()}
+        for row in rows
+        if None not in row and None not in row.values()
+    ]
+
+
+def environment() -> dict:
+    """Versions and hardware, for `run.json`."""
+    versions = {"python": platform.python_version()}
+    for package in ("nlp-suite", *_PACKAGES):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {"versions": versions, "hardware": f"{platform.machine()}, {os.cpu_count()} CPU cores, {platform.system()}"}
+
+
+def default_directory(config: str | Path) -> Path:
+    """`runs/NAME` for `configs/NAME.yaml`."""
+    return Path("runs") / Path(config).stem
+
+
+def check_same(directory: Path, experiment: Experiment, differences) -> None:
+    """Refuses a folder that holds a run of another config.
+
+    Raises:
+        RunError: with every key that differs.
+    """
+    try:
+        before = load_experiment(directory / "config.yaml")
+    except ConfigError as error:
+        raise RunError(f"{directory} holds a run whose config cannot be read: {error}") from None
+    lines = [line for line in differences(before, experiment) if not line.startswith("data.cache:")]
+    if lines:
+        listed = "\n  ".join(lines)
+        raise RunError(
+            f"{directory} holds a run of another config; give another --run-dir, or remove the folder. "
+            f"What differs (there → here):\n  {listed}"
+        )

@@ -1,0 +1,1 @@
+"""Learning-rate schedules by name: each gives a Keras schedule or a callback."""

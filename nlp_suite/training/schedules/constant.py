@@ -1,0 +1,24 @@
+"""The same learning rate throughout, after an optional warm-up."""
+
+from nlp_suite.registry import SCHEDULES
+from nlp_suite.training.schedules._base import ScheduleSettings, Warmup
+
+
+@SCHEDULES.register(ScheduleSettings)
+class ConstantSchedule:
+    """`learning_rate` throughout.
+
+    Args:
+        warmup_steps: updates over which the rate rises from 0.
+    """
+
+    def __init__(self, warmup_steps=0):
+        self.warmup_steps = warmup_steps
+
+    def rate(self, learning_rate: float, total_steps: int):
+        """What the optimiser takes as its learning rate."""
+        return Warmup(learning_rate, self.warmup_steps) if self.warmup_steps else learning_rate
+
+    def callbacks(self, monitor: str, mode: str) -> list:
+        """Callbacks that the schedule needs."""
+        return []

@@ -1,0 +1,30 @@
+"""Optional warm-up, then half a cosine down to `final` at the last step (Loshchilov & Hutter 2017)."""
+
+from pydantic import Field
+
+from nlp_suite.registry import SCHEDULES
+from nlp_suite.training.schedules._base import ScheduleSettings, Warmup
+from nlp_suite.training.schedules.constant import ConstantSchedule
+
+
+class CosineSettings(ScheduleSettings):
+    """Settings of the cosine schedule."""
+
+    final: float = Field(0.0, ge=0, le=1, description="rate at the end, as a part of learning_rate")
+
+
+@SCHEDULES.register(CosineSettings)
+class CosineSchedule(ConstantSchedule):
+    """Half a cosine from `learning_rate` to `final · learning_rate` over the whole training.
+
+    Args:
+        warmup_steps: updates over which the rate rises from 0.
+        final: rate at the end, as a part of `learning_rate`.
+    """
+
+    def __init__(self, warmup_steps=0, final=0.0):
+        super().__init__(warmup_steps)
+        self.final = final
+
+    def rate(self, learning_rate: float, total_steps: int):
+        return Warmup(learning_rate, self.warmup_steps, "cosine", total_steps, self.final)

@@ -1,0 +1,110 @@
+"""The training state: all that a killed run needs to go on as if it had never stopped.
+
+A Keras epoch is one round of training. At its end the model's variables (random seeds of dropout included), the
+optimiser's, the states of stateful callbacks and the round's number go into one file, written beside and renamed. The
+file belongs to one backend; only weights cross backends.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from nlp_suite.training.run import RunError
+
+_CALLBACK_STATE = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter", "seconds")
+
+
+class TrainingState(keras.callbacks.Callback):
+    """Saves the state at the end of every round and restores it at the beginning of training.
+
+    Must stand after the callbacks whose state it keeps.
+
+    Args:
+        path: the file.
+        callbacks: callbacks with attributes such as `best` and `wait`.
+    """
+
+    def __init__(self, path: Path, callbacks):
+        super().__init__()
+        self._path, self._callbacks = Path(path), callbacks
+        self._pending: list[dict] | None = None
+        self.stopped = False  # whether training had been stopped early when the state was saved
+
+    def load(self, model) -> int:
+        """Puts the saved variables into a compiled model; returns the number of rounds done, 0 without a file.
+
+        Raises:
+            RunError: the file was written on another backend or does not fit the model.
+        """
+        if not self._path.exists():
+            return 0
+        with np.load(self._path, allow_pickle=False) as file:
+            meta = json.loads(str(file["meta"]))
+            if meta["backend"] != keras.backend.backend():
+                raise RunError(
+                    f"{self._path} was written with Keras backend {meta['backend']!r}; this is "
+                    f"{keras.backend.backend()!r}. Go on with KERAS_BACKEND={meta['backend']}"
+                )
+            variables = _variables(model)
+            if meta["shapes"] != _shapes(variables):
+                raise RunError(f"{self._path} does not fit the model of this config (another version of the code?)")
+            for i, variable in enumerate(variables):
+                variable.assign(_from_numpy(file[f"v{i}"], variable))
+        self._pending = meta["callbacks"]
+        self.stopped = any(state.get("stopped_epoch") for state in self._pending)
+        return meta["rounds"]
+
+    def on_train_begin(self, logs=None):
+        for callback, state in zip(self._callbacks, self._pending or []):
+            for name, value in state.items():
+                setattr(callback, name, value)
+
+    def on_epoch_end(self, epoch, logs=None):
+        variables = _variables(self.model)
+        meta = {
+            "backend": keras.backend.backend(),
+            "rounds": epoch + 1,
+            "shapes": _shapes(variables),
+            "callbacks": [
+                {name: _plain(getattr(callback, name)) for name in _CALLBACK_STATE if hasattr(callback, name)}
+                for callback in self._callbacks
+            ],
+        }
+        arrays = {f"v{i}": _to_numpy(variable) for i, variable in enumerate(variables)}
+        beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        try:
+            with open(beside, "wb") as file:
+                np.savez(file, meta=json.dumps(meta), **arrays)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, self._path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def _variables(model) -> list:
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _shapes(variables) -> list:
+    return [[list(variable.shape), keras.backend.standardize_dtype(variable.dtype)] for variable in variables]
+
+
+def _to_numpy(variable) -> np.ndarray:
+    array = keras.ops.convert_to_numpy(variable.value)
+    return array.view("uint16") if array.dtype.name == "bfloat16" else array
+
+
+def _from_numpy(array, variable):
+    if keras.backend.standardize_dtype(variable.dtype) == "bfloat16":
+        import ml_dtypes
+
+        return array.view(ml_dtypes.bfloat16)
+    return array
+
+
+def _plain(value):
+    return value.item() if isinstance(value, np.generic) else value
