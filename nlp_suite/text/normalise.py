@@ -1,0 +1,105 @@
+"""Normalisation of text as TensorFlow graph ops; the one implementation, used everywhere.
+
+In this order: valid UTF-8 (each bad sequence becomes U+FFFD), the cut to `max_characters`, lower case and Unicode form,
+HTML tags to spaces, stop words out, every run of white space (NBSP, NUL and byte order marks included) to one space,
+none at the ends. Every op used is in TensorFlow Serving's TF Text 2.12.
+"""
+
+import re
+
+from nlp_suite.config import TextSettings
+from nlp_suite.text.stop_words import LISTS
+from nlp_suite.text.tokenizers._base import TextError
+from nlp_suite.text.tokenizers._words import _WORD
+
+_TAG = r"</?[A-Za-z][^>]*>"
+_SPACES = r"\s\p{Z}\x{0B}\x{1C}-\x{1F}\x{85}\x{FEFF}\x00"
+# Runs, and single ones other than the plain space: eight times faster than replacing every plain space by itself.
+_RUN_OF_SPACES = (
+    rf"[{_SPACES}]{{2,}}|[\t\n\f\r\x{{A0}}\x{{1680}}\x{{2000}}-\x{{200A}}\x{{2028}}\x{{2029}}\x{{202F}}\x{{205F}}"
+    r"\x{3000}\x{0B}\x{1C}-\x{1F}\x{85}\x{FEFF}\x00]"
+)
+_STOPPABLE = rf"{_WORD}(?:['’]{_WORD})*"
+
+
+def normalise(text, settings: TextSettings, stop_words: tuple[str, ...] = ()):
+    """Normalised text: tf.string [B], any bytes → tf.string [B], valid UTF-8.
+
+    Args:
+        text: tf.string [B].
+        settings: which steps are taken.
+        stop_words: what `stop_word_list(settings)` gave.
+
+    Example:
+        >>> normalise(tf.constant(["A<br />B"]), TextSettings())
+        [b'a b']
+    """
+    import tensorflow as tf
+    import tensorflow_text
+
+    def unicode_form(text):
+        if settings.unicode_form == "none":
+            return text
+        return tensorflow_text.normalize_utf8(text, settings.unicode_form)
+
+    def lower(text):
+        return tf.strings.lower(text, encoding="utf-8") if settings.lowercase else text
+
+    text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
+    text = _cut(text, settings)
+    # The K forms make capitals (™ → TM), so lower case comes after them; lowering unmakes C and D (İ → i̇), so before.
+    text = lower(unicode_form(text)) if settings.unicode_form in ("NFKC", "NFKD") else unicode_form(lower(text))
+    if settings.strip_html:
+        text = tf.strings.regex_replace(text, _TAG, " ")
+    text = tf.strings.regex_replace(text, _RUN_OF_SPACES, " ")
+    if stop_words:
+        text = _without(text, stop_words, settings.lowercase)
+    return tf.strings.strip(text)
+
+
+def _cut(text, settings: TextSettings):
+    """At most `max_characters`, from the end that truncation keeps."""
+    import tensorflow as tf
+
+    most = settings.max_characters
+    if settings.truncation == "head":
+        return tf.strings.substr(text, 0, most, unit="UTF8_CHAR")
+    head = 0 if settings.truncation == "tail" else most - most // 2
+    characters = tf.strings.length(text, unit="UTF8_CHAR")  # [B]
+    tail = tf.fill(tf.shape(text), most - head)  # [B]
+    last = tf.strings.substr(text, tf.maximum(characters - tail, 0), tail, unit="UTF8_CHAR")
+    if head:
+        last = tf.strings.join([tf.strings.substr(text, 0, head, unit="UTF8_CHAR"), last], " ")
+    return tf.where(characters <= most, text, last)
+
+
+def _without(text, stop_words: tuple[str, ...], lowercase: bool):
+    """Takes whole words out: marks all words with NULs, deletes marked stop words, then the marks."""
+    import tensorflow as tf
+
+    either_case = "" if lowercase else "(?i)"
+    alternatives = "|".join(re.escape(word) for word in stop_words)
+    text = tf.strings.regex_replace(text, _STOPPABLE, "\x00\\0\x00")
+    text = tf.strings.regex_replace(text, f"{either_case}\x00(?:{alternatives})\x00", "")
+    text = tf.strings.regex_replace(text, "\x00", "")
+    return tf.strings.regex_replace(text, " {2,}", " ")
+
+
+def stop_word_list(settings: TextSettings) -> tuple[str, ...]:
+    """The stop words of `settings`, normalised as the text is, sorted; empty for "none".
+
+    Raises:
+        TextError: one that is not a single word, and so would never be found.
+    """
+    import tensorflow as tf
+
+    words = LISTS.get(settings.stop_words, ()) if isinstance(settings.stop_words, str) else settings.stop_words
+    if not words:
+        return ()
+    plain = settings.model_copy(update={"stop_words": "none"})
+    normalised = normalise(tf.constant([word.encode("utf-8", "surrogatepass") for word in words]), plain)
+    single = tf.strings.regex_full_match(normalised, _STOPPABLE).numpy()
+    if not single.all():
+        bad = words[int(single.argmin())]
+        raise TextError(f"text.stop_words: {bad!r} is not a single word (allowed: words such as 'the' or \"it's\")")
+    return tuple(sorted({word.decode("utf-8") for word in normalised.numpy()}))

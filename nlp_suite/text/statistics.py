@@ -1,0 +1,50 @@
+"""How well a text layer fits a corpus: unknown tokens, lengths, truncation."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+PERCENTILES = (5, 25, 50, 75, 95, 99)
+
+
+def text_statistics(rows: Sequence[np.ndarray], full_lengths: Sequence[int], unknown_id: int = 1) -> dict:
+    """Figures about one split's encoded rows, ready for JSON.
+
+    Args:
+        rows: ids of each text, int32 [T_i], as kept.
+        full_lengths: number of tokens of each text before truncation, int32 [N].
+        unknown_id: id of the unknown token.
+
+    Returns:
+        `texts`, `tokens` (kept), `unknown_rate` (of the kept tokens), `truncated_share` (of the texts),
+        `dropped_share` (of the tokens, by truncation), and `length` and `full_length`: `{"p5": …, "p99": …, "max": …,
+        "mean": …}` in tokens after and before truncation; null where there are no texts.
+
+    Example:
+        >>> text_statistics([np.array([5, 1])], [4])["truncated_share"]
+        1.0
+    """
+    lengths = np.fromiter((len(row) for row in rows), np.int64, len(rows))
+    full = np.asarray(full_lengths, np.int64)
+    if full.shape != lengths.shape:
+        raise ValueError(f"{len(rows)} rows but {full.shape} lengths: one length a row is needed")
+    tokens, all_tokens = int(lengths.sum()), int(full.sum())
+    unknown = sum(int(np.count_nonzero(np.asarray(row) == unknown_id)) for row in rows)
+    return {
+        "texts": len(rows),
+        "tokens": tokens,
+        "unknown_rate": unknown / tokens if tokens else None,
+        "truncated_share": float(np.mean(lengths < full)) if len(rows) else None,
+        "dropped_share": 1 - tokens / all_tokens if all_tokens else None,
+        "length": _percentiles(lengths),
+        "full_length": _percentiles(full),
+    }
+
+
+def _percentiles(lengths: np.ndarray) -> dict:
+    """Length percentiles int64 [N] → a mapping; whole numbers, as lengths are."""
+    if not len(lengths):
+        return {**{f"p{p}": None for p in PERCENTILES}, "max": None, "mean": None}
+    values = np.percentile(lengths, PERCENTILES, method="higher")
+    named = {f"p{p}": int(value) for p, value in zip(PERCENTILES, values, strict=True)}
+    return {**named, "max": int(lengths.max()), "mean": float(lengths.mean())}

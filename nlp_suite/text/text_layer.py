@@ -1,0 +1,230 @@
+"""The text layer: one object that turns strings into padded token ids and back, everywhere."""
+
+import hashlib
+import itertools
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from nlp_suite.config import TextSettings
+from nlp_suite.registry import TOKENIZERS
+from nlp_suite.text.tokenizers._base import END, PAD, START, UNKNOWN, TextError, Tokenizer, batches
+
+__all__ = ["END", "PAD", "START", "UNKNOWN", "TextError", "TextLayer"]
+
+SCHEMA = 1  # of text.json; also part of the fingerprint: raise it when the same settings give other ids
+_FILE = "text.json"
+
+
+class TextLayer:
+    """Strings to padded token ids and back: the same ops in preparation, prediction and the exported graph.
+
+    A row is `[START] tokens [END]`, START and END only with `add_start` and `add_end`; the tokens between them are
+    truncated so that the row has at most `max_length`. An empty text becomes the one token END, so every row has at
+    least one; it decodes to "" again. Ids 0 to 3 are PAD, UNKNOWN, START, END. Where nothing was truncated,
+    `decode(encode(x)) == normalise(x)` for `byte`, for `sentencepiece` with byte fallback, and for `character` if its
+    vocabulary has all characters of x; `word` and `wordpiece` decode with a space between words, and encoding that
+    gives the same ids.
+
+    Make one with `train` or `load`. TensorFlow is imported by the first call that needs it, not by `load`.
+
+    Attributes:
+        settings: the text section of the config.
+        tokenizer: the trained tokenizer.
+        vocabulary_size: number of ids.
+        fingerprint: hash of settings and vocabulary; equal in every process, and changes when ids would.
+
+    Example:
+        >>> layer = TextLayer.train(TextSettings(), ["A fine film.", "A fine mess."])
+        >>> layer.decode(layer.encode(["A fine day."]))
+        ['a fine � .']
+    """
+
+    def __init__(self, settings: TextSettings, tokenizer: Tokenizer):
+        if not tokenizer.vocabulary_size:
+            raise TextError(f"{type(tokenizer).__name__} is not trained: use TextLayer.train or TextLayer.load")
+        self.settings = settings
+        self.tokenizer = tokenizer
+        self._graph = None
+        self.fingerprint = _fingerprint(settings, tokenizer.assets())
+
+    @classmethod
+    def train(cls, settings: TextSettings, texts: Iterable[str | bytes]) -> "TextLayer":
+        """Normalises the texts and learns the tokenizer's vocabulary from them; iterates once.
+
+        Raises:
+            TextError: no text has anything left, or the tokenizer cannot learn its vocabulary from them.
+        """
+        import tensorflow as tf
+
+        from nlp_suite.text.graph import TextGraph
+
+        tokenizer = _new_tokenizer(settings)
+        graph = TextGraph(settings, tokenizer)
+        normalised = (
+            text
+            for batch in batches(map(_to_bytes, texts))
+            for text in graph.normalise(tf.constant(batch)).numpy().tolist()
+            if text
+        )
+        first = next(normalised, None)
+        if first is None:
+            raise TextError("cannot train a tokenizer: there is no text, or every text is empty after normalisation")
+        tokenizer.train(itertools.chain([first], normalised))
+        return cls(settings, tokenizer)
+
+    @classmethod
+    def load(cls, directory: str | os.PathLike) -> "TextLayer":
+        """Opens what `save` wrote; imports no TensorFlow.
+
+        Raises:
+            TextError: a missing, damaged or newer file; the message names it.
+        """
+        directory = Path(directory)
+        if not (directory / _FILE).is_file():
+            raise TextError(f"no text layer in {str(directory)!r}: {_FILE} is missing")
+        try:
+            info = json.loads((directory / _FILE).read_text("utf-8"))
+            schema, hashes = info["schema"], dict(info["assets"])
+            if schema != SCHEMA:
+                raise TextError(f"{directory / _FILE} has schema {schema!r}; this version reads {SCHEMA}")
+            settings = TextSettings.model_validate(info["settings"])
+        except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError, ValidationError) as error:
+            raise TextError(f"{directory / _FILE} is damaged: {type(error).__name__}: {error}") from None
+        assets = {name: _read_asset(directory / name, digest) for name, digest in hashes.items()}
+        tokenizer = _new_tokenizer(settings)
+        try:
+            tokenizer.restore(assets)
+        except KeyError as error:
+            raise TextError(f"{directory / _FILE} is damaged: it names no asset {error}") from None
+        return cls(settings, tokenizer)
+
+    def save(self, directory: str | os.PathLike) -> None:
+        """Writes `text.json` and the tokenizer's files into `directory`; `text.json` comes last and whole."""
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        assets = self.tokenizer.assets()
+        info = {
+            "schema": SCHEMA,
+            "vocabulary_size": self.vocabulary_size,
+            "fingerprint": self.fingerprint,
+            "settings": self.settings.model_dump(mode="json"),
+            "assets": {name: _sha256(content) for name, content in assets.items()},
+        }
+        files = {**assets, _FILE: json.dumps(info, indent=1, ensure_ascii=False).encode("utf-8")}
+        for name, content in files.items():
+            beside = directory / f".{name}.part"
+            beside.write_bytes(content)
+            os.replace(beside, directory / name)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of ids, the four special ones included."""
+        return self.tokenizer.vocabulary_size
+
+    def graph(self):
+        """The `TextGraph` (a `tf.Module`) of this layer, made once."""
+        from nlp_suite.text.graph import TextGraph
+
+        if self._graph is None:
+            self._graph = TextGraph(self.settings, self.tokenizer)
+        return self._graph
+
+    def normalise(self, texts: Sequence[str | bytes]) -> list[str]:
+        """The texts as the tokenizer sees them."""
+        results = self._map(self.graph().normalise, texts)
+        return [text.decode("utf-8") for result in results for text in result.numpy()]
+
+    def encode(self, texts: Sequence[str | bytes]) -> list[np.ndarray]:
+        """Ids of each text: int32 [T_i], 1 ≤ T_i ≤ `max_length`."""
+        return self.encode_with_lengths(texts)[0]
+
+    def encode_with_lengths(self, texts: Sequence[str | bytes]) -> tuple[list[np.ndarray], np.ndarray]:
+        """Ids of each text as `encode` gives, and the number of ids before truncation, int32 [N]."""
+        rows, full_lengths = [], [np.zeros(0, np.int32)]
+        for values, lengths, full in self._map(self.graph().encode_flat, texts):
+            rows += np.split(values.numpy(), np.cumsum(lengths.numpy())[:-1])
+            full_lengths.append(full.numpy())
+        return rows, np.concatenate(full_lengths)
+
+    def _map(self, function, texts: Sequence[str | bytes]) -> Iterator:
+        """`function` of batches of texts, in order; two batches at a time, as ops leave cores idle."""
+        import tensorflow as tf
+
+        if isinstance(texts, str | bytes):
+            raise TypeError(f"a list of texts is needed, got the single text {texts[:40]!r}")
+        with ThreadPoolExecutor(2) as pool:
+            yield from pool.map(lambda batch: function(tf.constant(batch, tf.string)), batches(map(_to_bytes, texts)))
+
+    def pad(self, rows: Sequence[Sequence[int]], length: int | None = None) -> np.ndarray:
+        """Rows as one int32 [B, T], PAD at the right; T is `length`, or that of the longest row.
+
+        Raises:
+            ValueError: a row is longer than `length`.
+        """
+        longest = max((len(row) for row in rows), default=0)
+        length = longest if length is None else length
+        if longest > length:
+            raise ValueError(f"a row has {longest} tokens, more than length={length}")
+        padded = np.full((len(rows), length), PAD, np.int32)  # [B, T]
+        for target, row in zip(padded, rows, strict=True):
+            target[: len(row)] = row
+        return padded
+
+    def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
+        """Text of each row; PAD, START and END are left out, UNKNOWN is U+FFFD.
+
+        Raises:
+            ValueError: an id outside the vocabulary.
+        """
+        texts = []
+        for start in range(0, len(rows), 1000):
+            part = rows[start : start + 1000]
+            tokens = self._checked(self.pad(part))
+            lengths = np.fromiter(map(len, part), np.int32, len(part))
+            texts += [text.decode("utf-8", "replace") for text in self.graph().decode(tokens, lengths).numpy()]
+        return texts
+
+    def id_to_token(self, ids: Sequence[int]) -> list[str]:
+        """Surface form of each id, special tokens as `<pad> <unk> <s> </s>`."""
+        return [self.tokenizer.tokens[i] for i in self._checked(np.asarray(ids, np.int64).reshape(-1))]
+
+    def _checked(self, ids: np.ndarray) -> np.ndarray:
+        wrong = ids[(ids < 0) | (ids >= self.vocabulary_size)]
+        if wrong.size:
+            last = self.vocabulary_size - 1
+            raise ValueError(f"token id {int(wrong.flat[0])} is outside the vocabulary (allowed: 0 to {last})")
+        return ids
+
+
+def _to_bytes(text: str | bytes) -> bytes:
+    """UTF-8 of a text; half surrogate pairs become invalid bytes, which normalisation replaces."""
+    return text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+
+
+def _new_tokenizer(settings: TextSettings) -> Tokenizer:
+    return TOKENIZERS.get(settings.tokenizer.name)(**settings.tokenizer.arguments())
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _fingerprint(settings: TextSettings, assets: dict[str, bytes]) -> str:
+    parts = {name: _sha256(content) for name, content in assets.items()}
+    content = json.dumps([SCHEMA, settings.model_dump(mode="json"), parts], sort_keys=True)
+    return _sha256(content.encode("utf-8"))[:32]
+
+
+def _read_asset(path: Path, digest: str) -> bytes:
+    if not path.is_file():
+        raise TextError(f"text layer file {str(path)!r} is missing")
+    content = path.read_bytes()
+    if _sha256(content) != digest:
+        raise TextError(f"text layer file {str(path)!r} is damaged: its content is not what {_FILE} recorded")
+    return content

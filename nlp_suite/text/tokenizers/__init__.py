@@ -1,0 +1,1 @@
+"""Tokenizers, one file each; every file registers itself under its own name."""

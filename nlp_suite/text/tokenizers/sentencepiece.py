@@ -1,0 +1,173 @@
+"""Sub-words by SentencePiece: byte-pair encoding or unigram, with bytes for what is unknown."""
+
+import io
+import re
+from collections.abc import Iterable
+from typing import Literal
+
+from pydantic import Field
+
+from nlp_suite.config import ComponentSettings
+from nlp_suite.registry import TOKENIZERS
+from nlp_suite.text.tokenizers._base import (
+    END,
+    PAD,
+    SPECIAL_TOKENS,
+    START,
+    UNKNOWN,
+    UNKNOWN_SURFACE,
+    TextError,
+    Tokenizer,
+)
+
+_SPACE_SYMBOL = "▁"  # U+2581: SentencePiece's own mark of a space
+_NOT_TRAINABLE = (UNKNOWN_SURFACE.encode(), "▅".encode())  # U+2585: its trainer skips texts that contain it
+_LONGEST_WORD = 1000  # bytes; its BPE trainer aborts the process on words of more than 65,535
+_MODEL = "sentencepiece.model"
+
+
+class SentencePieceSettings(ComponentSettings):
+    """Settings of the SentencePiece tokenizer."""
+
+    name: str = "sentencepiece"
+    vocabulary_size: int = Field(8000, ge=5, description="at most so many ids, 4 special ones and 256 bytes included")
+    model: Literal["bpe", "unigram"] = "bpe"
+    byte_fallback: bool = Field(True, description="unknown characters become their UTF-8 bytes, so nothing is lost")
+    character_coverage: float = Field(0.9995, gt=0, le=1, description="part of the characters that have a piece")
+    split_digits: bool = Field(False, description="every digit is a piece of its own")
+
+
+@TOKENIZERS.register(SentencePieceSettings)
+class SentencePieceTokenizer(Tokenizer):
+    """SentencePiece sub-words (Kudo & Richardson 2018, arXiv:1808.06226): BPE (Sennrich et al. 2016) or unigram.
+
+    The model does no normalisation of its own, so with byte fallback `decode(encode(x)) = normalise(x)` exactly.
+    SentencePiece writes spaces as U+2581; as it could not tell such a character in the text from a space, `prepare`
+    replaces it by an underscore. Control tokens cannot be written: a literal `<s>` is split as any text.
+
+    Without byte fallback a run of unknown characters becomes one UNKNOWN, decoded as U+FFFD.
+
+    Args:
+        vocabulary_size: ids, special ones (4) and bytes (256 with `byte_fallback`) included; a corpus that is too
+            small for it gives fewer.
+        model: `"bpe"` or `"unigram"`.
+        byte_fallback: encode unknown characters as bytes.
+        character_coverage: part of the corpus's characters that the vocabulary must cover.
+        split_digits: make every digit its own piece.
+
+    Raises:
+        TextError: in `train`, if `vocabulary_size` is too small for the characters of the corpus.
+
+    Example:
+        >>> tokenizer = SentencePieceTokenizer(vocabulary_size=400)
+        >>> tokenizer.train([b"the cat sat", b"the dog sat"])
+        >>> tokenizer.tokens[:5]
+        ['<pad>', '<unk>', '<s>', '</s>', '<0x00>']
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int = 8000,
+        model: str = "bpe",
+        byte_fallback: bool = True,
+        character_coverage: float = 0.9995,
+        split_digits: bool = False,
+    ):
+        self._size = vocabulary_size
+        self._arguments = {
+            "model_type": model,
+            "byte_fallback": byte_fallback,
+            "character_coverage": character_coverage,
+            "split_digits": split_digits,
+        }
+        self._model = b""
+
+    def train(self, texts: Iterable[bytes]) -> None:
+        """Runs SentencePiece's trainer in memory; the same texts in the same order give the same model."""
+        import sentencepiece
+
+        sentences = [trainable for text in texts if (trainable := _trainable(text))]
+        if not sentences:
+            raise TextError("no training text has anything to learn sub-words from")
+        fixed = 4 + 256 * self._arguments["byte_fallback"]
+        if self._size <= fixed:
+            raise TextError(
+                f"text.tokenizer.vocabulary_size {self._size} is too small: special tokens"
+                f"{' and bytes' if fixed > 4 else ''} alone take {fixed}; give more or set byte_fallback=false"
+            )
+        model = io.BytesIO()
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(sentences),
+                model_writer=model,
+                vocab_size=self._size,
+                hard_vocab_limit=False,  # a small corpus gives a smaller vocabulary
+                **dict(zip(("pad_id", "unk_id", "bos_id", "eos_id"), (PAD, UNKNOWN, START, END), strict=True)),
+                **dict(zip(("pad_piece", "unk_piece", "bos_piece", "eos_piece"), SPECIAL_TOKENS, strict=True)),
+                unk_surface=UNKNOWN_SURFACE,
+                normalization_rule_name="identity",
+                add_dummy_prefix=True,  # a word is the same at the start of a text and within
+                remove_extra_whitespaces=False,
+                max_sentence_length=2**30,  # bytes; longer ones would be left out
+                num_threads=16,  # unigram sums in this many parts, so the model depends on it
+                minloglevel=2,
+                **self._arguments,
+            )
+        except (RuntimeError, OSError) as error:
+            raise TextError(_explain(str(error), self._size)) from None
+        self.restore({_MODEL: model.getvalue()})
+
+    def assets(self) -> dict[str, bytes]:
+        """`sentencepiece.model`, SentencePiece's own format."""
+        return {_MODEL: self._model}
+
+    def restore(self, assets: dict[str, bytes]) -> None:
+        """Takes the model from `sentencepiece.model`."""
+        import sentencepiece
+
+        processor = sentencepiece.SentencePieceProcessor()
+        try:
+            processor.LoadFromSerializedProto(assets[_MODEL])
+            tokens = [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
+        except (RuntimeError, OSError):
+            tokens = []
+        if tuple(tokens[:4]) != SPECIAL_TOKENS:
+            raise TextError(f"{_MODEL} is damaged: no SentencePiece model that begins with {' '.join(SPECIAL_TOKENS)}")
+        self._model, self.tokens = assets[_MODEL], tokens
+
+    def prepare(self, text):
+        """Replaces U+2581, which SentencePiece takes for a space, by an underscore."""
+        import tensorflow as tf
+
+        return tf.strings.regex_replace(text, _SPACE_SYMBOL, "_")
+
+    def resources(self) -> dict:
+        """TF Text's tokenizer, which holds the model as a resource."""
+        import tensorflow_text
+
+        return {"sentencepiece": tensorflow_text.SentencepieceTokenizer(self._model)}
+
+    def tokenize(self, text, resources: dict):
+        """tf.string [B] → RaggedTensor int32 [B, (T)]."""
+        return resources["sentencepiece"].tokenize(text)
+
+    def detokenize(self, ids, resources: dict):
+        """RaggedTensor int32 [B, (T)] → tf.string [B]."""
+        return resources["sentencepiece"].detokenize(ids)
+
+
+def _trainable(text: bytes) -> bytes:
+    """A text without what its trainer cannot take: corrupt characters, its own marks, words of absurd length."""
+    for mark in _NOT_TRAINABLE:
+        text = text.replace(mark, b" ")
+    return b" ".join(word for word in text.split() if len(word) <= _LONGEST_WORD)
+
+
+def _explain(error: str, size: int) -> str:
+    """SentencePiece's error in the words of the settings."""
+    if needed := re.search(r"smaller than required_chars\. \d+ vs (\d+)", error):
+        return (
+            f"text.tokenizer.vocabulary_size {size} is too small for the characters of the training texts: give at "
+            f"least {needed[1]}, or lower character_coverage"
+        )
+    return f"SentencePiece cannot train with text.tokenizer.vocabulary_size={size}: {error}"
