@@ -1,0 +1,265 @@
+"""Explicit back-propagation through time, shared by SimpleRNN, LSTM and GRU.
+
+Automatic differentiation of a recurrent loop keeps every intermediate of every step and adds the weight gradient up step
+by step. Here the loop keeps its states only. The backward pass recomputes the gates of all steps with one matrix
+product, turns them into coefficients by which the gradient at a step is a linear function of the gradient at the next
+one, runs that short linear recurrence, and takes the weight gradient as one product over all steps.
+
+What a layer computes is a `Recurrence`; everything else here is common to the three layers and to the TensorFlow, JAX
+and PyTorch backends. Shapes: B batch, T time, U units, G gates; sequences are time-major here: [T, B, features].
+"""
+
+from typing import Protocol
+
+import keras
+import numpy as np
+from keras import ops
+
+# Derivatives of activations, as functions of the activation's *output*.
+SLOPES = {
+    keras.activations.tanh: lambda y: 1.0 - y * y,
+    keras.activations.sigmoid: lambda y: y * (1.0 - y),
+    keras.activations.relu: lambda y: ops.cast(y > 0, y.dtype),
+    keras.activations.hard_sigmoid: lambda y: ops.cast(ops.logical_and(y > 0, y < 1), y.dtype) / 6.0,
+    keras.activations.linear: ops.ones_like,
+}
+
+
+class Recurrence(Protocol):
+    """The maths of one layer: a step, and the step's gradient as a linear map with precomputed coefficients.
+
+    States are tuples of [B, U], the output first. `z` [B, G*U] is the input projection, `inner` [B, G*U] the recurrent
+    projection of the previous output.
+    """
+
+    def step(self, z, inner, states):
+        """Returns the tuple of new states."""
+
+    def linearise(self, z, inner, previous, states):
+        """Returns two tuples of coefficients [T, B, n*U] for all steps: those `back` needs, and more for `collect`."""
+
+    def back(self, grads, coefficients, product):
+        """Returns the gradients of the previous states from those of the new ones, and one tensor for `collect`."""
+
+    def collect(self, emitted, coefficients, more):
+        """Returns the gradients [T, B, G*U] of `z` and of `inner` from what `back` emitted at all steps."""
+
+
+class RecurrentProduct:
+    """The product of the previous output and the recurrent kernel, with variational dropout on the output.
+
+    Args:
+        kernel: [U, G*U].
+        masks: None, or [G, B, U]: one scaled dropout mask a gate, the same at all steps.
+    """
+
+    def __init__(self, kernel, masks=None):
+        self.units = kernel.shape[0]
+        self.gates = kernel.shape[1] // self.units
+        self.kernel = kernel
+        self.masks = masks
+        if masks is None:
+            self.kernel_t = ops.transpose(kernel)  # [G*U, U]
+        else:
+            by_gate = ops.reshape(kernel, (self.units, self.gates, self.units))
+            self.kernel_by_gate = ops.transpose(by_gate, (1, 0, 2))  # [G, U, U]
+            self.kernel_by_gate_t = ops.transpose(by_gate, (1, 2, 0))  # [G, U, U]
+
+    def step(self, h):
+        """[B, U] -> [B, G*U]"""
+        if self.masks is None:
+            return ops.matmul(h, self.kernel)
+        by_gate = ops.matmul(ops.expand_dims(h, 0) * self.masks, self.kernel_by_gate)  # [G, B, U]
+        return ops.reshape(ops.transpose(by_gate, (1, 0, 2)), (-1, self.gates * self.units))
+
+    def step_back(self, d_inner):
+        """[B, G*U] -> [B, U], the transpose of `step`."""
+        if self.masks is None:
+            return ops.matmul(d_inner, self.kernel_t)
+        by_gate = ops.transpose(ops.reshape(d_inner, (-1, self.gates, self.units)), (1, 0, 2))  # [G, B, U]
+        return ops.sum(ops.matmul(by_gate, self.kernel_by_gate_t) * self.masks, axis=0)
+
+    def all_steps(self, h):
+        """[T, B, U] -> [T, B, G*U] as one product (one a gate with dropout)."""
+        if self.masks is None:
+            return dense(h, self.kernel)
+        kernels = ops.split(self.kernel, self.gates, axis=1)
+        return ops.concatenate([dense(h * self.masks[g], kernels[g]) for g in range(self.gates)], axis=-1)
+
+    def kernel_gradient(self, h, d_inner):
+        """The gradient [U, G*U] of the kernel from h [T, B, U] and d_inner [T, B, G*U]."""
+        if self.masks is None:
+            return _outer(h, d_inner)
+        parts = ops.split(d_inner, self.gates, axis=-1)
+        return ops.concatenate([_outer(h * self.masks[g], parts[g]) for g in range(self.gates)], axis=-1)
+
+
+def _outer(x, y):
+    """[T, B, E], [T, B, F] -> [E, F], summed over all steps and rows."""
+    x, y = ops.reshape(x, (-1, x.shape[-1])), ops.reshape(y, (-1, y.shape[-1]))
+    return ops.matmul(ops.transpose(x), y)
+
+
+def dense(x, kernel):
+    """[T, B, E] x [E, F] -> [T, B, F] as one matrix product."""
+    shape = ops.shape(x)
+    return ops.reshape(ops.matmul(ops.reshape(x, (-1, x.shape[-1])), kernel), (shape[0], shape[1], kernel.shape[-1]))
+
+
+def run(recurrence, z, kernel, states, *, bias=None, mask=None, dropout_masks=None, reverse=False, sequences=True):
+    """Runs a recurrence over time, differentiable (once) in z, kernel, bias and states.
+
+    Args:
+        recurrence: a `Recurrence`.
+        z: [T, B, G*U], input projection with its bias.
+        kernel: [U, G*U], recurrent kernel.
+        states: tuple of initial states [B, U], the output first.
+        bias: None or [G*U], added to the recurrent projection.
+        mask: None or [T, B, 1], 1 at steps that count, in the dtype of z. At other steps the states stay.
+        dropout_masks: None or [G, B, U], see `RecurrentProduct`.
+        reverse: bool. Start at the last step.
+        sequences: bool. Whether the outputs of all steps are wanted.
+
+    Returns:
+        The outputs [T, B, U] in the order of z (None without `sequences`), and the tuple of last states [B, U].
+    """
+    options = {"bias": bias, "mask": mask, "dropout_masks": dropout_masks}
+    names = [name for name, value in options.items() if value is not None]
+    count = len(states)
+
+    def function(z, kernel, *rest):
+        states, given = rest[:count], dict(zip(names, rest[count:], strict=True))
+        bias, mask = given.get("bias"), given.get("mask")
+        product = RecurrentProduct(kernel, given.get("dropout_masks"))
+        masks = () if mask is None else (mask,)
+
+        def step(carry, xs):
+            inner = product.step(carry[0])  # [B, G*U]
+            new = recurrence.step(xs[0], inner if bias is None else inner + bias, carry)
+            new = _held(xs[1:], new, carry)
+            return new, new
+
+        last, trace = scan(step, states, (z, *masks), reverse, outputs=count)
+
+        def gradient(upstream):
+            d_outputs, d_last = (upstream[:1], upstream[1:]) if sequences else ((), upstream)
+            previous = [_previous(s, t, reverse) for s, t in zip(states, trace, strict=True)]  # [T, B, U] each
+            inner = product.all_steps(previous[0])  # [T, B, G*U]
+            coefficients, more = recurrence.linearise(z, inner if bias is None else inner + bias, previous, trace)
+
+            def step_back(carry, xs):
+                if sequences:
+                    carry, xs = (carry[0] + xs[0], *carry[1:]), xs[1:]
+                new, emitted = recurrence.back(carry, xs[len(masks) :], product)
+                return _held(xs[: len(masks)], new, carry), (emitted,)
+
+            xs = (*d_outputs, *masks, *coefficients)
+            d_states, (emitted,) = scan(step_back, d_last, xs, not reverse, outputs=1)
+            d_z, d_inner = recurrence.collect(emitted, coefficients, more)
+            if mask is not None:
+                d_z, d_inner = (d_z * mask,) * 2 if d_z is d_inner else (d_z * mask, d_inner * mask)
+            d_given = {name: ops.zeros_like(value) for name, value in given.items()}
+            if bias is not None:
+                d_given["bias"] = ops.sum(d_inner, axis=(0, 1))
+            return (d_z, product.kernel_gradient(previous[0], d_inner), *d_states, *d_given.values())
+
+        return ((trace[0],) if sequences else ()) + tuple(last), gradient
+
+    outputs = _custom_gradient(function, (z, kernel, *states, *(options[name] for name in names)))
+    return (outputs[0], outputs[1:]) if sequences else (None, outputs)
+
+
+def _held(mask, new, old):
+    """`new` where the mask [B, 1] is 1 and `old` elsewhere; `mask` is a tuple of one or none."""
+    if not mask:
+        return tuple(new)
+    keep = ops.cast(mask[0], "bool")
+    return tuple(ops.where(keep, n, o) for n, o in zip(new, old, strict=True))
+
+
+def _previous(initial, trace, reverse):
+    """The state [T, B, U] before each step, from the initial state [B, U] and the states after the steps."""
+    initial = ops.expand_dims(initial, 0)
+    return ops.concatenate([trace[1:], initial] if reverse else [initial, trace[:-1]], axis=0)
+
+
+def scan(step, carry, xs, reverse, outputs):
+    """Runs `step(carry, xs_t) -> carry, ys_t` over axis 0 of the tensors of `xs`.
+
+    Args:
+        step: function of two tuples of tensors that returns two tuples of tensors.
+        carry: tuple of initial tensors [B, ...].
+        xs: tuple of tensors [T, B, ...].
+        reverse: bool. Start at the last step.
+        outputs: int. The number of ys; they have the dtype of the carry.
+
+    Returns:
+        The last carry, and the tuple of ys stacked to [T, B, ...] in the order of `xs`.
+    """
+    if keras.backend.backend() == "tensorflow":
+        return _scan_tensorflow(step, carry, xs, reverse, outputs)
+    return ops.scan(step, tuple(carry), xs, reverse=reverse)
+
+
+def _scan_tensorflow(step, carry, xs, reverse, outputs):
+    """`scan` for TensorFlow, where `ops.scan` wants ys shaped like the carry and keeps the carry in arrays."""
+    import tensorflow as tf
+
+    carry = tuple(tf.convert_to_tensor(c) for c in carry)
+    length = tf.shape(xs[0])[0]
+    inputs = [tf.TensorArray(x.dtype, size=length, element_shape=x.shape[1:]).unstack(x) for x in xs]
+    written = tuple(tf.TensorArray(carry[0].dtype, size=length) for _ in range(outputs))
+
+    def body(i, carry, written):
+        t = length - 1 - i if reverse else i
+        carry, ys = step(carry, tuple(array.read(t) for array in inputs))
+        return i + 1, tuple(carry), tuple(array.write(t, y) for array, y in zip(written, ys, strict=True))
+
+    any_batch = tuple(tf.TensorShape([None]).concatenate(c.shape[1:]) for c in carry)
+    _, carry, written = tf.while_loop(
+        lambda i, *_: i < length,
+        body,
+        (tf.constant(0), carry, written),
+        shape_invariants=(tf.TensorShape([]), any_batch, tuple(tf.TensorShape(None) for _ in written)),
+    )
+    stacked = tuple(array.stack() for array in written)
+    for y in stacked:
+        y.set_shape(xs[0].shape[:2].concatenate(y.shape[2:]))
+    return carry, stacked
+
+
+def _custom_gradient(function, args):
+    """`ops.custom_gradient` with several outputs on every backend.
+
+    Args:
+        function: takes tensors; returns a tuple of outputs, and a function from the tuple of their gradients to the
+            tuple of the arguments' gradients.
+        args: tuple of tensors.
+
+    Returns:
+        The tuple of outputs. PyTorch, where Keras allows one output, gets them through one flat vector.
+    """
+    if keras.backend.backend() != "torch":
+
+        def with_gradient(*args):
+            outputs, gradient = function(*args)
+            return outputs, lambda *upstream: gradient(tuple(keras.tree.flatten(upstream)))
+
+        return ops.custom_gradient(with_gradient)(*args)
+
+    shapes = []
+
+    def with_flat_gradient(*args):
+        outputs, gradient = function(*args)
+        shapes[:] = [ops.shape(o) for o in outputs]
+        flat = ops.concatenate([ops.reshape(o, (-1,)) for o in outputs])
+        return flat, lambda *_, upstream: gradient(_unflatten(upstream, shapes))
+
+    return _unflatten(ops.custom_gradient(with_flat_gradient)(*args), shapes)
+
+
+def _unflatten(flat, shapes):
+    ends = np.cumsum([0, *(np.prod(shape) for shape in shapes)]).tolist()
+    return tuple(
+        ops.reshape(flat[begin:end], shape) for begin, end, shape in zip(ends, ends[1:], shapes, strict=False)
+    )

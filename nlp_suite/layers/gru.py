@@ -1,0 +1,98 @@
+"""Gated recurrent unit layer with explicit back-propagation through time.
+
+Drop-in for `keras.layers.GRU`: same arguments, configuration, weights and values.
+"""
+
+import keras
+from keras import ops
+
+from nlp_suite.layers.bptt import SLOPES
+from nlp_suite.layers.recurrent import ExplicitBPTT
+
+
+class _Recurrence:
+    """The step and the gradient of a GRU whose reset gate comes after the matrix product; gates in the order u, r, n.
+
+    u, r = s(z + q) and n = a(z + r q) with q = h R + b, and h' = u h + (1 - u) n. With dh the gradient of h', that of
+    the three sums is dh times `gates` (the third for q, not z), and the direct gradient of h is dh u.
+    """
+
+    def __init__(self, units, activation, recurrent_activation):
+        self.units = units
+        self.activation = activation
+        self.recurrent_activation = recurrent_activation
+
+    def _gates(self, z, inner):
+        z_ur, z_n = ops.split(z, [2 * self.units], axis=-1)
+        q_ur, q_n = ops.split(inner, [2 * self.units], axis=-1)
+        u, r = ops.split(self.recurrent_activation(z_ur + q_ur), 2, axis=-1)
+        return u, r, self.activation(z_n + r * q_n), q_n
+
+    def step(self, z, inner, states):
+        u, _, n, _ = self._gates(z, inner)
+        return (n + u * (states[0] - n),)
+
+    def linearise(self, z, inner, previous, states):
+        u, r, n, q = self._gates(z, inner)  # [T, B, U] each
+        slope = SLOPES[self.recurrent_activation]
+        d_n = (1.0 - u) * SLOPES[self.activation](n)
+        gates = ops.concatenate([(previous[0] - n) * slope(u), d_n * q * slope(r), d_n * r], axis=-1)  # [T, B, 3*U]
+        return (gates, u), (d_n,)
+
+    def back(self, grads, coefficients, product):
+        gates, u = coefficients
+        dh = grads[0]
+        d_sums = ops.concatenate([dh, dh, dh], axis=-1) * gates  # [B, 3*U]
+        return (product.step_back(d_sums) + dh * u,), dh
+
+    def collect(self, emitted, coefficients, more):
+        d_inner = ops.concatenate([emitted, emitted, emitted], axis=-1) * coefficients[0]  # [T, B, 3*U]
+        d_ur, _ = ops.split(d_inner, [2 * self.units], axis=-1)
+        return ops.concatenate([d_ur, emitted * more[0]], axis=-1), d_inner
+
+
+@keras.saving.register_keras_serializable(package="nlp_suite")
+class GRU(ExplicitBPTT, keras.layers.GRU):
+    """Gated recurrent unit of Cho et al. (2014), by default in cuDNN's form with the reset gate after the product.
+
+    u, r = s(x_t W + b + h_{t-1} R + b'), n = a(x_t W + b + r (h_{t-1} R + b')), h_t = u h_{t-1} + (1 - u) n, each gate
+    with its own columns of W, R, b and b'.
+
+    Arguments, configuration, weights and values are those of `keras.layers.GRU` (a `.weights.h5` of one loads into the
+    other); only the computation differs, see `nlp_suite.layers.bptt`. `reset_after=False` runs Keras's own loop. On
+    TensorFlow with a GPU, Keras's cuDNN path runs where the mask is right-padded and `use_cudnn` is not False. `.cell`
+    does single steps with the same weights. Second derivatives are not defined.
+
+    Args:
+        units: int, the width U of the output.
+        *args: further arguments of `keras.layers.GRU`.
+        **kwargs: likewise.
+
+    Call arguments:
+        sequences: [B, T, E].
+        initial_state: None (zeros) or list of one [B, U].
+        mask: None or bool [B, T]. A False step, wherever it is, keeps the state; its output is the last output before
+            it, or 0 with `zero_output_for_mask=True` (set by `keras.layers.Bidirectional`) and where there is none.
+        training: bool, whether dropout is on.
+
+    Returns:
+        [B, U], or [B, T, U] with `return_sequences`; then the state [B, U] with `return_state`.
+
+    Raises:
+        ValueError: as `keras.layers.GRU`.
+
+    Example:
+        >>> GRU(4, return_sequences=True)(keras.ops.ones((2, 5, 3))).shape
+        (2, 5, 4)
+    """
+
+    gate_order = (0, 1, 2)  # Keras: z (here u), r, h (here n)
+
+    def _explicit(self):
+        return self.cell.reset_after and super()._explicit()
+
+    def _biases(self):
+        return (None, None) if self.cell.bias is None else (self.cell.bias[0], self.cell.bias[1])
+
+    def _recurrence(self):
+        return _Recurrence(self.cell.units, self.cell.activation, self.cell.recurrent_activation)

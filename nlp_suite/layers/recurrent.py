@@ -1,0 +1,164 @@
+"""What SimpleRNN, LSTM and GRU share as Keras layers: masks, directions, dropout and the choice of implementation."""
+
+import keras
+from keras import ops
+
+from nlp_suite.layers import bptt
+
+
+class ExplicitBPTT:
+    """Mixin that replaces the time loop of `keras.layers.SimpleRNN`, `LSTM` or `GRU` by `bptt.run`.
+
+    It stands before the Keras layer in the bases. What the explicit loop does not cover (`unroll=True`, an activation
+    without a known derivative, `GRU(reset_after=False)`) runs as in Keras, and so does what cuDNN is wanted for.
+
+    Attributes:
+        gate_order: Keras's gate numbers in the order that the layer's `Recurrence` wants.
+    """
+
+    gate_order = (0,)
+
+    def _recurrence(self):
+        """Returns the layer's `bptt.Recurrence`."""
+        raise TypeError(f"{type(self).__name__} must define _recurrence")
+
+    def _biases(self):
+        """Returns the bias of the input projection and that of the recurrent one, [G*U] or None each."""
+        return self.cell.bias, None
+
+    def _explicit(self):
+        """Whether the explicit loop covers this configuration."""
+        activations = (self.cell.activation, getattr(self.cell, "recurrent_activation", keras.activations.linear))
+        return not self.unroll and self.cell.dropout < 1 and all(a in bptt.SLOPES for a in activations)
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        """Runs the time loop; the contract is that of `keras.layers.RNN.inner_loop`.
+
+        Args:
+            sequences: [B, T, E].
+            initial_state: tensor [B, U], or list of them with the output first.
+            mask: None or bool [B, T]; False steps, wherever they are, leave the states as they were.
+            training: bool. Whether dropout is on.
+
+        Returns:
+            The last output [B, U], the outputs [B, T, U] (in the order of computation with `go_backwards`; [B, 1, U]
+            without `return_sequences`), and the list of last states [B, U].
+        """
+        mask = keras.tree.flatten(mask)[0]
+        states = keras.tree.flatten(initial_state)
+
+        def keras_loop():
+            return super(ExplicitBPTT, self).inner_loop(sequences, states, mask=mask, training=training)
+
+        def explicit_loop():
+            return self._explicit_loop(sequences, states, mask, training)
+
+        if not self._explicit():
+            return keras_loop()
+        if not self._cudnn_wanted(mask):
+            return explicit_loop()
+        if mask is None or self.use_cudnn is True:
+            return keras_loop()
+        return ops.cond(_right_padded(mask), keras_loop, explicit_loop)
+
+    def _cudnn_wanted(self, mask):
+        """Whether Keras's loop, which finds cuDNN by itself, is to run."""
+        use_cudnn = getattr(self, "use_cudnn", False)
+        if use_cudnn != "auto":
+            return bool(use_cudnn)
+        if self.cell.recurrent_dropout or not self.cell.use_bias:
+            return False
+        if (self.cell.activation, self.cell.recurrent_activation) != (
+            keras.activations.tanh,
+            keras.activations.sigmoid,
+        ):
+            return False
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            return bool(tf.config.list_logical_devices("GPU"))
+        if keras.backend.backend() == "torch":
+            import torch
+
+            return mask is None and torch.cuda.is_available()
+        return False
+
+    def _explicit_loop(self, sequences, states, mask, training):
+        x = ops.transpose(sequences, (1, 0, 2))  # [T, B, E]
+        steps = None if mask is None else ops.expand_dims(ops.transpose(ops.cast(mask, "bool")), -1)  # [T, B, 1]
+        input_bias, recurrent_bias = self._biases()
+        outputs, states = bptt.run(
+            self._recurrence(),
+            self._input_projection(x, input_bias, training),
+            self._by_gate(self.cell.recurrent_kernel, x.dtype),
+            tuple(states),
+            bias=None if recurrent_bias is None else self._by_gate(recurrent_bias, x.dtype),
+            mask=None if steps is None else ops.cast(steps, x.dtype),
+            dropout_masks=self._recurrent_dropout_masks(states[0], training),
+            reverse=self.go_backwards,
+            sequences=self.return_sequences,
+        )
+        last = states[0]  # [B, U]
+        if steps is not None:
+            last = self._masked_last(last, steps)
+        if outputs is None:
+            return last, ops.expand_dims(last, 1), list(states)
+        if steps is not None:
+            outputs = self._masked_outputs(outputs, steps)
+        if self.go_backwards:
+            outputs = ops.flip(outputs, axis=0)
+        return last, ops.transpose(outputs, (1, 0, 2)), list(states)
+
+    def _masked_outputs(self, outputs, steps):
+        """What Keras puts out at skipped steps: 0, or the last output, which is 0 before the first step that counts."""
+        if self.zero_output_for_mask:
+            seen = steps
+        else:
+            counts = ops.cast(steps, "int32")
+            counts = ops.flip(counts, axis=0) if self.go_backwards else counts
+            seen = ops.cumsum(counts, axis=0) > 0  # [T, B, 1]
+            seen = ops.flip(seen, axis=0) if self.go_backwards else seen
+        return ops.where(seen, outputs, ops.zeros_like(outputs))
+
+    def _masked_last(self, last, steps):
+        if self.zero_output_for_mask:
+            seen = steps[0] if self.go_backwards else steps[-1]  # [B, 1]
+        else:
+            seen = ops.any(steps, axis=0)
+        return ops.where(seen, last, ops.zeros_like(last))
+
+    def _by_gate(self, weight, dtype):
+        """The weight [..., G*U] with the gates in `gate_order`."""
+        weight = ops.cast(weight, dtype)
+        if self.gate_order == tuple(range(len(self.gate_order))):
+            return weight
+        parts = ops.split(weight, len(self.gate_order), axis=-1)
+        return ops.concatenate([parts[gate] for gate in self.gate_order], axis=-1)
+
+    def _input_projection(self, x, bias, training):
+        """[T, B, E] -> [T, B, G*U] by one product, or one a gate where each has its own dropout mask."""
+        kernel = self._by_gate(self.cell.kernel, x.dtype)
+        masks = self.cell.get_dropout_mask(x[0]) if training and self.cell.dropout else None
+        if isinstance(masks, (list, tuple)):
+            parts = ops.split(kernel, len(self.gate_order), axis=-1)
+            z = ops.concatenate(
+                [bptt.dense(x * masks[gate], part) for gate, part in zip(self.gate_order, parts, strict=True)], axis=-1
+            )
+        else:
+            z = bptt.dense(x if masks is None else x * masks, kernel)
+        return z if bias is None else z + self._by_gate(bias, x.dtype)
+
+    def _recurrent_dropout_masks(self, state, training):
+        """None or [G, B, U], scaled; the same for all steps (Gal and Ghahramani, 2016)."""
+        if not training or not self.cell.recurrent_dropout:
+            return None
+        masks = self.cell.get_recurrent_dropout_mask(state)
+        masks = masks if isinstance(masks, (list, tuple)) else [masks]
+        return ops.stack([masks[gate] for gate in self.gate_order])
+
+
+def _right_padded(mask):
+    """Whether every row of the mask [B, T] begins with a True and has none after its first False; a scalar bool."""
+    mask = ops.cast(mask, "bool")
+    stays = ops.logical_or(mask[:, :-1], ops.logical_not(mask[:, 1:]))
+    return ops.logical_and(ops.all(mask[:, 0]), ops.all(stays))
