@@ -78,25 +78,33 @@ def shorten(label: str, length: int = 14) -> str:
     return label if len(label) <= length else label[: length - 1] + "…"
 
 
-def best_row(history: list[dict], best: dict | None = None) -> dict | None:
-    """The history row of the best round: that with the step or epoch of `best`, else the best by validation."""
-    for key in ("step", "epoch", "round"):
+def best_round(history: list[dict], best: dict | None = None) -> int | None:
+    """Index of the best row: that of `best` by its `step`, `epoch` or `round` (from 1), else the best by validation."""
+    for key in ("step", "epoch"):
         wanted = number((best or {}).get(key))
-        for row in history if wanted is not None else ():
+        for i, row in enumerate(history) if wanted is not None else ():
             if number(row.get(key)) == wanted:
-                return row
+                return i
+    wanted = number((best or {}).get("round"))
+    if wanted is not None and 1 <= wanted <= len(history):
+        return int(wanted) - 1
     for metric, sign in (("val_accuracy", 1), ("val_loss", -1)):
-        rows = [row for row in history if number(row.get(metric)) is not None]
+        rows = [i for i, row in enumerate(history) if number(row.get(metric)) is not None]
         if rows:
-            return max(rows, key=lambda row: sign * number(row[metric]))  # the first of equals
+            return max(rows, key=lambda i: sign * number(history[i][metric]))  # the first of equals
     return None
 
 
 def curve_axis(history: list[dict]) -> tuple[str, list[float]]:
-    """Name and values of the horizontal axis: epochs if they increase from row to row, else steps, else rounds."""
+    """Name and values of the horizontal axis: epochs if they increase from row to row, else steps, else rounds.
+
+    An `epoch` that starts at 0 is what Keras writes: a count of rounds, shown from 1.
+    """
     for key in ("epoch", "step"):
         values = [number(row.get(key)) for row in history]
         if None not in values and all(a < b for a, b in pairwise(values)):
+            if key == "epoch" and values and values[0] == 0:
+                return "round", [value + 1 for value in values]
             return key, values
     return "round", [float(i + 1) for i in range(len(history))]
 
@@ -114,14 +122,15 @@ def learning_curves(
     Args:
         history: rows with any of `epoch`, `step`, `<metric>` and `val_<metric>`; values may be None or NaN.
         metrics: the panels, from top to bottom.
-        best: `step` or `epoch` of the best round; by default the highest `val_accuracy`, else the lowest `val_loss`.
+        best: `step`, `epoch` or `round` (from 1) of the best round; by default that of the highest `val_accuracy`, else
+            of the lowest `val_loss`.
 
     Returns:
         SVG.
     """
     key, x = curve_axis(history)
-    chosen = best_row(history, best)
-    best_x = x[next(i for i, row in enumerate(history) if row is chosen)] if chosen is not None else None
+    chosen = best_round(history, best)
+    best_x = None if chosen is None else x[chosen]
     with _drawing("curves " + " ".join(metrics), height=2.75 * len(metrics)) as (figure, out):
         axes = figure.subplots(len(metrics), 1, squeeze=False)[:, 0]
         for ax, metric in zip(axes, metrics):
@@ -147,7 +156,7 @@ def learning_curves(
                     color=MUTED,
                     fontsize=10,
                 )
-                value = number(chosen.get("val_" + metric))
+                value = number(history[chosen].get("val_" + metric))
                 if value is not None:
                     ax.plot(
                         [best_x], [value], "o", color=ACCENT, markersize=7, markerfacecolor=PAPER, markeredgewidth=2
@@ -157,7 +166,7 @@ def learning_curves(
             ax.margins(x=0.04, y=0.14)
             if len(x) == 1:
                 ax.set_xlim(x[0] - 1, x[0] + 1)
-            ax.xaxis.set_major_locator(MaxNLocator(6, integer=len(x) == 1 or x[-1] - x[0] >= 2))
+            ax.xaxis.set_major_locator(MaxNLocator(6, integer=len(x) < 2 or x[-1] - x[0] >= 2))
             ax.yaxis.set_major_locator(MaxNLocator(5))
             if key == "step":
                 ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
@@ -248,10 +257,11 @@ def reliability(report: dict) -> bytes:
         middles = [(row["low"] + row["high"]) / 2 for row in rows]
         top.bar(middles, [row["accuracy"] - bottom for row in rows], widths, bottom=bottom, color=ACCENT, alpha=0.18)
         top.plot([0, 1], [0, 1], "--", color=MUTED, linewidth=1.2, label="perfectly calibrated")
-        for chosen, form, fill in ((few, "o", PAPER), (enough, "-o", ACCENT)):
-            points = [row["confidence"] for row in chosen], [row["accuracy"] for row in chosen]
-            label = "this model" if chosen is enough or not enough else None
-            top.plot(*points, form, color=ACCENT, linewidth=1.6, markersize=5, mfc=fill, clip_on=False, label=label)
+        for chosen, form, fill in ((enough, "-o", ACCENT), (few, "o", PAPER)):
+            if chosen:
+                points = [row["confidence"] for row in chosen], [row["accuracy"] for row in chosen]
+                label = "this model" if chosen is enough or not enough else None
+                top.plot(*points, form, color=ACCENT, linewidth=1.6, markersize=5, mfc=fill, clip_on=False, label=label)
         top.set(xlim=(left, 1), ylim=(bottom, 1.02), ylabel="accuracy")
         top.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         top.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from nlp_suite.evaluation import plots, views
-from nlp_suite.evaluation.page import Html, Section, code, columns, details, escape, page, picture, table
+from nlp_suite.evaluation.page import Html, Section, code, columns, details, escape, join, page, picture, table
 from nlp_suite.registry import UnknownNameError, unknown
 
 NOT_SHOWN = {"schema", "statistics", "labels", "best", "state"}  # of info: shown elsewhere or of no interest
@@ -105,27 +105,36 @@ def _learning(history: list[dict], metrics, best: dict | None) -> Section:
     if not shown:
         return Section("How it learned", Html('<p class="lead">This run recorded no learning curve.</p>'))
     key, x = plots.curve_axis(history)
-    row, lead = plots.best_row(history, best), ""
-    if row is not None:
-        place = next(value for value, r in zip(x, history) if r is row)
-        parts = [("val_" + metric, plots.number(row.get("val_" + metric))) for metric in shown]
-        numbers = ", ".join(
-            f"{name.replace('val_', 'validation ')} {value:.4f}" for name, value in parts if value is not None
-        )
-        lead = f"Best at {key} {place:,.10g} of {x[-1]:,.10g}" + (f": {numbers}." if numbers else ".")
+    chosen, lead = plots.best_round(history, best), ""
+    if chosen is not None:
+        values = {metric: plots.number(history[chosen].get("val_" + metric)) for metric in shown}
+        numbers = ", ".join(f"validation {m} {value:.4f}" for m, value in values.items() if value is not None)
+        lead = f"Best at {key} {x[chosen]:,.10g} of {x[-1]:,.10g}" + (f": {numbers}." if numbers else ".")
     names = "Learning curve: {} in training and validation"
     drawings = [picture(plots.learning_curves(history, (m,), best), names.format(m)) for m in shown]
     return Section("How it learned", columns(*drawings), lead)
 
 
 def _statistics(statistics: dict) -> Section:
-    """A column a split, a row a statistic; statistics of other forms are listed."""
-    splits = {name: dict(_flat(values)) for name, values in statistics.items() if isinstance(values, dict)}
-    rest = {name: value for name, value in statistics.items() if name not in splits}
+    """A column a split, a row a statistic; those with parts, such as percentiles, are folded away."""
+    splits = {name: values for name, values in statistics.items() if isinstance(values, dict)}
+    if not splits:
+        return Section("The texts", _facts(statistics))
     keys = list(dict.fromkeys(key for values in splits.values() for key in values))
-    rows = [[_words(key), *(_value(key, values.get(key)) for values in splits.values())] for key in keys]
-    content = table(["", *splits], rows) if rows else Html("")
-    return Section("The texts", Html(content + (_facts(rest) if rest else "")), "As the model reads them, by split.")
+    plain = [key for key in keys if not any(isinstance(values.get(key), dict) for values in splits.values())]
+    blocks = [_by_split(splits, plain)] if plain else []
+    for key in keys:
+        if key not in plain:
+            parts = {name: values.get(key) or {} for name, values in splits.items()}
+            names = list(dict.fromkeys(name for values in parts.values() for name in values))
+            blocks.append(details(f"{_words(key).capitalize()} by split", _by_split(parts, names)))
+    return Section("The texts", join(*blocks), "As the model reads them, by split.")
+
+
+def _by_split(splits: dict[str, dict], keys: list[str]) -> Html:
+    return table(
+        ["", *splits], [[_words(key), *(_value(key, values.get(key)) for values in splits.values())] for key in keys]
+    )
 
 
 def _run(info: dict, experiment_yaml: str) -> Section:
