@@ -30,9 +30,9 @@ class Settings(BaseModel):
     @classmethod
     def _known_keys(cls, values):
         if isinstance(values, dict):
-            for key in values:
-                if key not in cls.model_fields:
-                    raise ValueError(unknown("key", key, cls.model_fields))
+            wrong = [unknown("key", key, cls.model_fields) for key in values if key not in cls.model_fields]
+            if wrong:
+                raise ValueError("; ".join(wrong))
         return values
 
 

@@ -1,5 +1,7 @@
 """Bag of words and hashed n-grams: averaged embeddings (Joulin et al. 2016, fastText), optionally a feed-forward net."""
 
+from typing import Literal
+
 import keras
 from keras import ops
 from pydantic import Field
@@ -15,6 +17,7 @@ class BagSettings(BackboneSettings):
     embedding_size: int = Field(8, ge=1)
     ngrams: int = Field(2, ge=1, le=5, description="longest n-gram; 1 sees single words only")
     ngram_buckets: int = Field(2**18, ge=16, le=2**20, description="rows of the hashed table that longer n-grams share")
+    average: Literal["mean", "sqrt"] = Field("mean", description="divide the sum by the count n, or by √n")
     hidden: list[int] = Field([], description="units of feed-forward layers above the average")
     dropout: float = Field(0.0, ge=0, lt=1, description="rate on the average and after every feed-forward layer")
     activation: str = "relu"
@@ -29,6 +32,8 @@ class BagBackbone(Backbone):
         vocabulary_size: number of token ids V.
         ngrams: longest n-gram.
         ngram_buckets: rows of the table that all n-grams of two words and more share through a hash.
+        average: `"mean"` divides the sum by the number of words and n-grams, `"sqrt"` by its root, so that a long text
+            may be surer of itself.
         hidden: units of feed-forward layers above the average; D is the last, or the embedding size.
         dropout: rate on the average and after every feed-forward layer.
         activation: of the feed-forward layers.
@@ -40,6 +45,7 @@ class BagBackbone(Backbone):
         vocabulary_size,
         ngrams=2,
         ngram_buckets=2**18,
+        average="mean",
         hidden=(),
         dropout=0.0,
         activation="relu",
@@ -49,11 +55,13 @@ class BagBackbone(Backbone):
         self.settings |= {
             "ngrams": ngrams,
             "ngram_buckets": ngram_buckets,
+            "average": average,
             "hidden": list(hidden),
             "dropout": dropout,
             "activation": activation,
         }
         self.orders, self.ngram_buckets = range(2, ngrams + 1), ngram_buckets
+        self.power = 1.0 if average == "mean" else 0.5
         self.table = None
         if ngrams > 1:
             self.table = keras.layers.Embedding(ngram_buckets, self.embedding_size, dtype=self.dtype_policy)
@@ -80,7 +88,7 @@ class BagBackbone(Backbone):
             ids = ngram_ids(tokens, order, self.ngram_buckets)  # [B, T]
             more, number = self._sum(self.drop_features(self.drop_words(self.table(ids))), ids)
             total, count = total + more, count + number
-        x = self.drops[0](total / count)  # [B, E]
+        x = self.drops[0](total / count**self.power)  # [B, E]
         for layer, drop in zip(self.dense, self.drops[1:]):
             x = drop(layer(x))
         return ops.expand_dims(x, 1)  # [B, 1, D]

@@ -24,7 +24,7 @@ def ngram_ids(tokens, order: int, buckets: int):
         later = tokens[:, distance:]
         last = ops.concatenate([later, ops.zeros_like(tokens[:, :distance])], axis=1)[:, : ops.shape(tokens)[1]]
         hashed = (hashed * 2039 + last % prime) % prime  # below 2^20 · 2^11 = 2^31
-    return ops.where(last != 0, hashed % (prime - 1) + 1, 0)
+    return ops.where(ops.not_equal(last, 0), hashed % (prime - 1) + 1, 0)
 
 
 def _prime_below(number: int) -> int:

@@ -65,6 +65,7 @@ class PositionEmbedding(keras.layers.Layer):
     def __init__(self, kind, size, max_length=512, **kwargs):
         super().__init__(**kwargs)
         self.kind, self.size, self.max_length = kind, size, max_length
+        self.supports_masking = True
         self.table = keras.layers.Embedding(max_length, size) if kind == "learned" else None
 
     def build(self, input_shape):

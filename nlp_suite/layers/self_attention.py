@@ -31,6 +31,7 @@ class SelfAttention(keras.layers.Layer):
     def __init__(self, heads, dropout=0.0, causal=False, rotary=False, **kwargs):
         super().__init__(**kwargs)
         self.heads, self.dropout, self.causal, self.rotary = heads, dropout, causal, rotary
+        self.supports_masking = True
 
     def build(self, input_shape):
         size = input_shape[-1]
@@ -39,14 +40,16 @@ class SelfAttention(keras.layers.Layer):
         self.fused = keras.layers.Dense(3 * size, kernel_initializer="glorot_uniform", dtype=self.dtype_policy)
         self.projection = keras.layers.Dense(size, dtype=self.dtype_policy)
         self.drop = keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
+        self.to_heads = keras.layers.Reshape((-1, 3 * self.heads, size // self.heads))
+        self.from_heads = keras.layers.Reshape((-1, size))
+        self.to_heads.supports_masking = self.from_heads.supports_masking = True
         self.fused.build((None, None, size))
         self.projection.build((None, None, size))
 
     def _project(self, x, positions):
         """Queries (scaled), keys and values, `[B, T, H, D/H]` each."""
         size = x.shape[-1]
-        fused = ops.reshape(self.fused(x), (-1, ops.shape(x)[1], 3 * self.heads, size // self.heads))
-        query, key, value = ops.split(fused, 3, axis=2)
+        query, key, value = ops.split(self.to_heads(self.fused(x)), 3, axis=2)
         if self.rotary:
             query, key = rotate(query, positions), rotate(key, positions)
         return query * (size // self.heads) ** -0.5, key, value
@@ -58,7 +61,7 @@ class SelfAttention(keras.layers.Layer):
         scores = ops.cast(scores, "float32") + ops.cast(bias, "float32")
         weights = self.drop(ops.cast(ops.softmax(scores, axis=-1), query.dtype))
         mixed = ops.einsum("bhts,bshd->bthd", weights, value)  # [B, T, H, d]
-        return self.projection(ops.reshape(mixed, (-1, ops.shape(mixed)[1], mixed.shape[2] * mixed.shape[3])))
+        return self.projection(self.from_heads(mixed))
 
     def call(self, x, mask, positions):
         query, key, value = self._project(x, positions)

@@ -26,6 +26,7 @@ class SequencePooling(keras.layers.Layer):
     def __init__(self, kinds=("mean",), bidirectional=False, **kwargs):
         super().__init__(**kwargs)
         self.kinds, self.bidirectional = list(kinds), bidirectional
+        self.supports_masking = True
         wrong = [kind for kind in self.kinds if kind not in POOLINGS]
         if wrong or not self.kinds:
             raise ValueError(f"pooling {self.kinds}: give one or more of {', '.join(POOLINGS)}")
@@ -49,11 +50,11 @@ class SequencePooling(keras.layers.Layer):
 
     def _last(self, x, mask, there):
         after = ops.cumsum(ops.cast(mask, "int32"), axis=1)  # [B, T] tokens up to here
-        is_last = ops.logical_and(mask, after == ops.max(after, axis=1, keepdims=True))
+        is_last = ops.logical_and(mask, ops.equal(after, ops.max(after, axis=1, keepdims=True)))
         last = ops.sum(x * ops.cast(ops.expand_dims(is_last, -1), x.dtype), axis=1)  # [B, D]
         if not self.bidirectional:
             return last
-        is_first = ops.logical_and(mask, after == 1)
+        is_first = ops.logical_and(mask, ops.equal(after, 1))
         first = ops.sum(x * ops.cast(ops.expand_dims(is_first, -1), x.dtype), axis=1)  # [B, D]
         half = x.shape[-1] // 2
         return ops.concatenate([last[:, :half], first[:, half:]], axis=-1)
@@ -61,6 +62,9 @@ class SequencePooling(keras.layers.Layer):
     def _attention(self, x, mask, there):
         scores = ops.where(ops.expand_dims(mask, -1), ops.cast(self.score(x), "float32"), -1e9)  # [B, T, 1]
         return ops.sum(x * ops.cast(ops.softmax(scores, axis=1), x.dtype), axis=1)
+
+    def compute_mask(self, *args, **kwargs):
+        return None  # one vector a row is left
 
     def compute_output_spec(self, x, mask=None):
         return keras.KerasTensor((x.shape[0], x.shape[-1] * len(self.kinds)), dtype=self.compute_dtype)

@@ -48,6 +48,7 @@ class TransformerBlock(keras.layers.Layer):
             "rotary": rotary,
         }
         self.norm = norm
+        self.supports_masking = True
         self.attention = SelfAttention(heads, attention_dropout, causal, rotary, dtype=self.dtype_policy)
         self.attention_norm = keras.layers.LayerNormalization(epsilon=1e-6, dtype=self.dtype_policy)
         self.feed_forward_norm = keras.layers.LayerNormalization(epsilon=1e-6, dtype=self.dtype_policy)
