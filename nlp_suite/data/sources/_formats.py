@@ -109,7 +109,7 @@ def _position(path: Path, number: int, row: list[str], column: str | int, settin
 
 
 def jsonl_examples(path: Path, text_column: str, label_column: str | None, on_error: str) -> Iterator[dict[str, str]]:
-    """Examples of a file with one JSON object a line; blank lines skipped; a label may be a string, number or boolean."""
+    """Examples of a file with one JSON object a line; blank lines skipped; labels: strings, numbers, booleans."""
     empty = True
     for number, line in text_lines(path, on_error):
         if not line.strip():

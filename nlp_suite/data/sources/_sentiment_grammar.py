@@ -29,8 +29,9 @@ import zlib
 from collections.abc import Iterator
 
 # name of a kind of opinion: its share among positive and negative reviews
-SHARES = {"contrast": 0.40, "ellipsis": 0.10, "scope": 0.15, "agreement": 0.15, "single": 0.20}
+SHARES = {"contrast": 0.30, "ellipsis": 0.10, "scope": 0.10, "agreement": 0.20, "single": 0.30}
 TWINS = SHARES["contrast"] + SHARES["ellipsis"] + SHARES["scope"]
+NEGATED = 0.3  # of clauses that may be negated
 TEST_PART = 5  # one in so many sentences belongs to test
 
 
@@ -106,7 +107,7 @@ def _subjects(rng: random.Random) -> list[str]:
 
 
 def _negator(rng: random.Random) -> str | None:
-    return rng.choice(NEGATORS) if rng.random() < 0.4 else None
+    return rng.choice(NEGATORS) if rng.random() < NEGATED else None
 
 
 def contrast(rng: random.Random) -> tuple[str, str]:
@@ -144,14 +145,13 @@ def scope(rng: random.Random) -> tuple[str, str]:
 
 def agreement(rng: random.Random, positive: bool) -> str:
     """Two clauses that agree; both negated or none."""
-    negators = [rng.choice(NEGATORS), rng.choice(NEGATORS)] if rng.random() < 0.3 else [None, None]
+    negators = [rng.choice(NEGATORS), rng.choice(NEGATORS)] if rng.random() < NEGATED else [None, None]
     return " and ".join(str(Clause(rng, positive, s, n)) for s, n in zip(_subjects(rng), negators, strict=True))
 
 
 def single(rng: random.Random, positive: bool) -> str:
-    """One clause, half of the time negated."""
-    negator = rng.choice(NEGATORS) if rng.random() < 0.5 else None
-    return str(Clause(rng, positive, rng.choice(SINGULAR + PLURAL), negator))
+    """One clause."""
+    return str(Clause(rng, positive, rng.choice(SINGULAR + PLURAL), _negator(rng)))
 
 
 def undecided(rng: random.Random) -> str:
@@ -216,6 +216,6 @@ def reviews(seed: int, split: str, labels: tuple[str, ...]) -> Iterator[tuple[st
             words = f"{rng.choice(OPENINGS)} {words}"
         sentences = [_typeset(words)]
         place = rng.random()
-        if place < 0.6:
-            sentences.insert(0 if place < 0.3 else 1, _typeset(drawn(neutral)))
+        if place < 0.4:
+            sentences.insert(0 if place < 0.2 else 1, _typeset(drawn(neutral)))
         yield " ".join(sentences), label

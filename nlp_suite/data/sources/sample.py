@@ -32,13 +32,13 @@ class SampleSettings(ComponentSettings):
 class SampleSource(Source):
     """Reviews of a seeded grammar (see `_sentiment_grammar`), whose best possible accuracy is known.
 
-    Half of the decision is word order: 65 % of the positive and negative reviews are drawn from pairs of opposite
+    Word order decides: half of the positive and negative reviews are drawn from pairs of opposite
     label and equal words, so no bag of single words can know more than the toss of a coin about them.
 
     Attributes:
         bayes_accuracy: accuracy of the best model there can be: `1 - noise`.
-        bag_accuracy: accuracy of the best bag of single words there can be: 0.675 for two classes and 0.783 for
-            three without noise (exact: see the grammar's docstring).
+        bag_accuracy: accuracy of the best bag of single words there can be: without noise, 3/4 for two classes
+            and 5/6 for three (exact: see the grammar's docstring).
 
     Example:
         >>> source = SampleSource(size=4000, noise=0.1)

@@ -1,0 +1,100 @@
+"""One folder a class and one file an example, as in aclImdb: root/train/pos/*.txt or root/pos/*.txt."""
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import Field
+
+from nlp_suite.config import ComponentSettings
+from nlp_suite.data.sources._base import DataError, PathText, Source
+from nlp_suite.data.sources._reading import whole_text
+from nlp_suite.registry import SOURCES
+
+FOLDERS = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
+
+
+class DirectorySettings(ComponentSettings):
+    """Which folder."""
+
+    name: str = "directory"
+    root: PathText = Field(description="folder of the splits, or of the classes")
+    ignore: list[str] = Field(["unsup"], description="folders that are no class")
+    suffix: str = Field(".txt", description="end of the names of example files; other files are passed over")
+
+
+@SOURCES.register(DirectorySettings)
+class DirectorySource(Source):
+    """Examples from one file each; the name of the file's folder is its label.
+
+    If the root has a folder `train`, `validation` (or `valid`, `val`, `dev`) or `test`, these are the splits and
+    the classes stand in them; otherwise the root's folders are the classes of a `train` split. Files come sorted by
+    name, one of each class in turn, so that the first rows are of all classes.
+
+    Args:
+        on_error: `"fail"` or `"replace"`, for invalid UTF-8.
+        **settings: the fields of `DirectorySettings`.
+
+    Raises:
+        DataError: no such folder, no class in it, a class without files, a file that cannot be read.
+
+    Example:
+        >>> source = DirectorySource(root="aclImdb")
+        >>> next(source.examples("train"))
+        {'text': 'Story of a man …', 'label': 'neg'}
+    """
+
+    Settings = DirectorySettings
+
+    def __init__(self, *, on_error: str = "fail", **settings):
+        super().__init__(on_error=on_error, **settings)
+        root = Path(self.settings.root).expanduser()
+        if not root.is_dir():
+            is_file = " (it is a file; the source 'files' reads files)" if root.exists() else ""
+            raise DataError(f"folder {str(root)!r} does not exist{is_file}")
+        found = {split: [root / name for name in names if (root / name).is_dir()] for split, names in FOLDERS.items()}
+        for split, folders in found.items():
+            if len(folders) > 1:
+                raise DataError(f"{root} has several {split} folders: {', '.join(f.name for f in folders)}; keep one")
+        splits = {split: folders[0] for split, folders in found.items() if folders} or {"train": root}
+        self._files = {split: self._classes(folder) for split, folder in splits.items()}
+
+    def _classes(self, folder: Path) -> dict[str, list[str]]:
+        """Class to its sorted file names."""
+        names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+        names = [name for name in names if name not in self.settings.ignore and not name.startswith(".")]
+        if not names:
+            raise DataError(f"{folder} has no folder of a class (ignored: {', '.join(self.settings.ignore) or 'none'})")
+        suffix = self.settings.suffix
+        classes = {}
+        for name in names:
+            files = sorted(e.name for e in os.scandir(folder / name) if e.name.endswith(suffix) and e.is_file())
+            if not files:
+                raise DataError(
+                    f"{folder / name} has no file that ends in {suffix!r}; a folder that is no class: ignore"
+                )
+            classes[str(folder / name)] = files
+        return classes
+
+    def splits(self) -> list[str]:
+        return list(self._files)
+
+    def _paths(self, split: str) -> Iterator[Path]:
+        """Files of a split, one of each class in turn."""
+        classes = [[Path(folder, name) for name in files] for folder, files in self._files[split].items()]
+        for row in itertools.zip_longest(*classes):
+            yield from (path for path in row if path is not None)
+
+    def examples(self, split: str) -> Iterator[dict[str, str]]:
+        self._check_split(split)
+        for path in self._paths(split):
+            yield {"text": whole_text(path, self.on_error), "label": path.parent.name}
+
+    def fingerprint(self) -> str:
+        facts = []
+        for split in self.splits():
+            for path in self._paths(split):
+                status = path.stat()
+                facts.append([split, path.parent.name, path.name, status.st_size, status.st_mtime_ns])
+        return self._hash(facts)

@@ -1,0 +1,239 @@
+"""Any TensorFlow Datasets (TFDS) data set with a text, such as imdb_reviews or glue/sst2."""
+
+import difflib
+import itertools
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import Field
+
+from nlp_suite.config import ComponentSettings, Settings
+from nlp_suite.data.sources import _tfds_download
+from nlp_suite.data.sources._base import SPLITS, DataError, PathText, Source
+from nlp_suite.registry import SOURCES, unknown
+
+OTHERWISE = "with the data in files: --set data.source=files --set data.source.train=PATH --set data.source.test=PATH"
+
+
+class SplitNames(Settings):
+    """The data set's name, or slice, of each of our splits; null: there is none."""
+
+    train: str | None = "train"
+    validation: str | None = None
+    test: str | None = "test"
+
+
+class TFDSSettings(ComponentSettings):
+    """Which data set, and which of its features."""
+
+    name: str = "tfds"
+    dataset: str = Field("imdb_reviews", min_length=1, description="TFDS name, as name, name/config or name:version")
+    data_dir: PathText | None = Field(None, description="folder of prepared data sets; default: that of TFDS")
+    text_feature: str | None = Field(None, description="default: the only feature that is a string")
+    label_feature: str | None = Field("label", description="null: texts without labels")
+    splits: SplitNames = Field(SplitNames(), description='such as {train: "train[:90%]", validation: "train[90%:]"}')
+    download: bool = Field(True, description="try once to download and prepare data that are not in data_dir")
+
+
+@SOURCES.register(TFDSSettings)
+class TFDSSource(Source):
+    """Examples of a TFDS data set that is on disk, or that one attempt brings there.
+
+    Records are read with TFDS's own splits and features but without running TensorFlow, which would take hold of the
+    memory of every GPU. Integer labels become the names that the data set has for them.
+
+    Args:
+        on_error: `"fail"` or `"replace"`, for invalid UTF-8.
+        **settings: the fields of `TFDSSettings`.
+
+    Raises:
+        DataError: an unknown data set, split or feature; data that are neither in `data_dir` nor to be had; a split
+            without labels, such as the test split of GLUE.
+
+    Example:
+        >>> source = TFDSSource(dataset="glue/sst2", splits={"train": "train", "test": "validation"})
+        >>> next(source.examples("test"))
+        {'text': 'a gorgeous , witty , seductive movie .', 'label': 'positive'}
+    """
+
+    Settings = TFDSSettings
+
+    def __init__(self, *, on_error: str = "fail", **settings):
+        super().__init__(on_error=on_error, **settings)
+        self._builder = self._prepared()
+        names = self.settings.splits.model_dump()
+        self._parts = {split: names[split] for split in SPLITS if names[split]}
+        if not self._parts:
+            raise DataError(f"{self._where}: no split is given: set splits.train, splits.validation or splits.test")
+        for split in self._parts:
+            self._split_info(split)
+        self._features()
+
+    @property
+    def _where(self) -> str:
+        return f"TFDS data set {self.settings.dataset!r}"
+
+    def _prepared(self):
+        """The TFDS builder of data that are on disk."""
+        import tensorflow_datasets as tfds
+
+        data_dir = self.settings.data_dir and os.path.expanduser(self.settings.data_dir)
+        if data_dir and "://" in data_dir:
+            raise DataError(f"{self._where}: data_dir must be a local folder, got {data_dir}")
+        try:
+            builder = tfds.builder(self.settings.dataset, data_dir=data_dir)
+        except tfds.core.registered.DatasetNotFoundError:
+            name = self.settings.dataset.split("/")[0].split(":")[0]
+            near = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False), n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            where = data_dir or tfds.core.constants.DATA_DIR
+            raise DataError(f"{self._where} is not known to TFDS{hint} and not in the folder {where}") from None
+        except (ValueError, AssertionError, RuntimeError) as error:
+            raise DataError(f"{self._where}: {str(error).strip()}") from None
+        if builder.is_prepared():
+            return builder
+        if not self.settings.download:
+            raise DataError(f"{self._where} is not in {builder.data_path}, and download is false; go on {OTHERWISE}")
+        reason = _download(self.settings.dataset, data_dir)
+        builder = tfds.builder(self.settings.dataset, data_dir=data_dir)
+        if reason or not builder.is_prepared():
+            raise DataError(
+                f"{self._where} is not in {builder.data_path}, and downloading it failed ({reason}); prepare it there "
+                f"on a machine with network, set data.source.data_dir, or go on {OTHERWISE}"
+            )
+        return builder
+
+    def _split_info(self, split: str):
+        """TFDS's description of one of our splits: the files and which of their records."""
+        part, known = self._parts[split], list(self._builder.info.splits)
+        try:
+            return self._builder.info.splits[part]
+        except (KeyError, ValueError, AssertionError) as error:
+            name = part.split("[")[0]
+            if name not in known:
+                raise DataError(f"{self._where}: splits.{split}: {unknown('split', name, known)}") from None
+            raise DataError(f"{self._where}: splits.{split}: {part!r} is no slice of {name!r}: {error}") from None
+
+    def _features(self) -> tuple[str, str | None]:
+        """Names of the features that are the text and the label."""
+        import numpy as np
+
+        features = self._builder.info.features
+        if not hasattr(features, "keys"):
+            raise DataError(f"{self._where} has examples without named features: {features}")
+
+        def scalar(name: str, *kinds: type) -> bool:
+            feature = features[name]
+            return getattr(feature, "shape", None) == () and any(
+                np.issubdtype(feature.np_dtype, kind) for kind in kinds
+            )
+
+        text, label = self.settings.text_feature, self.settings.label_feature
+        strings = [name for name in features if scalar(name, np.object_, np.str_, np.bytes_)]
+        if text is None:
+            candidates = [name for name in strings if name != label]
+            if len(candidates) != 1:
+                raise DataError(
+                    f"{self._where}: set text_feature to one of: {', '.join(candidates) or 'none is a text'}"
+                )
+            text = candidates[0]
+        for setting, name in (("text_feature", text), ("label_feature", label)):
+            if name is not None and name not in features:
+                raise DataError(f"{self._where}: {setting}: {unknown('feature', name, features)}")
+        if text not in strings:
+            raise DataError(f"{self._where}: feature {text!r} is no text but {features[text]}")
+        if label is not None and label not in strings and not scalar(label, np.number, np.bool_):
+            raise DataError(f"{self._where}: feature {label!r} is no label but {features[label]}")
+        return text, label
+
+    def splits(self) -> list[str]:
+        return list(self._parts)
+
+    def examples(self, split: str) -> Iterator[dict[str, str]]:
+        self._check_split(split)
+        text, label = self._features()
+        for number, values in enumerate(self._records(split)):
+            example = {"text": self._string(values[text], split, number)}
+            if label is not None:
+                example["label"] = self._label(values[label], split, number)
+            yield example
+
+    def _records(self, split: str) -> Iterator[dict]:
+        """Feature name to value: bytes, int or float."""
+        from tensorflow_datasets.core.file_adapters import FileFormat
+
+        info, file_format = self._builder.info, self._builder.info.file_format
+        if file_format not in (FileFormat.TFRECORD, FileFormat.ARRAY_RECORD):
+            raise DataError(f"{self._where} is stored as {file_format.value}; allowed: tfrecord, array_record")
+        if file_format is FileFormat.ARRAY_RECORD:
+            yield from self._builder.as_data_source(self._parts[split])
+            return
+        for part in self._split_info(split).file_instructions:
+            for record in itertools.islice(tfrecords(part.filename), part.skip, part.skip + part.take):
+                yield info.features.deserialize_example_np(record)
+
+    def _string(self, value: bytes | str, split: str, number: int) -> str:
+        if isinstance(value, str):
+            return value
+        try:
+            return value.decode("utf-8", errors="strict" if self.on_error == "fail" else "replace")
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{self._where}, split {self._parts[split]!r}, example {number}: invalid UTF-8: {error}; "
+                f"data.on_error=replace puts U+FFFD in its place"
+            ) from None
+
+    def _label(self, value, split: str, number: int) -> str:
+        if isinstance(value, (bytes, str)):
+            return self._string(value, split, number)
+        feature = self._builder.info.features[self.settings.label_feature]
+        if not hasattr(feature, "int2str"):
+            return str(value.item() if hasattr(value, "item") else value)
+        if not 0 <= value < feature.num_classes:  # -1 stands for a label that is kept secret
+            raise DataError(
+                f"{self._where}, split {self._parts[split]!r}, example {number}: the label is {value}, but labels go "
+                f"from 0 to {feature.num_classes - 1}; the split may be published without labels: set splits.{split} "
+                f"to another one of {', '.join(self._builder.info.splits)}, or to null"
+            )
+        return feature.int2str(int(value))
+
+    def fingerprint(self) -> str:
+        facts = []
+        for split in self.splits():
+            for part in self._split_info(split).file_instructions:
+                status = Path(part.filename).stat()
+                facts.append([split, part.filename, part.skip, part.take, status.st_size, status.st_mtime_ns])
+        return self._hash(self._builder.info.full_name, facts)
+
+
+def tfrecords(path: str) -> Iterator[bytes]:
+    """Records of a TFRecord file: each is a length (8 bytes), its checksum (4), the record and its checksum (4).
+
+    Raises:
+        DataError: a file that ends within a record.
+    """
+    with open(path, "rb") as file:
+        for number in itertools.count():
+            header = file.read(12)
+            if not header:
+                return
+            length = struct.unpack("<Q", header[:8])[0] if len(header) == 12 else 0
+            record = file.read(length + 4) if length <= os.path.getsize(path) else b""
+            if len(record) < length + 4:
+                raise DataError(f"{path}: the file ends within record {number}; prepare the data set again")
+            yield record[:length]
+
+
+def _download(dataset: str, data_dir: str | None) -> str:
+    """One attempt to download and prepare, in a process that sees no GPU; the reason if it failed, else ''."""
+    command = [sys.executable, "-P", _tfds_download.__file__, dataset, data_dir or ""]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode == 0:
+        return ""
+    lines = done.stdout.strip().splitlines()
+    return lines[-1] if lines else f"exit status {done.returncode}"

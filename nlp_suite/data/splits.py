@@ -1,0 +1,50 @@
+"""Holding out a part of the rows so that every class keeps its share."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nlp_suite.data.sources._base import DataError
+
+
+def stratified_split(labels: Sequence, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Splits row numbers in two, class by class.
+
+    Together the held-out rows are `round(fraction * N)`, shared among the classes by their size (largest remainders
+    first). A class of two rows or more stands on both sides, even where that makes the held-out part larger; the row
+    of a class of one is kept. The same labels, fraction and seed give the same rows.
+
+    Args:
+        labels: N labels, of any sortable kind.
+        fraction: part to hold out, above 0 and below 1.
+        seed: of the choice of rows within a class.
+
+    Returns:
+        `(kept, held_out)`: int64 row numbers, ascending, together all of 0 … N - 1.
+
+    Raises:
+        ValueError: a fraction out of range.
+        DataError: no class has two rows.
+
+    Example:
+        >>> stratified_split(["a", "b", "a", "b"], 0.5, seed=0)
+        (array([1, 2]), array([0, 3]))
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction must be above 0 and below 1, got {fraction}")
+    _, classes, sizes = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
+    if not np.any(sizes >= 2):
+        raise DataError(f"nothing can be held out: {len(classes)} rows, and no label has two of them")
+    least, most = np.minimum(1, sizes - 1), sizes - 1  # of each class, held out
+    shares = fraction * sizes
+    counts = np.clip(np.floor(shares).astype(np.int64), least, most)
+    missing = max(0, round(fraction * len(classes)) - int(counts.sum()))
+    room = [c for c in np.argsort(counts - shares, kind="stable") if counts[c] < most[c]]
+    counts[room[:missing]] += 1
+
+    order = np.random.default_rng(seed).permutation(len(classes))
+    order = order[np.argsort(classes[order], kind="stable")]  # rows by class, in random order within each
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    place = np.arange(len(order)) - np.repeat(starts, sizes)  # place of a row within its class
+    held_out = place < np.repeat(counts, sizes)
+    return np.sort(order[~held_out]).astype(np.int64), np.sort(order[held_out]).astype(np.int64)
