@@ -1,0 +1,1 @@
+"""The export formats, each one file of the registry."""

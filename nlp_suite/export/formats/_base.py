@@ -1,0 +1,59 @@
+"""What every export format is: settings in, a run folder turned into something on disk."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nlp_suite.config import ComponentSettings
+
+
+class ExporterSettings(ComponentSettings):
+    """Settings of a format that has none."""
+
+
+@dataclass
+class ExportResult:
+    """What an export made.
+
+    Attributes:
+        path: the version folder or file.
+        signatures: signature → inputs and outputs, as `{"inputs": {name: "string [B]"}, "outputs": {…}}`; empty for a
+            `.keras` file.
+        curl: a command that asks a TensorFlow Serving REST endpoint on this machine; empty for a `.keras` file.
+        seconds: wall-clock time.
+        report: JSON-able: what the self-check saw, sizes, and the op report where there is one.
+    """
+
+    path: Path
+    signatures: dict[str, Any] = field(default_factory=dict)
+    curl: str = ""
+    seconds: float = 0.0
+    report: dict[str, Any] = field(default_factory=dict)
+
+    def describe(self) -> str:
+        """The result as lines for a terminal."""
+        lines = [f"{self.path}: {self.report.get('bytes', 0) / 2**20:.1f} MiB in {self.seconds:.0f} s"]
+        if check := self.report.get("self_check"):
+            lines.append(f"self-check: {check['rows']} answers, largest difference {check['largest_difference']:.1g}")
+        for name, signature in self.signatures.items():
+            sides = ["  ".join(f"{key}: {kind}" for key, kind in signature[s].items()) for s in ("inputs", "outputs")]
+            lines.append(f"  {name}\n    {sides[0]}\n    → {sides[1]}")
+        if self.curl:
+            lines.append(f"ask TensorFlow Serving:\n  {self.curl}")
+        return "\n".join(lines)
+
+
+class Exporter(ABC):
+    """One format.
+
+    Its constructor takes the fields of its settings.
+    """
+
+    @abstractmethod
+    def export(self, run, to: Path) -> ExportResult:
+        """Writes the best weights of `run` (a `Run`) to `to`.
+
+        Raises:
+            ExportError: refused or failed; nothing is left behind.
+        """

@@ -1,0 +1,166 @@
+"""A SavedModel for TensorFlow Serving: raw text in, answers out, as the next version of saved_models/NAME."""
+
+import importlib
+import json
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pydantic import Field
+
+from nlp_suite.config import ComponentSettings
+from nlp_suite.export.cases import Case
+from nlp_suite.export.errors import ExportError
+from nlp_suite.export.formats._base import Exporter, ExportResult
+from nlp_suite.export.model_card import model_card, write_card
+from nlp_suite.export.op_check import check_ops, server_version
+from nlp_suite.export.predictors import NetworkPredictor
+from nlp_suite.export.samples import check_texts, warmup_texts
+from nlp_suite.export.self_check import check_saved_model
+from nlp_suite.export.staging import place_version, staging
+from nlp_suite.export.warmup import read_warmup, write_warmup
+from nlp_suite.registry import EXPORTERS
+
+
+class SavedModelSettings(ComponentSettings):
+    """Settings of the SavedModel format."""
+
+    server_version: str | None = Field(None, description="TensorFlow Serving version; default: the config's")
+
+
+@EXPORTERS.register(SavedModelSettings)
+class SavedModelExporter(Exporter):
+    """Writes a version that a stock server of the chosen version can run, and proves it before it is seen.
+
+    The task's signatures stand in `nlp_suite/tasks/_TASK_signatures.py`. The graph has no XLA, cuDNN or Python op; the
+    version folder appears complete or not at all.
+
+    Args:
+        server_version: TensorFlow Serving version that must be able to run it; default: the config's.
+    """
+
+    def __init__(self, server_version: str | None = None):
+        self._server = server_version
+
+    def export(self, run, to: Path) -> ExportResult:
+        server = self._server or run.experiment.export.server_version
+        server_version(server)
+        _check_destination(to)
+        tf = _tensorflow()
+        task = importlib.import_module(f"nlp_suite.tasks._{run.experiment.task.name}_signatures")
+        model = run.model("best")
+        try:
+            with staging(to) as folder, without_cudnn(model):
+                written = folder / "written"
+                module, functions = task.signatures(model, run.text, run.labels)
+                options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+                tf.saved_model.save(module, str(written), signatures=functions, options=options)
+                _set_methods(tf, written, task.METHODS)
+                ops = check_ops(written, server)
+                ops.refuse()
+                _refuse_paths(written, [run.directory.resolve(), folder.resolve()])
+                predictor = NetworkPredictor(model, run.text, run.labels)
+                warmup = _cases(task, predictor, warmup_texts(run))
+                warmup = [part for case in warmup for part in (case.rows(slice(1)), case)]  # one text, then all
+                write_warmup(written, warmup, task.METHODS, to.name)
+                _write_extras(written / "assets.extra", run, model, to.name, ops)
+                moved = written.rename(folder / "moved")
+                check = check_saved_model(moved, _cases(task, predictor, check_texts(run)), read_warmup(moved))
+                signatures = _describe(tf, moved)
+                size = sum(file.stat().st_size for file in moved.rglob("*") if file.is_file())
+                path = place_version(moved, to)
+        except tf.errors.OpError as error:
+            raise ExportError(f"cannot write the export in {str(to)!r}: {error.message}") from error
+        report = {"self_check": check, "ops": ops.as_dict(), "bytes": size}
+        return ExportResult(path, signatures, _curl(to.name), report=report)
+
+
+def _check_destination(to: Path) -> None:
+    if to.name.isdigit():
+        raise ExportError(f"{str(to)!r} is a version: give the model's folder, {str(to.parent)!r}; the next one is chosen")
+    if to.suffix == ".keras" or to.is_file():
+        raise ExportError(f"{str(to)!r} is a file: a SavedModel goes to a folder such as saved_models/NAME")
+
+
+def _tensorflow():
+    """TensorFlow, with GPUs out of sight as far as it can still be done: the graph is for any machine."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise ExportError(
+            f"a SavedModel is written under Keras's TensorFlow backend, not {keras.backend.backend()!r}: "
+            "set KERAS_BACKEND=tensorflow (the run folder may come from any backend)"
+        )
+    import tensorflow as tf
+
+    with suppress(RuntimeError):  # raised where TensorFlow has already started them, as after training
+        tf.config.set_visible_devices([], "GPU")
+    return tf
+
+
+@contextmanager
+def without_cudnn(model):
+    """Within the context the model's recurrent layers use no cuDNN, whatever the machine."""
+    layers = [layer for layer in model._flatten_layers() if hasattr(layer, "use_cudnn")]
+    before = [layer.use_cudnn for layer in layers]
+    try:
+        for layer in layers:
+            layer.use_cudnn = False
+        yield
+    finally:
+        for layer, value in zip(layers, before):
+            layer.use_cudnn = value
+
+
+def _set_methods(tf, directory, methods) -> None:
+    """Gives signatures the method names that TensorFlow Serving's Classify and Regress look for."""
+    updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(directory))
+    for signature, method in methods.items():
+        updater.replace_method_name(signature, method)
+    updater.save()
+
+
+def _refuse_paths(directory, paths) -> None:
+    """A graph that names a folder of this machine does not survive being moved."""
+    content = (directory / "saved_model.pb").read_bytes()
+    for path in paths:
+        if str(path).encode() in content:
+            raise ExportError(f"the graph refers to {str(path)!r} and would not work when moved")
+
+
+def _cases(task, predictor, texts) -> list[Case]:
+    probabilities = predictor.probabilities(texts)
+    return [Case(*case) for case in task.cases(predictor.text, predictor.labels, texts, probabilities)]
+
+
+def _write_extras(directory, run, model, name, ops) -> None:
+    (directory / "config.yaml").write_text(run.experiment.to_yaml(), "utf-8")
+    (directory / "ops.json").write_text(json.dumps(ops.as_dict(), indent=1), "utf-8")
+    write_card(directory, model_card(run, model, name))
+
+
+def _describe(tf, directory) -> dict:
+    """Signature → names, types and shapes of its inputs and outputs, read from the file."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved_model = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes())
+    return {
+        name: {
+            "inputs": {key: _tensor(tf, info) for key, info in sorted(definition.inputs.items())},
+            "outputs": {key: _tensor(tf, info) for key, info in sorted(definition.outputs.items())},
+            "method": definition.method_name,
+        }
+        for name, definition in sorted(saved_model.meta_graphs[0].signature_def.items())
+        if not name.startswith("__")
+    }
+
+
+def _tensor(tf, info) -> str:
+    sizes = ["?" if dim.size < 0 else str(dim.size) for dim in info.tensor_shape.dim]
+    if sizes:
+        sizes[0] = "B"
+    return f"{tf.as_dtype(info.dtype).name} [{', '.join(sizes)}]"
+
+
+def _curl(name: str) -> str:
+    body = json.dumps({"instances": ["A wonderful film, well worth the wait."]})
+    return f"curl -d '{body}' http://localhost:8501/v1/models/{name}:predict"

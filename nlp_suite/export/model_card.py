@@ -1,0 +1,102 @@
+"""The model card: what the model is, what it was trained on, how well it does, and where it should not be trusted."""
+
+import datetime
+import json
+from pathlib import Path
+
+import numpy as np
+
+LIMITS = (
+    "Trained on one kind of text: expect less on other domains, lengths and languages than those of its training data.",
+    "Probabilities are the network's own; see the calibration error before reading them as chances.",
+    "Every text gets one of the labels, also an empty one or one in another language.",
+    "It may repeat biases of its training data; do not let it alone decide about people.",
+)
+
+
+
+def model_card(run, model, name: str) -> dict:
+    """Everything the card says, as one JSON-able mapping.
+
+    Args:
+        run: the run folder, as `Run`; its `report.json` gives the metrics where it was evaluated.
+        model: its network, built.
+        name: of the exported model.
+    """
+    experiment = run.experiment
+    settings = experiment.text
+    info = run.info
+    return {
+        "name": name,
+        "description": experiment.export.description,
+        "license": experiment.export.license,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "task": experiment.task.name,
+        "labels": list(run.labels),
+        "parameters": int(model.count_params()),
+        "weight_bytes": sum(np.asarray(v).nbytes for v in model.weights),
+        "backbone": experiment.backbone.model_dump(mode="json"),
+        "text": {**settings.model_dump(mode="json"), "vocabulary_size": run.text.vocabulary_size},
+        "data": {**experiment.data.source.model_dump(mode="json"), "splits": info.get("statistics") or {}},
+        "metrics": _metrics(run.directory / "report.json"),
+        "training": {key: info[key] for key in ("best", "seconds", "hardware", "versions") if key in info},
+        "limits": list(LIMITS),
+    }
+
+
+def _metrics(path: Path) -> dict:
+    """Numbers of the run's report, without its long tables; empty where it was never evaluated."""
+    try:
+        report = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    long = ("mistakes", "reliability", "history")
+    return {key: value for key, value in report.items() if key not in long}
+
+
+def as_markdown(card: dict) -> str:
+    """The card as a page to read."""
+    metrics = card["metrics"]
+    lines = [f"# {card['name']}", "", card["description"] or f"A {card['task']} model.", ""]
+    facts = {
+        "Task": card["task"],
+        "Labels": ", ".join(card["labels"]),
+        "Backbone": card["backbone"]["name"],
+        "Parameters": f"{card['parameters']:,} ({card['weight_bytes'] / 2**20:.1f} MiB of weights)",
+        "Tokenizer": f"{card['text']['tokenizer']['name']}, {card['text']['vocabulary_size']:,} tokens",
+        "Longest text": f"{card['text']['max_length']} tokens, then cut ({card['text']['truncation']} is kept)",
+        "Licence": card["license"],
+        "Exported": card["created"],
+    }
+    lines += [f"* **{key}:** {value}" for key, value in facts.items()]
+    lines += ["", "## Data", "", f"Source `{card['data']['name']}`."]
+    for split, statistics in card["data"]["splits"].items():
+        if isinstance(statistics, dict) and "examples" in statistics:
+            lines.append(f"* {split}: {statistics['examples']:,} examples")
+    lines += ["", "## Metrics", ""]
+    if metrics:
+        lines += ["| metric | value |", "| --- | --- |"]
+        lines += [f"| {key} | {_number(value)} |" for key, value in _flat(metrics)]
+    else:
+        lines.append("Not evaluated: run `nlp-suite evaluate` on the run folder before exporting.")
+    lines += ["", "## Limits", "", *(f"* {limit}" for limit in card["limits"]), ""]
+    return "\n".join(lines)
+
+
+def _flat(values: dict, prefix=""):
+    """Names and plain numbers or words of nested mappings; lists are left out."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key} · ")
+        elif isinstance(value, int | float | str):
+            yield f"{prefix}{key}", value
+
+
+def _number(value) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
+
+
+def write_card(directory: Path, card: dict) -> None:
+    """Writes `model_card.json` and `model_card.md` into a folder."""
+    (directory / "model_card.json").write_text(json.dumps(card, indent=1, ensure_ascii=False), "utf-8")
+    (directory / "model_card.md").write_text(as_markdown(card), "utf-8")

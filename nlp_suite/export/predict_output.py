@@ -1,0 +1,90 @@
+"""Predictions for a terminal or a program: where the texts come from, and table, JSON lines or TSV."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from nlp_suite.export.errors import ExportError
+from nlp_suite.export.load import load
+from nlp_suite.registry import unknown
+
+FORMATS = ("table", "jsonl", "tsv")
+
+
+def read_texts(texts: list[str] | None, input: Path | None) -> Iterator[str]:
+    """Texts from the command line, from a file with a text a line, or from standard input for a lone `-`.
+
+    Invalid UTF-8 is replaced; lines are read as they are needed.
+
+    Raises:
+        ExportError: none of the three, more than one, or no such file.
+    """
+    if bool(texts) == (input is not None):
+        raise ExportError("give texts, or --input FILE, or - for standard input (one of the three)")
+    if input is not None and not input.is_file():
+        raise ExportError(f"--input {str(input)!r}: no such file")
+    if input is not None:
+        return _lines(open(input, "rb"))
+    return _lines(sys.stdin.buffer) if texts == ["-"] else iter(texts)
+
+
+def _lines(file) -> Iterator[str]:
+    with file:
+        for line in file:
+            yield line.rstrip(b"\r\n").decode("utf-8", "replace")
+
+
+def write_predictions(path: Path, texts: Iterable[str], format: str = "table", max_length: int = 60) -> None:
+    """Prints the prediction for every text, in order; JSON lines and TSV keep memory flat.
+
+    Args:
+        path: what `load` opens.
+        texts: read once.
+        format: `table`, `jsonl` or `tsv`.
+        max_length: characters of a text that a table shows.
+
+    Raises:
+        ExportError: unknown format, or `path` cannot be opened.
+    """
+    if format not in FORMATS:
+        raise ExportError(unknown("output format", format, FORMATS))
+    predictor = load(path)
+    pairs = _answered(predictor, texts)
+    {"table": _table, "jsonl": _jsonl, "tsv": _tsv}[format](pairs, predictor.labels, max_length)
+
+
+def _answered(predictor, texts, batch=256) -> Iterator[tuple[str, dict]]:
+    """Texts beside their predictions."""
+    texts = iter(texts)
+    while chunk := list(islice(texts, batch)):
+        yield from zip(chunk, predictor.predict(chunk))
+
+
+def _table(pairs, labels, max_length):
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("text", "label", *(f"p({label})" for label in labels))
+    for text, answer in pairs:
+        short = text if len(text) <= max_length else text[: max_length - 1] + "…"
+        values = [f"{answer['probabilities'][label]:.4f}" for label in labels]
+        table.add_row(Text(short), Text(answer["label"]), *values)
+    Console().print(table)
+
+
+def _jsonl(pairs, labels, max_length):
+    for text, answer in pairs:
+        print(json.dumps({"text": text, **answer}, ensure_ascii=False), flush=True)
+
+
+def _tsv(pairs, labels, max_length):
+    writer = csv.writer(sys.stdout, "excel-tab", lineterminator="\n")
+    writer.writerow(["text", "label", "probability", *labels])
+    for text, answer in pairs:
+        values = [f"{answer['probabilities'][label]:.6f}" for label in labels]
+        writer.writerow([text, answer["label"], f"{answer['probability']:.6f}", *values])
+        sys.stdout.flush()

@@ -1,0 +1,137 @@
+"""Python prediction with a network or with a SavedModel: texts in, one answer a text out, in the order given."""
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+_CHUNK = 16  # batches that are sorted by length together
+
+
+class Predictor(ABC):
+    """Answers texts; batches hold texts of similar length.
+
+    Attributes:
+        labels: label names, in the order of the probabilities.
+    """
+
+    labels: list[str]
+
+    def predict(self, texts: str | bytes | Sequence[str | bytes], batch_size: int = 64) -> dict | list[dict]:
+        """The label and probabilities of every text.
+
+        Args:
+            texts: one text, or several; bytes are UTF-8, and invalid bytes are replaced as in training.
+            batch_size: texts that run through the network together.
+
+        Returns:
+            `{"label": str, "probability": float, "probabilities": {label: float}}`, or a list of them.
+
+        Example:
+            >>> load("runs/imdb").predict("A wonderful film.")["label"]
+            'pos'
+        """
+        if isinstance(texts, str | bytes):
+            return next(self.predict_iter([texts], batch_size))
+        return list(self.predict_iter(texts, batch_size))
+
+    def predict_iter(self, texts: Iterable[str | bytes], batch_size: int = 64) -> Iterator[dict]:
+        """As `predict`, one answer at a time; memory stays flat however many texts come."""
+        texts = iter(texts)
+        while chunk := list(itertools.islice(texts, batch_size * _CHUNK)):
+            for row in self.probabilities(chunk, batch_size):
+                best = int(row.argmax())
+                yield {
+                    "label": self.labels[best],
+                    "probability": float(row[best]),
+                    "probabilities": dict(zip(self.labels, row.tolist())),
+                }
+
+    def probabilities(self, texts: Sequence[str | bytes], batch_size: int = 64) -> np.ndarray:
+        """Probabilities float32 `[N, C]` of N texts."""
+        wrong = next((text for text in texts if not isinstance(text, str | bytes)), None)
+        if wrong is not None:
+            raise TypeError(f"a text is str or bytes, not {type(wrong).__name__}")
+        texts = [text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text for text in texts]
+        items, lengths = self._prepare(texts)
+        order = np.argsort(lengths, kind="stable")
+        answer = np.zeros((len(texts), len(self.labels)), "float32")  # [N, C]
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            answer[rows] = self._batch([items[i] for i in rows])
+        return answer
+
+    @abstractmethod
+    def _prepare(self, texts: list[bytes]) -> tuple[list, list[int]]:
+        """What a batch is made of, and its lengths to sort by."""
+
+    @abstractmethod
+    def _batch(self, items: list) -> np.ndarray:
+        """Probabilities `[B, C]` of the items of a batch."""
+
+
+class NetworkPredictor(Predictor):
+    """A network with its text layer, under the backend that Keras runs on.
+
+    Args:
+        model: token ids int32 `[B, T]` → logits `[B, C]`.
+        text: the `TextLayer` it was trained with.
+        labels: C label names.
+    """
+
+    def __init__(self, model, text, labels: list[str]):
+        self.model, self.text, self.labels = model, text, list(labels)
+        self._logits = _compiled(model)
+
+    def _prepare(self, texts):
+        rows = self.text.encode(texts)
+        return rows, [len(row) for row in rows]
+
+    def _batch(self, items):
+        logits = self._logits(self.text.pad(items)).astype("float64")[: len(items)]  # [B, C]
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _compiled(model):
+    """A function of numpy token ids `[B, T]` that gives numpy logits, traced once whatever the shape."""
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        spec = tf.TensorSpec([None, None], tf.int32)
+        function = tf.function(lambda tokens: model(tokens, training=False), input_signature=[spec])
+        return lambda tokens: function(tokens).numpy()
+    return lambda tokens: np.asarray(model.predict_on_batch(_round_up(tokens)))
+
+
+def _round_up(tokens):
+    """Widens to a multiple of 32 and adds rows up to a power of two, so that a compiling backend meets few shapes."""
+    rows = len(tokens)
+    tokens = np.pad(tokens, [(0, 0), (0, -tokens.shape[1] % 32)])  # [B, T]
+    return np.pad(tokens, [(0, (1 << (rows - 1).bit_length()) - rows), (0, 0)], mode="edge")
+
+
+class SavedModelPredictor(Predictor):
+    """The `serving_default` signature of an exported SavedModel; needs TensorFlow and TF Text, not Keras.
+
+    Args:
+        path: folder with `saved_model.pb`.
+    """
+
+    def __init__(self, path):
+        import tensorflow as tf
+        import tensorflow_text  # noqa: F401  its ops stand in the graph
+
+        self._loaded = tf.saved_model.load(str(path))  # kept alive with its tables
+        self._constant, self._function = tf.constant, self._loaded.signatures["serving_default"]
+        answer = self._function(text=tf.constant([b""]))
+        self.labels = [label.decode("utf-8") for label in answer["labels"].numpy()[0]]
+
+    def _prepare(self, texts):
+        return texts, [len(text) for text in texts]
+
+    def _batch(self, items):
+        return self._function(text=self._constant(items))["probabilities"].numpy()

@@ -1,0 +1,116 @@
+"""An export proves itself in a fresh process before it is renamed into place.
+
+The process is started without site packages' start-up files and with this package barred from import; it gets requests
+and the answers that Python gave, and must give the same, alone and co-batched, XLA switched off as in a stock server.
+"""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from nlp_suite.export.cases import Case, tensor_proto
+from nlp_suite.export.errors import ExportError
+
+TOLERANCE = 1e-5
+_SCRIPT = Path(__file__).with_name("_fresh_process.py")
+
+
+def check_saved_model(path: Path, cases: list[Case], warmup: list[Case], tolerance=TOLERANCE, alone=16) -> dict:
+    """Runs cases and warm-up records on the SavedModel in `path`, in a process with TensorFlow and TF Text only.
+
+    Args:
+        path: folder with `saved_model.pb`; should not be the one that the SavedModel was written to.
+        cases: requests with expected outputs.
+        warmup: requests that must not fail.
+        tolerance: largest absolute difference allowed.
+        alone: so many rows of a case are also asked one by one.
+
+    Returns:
+        `largest_difference`, `rows`, `warmup_records`, `xla_off`.
+
+    Raises:
+        ExportError: an answer differs, a record fails, or the SavedModel does not load.
+    """
+    return _fresh_process(
+        {
+            "kind": "saved_model",
+            "path": str(path),
+            "cases": [_encode_case(case) for case in cases],
+            "warmup": [_encode_case(case) for case in warmup],
+            "tolerance": tolerance,
+            "alone": alone,
+            "forbidden": ["nlp_suite", "keras_hub"],
+        }
+    )
+
+
+def check_keras(path: Path, tokens: np.ndarray, outputs: np.ndarray, *, with_package: bool, tolerance: float) -> dict:
+    """Runs the model of a `.keras` file on tokens int32 `[B, T]`, together and row by row without padding.
+
+    Args:
+        path: the file.
+        tokens: token ids, padded with 0.
+        outputs: expected outputs `[B, C]`.
+        with_package: import this package first, or bar it from import.
+        tolerance: largest absolute difference allowed.
+
+    Raises:
+        ExportError: an output differs or the file does not load.
+    """
+    import keras
+
+    with tempfile.TemporaryDirectory() as folder:
+        arrays = Path(folder) / "arrays.npz"
+        np.savez(arrays, tokens=tokens, outputs=outputs)
+        job = {
+            "kind": "keras",
+            "path": str(path),
+            "arrays": str(arrays),
+            "imports": ["nlp_suite"] if with_package else [],
+            "forbidden": [] if with_package else ["nlp_suite", "keras_hub"],
+            "tolerance": tolerance,
+            "alone": 8,
+        }
+        return _fresh_process(job, {"KERAS_BACKEND": keras.backend.backend()})
+
+
+def _encode_case(case: Case) -> dict:
+    return {"signature": case.signature, "inputs": _encode(case.inputs), "outputs": _encode(case.outputs)}
+
+
+def _encode(tensors: dict) -> dict[str, str]:
+    return {k: base64.b64encode(tensor_proto(v).SerializeToString()).decode() for k, v in tensors.items()}
+
+
+def _fresh_process(job: dict, environment=None) -> dict:
+    package = str(Path(__file__).parents[2])
+    job["sys_path"] = [entry for entry in sys.path if entry and entry != package]
+    if "nlp_suite" not in job["forbidden"]:
+        job["sys_path"].append(package)
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "job.json"
+        file.write_text(json.dumps(job), "utf-8")
+        process = subprocess.run(
+            [sys.executable, "-I", "-S", str(_SCRIPT), str(file)],
+            env={**os.environ, **quiet, **(environment or {})},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
+    lines = process.stdout.strip().splitlines()
+    try:
+        result = json.loads(lines[-1])
+    except (IndexError, ValueError):
+        tail = "\n".join(process.stderr.strip().splitlines()[-5:])
+        raise ExportError(f"the self-check ended with code {process.returncode} and no result:\n{tail}") from None
+    if not result.pop("ok"):
+        raise ExportError(f"the self-check refuses the export: {result['error']}")
+    return result

@@ -1,0 +1,80 @@
+"""The warm-up file: requests that TensorFlow Serving answers by itself before a new version counts as available.
+
+`assets.extra/tf_serving_warmup_requests` is a TFRecord file of `tensorflow.serving.PredictionLog`. A record that fails
+keeps the server from loading the version, so the file doubles as an acceptance test, and the first real request finds
+tables and kernels ready.
+"""
+
+from pathlib import Path
+
+from nlp_suite.export.cases import Case, tensor_proto
+from nlp_suite.export.errors import ExportError
+
+FILE = "assets.extra/tf_serving_warmup_requests"
+CLASSIFY = "tensorflow/serving/classify"
+
+
+def write_warmup(directory: Path, cases: list[Case], methods: dict[str, str], model_name: str) -> Path:
+    """Writes one record a case, at most 1,000.
+
+    Args:
+        directory: the version folder.
+        cases: the requests; those of a Classify signature become classify logs.
+        methods: signature → method name, where it is not Predict.
+        model_name: stands in the requests; the server ignores it.
+    """
+    import tensorflow as tf
+
+    path = directory / FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for case in cases[:1000]:
+            log = _classify_log if methods.get(case.signature) == CLASSIFY else _predict_log
+            writer.write(log(case, model_name).SerializeToString())
+    return path
+
+
+def _predict_log(case, model_name):
+    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = model_name, case.signature
+    for name, values in case.inputs.items():
+        request.inputs[name].CopyFrom(tensor_proto(values))
+    return prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
+
+
+def _classify_log(case, model_name):
+    import tensorflow as tf
+    from tensorflow_serving.apis import classification_pb2, prediction_log_pb2
+
+    request = classification_pb2.ClassificationRequest()
+    request.model_spec.name, request.model_spec.signature_name = model_name, case.signature
+    examples = [tf.train.Example.FromString(example) for example in case.inputs["inputs"]]
+    request.input.example_list.examples.extend(examples)
+    return prediction_log_pb2.PredictionLog(classify_log=prediction_log_pb2.ClassifyLog(request=request))
+
+
+def read_warmup(directory: Path) -> list[Case]:
+    """Reads the file back with TensorFlow Serving's own messages: one case a record, without expected outputs.
+
+    Raises:
+        ExportError: a record that is neither a predict nor a classify log.
+    """
+    import tensorflow as tf
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    cases = []
+    for number, record in enumerate(tf.data.TFRecordDataset(str(directory / FILE)).as_numpy_iterator(), 1):
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+        kind = log.WhichOneof("log_type")
+        if kind == "predict_log":
+            request = log.predict_log.request
+            inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
+        elif kind == "classify_log":
+            request = log.classify_log.request
+            inputs = {"inputs": [e.SerializeToString() for e in request.input.example_list.examples]}
+        else:
+            raise ExportError(f"warm-up record {number} is a {kind}; predict and classify logs are expected")
+        cases.append(Case(request.model_spec.signature_name, inputs, {}))
+    return cases

@@ -1,0 +1,69 @@
+"""Run folders for the tests of export: real text layers and networks with random weights, made without training."""
+
+import json
+
+import numpy as np
+import pytest
+
+TEXTS = [
+    "a fine film and a great cast",
+    "not a fine film , a dull plot",
+    "the plot is dull but the cast is great",
+    "great",
+    "I did not like it at all , it was slow and dull and far too long for what it has to say",
+] * 4
+LABELS = ["negative", "positive"]
+SMALL = {
+    "bag": {"name": "bag", "embedding_size": 6, "ngram_buckets": 64, "hidden": [5]},
+    "cnn": {"name": "cnn", "embedding_size": 6, "filters": 4, "layers": 2},
+    "rnn": {"name": "rnn", "embedding_size": 6, "units": 4},
+    "lstm": {"name": "lstm", "embedding_size": 6, "units": 4, "layers": 2, "residual": True, "layer_norm": True},
+    "gru": {"name": "gru", "embedding_size": 6, "units": 4, "bidirectional": False},
+    "transformer": {"name": "transformer", "embedding_size": 8, "layers": 2, "heads": 2, "feed_forward": 8},
+}
+
+
+def make_run(directory, backbone, labels=LABELS, pooling=("max", "mean"), text=None, export=None):
+    """A run folder as training leaves it, with random weights."""
+    import keras
+
+    from nlp_suite.config import load_experiment
+    from nlp_suite.text.text_layer import TextLayer
+    from nlp_suite.training.run import make_task
+
+    experiment = load_experiment(
+        {
+            "task": {"name": "sentiment", "pooling": list(pooling)},
+            "data": {"cache": str(directory / "cache"), "source": {"name": "sample", "size": 60, "test": 20}},
+            "text": {"tokenizer": "word", "max_length": 24, **(text or {})},
+            "backbone": backbone,
+            "export": export or {"warmup_texts": TEXTS[:3], "license": "Apache-2.0"},
+        }
+    )
+    keras.utils.set_random_seed(3)
+    layer = TextLayer.train(experiment.text, TEXTS)
+    layer.save(directory / "text")
+    model = make_task(experiment).model(experiment.backbone, layer.vocabulary_size, len(labels))
+    draw = np.random.default_rng(5)
+    for variable in model.trainable_variables:  # biases too, so that padding would show
+        variable.assign(draw.normal(0, 0.5, variable.shape))
+    (directory / "checkpoints").mkdir()
+    model.save_weights(directory / "checkpoints" / "best.weights.h5")
+    (directory / "config.yaml").write_text(experiment.to_yaml(), "utf-8")
+    info = {"schema": 1, "state": "finished", "labels": labels, "statistics": {"train": {"examples": 60}}}
+    (directory / "run.json").write_text(json.dumps(info), "utf-8")
+    (directory / "report.json").write_text(json.dumps({"accuracy": 0.5, "macro": {"f1": 0.4}, "mistakes": []}), "utf-8")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def run_dir(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("run"), SMALL["lstm"])
+
+
+@pytest.fixture(scope="session")
+def exported(run_dir, tmp_path_factory):
+    """An export of the LSTM run, made once."""
+    from nlp_suite.export import run_export
+
+    return run_export(run_dir, tmp_path_factory.mktemp("models") / "demo")
