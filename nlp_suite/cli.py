@@ -65,18 +65,12 @@ def prepare(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = F
         return
     from rich.table import Table
 
-    table = Table("split", "examples", "unknown", "tokens: median", "95 %", "max", "truncated")
+    table = Table("split", "texts", "tokens", "unknown", "median length", "95 %", "longest", "truncated texts")
     for split, s in prepared.statistics.items():
-        at = s["length_percentiles"]
-        table.add_row(
-            split,
-            f"{s['examples']:,}",
-            f"{s['unknown_rate']:.2%}",
-            str(at["50"]),
-            str(at["95"]),
-            str(at["max"]),
-            f"{s['truncated']:.1%}",
-        )
+        length = s["full_length"]
+        numbers = (f"{s['texts']:,}", f"{s['tokens']:,}", f"{s['unknown_rate']:.2%}")
+        lengths = (f"{length['p50']:,}", f"{length['p95']:,}", f"{length['max']:,}", f"{s['truncated_share']:.1%}")
+        table.add_row(split, *numbers, *lengths)
     _console().print(table)
     print(prepared.directory)
 

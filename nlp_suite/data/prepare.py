@@ -65,8 +65,9 @@ def prepare(experiment: Experiment, *, text: TextLayer | None = None, labels: li
     say = progress or (lambda line: None)
     data = experiment.data
     source = SOURCES.get(data.source.name)(on_error=data.on_error, **data.source.arguments())
-    key = _key(experiment, source, text, labels)
-    directory = Path(data.cache) / key
+    directory = Path(data.cache) / _key(experiment, source, None, None)
+    if text and not _holds(directory, text, labels):
+        directory = Path(data.cache) / _key(experiment, source, text, labels)
     if not (directory / "prepared.json").exists():
         _build(experiment, source, text, labels, directory, say)
     else:
@@ -74,6 +75,14 @@ def prepare(experiment: Experiment, *, text: TextLayer | None = None, labels: li
     info = json.loads((directory / "prepared.json").read_text("utf-8"))
     stores = {split: TokenStore(directory / split) for split in SPLITS if (directory / split).is_dir()}
     return Prepared(TextLayer.load(directory / "text"), info["labels"], stores, info["statistics"], directory)
+
+
+def _holds(directory: Path, text: TextLayer, labels) -> bool:
+    """Whether a prepared folder was made with this very text layer and these labels."""
+    if not (directory / "prepared.json").exists():
+        return False
+    found = json.loads((directory / "prepared.json").read_text("utf-8"))["labels"]
+    return found == labels and TextLayer.load(directory / "text").fingerprint == text.fingerprint
 
 
 def splits(experiment: Experiment, source) -> dict[str, tuple[str, np.ndarray | None]]:
@@ -143,9 +152,8 @@ def _build(experiment, source, text, labels, directory, say) -> None:
             if not len(store):
                 raise DataError(f"the {split} split is empty")
             statistics[split] = {
-                "examples": len(store),
                 "labels": dict(zip(names, np.bincount(store.labels, minlength=len(names)).tolist())),
-                **text_statistics((store.tokens(i) for i in range(len(store))), store.full_lengths, UNKNOWN),
+                **text_statistics(store, store.full_lengths, UNKNOWN),
             }
             say(f"{split}: {len(store):,} examples, {store.meta['tokens']:,} tokens")
         info = {"schema": SCHEMA, "labels": names, "statistics": statistics}

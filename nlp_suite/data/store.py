@@ -94,6 +94,9 @@ class TokenStore:
         """Token ids of one row, int32."""
         return self._tokens[self._offsets[row] : self._offsets[row + 1]].astype("int32")
 
+    def __iter__(self):
+        return (self.tokens(row) for row in range(len(self)))
+
     def text(self, row: int) -> str:
         """The text of one row, as it was given."""
         return bytes(self._text[self._text_offsets[row] : self._text_offsets[row + 1]]).decode("utf-8", "replace")
