@@ -14,7 +14,6 @@ LIMITS = (
 )
 
 
-
 def model_card(run, model, name: str) -> dict:
     """Everything the card says, as one JSON-able mapping.
 

@@ -31,6 +31,10 @@ def plain_model(model):
     """
     import keras
 
+    own = [layer for layer in model._flatten_layers() if not _is_stock(layer) and layer._trainable_variables]
+    if own:
+        names = ", ".join(sorted({_describe(layer) for layer in own}))
+        raise ExportError(f"stock Keras cannot express {names}: its weights lie in no stock Keras layer")
     tokens = keras.Input((None,), dtype="int32", name="tokens")  # [B, T]
     try:
         plain = keras.Model(tokens, model.call(tokens), name=model.name)

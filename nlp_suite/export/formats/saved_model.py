@@ -76,7 +76,9 @@ class SavedModelExporter(Exporter):
 
 def _check_destination(to: Path) -> None:
     if to.name.isdigit():
-        raise ExportError(f"{str(to)!r} is a version: give the model's folder, {str(to.parent)!r}; the next one is chosen")
+        raise ExportError(
+            f"{str(to)!r} is a version: give the model's folder, {str(to.parent)!r}; the next one is chosen"
+        )
     if to.suffix == ".keras" or to.is_file():
         raise ExportError(f"{str(to)!r} is a file: a SavedModel goes to a folder such as saved_models/NAME")
 
