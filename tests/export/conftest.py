@@ -67,3 +67,37 @@ def exported(run_dir, tmp_path_factory):
     from nlp_suite.export import run_export
 
     return run_export(run_dir, tmp_path_factory.mktemp("models") / "demo")
+
+
+class Server:
+    """A version folder behind the TF1 session loader: the runtime path of TensorFlow Serving."""
+
+    def __init__(self, path):
+        import tensorflow as tf
+        import tensorflow_text  # noqa: F401
+
+        self.graph = tf.Graph()
+        with self.graph.as_default():
+            self.session = tf.compat.v1.Session()
+            meta_graph = tf.compat.v1.saved_model.loader.load(self.session, ["serve"], str(path))
+        self.signatures = meta_graph.signature_def
+
+    def __call__(self, signature, **inputs):
+        definition = self.signatures[signature]
+        feeds = {definition.inputs[name].name: value for name, value in inputs.items()}
+        return self.session.run({name: info.name for name, info in definition.outputs.items()}, feeds)
+
+
+@pytest.fixture(scope="session")
+def server(exported, tmp_path_factory):
+    """The export, moved to another folder."""
+    import shutil
+
+    return Server(shutil.copytree(exported.path, tmp_path_factory.mktemp("elsewhere") / "7"))
+
+
+@pytest.fixture(scope="session")
+def predictor(run_dir):
+    from nlp_suite.export.load import load
+
+    return load(run_dir)
