@@ -39,20 +39,12 @@ def _list(words: str) -> list[str]:
     return words.split()
 
 
-SINGULAR = _list(
-    "plot story acting script dialogue ending music camerawork pacing lighting humour editing cast direction finale"
-)
-PLURAL = _list("characters jokes effects costumes songs scenes twists stunts")
-GOOD = _list(
-    "good great brilliant gripping moving charming clever funny fresh superb delightful wonderful convincing "
-    "beautiful memorable inspired touching elegant"
-)
-BAD = _list(
-    "bad dull dreadful wooden boring clumsy stale awful tedious predictable lifeless forgettable sloppy painful "
-    "shallow silly dreary messy"
-)
-GOOD_VERBS = _list("moved impressed charmed delighted thrilled amused")
-BAD_VERBS = _list("bored annoyed disappointed irritated exhausted confused")
+SINGULAR = _list("plot story acting script dialogue ending music pacing humour cast")
+PLURAL = _list("characters jokes effects costumes songs")
+GOOD = _list("good great brilliant gripping clever funny fresh superb convincing beautiful memorable touching")
+BAD = _list("bad dull dreadful wooden clumsy stale awful tedious predictable lifeless sloppy shallow")
+GOOD_VERBS = _list("moved impressed charmed delighted")
+BAD_VERBS = _list("bored annoyed disappointed irritated")
 WHOM = _list("me us everyone")
 NEGATORS = _list("not never hardly")
 DEGREES = _list("really truly particularly especially")
