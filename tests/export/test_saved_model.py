@@ -164,7 +164,7 @@ def test_a_wrong_answer_is_found_by_the_fresh_process(exported, predictor):
         found = _sentiment_signatures.cases(predictor.text, LABELS, texts, predictor.probabilities(texts) + wrong)
         return [saved_model.Case(*case) for case in found]
 
-    with pytest.raises(ExportError, match="signature 'serving_default', output 'prob.*differs by"):
+    with pytest.raises(ExportError, match=r"signature 'serving_default', output 'prob.*differs by"):
         check_saved_model(exported.path, cases(np.array([[0, 3e-5]], "float32")), [])
 
 
@@ -214,7 +214,7 @@ def test_wrong_destinations_and_settings_are_named(bag_run, tmp_path):
         run_export(bag_run, tmp_path / "m" / "3")
     with pytest.raises(ExportError, match="is a file"):
         run_export(bag_run, tmp_path / "m.keras")
-    with pytest.raises(ExportError, match="2.9"):
+    with pytest.raises(ExportError, match=r"2\.9"):
         run_export(bag_run, tmp_path / "m", server_version="2.9")
     with pytest.raises(ExportError, match="unknown setting 'server_version'"):
         run_export(bag_run, tmp_path / "m.keras", format="keras", server_version="2.19")

@@ -1,0 +1,57 @@
+"""Texts in from anywhere, predictions out as table, JSON lines or TSV."""
+
+import io
+import json
+import sys
+
+import pytest
+
+from nlp_suite.export import ExportError
+from nlp_suite.export.predict_output import read_texts, write_predictions
+from tests.export.conftest import LABELS
+
+TEXTS = ['a "fine"\tfilm', "", "[bold]dull[/bold] größe"]
+
+
+def test_json_lines_hold_text_and_answer(run_dir, capsys):
+    write_predictions(run_dir, TEXTS, "jsonl")
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["text"] for row in rows] == TEXTS
+    assert all(row["label"] in LABELS and list(row["probabilities"]) == LABELS for row in rows)
+
+
+def test_tsv_reads_back(run_dir, capsys):
+    import csv
+
+    write_predictions(run_dir, TEXTS, "tsv")
+    header, *rows = csv.reader(io.StringIO(capsys.readouterr().out), "excel-tab")
+    assert header == ["text", "label", "probability", *LABELS]
+    assert [row[0] for row in rows] == TEXTS and all(float(row[3]) + float(row[4]) == pytest.approx(1) for row in rows)
+
+
+def test_the_table_shows_markup_as_it_is_and_cuts_long_texts(run_dir, capsys):
+    write_predictions(run_dir, ["[bold]dull", "x" * 100], "table", max_length=12)
+    out = capsys.readouterr().out
+    assert "[bold]dull" in out and "x" * 11 + "…" in out and "x" * 12 not in out
+
+
+def test_an_unknown_format_is_refused(run_dir):
+    with pytest.raises(ExportError, match="did you mean 'jsonl'"):
+        write_predictions(run_dir, [], "json")
+
+
+def test_texts_from_a_file_and_from_standard_input(tmp_path, monkeypatch):
+    (tmp_path / "texts").write_bytes(b"one\r\n\nbad \xff\nlast")
+    expected = ["one", "", "bad �", "last"]
+    assert list(read_texts(None, tmp_path / "texts")) == expected
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((tmp_path / "texts").read_bytes())))
+    assert list(read_texts(["-"], None)) == expected
+    assert list(read_texts(["a", "b"], None)) == ["a", "b"]
+
+
+def test_exactly_one_origin(tmp_path):
+    for texts, file in ((None, None), ([], None), (["a"], tmp_path)):
+        with pytest.raises(ExportError, match="one of the three"):
+            read_texts(texts, file)
+    with pytest.raises(ExportError, match="no such file"):
+        read_texts(None, tmp_path / "missing")
