@@ -8,7 +8,7 @@ import wrapt
 
 from nlp_suite._version import __version__
 
-__all__ = ["__version__", "evaluate", "export", "load", "load_experiment", "prepare", "train"]
+__all__ = ["__version__", "evaluate", "export_run", "load", "load_experiment", "prepare", "train"]
 
 _DOORS = {  # public name: (module, attribute), imported when asked for
     "load": ("nlp_suite.export.load", "load"),
@@ -16,7 +16,7 @@ _DOORS = {  # public name: (module, attribute), imported when asked for
     "prepare": ("nlp_suite.data.prepare", "prepare"),
     "train": ("nlp_suite.training.train", "train"),
     "evaluate": ("nlp_suite.training.evaluate", "evaluate"),
-    "export": ("nlp_suite.export", "run_export"),
+    "export_run": ("nlp_suite.export", "run_export"),
 }
 
 
@@ -34,5 +34,5 @@ def _register_with_keras(_):
     """Imports every class of ours that Keras may meet in a saved model."""
     import importlib
 
-    importlib.import_module("nlp_suite.layers.serializable")
-    importlib.import_module("nlp_suite.tasks.serializable")
+    importlib.import_module("nlp_suite.layers._serializable")
+    importlib.import_module("nlp_suite.tasks._serializable")

@@ -46,16 +46,21 @@ class ComponentSettings(Settings):
         return {key: getattr(self, key) for key in type(self).model_fields if key != "name"}
 
 
-def component(registry: Registry):
-    """The type of a field that holds a component of `registry`: a name, or a mapping with `name` and settings."""
+def component(registry: Registry, default: str):
+    """The type of a field that holds a component of `registry`: a name, or a mapping with `name` and settings.
+
+    A mapping without `name` means the component called `default`.
+    """
 
     def resolve(value):
         if isinstance(value, ComponentSettings):
             return value
         if isinstance(value, str):
             value = {"name": value}
-        if not isinstance(value, dict) or not isinstance(value.get("name"), str):
-            raise ValueError(f"a {registry.kind} is a name or a mapping with 'name', got {value!r}")
+        if isinstance(value, dict):
+            value = {"name": default, **value}
+        if not isinstance(value, dict) or not isinstance(value["name"], str):
+            raise ValueError(f"a {registry.kind} is a name or a mapping with 'name' and settings, got {value!r}")
         try:
             settings = registry.settings(value["name"])
         except KeyError as error:
@@ -76,7 +81,7 @@ class TextSettings(Settings):
     strip_html: bool = Field(True, description="turn HTML line breaks and tags such as <br /> into spaces")
     stop_words: Literal["none", "english", "german"] | list[str] = "none"
     max_characters: int = Field(20_000, ge=1, description="cut, in characters, before tokenising")
-    tokenizer: component(TOKENIZERS) = "word"
+    tokenizer: component(TOKENIZERS, "word") = "word"
     add_start: bool = False
     add_end: bool = False
     max_length: int = Field(400, ge=2, description="tokens, special ones included")
@@ -86,7 +91,7 @@ class TextSettings(Settings):
 class DataSettings(Settings):
     """Where the examples come from and how they are split."""
 
-    source: component(SOURCES) = "sample"
+    source: component(SOURCES, "sample") = "sample"
     validation: float = Field(0.1, gt=0, lt=1, description="part of train held out where there is no such split")
     labels: list[str] | None = Field(None, description="label names in order; default: those of train, sorted")
     limit: int | None = Field(None, ge=1, description="use at most this many examples a split")
@@ -104,7 +109,7 @@ class TrainingSettings(Settings):
     optimizer: str = Field("adam", description="Keras name: adam, adamw, sgd, rmsprop, adagrad, lion, …")
     optimizer_arguments: dict[str, Any] = Field({}, description="further arguments of the Keras optimiser")
     learning_rate: float = Field(1e-3, gt=0)
-    schedule: component(SCHEDULES) = "constant"
+    schedule: component(SCHEDULES, "constant") = "constant"
     clip_norm: float | None = Field(None, gt=0, description="global gradient norm at most this")
     accumulation_steps: int = Field(1, ge=1, description="batches whose gradients are averaged for one update")
     ema: float | None = Field(None, gt=0, lt=1, description="momentum of the weights' moving average, used to evaluate")
@@ -131,10 +136,10 @@ class ExportSettings(Settings):
 class Experiment(Settings):
     """A whole experiment, as one YAML file describes it."""
 
-    task: component(TASKS) = "sentiment"
+    task: component(TASKS, "sentiment") = "sentiment"
     data: DataSettings = DataSettings.model_construct()
     text: TextSettings = TextSettings.model_construct()
-    backbone: component(BACKBONES) = "lstm"
+    backbone: component(BACKBONES, "lstm") = "lstm"
     training: TrainingSettings = TrainingSettings.model_construct()
     export: ExportSettings = ExportSettings.model_construct()
 

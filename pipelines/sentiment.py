@@ -42,7 +42,7 @@ def main():
     print(f"{type(model).__name__} with {model.count_params():,} parameters, logits {tuple(logits.shape)}")
 
     # 6. One SavedModel with strings in and strings out, which TensorFlow Serving takes as it is.
-    export = nlp_suite.export(run.directory, Path("saved_models") / name)
+    export = nlp_suite.export_run(run.directory, Path("saved_models") / name)
     print(f"exported to {export.path}")
 
     # 7. A run folder and an export answer alike.

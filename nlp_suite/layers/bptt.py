@@ -1,7 +1,7 @@
 """Explicit back-propagation through time, shared by SimpleRNN, LSTM and GRU.
 
-Automatic differentiation of a recurrent loop keeps every intermediate of every step and adds the weight gradient up step
-by step. Here the loop keeps its states only. The backward pass recomputes the gates of all steps with one matrix
+Automatic differentiation of a recurrent loop keeps every intermediate of every step and adds the weight gradient up
+step by step. Here the loop keeps its states only. The backward pass recomputes the gates of all steps with one matrix
 product, turns them into coefficients by which the gradient at a step is a linear function of the gradient at the next
 one, runs that short linear recurrence, and takes the weight gradient as one product over all steps.
 
@@ -23,6 +23,9 @@ SLOPES = {
     keras.activations.hard_sigmoid: lambda y: ops.cast(ops.logical_and(y > 0, y < 1), y.dtype) / 6.0,
     keras.activations.linear: ops.ones_like,
 }
+
+# Steps a turn of the loop on TensorFlow.
+UNROLL = 4
 
 
 class Recurrence(Protocol):
@@ -202,26 +205,36 @@ def scan(step, carry, xs, reverse, outputs):
 
 
 def _scan_tensorflow(step, carry, xs, reverse, outputs):
-    """`scan` for TensorFlow, where `ops.scan` wants ys shaped like the carry and keeps the carry in arrays."""
+    """`scan` for TensorFlow, where `ops.scan` wants ys shaped like the carry and keeps the carry in arrays.
+
+    A turn of `tf.while_loop` costs as much as several of a step's operations, so a turn does `UNROLL` steps, and a
+    second loop the steps that are left. Slices of `xs` are views; a `TensorArray` would copy them.
+    """
     import tensorflow as tf
 
-    carry = tuple(tf.convert_to_tensor(c) for c in carry)
     length = tf.shape(xs[0])[0]
-    inputs = [tf.TensorArray(x.dtype, size=length, element_shape=x.shape[1:]).unstack(x) for x in xs]
+
+    def loop(steps, done, carry, written):
+        def body(i, carry, written):
+            for offset in range(steps):
+                t = length - 1 - i - offset if reverse else i + offset
+                carry, ys = step(carry, tuple(x[t] for x in xs))
+                written = tuple(array.write(t, y) for array, y in zip(written, ys, strict=True))
+            return i + steps, tuple(carry), written
+
+        any_batch = tuple(tf.TensorShape([None]).concatenate(c.shape[1:]) for c in carry)
+        return tf.while_loop(
+            lambda i, *_: i + steps <= length,
+            body,
+            (done, carry, written),
+            shape_invariants=(tf.TensorShape([]), any_batch, tuple(tf.TensorShape(None) for _ in written)),
+            parallel_iterations=1,
+        )
+
+    carry = tuple(tf.convert_to_tensor(c) for c in carry)
     written = tuple(tf.TensorArray(carry[0].dtype, size=length) for _ in range(outputs))
-
-    def body(i, carry, written):
-        t = length - 1 - i if reverse else i
-        carry, ys = step(carry, tuple(array.read(t) for array in inputs))
-        return i + 1, tuple(carry), tuple(array.write(t, y) for array, y in zip(written, ys, strict=True))
-
-    any_batch = tuple(tf.TensorShape([None]).concatenate(c.shape[1:]) for c in carry)
-    _, carry, written = tf.while_loop(
-        lambda i, *_: i < length,
-        body,
-        (tf.constant(0), carry, written),
-        shape_invariants=(tf.TensorShape([]), any_batch, tuple(tf.TensorShape(None) for _ in written)),
-    )
+    done, carry, written = loop(UNROLL, tf.constant(0), carry, written)
+    _, carry, written = loop(1, done, carry, written)
     stacked = tuple(array.stack() for array in written)
     for y in stacked:
         y.set_shape(xs[0].shape[:2].concatenate(y.shape[2:]))
@@ -260,6 +273,4 @@ def _custom_gradient(function, args):
 
 def _unflatten(flat, shapes):
     ends = np.cumsum([0, *(np.prod(shape) for shape in shapes)]).tolist()
-    return tuple(
-        ops.reshape(flat[begin:end], shape) for begin, end, shape in zip(ends, ends[1:], shapes, strict=False)
-    )
+    return tuple(ops.reshape(flat[begin:end], shape) for begin, end, shape in zip(ends, ends[1:], shapes, strict=False))

@@ -1,0 +1,136 @@
+"""Every backbone: padding changes nothing, batch = one by one, gradients everywhere, saved = loaded, steps = sequence."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from nlp_suite.config import load_experiment
+from nlp_suite.registry import BACKBONES, TASKS
+
+VOCABULARY = 50
+VARIANTS = {
+    "bag": {"name": "bag", "ngrams": 3, "ngram_buckets": 64, "hidden": [6], "average": "sqrt", "activation": "tanh"},
+    "cnn": {"name": "cnn", "filters": 5, "layers": 2},
+    "rnn": {"name": "rnn", "units": 6},
+    "lstm": {"name": "lstm", "units": 6, "layers": 2, "residual": True, "layer_norm": True},
+    "lstm-causal": {"name": "lstm", "units": 6, "bidirectional": False, "layers": 2},
+    "gru": {"name": "gru", "units": 6},
+    "gru-causal": {"name": "gru", "units": 8, "bidirectional": False, "residual": True},
+    "rnn-causal": {"name": "rnn", "units": 6, "bidirectional": False, "layer_norm": True, "activation": "relu"},
+    "transformer": {"name": "transformer", "heads": 2, "feed_forward": 16},
+    "transformer-post": {"name": "transformer", "heads": 2, "feed_forward": 16, "norm": "post", "positions": "learned"},
+    "transformer-rotary": {"name": "transformer", "heads": 2, "feed_forward": 16, "positions": "rotary"},
+    "transformer-causal": {"name": "transformer", "heads": 2, "feed_forward": 16, "causal": True},
+    "transformer-causal-rotary": {"name": "transformer", "heads": 2, "causal": True, "positions": "rotary"},
+    "transformer-causal-learned": {"name": "transformer", "heads": 4, "causal": True, "positions": "learned"},
+}
+CAUSAL = [name for name in VARIANTS if "causal" in name]
+
+
+def make(name, **task):
+    keras.utils.set_random_seed(3)
+    experiment = load_experiment({"backbone": {"embedding_size": 8, **VARIANTS[name]}, "task": {"name": "sentiment", **task}})
+    task = TASKS.get("sentiment")(**experiment.task.arguments())
+    return task, task.model(experiment.backbone, VOCABULARY, 3)
+
+
+def tokens(rows=5, length=11, seed=0):
+    random = np.random.default_rng(seed)
+    lengths = random.integers(1, length + 1, rows)
+    lengths[0] = length
+    ids = random.integers(1, VOCABULARY, (rows, length))
+    return np.where(np.arange(length) < lengths[:, None], ids, 0).astype("int32"), lengths
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_padding_and_neighbours_change_nothing(name):
+    _, model = make(name, pooling=["last", "mean", "max", "attention"])
+    batch, lengths = tokens()
+    together = ops.convert_to_numpy(model(batch))
+    wider = ops.convert_to_numpy(model(np.pad(batch, ((0, 0), (0, 6)))))
+    np.testing.assert_allclose(wider, together, atol=2e-6)
+    alone = [ops.convert_to_numpy(model(batch[i : i + 1, : lengths[i]]))[0] for i in range(len(batch))]
+    np.testing.assert_allclose(alone, together, atol=5e-6)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_trains_reloads_and_every_weight_has_a_gradient(name, tmp_path):
+    pooling = ["mean"] if name == "bag" else ["mean", "attention"]  # one vector leaves attention no choice
+    task, model = make(name, pooling=pooling, hidden=4)
+    batch, _ = tokens(rows=40)
+    before = [ops.convert_to_numpy(w) for w in model.trainable_weights]
+    model.compile(keras.optimizers.SGD(1.0), task.loss(), weighted_metrics=task.metrics(), jit_compile=False)
+    model.fit(batch, np.arange(40) % 3, batch_size=40, epochs=1, verbose=0)
+    for weight, old in zip(model.trainable_weights, before):
+        assert np.abs(ops.convert_to_numpy(weight) - old).max() > 0, f"no gradient: {weight.path}"
+    answers = ops.convert_to_numpy(model(batch))
+    model.save_weights(tmp_path / "w.weights.h5")
+    _, fresh = make(name, pooling=pooling, hidden=4)
+    fresh.load_weights(tmp_path / "w.weights.h5")
+    np.testing.assert_array_equal(ops.convert_to_numpy(fresh(batch)), answers)
+    model.save(tmp_path / "m.keras")
+    np.testing.assert_array_equal(ops.convert_to_numpy(keras.saving.load_model(tmp_path / "m.keras")(batch)), answers)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_config_round_trip(name):
+    backbone = make(name)[1].backbone
+    assert type(backbone).from_config(backbone.get_config()).get_config() == backbone.get_config()
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_inlined_on_symbolic_tensors_it_is_stock_keras_with_the_same_numbers(name):
+    _, model = make(name, pooling=["last", "attention"], hidden=4)
+    symbolic = keras.Input((None,), dtype="int32")
+    plain = keras.Model(symbolic, model.call(symbolic))
+    assert {type(layer).__module__.split(".")[0] for layer in plain.layers} == {"keras"}
+    batch, _ = tokens()
+    np.testing.assert_allclose(ops.convert_to_numpy(plain(batch)), ops.convert_to_numpy(model(batch)), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_step_by_step_equals_the_sequence_and_the_future_is_unseen(name):
+    backbone = make(name)[1].backbone
+    batch = np.random.default_rng(0).integers(1, VOCABULARY, (4, 9)).astype("int32")
+    whole = ops.convert_to_numpy(backbone(batch))  # [B, T, D]
+    state, embedded = backbone.initial_state(4), backbone.embed(batch)
+    for t in range(9):
+        features, state = backbone.step(embedded[:, t], state)
+        np.testing.assert_allclose(ops.convert_to_numpy(features), whole[:, t], atol=2e-6)
+    changed = batch.copy()
+    changed[:, 5:] = 1
+    np.testing.assert_allclose(ops.convert_to_numpy(backbone(changed))[:, :5], whole[:, :5], atol=2e-6)
+
+
+@pytest.mark.parametrize("name", ["lstm-causal", "gru-causal", "rnn-causal"])
+def test_state_carries_a_sequence_over_two_calls(name):
+    backbone = make(name)[1].backbone
+    batch = np.random.default_rng(0).integers(1, VOCABULARY, (4, 9)).astype("int32")
+    whole = ops.convert_to_numpy(backbone(batch))
+    first, state = backbone(batch[:, :4], state=backbone.initial_state(4))
+    second, _ = backbone(batch[:, 4:], state=state)
+    parts = np.concatenate([ops.convert_to_numpy(first), ops.convert_to_numpy(second)], axis=1)
+    np.testing.assert_allclose(parts, whole, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", ["lstm", "transformer", "cnn", "bag"])
+def test_not_causal_is_said(name):
+    with pytest.raises(ValueError, match="not causal"):
+        make(name)[1].backbone.initial_state(2)
+
+
+@pytest.mark.parametrize("name", BACKBONES.names())
+def test_dropout_is_for_training_only(name):
+    rates = {"word_dropout": 0.5, "embedding_dropout": 0.5, "dropout": 0.5}
+    settings = BACKBONES.settings(name)(name=name, embedding_size=8, **rates)
+    backbone = BACKBONES.get(name)(vocabulary_size=VOCABULARY, **settings.arguments())
+    batch, _ = tokens()
+    still = [ops.convert_to_numpy(backbone(batch, training=False)) for _ in range(2)]
+    np.testing.assert_array_equal(*still)
+    assert np.abs(ops.convert_to_numpy(backbone(batch, training=True)) - still[0]).max() > 1e-3
+
+
+def test_heads_must_divide_the_features():
+    with pytest.raises(ValueError, match="8 features cannot be split into 3 heads"):
+        BACKBONES.get("transformer")(VOCABULARY, embedding_size=8, heads=3)(np.ones((1, 2), "int32"))

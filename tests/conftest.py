@@ -1,0 +1,38 @@
+"""What all tests share: quiet logs, small experiments, paths of the real data."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+ROOT = Path(__file__).parents[1]
+REAL_DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture
+def real_data():
+    """Folder of the real corpora; skips where it is absent."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"real corpora are not at {REAL_DATA.parent.name}/{REAL_DATA.name} beside the repository")
+    return REAL_DATA
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A function that makes an experiment small enough for a second of training; keyword arguments are sections."""
+    from nlp_suite.config import load_experiment
+
+    def make(*overrides, **sections):
+        values = {
+            "task": {"name": "sentiment", "dropout": 0.1},
+            "data": {"source": {"name": "sample", "size": 300, "test": 60}, "cache": str(tmp_path / "cache")},
+            "text": {"max_length": 40},
+            "backbone": {"name": "bag", "embedding_size": 4, "ngram_buckets": 1024},
+            "training": {"epochs": 2, "batch_size": 32, "buckets": 3, "learning_rate": 0.01, "tensorboard": False},
+        }
+        for section, settings in sections.items():
+            values[section] = {**values.get(section, {}), **settings} if isinstance(settings, dict) else settings
+        return load_experiment(values, list(overrides))
+
+    return make

@@ -1,0 +1,97 @@
+"""The config: resolved round trip, overrides, and errors that say what to write instead."""
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nlp_suite.config import ConfigError, Experiment, differences, load_experiment
+
+
+def test_resolved_config_loads_again_to_the_same():
+    experiment = load_experiment({"backbone": {"name": "gru", "units": 7}, "text": {"tokenizer": "byte"}})
+    assert load_experiment(yaml.safe_load(experiment.to_yaml())) == experiment
+    assert experiment.backbone.units == 7 and experiment.text.tokenizer.name == "byte"
+
+
+def test_an_empty_config_is_the_defaults(tmp_path):
+    (tmp_path / "e.yaml").write_text("{}")
+    assert load_experiment(tmp_path / "e.yaml") == load_experiment({"data": None, "training": {}})
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"trainin": {}}, "unknown key 'trainin': did you mean 'training'"),
+        ({"backbone": {"name": "lsmt"}}, "backbone: unknown backbone 'lsmt': did you mean 'lstm'"),
+        ({"backbone": {"name": "lstm", "unit": 3}}, "backbone: .*unknown key 'unit': did you mean 'units'"),
+        ({"backbone": {"name": "lstm", "units": "many"}}, "units: .*integer.*'many'"),
+        ({"backbone": 3}, "a backbone is a name or a mapping with 'name' and settings, got 3"),
+        ({"text": {"tokenizer": "wordpeice"}}, "text.tokenizer: unknown tokenizer 'wordpeice': did you mean 'wordpiece'"),
+        ({"training": {"epochs": -1}}, "training.epochs: .*greater than 0, got -1"),
+        ({"training": {"schedule": "cosin"}}, "did you mean 'cosine'"),
+        ({"text": {"truncation": "middle"}}, "text.truncation: .*'head', 'tail' or 'head_tail', got 'middle'"),
+        ({"data": {"validation": 1.5}}, "data.validation: .*less than 1, got 1.5"),
+    ],
+)
+def test_mistakes_are_named(values, message):
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(values)
+
+
+def test_all_mistakes_are_listed_at_once():
+    with pytest.raises(ConfigError) as caught:
+        load_experiment({"training": {"epochs": -1, "batch_size": 0}, "text": {"max_length": 0}})
+    assert str(caught.value).count("\n") == 3
+
+
+def test_overrides():
+    values = {"backbone": {"name": "lstm", "units": 8}, "data": {"source": {"name": "tfds", "dataset": "imdb_reviews"}}}
+    experiment = load_experiment(
+        values,
+        ["backbone.layers=2", "data.source=files", "data.source.train=a.tsv", "training.schedule.warmup_steps=5"],
+    )
+    assert (experiment.backbone.units, experiment.backbone.layers) == (8, 2)
+    assert experiment.data.source.name == "files" and experiment.training.schedule.warmup_steps == 5
+    assert values["backbone"] == {"name": "lstm", "units": 8}, "the given mapping is left as it was"
+
+
+def test_naming_the_same_component_again_keeps_its_settings():
+    assert load_experiment({"backbone": {"name": "lstm", "units": 8}}, ["backbone=lstm"]).backbone.units == 8
+    assert load_experiment({"backbone": {"name": "lstm", "units": 8}}, ["backbone=gru"]).backbone.units == 64
+
+
+@pytest.mark.parametrize(
+    "override, message",
+    [
+        ("training.epochs", "write it as section.key=value"),
+        ("training.epochs.x=1", "'epochs' is a value"),
+        ("a=[", "not valid YAML"),
+    ],
+)
+def test_bad_overrides(override, message):
+    with pytest.raises(ConfigError, match=message):
+        load_experiment({"training": {"epochs": 3}}, [override])
+
+
+@pytest.mark.parametrize("content, message", [("a: [", "not valid YAML"), ("- 1", "an experiment is a mapping")])
+def test_bad_files(tmp_path, content, message):
+    (tmp_path / "e.yaml").write_text(content)
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(tmp_path / "e.yaml")
+    with pytest.raises(ConfigError, match="does not exist"):
+        load_experiment(tmp_path / "absent.yaml")
+
+
+def test_differences_name_every_key():
+    old, new = load_experiment({}), load_experiment({"backbone": {"name": "gru"}, "training": {"epochs": 9}})
+    assert differences(old, old) == []
+    assert differences(old, new) == ["backbone.name: lstm → gru", "training.epochs: 5.0 → 9.0"]
+
+
+@given(st.sampled_from(list(Experiment.model_fields)), st.recursive(st.none() | st.integers() | st.text(), st.lists))
+def test_anything_in_a_section_is_an_experiment_or_a_config_error(section, value):
+    try:
+        load_experiment({section: value})
+    except ConfigError as error:
+        assert section in str(error)

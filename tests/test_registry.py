@@ -1,0 +1,46 @@
+"""The registry: names without imports, suggestions, and no two components of one name."""
+
+import subprocess
+import sys
+
+import pytest
+
+from nlp_suite.registry import BACKBONES, KINDS, SOURCES, TASKS, Registry, UnknownNameError
+
+
+def test_names_are_files():
+    assert BACKBONES.names() == ["bag", "cnn", "gru", "lstm", "rnn", "transformer"]
+    assert SOURCES.names() == ["directory", "files", "sample", "tfds"]
+    assert "sentiment" in TASKS.names()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_component_has_help_and_loads(kind):
+    for name, line in KINDS[kind].help().items():
+        assert line.endswith((".", ")")) or len(line) > 20, f"{name}: {line!r}"
+        assert KINDS[kind].get(name)
+        assert KINDS[kind].settings(name).model_fields["name"]
+
+
+def test_listing_imports_nothing_heavy():
+    code = "import sys, nlp_suite.registry as r; [k.help() for k in r.KINDS.values()]; print('keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_unknown_name_suggests_the_nearest():
+    with pytest.raises(UnknownNameError, match=r"unknown backbone 'lsmt': did you mean 'lstm'\? \(allowed: bag, cnn, "):
+        BACKBONES.get("lsmt")
+
+
+def test_hyphen_is_underscore():
+    assert KINDS["formats"].get("keras-plain") is KINDS["formats"].get("keras_plain")
+
+
+def test_two_classes_of_one_name_are_refused_and_temporary_ones_vanish():
+    registry = Registry("thing", "nlp_suite.backbones")
+    with registry.temporary():
+        registry.register(dict, "mine")(int)
+        assert registry.get("mine") is int
+        with pytest.raises(ValueError, match="thing 'mine' is already registered"):
+            registry.register(dict, "mine")(float)
+    assert "mine" not in registry.names()
