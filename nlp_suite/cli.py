@@ -3,8 +3,9 @@
 import json
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -19,7 +20,7 @@ app.add_typer(config_app, name="config")
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file of the experiment.")]
 Overrides = Annotated[
-    Optional[list[str]], typer.Option("--set", metavar="KEY=VALUE", help="Override a key, as training.epochs=3.")
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, as training.epochs=3.")
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -38,7 +39,34 @@ def main():
         sys.exit(1)
 
 
+@contextmanager
+def _native_stderr_closed():
+    """Within the context, what native code writes to standard error is dropped (Python's own goes through)."""
+    kept, python_stderr = os.dup(2), sys.stderr
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(sink)
+        sys.stderr.close()
+        sys.stderr = python_stderr
+
+
+def _import_backend():
+    """Imports Keras and its backend without the lines that TensorFlow prints whatever its log level."""
+    with _native_stderr_closed():
+        import keras
+
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow  # noqa: F401
+
+
 def _experiment(config, overrides):
+    _import_backend()
     from nlp_suite.config import load_experiment
 
     return load_experiment(config, overrides or [])
@@ -87,7 +115,7 @@ def inspect(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = F
 @app.command()
 def train(
     config: ConfigFile,
-    run_dir: Annotated[Optional[Path], typer.Option(help="Run folder; default runs/NAME of the config file.")] = None,
+    run_dir: Annotated[Path | None, typer.Option(help="Run folder; default runs/NAME of the config file.")] = None,
     overrides: Overrides = None,
 ):
     """Train into a run folder; the same command goes on with a run that was interrupted."""
@@ -97,17 +125,20 @@ def train(
 
     run = train(experiment, run_dir or default_directory(config))
     best = run.info["best"]
-    print(f"{run.directory}: best {best['metric']} {best['value']:.4f} in round {best['round']}, {run.info['seconds']:.0f} s")
+    print(
+        f"{run.directory}: best {best['metric']} {best['value']:.4f} in round {best['round']}, {run.info['seconds']:.0f} s"
+    )
     print(f"next: nlp-suite evaluate {run.directory}")
 
 
 @app.command()
 def evaluate(
     run: RunFolder,
-    split: Annotated[Optional[str], typer.Option(help="train, validation or test; default test.")] = None,
+    split: Annotated[str | None, typer.Option(help="train, validation or test; default test.")] = None,
     as_json: AsJson = False,
 ):
     """Measure a run on a split; writes report.json and report.html into its folder."""
+    _import_backend()
     from nlp_suite.training.evaluate import evaluate
 
     report = evaluate(run, split, progress=_say)
@@ -123,13 +154,16 @@ def evaluate(
 @app.command()
 def predict(
     model: Annotated[Path, typer.Argument(metavar="RUN_OR_SAVED_MODEL", help="Run folder or export.")],
-    texts: Annotated[Optional[list[str]], typer.Argument(metavar="[TEXT … | -]", help="Texts; - reads standard input.")] = None,
-    input: Annotated[Optional[Path], typer.Option(help="File with a text a line.")] = None,
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="[TEXT … | -]", help="Texts; - reads standard input.")
+    ] = None,
+    input: Annotated[Path | None, typer.Option(help="File with a text a line.")] = None,
     format: Annotated[str, typer.Option(help="table, jsonl or tsv.")] = "table",
     max_length: Annotated[int, typer.Option(help="Characters of a text that a table shows.")] = 60,
 ):
     """Predict labels and probabilities of texts with a run or a SavedModel."""
-    from nlp_suite.export.predict_output import write_predictions, read_texts
+    _import_backend()
+    from nlp_suite.export.predict_output import read_texts, write_predictions
 
     write_predictions(model, read_texts(texts, input), format, max_length)
 
@@ -139,10 +173,11 @@ def export(
     run: RunFolder,
     to: Annotated[Path, typer.Option(help="saved_models/NAME, or a .keras file.")],
     format: Annotated[str, typer.Option(help="saved_model, keras or keras-plain.")] = "saved_model",
-    server_version: Annotated[Optional[str], typer.Option(help="TensorFlow Serving version to be servable on.")] = None,
+    server_version: Annotated[str | None, typer.Option(help="TensorFlow Serving version to be servable on.")] = None,
 ):
     """Export a run: a SavedModel with strings in and strings out, or a Keras file."""
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the run was trained on
+    _import_backend()
     from nlp_suite.export import run_export
 
     result = run_export(run, to, format=format, server_version=server_version)

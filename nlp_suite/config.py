@@ -127,7 +127,9 @@ class TrainingSettings(Settings):
 class ExportSettings(Settings):
     """What stands in an export beside the graph."""
 
-    server_version: str = Field("2.19", pattern=r"^\d+\.\d+$", description="TensorFlow Serving version to be servable on")
+    server_version: str = Field(
+        "2.19", pattern=r"^\d+\.\d+$", description="TensorFlow Serving version to be servable on"
+    )
     license: str = Field("unspecified", description="licence of the exported model, for its card")
     description: str = Field("", description="one sentence for the model card")
     warmup_texts: list[str] = Field([], description="texts of the warm-up requests; default: from the training split")
@@ -237,4 +239,6 @@ def differences(old: Experiment, new: Experiment) -> list[str]:
 
     before, after = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))
     keys = [*before, *(key for key in after if key not in before)]
-    return [f"{k}: {before.get(k, '(absent)')} → {after.get(k, '(absent)')}" for k in keys if before.get(k) != after.get(k)]
+    return [
+        f"{k}: {before.get(k, '(absent)')} → {after.get(k, '(absent)')}" for k in keys if before.get(k) != after.get(k)
+    ]

@@ -61,7 +61,11 @@ class Registry:
 
     def _first_line(self, name: str) -> str:
         path = self._directory / f"{name}.py"
-        doc = ast.get_docstring(ast.parse(path.read_text("utf-8"))) if path.exists() else self._registered[name][0].__doc__
+        doc = (
+            ast.get_docstring(ast.parse(path.read_text("utf-8")))
+            if path.exists()
+            else self._registered[name][0].__doc__
+        )
         return (doc or "").strip().split("\n")[0]
 
     def register(self, settings: type, name: str | None = None):

@@ -27,7 +27,10 @@ def test_an_empty_config_is_the_defaults(tmp_path):
         ({"backbone": {"name": "lstm", "unit": 3}}, "backbone: .*unknown key 'unit': did you mean 'units'"),
         ({"backbone": {"name": "lstm", "units": "many"}}, "units: .*integer.*'many'"),
         ({"backbone": 3}, "a backbone is a name or a mapping with 'name' and settings, got 3"),
-        ({"text": {"tokenizer": "wordpeice"}}, "text.tokenizer: unknown tokenizer 'wordpeice': did you mean 'wordpiece'"),
+        (
+            {"text": {"tokenizer": "wordpeice"}},
+            "text.tokenizer: unknown tokenizer 'wordpeice': did you mean 'wordpiece'",
+        ),
         ({"training": {"epochs": -1}}, "training.epochs: .*greater than 0, got -1"),
         ({"training": {"schedule": "cosin"}}, "did you mean 'cosine'"),
         ({"text": {"truncation": "middle"}}, "text.truncation: .*'head', 'tail' or 'head_tail', got 'middle'"),

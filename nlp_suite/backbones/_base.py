@@ -63,7 +63,9 @@ class Backbone(keras.layers.Layer):
 
     def initial_state(self, batch_size, memory=None):
         """State before the first token: a tree of tensors with the batch in dim 0. Raises where there is no causality."""
-        raise ValueError(f"backbone {type(self).__name__} with these settings is not causal: it has no step by step form")
+        raise ValueError(
+            f"backbone {type(self).__name__} with these settings is not causal: it has no step by step form"
+        )
 
     def get_config(self):
         return {**super().get_config(), **self.settings}

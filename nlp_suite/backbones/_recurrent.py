@@ -14,7 +14,9 @@ class RecurrentSettings(BackboneSettings):
     units: int = Field(64, ge=1, description="units of one direction")
     layers: int = Field(1, ge=1)
     bidirectional: bool = True
-    dropout: float = Field(0.0, ge=0, lt=1, description="rate between layers and after the last, the same at every step")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="rate between layers and after the last, the same at every step"
+    )
     recurrent_dropout: float = Field(0.0, ge=0, lt=1, description="rate on the recurrent state, the same at every step")
     residual: bool = Field(False, description="add a layer's input to its output where sizes agree")
     layer_norm: bool = Field(False, description="layer norm after every layer")
@@ -73,7 +75,9 @@ class RecurrentBackbone(Backbone):
                 return_sequences=True,
                 dtype=self.dtype_policy,
             )
-            self.recurrent.append(keras.layers.Bidirectional(layer, dtype=self.dtype_policy) if bidirectional else layer)
+            self.recurrent.append(
+                keras.layers.Bidirectional(layer, dtype=self.dtype_policy) if bidirectional else layer
+            )
             self.drops.append(keras.layers.SpatialDropout1D(dropout, dtype=self.dtype_policy))
             if layer_norm:
                 self.norms.append(keras.layers.LayerNormalization(dtype=self.dtype_policy))

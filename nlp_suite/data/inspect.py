@@ -83,18 +83,22 @@ def _lengths(values: array) -> dict[str, float]:
 def inspect_experiment(experiment) -> dict:
     """`inspect` on the splits of an experiment, with its validation split and limit applied; nothing is written.
 
+    Token statistics are among them once the experiment was prepared.
+
     Args:
         experiment: a resolved `nlp_suite.config.Experiment`.
 
     Raises:
         DataError: data that cannot be read.
     """
-    from nlp_suite.data.prepare import selected, splits
+    from nlp_suite.data.prepare import known_statistics, selected, splits
     from nlp_suite.registry import SOURCES
 
     data = experiment.data
     source = SOURCES.get(data.source.name)(on_error=data.on_error, **data.source.arguments())
-    return inspect({split: selected(source, *choice) for split, choice in splits(experiment, source).items()})
+    chosen = splits(experiment, source)
+    statistics = known_statistics(experiment, source)
+    return inspect({split: selected(source, *choice) for split, choice in chosen.items()}, statistics)
 
 
 def format_inspection(report: dict):

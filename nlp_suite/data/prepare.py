@@ -95,21 +95,32 @@ def splits(experiment: Experiment, source) -> dict[str, tuple[str, np.ndarray | 
     if "train" not in found:
         raise DataError(f"the {data.source.name!r} source has no training split (it has: {', '.join(found) or 'none'})")
     chosen = {split: (split, None) for split in SPLITS if split in found}
-    names = {}
     if "validation" not in found:
-        names["train"] = [example["label"] for example in source.examples("train")]
-        kept, held_out = stratified_split(names["train"], data.validation, data.seed)
-        chosen = {"train": ("train", kept), "validation": ("train", held_out), **{k: v for k, v in chosen.items() if k == "test"}}
+        kept, held_out = stratified_split(_labels(source, "train", None), data.validation, data.seed)
+        chosen |= {"train": ("train", kept), "validation": ("train", held_out)}
     if data.limit:
         for split, (origin, rows) in chosen.items():
-            if origin not in names:
-                names[origin] = [example["label"] for example in source.examples(origin)]
-            rows = np.arange(len(names[origin])) if rows is None else rows
-            if len(rows) > data.limit:
-                _, part = stratified_split([names[origin][i] for i in rows], data.limit / len(rows), data.seed)
-                rows = rows[part]
-            chosen[split] = (origin, rows)
+            labels = _labels(source, origin, rows)
+            if len(labels) > data.limit:
+                _, part = stratified_split(labels, data.limit / len(labels), data.seed)
+                chosen[split] = (origin, part if rows is None else rows[part])
     return {split: chosen[split] for split in SPLITS if split in chosen}
+
+
+def _labels(source, origin: str, rows) -> list[str]:
+    """The label of every selected row."""
+    labels = [example.get("label") for example in selected(source, origin, rows)]
+    if None in labels:
+        raise DataError(
+            f"the {origin} split has rows without a label, which a classifier needs (data.source.label_column)"
+        )
+    return labels
+
+
+def known_statistics(experiment: Experiment, source) -> dict | None:
+    """Token statistics by split, where `prepare` has been run for this experiment."""
+    path = Path(experiment.data.cache) / _key(experiment, source, None, None) / "prepared.json"
+    return json.loads(path.read_text("utf-8"))["statistics"] if path.exists() else None
 
 
 def selected(source, origin: str, rows):
@@ -168,7 +179,7 @@ def _build(experiment, source, text, labels, directory, say) -> None:
 
 
 def _label_names(experiment, source, chosen) -> list[str]:
-    found = {example["label"] for example in selected(source, *chosen["train"])}
+    found = set(_labels(source, *chosen["train"]))
     names = experiment.data.labels or sorted(found)
     extra = sorted(found - set(names))
     if extra:
@@ -185,9 +196,9 @@ def _write_split(directory, examples, split, text, names) -> None:
     row = 0
     while chunk := list(itertools.islice(examples, 1024)):
         for i, example in enumerate(chunk):
-            if example["label"] not in ids:
+            if example.get("label") not in ids:
                 raise DataError(
-                    f"{split} split, example {row + i + 1}: label {example['label']!r} does not occur in the training "
+                    f"{split} split, example {row + i + 1}: label {example.get('label')!r} does not occur in the training "
                     f"split (labels: {', '.join(names)})"
                 )
         texts = [example["text"] for example in chunk]

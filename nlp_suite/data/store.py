@@ -32,7 +32,7 @@ class StoreWriter:
         directory.mkdir(parents=True)
         self._directory = directory
         self._token_dtype = "uint16" if vocabulary_size <= 2**16 else "uint32"
-        self._files = {name: open(directory / name, "wb") for name in ("tokens", *_COLUMNS)}
+        self._files = {name: open(directory / name, "wb") for name in ("tokens", *_COLUMNS)}  # noqa: SIM115
         self._rows = self._tokens = self._bytes = 0
         self._write("offsets", [0])
         self._write("text_offsets", [0])

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from nlp_suite.export.errors import ExportError
+
 _CHUNK = 16  # batches that are sorted by length together
 
 
@@ -126,7 +128,13 @@ class SavedModelPredictor(Predictor):
         import tensorflow_text  # noqa: F401  its ops stand in the graph
 
         self._loaded = tf.saved_model.load(str(path))  # kept alive with its tables
-        self._constant, self._function = tf.constant, self._loaded.signatures["serving_default"]
+        self._constant, self._function = tf.constant, self._loaded.signatures.get("serving_default")
+        outputs = self._function.structured_outputs if self._function is not None else {}
+        if not {"probabilities", "labels"} <= set(outputs):
+            raise ExportError(
+                f"{str(path)!r} is no classifier of nlp-suite export: its serving_default signature has the outputs "
+                f"{sorted(outputs)}, not labels and probabilities"
+            )
         answer = self._function(text=tf.constant([b""]))
         self.labels = [label.decode("utf-8") for label in answer["labels"].numpy()[0]]
 

@@ -30,7 +30,9 @@ class SequencePooling(keras.layers.Layer):
         wrong = [kind for kind in self.kinds if kind not in POOLINGS]
         if wrong or not self.kinds:
             raise ValueError(f"pooling {self.kinds}: give one or more of {', '.join(POOLINGS)}")
-        self.score = keras.layers.Dense(1, use_bias=False, dtype=self.dtype_policy) if "attention" in self.kinds else None
+        self.score = (
+            keras.layers.Dense(1, use_bias=False, dtype=self.dtype_policy) if "attention" in self.kinds else None
+        )
 
     def build(self, input_shape):
         if self.score is not None:

@@ -74,7 +74,9 @@ class TransformerBlock(keras.layers.Layer):
         )
 
     def call(self, x, mask, positions):
-        x = self._around(x, self.attention_norm, self.drops[0], lambda y: apply(self.attention, y, mask=mask, positions=positions))
+        x = self._around(
+            x, self.attention_norm, self.drops[0], lambda y: apply(self.attention, y, mask=mask, positions=positions)
+        )
         return self._feed_forward(x)
 
     def initial_state(self, batch_size, max_length):

@@ -1,8 +1,8 @@
 """Normalisation of text as TensorFlow graph ops; the one implementation, used everywhere.
 
-In this order: valid UTF-8 (each bad sequence becomes U+FFFD), the cut to `max_characters`, lower case and Unicode form,
-HTML tags to spaces, stop words out, every run of white space (NBSP, NUL and byte order marks included) to one space,
-none at the ends. Every op used is in TensorFlow Serving's TF Text 2.12.
+In this order: valid UTF-8 (each bad sequence becomes U+FFFD), NUL to space, the cut to `max_characters`, lower case
+and Unicode form, HTML tags to spaces, every run of white space (NBSP and byte order marks included) to one space, stop
+words out, no space at the ends. Every op used is in TensorFlow Serving's TF Text 2.12.
 """
 
 import re
@@ -13,11 +13,11 @@ from nlp_suite.text.tokenizers._base import TextError
 from nlp_suite.text.tokenizers._words import _WORD
 
 _TAG = r"</?[A-Za-z][^>]*>"
-_SPACES = r"\s\p{Z}\x{0B}\x{1C}-\x{1F}\x{85}\x{FEFF}\x00"
+_SPACES = r"\s\p{Z}\x{0B}\x{1C}-\x{1F}\x{85}\x{FEFF}"
 # Runs, and single ones other than the plain space: eight times faster than replacing every plain space by itself.
 _RUN_OF_SPACES = (
     rf"[{_SPACES}]{{2,}}|[\t\n\f\r\x{{A0}}\x{{1680}}\x{{2000}}-\x{{200A}}\x{{2028}}\x{{2029}}\x{{202F}}\x{{205F}}"
-    r"\x{3000}\x{0B}\x{1C}-\x{1F}\x{85}\x{FEFF}\x00]"
+    r"\x{3000}\x{0B}\x{1C}-\x{1F}\x{85}\x{FEFF}]"
 )
 _STOPPABLE = rf"{_WORD}(?:['’]{_WORD})*"
 
@@ -46,6 +46,7 @@ def normalise(text, settings: TextSettings, stop_words: tuple[str, ...] = ()):
         return tf.strings.lower(text, encoding="utf-8") if settings.lowercase else text
 
     text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
+    text = tf.strings.regex_replace(text, r"\x00", " ")  # tf.strings.lower would end the text there
     text = _cut(text, settings)
     # The K forms make capitals (™ → TM), so lower case comes after them; lowering unmakes C and D (İ → i̇), so before.
     text = lower(unicode_form(text)) if settings.unicode_form in ("NFKC", "NFKD") else unicode_form(lower(text))

@@ -121,7 +121,9 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if self._monitor not in logs:
-            raise TrainingError(f"training.monitor {self._monitor!r} is not among the metrics: {', '.join(sorted(logs))}")
+            raise TrainingError(
+                f"training.monitor {self._monitor!r} is not among the metrics: {', '.join(sorted(logs))}"
+            )
         value = float(logs[self._monitor])
         better = self.best is None or (value < self.best if self._mode == "min" else value > self.best)
         with averaged_weights(self.model):
@@ -178,7 +180,9 @@ class ProgressBar(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self._bar.remove_task(self._task)
-        numbers = "  ".join(f"{k} {_short(v)}" for k, v in logs.items() if k not in ("step", "seconds", "learning_rate"))
+        numbers = "  ".join(
+            f"{k} {_short(v)}" for k, v in logs.items() if k not in ("step", "seconds", "learning_rate")
+        )
         mark = "  best" if self._checkpoints.best_epoch == epoch + 1 else ""
         rate = self._steps / max(time.perf_counter() - self._began, 1e-9)
         line = (

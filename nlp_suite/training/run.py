@@ -93,7 +93,9 @@ def is_run(directory: str | Path) -> bool:
 def read_info(directory: Path) -> dict:
     """`run.json` of a run folder, checked."""
     if not (directory / "run.json").is_file():
-        raise RunError(f"{str(directory)!r} is not a run folder: it has no run.json (train one: nlp-suite train CONFIG)")
+        raise RunError(
+            f"{str(directory)!r} is not a run folder: it has no run.json (train one: nlp-suite train CONFIG)"
+        )
     info = json.loads((directory / "run.json").read_text("utf-8"))
     if info["schema"] > SCHEMA:
         raise RunError(f"{directory} was made by a newer nlp_suite (schema {info['schema']}; this one knows {SCHEMA})")

@@ -64,7 +64,9 @@ def train(experiment: Experiment, run_dir: str | Path, *, console: Console | Non
     if is_run(directory):
         check_same(directory, experiment, differences)
         if read_info(directory)["state"] == "finished":
-            console.print(f"{directory}: this run is finished (train on: training.init_from={directory})", highlight=False)
+            console.print(
+                f"{directory}: this run is finished (train on: training.init_from={directory})", highlight=False
+            )
             return Run(directory)
     elif directory.exists() and any(directory.iterdir()):
         raise ConfigError(f"--run-dir {str(directory)!r} exists, is not empty and is not a run folder")
@@ -129,9 +131,7 @@ def _train(experiment: Experiment, directory: Path, console: Console) -> Run:
     checkpoints = Checkpoints(directory / "checkpoints", settings.monitor, mode)
     stateful = [log, *schedule_callbacks, checkpoints]
     if settings.patience:
-        stateful.append(
-            keras.callbacks.EarlyStopping(monitor=settings.monitor, mode=mode, patience=settings.patience)
-        )
+        stateful.append(keras.callbacks.EarlyStopping(monitor=settings.monitor, mode=mode, patience=settings.patience))
     progress = ProgressBar(rounds, steps, checkpoints, console)
     state = TrainingState(directory / "checkpoints" / "state.npz", stateful)
     done = state.load(model)

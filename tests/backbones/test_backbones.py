@@ -30,7 +30,9 @@ CAUSAL = [name for name in VARIANTS if "causal" in name]
 
 def make(name, **task):
     keras.utils.set_random_seed(3)
-    experiment = load_experiment({"backbone": {"embedding_size": 8, **VARIANTS[name]}, "task": {"name": "sentiment", **task}})
+    experiment = load_experiment(
+        {"backbone": {"embedding_size": 8, **VARIANTS[name]}, "task": {"name": "sentiment", **task}}
+    )
     task = TASKS.get("sentiment")(**experiment.task.arguments())
     return task, task.model(experiment.backbone, VOCABULARY, 3)
 

@@ -53,7 +53,8 @@ def test_prepare_is_used_again_and_follows_what_it_depends_on(small, tmp_path):
 def test_the_text_layer_knows_the_training_split_only(small, tmp_path):
     train = [("pos", f"good w{i}") for i in range(50)] + [("neg", f"bad w{i}") for i in range(50)]
     experiment = small(
-        "text.tokenizer.min_count=1", data=files(tmp_path, train, validation=[("pos", "held out")], test=[("neg", "seen")])
+        "text.tokenizer.min_count=1",
+        data=files(tmp_path, train, validation=[("pos", "held out")], test=[("neg", "seen")]),
     )
     prepared = prepare(experiment)
     words = prepared.text.id_to_token(range(prepared.text.vocabulary_size))

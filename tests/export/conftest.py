@@ -23,7 +23,7 @@ SMALL = {
 }
 
 
-def make_run(directory, backbone, labels=LABELS, pooling=("max", "mean"), text=None, export=None):
+def make_run(directory, backbone, labels=LABELS, pooling=("max", "mean"), text=None, texts=TEXTS):
     """A run folder as training leaves it, with random weights."""
     import keras
 
@@ -37,11 +37,11 @@ def make_run(directory, backbone, labels=LABELS, pooling=("max", "mean"), text=N
             "data": {"cache": str(directory / "cache"), "source": {"name": "sample", "size": 60, "test": 20}},
             "text": {"tokenizer": "word", "max_length": 24, **(text or {})},
             "backbone": backbone,
-            "export": export or {"warmup_texts": TEXTS[:3], "license": "Apache-2.0"},
+            "export": {"warmup_texts": TEXTS[:3], "license": "Apache-2.0"},
         }
     )
     keras.utils.set_random_seed(3)
-    layer = TextLayer.train(experiment.text, TEXTS)
+    layer = TextLayer.train(experiment.text, texts)
     layer.save(directory / "text")
     model = make_task(experiment).model(experiment.backbone, layer.vocabulary_size, len(labels))
     draw = np.random.default_rng(5)

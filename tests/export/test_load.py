@@ -62,6 +62,19 @@ def test_wrong_paths_say_what_was_expected(tmp_path):
         load(tmp_path / "a.keras")
 
 
+def test_a_saved_model_of_someone_else_is_refused(tmp_path):
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.function = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([None])])
+    tf.saved_model.save(module, str(tmp_path / "1"), signatures=module.function)
+    with pytest.raises(ExportError, match=r"has the outputs \['y'\]"):
+        load(tmp_path)
+    tf.saved_model.save(module, str(tmp_path / "2"))
+    with pytest.raises(ExportError, match=r"has the outputs \[\]"):
+        load(tmp_path)
+
+
 def test_a_keras_file_of_someone_else_is_refused(tmp_path):
     import keras
 

@@ -128,6 +128,9 @@ def test_the_version_folder_is_complete(exported, run_dir):
     ops = json.loads((extra / "ops.json").read_text())
     assert ops["missing"] == [] and ops["server_version"] == "2.19" and ops["ops"]["ParseExampleV2"] == 1
     assert ops["ops"] == check_ops(exported.path).ops
+    from nlp_suite.text.text_layer import TextLayer
+
+    assert TextLayer.load(extra / "text").fingerprint == TextLayer.load(run_dir / "text").fingerprint
     assert not [name for name in exported.path.parent.iterdir() if name.name.startswith(".")]
 
 

@@ -21,13 +21,16 @@ def _numpy(tensor):
     return keras.ops.convert_to_numpy(keras.ops.cast(tensor, "float32"))
 
 
-def _loss(outputs):
+def output_weights(outputs):
+    """The fixed random weights of the outputs in the loss."""
     rng = np.random.default_rng(7)
-    weighted = [
-        keras.ops.sum(keras.ops.cast(o, "float32") * rng.normal(size=tuple(o.shape)).astype("float32"))
-        for o in outputs
-    ]
-    return sum(weighted)
+    return [rng.normal(size=tuple(o.shape)).astype("float32") for o in outputs]
+
+
+def _loss(outputs):
+    return sum(
+        keras.ops.sum(keras.ops.cast(o, "float32") * w) for o, w in zip(outputs, output_weights(outputs), strict=True)
+    )
 
 
 def _outputs(layer_call, arrays, call):

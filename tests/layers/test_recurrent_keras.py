@@ -114,7 +114,12 @@ def test_activations(layer_class, activation):
 @by_layer
 @pytest.mark.parametrize(
     "options",
-    [{"use_bias": False}, {"unroll": True}, {"implementation": 1, "dropout": 0.2, "seed": 3, "use_cudnn": False}, {"reset_after": False}],
+    [
+        {"use_bias": False},
+        {"unroll": True},
+        {"implementation": 1, "dropout": 0.2, "seed": 3, "use_cudnn": False},
+        {"reset_after": False},
+    ],
     ids=lambda o: next(iter(o)),
 )
 def test_options(layer_class, options):
@@ -129,7 +134,8 @@ def test_options(layer_class, options):
 @by_layer
 def test_one_step(layer_class):
     ours, theirs = twins(
-        lambda: layer_class(UNITS, return_sequences=True), lambda: keras_class(layer_class)(UNITS, return_sequences=True)
+        lambda: layer_class(UNITS, return_sequences=True),
+        lambda: keras_class(layer_class)(UNITS, return_sequences=True),
     )
     assert_same(ours, theirs, *inputs(layer_class, time=1))
     assert_same(ours, theirs, inputs(layer_class, time=1)[0], mask=np.array([[1], [0], [1], [1]], bool))

@@ -19,7 +19,10 @@ def test_ngrams_of_a_row_depend_on_their_words_only():
     ids = numpy(ngram_ids(np.array([[5, 6, 7, 0, 0], [9, 5, 6, 7, 0]], "int32"), 2, 1000))
     assert (ids[0, :2] == ids[1, 1:3]).all() and ids[0, 0] != ids[0, 1]
     assert (ids[0, 2:] == 0).all() and (ids[1, 3:] == 0).all(), "no n-gram reaches into the padding"
-    assert numpy(ngram_ids(np.array([[5, 6]], "int32"), 2, 1000)) [0, 0] != numpy(ngram_ids(np.array([[6, 5]], "int32"), 2, 1000))[0, 0]
+    assert (
+        numpy(ngram_ids(np.array([[5, 6]], "int32"), 2, 1000))[0, 0]
+        != numpy(ngram_ids(np.array([[6, 5]], "int32"), 2, 1000))[0, 0]
+    )
 
 
 def test_ngram_buckets_are_used_evenly_and_never_overflow():

@@ -57,7 +57,7 @@ class SavedModelExporter(Exporter):
                 _set_methods(tf, written, task.METHODS)
                 ops = check_ops(written, server)
                 ops.refuse()
-                _refuse_paths(written, [run.directory.resolve(), folder.resolve()])
+                _refuse_paths(written, [folder.resolve(), *(run.directory.resolve() / "text").iterdir()])
                 predictor = NetworkPredictor(model, run.text, run.labels)
                 warmup = _cases(task, predictor, warmup_texts(run))
                 warmup = [part for case in warmup for part in (case.rows(slice(1)), case)]  # one text, then all
@@ -90,7 +90,7 @@ def _tensorflow():
     if keras.backend.backend() != "tensorflow":
         raise ExportError(
             f"a SavedModel is written under Keras's TensorFlow backend, not {keras.backend.backend()!r}: "
-            "set KERAS_BACKEND=tensorflow (the run folder may come from any backend)"
+            "use `nlp-suite export`, or set KERAS_BACKEND=tensorflow (the run may come from any backend)"
         )
     import tensorflow as tf
 
@@ -122,7 +122,7 @@ def _set_methods(tf, directory, methods) -> None:
 
 
 def _refuse_paths(directory, paths) -> None:
-    """A graph that names a folder of this machine does not survive being moved."""
+    """A graph that names a file of this machine does not survive being moved."""
     content = (directory / "saved_model.pb").read_bytes()
     for path in paths:
         if str(path).encode() in content:
@@ -138,6 +138,7 @@ def _write_extras(directory, run, model, name, ops) -> None:
     (directory / "config.yaml").write_text(run.experiment.to_yaml(), "utf-8")
     (directory / "ops.json").write_text(json.dumps(ops.as_dict(), indent=1), "utf-8")
     write_card(directory, model_card(run, model, name))
+    run.text.save(directory / "text")  # for clients that tokenise themselves and ask the `tokens` signature
 
 
 def _describe(tf, directory) -> dict:

@@ -1,6 +1,6 @@
 """What every tokenizer offers, and the ids that all of them share."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 PAD, UNKNOWN, START, END = 0, 1, 2, 3
 SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
@@ -15,8 +15,8 @@ class Tokenizer:
     """Normalised text to token ids and back, by TensorFlow ops; learns its vocabulary from a corpus.
 
     The first four ids are `<pad> <unk> <s> </s>` for every tokenizer. Text itself never gives
-    one of them, but for UNKNOWN where something is not in the vocabulary: a literal `<s>` in the input is ordinary text.
-    Start, end, padding and truncation are not a tokenizer's business; `nlp_suite.text.graph` adds them.
+    one of them, but for UNKNOWN where something is not in the vocabulary: a literal `<s>` in the input is ordinary
+    text. Start, end, padding and truncation are not a tokenizer's business; `nlp_suite.text.graph` adds them.
 
     A subclass takes its settings as constructor arguments, fills `tokens` in `train` and `restore`, and must not
     import TensorFlow before one of `train`, `resources`, `tokenize`, `detokenize` is called.
@@ -25,7 +25,7 @@ class Tokenizer:
         tokens: the surface form of every id; empty while untrained.
     """
 
-    tokens: list[str] = []
+    tokens: Sequence[str] = ()
 
     @property
     def vocabulary_size(self) -> int:

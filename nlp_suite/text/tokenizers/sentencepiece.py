@@ -1,8 +1,11 @@
 """Sub-words by SentencePiece: byte-pair encoding or unigram, with bytes for what is unknown."""
 
+import contextlib
 import io
+import os
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from pydantic import Field
@@ -145,7 +148,8 @@ class SentencePieceTokenizer(Tokenizer):
         """TF Text's tokenizer, which holds the model as a resource."""
         import tensorflow_text
 
-        return {"sentencepiece": tensorflow_text.SentencepieceTokenizer(self._model)}
+        with _silent():
+            return {"sentencepiece": tensorflow_text.SentencepieceTokenizer(self._model)}
 
     def tokenize(self, text, resources: dict):
         """tf.string [B] → RaggedTensor int32 [B, (T)]."""
@@ -154,6 +158,24 @@ class SentencePieceTokenizer(Tokenizer):
     def detokenize(self, ids, resources: dict):
         """RaggedTensor int32 [B, (T)] → tf.string [B]."""
         return resources["sentencepiece"].detokenize(ids)
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Drops what C++ writes to standard error: the op logs that the model normalises nothing."""
+    sys.stderr.flush()
+    try:
+        saved = os.dup(2)
+    except OSError:  # there is no standard error
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
 def _trainable(text: bytes) -> bytes:
