@@ -1,0 +1,75 @@
+"""Each step of normalisation."""
+
+import pytest
+
+from nlp_suite.config import TextSettings
+from nlp_suite.text.stop_words import LISTS
+from nlp_suite.text.text_layer import TextError, TextLayer
+from tests.text.conftest import trained
+
+
+def normalise(text, **settings):
+    return trained("byte", **settings).normalise([text])[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A<br /><br />B", "a b"),
+        ("A<BR>B<br/>C</p>D<a href='x'>E", "a b c d e"),
+        ("1 < 2 > 1 <3 <- a", "1 < 2 > 1 <3 <- a"),
+        ("never closed <br", "never closed <br"),
+        (" \t a \n\n b\u00a0\u3000c\u2028 ", "a b c"),
+        ("\ufeffa\x00b", "a b"),
+        (b"a\xffb", "a\ufffdb"),
+        ("Straße ÄÖÜ ΟΔΟΣ", "straße äöü οδος"),
+        ("e\u0301", "é"),
+        ("ﬁ", "ﬁ"),
+    ],
+)
+def test_default(text, expected):
+    assert normalise(text) == expected
+
+
+def test_switches():
+    assert normalise("A<br />B", lowercase=False) == "A B"
+    assert normalise("A<br />B", strip_html=False) == "a<br />b"
+    assert normalise("ﬁ ™ Ａ", unicode_form="NFKC") == "fi tm a"
+    assert normalise("é", unicode_form="NFD") == "e\u0301"
+    assert normalise("E\u0301", unicode_form="none") == "e\u0301"
+
+
+def test_full_width_tags_are_tags_after_nfkc():
+    assert normalise("a＜br＞b", unicode_form="NFKC") == "a b"
+
+
+def test_cut_counts_characters_not_bytes():
+    assert normalise("äöü€😀x", max_characters=5) == "äöü€😀"
+
+
+def train(**settings):
+    return TextLayer.train(TextSettings(tokenizer="byte", **settings), ["text"])
+
+
+def test_english_stop_words_leave_negations():
+    assert "not" not in LISTS["english"] and "nicht" not in LISTS["german"]
+    layer = train(stop_words="english")
+    texts = ["The plot of the film is not THAT good", "of the", "theatre, the-end; don't the", "it's the"]
+    assert layer.normalise(texts) == ["plot film not good", "", "theatre, -end; don't", "it's"]
+
+
+def test_german_stop_words_know_umlauts():
+    assert train(stop_words="german").normalise(["Er sprach über die Brücke für überall"]) == ["sprach brücke überall"]
+
+
+def test_own_stop_words_are_taken_literally_and_normalised():
+    layer = train(stop_words=["Film", "don't", "e\u0301t\u00e9"])
+    assert layer.normalise(["A FILM don't filmy Été"]) == ["a filmy"]
+    assert train(stop_words=["Film"], lowercase=False).normalise(["a FILM film x"]) == ["a x"]
+    assert train(stop_words=[]).normalise(["the"]) == ["the"]
+
+
+@pytest.mark.parametrize("word", ["New York", "...", "", "."])
+def test_a_stop_word_that_is_no_word(word):
+    with pytest.raises(TextError, match="is not a single word"):
+        train(stop_words=["the", word])

@@ -1,0 +1,185 @@
+"""The layer as a whole: rows, padding, saving, loading, errors, equal in every process."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from nlp_suite.config import ConfigError, TextSettings, load_experiment
+from nlp_suite.registry import TOKENIZERS
+from nlp_suite.text.text_layer import END, PAD, START, UNKNOWN, TextError, TextLayer
+from tests.text.conftest import CORPUS, trained
+from tests.text.nasty import NASTY
+
+
+def test_first_ids_are_the_same_for_every_tokenizer(layer):
+    assert layer.id_to_token([PAD, UNKNOWN, START, END]) == ["<pad>", "<unk>", "<s>", "</s>"]
+    assert len(layer.tokenizer.tokens) == layer.vocabulary_size
+    assert max(row.max() for row in layer.encode(CORPUS)) < layer.vocabulary_size
+
+
+@pytest.mark.parametrize("truncation", ["head", "tail", "head_tail"])
+@pytest.mark.parametrize("special", [(False, False), (True, False), (False, True), (True, True)])
+def test_truncation_against_python(truncation, special):
+    """Graph ops against slices of the whole row, for every length around the limit."""
+    whole = trained("word", max_length=1000)
+    cut = trained("word", max_length=7, truncation=truncation, add_start=special[0], add_end=special[1])
+    texts = [" ".join(f"{['the', 'film', 'good', 'cast'][i % 4]}" for i in range(n)) for n in range(12)]
+    rows, full = cut.encode_with_lengths(texts)
+    first, last = [START] * special[0], [END] * special[1]
+    room = 7 - len(first) - len(last)
+    for n, (text, row) in enumerate(zip(texts, rows, strict=True)):
+        ids = whole.encode([text])[0].tolist() if n else []
+        if n > room:
+            head = {"head": room, "tail": 0, "head_tail": room - room // 2}[truncation]
+            ids = ids[:head] + (ids[head - room :] if head < room else [])
+        assert row.tolist() == ([*first, *ids, *last] or [END])
+        assert full[n] == max(n + len(first) + len(last), 1)
+
+
+def test_special_tokens_alone_when_there_is_no_room():
+    layer = trained("word", max_length=2, add_start=True, add_end=True)
+    assert layer.encode(["the film"])[0].tolist() == [START, END]
+    assert layer.decode([[START, END]]) == [""]
+
+
+def test_tail_keeps_the_end_of_a_text_longer_than_max_characters():
+    text = "good " * 50 + "bad"
+    assert trained("word", max_characters=20, truncation="tail").normalise([text]) == ["d good good good bad"]
+    assert trained("word", max_characters=20, truncation="head").normalise([text]) == ["good good good good"]
+    ends = trained("word", max_characters=11, truncation="head_tail").normalise([text, "short", "elevenchars"])
+    assert ends == ["good g d bad", "short", "elevenchars"]
+
+
+def test_direct_batched_and_in_graph_agree(layer):
+    import tensorflow as tf
+
+    texts = [text for text in NASTY.values() if len(text) < 10_000]
+    tokens, length = layer.graph().encode(
+        tf.constant([t if isinstance(t, bytes) else t.encode("utf-8", "surrogatepass") for t in texts])
+    )
+    rows = layer.encode(texts)
+    assert length.numpy().tolist() == [len(row) for row in rows]
+    np.testing.assert_array_equal(tokens, layer.pad(rows))
+    decoded = [text.decode() for text in layer.graph().decode(tokens, length).numpy()]
+    assert decoded == layer.decode(rows)
+
+    within = tf.function(lambda text: layer.graph().encode(text)[0])
+    np.testing.assert_array_equal(
+        within(tf.constant(["The film <br />was"])), layer.pad(layer.encode(["The film was"]))
+    )
+
+
+def test_pad():
+    layer = trained("byte")
+    np.testing.assert_array_equal(layer.pad([[5], [6, 7]]), [[5, 0], [6, 7]])
+    assert layer.pad([[5]], 4).tolist() == [[5, 0, 0, 0]]
+    assert layer.pad([]).shape == (0, 0) and layer.pad([], 3).shape == (0, 3)
+    with pytest.raises(ValueError, match="3 tokens, more than length=2"):
+        layer.pad([[1, 2, 3]], 2)
+
+
+def test_save_and_load_are_the_same_layer(layer, tmp_path):
+    layer.save(tmp_path)
+    loaded = TextLayer.load(tmp_path)
+    assert loaded.fingerprint == layer.fingerprint and loaded.settings == layer.settings
+    assert loaded.vocabulary_size == layer.vocabulary_size
+    texts = [*CORPUS, "something unseen ☃"]
+    assert [r.tolist() for r in loaded.encode(texts)] == [r.tolist() for r in layer.encode(texts)]
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_another_process_trains_the_same_layer_quietly_and_loads_without_tensorflow(tmp_path):
+    """Fingerprints agree between processes with other hash seeds; sentencepiece and its op say nothing."""
+    names = ["word", "sentencepiece", "unigram", "wordpiece"]
+    program = (
+        "import sys\nfrom tests.text.conftest import trained\n"
+        f"for name in {names}:\n"
+        "    layer = trained(name, max_length=30_000)\n"
+        "    layer.encode(['a film'])\n"
+        "    print(layer.fingerprint)\n"
+        f"    layer.save({str(tmp_path)!r} + '/' + name)\n"
+    )
+    env = {**os.environ, "PYTHONHASHSEED": "7", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": os.getcwd()}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [trained(name, max_length=30_000).fingerprint for name in names]
+    assert "normalizer" not in done.stderr and "trainer" not in done.stderr
+
+    program = (
+        "import sys\nfrom nlp_suite.text.text_layer import TextLayer\n"
+        f"print([TextLayer.load({str(tmp_path)!r} + '/' + name).vocabulary_size for name in {names}])\n"
+        "assert 'tensorflow' not in sys.modules and 'keras_hub' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [trained(name, max_length=30_000).vocabulary_size for name in names]
+
+
+def test_fingerprint_changes_with_settings_and_vocabulary():
+    layer = trained("word")
+    other = TextLayer.train(layer.settings, [*CORPUS, "another"])
+    assert len({layer.fingerprint, trained("word", lowercase=False).fingerprint, other.fingerprint}) == 3
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda d: (d / "text.json").unlink(), "text.json is missing"),
+        (lambda d: (d / "text.json").write_text("{"), "text.json is damaged"),
+        (lambda d: (d / "text.json").write_text('{"schema": 99, "assets": {}}'), "schema 99; this version reads 1"),
+        (lambda d: (d / "vocabulary.txt").unlink(), "vocabulary.txt' is missing"),
+        (lambda d: (d / "vocabulary.txt").write_text("a\n"), "vocabulary.txt' is damaged"),
+    ],
+)
+def test_missing_or_damaged_files(tmp_path, damage, message):
+    trained("word").save(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(TextError, match=message):
+        TextLayer.load(tmp_path)
+
+
+def test_a_directory_that_is_none(tmp_path):
+    with pytest.raises(TextError, match="no text layer in"):
+        TextLayer.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("texts", [[], [""], ["<br />", "\x00 "]])
+def test_nothing_to_train_on(texts):
+    with pytest.raises(TextError, match="there is no text, or every text is empty"):
+        TextLayer.train(TextSettings(), texts)
+
+
+def test_untrained_tokenizer():
+    with pytest.raises(TextError, match=r"WordTokenizer is not trained: use TextLayer\.train"):
+        TextLayer(TextSettings(), TOKENIZERS.get("word")())
+
+
+def test_ids_outside_the_vocabulary(layer):
+    for wrong in (-1, layer.vocabulary_size):
+        with pytest.raises(ValueError, match=f"{wrong} is outside the vocabulary"):
+            layer.decode([[4, wrong]])
+        with pytest.raises(ValueError, match=f"{wrong} is outside the vocabulary"):
+            layer.id_to_token([wrong])
+
+
+def test_one_text_instead_of_a_list():
+    with pytest.raises(TypeError, match="a list of texts is needed"):
+        trained("word").encode("the film")
+
+
+def test_unknown_tokenizer_and_settings():
+    with pytest.raises(ConfigError, match="unknown tokenizer 'sentencepice': did you mean 'sentencepiece'"):
+        load_experiment({"text": {"tokenizer": "sentencepice"}})
+    with pytest.raises(ConfigError, match="unknown key 'min_cuont': did you mean 'min_count'"):
+        load_experiment({"text": {"tokenizer": {"name": "word", "min_cuont": 1}}})
+    assert set(TOKENIZERS.names()) == {"byte", "character", "sentencepiece", "word", "wordpiece"}
+
+
+def test_a_megabyte_is_quick(layer):
+    layer.encode(["warm"])
+    start = time.perf_counter()
+    layer.encode([NASTY["a megabyte"], NASTY["a megabyte without a space"]])
+    assert time.perf_counter() - start < 5
