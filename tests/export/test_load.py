@@ -70,7 +70,7 @@ def test_a_saved_model_of_someone_else_is_refused(tmp_path):
     tf.saved_model.save(module, str(tmp_path / "1"), signatures=module.function)
     with pytest.raises(ExportError, match=r"has the outputs \['y'\]"):
         load(tmp_path)
-    tf.saved_model.save(module, str(tmp_path / "2"))
+    tf.saved_model.save(tf.Module(), str(tmp_path / "2"))
     with pytest.raises(ExportError, match=r"has the outputs \[\]"):
         load(tmp_path)
 
