@@ -16,6 +16,7 @@ import tensorflow as tf
 from tensorflow.python.client import pywrap_tf_session
 
 from nlp_suite.export import ExportError, run_export
+from nlp_suite.export.cases import Case
 from nlp_suite.export.formats import saved_model
 from nlp_suite.export.op_check import check_ops
 from nlp_suite.export.samples import HARD
@@ -165,10 +166,39 @@ def test_a_wrong_answer_is_found_by_the_fresh_process(exported, predictor):
 
         texts = [text.encode() for text in TEXTS[:3]]
         found = _sentiment_signatures.cases(predictor.text, LABELS, texts, predictor.probabilities(texts) + wrong)
-        return [saved_model.Case(*case) for case in found]
+        return [Case(*case) for case in found]
 
     with pytest.raises(ExportError, match=r"signature 'serving_default', output 'prob.*differs by"):
         check_saved_model(exported.path, cases(np.array([[0, 3e-5]], "float32")), [])
+
+
+def test_the_fresh_process_has_xla_off_and_replays_warm_up(tmp_path):
+    module = tf.Module()
+    double = tf.function(lambda x: {"y": x * 2.0}, input_signature=[tf.TensorSpec([None], name="x")], jit_compile=True)
+    module.function = double
+    tf.saved_model.save(module, str(tmp_path), signatures=double)
+    record = Case("serving_default", {"x": np.ones(2, "float32")}, {})
+    with pytest.raises(
+        ExportError, match=r"warm-up record 1 \(serving_default\) fails: (.|\n)*XLA compilation disabled"
+    ):
+        check_saved_model(tmp_path, [], [record])
+
+
+def test_no_cudnn_is_traced_although_there_is_a_gpu(run_dir, monkeypatch):
+    from nlp_suite.training.run import Run
+
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: ["GPU"])
+    spec = tf.TensorSpec([None, None], tf.int32)
+
+    def ops(model):
+        graph = tf.function(lambda tokens: model(tokens, training=False)).get_concrete_function(spec).graph
+        functions = graph.as_graph_def().library.function
+        return {node.op for node in [*graph.as_graph_def().node, *(n for f in functions for n in f.node_def)]}
+
+    model = Run.open(run_dir).model("best")
+    with saved_model.without_cudnn(model):
+        assert not {op for op in ops(model) if op.startswith("Cudnn")}
+    assert {op for op in ops(model) if op.startswith("Cudnn")}  # what it would have been
 
 
 @pytest.fixture
@@ -239,7 +269,8 @@ def test_an_export_killed_before_its_end_leaves_no_version(bag_run, tmp_path):
     code = f"""
         import os, signal
         from nlp_suite.export import run_export
-        from nlp_suite.export.formats import saved_model
+        from nlp_suite.export.cases import Case
+from nlp_suite.export.formats import saved_model
         saved_model.check_saved_model = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
         run_export({str(bag_run)!r}, {str(tmp_path / "m")!r})
     """
