@@ -40,7 +40,7 @@ def check_saved_model(path: Path, cases: list[Case], warmup: list[Case], toleran
     return _fresh_process(
         {
             "kind": "saved_model",
-            "path": str(path),
+            "path": str(path.resolve()),
             "cases": [_encode_case(case) for case in cases],
             "warmup": [_encode_case(case) for case in warmup],
             "tolerance": tolerance,
@@ -70,7 +70,7 @@ def check_keras(path: Path, tokens: np.ndarray, outputs: np.ndarray, *, with_pac
         np.savez(arrays, tokens=tokens, outputs=outputs)
         job = {
             "kind": "keras",
-            "path": str(path),
+            "path": str(path.resolve()),
             "arrays": str(arrays),
             "imports": ["nlp_suite"] if with_package else [],
             "forbidden": [] if with_package else ["nlp_suite", "keras_hub"],
