@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -158,8 +159,14 @@ class TextLayer:
 
         if isinstance(texts, str | bytes):
             raise TypeError(f"a list of texts is needed, got the single text {texts[:40]!r}")
+        pending = deque()
         with ThreadPoolExecutor(2) as pool:
-            yield from pool.map(lambda batch: function(tf.constant(batch, tf.string)), batches(map(_to_bytes, texts)))
+            for batch in batches(map(_to_bytes, texts)):
+                pending.append(pool.submit(lambda batch=batch: function(tf.constant(batch, tf.string))))
+                if len(pending) > 2:  # no more ahead, so that memory stays flat
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
 
     def pad(self, rows: Sequence[Sequence[int]], length: int | None = None) -> np.ndarray:
         """Rows as one int32 [B, T], PAD at the right; T is `length`, or that of the longest row.
