@@ -28,9 +28,8 @@ def output_weights(outputs):
 
 
 def _loss(outputs):
-    return sum(
-        keras.ops.sum(keras.ops.cast(o, "float32") * w) for o, w in zip(outputs, output_weights(outputs), strict=True)
-    )
+    weights = [keras.ops.convert_to_tensor(w) for w in output_weights(outputs)]
+    return sum(keras.ops.sum(keras.ops.cast(o, "float32") * w) for o, w in zip(outputs, weights, strict=True))
 
 
 def _outputs(layer_call, arrays, call):
