@@ -1,0 +1,80 @@
+"""JAX and PyTorch: a run trained on JAX is exported by TensorFlow with the same answers; one step trains on PyTorch."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.slow
+BACKBONES = {
+    "bag": {"embedding_size": 4, "ngram_buckets": 512},
+    "cnn": {"embedding_size": 8, "filters": 4},
+    "rnn": {"embedding_size": 8, "units": 4},
+    "lstm": {"embedding_size": 8, "units": 4, "recurrent_dropout": 0.1},
+    "gru": {"embedding_size": 8, "units": 4, "dropout": 0.1},
+    "transformer": {"embedding_size": 8, "heads": 2, "feed_forward": 16},
+}
+
+
+def command(backend, *arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "nlp_suite", *map(str, arguments)],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def config(small, tmp_path, backbone, **training):
+    values = small(training={"epochs": 1, **training}, task={"pooling": ["max", "attention"]}).model_dump(mode="json")
+    values["backbone"] = {"name": backbone, **BACKBONES[backbone]}
+    (tmp_path / "e.yaml").write_text(yaml.safe_dump(values))
+    return tmp_path / "e.yaml"
+
+
+def answers(backend, path, texts):
+    lines = command(backend, "predict", path, *texts, "--format", "jsonl").splitlines()
+    return [json.loads(line)["probabilities"]["positive"] for line in lines]
+
+
+@pytest.mark.parametrize("backbone", ["lstm", "transformer"])
+def test_trained_on_jax_exported_by_tensorflow(small, tmp_path, backbone):
+    pytest.importorskip("jax")
+    command("jax", "train", config(small, tmp_path, backbone), "--run-dir", tmp_path / "run")
+    command("jax", "export", tmp_path / "run", "--to", tmp_path / "model")
+    texts = ["the plot was good but the acting was not", "a dull film", "", "never funny"]
+    on_jax = answers("jax", tmp_path / "run", texts)
+    assert max(on_jax) - min(on_jax) > 1e-6
+    assert answers("tensorflow", tmp_path / "model", texts) == pytest.approx(on_jax, abs=1e-4)
+    assert answers("tensorflow", tmp_path / "run", texts) == pytest.approx(on_jax, abs=1e-4)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_every_backbone_trains(small, tmp_path, backend, backbone):
+    pytest.importorskip(backend)
+    where = config(small, tmp_path, backbone, save_every=1, epochs=0.1)
+    command(backend, "train", where, "--run-dir", tmp_path / "run")
+    on_it = answers(backend, tmp_path / "run", ["a good film", "bad"])
+    assert answers("tensorflow", tmp_path / "run", ["a good film", "bad"]) == pytest.approx(on_it, abs=1e-4)
+
+
+def test_a_state_of_another_backend_is_refused(small, tmp_path):
+    pytest.importorskip("jax")
+    where = config(small, tmp_path, "bag", epochs=2)
+    command("jax", "train", where, "--run-dir", tmp_path / "run")
+    info = json.loads((tmp_path / "run" / "run.json").read_text())
+    (tmp_path / "run" / "run.json").write_text(json.dumps({**info, "state": "running"}))
+    done = subprocess.run(
+        [sys.executable, "-m", "nlp_suite", "train", str(where), "--run-dir", str(tmp_path / "run")],
+        env={**os.environ, "KERAS_BACKEND": "tensorflow"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "backend 'jax'; this is 'tensorflow'. Go on with KERAS_BACKEND=jax" in done.stderr
