@@ -31,6 +31,7 @@ class Backbone(keras.layers.Layer):
 
     bidirectional = False  # the second half of the features runs backwards
     causal = False
+    embeddings_initializer = "uniform"
 
     def __init__(self, vocabulary_size, embedding_size=128, word_dropout=0.0, embedding_dropout=0.0, **kwargs):
         super().__init__(**kwargs)
@@ -41,9 +42,14 @@ class Backbone(keras.layers.Layer):
             "embedding_dropout": embedding_dropout,
         }
         self.vocabulary_size, self.embedding_size = vocabulary_size, embedding_size
-        self.embedding = keras.layers.Embedding(vocabulary_size, embedding_size, dtype=self.dtype_policy)
+        self.embedding = self._table(vocabulary_size)
         self.drop_words = keras.layers.Dropout(word_dropout, noise_shape=(None, None, 1), dtype=self.dtype_policy)
         self.drop_features = keras.layers.SpatialDropout1D(embedding_dropout, dtype=self.dtype_policy)
+
+    def _table(self, rows):
+        """An embedding table of the given number of rows."""
+        initializer = keras.initializers.get(self.embeddings_initializer)
+        return keras.layers.Embedding(rows, self.embedding_size, initializer, dtype=self.dtype_policy)
 
     def build(self, input_shape):
         if not self.embedding.built:

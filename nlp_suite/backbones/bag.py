@@ -16,7 +16,7 @@ class BagSettings(BackboneSettings):
 
     embedding_size: int = Field(8, ge=1)
     ngrams: int = Field(2, ge=1, le=5, description="longest n-gram; 1 sees single words only")
-    ngram_buckets: int = Field(2**18, ge=16, le=2**20, description="rows of the hashed table that longer n-grams share")
+    ngram_buckets: int = Field(2**18, ge=16, le=2**22, description="rows of the hashed table that longer n-grams share")
     average: Literal["mean", "sqrt"] = Field("mean", description="divide the sum by the count n, or by √n")
     hidden: list[int] = Field([], description="units of feed-forward layers above the average")
     dropout: float = Field(0.0, ge=0, lt=1, description="rate on the average and after every feed-forward layer")
@@ -39,6 +39,9 @@ class BagBackbone(Backbone):
         activation: of the feed-forward layers.
         kwargs: those of `Backbone`.
     """
+
+    # near 0: an n-gram that training never met must not add noise to a text that has it
+    embeddings_initializer = keras.initializers.RandomUniform(-1e-3, 1e-3)
 
     def __init__(
         self,
@@ -64,7 +67,7 @@ class BagBackbone(Backbone):
         self.power = 1.0 if average == "mean" else 0.5
         self.table = None
         if ngrams > 1:
-            self.table = keras.layers.Embedding(ngram_buckets, self.embedding_size, dtype=self.dtype_policy)
+            self.table = self._table(ngram_buckets)
         self.dense = [keras.layers.Dense(n, activation=activation, dtype=self.dtype_policy) for n in hidden]
         self.drops = [keras.layers.Dropout(dropout, dtype=self.dtype_policy) for _ in range(len(hidden) + 1)]
         self.output_size = hidden[-1] if hidden else self.embedding_size

@@ -26,7 +26,9 @@ def read_word_vectors(path: str, words, table: np.ndarray) -> int:
         raise ConfigError(f"task.word_vectors: file {path!r} does not exist")
     ids = {word: i for i, word in enumerate(words)}
     size, found = table.shape[1], 0
-    with (gzip.open if str(path).endswith(".gz") else open)(path, "rt", encoding="utf-8", errors="replace", newline="\n") as file:
+    with (gzip.open if str(path).endswith(".gz") else open)(
+        path, "rt", encoding="utf-8", errors="replace", newline="\n"
+    ) as file:
         for number, line in enumerate(file, 1):
             parts = line.rstrip().split(" ")
             if number == 1 and len(parts) == 2:
@@ -40,6 +42,8 @@ def read_word_vectors(path: str, words, table: np.ndarray) -> int:
                 try:
                     table[i] = np.array(parts[1:], "float32")
                 except ValueError:
-                    raise ConfigError(f"{path}, line {number}: {line.strip()[:60]!r} is not a word and numbers") from None
+                    raise ConfigError(
+                        f"{path}, line {number}: {line.strip()[:60]!r} is not a word and numbers"
+                    ) from None
                 found += 1
     return found
