@@ -3,6 +3,7 @@
 from typing import Literal
 
 import keras
+import numpy as np
 from keras import ops
 from pydantic import Field
 
@@ -18,6 +19,7 @@ class BagSettings(BackboneSettings):
     ngrams: int = Field(2, ge=1, le=5, description="longest n-gram; 1 sees single words only")
     ngram_buckets: int = Field(2**18, ge=16, le=2**22, description="rows of the hashed table that longer n-grams share")
     average: Literal["mean", "sqrt"] = Field("mean", description="divide the sum by the count n, or by √n")
+    naive_bayes: bool = Field(False, description="scale n-grams by what their counts in the training split tell")
     hidden: list[int] = Field([], description="units of feed-forward layers above the average")
     dropout: float = Field(0.0, ge=0, lt=1, description="rate on the average and after every feed-forward layer")
     activation: str = "relu"
@@ -34,6 +36,8 @@ class BagBackbone(Backbone):
         ngram_buckets: rows of the table that all n-grams of two words and more share through a hash.
         average: `"mean"` divides the sum by the number of words and n-grams, `"sqrt"` by its root, so that a long text
             may be surer of itself.
+        naive_bayes: multiply every vector by a fixed weight, the n-gram's log-count ratio between the classes of the
+            training split (Wang & Manning 2012), so that what tells nothing stays quiet; see `learn_prior`.
         hidden: units of feed-forward layers above the average; D is the last, or the embedding size.
         dropout: rate on the average and after every feed-forward layer.
         activation: of the feed-forward layers.
@@ -49,6 +53,7 @@ class BagBackbone(Backbone):
         ngrams=2,
         ngram_buckets=2**18,
         average="mean",
+        naive_bayes=False,
         hidden=(),
         dropout=0.0,
         activation="relu",
@@ -59,6 +64,7 @@ class BagBackbone(Backbone):
             "ngrams": ngrams,
             "ngram_buckets": ngram_buckets,
             "average": average,
+            "naive_bayes": naive_bayes,
             "hidden": list(hidden),
             "dropout": dropout,
             "activation": activation,
@@ -68,29 +74,66 @@ class BagBackbone(Backbone):
         self.table = None
         if ngrams > 1:
             self.table = self._table(ngram_buckets)
+        self.priors = []  # of words and of n-grams: one number a row
+        if naive_bayes:
+            for table in (self.embedding, self.table):
+                if table is not None:
+                    rows = table.input_dim
+                    self.priors.append(
+                        keras.layers.Embedding(rows, 1, "ones", trainable=False, dtype=self.dtype_policy)
+                    )
         self.dense = [keras.layers.Dense(n, activation=activation, dtype=self.dtype_policy) for n in hidden]
         self.drops = [keras.layers.Dropout(dropout, dtype=self.dtype_policy) for _ in range(len(hidden) + 1)]
         self.output_size = hidden[-1] if hidden else self.embedding_size
 
     def build_encoder(self):
         size = self.embedding_size
-        if self.table is not None:
-            self.table.build((None, None))
+        for table in (self.table, *self.priors):
+            if table is not None:
+                table.build((None, None))
         for layer in self.dense:
             layer.build((None, size))
             size = layer.units
 
-    def _sum(self, vectors, ids):
-        """Sum of the vectors `[B, T, E]` whose id is not 0, and how many those are: `[B, E]`, `[B, 1]`."""
-        there = ops.cast(ops.expand_dims(ops.not_equal(ids, 0), -1), vectors.dtype)  # [B, T, 1]
-        return ops.sum(vectors * there, axis=1), ops.sum(there, axis=1)
+    def ids(self, tokens):
+        """Rows of the word table and of the n-gram table that a text uses, int32 `[B, T]` each; 0 is none."""
+        return [tokens, *(ngram_ids(tokens, order, self.ngram_buckets) for order in self.orders)]
+
+    def learn_prior(self, batches, classes: int) -> None:
+        """Sets the fixed weights from counts: the largest |log-count ratio| of a class against the others.
+
+        Counts are of texts that contain the n-gram, plus one.
+
+        Args:
+            batches: iterable of token ids `[B, T]` and label ids `[B]`, NumPy.
+            classes: number of classes C.
+        """
+        sizes = [prior.input_dim for prior in self.priors]
+        counts = [np.ones((classes, size)) for size in sizes]  # [C, rows]
+        for tokens, labels in batches:
+            words, *ngrams = (ops.convert_to_numpy(ids) for ids in self.ids(tokens))
+            for count, ids in zip(counts, (words, np.concatenate(ngrams, axis=1) if ngrams else None)):
+                for label in range(classes):
+                    present = [np.unique(row) for row in ids[labels == label]]
+                    if present:
+                        rows, times = np.unique(np.concatenate(present), return_counts=True)
+                        count[label, rows] += times
+        for prior, count in zip(self.priors, counts):
+            count[:, 0] = 1.0  # padding
+            rest = count.sum(axis=0) - count  # [C, rows]
+            ratio = np.log(count / count.sum(axis=1, keepdims=True)) - np.log(rest / rest.sum(axis=1, keepdims=True))
+            prior.embeddings.assign(np.abs(ratio).max(axis=0)[:, None].astype("float32"))
 
     def call(self, tokens):
-        total, count = self._sum(self.embed(tokens), tokens)
-        for order in self.orders:
-            ids = ngram_ids(tokens, order, self.ngram_buckets)  # [B, T]
-            more, number = self._sum(self.drop_features(self.drop_words(self.table(ids))), ids)
-            total, count = total + more, count + number
+        total = count = 0.0
+        for order, ids in enumerate(self.ids(tokens)):
+            table = self.embedding if order == 0 else self.table
+            vectors = table(ids)  # [B, T, E]
+            if self.priors:
+                vectors = vectors * self.priors[min(order, 1)](ids)
+            vectors = self.drop_features(self.drop_words(vectors))
+            there = ops.cast(ops.expand_dims(ops.not_equal(ids, 0), -1), vectors.dtype)  # [B, T, 1]
+            total, count = total + ops.sum(vectors * there, axis=1), count + ops.sum(there, axis=1)
         x = self.drops[0](total / count**self.power)  # [B, E]
         for layer, drop in zip(self.dense, self.drops[1:]):
             x = drop(layer(x))

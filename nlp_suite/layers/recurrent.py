@@ -84,7 +84,8 @@ class ExplicitBPTT:
         return False
 
     def _explicit_loop(self, sequences, states, mask, training):
-        x = ops.transpose(sequences, (1, 0, 2))  # [T, B, E]
+        # `stateless_call` of the layer itself comes here without `__call__`, which casts.
+        x = ops.transpose(ops.cast(sequences, self.compute_dtype), (1, 0, 2))  # [T, B, E]
         steps = None if mask is None else ops.expand_dims(ops.transpose(ops.cast(mask, "bool")), -1)  # [T, B, 1]
         input_bias, recurrent_bias = self._biases()
         outputs, states = bptt.run(

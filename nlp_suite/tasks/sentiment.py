@@ -7,8 +7,10 @@ import numpy as np
 from pydantic import Field
 
 from nlp_suite.config import ComponentSettings, ConfigError
+from nlp_suite.data.batches import BucketedBatches
 from nlp_suite.registry import BACKBONES, TASKS
 from nlp_suite.tasks._sentiment_model import SentimentModel
+from nlp_suite.text.word_vectors import read_word_vectors
 
 
 class SentimentSettings(ComponentSettings):
@@ -49,23 +51,38 @@ class SentimentTask:
         backbone.embedding.trainable = self._train_word_vectors
         return model
 
-    def start_weights(self, model: SentimentModel, text) -> str | None:
-        """Puts the pretrained word vectors into a fresh model; returns a line that says how many words had one.
+    def start_weights(self, model: SentimentModel, text, store) -> list[str]:
+        """Gives a fresh model what the data know beforehand: pretrained word vectors, counts of n-grams.
+
+        Args:
+            model: built.
+            text: the text layer.
+            store: token store of the training split.
+
+        Returns:
+            A line for every thing done.
 
         Raises:
             ConfigError: vectors of another size than the embedding, or a file that holds none.
         """
-        if not self._word_vectors:
-            return None
-        from nlp_suite.text.word_vectors import read_word_vectors
-
-        words = text.id_to_token(range(text.vocabulary_size))
-        table = np.array(model.backbone.embedding.embeddings)  # [V, E]
-        found = read_word_vectors(self._word_vectors, words, table)
-        if not found:
-            raise ConfigError(f"{self._word_vectors}: no word of the vocabulary ({len(words):,} words) has a vector")
-        model.backbone.embedding.embeddings.assign(table)
-        return f"word vectors: {found:,} of {len(words):,} words found in {self._word_vectors}"
+        lines = []
+        if self._word_vectors:
+            words = text.id_to_token(range(text.vocabulary_size))
+            table = np.array(keras.ops.convert_to_numpy(model.backbone.embedding.embeddings))  # [V, E]
+            found = read_word_vectors(self._word_vectors, words, table)
+            if not found:
+                raise ConfigError(
+                    f"{self._word_vectors}: no word of the vocabulary ({len(words):,} words) has a vector"
+                )
+            model.backbone.embedding.embeddings.assign(table)
+            lines.append(f"word vectors: {found:,} of {len(words):,} words found in {self._word_vectors}")
+        if getattr(model.backbone, "priors", None):
+            batches = BucketedBatches(store.lengths, 64, 8, seed=None)
+            rows = (batches[n] for n in range(batches.steps_per_epoch))
+            counted = ((store.padded(r[w > 0], length), store.labels[r[w > 0]]) for r, w, length in rows)
+            model.backbone.learn_prior(counted, model.settings["classes"])
+            lines.append("counted the n-grams of the training split")
+        return lines
 
     def loss(self):
         """Cross-entropy of the logits, averaged over the weight of the rows."""

@@ -100,9 +100,6 @@ def _train(experiment: Experiment, directory: Path, console: Console) -> Run:
     model = task.model(experiment.backbone, prepared.text.vocabulary_size, len(prepared.labels))
     if origin:
         model.load_weights(origin.directory / "checkpoints" / "best.weights.h5")
-    elif line := task.start_weights(model, prepared.text):
-        say(line)
-
     stores = prepared.stores
     batches = BucketedBatches(stores["train"].lengths, settings.batch_size, settings.buckets, settings.seed)
     held_out = BucketedBatches(stores["validation"].lengths, settings.batch_size, settings.buckets, None)
@@ -135,6 +132,9 @@ def _train(experiment: Experiment, directory: Path, console: Console) -> Run:
     progress = ProgressBar(rounds, steps, checkpoints, console)
     state = TrainingState(directory / "checkpoints" / "state.npz", stateful)
     done = state.load(model)
+    if not done and not origin:
+        for line in task.start_weights(model, prepared.text, stores["train"]):
+            say(line)
     _cut_history(directory / "history.csv", done)
     if done:
         say(f"going on after round {done}")
