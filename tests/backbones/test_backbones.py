@@ -11,6 +11,7 @@ from nlp_suite.registry import BACKBONES, TASKS
 VOCABULARY = 50
 VARIANTS = {
     "bag": {"name": "bag", "ngrams": 3, "ngram_buckets": 64, "hidden": [6], "average": "sqrt", "activation": "tanh"},
+    "bag-bayes": {"name": "bag", "ngrams": 2, "ngram_buckets": 64, "naive_bayes": True},
     "cnn": {"name": "cnn", "filters": 5, "layers": 2},
     "rnn": {"name": "rnn", "units": 6},
     "lstm": {"name": "lstm", "units": 6, "layers": 2, "residual": True, "layer_norm": True},
@@ -58,7 +59,7 @@ def test_padding_and_neighbours_change_nothing(name):
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_trains_reloads_and_every_weight_has_a_gradient(name, tmp_path):
-    pooling = ["mean"] if name == "bag" else ["mean", "attention"]  # one vector leaves attention no choice
+    pooling = ["mean"] if name.startswith("bag") else ["mean", "attention"]  # one vector leaves attention no choice
     task, model = make(name, pooling=pooling, hidden=4)
     batch, _ = tokens(rows=40)
     before = [ops.convert_to_numpy(w) for w in model.trainable_weights]
@@ -136,3 +137,19 @@ def test_dropout_is_for_training_only(name):
 def test_heads_must_divide_the_features():
     with pytest.raises(ValueError, match="8 features cannot be split into 3 heads"):
         BACKBONES.get("transformer")(VOCABULARY, embedding_size=8, heads=3)(np.ones((1, 2), "int32"))
+
+
+def test_the_prior_of_a_bag_is_the_log_count_ratio():
+    backbone = BACKBONES.get("bag")(vocabulary_size=8, embedding_size=1, ngrams=2, ngram_buckets=64, naive_bayes=True)
+    backbone.build((None, None))
+    texts = np.array([[4, 5, 0], [4, 4, 6], [4, 7, 0]], "int32")
+    backbone.learn_prior([(texts[:2], np.array([0, 1])), (texts[2:], np.array([0]))], classes=2)
+    prior = ops.convert_to_numpy(backbone.priors[0].embeddings)[:, 0]
+    # texts with each word, plus one: word 4 is in 2 of class 0 and 1 of class 1, word 5 in 1 and 0, word 6 in 0 and 1
+    first, second = np.array([1, 1, 1, 1, 3, 2, 1, 2]), np.array([1, 1, 1, 1, 2, 1, 2, 1])
+    ratio = np.log(first / first.sum()) - np.log(second / second.sum())
+    np.testing.assert_allclose(prior, np.abs(ratio), rtol=1e-5)
+    _, bigrams = (ops.convert_to_numpy(ids) for ids in backbone.ids(texts))
+    pairs = ops.convert_to_numpy(backbone.priors[1].embeddings)[:, 0]
+    unseen = sorted(set(range(1, 64)) - set(bigrams.ravel().tolist()))
+    assert len({float(pairs[i]) for i in unseen}) == 1 and pairs[bigrams[0, 0]] > pairs[unseen[0]]

@@ -242,6 +242,15 @@ def test_class_weights():
     assert class_weights({"b": 3}, ["a", "b"], ids).tolist() == [1, 3]
 
 
+def test_counts_of_the_training_split_make_a_bag_surer(small, tmp_path):
+    plain = train(small(training={"epochs": 1}), tmp_path / "plain", console=QUIET)
+    counted = train(small(training={"epochs": 1}, backbone={"naive_bayes": True}), tmp_path / "counted", console=QUIET)
+    prior = keras.ops.convert_to_numpy(counted.model().backbone.priors[0].embeddings)
+    words = counted.text.id_to_token(range(counted.text.vocabulary_size))
+    assert prior[words.index("the")] < prior.max() / 2, "a word of both classes tells little"
+    assert counted.history[0]["loss"] != plain.history[0]["loss"]
+
+
 def test_word_vectors_are_used(small, tmp_path):
     vectors = tmp_path / "v.txt"
     vectors.write_text("3 4\nfilm 1 2 3 4\nthe 5 6 7 8\nunheard-of 0 0 0 0\n")
