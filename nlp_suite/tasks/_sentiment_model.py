@@ -48,7 +48,7 @@ class SentimentModel(keras.Model):
         self.classifier.build((None, size))
         self.built = True
 
-    def call(self, tokens):
+    def call(self, tokens, training=None):  # `fit` turns dropout on only in models whose call has this argument
         features = apply(self.backbone, tokens)  # [B, T', D]
         x = self.drops[0](apply(self.pooling, features, mask=self.backbone.output_mask(tokens)))  # [B, P]
         if self.hidden is not None:

@@ -251,6 +251,13 @@ def test_counts_of_the_training_split_make_a_bag_surer(small, tmp_path):
     assert counted.history[0]["loss"] != plain.history[0]["loss"]
 
 
+@pytest.mark.parametrize("where", ["backbone.word_dropout", "backbone.embedding_dropout", "task.dropout"])
+def test_dropout_is_on_while_training(small, tmp_path, where):
+    without = train(small("task.dropout=0", "training.epochs=1"), tmp_path / "without", console=QUIET)
+    with_it = train(small("task.dropout=0", "training.epochs=1", f"{where}=0.9"), tmp_path / "with", console=QUIET)
+    assert with_it.history[0]["loss"] != without.history[0]["loss"]
+
+
 def test_word_vectors_are_used(small, tmp_path):
     vectors = tmp_path / "v.txt"
     vectors.write_text("3 4\nfilm 1 2 3 4\nthe 5 6 7 8\nunheard-of 0 0 0 0\n")
