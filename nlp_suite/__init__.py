@@ -34,5 +34,5 @@ def _register_with_keras(_):
     """Imports every class of ours that Keras may meet in a saved model."""
     import importlib
 
-    importlib.import_module("nlp_suite.layers._serializable")
-    importlib.import_module("nlp_suite.tasks._serializable")
+    for room in ("layers", "backbones", "tasks"):
+        importlib.import_module(f"nlp_suite.{room}._serializable")

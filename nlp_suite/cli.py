@@ -32,8 +32,10 @@ def main():
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         app(standalone_mode=True)
-    except (ValueError, OSError, RuntimeError) as error:
-        if os.environ.get("NLP_SUITE_TRACEBACK"):
+    except Exception as error:
+        mendable = isinstance(error, ValueError | OSError | RuntimeError | ImportError)
+        of_tensorflow = type(error).__module__.startswith("tensorflow.python.framework.errors")
+        if os.environ.get("NLP_SUITE_TRACEBACK") or not (mendable or of_tensorflow):
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -8,13 +8,41 @@ and that component's own settings:
     backbone: {name: lstm, units: 128}
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from nlp_suite.registry import BACKBONES, SCHEDULES, SOURCES, TASKS, TOKENIZERS, Registry, unknown
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which 1e-4 is a number, as everybody expects (YAML 1.1 wants 1.0e-4)."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def _as_text(value):
+    """Label names as YAML gives them: a number is its digits."""
+    if isinstance(value, list):
+        return [str(item) if isinstance(item, int) else item for item in value]
+    if isinstance(value, dict):
+        return {str(key): item for key, item in value.items()}
+    return value
 
 
 class ConfigError(ValueError):
@@ -93,17 +121,26 @@ class DataSettings(Settings):
 
     source: component(SOURCES, "sample") = "sample"
     validation: float = Field(0.1, gt=0, lt=1, description="part of train held out where there is no such split")
-    labels: list[str] | None = Field(None, description="label names in order; default: those of train, sorted")
+    labels: Annotated[list[str] | None, BeforeValidator(_as_text)] = Field(
+        None, description="label names in order; default: those of train, sorted"
+    )
     limit: int | None = Field(None, ge=1, description="use at most this many examples a split")
     on_error: Literal["fail", "replace"] = Field("fail", description="what to do with invalid UTF-8")
     seed: int = Field(0, ge=0, description="seed of the validation split")
     cache: str = Field(".cache", description="folder of token stores")
 
+    @field_validator("labels")
+    @classmethod
+    def _labels_differ(cls, labels):
+        if labels is not None and len(set(labels)) < max(2, len(labels)):
+            raise ValueError(f"two different labels or more are needed, none twice; got {labels}")
+        return labels
+
 
 class TrainingSettings(Settings):
     """The fit loop: optimiser, schedule, regularisation, stopping."""
 
-    epochs: float = Field(5, gt=0, description="passes over the training split")
+    epochs: int = Field(5, ge=1, description="passes over the training split")
     batch_size: int = Field(32, ge=1, description="rows of a batch")
     buckets: int = Field(8, ge=1, le=24, description="number of batch lengths at most")
     optimizer: str = Field("adam", description="Keras name: adam, adamw, sgd, rmsprop, adagrad, lion, …")
@@ -112,13 +149,19 @@ class TrainingSettings(Settings):
     schedule: component(SCHEDULES, "constant") = "constant"
     clip_norm: float | None = Field(None, gt=0, description="global gradient norm at most this")
     accumulation_steps: int = Field(1, ge=1, description="batches whose gradients are averaged for one update")
-    ema: float | None = Field(None, gt=0, lt=1, description="momentum of the weights' moving average, used to evaluate")
+    ema: float | None = Field(
+        None, gt=0, lt=1, description="momentum a batch of the weights' moving average, which is what is evaluated"
+    )
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     xla: bool = Field(False, description="compile the step with XLA (TensorFlow; JAX always does)")
-    save_every: int | None = Field(None, ge=1, description="steps of a round: validate and save; default one epoch")
+    save_every: int | None = Field(
+        None, ge=1, description="steps of a round, after which it validates and saves; default: an epoch"
+    )
     monitor: str = Field("val_accuracy", description="metric that chooses the best checkpoint and stops early")
     patience: int | None = Field(None, ge=1, description="stop after this many rounds without a better `monitor`")
-    class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
+    class_weights: Annotated[
+        Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]], BeforeValidator(_as_text)
+    ] = "none"
     tensorboard: bool = True
     seed: int = Field(1, ge=0)
     init_from: str | None = Field(None, description="run folder to start from: its text layer, labels and best weights")
@@ -184,7 +227,7 @@ def _read_yaml(path: Path) -> dict:
     if not path.is_file():
         raise ConfigError(f"config file {str(path)!r} does not exist")
     try:
-        values = yaml.safe_load(path.read_text("utf-8"))
+        values = yaml.load(path.read_text("utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid YAML: {error}") from None
     if not isinstance(values, dict):
@@ -209,7 +252,7 @@ def _set(values: dict, override: str) -> None:
         values[key] = dict(child)
         values = values[key]
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {override!r}: the value is not valid YAML: {error}") from None
     current = values.get(last)

@@ -31,9 +31,12 @@ def test_an_empty_config_is_the_defaults(tmp_path):
             {"text": {"tokenizer": "wordpeice"}},
             "text.tokenizer: unknown tokenizer 'wordpeice': did you mean 'wordpiece'",
         ),
-        ({"training": {"epochs": -1}}, "training.epochs: .*greater than 0, got -1"),
+        ({"training": {"epochs": -1}}, "training.epochs: .*greater than or equal to 1, got -1"),
         ({"training": {"schedule": "cosin"}}, "did you mean 'cosine'"),
         ({"text": {"truncation": "middle"}}, "text.truncation: .*'head', 'tail' or 'head_tail', got 'middle'"),
+        ({"data": {"labels": ["a", "a"]}}, "data.labels: .*none twice; got \\['a', 'a'\\]"),
+        ({"training": {"class_weights": {"a": -1}}}, "training.class_weights.*greater than 0"),
+        ({"backbone": {"name": "transformer", "embedding_size": 9}}, "backbone: .*9 is no multiple of heads 4"),
         ({"data": {"validation": 1.5}}, "data.validation: .*less than 1, got 1.5"),
     ],
 )
@@ -46,6 +49,16 @@ def test_all_mistakes_are_listed_at_once():
     with pytest.raises(ConfigError) as caught:
         load_experiment({"training": {"epochs": -1, "batch_size": 0}, "text": {"max_length": 0}})
     assert str(caught.value).count("\n") == 3
+
+
+def test_numbers_as_people_write_them(tmp_path):
+    (tmp_path / "e.yaml").write_text(
+        "training: {learning_rate: 1e-4, class_weights: {0: 1, 1: 2e0}}\ndata: {labels: [0, 1]}"
+    )
+    experiment = load_experiment(tmp_path / "e.yaml", ["training.optimizer_arguments={weight_decay: 1e-2}"])
+    assert experiment.training.learning_rate == 1e-4
+    assert experiment.training.optimizer_arguments == {"weight_decay": 0.01}
+    assert experiment.training.class_weights == {"0": 1, "1": 2} and experiment.data.labels == ["0", "1"]
 
 
 def test_overrides():
@@ -89,7 +102,7 @@ def test_bad_files(tmp_path, content, message):
 def test_differences_name_every_key():
     old, new = load_experiment({}), load_experiment({"backbone": {"name": "gru"}, "training": {"epochs": 9}})
     assert differences(old, old) == []
-    assert differences(old, new) == ["backbone.name: lstm → gru", "training.epochs: 5.0 → 9.0"]
+    assert differences(old, new) == ["backbone.name: lstm → gru", "training.epochs: 5 → 9"]
 
 
 @given(st.sampled_from(list(Experiment.model_fields)), st.recursive(st.none() | st.integers() | st.text(), st.lists))

@@ -1,6 +1,6 @@
 """Bag of words and hashed n-grams: averaged embeddings (Joulin et al. 2016, fastText), optionally a feed-forward net."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import keras
 import numpy as np
@@ -45,7 +45,7 @@ class BagBackbone(Backbone):
     """
 
     # near 0: an n-gram that training never met must not add noise to a text that has it
-    embeddings_initializer = keras.initializers.RandomUniform(-1e-3, 1e-3)
+    embeddings_initializer: ClassVar = {"class_name": "RandomUniform", "config": {"minval": -1e-3, "maxval": 1e-3}}
 
     def __init__(
         self,
@@ -132,9 +132,10 @@ class BagBackbone(Backbone):
             if self.priors:
                 vectors = vectors * self.priors[min(order, 1)](ids)
             vectors = self.drop_features(self.drop_words(vectors))
-            there = ops.cast(ops.expand_dims(ops.not_equal(ids, 0), -1), vectors.dtype)  # [B, T, 1]
-            total, count = total + ops.sum(vectors * there, axis=1), count + ops.sum(there, axis=1)
-        x = self.drops[0](total / count**self.power)  # [B, E]
+            there = ops.cast(ops.expand_dims(ops.not_equal(ids, 0), -1), "float32")  # [B, T, 1]
+            total = total + ops.sum(ops.cast(vectors, "float32") * there, axis=1)
+            count = count + ops.sum(there, axis=1)
+        x = self.drops[0](ops.cast(total / count**self.power, self.compute_dtype))  # [B, E]
         for layer, drop in zip(self.dense, self.drops[1:]):
             x = drop(layer(x))
         return ops.expand_dims(x, 1)  # [B, 1, D]

@@ -4,7 +4,7 @@ from typing import Literal
 
 import keras
 from keras import ops
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nlp_suite.backbones._base import Backbone, BackboneSettings
 from nlp_suite.layers.inline import apply
@@ -26,6 +26,15 @@ class TransformerSettings(BackboneSettings):
     positions: Literal["sinusoidal", "learned", "rotary"] = "sinusoidal"
     max_length: int = Field(512, ge=1, description="rows of the learned position table; places of the step cache")
     causal: bool = Field(False, description="a token sees itself and those before it")
+
+    @model_validator(mode="after")
+    def _sizes_fit(self):
+        if self.embedding_size % self.heads:
+            raise ValueError(f"embedding_size {self.embedding_size} is no multiple of heads {self.heads}")
+        turned = self.embedding_size // self.heads if self.positions == "rotary" else self.embedding_size
+        if self.positions != "learned" and turned % 2:
+            raise ValueError(f"{self.positions} positions need an even number of features, got {turned}")
+        return self
 
 
 @BACKBONES.register(TransformerSettings)

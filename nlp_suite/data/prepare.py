@@ -7,9 +7,6 @@ while the hash holds.
 import hashlib
 import itertools
 import json
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +16,7 @@ from nlp_suite._version import __version__
 from nlp_suite.config import Experiment
 from nlp_suite.data.sources._base import DataError
 from nlp_suite.data.splits import stratified_split
+from nlp_suite.data.staging import hidden_folder, place_folder
 from nlp_suite.data.store import SCHEMA, StoreWriter, TokenStore
 from nlp_suite.registry import SOURCES
 from nlp_suite.text.statistics import text_statistics
@@ -150,8 +148,8 @@ def _build(experiment, source, text, labels, directory, say) -> None:
     directory.parent.mkdir(parents=True, exist_ok=True)
     chosen = splits(experiment, source)
     names = labels or _label_names(experiment, source, chosen)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-    try:
+    with hidden_folder(directory.parent, f".{directory.name}-") as hidden:
+        temporary = hidden / "prepared"
         if text is None:
             say(f"training the {experiment.text.tokenizer.name} tokenizer on the training split")
             text = TextLayer.train(experiment.text, (e["text"] for e in selected(source, *chosen["train"])))
@@ -170,12 +168,10 @@ def _build(experiment, source, text, labels, directory, say) -> None:
         info = {"schema": SCHEMA, "labels": names, "statistics": statistics}
         (temporary / "prepared.json").write_text(json.dumps(info, indent=1, ensure_ascii=False), "utf-8")
         try:
-            os.replace(temporary, directory)
+            place_folder(temporary, directory)
         except OSError:
             if not (directory / "prepared.json").exists():  # else another process was first, with the same content
                 raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _label_names(experiment, source, chosen) -> list[str]:

@@ -70,8 +70,7 @@ def as_markdown(card: dict) -> str:
     lines += [f"* **{key}:** {value}" for key, value in facts.items()]
     lines += ["", "## Data", "", f"Source `{card['data']['name']}`."]
     for split, statistics in card["data"]["splits"].items():
-        if isinstance(statistics, dict) and "examples" in statistics:
-            lines.append(f"* {split}: {statistics['examples']:,} examples")
+        lines.append(f"* {split}: {statistics['texts']:,} texts, {statistics['tokens']:,} tokens")
     lines += ["", "## Metrics", ""]
     if metrics:
         lines += ["| metric | value |", "| --- | --- |"]

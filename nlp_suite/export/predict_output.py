@@ -28,7 +28,9 @@ def read_texts(texts: list[str] | None, input: Path | None) -> Iterator[str]:
         raise ExportError(f"--input {str(input)!r}: no such file")
     if input is not None:
         return _lines(open(input, "rb"))
-    return _lines(sys.stdin.buffer) if texts == ["-"] else iter(texts)
+    if texts == ["-"]:
+        return _lines(sys.stdin.buffer)
+    return iter([text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for text in texts])
 
 
 def _lines(file) -> Iterator[str]:

@@ -1,8 +1,6 @@
-"""Imports every layer and backbone that Keras may meet in a saved model, which registers them."""
+"""Imports every layer that Keras may meet in a saved model, which registers them."""
 
 import importlib
-
-from nlp_suite.registry import BACKBONES
 
 for _module in (
     "lstm",
@@ -14,5 +12,3 @@ for _module in (
     "sequence_pooling",
 ):
     importlib.import_module(f"nlp_suite.layers.{_module}")
-for _name in BACKBONES.names():
-    BACKBONES.get(_name)

@@ -14,10 +14,10 @@ def token_positions(tokens):
     return ops.cumsum(ops.ones_like(tokens, dtype="int32"), axis=1) - 1
 
 
-def _angles(positions, size, dtype):
-    """Angle of every position and frequency, `[B, T, size/2]`; frequencies fall from 1 to 1/10,000."""
+def _angles(positions, size):
+    """Angle of every position and frequency, float32 `[B, T, size/2]`; frequencies fall from 1 to 1/10,000."""
     frequencies = ops.exp(ops.arange(0, size, 2, dtype="float32") * (-math.log(10_000.0) / size))  # [size/2]
-    return ops.cast(ops.expand_dims(ops.cast(positions, "float32"), -1) * frequencies, dtype)  # [B, T, size/2]
+    return ops.expand_dims(ops.cast(positions, "float32"), -1) * frequencies  # [B, T, size/2]
 
 
 def sinusoidal(positions, size, dtype="float32"):
@@ -30,7 +30,7 @@ def sinusoidal(positions, size, dtype="float32"):
     Returns:
         `[B, T, E]`.
     """
-    angles = _angles(positions, size, "float32")
+    angles = _angles(positions, size)
     return ops.cast(ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1), dtype)  # [B, T, E]
 
 
@@ -44,8 +44,8 @@ def rotate(x, positions):
     Returns:
         `[B, T, H, size]`; dot products then depend on the distance of two positions only.
     """
-    angles = ops.expand_dims(_angles(positions, x.shape[-1], x.dtype), 2)  # [B, T, 1, size/2]
-    sine, cosine = ops.sin(angles), ops.cos(angles)
+    angles = ops.expand_dims(_angles(positions, x.shape[-1]), 2)  # [B, T, 1, size/2]
+    sine, cosine = ops.cast(ops.sin(angles), x.dtype), ops.cast(ops.cos(angles), x.dtype)
     first, second = ops.split(x, 2, axis=-1)  # [B, T, H, size/2] each
     return ops.concatenate([first * cosine - second * sine, first * sine + second * cosine], axis=-1)
 
@@ -66,7 +66,7 @@ class PositionEmbedding(keras.layers.Layer):
         super().__init__(**kwargs)
         self.kind, self.size, self.max_length = kind, size, max_length
         self.supports_masking = True
-        self.table = keras.layers.Embedding(max_length, size) if kind == "learned" else None
+        self.table = keras.layers.Embedding(max_length, size, dtype=self.dtype_policy) if kind == "learned" else None
 
     def build(self, input_shape):
         if self.table is not None:

@@ -4,11 +4,12 @@ from typing import Literal
 
 import keras
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nlp_suite.config import ComponentSettings, ConfigError
 from nlp_suite.data.batches import BucketedBatches
 from nlp_suite.registry import BACKBONES, TASKS
+from nlp_suite.tasks._macro_f1 import MacroF1
 from nlp_suite.tasks._sentiment_model import SentimentModel
 from nlp_suite.text.word_vectors import read_word_vectors
 
@@ -22,6 +23,12 @@ class SentimentSettings(ComponentSettings):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     word_vectors: str | None = Field(None, description="file of pretrained word vectors: a word and its numbers a line")
     train_word_vectors: bool = Field(True, description="whether training changes the embeddings")
+
+    @model_validator(mode="after")
+    def _frozen_vectors_are_given(self):
+        if not self.train_word_vectors and not self.word_vectors:
+            raise ValueError("train_word_vectors: false needs word_vectors, or random embeddings would stay random")
+        return self
 
 
 @TASKS.register(SentimentSettings)
@@ -88,11 +95,12 @@ class SentimentTask:
         """Cross-entropy of the logits, averaged over the weight of the rows."""
         return _SmoothedCrossEntropy(self._label_smoothing)
 
-    def metrics(self) -> list:
+    def metrics(self, classes: int) -> list:
         """Metrics that sum and count over all rows, so that batches of any size average right."""
         return [
             keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
             keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy", from_logits=True),
+            MacroF1(classes),
         ]
 
     def batch(self, store, rows, weights, length: int):

@@ -33,14 +33,14 @@ def read_word_vectors(path: str, words, table: np.ndarray) -> int:
             parts = line.rstrip().split(" ")
             if number == 1 and len(parts) == 2:
                 continue
-            if len(parts) - 1 != size:
+            if len(parts) <= size:
                 raise ConfigError(
                     f"{path}, line {number}: a vector of {len(parts) - 1} numbers; backbone.embedding_size is {size}"
                 )
-            i = ids.get(parts[0])
-            if i is not None:
+            word, numbers = " ".join(parts[:-size]), parts[-size:]  # in some files a word has spaces
+            if word in ids:
                 try:
-                    table[i] = np.array(parts[1:], "float32")
+                    table[ids[word]] = np.array(numbers, "float32")
                 except ValueError:
                     raise ConfigError(
                         f"{path}, line {number}: {line.strip()[:60]!r} is not a word and numbers"

@@ -120,12 +120,9 @@ class Checkpoints(keras.callbacks.Callback):
         self.best, self.best_epoch = None, None
 
     def on_epoch_end(self, epoch, logs=None):
-        if self._monitor not in logs:
-            raise TrainingError(
-                f"training.monitor {self._monitor!r} is not among the metrics: {', '.join(sorted(logs))}"
-            )
         value = float(logs[self._monitor])
-        better = self.best is None or (value < self.best if self._mode == "min" else value > self.best)
+        improved = self.best is None or (value < self.best if self._mode == "min" else value > self.best)
+        better = improved and math.isfinite(value)
         with averaged_weights(self.model):
             self._write("last")
             if better:
@@ -135,10 +132,12 @@ class Checkpoints(keras.callbacks.Callback):
 
     def _write(self, name):
         beside = self._directory / f".{name}.{os.getpid()}.weights.h5"
+        optimizer, self.model.optimizer = self.model.optimizer, None  # Keras would save its variables too
         try:
             self.model.save_weights(beside)
             os.replace(beside, self._directory / f"{name}.weights.h5")
         finally:
+            self.model.optimizer = optimizer
             beside.unlink(missing_ok=True)
 
 

@@ -8,10 +8,18 @@ from nlp_suite.config import ConfigError, TrainingSettings
 from nlp_suite.registry import SCHEDULES, unknown
 
 
+@keras.saving.register_keras_serializable("nlp_suite")
+class LossScale(keras.optimizers.LossScaleOptimizer):
+    """Keras's loss scaling, which on TensorFlow overlooks an overflow in one of several slices of the same embedding."""
+
+    def check_finite(self, grads):
+        return super().check_finite([getattr(g, "values", g) for g in grads if g is not None])
+
+
 def optimizer_names() -> dict[str, type]:
     """Keras's optimisers, lower-case name → class."""
     classes = inspect.getmembers(keras.optimizers, inspect.isclass)
-    abstract = {keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer}
+    abstract = {keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer}  # not to be chosen by name
     return {name.lower(): c for name, c in classes if issubclass(c, keras.optimizers.Optimizer) and c not in abstract}
 
 
@@ -47,6 +55,8 @@ def make_optimizer(settings: TrainingSettings, total_steps: int):
         raise ConfigError(f"training.optimizer_arguments of {settings.optimizer!r}: {error}") from None
     if optimizer.weight_decay:  # decay matrices only, as is usual
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    if settings.precision == "mixed_float16":
+        optimizer = LossScale(optimizer)
     return optimizer, schedule.callbacks(settings.monitor, monitor_mode(settings.monitor))
 
 

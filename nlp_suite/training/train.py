@@ -2,9 +2,6 @@
 
 import csv
 import io
-import math
-import shutil
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +12,9 @@ from rich.console import Console
 from nlp_suite.config import ConfigError, Experiment, differences
 from nlp_suite.data.batches import BucketedBatches
 from nlp_suite.data.prepare import Prepared, prepare
+from nlp_suite.data.staging import hidden_folder, only_process, place_folder
+from nlp_suite.registry import unknown
+from nlp_suite.text.text_layer import TextLayer
 from nlp_suite.training.callbacks import (
     Checkpoints,
     EvaluateAverage,
@@ -27,6 +27,7 @@ from nlp_suite.training.optimizer import make_optimizer, monitor_mode
 from nlp_suite.training.run import (
     SCHEMA,
     Run,
+    RunError,
     check_same,
     environment,
     is_run,
@@ -54,7 +55,7 @@ def train(experiment: Experiment, run_dir: str | Path, *, console: Console | Non
     Raises:
         RunError: the folder holds a run of another config.
         DataError, ConfigError: see `prepare` and `load_experiment`.
-        TrainingError: the loss is not a number, or `training.monitor` is no metric.
+        TrainingError: the loss is not a number.
 
     Example:
         >>> run = train(load_experiment("configs/sentiment_sample.yaml"), "runs/sentiment_sample")
@@ -87,34 +88,39 @@ def _precision(policy: str):
 def _train(experiment: Experiment, directory: Path, console: Console) -> Run:
     settings = experiment.training
     say = lambda line: console.print(line, highlight=False, soft_wrap=True)  # noqa: E731
-    origin = Run(settings.init_from) if settings.init_from else None
+    origin = _origin(experiment) if settings.init_from else None
     prepared = prepare(
         experiment, text=origin.text if origin else None, labels=origin.labels if origin else None, progress=say
     )
-    if "validation" not in prepared.stores:
-        raise ConfigError("there is no validation split to choose the best checkpoint on")
-    _begin(directory, experiment, prepared)
+    stores = prepared.stores
+    _check_same_data(directory, prepared)
 
     keras.utils.set_random_seed(settings.seed)
     task = make_task(experiment)
     model = task.model(experiment.backbone, prepared.text.vocabulary_size, len(prepared.labels))
-    if origin:
-        model.load_weights(origin.directory / "checkpoints" / "best.weights.h5")
-    stores = prepared.stores
     batches = BucketedBatches(stores["train"].lengths, settings.batch_size, settings.buckets, settings.seed)
     held_out = BucketedBatches(stores["validation"].lengths, settings.batch_size, settings.buckets, None)
     weights = class_weights(settings.class_weights, prepared.labels, stores["train"].labels)
     steps = settings.save_every or batches.steps_per_epoch
-    rounds = max(1, math.ceil(settings.epochs * batches.steps_per_epoch / steps))
+    rounds = -(-settings.epochs * batches.steps_per_epoch // steps)  # the last round is whole
+    optimizer, schedule_callbacks = make_optimizer(settings, rounds * steps)
+    metrics = task.metrics(len(prepared.labels))
+    _check_monitor(settings.monitor, task.loss_metric, metrics)
+    jit_compile = settings.xla if keras.backend.backend() == "tensorflow" else "auto"
+    model.compile(optimizer, task.loss(), weighted_metrics=metrics, jit_compile=jit_compile)
+    model.optimizer.build(model.trainable_variables)
     say(
         f"{model.count_params():,} parameters; {rounds} rounds of {steps} steps, batch lengths "
         f"{', '.join(map(str, batches.bounds))} ({batches.padding:.0%} padding)"
     )
-
-    optimizer, schedule_callbacks = make_optimizer(settings, rounds * steps)
-    jit_compile = settings.xla if keras.backend.backend() == "tensorflow" else "auto"
-    model.compile(optimizer, task.loss(), weighted_metrics=task.metrics(), jit_compile=jit_compile)
-    model.optimizer.build(model.trainable_variables)
+    state_file = directory / "checkpoints" / "state.npz"
+    if not state_file.exists() and origin:
+        model.load_weights(origin.directory / "checkpoints" / "best.weights.h5")
+    elif not state_file.exists():
+        for line in task.start_weights(model, prepared.text, stores["train"]):
+            say(line)
+    if not is_run(directory):
+        _begin(directory, experiment, prepared)
 
     def training_batch(n):
         rows, row_weights, length = batches[n]
@@ -128,65 +134,89 @@ def _train(experiment: Experiment, directory: Path, console: Console) -> Run:
     checkpoints = Checkpoints(directory / "checkpoints", settings.monitor, mode)
     stateful = [log, *schedule_callbacks, checkpoints]
     if settings.patience:
-        stateful.append(keras.callbacks.EarlyStopping(monitor=settings.monitor, mode=mode, patience=settings.patience))
+        stateful.append(keras.callbacks.EarlyStopping(settings.monitor, mode=mode, patience=settings.patience))
     progress = ProgressBar(rounds, steps, checkpoints, console)
-    state = TrainingState(directory / "checkpoints" / "state.npz", stateful)
-    done = state.load(model)
-    if not done and not origin:
-        for line in task.start_weights(model, prepared.text, stores["train"]):
-            say(line)
-    _cut_history(directory / "history.csv", done)
-    if done:
-        say(f"going on after round {done}")
-    callbacks = [EvaluateAverage(), *stateful, StopOnNaN(directory, steps)]
-    callbacks.append(keras.callbacks.CSVLogger(str(directory / "history.csv"), append=True))
-    if settings.tensorboard and keras.backend.backend() == "tensorflow":
-        callbacks.append(keras.callbacks.TensorBoard(str(directory / "tensorboard"), write_graph=False))
-    callbacks += [progress, state]
-    try:
-        if done < rounds and not state.stopped:
-            model.fit(
-                feed(training_batch, done * steps),
-                epochs=rounds,
-                initial_epoch=done,
-                steps_per_epoch=steps,
-                validation_data=feed(validation_batch),
-                validation_steps=held_out.steps_per_epoch,
-                callbacks=callbacks,
-                verbose=0,
-                shuffle=False,
-            )
-        else:
-            state.on_train_begin()
-    finally:
-        progress.close()
-    info = read_info(directory)
-    info |= {
-        "state": "finished",
-        "parameters": model.count_params(),
-        "seconds": log.seconds,
-        "best": {"round": checkpoints.best_epoch, "metric": settings.monitor, "value": checkpoints.best},
-    }
-    write_info(directory, info)
+    state = TrainingState(state_file, stateful)
+    with only_process(directory, f"another process is training in {directory}"):
+        for leftover in (directory / "checkpoints").glob(".*"):  # of a process that was killed while it wrote
+            leftover.unlink()
+        done = state.load(model)
+        _cut_history(directory / "history.csv", done)
+        if done:
+            say(f"going on after round {done}")
+        callbacks = [EvaluateAverage(), *stateful, StopOnNaN(directory, steps)]
+        callbacks.append(keras.callbacks.CSVLogger(str(directory / "history.csv"), append=True))
+        if settings.tensorboard:
+            callbacks.append(keras.callbacks.TensorBoard(str(directory / "tensorboard"), write_graph=False))
+        callbacks += [progress, state]
+        try:
+            if done < rounds and not state.stopped:
+                model.fit(
+                    feed(training_batch, done * steps),
+                    epochs=rounds,
+                    initial_epoch=done,
+                    steps_per_epoch=steps,
+                    validation_data=feed(validation_batch),
+                    validation_steps=held_out.steps_per_epoch,
+                    callbacks=callbacks,
+                    verbose=0,
+                    shuffle=False,
+                )
+            else:
+                state.on_train_begin()
+        finally:
+            progress.close()
+        best = {"round": checkpoints.best_epoch, "metric": settings.monitor, "value": checkpoints.best}
+        outcome = {"state": "finished", "parameters": model.count_params(), "seconds": log.seconds, "best": best}
+        write_info(directory, read_info(directory) | outcome)
     return Run(directory)
 
 
-def _begin(directory: Path, experiment: Experiment, prepared: Prepared) -> None:
-    """Makes the run folder in one piece, unless it is there."""
-    if is_run(directory):
+def _origin(experiment: Experiment) -> Run:
+    """The run to start from, which must have this network and this text layer."""
+    origin = Run(experiment.training.init_from)
+    lines = differences(origin.experiment, experiment)
+    lines = [line for line in lines if line.split(".")[0] in ("task", "text", "backbone", "data.labels")]
+    if lines:
+        listed = "\n  ".join(lines)
+        raise ConfigError(
+            f"training.init_from: {origin.directory} has another network or text layer. "
+            f"What differs (there → here):\n  {listed}"
+        )
+    return origin
+
+
+def _check_same_data(directory: Path, prepared: Prepared) -> None:
+    """Refuses to go on with a run whose data have changed since it began."""
+    if not is_run(directory):
         return
+    info, text = read_info(directory), TextLayer.load(directory / "text")
+    before = (text.fingerprint, info["labels"], info["statistics"])
+    if before != (prepared.text.fingerprint, prepared.labels, prepared.statistics):
+        raise RunError(
+            f"the data have changed since the run in {directory} began, so it cannot go on; give another --run-dir, "
+            f"or train on from it there with training.init_from={directory}"
+        )
+
+
+def _check_monitor(monitor: str, loss_metric: str, metrics) -> None:
+    names = ["loss", *(metric.name for metric in metrics if metric.name != loss_metric)]
+    known = [prefix + name for prefix in ("val_", "") for name in names]
+    if monitor not in known:
+        raise ConfigError(f"training.monitor: {unknown('metric', monitor, known)}")
+
+
+def _begin(directory: Path, experiment: Experiment, prepared: Prepared) -> None:
+    """Makes the run folder in one piece."""
     directory.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
-    try:
-        temporary.chmod(0o755)
-        (temporary / "checkpoints").mkdir()
+    with hidden_folder(directory.parent, f".{directory.name}-") as hidden:
+        temporary = hidden / "run"
+        (temporary / "checkpoints").mkdir(parents=True)
         prepared.text.save(temporary / "text")
         replace_file(temporary / "config.yaml", experiment.to_yaml())
         info = {"schema": SCHEMA, "state": "running", "labels": prepared.labels, "statistics": prepared.statistics}
         write_info(temporary, {**info, "backend": keras.backend.backend(), **environment()})
-        temporary.replace(directory)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        place_folder(temporary, directory)
 
 
 def class_weights(setting, labels: list[str], label_ids) -> np.ndarray:

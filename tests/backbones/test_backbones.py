@@ -63,7 +63,7 @@ def test_trains_reloads_and_every_weight_has_a_gradient(name, tmp_path):
     task, model = make(name, pooling=pooling, hidden=4)
     batch, _ = tokens(rows=40)
     before = [ops.convert_to_numpy(w) for w in model.trainable_weights]
-    model.compile(keras.optimizers.SGD(1.0), task.loss(), weighted_metrics=task.metrics(), jit_compile=False)
+    model.compile(keras.optimizers.SGD(1.0), task.loss(), weighted_metrics=task.metrics(3), jit_compile=False)
     model.fit(batch, np.arange(40) % 3, batch_size=40, epochs=1, verbose=0)
     for weight, old in zip(model.trainable_weights, before):
         assert np.abs(ops.convert_to_numpy(weight) - old).max() > 0, f"no gradient: {weight.path}"

@@ -50,7 +50,7 @@ def make_run(directory, backbone, labels=LABELS, pooling=("max", "mean"), text=N
     (directory / "checkpoints").mkdir()
     model.save_weights(directory / "checkpoints" / "best.weights.h5")
     (directory / "config.yaml").write_text(experiment.to_yaml(), "utf-8")
-    info = {"schema": 1, "state": "finished", "labels": labels, "statistics": {"train": {"examples": 60}}}
+    info = {"schema": 1, "state": "finished", "labels": labels, "statistics": {"train": {"texts": 60, "tokens": 600}}}
     (directory / "run.json").write_text(json.dumps(info), "utf-8")
     (directory / "report.json").write_text(json.dumps({"accuracy": 0.5, "macro": {"f1": 0.4}, "mistakes": []}), "utf-8")
     return directory

@@ -58,7 +58,7 @@ def test_trained_on_jax_exported_by_tensorflow(small, tmp_path, backbone):
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_every_backbone_trains(small, tmp_path, backend, backbone):
     pytest.importorskip(backend)
-    where = config(small, tmp_path, backbone, save_every=1, epochs=0.1)
+    where = config(small, tmp_path, backbone)
     command(backend, "train", where, "--run-dir", tmp_path / "run")
     on_it = answers(backend, tmp_path / "run", ["a good film", "bad"])
     assert answers("tensorflow", tmp_path / "run", ["a good film", "bad"]) == pytest.approx(on_it, abs=1e-4)

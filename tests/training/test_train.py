@@ -12,9 +12,11 @@ import pytest
 from rich.console import Console
 
 from nlp_suite.config import ConfigError
+from nlp_suite.data.staging import only_process
 from nlp_suite.training import state as state_module
 from nlp_suite.training.callbacks import TrainingError
 from nlp_suite.training.evaluate import evaluate
+from nlp_suite.training.optimizer import LossScale
 from nlp_suite.training.run import Run, RunError
 from nlp_suite.training.train import class_weights, train
 
@@ -213,9 +215,74 @@ def test_mistakes_in_the_training_section(small, tmp_path, settings, message):
         train(small(training=settings), tmp_path / "run", console=QUIET)
 
 
-def test_an_unknown_monitor_names_the_metrics(small, tmp_path):
-    with pytest.raises(TrainingError, match="'val_f1' is not among the metrics: accuracy, .*val_accuracy"):
-        train(small(training={"monitor": "val_f1"}), tmp_path / "run", console=QUIET)
+def test_a_mistake_leaves_no_folder_that_blocks_the_mended_command(small, tmp_path):
+    with pytest.raises(ConfigError, match="unknown metric 'val_acuracy': did you mean 'val_accuracy'"):
+        train(small(training={"monitor": "val_acuracy"}), tmp_path / "run", console=QUIET)
+    assert not (tmp_path / "run").exists()
+    run = train(small(training={"monitor": "val_macro_f1"}), tmp_path / "run", console=QUIET)
+    assert run.info["best"]["metric"] == "val_macro_f1"
+    assert evaluate(run, "validation")["macro"]["f1"] == pytest.approx(run.info["best"]["value"], abs=1e-5)
+
+
+def test_data_that_changed_since_the_run_began_are_refused(small, tmp_path, monkeypatch):
+    file = tmp_path / "train.tsv"
+    rows = [f"{'good' if i % 2 else 'bad'}\tword{i % 7} {'good' if i % 2 else 'bad'} film" for i in range(80)]
+    file.write_text("label\ttext\n" + "\n".join(rows) + "\n")
+    experiment = small(data={"source": {"name": "files", "train": str(file)}})
+    with monkeypatch.context() as patch:
+        stop_after(patch, 1)
+        with pytest.raises(Killed):
+            train(experiment, tmp_path / "run", console=QUIET)
+    file.write_text(file.read_text().replace("film", "movie"))
+    with pytest.raises(RunError, match="the data have changed since the run"):
+        train(experiment, tmp_path / "run", console=QUIET)
+
+
+def test_starting_from_another_network_is_refused_with_what_differs(small, tmp_path):
+    train(small(training={"epochs": 1}), tmp_path / "first", console=QUIET)
+    other = small(f"training.init_from={tmp_path / 'first'}", "backbone.ngrams=3", "text.lowercase=false")
+    with pytest.raises(ConfigError, match=r"text.lowercase: True → False\n  backbone.ngrams: 2 → 3"):
+        train(other, tmp_path / "second", console=QUIET)
+
+
+def test_two_processes_cannot_train_in_one_folder(small, tmp_path, monkeypatch):
+    experiment = small()
+    with monkeypatch.context() as patch:
+        stop_after(patch, 1)
+        with pytest.raises(Killed):
+            train(experiment, tmp_path / "run", console=QUIET)
+    with only_process(tmp_path / "run", ""), pytest.raises(RuntimeError, match="another process is training in"):
+        train(experiment, tmp_path / "run", console=QUIET)
+    assert len(train(experiment, tmp_path / "run", console=QUIET).history) == 2
+
+
+def test_what_a_killed_writer_left_is_removed(small, tmp_path, monkeypatch):
+    experiment = small()
+    with monkeypatch.context() as patch:
+        stop_after(patch, 1)
+        with pytest.raises(Killed):
+            train(experiment, tmp_path / "run", console=QUIET)
+    (tmp_path / "run" / "checkpoints" / ".best.123.weights.h5").write_text("half")
+    train(experiment, tmp_path / "run", console=QUIET)
+    assert not list((tmp_path / "run" / "checkpoints").glob(".*"))
+
+
+def test_weights_follow_the_seed_in_every_process(small, tmp_path):
+    code = (
+        "import sys, keras; from nlp_suite.config import load_experiment; from nlp_suite.training.run import make_task;"
+        "keras.utils.set_random_seed(5); e = load_experiment({'backbone': {'name': 'bag', 'ngram_buckets': 64}});"
+        "m = make_task(e).model(e.backbone, 20, 2);"
+        "print(sum(float(keras.ops.sum(w)) for w in m.weights))"
+    )
+    sums = {subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout for _ in range(2)}
+    assert len(sums) == 1 and sums != {""}
+
+
+def test_an_overflow_in_one_of_several_slices_is_seen():
+    import tensorflow as tf
+
+    slices = tf.IndexedSlices(tf.constant([[float("inf"), 1], [1, 2]]), tf.constant([2, 2]), tf.constant([3, 2]))
+    assert not bool(LossScale(keras.optimizers.SGD()).check_finite([slices]))
 
 
 @pytest.mark.parametrize(
@@ -269,5 +336,7 @@ def test_word_vectors_are_used(small, tmp_path):
     vectors.write_text("the 1 2 3\n")
     with pytest.raises(ConfigError, match="line 1: a vector of 3 numbers; backbone.embedding_size is 4"):
         train(small(task=task), tmp_path / "other", console=QUIET)
+    with pytest.raises(ConfigError, match="train_word_vectors: false needs word_vectors"):
+        small(task={"train_word_vectors": False})
     with pytest.raises(ConfigError, match="'gone.txt' does not exist"):
         train(small(task={"word_vectors": "gone.txt"}), tmp_path / "third", console=QUIET)

@@ -10,18 +10,18 @@ from nlp_suite.config import ComponentSettings
 class ScheduleSettings(ComponentSettings):
     """Settings that every schedule has."""
 
-    warmup_steps: int = Field(0, ge=0, description="updates over which the rate rises from 0 to learning_rate")
+    warmup_steps: int = Field(0, ge=0, description="batches over which the rate rises from 0 to learning_rate")
 
 
 @keras.saving.register_keras_serializable("nlp_suite")
 class Warmup(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear warm-up to `rate` over `steps` updates, then `rate · after(step)`.
+    """Linear warm-up to `rate` over `steps` batches, then `rate · after(step)`.
 
     Args:
         rate: the highest learning rate.
-        steps: updates of the warm-up.
+        steps: batches of the warm-up.
         decay: `"constant"`, `"inverse_sqrt"` or `"cosine"`.
-        total_steps: updates of the whole training, where the cosine ends.
+        total_steps: batches of the whole training, where the cosine ends.
         final: where the cosine ends, as a part of `rate`.
     """
 
@@ -30,7 +30,7 @@ class Warmup(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step):
         s = self.settings
-        step = ops.cast(step, "float32") + 1.0  # of the update about to be made, from 1
+        step = ops.cast(step, "float32") + 1.0  # of the batch at hand, from 1
         warm = ops.minimum(1.0, step / s["steps"]) if s["steps"] else 1.0
         if s["decay"] == "inverse_sqrt":
             return s["rate"] * warm * ops.sqrt(max(s["steps"], 1) / ops.maximum(step, float(max(s["steps"], 1))))

@@ -9,7 +9,7 @@ class ConstantSchedule:
     """`learning_rate` throughout.
 
     Args:
-        warmup_steps: updates over which the rate rises from 0.
+        warmup_steps: batches over which the rate rises from 0.
     """
 
     def __init__(self, warmup_steps=0):

@@ -18,7 +18,7 @@ class CosineSchedule(ConstantSchedule):
     """Half a cosine from `learning_rate` to `final · learning_rate` over the whole training.
 
     Args:
-        warmup_steps: updates over which the rate rises from 0.
+        warmup_steps: batches over which the rate rises from 0.
         final: rate at the end, as a part of `learning_rate`.
     """
 

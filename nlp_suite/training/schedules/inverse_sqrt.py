@@ -18,7 +18,7 @@ class InverseSqrtSchedule(ConstantSchedule):
     """`learning_rate · min(step / warmup_steps, √(warmup_steps / step))`.
 
     Args:
-        warmup_steps: updates over which the rate rises to `learning_rate`, its highest.
+        warmup_steps: batches over which the rate rises to `learning_rate`, its highest.
     """
 
     def rate(self, learning_rate: float, total_steps: int):

@@ -1,0 +1,108 @@
+"""Writing beside and renaming into place, so that a reader never meets half a folder.
+
+A result is written into a hidden folder next to its destination and renamed. A process that is killed leaves at most
+the hidden folder, which the next writer removes: a lock held by the living tells the dead ones.
+"""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def hidden_folder(parent: Path, prefix: str):
+    """A hidden folder in `parent` to write into; it and what is left in it are gone at the end.
+
+    Args:
+        parent: the folder that will hold the result; must exist.
+        prefix: how hidden folders of this kind begin; those of dead processes are removed first.
+    """
+    _remove_leftovers(parent, prefix)
+    folder, lock = _locked_folder(parent, prefix)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _locked_folder(parent: Path, prefix: str) -> tuple[Path, int]:
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        try:
+            lock = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:
+            continue  # another writer took it for a leftover before it was locked
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.exists():
+            return folder, lock
+        os.close(lock)
+
+
+def _remove_leftovers(parent: Path, prefix: str) -> None:
+    """Removes the hidden folders whose process is dead."""
+    for folder in parent.glob(prefix + "*"):
+        try:
+            lock = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            pass  # its writer lives
+        finally:
+            os.close(lock)
+
+
+def place_folder(staged: Path, target: Path) -> None:
+    """Flushes a complete folder to the disk and renames it.
+
+    Raises:
+        OSError: `target` exists and is not empty.
+    """
+    staged.chmod(0o755)
+    flush(staged)
+    os.rename(staged, target)
+    flush_folder(target.parent)
+
+
+def flush(path: Path) -> None:
+    """Forces a file, or a folder and all in it, to the disk."""
+    if path.is_dir():
+        for child in path.iterdir():
+            flush(child)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def flush_folder(directory: Path) -> None:
+    """Forces the names in a folder, not what they hold, to the disk."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def only_process(directory: Path, message: str):
+    """Within the context no other process can enter it for the same folder.
+
+    Raises:
+        RuntimeError: with `message`, where one is in it.
+    """
+    lock = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise RuntimeError(message) from None
+    finally:
+        os.close(lock)
