@@ -2,8 +2,8 @@
 
 Automatic differentiation of a recurrent loop keeps every intermediate of every step and adds the weight gradient up
 step by step. Here the loop keeps its states only. The backward pass recomputes the gates of all steps with one matrix
-product, turns them into coefficients by which the gradient at a step is a linear function of the gradient at the next
-one, runs that short linear recurrence, and takes the weight gradient as one product over all steps.
+product, goes back through the steps with the written-out gradient of one, and takes the weight gradient as one product
+over all steps.
 
 What a layer computes is a `Recurrence`; everything else here is common to the three layers and to the TensorFlow, JAX
 and PyTorch backends. Shapes: B batch, T time, U units, G gates; sequences are time-major here: [T, B, features].
@@ -20,7 +20,9 @@ SLOPES = {
     keras.activations.tanh: lambda y: 1.0 - y * y,
     keras.activations.sigmoid: lambda y: y * (1.0 - y),
     keras.activations.relu: lambda y: ops.cast(y > 0, y.dtype),
-    keras.activations.hard_sigmoid: lambda y: ops.cast(ops.logical_and(y > 0, y < 1), y.dtype) / 6.0,
+    keras.activations.hard_sigmoid: lambda y: (
+        ops.cast(ops.logical_and(y > 0, y < 1), y.dtype) / 6.0
+    ),
     keras.activations.linear: ops.ones_like,
 }
 
@@ -29,22 +31,27 @@ UNROLL = 4
 
 
 class Recurrence(Protocol):
-    """The maths of one layer: a step, and the step's gradient as a linear map with precomputed coefficients.
+    """The maths of one layer: a step in two parts, and the gradient of the second.
 
     States are tuples of [B, U], the output first. `z` [B, G*U] is the input projection, `inner` [B, G*U] the recurrent
     projection of the previous output.
+
+    Attributes:
+        emits: int, the number of tensors that `back` emits.
     """
 
-    def step(self, z, inner, states):
+    emits: int
+
+    def gates(self, z, inner):
+        """Returns a tuple of [B, n*U] with the activations; also called for all steps at once, [T, B, n*U]."""
+
+    def update(self, gates, previous):
         """Returns the tuple of new states."""
 
-    def linearise(self, z, inner, previous, states):
-        """Returns two tuples of coefficients [T, B, n*U] for all steps: those `back` needs, and more for `collect`."""
+    def back(self, grads, gates, previous, product):
+        """Returns the gradients of the previous states from those of the new ones, and what to emit: a tuple."""
 
-    def back(self, grads, coefficients, product):
-        """Returns the gradients of the previous states from those of the new ones, and one tensor for `collect`."""
-
-    def collect(self, emitted, coefficients, more):
+    def collect(self, emitted):
         """Returns the gradients [T, B, G*U] of `z` and of `inner` from what `back` emitted at all steps."""
 
 
@@ -72,14 +79,20 @@ class RecurrentProduct:
         """[B, U] -> [B, G*U]"""
         if self.masks is None:
             return ops.matmul(h, self.kernel)
-        by_gate = ops.matmul(ops.expand_dims(h, 0) * self.masks, self.kernel_by_gate)  # [G, B, U]
-        return ops.reshape(ops.transpose(by_gate, (1, 0, 2)), (-1, self.gates * self.units))
+        by_gate = ops.matmul(
+            ops.expand_dims(h, 0) * self.masks, self.kernel_by_gate
+        )  # [G, B, U]
+        return ops.reshape(
+            ops.transpose(by_gate, (1, 0, 2)), (-1, self.gates * self.units)
+        )
 
     def step_back(self, d_inner):
         """[B, G*U] -> [B, U], the transpose of `step`."""
         if self.masks is None:
             return ops.matmul(d_inner, self.kernel_t)
-        by_gate = ops.transpose(ops.reshape(d_inner, (-1, self.gates, self.units)), (1, 0, 2))  # [G, B, U]
+        by_gate = ops.transpose(
+            ops.reshape(d_inner, (-1, self.gates, self.units)), (1, 0, 2)
+        )  # [G, B, U]
         return ops.sum(ops.matmul(by_gate, self.kernel_by_gate_t) * self.masks, axis=0)
 
     def all_steps(self, h):
@@ -87,14 +100,18 @@ class RecurrentProduct:
         if self.masks is None:
             return dense(h, self.kernel)
         kernels = ops.split(self.kernel, self.gates, axis=1)
-        return ops.concatenate([dense(h * self.masks[g], kernels[g]) for g in range(self.gates)], axis=-1)
+        return ops.concatenate(
+            [dense(h * self.masks[g], kernels[g]) for g in range(self.gates)], axis=-1
+        )
 
     def kernel_gradient(self, h, d_inner):
         """The gradient [U, G*U] of the kernel from h [T, B, U] and d_inner [T, B, G*U]."""
         if self.masks is None:
             return _outer(h, d_inner)
         parts = ops.split(d_inner, self.gates, axis=-1)
-        return ops.concatenate([_outer(h * self.masks[g], parts[g]) for g in range(self.gates)], axis=-1)
+        return ops.concatenate(
+            [_outer(h * self.masks[g], parts[g]) for g in range(self.gates)], axis=-1
+        )
 
 
 def _outer(x, y):
@@ -106,10 +123,24 @@ def _outer(x, y):
 def dense(x, kernel):
     """[T, B, E] x [E, F] -> [T, B, F] as one matrix product."""
     shape = ops.shape(x)
-    return ops.reshape(ops.matmul(ops.reshape(x, (-1, x.shape[-1])), kernel), (shape[0], shape[1], kernel.shape[-1]))
+    return ops.reshape(
+        ops.matmul(ops.reshape(x, (-1, x.shape[-1])), kernel),
+        (shape[0], shape[1], kernel.shape[-1]),
+    )
 
 
-def run(recurrence, z, kernel, states, *, bias=None, mask=None, dropout_masks=None, reverse=False, sequences=True):
+def run(
+    recurrence,
+    z,
+    kernel,
+    states,
+    *,
+    bias=None,
+    mask=None,
+    dropout_masks=None,
+    reverse=False,
+    sequences=True,
+):
     """Runs a recurrence over time, differentiable (once) in z, kernel, bias and states.
 
     Args:
@@ -138,37 +169,57 @@ def run(recurrence, z, kernel, states, *, bias=None, mask=None, dropout_masks=No
 
         def step(carry, xs):
             inner = product.step(carry[0])  # [B, G*U]
-            new = recurrence.step(xs[0], inner if bias is None else inner + bias, carry)
-            new = _held(xs[1:], new, carry)
-            return new, new
+            gates = recurrence.gates(xs[0], inner if bias is None else inner + bias)
+            new = _held(xs[1:], recurrence.update(gates, carry), carry)
+            return new, (new[0], *carry[1:])
 
-        last, trace = scan(step, states, (z, *masks), reverse, outputs=count)
+        last, (outputs, *inner_states) = scan(
+            step, states, (z, *masks), reverse, outputs=count
+        )
 
         def gradient(upstream):
-            d_outputs, d_last = (upstream[:1], upstream[1:]) if sequences else ((), upstream)
-            previous = [_previous(s, t, reverse) for s, t in zip(states, trace, strict=True)]  # [T, B, U] each
-            inner = product.all_steps(previous[0])  # [T, B, G*U]
-            coefficients, more = recurrence.linearise(z, inner if bias is None else inner + bias, previous, trace)
+            d_outputs, d_last = (
+                (upstream[:1], upstream[1:]) if sequences else ((), upstream)
+            )
+            previous = _previous(states[0], outputs, reverse)  # [T, B, U]
+            inner = product.all_steps(previous)  # [T, B, G*U]
+            gates = recurrence.gates(z, inner if bias is None else inner + bias)
 
             def step_back(carry, xs):
                 if sequences:
                     carry, xs = (carry[0] + xs[0], *carry[1:]), xs[1:]
-                new, emitted = recurrence.back(carry, xs[len(masks) :], product)
-                return _held(xs[: len(masks)], new, carry), (emitted,)
+                keep, xs = xs[: len(masks)], xs[len(masks) :]
+                new, emitted = recurrence.back(
+                    carry, xs[: len(gates)], xs[len(gates) :], product
+                )
+                return _held(keep, new, carry), emitted
 
-            xs = (*d_outputs, *masks, *coefficients)
-            d_states, (emitted,) = scan(step_back, d_last, xs, not reverse, outputs=1)
-            d_z, d_inner = recurrence.collect(emitted, coefficients, more)
+            xs = (*d_outputs, *masks, *gates, previous, *inner_states)
+            d_states, emitted = scan(
+                step_back, d_last, xs, not reverse, outputs=recurrence.emits
+            )
+            d_z, d_inner = recurrence.collect(emitted)
             if mask is not None:
-                d_z, d_inner = (d_z * mask,) * 2 if d_z is d_inner else (d_z * mask, d_inner * mask)
+                d_z, d_inner = (
+                    (d_z * mask,) * 2
+                    if d_z is d_inner
+                    else (d_z * mask, d_inner * mask)
+                )
             d_given = {name: ops.zeros_like(value) for name, value in given.items()}
             if bias is not None:
                 d_given["bias"] = ops.sum(d_inner, axis=(0, 1))
-            return (d_z, product.kernel_gradient(previous[0], d_inner), *d_states, *d_given.values())
+            return (
+                d_z,
+                product.kernel_gradient(previous, d_inner),
+                *d_states,
+                *d_given.values(),
+            )
 
-        return ((trace[0],) if sequences else ()) + tuple(last), gradient
+        return ((outputs,) if sequences else ()) + tuple(last), gradient
 
-    outputs = _custom_gradient(function, (z, kernel, *states, *(options[name] for name in names)))
+    outputs = _custom_gradient(
+        function, (z, kernel, *states, *(options[name] for name in names))
+    )
     return (outputs[0], outputs[1:]) if sequences else (None, outputs)
 
 
@@ -183,7 +234,9 @@ def _held(mask, new, old):
 def _previous(initial, trace, reverse):
     """The state [T, B, U] before each step, from the initial state [B, U] and the states after the steps."""
     initial = ops.expand_dims(initial, 0)
-    return ops.concatenate([trace[1:], initial] if reverse else [initial, trace[:-1]], axis=0)
+    return ops.concatenate(
+        [trace[1:], initial] if reverse else [initial, trace[:-1]], axis=0
+    )
 
 
 def scan(step, carry, xs, reverse, outputs):
@@ -219,15 +272,23 @@ def _scan_tensorflow(step, carry, xs, reverse, outputs):
             for offset in range(steps):
                 t = length - 1 - i - offset if reverse else i + offset
                 carry, ys = step(carry, tuple(x[t] for x in xs))
-                written = tuple(array.write(t, y) for array, y in zip(written, ys, strict=True))
+                written = tuple(
+                    array.write(t, y) for array, y in zip(written, ys, strict=True)
+                )
             return i + steps, tuple(carry), written
 
-        any_batch = tuple(tf.TensorShape([None]).concatenate(c.shape[1:]) for c in carry)
+        any_batch = tuple(
+            tf.TensorShape([None]).concatenate(c.shape[1:]) for c in carry
+        )
         return tf.while_loop(
             lambda i, *_: i + steps <= length,
             body,
             (done, carry, written),
-            shape_invariants=(tf.TensorShape([]), any_batch, tuple(tf.TensorShape(None) for _ in written)),
+            shape_invariants=(
+                tf.TensorShape([]),
+                any_batch,
+                tuple(tf.TensorShape(None) for _ in written),
+            ),
             parallel_iterations=1,
         )
 
@@ -256,7 +317,9 @@ def _custom_gradient(function, args):
 
         def with_gradient(*args):
             outputs, gradient = function(*args)
-            return outputs, lambda *upstream: gradient(tuple(keras.tree.flatten(upstream)))
+            return outputs, lambda *upstream: gradient(
+                tuple(keras.tree.flatten(upstream))
+            )
 
         return ops.custom_gradient(with_gradient)(*args)
 
@@ -273,4 +336,7 @@ def _custom_gradient(function, args):
 
 def _unflatten(flat, shapes):
     ends = np.cumsum([0, *(np.prod(shape) for shape in shapes)]).tolist()
-    return tuple(ops.reshape(flat[begin:end], shape) for begin, end, shape in zip(ends, ends[1:], shapes, strict=False))
+    return tuple(
+        ops.reshape(flat[begin:end], shape)
+        for begin, end, shape in zip(ends, ends[1:], shapes, strict=False)
+    )

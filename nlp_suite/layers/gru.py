@@ -13,42 +13,43 @@ from nlp_suite.layers.recurrent import ExplicitBPTT
 class _Recurrence:
     """The step and the gradient of a GRU whose reset gate comes after the matrix product; gates in the order u, r, n.
 
-    u, r = s(z + q) and n = a(z + r q) with q = h R + b, and h' = u h + (1 - u) n. With dh the gradient of h', that of
-    the three sums is dh times `gates` (the third for q, not z), and the direct gradient of h is dh u.
+    u, r = s(z + q) and n = a(z + r q) with q = h R + b, and h' = u h + (1 - u) n. With dh the gradient of h', that of n's
+    sum is dn = dh (1 - u) a', u has dh (h - n), r has dn q, q's last third dn r, and h itself dh u.
     """
+
+    emits = 2
 
     def __init__(self, units, activation, recurrent_activation):
         self.units = units
         self.activation = activation
         self.recurrent_activation = recurrent_activation
 
-    def _gates(self, z, inner):
+    def gates(self, z, inner):
         z_ur, z_n = ops.split(z, [2 * self.units], axis=-1)
         q_ur, q_n = ops.split(inner, [2 * self.units], axis=-1)
-        u, r = ops.split(self.recurrent_activation(z_ur + q_ur), 2, axis=-1)
-        return u, r, self.activation(z_n + r * q_n), q_n
+        ur = self.recurrent_activation(z_ur + q_ur)  # [..., 2*U]
+        return ur, self.activation(z_n + ops.split(ur, 2, axis=-1)[1] * q_n), q_n
 
-    def step(self, z, inner, states):
-        u, _, n, _ = self._gates(z, inner)
-        return (n + u * (states[0] - n),)
+    def update(self, gates, previous):
+        ur, n, _ = gates
+        return (n + ops.split(ur, 2, axis=-1)[0] * (previous[0] - n),)
 
-    def linearise(self, z, inner, previous, states):
-        u, r, n, q = self._gates(z, inner)  # [T, B, U] each
-        slope = SLOPES[self.recurrent_activation]
-        d_n = (1.0 - u) * SLOPES[self.activation](n)
-        gates = ops.concatenate([(previous[0] - n) * slope(u), d_n * q * slope(r), d_n * r], axis=-1)  # [T, B, 3*U]
-        return (gates, u), (d_n,)
-
-    def back(self, grads, coefficients, product):
-        gates, u = coefficients
+    def back(self, grads, gates, previous, product):
+        ur, n, q = gates
+        u, r = ops.split(ur, 2, axis=-1)
         dh = grads[0]
-        d_sums = ops.concatenate([dh, dh, dh], axis=-1) * gates  # [B, 3*U]
-        return (product.step_back(d_sums) + dh * u,), dh
+        d_n = dh * (1.0 - u) * SLOPES[self.activation](n)
+        d_ur = ops.concatenate([dh * (previous[0] - n), d_n * q], axis=-1) * SLOPES[
+            self.recurrent_activation
+        ](ur)
+        d_inner = ops.concatenate([d_ur, d_n * r], axis=-1)  # [B, 3*U]
+        return (product.step_back(d_inner) + dh * u,), (d_inner, d_n)
 
-    def collect(self, emitted, coefficients, more):
-        d_inner = ops.concatenate([emitted, emitted, emitted], axis=-1) * coefficients[0]  # [T, B, 3*U]
-        d_ur, _ = ops.split(d_inner, [2 * self.units], axis=-1)
-        return ops.concatenate([d_ur, emitted * more[0]], axis=-1), d_inner
+    def collect(self, emitted):
+        d_inner, d_n = emitted
+        return ops.concatenate(
+            [ops.split(d_inner, [2 * self.units], axis=-1)[0], d_n], axis=-1
+        ), d_inner
 
 
 @keras.saving.register_keras_serializable(package="nlp_suite")
@@ -92,7 +93,13 @@ class GRU(ExplicitBPTT, keras.layers.GRU):
         return self.cell.reset_after and super()._explicit()
 
     def _biases(self):
-        return (None, None) if self.cell.bias is None else (self.cell.bias[0], self.cell.bias[1])
+        return (
+            (None, None)
+            if self.cell.bias is None
+            else (self.cell.bias[0], self.cell.bias[1])
+        )
 
     def _recurrence(self):
-        return _Recurrence(self.cell.units, self.cell.activation, self.cell.recurrent_activation)
+        return _Recurrence(
+            self.cell.units, self.cell.activation, self.cell.recurrent_activation
+        )

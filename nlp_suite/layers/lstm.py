@@ -13,45 +13,45 @@ from nlp_suite.layers.recurrent import ExplicitBPTT
 class _Recurrence:
     """The LSTM's step and its gradient, with the gates in the order o, i, f, g.
 
-    o, i, f = s(z + h R), g = a(z + h R), c' = f c + i g, h' = o a(c'). With dh and dc the gradients of h' and c',
-    dc += dh o a'(c'); then d(o, i, f, g) = (dh, dc, dc, dc) times `gates`, and the gradient of c is dc f.
+    o, i, f = s(z + h R), g = a(z + h R), c' = f c + i g, h' = o a(c'). With dh and dc the gradients of h' and c', first
+    dc += dh o a'; then the gates have the gradients dh a(c'), dc g, dc c, dc i, and c has dc f.
     """
+
+    emits = 1
 
     def __init__(self, units, activation, recurrent_activation):
         self.units = units
         self.activation = activation
         self.recurrent_activation = recurrent_activation
 
-    def _gates(self, z, inner):
-        sums = z + inner  # [..., 4*U]
-        return ops.split(sums, [3 * self.units], axis=-1)
+    def gates(self, z, inner):
+        oif, g = ops.split(z + inner, [3 * self.units], axis=-1)
+        return self.recurrent_activation(oif), self.activation(g)
 
-    def step(self, z, inner, states):
-        oif, g = self._gates(z, inner)
-        o, i, f = ops.split(self.recurrent_activation(oif), 3, axis=-1)  # [B, U] each
-        c = f * states[1] + i * self.activation(g)
-        return o * self.activation(c), c
+    def _cell(self, gates, c):
+        o, i, f = ops.split(gates[0], 3, axis=-1)  # [B, U] each
+        new = f * c + i * gates[1]
+        return o, i, f, new, self.activation(new)
 
-    def linearise(self, z, inner, previous, states):
-        oif, g = self._gates(z, inner)
-        oif, g = self.recurrent_activation(oif), self.activation(g)
-        o, i, f = ops.split(oif, 3, axis=-1)  # [T, B, U] each
-        a = self.activation(states[1])
-        factors = ops.concatenate([a, g, previous[1]], axis=-1)  # [T, B, 3*U]
-        gates = ops.concatenate(
-            [factors * SLOPES[self.recurrent_activation](oif), i * SLOPES[self.activation](g)], axis=-1
-        )  # [T, B, 4*U]
-        return (gates, o * SLOPES[self.activation](a), f), ()
+    def update(self, gates, previous):
+        o, _, _, c, a = self._cell(gates, previous[1])
+        return o * a, c
 
-    def back(self, grads, coefficients, product):
-        gates, through, f = coefficients
+    def back(self, grads, gates, previous, product):
+        oif, g = gates
+        o, i, f, _, a = self._cell(gates, previous[1])
         dh, dc = grads
-        dc = dc + dh * through
-        d_sums = ops.concatenate([dh, dc, dc, dc], axis=-1) * gates  # [B, 4*U]
-        return (product.step_back(d_sums), dc * f), d_sums
+        dc = dc + dh * o * SLOPES[self.activation](a)
+        d_oif = ops.concatenate([dh * a, dc * g, dc * previous[1]], axis=-1) * SLOPES[
+            self.recurrent_activation
+        ](oif)
+        d_sums = ops.concatenate(
+            [d_oif, dc * i * SLOPES[self.activation](g)], axis=-1
+        )  # [B, 4*U]
+        return (product.step_back(d_sums), dc * f), (d_sums,)
 
-    def collect(self, emitted, coefficients, more):
-        return emitted, emitted
+    def collect(self, emitted):
+        return emitted * 2
 
 
 @keras.saving.register_keras_serializable(package="nlp_suite")
@@ -92,4 +92,6 @@ class LSTM(ExplicitBPTT, keras.layers.LSTM):
     gate_order = (3, 0, 1, 2)  # Keras: i, f, g, o
 
     def _recurrence(self):
-        return _Recurrence(self.cell.units, self.cell.activation, self.cell.recurrent_activation)
+        return _Recurrence(
+            self.cell.units, self.cell.activation, self.cell.recurrent_activation
+        )

@@ -10,23 +10,25 @@ from nlp_suite.layers.recurrent import ExplicitBPTT
 
 
 class _Recurrence:
-    """h' = a(z + h R): the gradient of the sum is that of h' times a'(h')."""
+    """h' = a(z + h R); the gradient of the sum is that of h' times a'."""
+
+    emits = 1
 
     def __init__(self, activation):
         self.activation = activation
 
-    def step(self, z, inner, states):
+    def gates(self, z, inner):
         return (self.activation(z + inner),)
 
-    def linearise(self, z, inner, previous, states):
-        return (SLOPES[self.activation](self.activation(z + inner)),), ()
+    def update(self, gates, previous):
+        return gates
 
-    def back(self, grads, coefficients, product):
-        d_sum = grads[0] * coefficients[0]  # [B, U]
-        return (product.step_back(d_sum),), d_sum
+    def back(self, grads, gates, previous, product):
+        d_sum = grads[0] * SLOPES[self.activation](gates[0])  # [B, U]
+        return (product.step_back(d_sum),), (d_sum,)
 
-    def collect(self, emitted, coefficients, more):
-        return emitted, emitted
+    def collect(self, emitted):
+        return emitted * 2
 
 
 @keras.saving.register_keras_serializable(package="nlp_suite")
