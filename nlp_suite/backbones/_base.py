@@ -5,13 +5,15 @@ from keras import ops
 from pydantic import Field
 
 from nlp_suite.config import ComponentSettings
+from nlp_suite.layers.inline import apply
+from nlp_suite.layers.word_dropout import WordDropout
 
 
 class BackboneSettings(ComponentSettings):
     """Settings that every backbone has."""
 
     embedding_size: int = Field(128, ge=1, description="features E of a token embedding")
-    word_dropout: float = Field(0.0, ge=0, lt=1, description="rate of whole tokens dropped in training")
+    word_dropout: float = Field(0.0, ge=0, lt=1, description="rate of tokens made unknown in training")
     embedding_dropout: float = Field(0.0, ge=0, lt=1, description="rate of features dropped, the same at every token")
 
 
@@ -25,7 +27,7 @@ class Backbone(keras.layers.Layer):
     Args:
         vocabulary_size: number of token ids V.
         embedding_size: features E of a token embedding.
-        word_dropout: rate of whole tokens dropped in training (their embedding is 0).
+        word_dropout: rate of tokens made unknown in training, see `WordDropout`.
         embedding_dropout: rate of embedding features dropped in training, the same ones at every token of a row.
     """
 
@@ -43,7 +45,7 @@ class Backbone(keras.layers.Layer):
         }
         self.vocabulary_size, self.embedding_size = vocabulary_size, embedding_size
         self.embedding = self._table(vocabulary_size)
-        self.drop_words = keras.layers.Dropout(word_dropout, noise_shape=(None, None, 1), dtype=self.dtype_policy)
+        self.drop_words = WordDropout(word_dropout)
         self.drop_features = keras.layers.SpatialDropout1D(embedding_dropout, dtype=self.dtype_policy)
 
     def _table(self, rows):
@@ -61,7 +63,7 @@ class Backbone(keras.layers.Layer):
 
     def embed(self, tokens):
         """Embeddings `[B, T, E]` of token ids `[B, T]`, with their dropout in training."""
-        return self.drop_features(self.drop_words(self.embedding(tokens)))
+        return self.drop_features(self.embedding(apply(self.drop_words, tokens)))
 
     def output_mask(self, tokens):
         """Which places of the features count, bool `[B, T']`."""

@@ -8,6 +8,7 @@ from keras import ops
 from pydantic import Field
 
 from nlp_suite.backbones._base import Backbone, BackboneSettings
+from nlp_suite.layers.inline import apply
 from nlp_suite.layers.ngrams import ngram_ids
 from nlp_suite.registry import BACKBONES
 
@@ -126,12 +127,12 @@ class BagBackbone(Backbone):
 
     def call(self, tokens):
         total = count = 0.0
-        for order, ids in enumerate(self.ids(tokens)):
+        for order, ids in enumerate(self.ids(apply(self.drop_words, tokens))):
             table = self.embedding if order == 0 else self.table
             vectors = table(ids)  # [B, T, E]
             if self.priors:
                 vectors = vectors * self.priors[min(order, 1)](ids)
-            vectors = self.drop_features(self.drop_words(vectors))
+            vectors = self.drop_features(vectors)
             there = ops.cast(ops.expand_dims(ops.not_equal(ids, 0), -1), "float32")  # [B, T, 1]
             total = total + ops.sum(ops.cast(vectors, "float32") * there, axis=1)
             count = count + ops.sum(there, axis=1)

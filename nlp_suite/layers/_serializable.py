@@ -10,5 +10,6 @@ for _module in (
     "self_attention",
     "transformer_block",
     "sequence_pooling",
+    "word_dropout",
 ):
     importlib.import_module(f"nlp_suite.layers.{_module}")

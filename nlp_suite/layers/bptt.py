@@ -20,9 +20,7 @@ SLOPES = {
     keras.activations.tanh: lambda y: 1.0 - y * y,
     keras.activations.sigmoid: lambda y: y * (1.0 - y),
     keras.activations.relu: lambda y: ops.cast(y > 0, y.dtype),
-    keras.activations.hard_sigmoid: lambda y: (
-        ops.cast(ops.logical_and(y > 0, y < 1), y.dtype) / 6.0
-    ),
+    keras.activations.hard_sigmoid: lambda y: ops.cast(ops.logical_and(y > 0, y < 1), y.dtype) / 6.0,
     keras.activations.linear: ops.ones_like,
 }
 
@@ -79,20 +77,14 @@ class RecurrentProduct:
         """[B, U] -> [B, G*U]"""
         if self.masks is None:
             return ops.matmul(h, self.kernel)
-        by_gate = ops.matmul(
-            ops.expand_dims(h, 0) * self.masks, self.kernel_by_gate
-        )  # [G, B, U]
-        return ops.reshape(
-            ops.transpose(by_gate, (1, 0, 2)), (-1, self.gates * self.units)
-        )
+        by_gate = ops.matmul(ops.expand_dims(h, 0) * self.masks, self.kernel_by_gate)  # [G, B, U]
+        return ops.reshape(ops.transpose(by_gate, (1, 0, 2)), (-1, self.gates * self.units))
 
     def step_back(self, d_inner):
         """[B, G*U] -> [B, U], the transpose of `step`."""
         if self.masks is None:
             return ops.matmul(d_inner, self.kernel_t)
-        by_gate = ops.transpose(
-            ops.reshape(d_inner, (-1, self.gates, self.units)), (1, 0, 2)
-        )  # [G, B, U]
+        by_gate = ops.transpose(ops.reshape(d_inner, (-1, self.gates, self.units)), (1, 0, 2))  # [G, B, U]
         return ops.sum(ops.matmul(by_gate, self.kernel_by_gate_t) * self.masks, axis=0)
 
     def all_steps(self, h):
@@ -100,18 +92,14 @@ class RecurrentProduct:
         if self.masks is None:
             return dense(h, self.kernel)
         kernels = ops.split(self.kernel, self.gates, axis=1)
-        return ops.concatenate(
-            [dense(h * self.masks[g], kernels[g]) for g in range(self.gates)], axis=-1
-        )
+        return ops.concatenate([dense(h * self.masks[g], kernels[g]) for g in range(self.gates)], axis=-1)
 
     def kernel_gradient(self, h, d_inner):
         """The gradient [U, G*U] of the kernel from h [T, B, U] and d_inner [T, B, G*U]."""
         if self.masks is None:
             return _outer(h, d_inner)
         parts = ops.split(d_inner, self.gates, axis=-1)
-        return ops.concatenate(
-            [_outer(h * self.masks[g], parts[g]) for g in range(self.gates)], axis=-1
-        )
+        return ops.concatenate([_outer(h * self.masks[g], parts[g]) for g in range(self.gates)], axis=-1)
 
 
 def _outer(x, y):
@@ -173,14 +161,10 @@ def run(
             new = _held(xs[1:], recurrence.update(gates, carry), carry)
             return new, (new[0], *carry[1:])
 
-        last, (outputs, *inner_states) = scan(
-            step, states, (z, *masks), reverse, outputs=count
-        )
+        last, (outputs, *inner_states) = scan(step, states, (z, *masks), reverse, outputs=count)
 
         def gradient(upstream):
-            d_outputs, d_last = (
-                (upstream[:1], upstream[1:]) if sequences else ((), upstream)
-            )
+            d_outputs, d_last = (upstream[:1], upstream[1:]) if sequences else ((), upstream)
             previous = _previous(states[0], outputs, reverse)  # [T, B, U]
             inner = product.all_steps(previous)  # [T, B, G*U]
             gates = recurrence.gates(z, inner if bias is None else inner + bias)
@@ -189,22 +173,14 @@ def run(
                 if sequences:
                     carry, xs = (carry[0] + xs[0], *carry[1:]), xs[1:]
                 keep, xs = xs[: len(masks)], xs[len(masks) :]
-                new, emitted = recurrence.back(
-                    carry, xs[: len(gates)], xs[len(gates) :], product
-                )
+                new, emitted = recurrence.back(carry, xs[: len(gates)], xs[len(gates) :], product)
                 return _held(keep, new, carry), emitted
 
             xs = (*d_outputs, *masks, *gates, previous, *inner_states)
-            d_states, emitted = scan(
-                step_back, d_last, xs, not reverse, outputs=recurrence.emits
-            )
+            d_states, emitted = scan(step_back, d_last, xs, not reverse, outputs=recurrence.emits)
             d_z, d_inner = recurrence.collect(emitted)
             if mask is not None:
-                d_z, d_inner = (
-                    (d_z * mask,) * 2
-                    if d_z is d_inner
-                    else (d_z * mask, d_inner * mask)
-                )
+                d_z, d_inner = (d_z * mask,) * 2 if d_z is d_inner else (d_z * mask, d_inner * mask)
             d_given = {name: ops.zeros_like(value) for name, value in given.items()}
             if bias is not None:
                 d_given["bias"] = ops.sum(d_inner, axis=(0, 1))
@@ -217,9 +193,7 @@ def run(
 
         return ((outputs,) if sequences else ()) + tuple(last), gradient
 
-    outputs = _custom_gradient(
-        function, (z, kernel, *states, *(options[name] for name in names))
-    )
+    outputs = _custom_gradient(function, (z, kernel, *states, *(options[name] for name in names)))
     return (outputs[0], outputs[1:]) if sequences else (None, outputs)
 
 
@@ -234,9 +208,7 @@ def _held(mask, new, old):
 def _previous(initial, trace, reverse):
     """The state [T, B, U] before each step, from the initial state [B, U] and the states after the steps."""
     initial = ops.expand_dims(initial, 0)
-    return ops.concatenate(
-        [trace[1:], initial] if reverse else [initial, trace[:-1]], axis=0
-    )
+    return ops.concatenate([trace[1:], initial] if reverse else [initial, trace[:-1]], axis=0)
 
 
 def scan(step, carry, xs, reverse, outputs):
@@ -272,14 +244,10 @@ def _scan_tensorflow(step, carry, xs, reverse, outputs):
             for offset in range(steps):
                 t = length - 1 - i - offset if reverse else i + offset
                 carry, ys = step(carry, tuple(x[t] for x in xs))
-                written = tuple(
-                    array.write(t, y) for array, y in zip(written, ys, strict=True)
-                )
+                written = tuple(array.write(t, y) for array, y in zip(written, ys, strict=True))
             return i + steps, tuple(carry), written
 
-        any_batch = tuple(
-            tf.TensorShape([None]).concatenate(c.shape[1:]) for c in carry
-        )
+        any_batch = tuple(tf.TensorShape([None]).concatenate(c.shape[1:]) for c in carry)
         return tf.while_loop(
             lambda i, *_: i + steps <= length,
             body,
@@ -317,9 +285,7 @@ def _custom_gradient(function, args):
 
         def with_gradient(*args):
             outputs, gradient = function(*args)
-            return outputs, lambda *upstream: gradient(
-                tuple(keras.tree.flatten(upstream))
-            )
+            return outputs, lambda *upstream: gradient(tuple(keras.tree.flatten(upstream)))
 
         return ops.custom_gradient(with_gradient)(*args)
 
@@ -336,7 +302,4 @@ def _custom_gradient(function, args):
 
 def _unflatten(flat, shapes):
     ends = np.cumsum([0, *(np.prod(shape) for shape in shapes)]).tolist()
-    return tuple(
-        ops.reshape(flat[begin:end], shape)
-        for begin, end, shape in zip(ends, ends[1:], shapes, strict=False)
-    )
+    return tuple(ops.reshape(flat[begin:end], shape) for begin, end, shape in zip(ends, ends[1:], shapes, strict=False))

@@ -39,17 +39,13 @@ class _Recurrence:
         u, r = ops.split(ur, 2, axis=-1)
         dh = grads[0]
         d_n = dh * (1.0 - u) * SLOPES[self.activation](n)
-        d_ur = ops.concatenate([dh * (previous[0] - n), d_n * q], axis=-1) * SLOPES[
-            self.recurrent_activation
-        ](ur)
+        d_ur = ops.concatenate([dh * (previous[0] - n), d_n * q], axis=-1) * SLOPES[self.recurrent_activation](ur)
         d_inner = ops.concatenate([d_ur, d_n * r], axis=-1)  # [B, 3*U]
         return (product.step_back(d_inner) + dh * u,), (d_inner, d_n)
 
     def collect(self, emitted):
         d_inner, d_n = emitted
-        return ops.concatenate(
-            [ops.split(d_inner, [2 * self.units], axis=-1)[0], d_n], axis=-1
-        ), d_inner
+        return ops.concatenate([ops.split(d_inner, [2 * self.units], axis=-1)[0], d_n], axis=-1), d_inner
 
 
 @keras.saving.register_keras_serializable(package="nlp_suite")
@@ -93,13 +89,7 @@ class GRU(ExplicitBPTT, keras.layers.GRU):
         return self.cell.reset_after and super()._explicit()
 
     def _biases(self):
-        return (
-            (None, None)
-            if self.cell.bias is None
-            else (self.cell.bias[0], self.cell.bias[1])
-        )
+        return (None, None) if self.cell.bias is None else (self.cell.bias[0], self.cell.bias[1])
 
     def _recurrence(self):
-        return _Recurrence(
-            self.cell.units, self.cell.activation, self.cell.recurrent_activation
-        )
+        return _Recurrence(self.cell.units, self.cell.activation, self.cell.recurrent_activation)

@@ -42,12 +42,8 @@ class _Recurrence:
         o, i, f, _, a = self._cell(gates, previous[1])
         dh, dc = grads
         dc = dc + dh * o * SLOPES[self.activation](a)
-        d_oif = ops.concatenate([dh * a, dc * g, dc * previous[1]], axis=-1) * SLOPES[
-            self.recurrent_activation
-        ](oif)
-        d_sums = ops.concatenate(
-            [d_oif, dc * i * SLOPES[self.activation](g)], axis=-1
-        )  # [B, 4*U]
+        d_oif = ops.concatenate([dh * a, dc * g, dc * previous[1]], axis=-1) * SLOPES[self.recurrent_activation](oif)
+        d_sums = ops.concatenate([d_oif, dc * i * SLOPES[self.activation](g)], axis=-1)  # [B, 4*U]
         return (product.step_back(d_sums), dc * f), (d_sums,)
 
     def collect(self, emitted):
@@ -92,6 +88,4 @@ class LSTM(ExplicitBPTT, keras.layers.LSTM):
     gate_order = (3, 0, 1, 2)  # Keras: i, f, g, o
 
     def _recurrence(self):
-        return _Recurrence(
-            self.cell.units, self.cell.activation, self.cell.recurrent_activation
-        )
+        return _Recurrence(self.cell.units, self.cell.activation, self.cell.recurrent_activation)

@@ -9,6 +9,7 @@ from nlp_suite.layers.ngrams import ngram_ids
 from nlp_suite.layers.positions import rotate, sinusoidal, token_positions
 from nlp_suite.layers.self_attention import SelfAttention
 from nlp_suite.layers.sequence_pooling import SequencePooling
+from nlp_suite.layers.word_dropout import WordDropout
 
 
 def numpy(x):
@@ -31,6 +32,15 @@ def test_ngram_buckets_are_used_evenly_and_never_overflow():
     assert ids.min() >= 0 and ids.max() < 2**20
     counts = np.bincount(ids[ids > 0] % 64, minlength=64)
     assert np.abs(counts - counts.mean()).max() < 5 * counts.mean() ** 0.5, "as even as chance"
+
+
+def test_word_dropout_makes_tokens_unknown_in_training_only():
+    layer, tokens = WordDropout(0.5), np.tile(np.array([[5, 6, 7, 8, 0]], "int32"), (500, 1))
+    assert (numpy(layer(tokens, training=False)) == tokens).all() and (numpy(layer(tokens)) == tokens).all()
+    dropped = numpy(layer(tokens, training=True))
+    assert (dropped[:, 4] == 0).all() and set(np.unique(dropped)) == {0, 1, 5, 6, 7, 8}
+    assert 0.45 < (dropped[:, :4] == 1).mean() < 0.55
+    assert not (numpy(layer(tokens, training=True)) == dropped).all()
 
 
 def test_sinusoidal_is_the_formula():

@@ -1,0 +1,38 @@
+"""Word dropout: whole tokens become unknown while training."""
+
+import keras
+from keras import ops
+
+UNKNOWN = 1  # the id that every text layer of this package gives to unknown tokens
+
+
+@keras.saving.register_keras_serializable("nlp_suite")
+class WordDropout(keras.layers.Layer):
+    """Replaces tokens by the unknown one in training (Iyyer et al. 2015, Bowman et al. 2016).
+
+    Unlike dropout of embeddings nothing is rescaled, so features have the same size in training and in use, which
+    matters under max pooling; and the network learns what an unknown word means.
+
+    Args:
+        rate: probability that a token is replaced.
+
+    Call arguments: token ids `[B, T]`; padding (0) stays. Returns token ids `[B, T]`.
+    """
+
+    def __init__(self, rate, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.rate, self.seed = rate, seed
+        self.generator = keras.random.SeedGenerator(seed) if rate else None
+        self.built = True
+
+    def call(self, tokens, training=None):
+        if not training or not self.rate:
+            return tokens
+        drop = keras.random.uniform(ops.shape(tokens), seed=self.generator) < self.rate  # [B, T]
+        return ops.where(ops.logical_and(drop, ops.not_equal(tokens, 0)), ops.cast(UNKNOWN, tokens.dtype), tokens)
+
+    def compute_output_spec(self, tokens, training=None):
+        return keras.KerasTensor(tokens.shape, dtype=tokens.dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
