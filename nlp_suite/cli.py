@@ -150,7 +150,7 @@ def evaluate(
     from nlp_suite.evaluation.report import format_report
 
     _console().print(format_report(report))
-    print(f"report: {run / 'report.html'}")
+    print(f"report: {report['page']}")
 
 
 @app.command()

@@ -176,7 +176,8 @@ def _build(experiment, source, text, labels, directory, say) -> None:
 
 def _label_names(experiment, source, chosen) -> list[str]:
     found = set(_labels(source, *chosen["train"]))
-    names = experiment.data.labels or sorted(found)
+    in_order = sorted(found, key=int) if all(label.isdecimal() for label in found) else sorted(found)
+    names = experiment.data.labels or in_order
     extra = sorted(found - set(names))
     if extra:
         raise DataError(f"the training split has labels {extra} that data.labels {names} does not name")

@@ -39,7 +39,7 @@ def load(path: str | Path) -> Predictor:
     if (path / "run.json").is_file():
         from nlp_suite.training.run import Run
 
-        run = Run.open(path)
+        run = Run(path)
         return NetworkPredictor(run.model("best"), run.text, run.labels)
     found = {number: folder for number, folder in versions(path).items() if (folder / "saved_model.pb").is_file()}
     if (path / "saved_model.pb").is_file():

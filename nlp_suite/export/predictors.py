@@ -1,6 +1,7 @@
 """Python prediction with a network or with a SavedModel: texts in, one answer a text out, in the order given."""
 
 import itertools
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -127,7 +128,13 @@ class SavedModelPredictor(Predictor):
         import tensorflow as tf
         import tensorflow_text  # noqa: F401  its ops stand in the graph
 
-        self._loaded = tf.saved_model.load(str(path))  # kept alive with its tables
+        logger = logging.getLogger("absl")
+        level = logger.level
+        logger.setLevel("ERROR")  # it warns that the graph cannot be trained, which nobody asked for
+        try:
+            self._loaded = tf.saved_model.load(str(path))  # kept alive with its tables
+        finally:
+            logger.setLevel(level)
         self._constant, self._function = tf.constant, self._loaded.signatures.get("serving_default")
         outputs = self._function.structured_outputs if self._function is not None else {}
         if not {"probabilities", "labels"} <= set(outputs):

@@ -43,6 +43,6 @@ def run_export(
         raise ExportError(f"format {format!r}: {error.errors()[0]['msg']}") from None
     from nlp_suite.training.run import Run
 
-    result = exporter(**arguments).export(Run.open(run_dir), Path(to))
+    result = exporter(**arguments).export(Run(run_dir), Path(to))
     result.seconds = time.perf_counter() - start
     return result

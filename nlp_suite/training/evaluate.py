@@ -22,7 +22,9 @@ def predict_split(run: Run, store, batch_size: int = 64, checkpoint: str = "best
 
 
 def evaluate(run: Run | str | Path, split: str | None = None, *, progress=None) -> dict:
-    """Measures a run on a split and writes `report.json` and `report.html` into its folder.
+    """Measures a run on a split and writes `report.json` and `report.html`.
+
+    They go into the run folder; those of another than the default split into a folder of the split's name in it.
 
     Args:
         run: the run, or its folder.
@@ -30,7 +32,7 @@ def evaluate(run: Run | str | Path, split: str | None = None, *, progress=None) 
         progress: called with a line of text as the work goes on.
 
     Returns:
-        The report, see `nlp_suite.evaluation.classification.classification_report`.
+        The report, see `nlp_suite.evaluation.classification.classification_report`; `page` is where its HTML lies.
 
     Raises:
         RunError: the run's data have no such split.
@@ -40,7 +42,8 @@ def evaluate(run: Run | str | Path, split: str | None = None, *, progress=None) 
 
     run = run if isinstance(run, Run) else Run(run)
     stores = run.stores(progress)
-    split = split or ("test" if "test" in stores else "validation")
+    default = "test" if "test" in stores else "validation"
+    split = split or default
     if split not in stores:
         raise RunError(f"{run.directory}: there is no split {split!r} (there are: {', '.join(stores)})")
     store = stores[split]
@@ -48,15 +51,15 @@ def evaluate(run: Run | str | Path, split: str | None = None, *, progress=None) 
     report = classification_report(run.labels, np.array(store.labels), predict_split(run, store), texts)
     report = {"split": split, "run": str(run.directory), **report}
     title = f"{run.directory.name}: {run.experiment.task.name}, {run.experiment.backbone.name}, {split} split"
-    write_report(
-        run.directory,
+    page = write_report(
+        run.directory if split == default else run.directory / split,
         report,
         title=title,
         history=run.history,
         experiment_yaml=run.experiment.to_yaml(),
         info=run.info,
     )
-    return report
+    return {**report, "page": str(page)}
 
 
 class _Texts:

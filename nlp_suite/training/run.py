@@ -47,11 +47,6 @@ class Run:
         self.labels = self.info["labels"]
         self.text = TextLayer.load(self.directory / "text")
 
-    @classmethod
-    def open(cls, directory: str | Path) -> "Run":
-        """The same as the constructor."""
-        return cls(directory)
-
     @property
     def history(self) -> list[dict]:
         return read_history(self.directory / "history.csv")

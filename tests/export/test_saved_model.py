@@ -195,7 +195,7 @@ def test_no_cudnn_is_traced_although_there_is_a_gpu(run_dir, monkeypatch):
         functions = graph.as_graph_def().library.function
         return {node.op for node in [*graph.as_graph_def().node, *(n for f in functions for n in f.node_def)]}
 
-    model = Run.open(run_dir).model("best")
+    model = Run(run_dir).model("best")
     with saved_model.without_cudnn(model):
         assert not {op for op in ops(model) if op.startswith("Cudnn")}
     assert {op for op in ops(model) if op.startswith("Cudnn")}  # what it would have been
