@@ -1,0 +1,65 @@
+"""What is shipped beside the package: configs that load, pipelines that run."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nlp_suite.config import load_experiment
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_configs_load_and_say_what_to_expect(path):
+    experiment = load_experiment(path)
+    header = [line for line in path.read_text("utf-8").splitlines() if line.startswith("#")]
+    assert any(f"nlp-suite train configs/{path.name}" in line for line in header)
+    assert any("Expected time:" in line for line in header) and any("Expected score:" in line for line in header)
+    assert path.stem.startswith(experiment.task.name)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_configs_can_be_pointed_at_files_as_their_header_says(path):
+    experiment = load_experiment(path, ["data.source=files", "data.source.train=a.tsv.gz", "data.source.test=b.tsv.gz"])
+    assert experiment.data.source.train == ["a.tsv.gz"] or experiment.data.source.train == "a.tsv.gz"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "script, arguments",
+    [("sentiment.py", [str(ROOT / "configs/sentiment_sample.yaml"), "--set", "training.epochs=1"]), ("quickstart.py", [])],
+)
+def test_pipelines_run(tmp_path, script, arguments):
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "pipelines" / script), *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "120"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "saved_models/sentiment_sample/1/saved_model.pb").exists()
+    assert "test accuracy" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_slice_of_imdb(tmp_path, real_data):
+    overrides = [
+        "data.source=files",
+        f"data.source.train={real_data}/imdb/train.tsv.gz",
+        f"data.source.test={real_data}/imdb/test.tsv.gz",
+        "data.limit=4000",
+        f"data.cache={tmp_path / 'cache'}",
+        "backbone.ngram_buckets=262144",
+        "training.tensorboard=false",
+    ]
+    from nlp_suite.training.evaluate import evaluate
+    from nlp_suite.training.train import train
+
+    run = train(load_experiment(ROOT / "configs/sentiment_imdb_bag.yaml", overrides), tmp_path / "run")
+    assert evaluate(run)["accuracy"] > 0.85
