@@ -1,0 +1,85 @@
+"""The sentiment task: loss and metrics against NumPy and scikit-learn, several classes, and every kind of odd text."""
+
+import keras
+import numpy as np
+import pytest
+from rich.console import Console
+from sklearn.metrics import f1_score
+
+from nlp_suite.export.load import load
+from nlp_suite.tasks._macro_f1 import MacroF1
+from nlp_suite.tasks.sentiment import SentimentTask
+from nlp_suite.training.evaluate import evaluate
+from nlp_suite.training.train import train
+
+QUIET = Console(quiet=True)
+RANDOM = np.random.default_rng(0)
+TRUTH, LOGITS = RANDOM.integers(0, 4, 50), RANDOM.normal(size=(50, 4)).astype("float32")
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_loss_by_hand(smoothing):
+    log_p = LOGITS - np.log(np.exp(LOGITS).sum(axis=1, keepdims=True))
+    target = np.eye(4)[TRUTH] * (1 - smoothing) + smoothing / 4
+    weights = RANDOM.random(50).astype("float32")
+    expected = -(target * log_p).sum(axis=1) @ weights / weights.sum()
+    loss = SentimentTask(label_smoothing=smoothing).loss()
+    assert float(loss(TRUTH, LOGITS, sample_weight=weights)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_rows_of_weight_0_count_nowhere():
+    weights = np.r_[np.ones(30), np.zeros(20)].astype("float32")
+    task = SentimentTask()
+    loss = task.loss()
+    assert float(loss(TRUTH, LOGITS, weights)) == pytest.approx(float(loss(TRUTH[:30], LOGITS[:30])), rel=1e-6)
+    for metric in task.metrics(4):
+        metric.update_state(TRUTH, LOGITS, sample_weight=weights)
+        weighted = float(metric.result())
+        metric.reset_state()
+        metric.update_state(TRUTH[:30], LOGITS[:30])
+        assert weighted == pytest.approx(float(metric.result()), rel=1e-5), metric.name
+
+
+def test_macro_f1_is_scikit_learns():
+    metric = MacroF1(5)  # one class occurs nowhere
+    for part in np.split(np.arange(50), [20, 21]):
+        metric.update_state(TRUTH[part], np.pad(LOGITS[part], ((0, 0), (0, 1)), constant_values=-99))
+    assert float(metric.result()) == pytest.approx(f1_score(TRUTH, LOGITS.argmax(1), average="macro"), rel=1e-5)
+
+
+@pytest.mark.parametrize("classes", [3, 5])
+def test_several_classes(small, tmp_path, classes):
+    words = ["awful", "bad", "fair", "good", "great"][:classes]
+    rows = [f"{i % classes + 1}\t{words[i % classes]} film number{i % 11}" for i in range(200)]
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.tsv").write_text("label\ttext\n" + "\n".join(rows) + "\n")
+    source = {"name": "files", "train": str(tmp_path / "train.tsv"), "test": str(tmp_path / "test.tsv")}
+    experiment = small(
+        data={"source": source}, training={"epochs": 8, "learning_rate": 0.05, "class_weights": "balanced"}
+    )
+    run = train(experiment, tmp_path / "run", console=QUIET)
+    assert run.labels == [str(i + 1) for i in range(classes)]
+    report = evaluate(run)
+    assert report["accuracy"] > 0.95 and len(report["confusion_matrix"]) == classes
+    answer = load(run.directory).predict("a great film" if classes == 5 else "a fair film")
+    assert answer["label"] == str(classes) and sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+
+
+ODD = ["", " ", "\x00", "é" * 3, "\u202eabc", "x" * 1_000_000, "word " * 200_000, "😀" * 50, "<br /><br />", "\ufffd"]
+
+
+def test_odd_texts_are_answered_and_do_not_change_their_neighbours(small, tmp_path):
+    run = train(small(training={"epochs": 1}), tmp_path / "run", console=QUIET)
+    predictor = load(run.directory)
+    plain = predictor.predict(["a good film", "dull"])
+    mixed = predictor.predict(["a good film", *ODD, "dull"])
+    assert len(mixed) == len(ODD) + 2
+    assert all(np.isfinite(list(answer["probabilities"].values())).all() for answer in mixed)
+    for alone, among in zip(plain, (mixed[0], mixed[-1])):
+        assert among["probability"] == pytest.approx(alone["probability"], abs=1e-6)
+
+
+def test_word_dropout_and_seeds_stay_out_of_the_weights_file(small, tmp_path):
+    run = train(small("backbone.word_dropout=0.5", "training.epochs=1"), tmp_path / "run", console=QUIET)
+    model = run.model()
+    assert isinstance(model, keras.Model) and not any("seed" in weight.path for weight in model.weights)
