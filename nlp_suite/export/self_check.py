@@ -1,6 +1,7 @@
 """An export proves itself in a fresh process before it is renamed into place.
 
-The process is started without site packages' start-up files and with this package barred from import; it gets requests
+The process is started without site packages' start-up files and with this package barred from import (it may lie in
+the same folder as TensorFlow); it gets requests
 and the answers that Python gave, and must give the same, alone and co-batched, XLA switched off as in a stock server.
 """
 
@@ -89,10 +90,7 @@ def _encode(tensors: dict) -> dict[str, str]:
 
 
 def _fresh_process(job: dict, environment=None) -> dict:
-    package = str(Path(__file__).parents[2])
-    job["sys_path"] = [entry for entry in sys.path if entry and entry != package]
-    if "nlp_suite" not in job["forbidden"]:
-        job["sys_path"].append(package)
+    job["sys_path"] = [entry for entry in sys.path if entry] + [str(Path(__file__).parents[2])]
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "job.json"
