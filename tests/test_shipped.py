@@ -31,7 +31,10 @@ def test_configs_can_be_pointed_at_files_as_their_header_says(path):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "script, arguments",
-    [("sentiment.py", [str(ROOT / "configs/sentiment_sample.yaml"), "--set", "training.epochs=1"]), ("quickstart.py", [])],
+    [
+        ("sentiment.py", [str(ROOT / "configs/sentiment_sample.yaml"), "--set", "training.epochs=1"]),
+        ("quickstart.py", []),
+    ],
 )
 def test_pipelines_run(tmp_path, script, arguments):
     (tmp_path / "configs").symlink_to(ROOT / "configs")
