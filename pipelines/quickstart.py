@@ -16,7 +16,7 @@ EXAMPLES = [
 RUNS = {  # name: what differs from the config
     "lstm": [],
     "bag": ["backbone={name: bag, ngrams: 2}", "training.learning_rate=0.02", "task.pooling=[mean]"],
-    "bag-of-single-words": ["backbone={name: bag, ngrams: 1}", "training.learning_rate=0.02", "task.pooling=[mean]"],
+    "words": ["backbone={name: bag, ngrams: 1}", "training.learning_rate=0.02", "task.pooling=[mean]"],
 }
 
 
@@ -26,7 +26,7 @@ def main():
 
     began = time.perf_counter()
     console = Console()
-    table = Table("model", "parameters", "training", "test accuracy", "macro F1", "calibration error")
+    table = Table("model", "parameters", "training", "test accuracy", "macro F1", "ECE")
     for name, overrides in RUNS.items():
         console.rule(f"train {name}")
         experiment = nlp_suite.load_experiment(CONFIG, overrides)
@@ -36,8 +36,8 @@ def main():
         table.add_row(name, f"{run.info['parameters']:,}", f"{run.info['seconds']:.0f} s", *numbers)
     source = SOURCES.get("sample")(**experiment.data.source.arguments())
     table.add_section()
-    table.add_row("best possible", "", "", f"{source.bayes_accuracy:.2%}", "", "")
-    table.add_row("best possible for single words", "", "", f"{source.bag_accuracy:.2%}", "", "")
+    table.add_row("optimum", "", "", f"{source.bayes_accuracy:.2%}", "", "")
+    table.add_row("optimum for words", "", "", f"{source.bag_accuracy:.2%}", "", "")
 
     console.rule("export and ask")
     export = nlp_suite.export_run("runs/quickstart-lstm", Path("saved_models") / "sentiment_sample")
