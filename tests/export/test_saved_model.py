@@ -124,7 +124,7 @@ def test_the_version_folder_is_complete(exported, run_dir):
     assert card["name"] == "demo" and card["labels"] == LABELS and card["license"] == "Apache-2.0"
     assert card["metrics"] == {"accuracy": 0.5, "macro": {"f1": 0.4}} and card["parameters"] > 100
     page = (extra / "model_card.md").read_text()
-    assert "| accuracy | 0.5000 |" in page and "negative, positive" in page and "60 examples" in page
+    assert "| accuracy | 0.5000 |" in page and "negative, positive" in page and "60 texts, 600 tokens" in page
     assert (extra / "config.yaml").read_text() == (run_dir / "config.yaml").read_text()
     ops = json.loads((extra / "ops.json").read_text())
     assert ops["missing"] == [] and ops["server_version"] == "2.19" and ops["ops"]["ParseExampleV2"] == 1
