@@ -14,7 +14,7 @@ CONFIG = Path(__file__).parents[2] / "configs" / "sentiment_sample.yaml"
 BACKBONES = {
     "lstm": [],
     "gru": ["backbone={name: gru, embedding_size: 32, units: 32}"],
-    "cnn": ["backbone=cnn", "training.learning_rate=0.001", "training.epochs=8"],
+    "cnn": ["backbone=cnn", "training.learning_rate=0.001", "training.epochs=12"],
     "transformer": [
         "backbone={name: transformer, embedding_size: 64, feed_forward: 128, positions: rotary}",
         "training.learning_rate=0.001",
