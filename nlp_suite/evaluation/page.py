@@ -130,8 +130,8 @@ def picture(svg: bytes, description: str, caption: str = "") -> Html:
     return Html(f'<figure{wide}><div class="scroll">{text.strip()}</div>{under}</figure>')
 
 
-def page(title: str, subtitle: str, tiles: list[Tile], sections: list[Section]) -> str:
-    """The whole page: heading, the main numbers, then the sections."""
+def page(title: str, subtitle: str, tiles: list[Tile], sections: list[Section], style: str = "") -> str:
+    """The whole page: heading, the main numbers, then the sections; `style` is CSS beyond that of this module."""
     cards = "\n".join(
         f'<div class="tile"><dt>{escape(t.name)}</dt><dd>{escape(t.value)}</dd>'
         f'<dd class="remark">{escape(t.remark)}</dd></div>'
@@ -150,7 +150,7 @@ def page(title: str, subtitle: str, tiles: list[Tile], sections: list[Section]) 
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <title>{escape(title)}</title>
-<style>{_style()}</style>
+<style>{_style()}{style}</style>
 </head>
 <body>
 <header>

@@ -5,13 +5,14 @@ so that a page can exchange them for its own. Text stays text: any script is sho
 """
 
 import io
+import math
 import warnings
 from contextlib import contextmanager
 from itertools import pairwise
 
 import matplotlib
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 COLORS = {
     "ink": "#1c2430",
@@ -79,7 +80,10 @@ def shorten(label: str, length: int = 14) -> str:
 
 
 def best_round(history: list[dict], best: dict | None = None) -> int | None:
-    """Index of the best row: that of `best` by its `step`, `epoch` or `round` (from 1), else the best by validation."""
+    """Index of the best row: that of `best` by its `step`, `epoch` or `round` (from 1), else the best by validation.
+
+    By validation: by the `metric` of `best` if there is one, else by accuracy, perplexity or loss, whichever is there.
+    """
     for key in ("step", "epoch"):
         wanted = number((best or {}).get(key))
         for i, row in enumerate(history) if wanted is not None else ():
@@ -88,11 +92,18 @@ def best_round(history: list[dict], best: dict | None = None) -> int | None:
     wanted = number((best or {}).get("round"))
     if wanted is not None and 1 <= wanted <= len(history):
         return int(wanted) - 1
-    for metric, sign in (("val_accuracy", 1), ("val_loss", -1)):
+    given = (best or {}).get("metric")
+    for metric in ([str(given)] if given else []) + ["val_accuracy", "val_perplexity", "val_loss"]:
         rows = [i for i, row in enumerate(history) if number(row.get(metric)) is not None]
         if rows:
-            return max(rows, key=lambda i: sign * number(history[i][metric]))  # the first of equals
+            better = min if less_is_better(metric) else max
+            return better(rows, key=lambda i: number(history[i][metric]))  # the first of equals
     return None
+
+
+def less_is_better(metric: str) -> bool:
+    """Whether a metric, by its name, is one of loss rather than of success."""
+    return any(part in metric for part in ("loss", "entropy", "perplexity", "error", "ece"))
 
 
 def curve_axis(history: list[dict]) -> tuple[str, list[float]]:
@@ -119,11 +130,12 @@ def learning_curves(
 ) -> bytes:
     """Training and validation over the rounds, one panel a metric, the best round marked.
 
+    The axis of a perplexity is logarithmic where its values lie far apart.
+
     Args:
         history: rows with any of `epoch`, `step`, `<metric>` and `val_<metric>`; values may be None or NaN.
         metrics: the panels, from top to bottom.
-        best: `step`, `epoch` or `round` (from 1) of the best round; by default that of the highest `val_accuracy`, else
-            of the lowest `val_loss`.
+        best: which round was best, see `best_round`.
 
     Returns:
         SVG.
@@ -134,12 +146,14 @@ def learning_curves(
     with _drawing("curves " + " ".join(metrics), height=2.75 * len(metrics)) as (figure, out):
         axes = figure.subplots(len(metrics), 1, squeeze=False)[:, 0]
         for ax, metric in zip(axes, metrics):
+            drawn = []  # values
             for column, name, color, dash in (
                 (metric, "training", SECOND, "--"),
                 ("val_" + metric, "validation", ACCENT, "-"),
             ):
                 points = [(a, v) for a, row in zip(x, history) if (v := number(row.get(column))) is not None]
                 if points:
+                    drawn += [value for _, value in points]
                     marker = "o" if len(points) <= 20 else None
                     ax.plot(*zip(*points), dash, color=color, linewidth=1.8, marker=marker, markersize=3.5, label=name)
             if best_x is not None:
@@ -168,6 +182,8 @@ def learning_curves(
                 ax.set_xlim(x[0] - 1, x[0] + 1)
             ax.xaxis.set_major_locator(MaxNLocator(6, integer=len(x) < 2 or x[-1] - x[0] >= 2))
             ax.yaxis.set_major_locator(MaxNLocator(5))
+            if metric.endswith("perplexity"):
+                _perplexity_axis(ax, drawn)
             if key == "step":
                 ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
             if metric.endswith("accuracy"):
@@ -175,6 +191,20 @@ def learning_curves(
             if ax.get_legend_handles_labels()[0]:
                 ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, borderpad=0, handlelength=2.2)
     return out.getvalue()
+
+
+def _perplexity_axis(ax, values: list[float]) -> None:
+    """Logarithmic from a ratio of 5 on, with ticks such as 50, 100, 200."""
+    if not values or min(values) <= 0 or max(values) <= 5 * min(values):
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}" if v >= 1000 else f"{v:g}"))
+        return
+    decades = math.log10(max(values) / min(values))
+    ax.set_yscale("log")
+    ax.margins(y=0.08)
+    ax.set_ylabel("perplexity (log scale)")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2 else (1, 3) if decades < 3 else (1,)))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: compact(v) if v >= 10 else f"{v:g}"))
 
 
 def confusion_matrix(report: dict) -> bytes:

@@ -1,21 +1,21 @@
 """The report of a run: report.json for programs, report.html for people, a table for the terminal.
 
 What is particular to a kind of report stands in `nlp_suite/evaluation/views/<kind>.py`, where `<kind>` is the report's
-`kind`: `CURVES` (metrics whose curves are drawn), `headline(report)`, `sections(report)` and `terminal(report)`. A new
-kind is a new file there.
+`kind`: `CURVES` (metrics whose curves are drawn), `headline(report)`, `sections(report)` and `terminal(report)`, and
+`STYLE` (CSS) where it needs more than the page has. A new kind is a new file there.
 """
 
 import importlib
 import json
-import os
-import tempfile
 from pathlib import Path
 
-from nlp_suite.evaluation import plots, views
+from nlp_suite.evaluation import numerals, plots, views
+from nlp_suite.evaluation.files import write_file
 from nlp_suite.evaluation.page import Html, Section, code, columns, details, escape, join, page, picture, table
 from nlp_suite.registry import UnknownNameError, unknown
 
 NOT_SHOWN = {"schema", "statistics", "labels", "best", "state"}  # of info: shown elsewhere or of no interest
+COUNTED = ("examples", "documents", "tokens", "words", "characters")  # of a report: what was evaluated
 
 
 def write_report(
@@ -45,13 +45,15 @@ def write_report(
     if info.get("statistics"):
         sections.append(_statistics(info["statistics"]))
     sections.append(_run(info, experiment_yaml))
-    split = f"{report['split']} split · " if report.get("split") else ""
-    count = report.get("examples")
-    subtitle = f"{split}{count:,} example{'' if count == 1 else 's'}" if count else split.rstrip(" ·")
+    counts = [(name, report[name]) for name in COUNTED if report.get(name)]
+    split = [f"{report['split']} split"] if report.get("split") else []
+    subtitle = " · ".join(split + [f"{count:,} {name[:-1] if count == 1 else name}" for name, count in counts])
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    _write(directory / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
-    _write(directory / "report.html", page(title, subtitle, view.headline(report), sections))
+    write_file(directory / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
+    write_file(
+        directory / "report.html", page(title, subtitle, view.headline(report), sections, getattr(view, "STYLE", ""))
+    )
     return directory / "report.html"
 
 
@@ -85,20 +87,6 @@ def _plain(value):
     return value
 
 
-def _write(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-
-
 def _learning(history: list[dict], metrics, best: dict | None) -> Section:
     best = best if isinstance(best, dict) else None
     shown = [metric for metric in metrics if plots.has_curve(history, metric)]
@@ -108,7 +96,10 @@ def _learning(history: list[dict], metrics, best: dict | None) -> Section:
     chosen, lead = plots.best_round(history, best), ""
     if chosen is not None:
         values = {metric: plots.number(history[chosen].get("val_" + metric)) for metric in shown}
-        numbers = ", ".join(f"validation {m} {value:.4f}" for m, value in values.items() if value is not None)
+        said = {
+            m: numerals.perplexity(v) if m == "perplexity" else f"{v:.4f}" for m, v in values.items() if v is not None
+        }
+        numbers = ", ".join(f"validation {metric} {text}" for metric, text in said.items())
         lead = f"Best at {key} {x[chosen]:,.10g} of {x[-1]:,.10g}" + (f": {numbers}." if numbers else ".")
     names = "Learning curve: {} in training and validation"
     drawings = [picture(plots.learning_curves(history, (m,), best), names.format(m)) for m in shown]

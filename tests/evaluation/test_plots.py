@@ -74,8 +74,28 @@ def test_best_round_is_the_given_one_else_the_best_by_validation():
     assert plots.best_round(rows, {"step": 10}) == 0
     assert plots.best_round(rows, {"round": None}) == 2
     assert plots.best_round([{**row, "val_accuracy": -row["epoch"]} for row in rows]) == 0  # highest val_accuracy
+    perplexities = [{**row, "val_perplexity": 100 - i} for i, row in enumerate(rows)]
+    assert plots.best_round(perplexities) == 4  # lowest val_perplexity
+    assert plots.best_round(perplexities, {"metric": "val_loss"}) == 2
+    assert plots.best_round(perplexities, {"metric": "val_perplexity", "value": 96.0}) == 4
+    assert plots.best_round(perplexities, {"metric": "accuracy"}) == 0  # all equal: the first
     assert plots.best_round([{"loss": 1.0}]) is None
     assert plots.best_round([]) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "ticks"),
+    [
+        ([1500.0, 300.0, 90.0], "perplexity (log scale)", {"100", "200", "500", "1k"}),
+        ([2e6, 3e4, 200.0], "perplexity (log scale)", {"1k", "10k", "100k", "1M"}),
+        ([6.1, 5.2, 4.9], "perplexity", {"4.8", "5.2", "5.6"}),
+        ([0.0, 50.0], "perplexity", {"0"}),  # no perplexity, but nothing to fail for
+        ([NAN, float("inf"), None], "perplexity", set()),
+    ],
+)
+def test_the_axis_of_perplexity_is_logarithmic_where_values_lie_far_apart(values, name, ticks):
+    shown = words(plots.learning_curves([{"val_perplexity": v} for v in values], ("perplexity",)))
+    assert name in shown and ticks <= set(shown), shown
 
 
 @pytest.mark.parametrize("classes", [2, 6, 7, 20])

@@ -1,19 +1,10 @@
 """How a classification report is shown: headline, page sections, terminal table."""
 
 from nlp_suite.evaluation import plots
+from nlp_suite.evaluation.numerals import share
 from nlp_suite.evaluation.page import Html, Section, Tile, bar, columns, details, escape, excerpt, join, picture, table
 
 CURVES = ("loss", "accuracy")
-
-
-def share(value: float, digits: int = 2) -> str:
-    """A share as a percentage; never rounded up to 100 % or down to 0 %."""
-    smallest = 10.0**-digits
-    if 0 < value * 100 < smallest / 2:
-        return f"<{smallest:.{digits}f}%"
-    if value < 1 and round(value * 100, digits) >= 100:
-        return f">{100 - smallest:.{digits}f}%"
-    return f"{value:.{digits}%}"
 
 
 def headline(report: dict) -> list[Tile]:
