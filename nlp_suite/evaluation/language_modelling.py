@@ -52,10 +52,9 @@ def language_model_report(
         ValueError: nothing was predicted, or `nll` is not a number or below 0.
 
     Example:
-        >>> language_model_report(
-        ...     nll=2.772589, tokens=4, words=2, characters=8, unknown=0, context="whole lines"
-        ... )["perplexity_per_word"]
-        4.0
+        >>> report = language_model_report(nll=9.2, tokens=4, words=2, characters=8, unknown=0, context="whole lines")
+        >>> round(report["perplexity_per_token"], 2), round(report["perplexity_per_word"], 2)
+        (9.97, 99.48)
     """
     for name, count in (("tokens", tokens), ("words", words), ("characters", characters)):
         if count < 1:
