@@ -12,8 +12,9 @@ and PyTorch backends. Shapes: B batch, T time, U units, G gates; sequences are t
 from typing import Protocol
 
 import keras
-import numpy as np
 from keras import ops
+
+from nlp_suite.layers.custom_gradient import custom_gradient
 
 # Derivatives of activations, as functions of the activation's *output*.
 SLOPES = {
@@ -193,7 +194,7 @@ def run(
 
         return ((outputs,) if sequences else ()) + tuple(last), gradient
 
-    outputs = _custom_gradient(function, (z, kernel, *states, *(options[name] for name in names)))
+    outputs = custom_gradient(function, (z, kernel, *states, *(options[name] for name in names)))
     return (outputs[0], outputs[1:]) if sequences else (None, outputs)
 
 
@@ -268,38 +269,3 @@ def _scan_tensorflow(step, carry, xs, reverse, outputs):
     for y in stacked:
         y.set_shape(xs[0].shape[:2].concatenate(y.shape[2:]))
     return carry, stacked
-
-
-def _custom_gradient(function, args):
-    """`ops.custom_gradient` with several outputs on every backend.
-
-    Args:
-        function: takes tensors; returns a tuple of outputs, and a function from the tuple of their gradients to the
-            tuple of the arguments' gradients.
-        args: tuple of tensors.
-
-    Returns:
-        The tuple of outputs. PyTorch, where Keras allows one output, gets them through one flat vector.
-    """
-    if keras.backend.backend() != "torch":
-
-        def with_gradient(*args):
-            outputs, gradient = function(*args)
-            return outputs, lambda *upstream: gradient(tuple(keras.tree.flatten(upstream)))
-
-        return ops.custom_gradient(with_gradient)(*args)
-
-    shapes = []
-
-    def with_flat_gradient(*args):
-        outputs, gradient = function(*args)
-        shapes[:] = [ops.shape(o) for o in outputs]
-        flat = ops.concatenate([ops.reshape(o, (-1,)) for o in outputs])
-        return flat, lambda *_, upstream: gradient(_unflatten(upstream, shapes))
-
-    return _unflatten(ops.custom_gradient(with_flat_gradient)(*args), shapes)
-
-
-def _unflatten(flat, shapes):
-    ends = np.cumsum([0, *(np.prod(shape) for shape in shapes)]).tolist()
-    return tuple(ops.reshape(flat[begin:end], shape) for begin, end, shape in zip(ends, ends[1:], shapes, strict=False))

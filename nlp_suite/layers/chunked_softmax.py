@@ -1,0 +1,144 @@
+"""Cross-entropy of a softmax over many words, in chunks of tokens: the [N, V] logits never exist at once.
+
+With l = x K^T + b, e = exp(l - max l), s = Σ e and the weight w of a token with target t, the loss Σ w (log s + max l -
+l_t) has the gradients dx = w/s e K - w K_t and dK = e^T (w/s x) - w x at row t. What needs the [n, V] matrix `e` of a
+chunk is computed while it is there; what needs the targets is [N, D] and computed for all tokens at once. So a word's
+logit is made once, and never read again in a backward pass. Shapes: N tokens, D features, V words.
+"""
+
+import keras
+from keras import ops
+
+from nlp_suite.layers.custom_gradient import custom_gradient
+
+CHUNK_ELEMENTS = 2**23  # logits held at a time: 32 MiB of float32
+
+
+def cross_entropy(features, kernel, bias, targets, weights, *, chunk_rows, dtype, count=None):
+    """Weighted sum of negative log-likelihoods, differentiable once.
+
+    Args:
+        features: [N, D].
+        kernel: [V, D], a row a word.
+        bias: [V].
+        targets: int32 [N], rows of `kernel`.
+        weights: float [N], what a token counts.
+        chunk_rows: int, the most tokens whose logits exist at a time.
+        dtype: dtype of the matrix products; the softmax is float32.
+        count: None, or an int32 scalar: only the first `count` tokens are computed, rounded up to whole chunks.
+
+    Returns:
+        The sum, a float32 scalar differentiable in features, kernel, bias and weights, and the negative
+        log-likelihoods, float32 [N] without gradient; where `count` leaves tokens out, their weight must be 0.
+    """
+    weights = ops.cast(weights, "float32")
+
+    def function(features, kernel, bias, weights):
+        x, k = ops.cast(features, dtype), ops.cast(kernel, dtype)
+        log_sum, dx, dk, db = _sweep(x, k, bias, weights, chunk_rows, count)
+        of_target, own = _target_logits(x, k, bias, targets)
+        nll = log_sum - of_target  # [N]
+        dx = dx - ops.expand_dims(weights, 1) * own  # [N, D]
+        wx = ops.expand_dims(weights, 1) * ops.cast(x, "float32")  # [N, D]
+        rows = ops.expand_dims(targets, 1)  # [N, 1]
+        dk = ops.scatter_update(dk, rows, -wx, reduction="add")  # [V, D]
+        db = ops.scatter_update(db, rows, -weights, reduction="add")  # [V]
+
+        def gradient(upstream):
+            return (
+                ops.cast(upstream[0] * dx, features.dtype),
+                ops.cast(upstream[0] * dk, kernel.dtype),
+                ops.cast(upstream[0] * db, bias.dtype),
+                upstream[0] * nll,
+            )
+
+        return (ops.sum(weights * nll), nll), gradient
+
+    total, nll = custom_gradient(function, (features, kernel, bias, weights))
+    return total, ops.stop_gradient(nll)
+
+
+def negative_log_likelihood(features, kernel, bias, targets, *, chunk_rows, dtype, count=None):
+    """The second result of `cross_entropy` alone, [N], without any work for gradients."""
+    x, k = ops.cast(features, dtype), ops.cast(kernel, dtype)
+    log_sum, *_ = _sweep(x, k, bias, None, chunk_rows, count)
+    return log_sum - _target_logits(x, k, bias, targets)[0]
+
+
+def logits(features, kernel, bias):
+    """[..., D], [V, D], [V] -> float32 [..., V]"""
+    return ops.cast(ops.matmul(features, ops.transpose(kernel)), "float32") + ops.cast(bias, "float32")
+
+
+def _target_logits(x, kernel, bias, targets):
+    """The logit [N] of each token's target, and the target's row of the kernel [N, D]."""
+    own = ops.cast(ops.take(kernel, targets, axis=0), "float32")  # [N, D]
+    own_bias = ops.cast(ops.take(bias, targets, axis=0), "float32")  # [N]
+    return ops.sum(ops.cast(x, "float32") * own, axis=1) + own_bias, own
+
+
+def _sweep(x, kernel, bias, weights, chunk_rows, count):
+    """Goes through the tokens chunk by chunk.
+
+    Returns:
+        log Σ exp of the logits [N], and the parts of the gradients without the targets: of x [N, D], of the kernel
+        [V, D], of the bias [V] (nothing without weights). All float32.
+    """
+    length, width, words = ops.shape(x)[0], x.shape[1], kernel.shape[0]
+    chunks = 1 + length // chunk_rows
+    rows = -(-length // chunks)  # of a chunk, as equal as can be
+    turns = chunks if count is None else -(-count // rows)
+
+    def chunked(y):
+        y = ops.pad(y, [(0, chunks * rows - length)] + [(0, 0)] * (len(y.shape) - 1))
+        return ops.reshape(y, (chunks, rows, *y.shape[1:]))
+
+    def whole(y):
+        return ops.reshape(y, (chunks * rows, *y.shape[2:]))[:length]
+
+    xs = chunked(x)  # [chunks, rows, D]
+    log_sums = ops.zeros((chunks, rows), "float32")
+    if weights is not None:
+        ws = chunked(weights)
+        log_sums = (log_sums, ops.zeros((chunks, rows, width)), ops.zeros((words, width)), ops.zeros((words,)))
+
+    def exponentials(i):
+        scores = logits(xs[i], kernel, bias)  # [rows, V]
+        most = ops.max(scores, axis=1, keepdims=True)
+        e = ops.exp(scores - most)
+        total = ops.sum(e, axis=1)
+        return e, total, ops.log(total) + most[:, 0]
+
+    def forward(i, log_sums):
+        return _put(log_sums, i, exponentials(i)[2])
+
+    def forward_and_back(i, carry):
+        log_sums, dx, dk, db = carry
+        e, total, log_sum = exponentials(i)
+        share = ops.expand_dims(ws[i] / total, 1)  # [rows, 1]
+        db = db + ops.matmul(share[:, 0], e)
+        e = ops.cast(e, x.dtype)
+        scaled = xs[i] * ops.cast(share, x.dtype)
+        dk = dk + ops.cast(ops.matmul(ops.transpose(e), scaled), "float32")
+        own = ops.cast(ops.matmul(e, kernel), "float32") * share
+        return _put(log_sums, i, log_sum), _put(dx, i, own), dk, db
+
+    if weights is None:
+        return (whole(_loop(turns, forward, log_sums)),)
+    log_sums, dx, dk, db = _loop(turns, forward_and_back, log_sums)
+    return whole(log_sums), whole(dx), dk, db
+
+
+def _put(array, i, value):
+    return ops.scatter_update(array, ops.reshape(i, (1, 1)), ops.expand_dims(value, 0))
+
+
+def _loop(turns, body, carry):
+    """`ops.fori_loop`; on TensorFlow one turn at a time, for several in flight would hold several chunks."""
+    if keras.backend.backend() != "tensorflow":
+        return ops.fori_loop(0, turns, body, carry)
+    import tensorflow as tf
+
+    return tf.while_loop(
+        lambda i, _: i < turns, lambda i, c: (i + 1, body(i, c)), (tf.constant(0), carry), parallel_iterations=1
+    )[1]

@@ -1,0 +1,139 @@
+"""Output softmax of a language model over the whole vocabulary, its loss computed in chunks of tokens."""
+
+import keras
+from keras import ops
+
+from nlp_suite.layers import chunked_softmax
+
+
+@keras.saving.register_keras_serializable(package="nlp_suite")
+class FullSoftmax(keras.layers.Layer):
+    """Features to a distribution over V words: softmax(x K^T + b).
+
+    Tied (Press & Wolf 2017), K is the embedding table, passed at every call, and only the bias is the layer's own; where
+    the features have another width than the embedding, a linear projection without bias comes between, also its own.
+
+    At most `chunk_elements` logits exist at a time in `loss` and `nll`, and the gradient is computed with them, see
+    `nlp_suite.layers.chunked_softmax`. Matrix products have the compute dtype, the softmax is float32. Second
+    derivatives are not defined. Calling the layer is `log_probs`.
+
+    Args:
+        vocabulary_size: int, the number V of words.
+        tied: bool, whether K is passed as `table`.
+        embedding_size: int, the width E of the table; used where `tied`.
+        chunk_elements: int, the most logits held at a time, of 4 bytes each. A token's logits are always held together.
+        **kwargs: of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: tied without an embedding size; a table that is missing, not wanted, or of another shape.
+
+    Example:
+        >>> softmax = FullSoftmax(10_000)
+        >>> softmax.build((None, 200))
+        >>> total, nll = softmax.loss(features, targets, weights)  # features [N, 200]
+    """
+
+    def __init__(
+        self,
+        vocabulary_size,
+        tied=False,
+        embedding_size=None,
+        chunk_elements=chunked_softmax.CHUNK_ELEMENTS,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        check_tied(tied, embedding_size)
+        self.vocabulary_size = vocabulary_size
+        self.tied = tied
+        self.embedding_size = embedding_size
+        self.chunk_elements = chunk_elements
+
+    def build(self, features_shape):
+        width = features_shape[-1]
+        self.projection = None
+        if not self.tied:
+            self.kernel = self.add_weight(
+                name="kernel", shape=(self.vocabulary_size, width), initializer=row_initializer(width)
+            )
+        elif width != self.embedding_size:
+            self.projection = self.add_weight(name="projection", shape=(width, self.embedding_size))
+        self.bias = self.add_weight(name="bias", shape=(self.vocabulary_size,), initializer="zeros")
+
+    def loss(self, features, targets, weights, table=None):
+        """Weighted sum of the tokens' negative log-likelihoods.
+
+        Args:
+            features: [N, D].
+            targets: int32 [N], ids of words.
+            weights: float [N], what a token counts: 0 for padding, whatever its target.
+            table: the embedding table [V, E] of a tied softmax.
+
+        Returns:
+            The sum, a float32 scalar differentiable in features, weights of the layer and table; and the negative
+            log-likelihoods in nats, float32 [N], without gradient.
+        """
+        features, kernel = self._operands(features, table)
+        return chunked_softmax.cross_entropy(features, kernel, self.bias, targets, weights, **self._settings)
+
+    def nll(self, features, targets, table=None):
+        """Negative log-likelihoods in nats, float32 [N], of features [N, D] and targets [N], without a gradient."""
+        features, kernel = self._operands(features, table)
+        return chunked_softmax.negative_log_likelihood(features, kernel, self.bias, targets, **self._settings)
+
+    def log_probs(self, features, table=None):
+        """Log-probabilities of all words: [..., D] -> float32 [..., V]."""
+        features, kernel = self._operands(features, table)
+        kernel = ops.cast(kernel, self.compute_dtype)
+        return ops.log_softmax(chunked_softmax.logits(features, kernel, self.bias))
+
+    def call(self, features, table=None):
+        return self.log_probs(features, table)
+
+    @property
+    def _settings(self):
+        return {"chunk_rows": max(1, self.chunk_elements // self.vocabulary_size), "dtype": self.compute_dtype}
+
+    def _operands(self, features, table):
+        """Features in the compute dtype and the width of the kernel, and the kernel [V, D] or [V, E]."""
+        if not self.built:
+            self.build(features.shape)
+        check_table(self, table)
+        features = ops.cast(features, self.compute_dtype)
+        if not self.tied:
+            return features, self.kernel
+        if self.projection is not None:
+            features = ops.matmul(features, ops.cast(self.projection, self.compute_dtype))  # [..., E]
+        return features, table
+
+    def compute_output_shape(self, features_shape, table=None):
+        return (*features_shape[:-1], self.vocabulary_size)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "vocabulary_size": self.vocabulary_size,
+            "tied": self.tied,
+            "embedding_size": self.embedding_size,
+            "chunk_elements": self.chunk_elements,
+        }
+
+
+def row_initializer(width):
+    """Of a kernel [V, width] with a row a word: variance 1 / width, so that logits start at the features' scale."""
+    return keras.initializers.RandomNormal(stddev=width**-0.5)
+
+
+def check_tied(tied, embedding_size):
+    """Raises ValueError where a tied layer does not know the width of its table."""
+    if tied and not embedding_size:
+        raise ValueError(f"a tied softmax needs embedding_size, the width of the table, above 0: got {embedding_size!r}")
+
+
+def check_table(layer, table):
+    """Raises ValueError where a layer's `table` does not fit its settings."""
+    wanted = (layer.vocabulary_size, layer.embedding_size)
+    if not layer.tied and table is not None:
+        raise ValueError(f"{layer.name} is not tied and takes no table: got one of shape {tuple(table.shape)}")
+    if layer.tied and (table is None or tuple(table.shape) != wanted):
+        given = "None" if table is None else f"one of shape {tuple(table.shape)}"
+        raise ValueError(f"{layer.name} is tied and needs a table of shape {wanted}: got {given}")
