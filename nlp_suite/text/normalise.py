@@ -2,7 +2,8 @@
 
 In this order: valid UTF-8 (each bad sequence becomes U+FFFD), NUL to space, the cut to `max_characters`, lower case
 and Unicode form, HTML tags to spaces, every run of white space (NBSP and byte order marks included) to one space, stop
-words out, no space at the ends. Every op used is in TensorFlow Serving's TF Text 2.12.
+words out, no space at the ends. With `collapse_spaces=False` white space stays as it is, line breaks too. Every op used
+is in TensorFlow Serving's TF Text 2.12.
 """
 
 import re
@@ -52,10 +53,11 @@ def normalise(text, settings: TextSettings, stop_words: tuple[str, ...] = ()):
     text = lower(unicode_form(text)) if settings.unicode_form in ("NFKC", "NFKD") else unicode_form(lower(text))
     if settings.strip_html:
         text = tf.strings.regex_replace(text, _TAG, " ")
-    text = tf.strings.regex_replace(text, _RUN_OF_SPACES, " ")
+    if settings.collapse_spaces:
+        text = tf.strings.regex_replace(text, _RUN_OF_SPACES, " ")
     if stop_words:
-        text = _without(text, stop_words, settings.lowercase)
-    return tf.strings.strip(text)
+        text = _without(text, stop_words, settings)
+    return tf.strings.strip(text) if settings.collapse_spaces else text
 
 
 def _cut(text, settings: TextSettings):
@@ -74,16 +76,16 @@ def _cut(text, settings: TextSettings):
     return tf.where(characters <= most, text, last)
 
 
-def _without(text, stop_words: tuple[str, ...], lowercase: bool):
+def _without(text, stop_words: tuple[str, ...], settings: TextSettings):
     """Takes whole words out: marks all words with NULs, deletes marked stop words, then the marks."""
     import tensorflow as tf
 
-    either_case = "" if lowercase else "(?i)"
+    either_case = "" if settings.lowercase else "(?i)"
     alternatives = "|".join(re.escape(word) for word in stop_words)
     text = tf.strings.regex_replace(text, _STOPPABLE, "\x00\\0\x00")
     text = tf.strings.regex_replace(text, f"{either_case}\x00(?:{alternatives})\x00", "")
     text = tf.strings.regex_replace(text, "\x00", "")
-    return tf.strings.regex_replace(text, " {2,}", " ")
+    return tf.strings.regex_replace(text, " {2,}", " ") if settings.collapse_spaces else text
 
 
 def stop_word_list(settings: TextSettings) -> tuple[str, ...]:
@@ -97,7 +99,7 @@ def stop_word_list(settings: TextSettings) -> tuple[str, ...]:
     words = LISTS.get(settings.stop_words, ()) if isinstance(settings.stop_words, str) else settings.stop_words
     if not words:
         return ()
-    plain = settings.model_copy(update={"stop_words": "none"})
+    plain = settings.model_copy(update={"stop_words": "none", "collapse_spaces": True})
     normalised = normalise(tf.constant([word.encode("utf-8", "surrogatepass") for word in words]), plain)
     single = tf.strings.regex_full_match(normalised, _STOPPABLE).numpy()
     if not single.all():

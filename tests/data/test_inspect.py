@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nlp_suite.config import Experiment, load_experiment
-from nlp_suite.data.inspect import format_inspection, inspect, inspect_experiment
+from nlp_suite.data.inspect import format_inspection, inspect, inspect_experiment, inspect_text
 from nlp_suite.data.sources.files import FilesSource
 
 IMDB = Path(__file__).parents[3] / "shared" / "data" / "imdb"
@@ -72,6 +72,34 @@ def test_of_an_experiment(tmp_path):
     assert isinstance(experiment, Experiment)
     found = inspect_experiment(experiment)["splits"]
     assert {split: facts["examples"] for split, facts in found.items()} == {"train": 80, "validation": 20, "test": 20}
+
+
+def test_of_running_text():
+    train = [{"text": "[one] two\n\nthree\n"}, {"text": "three"}, {"text": "", "document": "x"}]
+    train += [{"text": f"line {i}", "document": "x"} for i in (1, 2)]
+    report = inspect_text({"train": iter(train), "test": [{"text": "three"}, {"text": "three"}, {"text": " "}]})
+    sizes = {key: value for key, value in report["splits"]["train"].items() if isinstance(value, int)}
+    assert sizes == {"documents": 3, "lines": 7, "blank_lines": 2, "words": 8, "characters": 31}
+    assert report["splits"]["train"]["document_lines"]["max"] == 3
+    assert report["splits"]["train"]["line_words"]["mean"] == pytest.approx(8 / 7, abs=0.01)
+    assert report["duplicates"] == {
+        "within": {"train": 1, "test": 1},
+        "across": [{"split": "test", "also_in": "train", "rows": 2}],
+    }
+    assert report["examples"] == {"train": ["[one] two", "three"], "test": ["three", "three"]}
+    assert json.loads(json.dumps(report)) == report
+    shown = rendered(report)
+    for part in ("blank lines", "words a line", "lines a document", "test lines also in train", "[one] two"):
+        assert part in shown
+
+
+def test_of_an_experiment_of_running_text(tmp_path):
+    (tmp_path / "a.txt").write_text("".join(f"line {i}\n\n" for i in range(50)))
+    source = {"name": "text", "train": str(tmp_path / "a.txt"), "documents": "blank_line"}
+    values = {"task": "language_model", "data": {"source": source, "validation": 0.2, "cache": str(tmp_path / "cache")}}
+    found = inspect_experiment(load_experiment(values))
+    assert found["kind"] == "text" and found["tokens"] is None
+    assert found["splits"]["train"]["lines"] + found["splits"]["validation"]["lines"] == 50
 
 
 @pytest.mark.skipif(not IMDB.is_dir(), reason="the IMDB files are not beside the repository, in ../shared/data/imdb")

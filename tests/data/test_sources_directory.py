@@ -69,3 +69,30 @@ def test_fingerprint_changes_with_files(make):
     assert DirectorySource(root=root).fingerprint() == before
     make(pos__2="good")
     assert DirectorySource(root=root).fingerprint() != before
+
+
+def texts(source, split="train"):
+    return [example["text"] for example in source.examples(split)]
+
+
+def test_running_text_needs_no_classes(make):
+    root = make(train__b="x\r\ny\n\n", train__a="z", test__c="t\n")
+    source = DirectorySource(root=root, kind="text")
+    assert source.splits() == ["train", "test"]
+    assert list(source.examples("train")) == [{"text": "z"}, {"text": "x\ny\n\n"}]
+    assert texts(source, "test") == ["t\n"]
+    with pytest.raises(DataError, match="no folder of a class"):
+        DirectorySource(root=root)
+
+
+def test_running_text_at_the_root_and_in_folders(make, tmp_path):
+    root = make(b="x", a="y")
+    assert texts(DirectorySource(root=root, kind="text")) == ["y", "x"]
+    before = DirectorySource(root=root, kind="text").fingerprint()
+    make(pos__1="fine", neg__1="bad", unsup__0="what")
+    assert texts(DirectorySource(root=root, kind="text")) == ["bad", "fine"]
+    assert texts(DirectorySource(root=root, kind="text", ignore=[])) == ["bad", "fine", "what"]
+    assert before != DirectorySource(root=root, kind="text").fingerprint() != DirectorySource(root=root).fingerprint()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"empty has no file that ends in '\.txt'; nor a folder with files"):
+        DirectorySource(root=tmp_path / "empty", kind="text")

@@ -101,6 +101,16 @@ def test_without_labels(tmp_path):
     assert read(path, text_column=0, label_column=None) == [{"text": "one"}, {"text": "two"}]
 
 
+def test_running_text_needs_no_label_column(tmp_path):
+    path = write(tmp_path, "a.tsv", "text\tstars\none\t\ntwo\t5\n")
+    assert read(path, kind="text") == [{"text": "one"}, {"text": "two"}]
+    assert read(path, kind="text", text_column=0, header=False)[0] == {"text": "text"}
+    assert read(path, kind="text", text_column="stars", label_column="stars")[1] == {"text": "5"}
+    path = write(tmp_path, "a.jsonl", '{"text": "a\\nb", "label": null}\n')
+    assert read(path, kind="text") == [{"text": "a\nb"}]
+    assert FilesSource(train=path).fingerprint() != FilesSource(train=path, kind="text").fingerprint()
+
+
 def test_several_files_a_split_each_with_its_header(tmp_path):
     one, two = write(tmp_path, "1.tsv", "text\tlabel\na\tx\n"), write(tmp_path, "2.csv.gz", "label,text\ny,b\n")
     source = FilesSource(train=[str(one), str(two)], test=one)

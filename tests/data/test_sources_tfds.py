@@ -44,7 +44,47 @@ def data_dir(tmp_path_factory):
     store(
         "glue", glue, [{"sentence": t, "idx": i, "label": -1} for i, (t, _) in enumerate(FACTS)], "2.0.0", config="sst2"
     )
+    store("lm1b", {"text": text}, [{"text": t} for t, _ in FACTS], "1.1.0")
+    store("tiny_shakespeare", {"text": text}, [{"text": "First Citizen:\nSpeak .\n\nAll:\n"}])
+    ids = {"wikidata_id": text, "version_id": text}
+    article = (
+        "\n_START_ARTICLE_\nHill\n_START_SECTION_\nName\n_START_PARAGRAPH_\nIts name is old._NEWLINE_Its _top_ is not."
+        "\n_START_PARAGRAPH_\nIt is high."
+    )
+    wiki = [{"text": article, "wikidata_id": "Q1", "version_id": "7"}]
+    store("wiki40b", {"text": text, **ids}, wiki, "1.3.0", config="en")
+    store("pairs", {"de": text, "en": text}, [{"de": "a", "en": "b"}])
     return folder
+
+
+def text_examples(folder, dataset, split="train", **settings):
+    return list(TFDSSource(kind="text", dataset=dataset, data_dir=folder, **settings).examples(split))
+
+
+@pytest.mark.parametrize("dataset", ["lm1b", "named", "indexed"])
+def test_running_text_needs_no_labels(data_dir, dataset):
+    found = text_examples(data_dir, dataset)
+    assert all(set(example) == {"text"} for example in found)
+    assert sorted(example["text"] for example in found) == sorted(text for text, _ in FACTS)
+
+
+def test_layout_of_tiny_shakespeare(data_dir):
+    parts = {"train": "train", "validation": "train", "test": "test"}
+    assert text_examples(data_dir, "tiny_shakespeare", splits=parts) == [{"text": "First Citizen:\nSpeak .\n\nAll:\n"}]
+
+
+def test_layout_of_wiki40b_and_its_markers(data_dir):
+    assert "_START_ARTICLE_\nHill" in text_examples(data_dir, "wiki40b/en")[0]["text"]
+    (example,) = text_examples(data_dir, "wiki40b/en", wiki_markers="lines")
+    assert example == {"text": "Hill\nName\nIts name is old.\nIts _top_ is not.\nIt is high."}
+    by_id = text_examples(data_dir, "wiki40b/en", text_feature="version_id")
+    assert by_id == [{"text": "7"}]
+
+
+def test_several_texts_and_none_called_text(data_dir):
+    with pytest.raises(DataError, match="text_feature to one of: (de, en|en, de)"):
+        text_examples(data_dir, "pairs")
+    assert text_examples(data_dir, "pairs", text_feature="en") == [{"text": "b"}]
 
 
 @pytest.mark.parametrize("dataset", ["named", "indexed", "named:1.0.0", "imdb_reviews"])

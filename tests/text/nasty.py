@@ -30,6 +30,10 @@ NASTY = {
     "regular expression": "(.*)+[a-z]{2,}|^$\\b",
     "very long word": "donaudampfschiff" * 200,
     "long punctuation": "!" * 3000,
+    "runs of spaces": "  two  spaces, four    spaces  ",
+    "indented lines": "if x:\n\treturn  1\r\n\n        # end\n",
+    "one space": " ",
+    "leading NBSP": "\u00a0 a\u2003 ",
     "a megabyte": "the film was not good . " * 43_000,
     "a megabyte without a space": "ab" * 500_000,
 }

@@ -39,6 +39,27 @@ def test_switches():
     assert normalise("E\u0301", unicode_form="none") == "e\u0301"
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (" A  b\t\r\n\u00a0C\u2028 ", " a  b\t\r\n\u00a0c\u2028 "),
+        ("\ufeffa\x00\x00b", "\ufeffa  b"),
+        ("a <br />\n b", "a  \n b"),
+        (b"a\xff  b ", "a\ufffd  b "),
+        ("E\u0301 ", "é "),
+        ("   ", "   "),
+        ("", ""),
+    ],
+)
+def test_white_space_is_kept_where_it_is_not_collapsed(text, expected):
+    assert normalise(text, collapse_spaces=False) == expected
+
+
+def test_stop_words_leave_their_spaces_where_they_are_not_collapsed():
+    layer = train(stop_words=["the", " a "], collapse_spaces=False)
+    assert layer.normalise(["  the film  and\nthe a plot "]) == ["   film  and\n  plot "]
+
+
 def test_full_width_tags_are_tags_after_nfkc():
     assert normalise("a＜br＞b", unicode_form="NFKC") == "a b"
 

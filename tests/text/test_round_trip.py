@@ -1,5 +1,6 @@
 """Text survives: decode(encode(x)) = normalise(x), or encode(decode(encode(x))) = encode(x)."""
 
+import functools
 import gzip
 import itertools
 
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 from nlp_suite.config import TextSettings
 from nlp_suite.text.text_layer import END, PAD, START, UNKNOWN, TextLayer
 from nlp_suite.text.tokenizers._base import UNKNOWN_SURFACE
-from tests.text.conftest import TOKENIZERS, trained
+from tests.text.conftest import CORPUS, TOKENIZERS, trained
 from tests.text.nasty import NASTY
 
+SPACES = [" ", "   ", "\n", "\t\t", "▁ ▁", "a ", " a", "  a  b  ", "    if x:\n        return  1\r\n"]
 EXACT = ("sentencepiece", "unigram", "byte")
 ANY = st.one_of(st.text(max_size=60), st.binary(max_size=60))
 MARKUP = st.lists(
@@ -22,6 +24,13 @@ MARKUP = st.lists(
     ),
     max_size=20,
 ).map("".join)
+
+
+@functools.cache
+def spaced(tokenizer: str) -> TextLayer:
+    """A layer that keeps white space as it is, trained on a corpus with runs of it."""
+    settings = TextSettings(tokenizer=TOKENIZERS[tokenizer], max_length=30_000, collapse_spaces=False)
+    return TextLayer.train(settings, [*CORPUS, *SPACES * 3])
 
 
 def check(layer, name, texts):
@@ -44,6 +53,17 @@ def check(layer, name, texts):
 @pytest.mark.parametrize("text", NASTY.values(), ids=NASTY)
 def test_nasty_strings(layer, name, text):
     check(layer, name, [text])
+
+
+def test_nasty_strings_with_white_space_kept(name):
+    """Line breaks, tabs and runs of spaces come back as they were, from the start of a text to its end."""
+    layer = spaced(name)
+    texts = [*NASTY.values(), *SPACES]
+    check(layer, name, texts)
+    kept = layer.normalise(["\t a  \n"])
+    assert kept == ["\t a  \n"]
+    if name in EXACT or name == "character":
+        assert layer.decode(layer.encode(kept)) == kept
 
 
 def test_nasty_strings_with_tags_left_in(name):
@@ -73,6 +93,13 @@ def test_batches_without_any_text(layer):
     assert layer.encode([]) == [] and layer.decode([]) == [] and layer.normalise([]) == []
     tokens, length = layer.graph().encode(np.array([], object))
     assert tokens.shape == (0, 0) and length.shape == (0,)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(texts=st.lists(st.one_of(ANY, MARKUP, st.text(" \t\n▁a", max_size=8)), min_size=1, max_size=4))
+@pytest.mark.parametrize("tokenizer", ["word", "wordpiece", "sentencepiece", "unigram", "character", "byte"])
+def test_random_text_with_white_space_kept(tokenizer, texts):
+    check(spaced(tokenizer), tokenizer, texts)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

@@ -13,6 +13,7 @@ from nlp_suite.config import ComponentSettings
 from nlp_suite.registry import unknown
 
 SPLITS = ("train", "validation", "test")
+KINDS = ("labelled", "text")
 
 PathText = Annotated[str, BeforeValidator(lambda path: os.fspath(path) if isinstance(path, os.PathLike) else path)]
 
@@ -22,13 +23,21 @@ class DataError(ValueError):
 
 
 class Source(ABC):
-    """Labelled (or unlabelled) texts in splits.
+    """Labelled texts, or running text, in splits.
 
     A subclass is one file: it names its settings model in `Settings` and gives `splits`, `examples` and `fingerprint`.
     Examples are yielded one at a time in an order that never changes, so that a corpus need not fit in memory.
 
+    What the task wants of the examples is their kind:
+
+    * `"labelled"`: `{"text": …, "label": …}`, without `"label"` where the source has none;
+    * `"text"`: `{"text": …}` and never a label. Where `"document"` is there too, an example is one line, and consecutive
+      examples with the same value (a string) are the lines of one document. Without it every example is a document of
+      its own, whose lines end at `"\\n"` (an end after the last line makes no further one).
+
     Args:
         on_error: what to do with invalid UTF-8: `"fail"` with a `DataError`, or `"replace"` it with U+FFFD.
+        kind: `"labelled"` or `"text"`.
         **settings: the fields of `Settings`.
 
     Raises:
@@ -43,10 +52,13 @@ class Source(ABC):
 
     Settings: ClassVar[type[ComponentSettings]]
 
-    def __init__(self, *, on_error: str = "fail", **settings):
+    def __init__(self, *, on_error: str = "fail", kind: str = "labelled", **settings):
         if on_error not in ("fail", "replace"):
             raise ValueError(unknown("on_error", on_error, ("fail", "replace")))
+        if kind not in KINDS:
+            raise ValueError(unknown("kind of examples", kind, KINDS))
         self.on_error = on_error
+        self.kind = kind
         self.settings = self.Settings(**settings)
 
     @abstractmethod
@@ -55,7 +67,7 @@ class Source(ABC):
 
     @abstractmethod
     def examples(self, split: str) -> Iterator[dict[str, str]]:
-        """`{"text": …, "label": …}` of a split, one at a time; no `"label"` where the source has none.
+        """The examples of a split, of the source's kind, one at a time.
 
         Raises:
             DataError: a split that the source lacks, or data that cannot be read.
@@ -70,6 +82,6 @@ class Source(ABC):
             raise DataError(f"source {self.settings.name!r}: {unknown('split', split, self.splits())}")
 
     def _hash(self, *data) -> str:
-        """Hash of JSON-able facts about the data, of the settings and of `on_error`."""
-        facts = [self.settings.model_dump(mode="json"), self.on_error, data]
+        """Hash of JSON-able facts about the data, of the settings, of `on_error` and of the kind."""
+        facts = [self.settings.model_dump(mode="json"), self.on_error, self.kind, data]
         return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16).hexdigest()

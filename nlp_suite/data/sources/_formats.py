@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nlp_suite.data.sources._base import DataError
-from nlp_suite.data.sources._reading import text_lines
+from nlp_suite.data.sources._reading import cut_lines, text_lines
 from nlp_suite.registry import unknown
 
 FORMATS = {".tsv": "tsv", ".tab": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -29,11 +29,7 @@ def tsv_rows(path: Path, delimiter: str, on_error: str) -> Iterator[tuple[int, l
 
     Where the first line ends in `"\r\n"`, one `"\r"` is taken off the end of every line.
     """
-    crlf = False
-    for number, line in text_lines(path, on_error):
-        line = line.removesuffix("\n")
-        crlf = line.endswith("\r") if number == 1 else crlf
-        line = line.removesuffix("\r") if crlf else line
+    for number, line in cut_lines(path, on_error):
         if line:
             yield number, line.split(delimiter)
 

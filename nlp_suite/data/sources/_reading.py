@@ -62,6 +62,15 @@ def text_lines(path: Path, on_error: str = "fail") -> Iterator[tuple[int, str]]:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
+def cut_lines(path: Path, on_error: str = "fail") -> Iterator[tuple[int, str]]:
+    r"""`text_lines` without their ends; `"\r\n"` is an end where the first line has it, else `"\n"` alone."""
+    crlf = False
+    for number, line in text_lines(path, on_error):
+        line = line.removesuffix("\n")
+        crlf = line.endswith("\r") if number == 1 else crlf
+        yield number, line.removesuffix("\r") if crlf else line
+
+
 def whole_text(path: Path, on_error: str = "fail") -> str:
     """A whole file as one text, with the errors of `text_lines`."""
     return "".join(line for _, line in text_lines(path, on_error))

@@ -1,4 +1,4 @@
-"""One folder a class and one file an example, as in aclImdb: root/train/pos/*.txt or root/pos/*.txt."""
+"""One folder a class and one file an example, as in aclImdb; running text needs no classes: root/train/*.txt."""
 
 import itertools
 import os
@@ -32,12 +32,16 @@ class DirectorySource(Source):
     the classes stand in them; otherwise the root's folders are the classes of a `train` split. Files come sorted by
     name, one of each class in turn, so that the first rows are of all classes.
 
+    For running text (`kind="text"`) every file is a document, and where a split's folder holds no other folders, its own
+    files are read (`root/train/*.txt` or `root/*.txt`), with `"\\n"` for `"\\r\\n"`.
+
     Args:
         on_error: `"fail"` or `"replace"`, for invalid UTF-8.
+        kind: `"labelled"` or `"text"`.
         **settings: the fields of `DirectorySettings`.
 
     Raises:
-        DataError: no such folder, no class in it, a class without files, a file that cannot be read.
+        DataError: no such folder, no class or file in it, a class without files, a file that cannot be read.
 
     Example:
         >>> source = DirectorySource(root="aclImdb")
@@ -47,8 +51,8 @@ class DirectorySource(Source):
 
     Settings = DirectorySettings
 
-    def __init__(self, *, on_error: str = "fail", **settings):
-        super().__init__(on_error=on_error, **settings)
+    def __init__(self, *, on_error: str = "fail", kind: str = "labelled", **settings):
+        super().__init__(on_error=on_error, kind=kind, **settings)
         root = Path(self.settings.root).expanduser()
         if not root.is_dir():
             is_file = " (it is a file; the source 'files' reads files)" if root.exists() else ""
@@ -61,20 +65,20 @@ class DirectorySource(Source):
         self._files = {split: self._classes(folder) for split, folder in splits.items()}
 
     def _classes(self, folder: Path) -> dict[str, list[str]]:
-        """Class to its sorted file names."""
+        """Folder of a class, or for running text the split's own, to its sorted file names."""
         names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
         names = [name for name in names if name not in self.settings.ignore and not name.startswith(".")]
-        if not names:
-            raise DataError(f"{folder} has no folder of a class (ignored: {', '.join(self.settings.ignore) or 'none'})")
+        ignored = ", ".join(self.settings.ignore) or "none"
+        if not names and self.kind == "labelled":
+            raise DataError(f"{folder} has no folder of a class (ignored: {ignored})")
         suffix = self.settings.suffix
         classes = {}
-        for name in names:
-            files = sorted(e.name for e in os.scandir(folder / name) if e.name.endswith(suffix) and e.is_file())
+        for place in [folder / name for name in names] or [folder]:
+            files = sorted(e.name for e in os.scandir(place) if e.name.endswith(suffix) and e.is_file())
             if not files:
-                raise DataError(
-                    f"{folder / name} has no file that ends in {suffix!r}; a folder that is no class: ignore"
-                )
-            classes[str(folder / name)] = files
+                hint = "a folder that is no class: ignore" if names else f"nor a folder with files (ignored: {ignored})"
+                raise DataError(f"{place} has no file that ends in {suffix!r}; {hint}")
+            classes[str(place)] = files
         return classes
 
     def splits(self) -> list[str]:
@@ -89,7 +93,11 @@ class DirectorySource(Source):
     def examples(self, split: str) -> Iterator[dict[str, str]]:
         self._check_split(split)
         for path in self._paths(split):
-            yield {"text": whole_text(path, self.on_error), "label": path.parent.name}
+            text = whole_text(path, self.on_error)
+            if self.kind == "labelled":
+                yield {"text": text, "label": path.parent.name}
+            else:
+                yield {"text": text.replace("\r\n", "\n")}
 
     def fingerprint(self) -> str:
         facts = []

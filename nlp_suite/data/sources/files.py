@@ -25,7 +25,9 @@ class FilesSettings(ComponentSettings):
     test: Paths = None
     format: Literal["auto", "tsv", "csv", "jsonl"] = Field("auto", description="auto: by suffix, before .gz")
     text_column: Column = Field("text", description="name, or number from 0")
-    label_column: Column | None = Field("label", description="name, or number from 0; null: texts without labels")
+    label_column: Column | None = Field(
+        "label", description="name, or number from 0; null: texts without labels; not read where the task needs none"
+    )
     header: bool | Literal["auto"] = Field("auto", description="auto: there is one when a column is given by name")
     delimiter: str | None = Field(None, min_length=1, max_length=1, description="default: a tab (tsv), a comma (csv)")
 
@@ -33,11 +35,6 @@ class FilesSettings(ComponentSettings):
     def _usable(self):
         if not (self.train or self.validation or self.test):
             raise ValueError("no file is given: set one or more of train, validation, test")
-        if self.text_column == self.label_column:
-            raise ValueError(f"text_column and label_column are the same: {self.text_column!r}")
-        names = [c for c in (self.text_column, self.label_column) if isinstance(c, str)]
-        if self.header is False and names:
-            raise ValueError(f"header is false, so columns are numbers from 0, got {', '.join(map(repr, names))}")
         return self
 
 
@@ -46,10 +43,12 @@ class FilesSource(Source):
     """Examples from files, read line by line.
 
     TSV has no quoting: lines end at `\\n` and columns at the delimiter, whatever else they hold. CSV is quoted as in
-    RFC 4180. JSONL is one object a line. Blank lines are skipped; an empty text is an example.
+    RFC 4180. JSONL is one object a line. Blank lines are skipped; an empty text is an example. For running text
+    (`kind="text"`) every row is a document and `label_column` is not read.
 
     Args:
         on_error: `"fail"` or `"replace"`, for invalid UTF-8.
+        kind: `"labelled"` or `"text"`.
         **settings: the fields of `FilesSettings`.
 
     Raises:
@@ -64,8 +63,11 @@ class FilesSource(Source):
 
     Settings = FilesSettings
 
-    def __init__(self, *, on_error: str = "fail", **settings):
-        super().__init__(on_error=on_error, **settings)
+    def __init__(self, *, on_error: str = "fail", kind: str = "labelled", **settings):
+        super().__init__(on_error=on_error, kind=kind, **settings)
+        label_column = self.settings.label_column if kind == "labelled" else None
+        self._columns = self.settings.text_column, label_column
+        self._check_columns()
         self._files: dict[str, list[tuple[Path, str]]] = {}
         for split in SPLITS:
             given = getattr(self.settings, split)
@@ -73,11 +75,19 @@ class FilesSource(Source):
             if paths:
                 self._files[split] = [(path, self._format(path)) for path in paths]
 
+    def _check_columns(self) -> None:
+        text, label = self._columns
+        if text == label:
+            raise DataError(f"text_column and label_column are the same: {text!r}")
+        names = [column for column in self._columns if isinstance(column, str)]
+        if self.settings.header is False and names:
+            raise DataError(f"header is false, so columns are numbers from 0, got {', '.join(map(repr, names))}")
+
     def _format(self, path: Path) -> str:
         settings = self.settings
         format_ = format_of(path) if settings.format == "auto" else settings.format
         if format_ == "jsonl":
-            numbers = [c for c in (settings.text_column, settings.label_column) if isinstance(c, int)]
+            numbers = [column for column in self._columns if isinstance(column, int)]
             if numbers:
                 raise DataError(f"{path}: columns of JSONL are keys, not numbers, got {numbers[0]}")
             if settings.delimiter is not None:
@@ -93,12 +103,11 @@ class FilesSource(Source):
             yield from self._read(path, format_)
 
     def _read(self, path: Path, format_: str) -> Iterator[dict[str, str]]:
-        columns = self.settings.text_column, self.settings.label_column
         if format_ == "jsonl":
-            return jsonl_examples(path, *columns, self.on_error)
+            return jsonl_examples(path, *self._columns, self.on_error)
         read, delimiter = (tsv_rows, "\t") if format_ == "tsv" else (csv_rows, ",")
         rows = read(path, self.settings.delimiter or delimiter, self.on_error)
-        return table_examples(path, rows, *columns, self.settings.header)
+        return table_examples(path, rows, *self._columns, self.settings.header)
 
     def fingerprint(self) -> str:
         return self._hash({split: [stamp(path) for path, _ in files] for split, files in self._files.items()})

@@ -1,7 +1,8 @@
-"""Film reviews from a built-in grammar where word order decides the label; needs no data and no network."""
+"""Built-in grammars: film reviews whose word order decides the label, or sentences of known entropy; needs no data."""
 
 import hashlib
 import itertools
+import math
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,32 +11,48 @@ from typing import Literal
 from pydantic import Field
 
 from nlp_suite.config import ComponentSettings
+from nlp_suite.data.sources import _pcfg, _sentence_grammar
 from nlp_suite.data.sources import _sentiment_grammar as grammar
-from nlp_suite.data.sources._base import Source
+from nlp_suite.data.sources._base import DataError, Source
 from nlp_suite.registry import SOURCES
 
+SIZES = {"labelled": (4000, 1000), "text": (40_000, 5000)}  # kind → examples of train and of test
 LABELS = {2: ("negative", "positive"), 3: ("negative", "neutral", "positive")}
 
 
 class SampleSettings(ComponentSettings):
-    """How many reviews, and how noisy their labels are."""
+    """How many reviews or sentences, and how noisy the labels of reviews are."""
 
     name: str = "sample"
-    size: int = Field(4000, ge=1, description="training examples")
-    test: int = Field(1000, ge=1, description="test examples")
-    classes: Literal[2, 3] = Field(2, description="3 adds neutral reviews")
-    noise: float = Field(0.0, ge=0, le=0.5, description="probability that a label is replaced by another one")
+    size: int | None = Field(None, ge=1, description="training examples; default: 4,000 reviews or 40,000 sentences")
+    test: int | None = Field(None, ge=1, description="test examples; default: 1,000 reviews or 5,000 sentences")
+    classes: Literal[2, 3] = Field(2, description="of reviews: 3 adds neutral ones")
+    noise: float = Field(
+        0.0, ge=0, le=0.5, description="of reviews: probability that a label is replaced by another one"
+    )
     seed: int = Field(0, ge=0)
 
 
 @SOURCES.register(SampleSettings)
 class SampleSource(Source):
-    """Reviews of a seeded grammar (see `_sentiment_grammar`), whose best possible accuracy is known.
+    """Examples of a seeded grammar, for which the best possible result is known.
 
-    Word order decides: half of the positive and negative reviews are drawn from pairs of opposite
-    label and equal words, so no bag of single words can know more than the toss of a coin about them.
+    `kind="labelled"`: film reviews (see `_sentiment_grammar`). Word order decides: half of the positive and negative
+    reviews are drawn from pairs of opposite label and equal words, so no bag of single words can know more than the
+    toss of a coin about them.
+
+    `kind="text"`: sentences of a probabilistic grammar (see `_sentence_grammar`), each a document, tokens with a space
+    between them. They are drawn independently, so that entropy is exact: short ones occur in train and in test.
+
+    Args:
+        on_error: takes no effect: the text is valid.
+        kind: `"labelled"` or `"text"`.
+        **settings: the fields of `SampleSettings`.
 
     Attributes:
+        sizes: split → number of examples.
+        entropy: of text: nats per token, the end of a sentence counted as a token, exact.
+        perplexity: of text: `exp(entropy)`, which no model is below for long; for a given split see `best_perplexity`.
         bayes_accuracy: accuracy of the best model there can be: `1 - noise`.
         bag_accuracy: accuracy of the best bag of single words there can be: without noise, 3/4 for two classes
             and 5/6 for three (exact: see the grammar's docstring).
@@ -44,13 +61,21 @@ class SampleSource(Source):
         >>> source = SampleSource(size=4000, noise=0.1)
         >>> source.bayes_accuracy
         0.9
+        >>> round(SampleSource(kind="text").perplexity, 2)
+        9.99
     """
 
     Settings = SampleSettings
 
-    def __init__(self, *, on_error: str = "fail", **settings):
-        super().__init__(on_error=on_error, **settings)
+    def __init__(self, *, on_error: str = "fail", kind: str = "labelled", **settings):
+        super().__init__(on_error=on_error, kind=kind, **settings)
         s = self.settings
+        train, test = SIZES[kind]
+        self.sizes = {"train": s.size or train, "test": s.test or test}
+        if kind == "text":
+            self.entropy = _sentence_grammar.entropy() / _sentence_grammar.mean_length()
+            self.perplexity = math.exp(self.entropy)
+            return
         self.labels = LABELS[s.classes]
         self.bayes_accuracy = 1.0 - s.noise
         # twins: two labels of equal prior, each kept with 1 - noise or reached from the other by the noise
@@ -63,12 +88,33 @@ class SampleSource(Source):
 
     def examples(self, split: str) -> Iterator[dict[str, str]]:
         self._check_split(split)
-        s = self.settings
-        count = s.size if split == "train" else s.test
+        s, count = self.settings, self.sizes[split]
+        if self.kind == "text":
+            for sentence in itertools.islice(_sentence_grammar.sentences(s.seed, split), count):
+                yield {"text": sentence}
+            return
         noise = random.Random(f"{s.seed} {split} noise")
         for text, label in itertools.islice(grammar.reviews(s.seed, split, self.labels), count):
             wrong = noise.choice([other for other in self.labels if other != label])
             yield {"text": text, "label": wrong if noise.random() < s.noise else label}
 
+    def best_perplexity(self, split: str) -> float:
+        """Of text: perplexity per token of the grammar itself on the sentences of a split, ends counted, exact.
+
+        A split is a finite sample: this differs from `perplexity` by chance, and a model's figure is best held
+        against this one.
+
+        Raises:
+            DataError: a split that there is not, or reviews.
+        """
+        if self.kind != "text":
+            raise DataError(f"the best perplexity is known of kind 'text' only; this source is of kind {self.kind!r}")
+        log_prob = tokens = 0
+        for example in self.examples(split):
+            log_prob += _sentence_grammar.log_prob(example["text"])
+            tokens += len(example["text"].split(" ")) + 1
+        return math.exp(-log_prob / tokens)
+
     def fingerprint(self) -> str:
-        return self._hash(hashlib.sha256(Path(grammar.__file__).read_bytes()).hexdigest())
+        modules = [grammar] if self.kind == "labelled" else [_pcfg, _sentence_grammar]
+        return self._hash([hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest() for module in modules])

@@ -1,13 +1,15 @@
-"""Any TensorFlow Datasets (TFDS) data set with a text, such as imdb_reviews or glue/sst2."""
+"""Any TensorFlow Datasets (TFDS) data set with a text, such as imdb_reviews, glue/sst2, lm1b or wiki40b."""
 
 import difflib
 import itertools
 import os
+import re
 import struct
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -16,6 +18,7 @@ from nlp_suite.data.sources import _tfds_download
 from nlp_suite.data.sources._base import SPLITS, DataError, PathText, Source
 from nlp_suite.registry import SOURCES, unknown
 
+WIKI_MARKER = re.compile("\n*_START_(?:ARTICLE|SECTION|PARAGRAPH)_\n*|_NEWLINE_")
 OTHERWISE = "with the data in files: --set data.source=files --set data.source.train=PATH --set data.source.test=PATH"
 
 
@@ -33,8 +36,13 @@ class TFDSSettings(ComponentSettings):
     name: str = "tfds"
     dataset: str = Field("imdb_reviews", min_length=1, description="TFDS name, as name, name/config or name:version")
     data_dir: PathText | None = Field(None, description="folder of prepared data sets; default: that of TFDS")
-    text_feature: str | None = Field(None, description="default: the only feature that is a string")
-    label_feature: str | None = Field("label", description="null: texts without labels")
+    text_feature: str | None = Field(None, description="default: the only string feature, or for running text 'text'")
+    label_feature: str | None = Field(
+        "label", description="null: texts without labels; not read where the task needs none"
+    )
+    wiki_markers: Literal["keep", "lines"] = Field(
+        "keep", description="lines: _START_PARAGRAPH_ and the other markers of wiki40b become line breaks"
+    )
     splits: SplitNames = Field(SplitNames(), description='such as {train: "train[:90%]", validation: "train[90%:]"}')
     download: bool = Field(True, description="try once to download and prepare data that are not in data_dir")
 
@@ -44,10 +52,12 @@ class TFDSSource(Source):
     """Examples of a TFDS data set that is on disk, or that one attempt brings there.
 
     Records are read with TFDS's own splits and features but without running TensorFlow, which would take hold of the
-    memory of every GPU. Integer labels become the names that the data set has for them.
+    memory of every GPU. Integer labels become the names that the data set has for them. For running text
+    (`kind="text"`) every example is a document and `label_feature` is not read.
 
     Args:
         on_error: `"fail"` or `"replace"`, for invalid UTF-8.
+        kind: `"labelled"` or `"text"`.
         **settings: the fields of `TFDSSettings`.
 
     Raises:
@@ -62,8 +72,8 @@ class TFDSSource(Source):
 
     Settings = TFDSSettings
 
-    def __init__(self, *, on_error: str = "fail", **settings):
-        super().__init__(on_error=on_error, **settings)
+    def __init__(self, *, on_error: str = "fail", kind: str = "labelled", **settings):
+        super().__init__(on_error=on_error, kind=kind, **settings)
         self._builder = self._prepared()
         names = self.settings.splits.model_dump()
         self._parts = {split: names[split] for split in SPLITS if names[split]}
@@ -132,10 +142,12 @@ class TFDSSource(Source):
                 np.issubdtype(feature.np_dtype, kind) for kind in kinds
             )
 
-        text, label = self.settings.text_feature, self.settings.label_feature
+        text, label = self.settings.text_feature, self.settings.label_feature if self.kind == "labelled" else None
         strings = [name for name in features if scalar(name, np.object_, np.str_, np.bytes_)]
         if text is None:
             candidates = [name for name in strings if name != label]
+            if self.kind == "text" and "text" in candidates:
+                candidates = ["text"]
             if len(candidates) != 1:
                 raise DataError(
                     f"{self._where}: set text_feature to one of: {', '.join(candidates) or 'none is a text'}"
@@ -158,6 +170,8 @@ class TFDSSource(Source):
         text, label = self._features()
         for number, values in enumerate(self._records(split)):
             example = {"text": self._string(values[text], split, number)}
+            if self.settings.wiki_markers == "lines":
+                example["text"] = WIKI_MARKER.sub("\n", example["text"]).strip("\n")
             if label is not None:
                 example["label"] = self._label(values[label], split, number)
             yield example

@@ -90,14 +90,14 @@ def by_count(counts: dict[str, int], vocabulary_size: int, min_count: int) -> li
 
 
 def to_lines(tokens: list[str]) -> bytes:
-    """A vocabulary as a text file, one token a line (normalised text has no line breaks)."""
-    return "".join(f"{token}\n" for token in tokens).encode("utf-8")
+    """A vocabulary as a text file, one token a line; NUL, which normalised text never has, stands for a line break."""
+    return "".join(token.replace("\n", "\x00") + "\n" for token in tokens).encode("utf-8")
 
 
 def from_lines(content: bytes, name: str) -> list[str]:
     """Reads what `to_lines` wrote. Raises TextError if it is no such file."""
     try:
-        tokens = content.decode("utf-8").split("\n")[:-1]
+        tokens = [line.replace("\x00", "\n") for line in content.decode("utf-8").split("\n")[:-1]]
     except UnicodeDecodeError as error:
         raise TextError(f"{name} is damaged: not valid UTF-8 at byte {error.start}") from None
     if tuple(tokens[:4]) != SPECIAL_TOKENS or len(set(tokens[4:])) != len(tokens) - 4:

@@ -46,7 +46,8 @@ class SentencePieceTokenizer(Tokenizer):
 
     The model does no normalisation of its own, so with byte fallback `decode(encode(x)) = normalise(x)` exactly.
     SentencePiece writes spaces as U+2581; as it could not tell such a character in the text from a space, `prepare`
-    replaces it by an underscore. Control tokens cannot be written: a literal `<s>` is split as any text.
+    replaces it by an underscore. Control tokens cannot be written: a literal `<s>` is split as any text. Where
+    normalisation leaves runs of spaces (`text.collapse_spaces: false`), there are pieces for them, too.
 
     Without byte fallback a run of unknown characters becomes one UNKNOWN, decoded as U+FFFD.
 
@@ -98,6 +99,7 @@ class SentencePieceTokenizer(Tokenizer):
                 f"text.tokenizer.vocabulary_size {self._size} is too small: special tokens"
                 f"{' and bytes' if fixed > 4 else ''} alone take {fixed}; give more or set byte_fallback=false"
             )
+        runs = {"allow_whitespace_only_pieces": True} if any(b"  " in sentence for sentence in sentences) else {}
         model = io.BytesIO()
         try:
             sentencepiece.SentencePieceTrainer.train(
@@ -114,6 +116,7 @@ class SentencePieceTokenizer(Tokenizer):
                 max_sentence_length=2**30,  # bytes; longer ones would be left out
                 num_threads=16,  # unigram sums in this many parts, so the model depends on it
                 minloglevel=2,
+                **runs,
                 **self._arguments,
             )
         except (RuntimeError, OSError) as error:
@@ -156,8 +159,15 @@ class SentencePieceTokenizer(Tokenizer):
         return resources["sentencepiece"].tokenize(text)
 
     def detokenize(self, ids, resources: dict):
-        """RaggedTensor int32 [B, (T)] → tf.string [B]."""
-        return resources["sentencepiece"].detokenize(ids)
+        """RaggedTensor int32 [B, (T)] → tf.string [B].
+
+        SentencePiece drops a space from every piece until there is some text. UNKNOWN, put before the row, is text, so
+        that all spaces are kept; it and the one space that encoding adds are then taken off.
+        """
+        import tensorflow as tf
+
+        text = resources["sentencepiece"].detokenize(tf.concat([tf.fill([ids.nrows(), 1], UNKNOWN), ids], 1))
+        return tf.strings.regex_replace(text, f"^{UNKNOWN_SURFACE} ?", "", replace_global=False)
 
 
 @contextlib.contextmanager
@@ -179,10 +189,18 @@ def _silent() -> Iterator[None]:
 
 
 def _trainable(text: bytes) -> bytes:
-    """A text without what its trainer cannot take: corrupt characters, its own marks, words of absurd length."""
-    for mark in _NOT_TRAINABLE:
-        text = text.replace(mark, b" ")
-    return b" ".join(word for word in text.split() if len(word) <= _LONGEST_WORD)
+    """A text without what its trainer cannot take: corrupt characters, its own marks, words of absurd length.
+
+    Spaces stay as they are; empty if there is nothing else.
+    """
+    kept = []
+    for word in text.split(b" "):  # an empty one is a further space
+        for mark in _NOT_TRAINABLE:
+            word = word.replace(mark, b" ")
+        parts = [part for part in word.split() if len(part) <= _LONGEST_WORD]
+        if parts or not word:
+            kept.append(b" ".join(parts))
+    return b" ".join(kept) if any(kept) else b""
 
 
 def _explain(error: str, size: int) -> str:

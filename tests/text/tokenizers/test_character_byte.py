@@ -23,6 +23,15 @@ def test_unknown_characters():
     assert layer.decode([[4, UNKNOWN, 5]]) == ["a�b"]
 
 
+def test_line_breaks_can_be_in_the_vocabulary(tmp_path):
+    layer = TextLayer.train(TextSettings(tokenizer="character", collapse_spaces=False), ["a\n\r\n\u2028 b"])
+    assert layer.tokenizer.tokens[4] == "\n"
+    layer.save(tmp_path)
+    loaded = TextLayer.load(tmp_path)
+    assert loaded.tokenizer.tokens == layer.tokenizer.tokens and loaded.fingerprint == layer.fingerprint
+    assert loaded.decode(loaded.encode(["b\n\n\ra"])) == ["b\n\n\ra"]
+
+
 def test_highest_code_point_can_be_in_the_vocabulary():
     layer = train(["a\U0010ffff"])
     assert layer.decode(layer.encode(["\U0010ffffa"])) == ["\U0010ffffa"]

@@ -41,6 +41,24 @@ def test_without_byte_fallback(model):
     assert layer.encode(["the � cat"])[0].tolist() == row.tolist()
 
 
+@pytest.mark.parametrize("model", ["bpe", "unigram"])
+def test_runs_of_spaces_have_pieces_where_they_are_kept(model):
+    tokenizer = {"name": "sentencepiece", "vocabulary_size": 300, "model": model}
+    texts = ["    if this:", "        return that", "a  b "] * 9
+    layer = TextLayer.train(TextSettings(tokenizer=tokenizer, collapse_spaces=False), texts)
+    runs = [token for token in layer.tokenizer.tokens if token and not token.strip("▁")]
+    assert max(map(len, runs)) >= 4
+    assert layer.decode(layer.encode(texts[:3])) == texts[:3]
+    collapsed = TextLayer.train(TextSettings(tokenizer=tokenizer), texts)
+    assert not any(token.startswith("▁▁") for token in collapsed.tokenizer.tokens)
+
+
+def test_rows_that_begin_within_a_text_lose_at_most_one_space():
+    layer = train(["the film the film"])
+    pieces = {token: place for place, token in enumerate(layer.tokenizer.tokens)}
+    assert layer.decode([[pieces["▁film"]], [pieces["▁"], pieces["▁film"]], []]) == ["film", " film", ""]
+
+
 def test_split_digits():
     layer = train(["1984 1984 1984 1984"], split_digits=True)
     assert len(layer.encode(["1984"])[0]) == 5

@@ -37,6 +37,19 @@ def test_own_pattern():
     assert split("one two", pattern=r"(o)ne|(t)wo") == ["one", "two"]
 
 
+def test_wikitext2_is_split_at_its_white_space_only(real_data):
+    """The published counts of the validation file: words and one end a line."""
+    with open(real_data / "wikitext2" / "valid.txt", encoding="utf-8", newline="\n") as file:
+        lines = [line.removesuffix("\n") for line in file]
+    tokenizer = {"name": "word", "min_count": 1, "vocabulary_size": 50_000, "pattern": r"\S+"}
+    settings = TextSettings(tokenizer=tokenizer, lowercase=False, strip_html=False, unicode_form="none", add_end=True)
+    layer = TextLayer.train(settings.model_copy(update={"max_length": 2000}), lines)
+    rows = layer.encode(lines)
+    assert sum(map(len, rows)) == 217_646
+    for row, line in zip(rows[:500], lines[:500], strict=True):
+        assert layer.id_to_token(row) == [*line.split(), "</s>"]
+
+
 def test_what_the_pattern_leaves_out_is_dropped_and_an_empty_row_still_has_a_token():
     layer = train(["abc"], pattern=r"[a-z]+")
     assert layer.decode(layer.encode(["1 2 3", "abc 9"])) == ["", "abc"]

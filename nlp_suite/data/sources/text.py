@@ -1,0 +1,130 @@
+"""Plain text files, plain or gzipped: a document is a line, a block between blank lines, a file, or has a heading."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from nlp_suite.config import ComponentSettings
+from nlp_suite.data.sources._base import SPLITS, DataError, PathText, Source
+from nlp_suite.data.sources._reading import cut_lines, existing_file, stamp
+from nlp_suite.registry import SOURCES
+
+Paths = PathText | Annotated[list[PathText], Field(min_length=1)]
+
+
+class PlainTextSettings(ComponentSettings):
+    """Which files, and where a document begins in them."""
+
+    name: str = "text"
+    train: Paths = Field(description="a path, or a list of paths")
+    validation: Paths | None = None
+    test: Paths | None = None
+    documents: Literal["line", "blank_line", "file"] = Field(
+        "file", description="what a document is: a line (a sentence), the lines between blank lines, or a file"
+    )
+    heading: str | None = Field(
+        None,
+        min_length=1,
+        description="with documents: file, regular expression of a whole line that begins a new document",
+    )
+
+    @model_validator(mode="after")
+    def _usable_heading(self):
+        if self.heading is not None and self.documents != "file":
+            raise ValueError(f"a heading begins a document with documents: file only, got documents: {self.documents}")
+        try:
+            re.compile(self.heading or "")
+        except re.error as error:
+            raise ValueError(f"heading {self.heading!r} is no regular expression: {error}") from None
+        return self
+
+
+@SOURCES.register(PlainTextSettings)
+class PlainTextSource(Source):
+    r"""Lines of text files, read one by one; for running text only (`kind="text"`), as there are no labels.
+
+    A line ends at `"\n"` and nowhere else (at `"\r\n"` where a file's first line does); spaces at its ends are kept. How
+    lines make documents:
+
+    * `documents="line"`: every line is a document of its own; examples have no `"document"`;
+    * `"blank_line"`: lines that are empty or white space part documents and are no lines themselves;
+    * `"file"`: a file is one document and its blank lines are lines, too; with `heading` (Python's `re.fullmatch` on a
+      line without its end) a line that matches begins the next one.
+
+    Args:
+        on_error: `"fail"` or `"replace"`, for invalid UTF-8.
+        kind: `"text"`.
+        **settings: the fields of `PlainTextSettings`.
+
+    Raises:
+        DataError: a missing or empty file, a heading that no line of a file has, a broken gzip, invalid UTF-8: with
+            file and line; a task that needs labels.
+
+    Example:
+        >>> source = PlainTextSource(kind="text", train="wikitext2/train.txt", heading=" = [^=]+ = ")
+        >>> next(source.examples("train"))
+        {'text': ' ', 'document': '1:1'}
+    """
+
+    Settings = PlainTextSettings
+
+    def __init__(self, *, on_error: str = "fail", kind: str = "labelled", **settings):
+        super().__init__(on_error=on_error, kind=kind, **settings)
+        if kind != "text":
+            raise DataError(
+                "the source 'text' reads text without labels, and this task needs labels; sources that have them: "
+                "files (TSV, CSV, JSONL), directory (one folder a class), tfds, sample"
+            )
+        self._files: dict[str, list[Path]] = {}
+        for split in SPLITS:
+            given = getattr(self.settings, split)
+            if given is not None:
+                self._files[split] = [existing_file(path) for path in ([given] if isinstance(given, str) else given)]
+
+    def splits(self) -> list[str]:
+        return list(self._files)
+
+    def examples(self, split: str) -> Iterator[dict[str, str]]:
+        self._check_split(split)
+        read = {"line": self._lines, "blank_line": self._blocks, "file": self._whole}[self.settings.documents]
+        for number, path in enumerate(self._files[split], 1):
+            empty = True
+            for line, begin in read(path):
+                empty = False
+                yield {"text": line} if begin is None else {"text": line, "document": f"{number}:{begin}"}
+            if empty:
+                raise DataError(f"{path}: the file is empty; lines of text are expected")
+
+    def _lines(self, path: Path) -> Iterator[tuple[str, None]]:
+        return ((line, None) for _, line in cut_lines(path, self.on_error))
+
+    def _blocks(self, path: Path) -> Iterator[tuple[str, int]]:
+        """Lines that are not blank, each with the number of its document's first line."""
+        begin = None
+        for number, line in cut_lines(path, self.on_error):
+            if not line or line.isspace():
+                begin = None
+                continue
+            begin = begin or number
+            yield line, begin
+
+    def _whole(self, path: Path) -> Iterator[tuple[str, int]]:
+        """All lines, each with the number of its document's first line."""
+        heading = re.compile(self.settings.heading) if self.settings.heading else None
+        begin, matched, first = 1, False, None
+        for number, line in cut_lines(path, self.on_error):
+            if heading and heading.fullmatch(line):
+                begin, matched = number, True
+            first = first or (line if line.strip() else None)
+            yield line, begin
+        if heading and first and not matched:
+            raise DataError(
+                f"{path}: no line is a heading {self.settings.heading!r}; the whole line must match, spaces at its ends "
+                f"included; the first line that is not blank: {first[:60]!r}"
+            )
+
+    def fingerprint(self) -> str:
+        return self._hash({split: [stamp(path) for path in paths] for split, paths in self._files.items()})
