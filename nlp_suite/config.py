@@ -107,6 +107,7 @@ class TextSettings(Settings):
     unicode_form: Literal["NFC", "NFKC", "NFD", "NFKD", "none"] = "NFC"
     lowercase: bool = True
     strip_html: bool = Field(True, description="turn HTML line breaks and tags such as <br /> into spaces")
+    collapse_spaces: bool = Field(True, description="every run of white space becomes one space, none at the ends")
     stop_words: Literal["none", "english", "german"] | list[str] = "none"
     max_characters: int = Field(20_000, ge=1, description="cut, in characters, before tokenising")
     tokenizer: component(TOKENIZERS, "word") = "word"
@@ -152,6 +153,12 @@ class TrainingSettings(Settings):
     ema: float | None = Field(
         None, gt=0, lt=1, description="momentum a batch of the weights' moving average, which is what is evaluated"
     )
+    average_after: int | None = Field(
+        None, ge=1, description="NT-ASGD: average the weights once this many rounds were no better; that is evaluated"
+    )
+    layer_rates: float = Field(
+        1.0, gt=0, le=1, description="discriminative rates: a layer learns at this part of the rate of the one above it"
+    )
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     xla: bool = Field(False, description="compile the step with XLA (TensorFlow; JAX always does)")
     save_every: int | None = Field(
@@ -165,6 +172,12 @@ class TrainingSettings(Settings):
     tensorboard: bool = True
     seed: int = Field(1, ge=0)
     init_from: str | None = Field(None, description="run folder to start from: its text layer, labels and best weights")
+
+    @model_validator(mode="after")
+    def _one_average(self):
+        if self.ema is not None and self.average_after is not None:
+            raise ValueError("ema and average_after are two averages of the weights: give one of them")
+        return self
 
 
 class ExportSettings(Settings):
@@ -191,15 +204,46 @@ class Experiment(Settings):
     @model_validator(mode="before")
     @classmethod
     def _sections(cls, values):
-        """Absent sections are validated from nothing, so that their components are resolved too."""
-        if isinstance(values, dict):
-            values = {**{key: {} for key in ("data", "text", "training", "export")}, **values}
-            values = {key: {} if value is None else value for key, value in values.items()}
+        """Absent sections are validated from nothing, so that their components are resolved too.
+
+        What the task's settings class has in `defaults` (section → key → value) stands where nothing is given.
+        """
+        if not isinstance(values, dict):
+            return values
+        values = {**{key: {} for key in ("data", "text", "training", "export")}, **values}
+        values = {key: {} if value is None else value for key, value in values.items()}
+        for section, settings in _task_defaults(values.get("task", "sentiment")).items():
+            if isinstance(values.get(section, {}), dict):
+                values[section] = {**settings, **values.get(section, {})}
+        if "backbone" in values:
+            values["backbone"] = _causal(values.get("task", "sentiment"), values["backbone"])
         return values
 
     def to_yaml(self) -> str:
         """The resolved config: every key with its value, as YAML that loads again to an equal experiment."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _settings_of(registry: Registry, value, default: str):
+    """The settings class of a component given by name or mapping; None for an unknown one, refused elsewhere."""
+    name = value.get("name", default) if isinstance(value, dict) else getattr(value, "name", value)
+    try:
+        return registry.settings(name)
+    except (KeyError, TypeError):
+        return None
+
+
+def _task_defaults(task) -> dict[str, dict]:
+    """The defaults that a task brings along."""
+    return getattr(_settings_of(TASKS, task, "sentiment"), "defaults", {})
+
+
+def _causal(task, backbone):
+    """The backbone with what makes it causal, where the task needs that and nothing else is said."""
+    if not getattr(_settings_of(TASKS, task, "sentiment"), "causal", False) or not isinstance(backbone, str | dict):
+        return backbone
+    given = {"name": backbone} if isinstance(backbone, str) else backbone
+    return {**getattr(_settings_of(BACKBONES, given, "lstm"), "if_causal", {}), **given}
 
 
 def load_experiment(source: str | Path | dict, overrides: list[str] | tuple[str, ...] = ()) -> Experiment:

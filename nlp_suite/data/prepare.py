@@ -5,7 +5,7 @@ while the hash holds.
 """
 
 import hashlib
-import itertools
+import importlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,10 @@ import numpy as np
 
 from nlp_suite._version import __version__
 from nlp_suite.config import Experiment
+from nlp_suite.data.selection import selected
 from nlp_suite.data.sources._base import DataError
-from nlp_suite.data.splits import stratified_split
 from nlp_suite.data.staging import hidden_folder, place_folder
-from nlp_suite.data.store import SCHEMA, StoreWriter, TokenStore
+from nlp_suite.data.store import SCHEMA, TokenStore
 from nlp_suite.registry import SOURCES
 from nlp_suite.text.statistics import text_statistics
 from nlp_suite.text.text_layer import UNKNOWN, TextLayer
@@ -31,7 +31,7 @@ class Prepared:
 
     Attributes:
         text: the text layer, trained on the training split only.
-        labels: label names; a label id is an index into them.
+        labels: label names; a label id is an index into them. Empty where the task has none.
         stores: token store of every split there is.
         statistics: unknown-token rate, length percentiles and truncation of every split.
         directory: where all of it lies.
@@ -62,7 +62,7 @@ def prepare(experiment: Experiment, *, text: TextLayer | None = None, labels: li
     """
     say = progress or (lambda line: None)
     data = experiment.data
-    source = SOURCES.get(data.source.name)(on_error=data.on_error, **data.source.arguments())
+    source = open_source(experiment)
     directory = Path(data.cache) / _key(experiment, source, None, None)
     if text and not _holds(directory, text, labels):
         directory = Path(data.cache) / _key(experiment, source, text, labels)
@@ -83,36 +83,39 @@ def _holds(directory: Path, text: TextLayer, labels) -> bool:
     return found == labels and TextLayer.load(directory / "text").fingerprint == text.fingerprint
 
 
+def kind_of(experiment: Experiment) -> str:
+    """What the task wants of the examples: the name of a file in `nlp_suite/data/corpora`."""
+    return getattr(experiment.task, "examples", "labelled")
+
+
+def _corpus(experiment: Experiment):
+    return importlib.import_module(f"nlp_suite.data.corpora.{kind_of(experiment)}")
+
+
+def open_source(experiment: Experiment):
+    """The experiment's data source."""
+    data = experiment.data
+    return SOURCES.get(data.source.name)(kind=kind_of(experiment), on_error=data.on_error, **data.source.arguments())
+
+
 def splits(experiment: Experiment, source) -> dict[str, tuple[str, np.ndarray | None]]:
     """Which rows of which split of the source make up each split of the experiment.
 
     Returns:
         split → (split of the source, sorted row numbers, or `None` for all).
     """
-    data, found = experiment.data, source.splits()
+    data, found, corpus = experiment.data, source.splits(), _corpus(experiment)
     if "train" not in found:
         raise DataError(f"the {data.source.name!r} source has no training split (it has: {', '.join(found) or 'none'})")
     chosen = {split: (split, None) for split in SPLITS if split in found}
     if "validation" not in found:
-        kept, held_out = stratified_split(_labels(source, "train", None), data.validation, data.seed)
+        kept, held_out = corpus.split(experiment, source)
         chosen |= {"train": ("train", kept), "validation": ("train", held_out)}
     if data.limit:
-        for split, (origin, rows) in chosen.items():
-            labels = _labels(source, origin, rows)
-            if len(labels) > data.limit:
-                _, part = stratified_split(labels, data.limit / len(labels), data.seed)
-                chosen[split] = (origin, part if rows is None else rows[part])
+        chosen = {
+            name: (origin, corpus.limit(experiment, source, origin, rows)) for name, (origin, rows) in chosen.items()
+        }
     return {split: chosen[split] for split in SPLITS if split in chosen}
-
-
-def _labels(source, origin: str, rows) -> list[str]:
-    """The label of every selected row."""
-    labels = [example.get("label") for example in selected(source, origin, rows)]
-    if None in labels:
-        raise DataError(
-            f"the {origin} split has rows without a label, which a classifier needs (data.source.label_column)"
-        )
-    return labels
 
 
 def known_statistics(experiment: Experiment, source) -> dict | None:
@@ -121,21 +124,11 @@ def known_statistics(experiment: Experiment, source) -> dict | None:
     return json.loads(path.read_text("utf-8"))["statistics"] if path.exists() else None
 
 
-def selected(source, origin: str, rows):
-    """The examples of a source's split with the given row numbers, in order."""
-    examples = source.examples(origin)
-    if rows is None:
-        return examples
-    wanted = np.zeros(int(rows[-1]) + 1 if len(rows) else 0, bool)
-    wanted[rows] = True
-    return itertools.compress(examples, wanted)
-
-
 def _key(experiment, source, text, labels) -> str:
     parts = {
         "schema": SCHEMA,
         "version": __version__,
-        "source": [experiment.data.source.name, source.fingerprint()],
+        "source": [experiment.data.source.name, kind_of(experiment), source.fingerprint()],
         "data": experiment.data.model_dump(mode="json", exclude={"cache", "source"}),
         "text": text.fingerprint if text else experiment.text.model_dump(mode="json"),
         "labels": labels,
@@ -147,24 +140,24 @@ def _build(experiment, source, text, labels, directory, say) -> None:
     """Writes a prepared folder beside and renames it into place."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     chosen = splits(experiment, source)
-    names = labels or _label_names(experiment, source, chosen)
+    corpus = _corpus(experiment)
+    names = labels or corpus.label_names(experiment, source, chosen)
     with hidden_folder(directory.parent, f".{directory.name}-") as hidden:
         temporary = hidden / "prepared"
         if text is None:
             say(f"training the {experiment.text.tokenizer.name} tokenizer on the training split")
-            text = TextLayer.train(experiment.text, (e["text"] for e in selected(source, *chosen["train"])))
+            text = TextLayer.train(experiment.text, corpus.texts(selected(source, *chosen["train"])))
         text.save(temporary / "text")
         statistics = {}
         for split, choice in chosen.items():
-            _write_split(temporary / split, selected(source, *choice), split, text, names)
+            facts = corpus.write_split(temporary / split, selected(source, *choice), split, text, names)
             store = TokenStore(temporary / split)
             if not len(store):
                 raise DataError(f"the {split} split is empty")
-            statistics[split] = {
-                "labels": dict(zip(names, np.bincount(store.labels, minlength=len(names)).tolist())),
-                **text_statistics(store, store.full_lengths, UNKNOWN),
-            }
-            say(f"{split}: {len(store):,} examples, {store.meta['tokens']:,} tokens")
+            statistics[split] = {**facts, **text_statistics(store, store.full_lengths, UNKNOWN)}
+            say(
+                f"{split}: {len(store):,} {'lines' if 'documents' in facts else 'examples'}, {store.meta['tokens']:,} tokens"
+            )
         info = {"schema": SCHEMA, "labels": names, "statistics": statistics}
         (temporary / "prepared.json").write_text(json.dumps(info, indent=1, ensure_ascii=False), "utf-8")
         try:
@@ -172,34 +165,3 @@ def _build(experiment, source, text, labels, directory, say) -> None:
         except OSError:
             if not (directory / "prepared.json").exists():  # else another process was first, with the same content
                 raise
-
-
-def _label_names(experiment, source, chosen) -> list[str]:
-    found = set(_labels(source, *chosen["train"]))
-    in_order = sorted(found, key=int) if all(label.isdecimal() for label in found) else sorted(found)
-    names = experiment.data.labels or in_order
-    extra = sorted(found - set(names))
-    if extra:
-        raise DataError(f"the training split has labels {extra} that data.labels {names} does not name")
-    if len(found) < 2:
-        raise DataError(f"a classifier needs two labels or more; the training split has {sorted(found) or 'none'}")
-    return names
-
-
-def _write_split(directory, examples, split, text, names) -> None:
-    ids = {name: i for i, name in enumerate(names)}
-    writer = StoreWriter(directory, text.vocabulary_size)
-    examples = iter(examples)
-    row = 0
-    while chunk := list(itertools.islice(examples, 1024)):
-        for i, example in enumerate(chunk):
-            if example.get("label") not in ids:
-                raise DataError(
-                    f"{split} split, example {row + i + 1}: label {example.get('label')!r} does not occur in the training "
-                    f"split (labels: {', '.join(names)})"
-                )
-        texts = [example["text"] for example in chunk]
-        rows, full_lengths = text.encode_with_lengths(texts)
-        writer.append(rows, full_lengths, [ids[example["label"]] for example in chunk], texts)
-        row += len(chunk)
-    writer.close(split=split)

@@ -68,7 +68,7 @@ class TokenStore:
 
     Attributes:
         lengths: int64 `[N]`, tokens a row.
-        labels: int32 `[N]`, label ids.
+        labels: int32 `[N]`, label ids; of lines of text, 1 where a line begins a document.
         full_lengths: int32 `[N]`, tokens a row before truncation.
         meta: what `meta.json` holds.
     """
@@ -93,6 +93,14 @@ class TokenStore:
     def tokens(self, row: int) -> np.ndarray:
         """Token ids of one row, int32."""
         return self._tokens[self._offsets[row] : self._offsets[row + 1]].astype("int32")
+
+    def flat(self) -> np.ndarray:
+        """All tokens end to end, as they lie on disk: a row's are `[offsets[row], offsets[row + 1])`."""
+        return self._tokens
+
+    def documents(self) -> np.ndarray:
+        """Where documents begin in `flat()`, and where the last ends, int64 `[documents + 1]` (corpora of lines)."""
+        return np.append(self._offsets[:-1][np.asarray(self.labels) == 1], self._offsets[-1])
 
     def __iter__(self):
         return (self.tokens(row) for row in range(len(self)))

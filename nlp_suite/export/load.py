@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from nlp_suite.export.errors import ExportError
-from nlp_suite.export.predictors import NetworkPredictor, Predictor, SavedModelPredictor
+from nlp_suite.export.language import SavedModelLanguage
+from nlp_suite.export.loaded import LoadedSignatures
+from nlp_suite.export.predictors import NetworkPredictor, SavedModelPredictor
 from nlp_suite.export.staging import versions
 
 _EXPECTED = (
@@ -12,15 +14,16 @@ _EXPECTED = (
 )
 
 
-def load(path: str | Path) -> Predictor:
-    """Opens a trained model for prediction.
+def load(path: str | Path):
+    """Opens a trained model to be asked.
 
     Args:
         path: a run folder (its best weights), an exported SavedModel, the folder of its versions (the newest is
             taken), or a `.keras` file of `nlp-suite export --format keras`.
 
     Returns:
-        An object with `labels`, `predict(texts)` and, for streams, `predict_iter(texts)`.
+        Of a classifier an object with `labels`, `predict(texts)` and, for streams, `predict_iter(texts)`; of a language
+        model one with `score(texts)`, `generate(prompts, …)` and `next_tokens(prompts)`.
 
     Raises:
         ExportError: the path does not exist or is none of these.
@@ -40,10 +43,33 @@ def load(path: str | Path) -> Predictor:
         from nlp_suite.training.run import Run
 
         run = Run(path)
-        return NetworkPredictor(run.model("best"), run.text, run.labels)
+        return open_network(run, run.model("best"))
     found = {number: folder for number, folder in versions(path).items() if (folder / "saved_model.pb").is_file()}
     if (path / "saved_model.pb").is_file():
-        return SavedModelPredictor(path)
+        return open_saved_model(path)
     if found:
-        return SavedModelPredictor(found[max(found)])
+        return open_saved_model(found[max(found)])
     raise ExportError(f"{str(path)!r} is none of these: {_EXPECTED}")
+
+
+def open_network(run, model):
+    """A run's model at work in Python: a `NetworkPredictor`, or a `LanguageInference`."""
+    if run.experiment.task.name == "language_model":
+        from nlp_suite.tasks._language_inference import LanguageInference, stops_at_line_end
+
+        return LanguageInference(model, run.text, run.experiment.task, stops_at_line_end(run))
+    return NetworkPredictor(model, run.text, run.labels)
+
+
+def open_saved_model(path: Path):
+    """An export at work in Python, by what its `serving_default` signature answers."""
+    loaded = LoadedSignatures(path)
+    outputs = set(loaded.outputs("serving_default"))
+    if {"probabilities", "labels"} <= outputs:
+        return SavedModelPredictor(loaded)
+    if {"text", "log_prob", "length"} <= outputs:
+        return SavedModelLanguage(loaded)
+    raise ExportError(
+        f"{str(path)!r} is no model of nlp-suite export: its serving_default signature has the outputs "
+        f"{sorted(outputs)}"
+    )

@@ -1,13 +1,12 @@
 """Python prediction with a network or with a SavedModel: texts in, one answer a text out, in the order given."""
 
 import itertools
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from nlp_suite.export.errors import ExportError
+from nlp_suite.export.loaded import LoadedSignatures
 
 _CHUNK = 16  # batches that are sorted by length together
 
@@ -121,32 +120,16 @@ class SavedModelPredictor(Predictor):
     """The `serving_default` signature of an exported SavedModel; needs TensorFlow and TF Text, not Keras.
 
     Args:
-        path: folder with `saved_model.pb`.
+        signatures: the opened SavedModel.
     """
 
-    def __init__(self, path):
-        import tensorflow as tf
-        import tensorflow_text  # noqa: F401  its ops stand in the graph
-
-        logger = logging.getLogger("absl")
-        level = logger.level
-        logger.setLevel("ERROR")  # it warns that the graph cannot be trained, which nobody asked for
-        try:
-            self._loaded = tf.saved_model.load(str(path))  # kept alive with its tables
-        finally:
-            logger.setLevel(level)
-        self._constant, self._function = tf.constant, self._loaded.signatures.get("serving_default")
-        outputs = self._function.structured_outputs if self._function is not None else {}
-        if not {"probabilities", "labels"} <= set(outputs):
-            raise ExportError(
-                f"{str(path)!r} is no classifier of nlp-suite export: its serving_default signature has the outputs "
-                f"{sorted(outputs)}, not labels and probabilities"
-            )
-        answer = self._function(text=tf.constant([b""]))
-        self.labels = [label.decode("utf-8") for label in answer["labels"].numpy()[0]]
+    def __init__(self, signatures: LoadedSignatures):
+        self._ask = signatures
+        labels = self._ask("serving_default", text=[b""])["labels"][0]
+        self.labels = [label.decode("utf-8") for label in labels]
 
     def _prepare(self, texts):
         return texts, [len(text) for text in texts]
 
     def _batch(self, items):
-        return self._function(text=self._constant(items))["probabilities"].numpy()
+        return self._ask("serving_default", text=items)["probabilities"]

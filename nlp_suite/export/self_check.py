@@ -29,7 +29,7 @@ def check_saved_model(path: Path, cases: list[Case], warmup: list[Case], toleran
         path: folder with `saved_model.pb`; should not be the one that the SavedModel was written to.
         cases: requests with expected outputs.
         warmup: requests that must not fail.
-        tolerance: largest absolute difference allowed.
+        tolerance: largest difference allowed, absolute for numbers up to 1 and relative above.
         alone: so many rows of a case are also asked one by one.
 
     Returns:

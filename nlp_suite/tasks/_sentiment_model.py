@@ -55,6 +55,12 @@ class SentimentModel(keras.Model):
             x = self.drops[1](self.hidden(x))
         return ops.cast(self.classifier(x), "float32")  # [B, C]
 
+    def layer_groups(self) -> list[list]:
+        """Trainable variables from the bottom to the top: the backbone's groups, then the classifier's layers."""
+        below = self.backbone.layer_groups()
+        known = {id(variable) for group in below for variable in group}
+        return [*below, [variable for variable in self.trainable_variables if id(variable) not in known]]
+
     def get_config(self):
         return {**super().get_config(), "backbone": keras.saving.serialize_keras_object(self.backbone), **self.settings}
 

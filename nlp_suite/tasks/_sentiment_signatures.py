@@ -6,9 +6,10 @@ Every input and output has the batch in dim 0, and a row's answer does not depen
 import numpy as np
 
 METHODS = {"classify": "tensorflow/serving/classify"}  # signature → method name, where it is not Predict
+EXAMPLE = "A wonderful film, well worth the wait."
 
 
-def signatures(model, text, labels: list[str]):
+def signatures(model, predictor):
     """Traces the signatures of a sentiment model.
 
     * `serving_default`: `text` string `[B]` → `label` string `[B]`, `probability` float `[B]` (the label's),
@@ -22,14 +23,14 @@ def signatures(model, text, labels: list[str]):
 
     Args:
         model: token ids int32 `[B, T]` → logits `[B, C]`, under the TensorFlow backend.
-        text: the `TextLayer` that the model was trained with.
-        labels: C label names.
+        predictor: the same model at work in Python, with its `text` layer and C `labels`.
 
     Returns:
         A `tf.Module` that holds all resources, and a mapping of signature names to functions.
     """
     import tensorflow as tf
 
+    text, labels = predictor.text, predictor.labels
     module = tf.Module()
     module.text = text.graph()
     module.weights = [variable.value for variable in model.variables]
@@ -102,20 +103,19 @@ def _clean(tf, tokens, length, text):
     return tf.where(length[:, None] > 0, tokens, empty)
 
 
-def cases(text, labels: list[str], texts: list[bytes], probabilities: np.ndarray) -> list:
+def cases(predictor, texts: list[bytes]) -> list:
     """Requests with expected answers: one of every signature, over the same texts.
 
     Args:
-        text: the `TextLayer`.
-        labels: C label names.
+        predictor: the model in Python, with its `text` layer and C `labels`.
         texts: N texts.
-        probabilities: `[N, C]`, what Python predicts for them.
 
     Returns:
         (signature, inputs, expected outputs) three times; arrays, or (lists of) lists of bytes. The label is expected
         only where no text stands on the border between two.
     """
-    names = [label.encode("utf-8") for label in labels]
+    text, names = predictor.text, [label.encode("utf-8") for label in predictor.labels]
+    probabilities = predictor.probabilities(texts)  # [N, C]
     outputs = {"probabilities": probabilities, "probability": probabilities.max(axis=1), "labels": [names] * len(texts)}
     top = np.sort(probabilities, axis=1)[:, -2:]  # [N, 2]
     if (top[:, 1] - top[:, 0] > 1e-4).all():

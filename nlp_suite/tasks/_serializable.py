@@ -1,3 +1,4 @@
 """Imports every model that Keras may meet in a saved file, which registers them."""
 
+import nlp_suite.tasks.language_model
 import nlp_suite.tasks.sentiment  # noqa: F401

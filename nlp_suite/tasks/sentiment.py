@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from nlp_suite.config import ComponentSettings, ConfigError
 from nlp_suite.data.batches import BucketedBatches
 from nlp_suite.registry import BACKBONES, TASKS
+from nlp_suite.tasks._base import Batches, Task
 from nlp_suite.tasks._macro_f1 import MacroF1
 from nlp_suite.tasks._sentiment_model import SentimentModel
 from nlp_suite.text.word_vectors import read_word_vectors
@@ -32,14 +33,12 @@ class SentimentSettings(ComponentSettings):
 
 
 @TASKS.register(SentimentSettings)
-class SentimentTask:
+class SentimentTask(Task):
     """Model, loss, metrics and batches of sentiment classification.
 
     Args:
         pooling, dropout, hidden, label_smoothing, word_vectors, train_word_vectors: see `SentimentSettings`.
     """
-
-    loss_metric = "cross_entropy"  # the one of `metrics` that is the loss, without label smoothing
 
     def __init__(
         self, pooling=("max",), dropout=0.0, hidden=0, label_smoothing=0.0, word_vectors=None, train_word_vectors=True
@@ -48,12 +47,12 @@ class SentimentTask:
         self._label_smoothing = label_smoothing
         self._word_vectors, self._train_word_vectors = word_vectors, train_word_vectors
 
-    def model(self, backbone_settings, vocabulary_size: int, classes: int) -> SentimentModel:
+    def model(self, backbone_settings, vocabulary_size: int, labels: list[str]) -> SentimentModel:
         """The network, built, with fresh weights."""
         backbone = BACKBONES.get(backbone_settings.name)(
             vocabulary_size=vocabulary_size, **backbone_settings.arguments()
         )
-        model = SentimentModel(backbone, classes, **self._head)
+        model = SentimentModel(backbone, len(labels), **self._head)
         model.build((None, None))
         backbone.embedding.trainable = self._train_word_vectors
         return model
@@ -95,13 +94,29 @@ class SentimentTask:
         """Cross-entropy of the logits, averaged over the weight of the rows."""
         return _SmoothedCrossEntropy(self._label_smoothing)
 
-    def metrics(self, classes: int) -> list:
-        """Metrics that sum and count over all rows, so that batches of any size average right."""
+    def metrics(self, labels: list[str]) -> list:
+        """Metrics that sum and count over all rows; `cross_entropy` is the loss without label smoothing."""
         return [
             keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
             keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy", from_logits=True),
-            MacroF1(classes),
+            MacroF1(len(labels)),
         ]
+
+    def training_batches(self, model, stores, labels, training) -> tuple[Batches, Batches]:
+        store, held_out = stores["train"], stores["validation"]
+        weights = class_weights(training.class_weights, labels, store.labels)  # [C]
+        batches = BucketedBatches(store.lengths, training.batch_size, training.buckets, training.seed)
+        validation = BucketedBatches(held_out.lengths, training.batch_size, training.buckets, None)
+        description = f"batch lengths {', '.join(map(str, batches.bounds))} ({batches.padding:.0%} padding)"
+
+        def training_batch(n):
+            rows, row_weights, length = batches[n]
+            return self.batch(store, rows, row_weights * weights[store.labels[rows]], length)
+
+        return (
+            Batches(training_batch, batches.steps_per_epoch, description),
+            Batches(lambda n: self.batch(held_out, *validation[n]), validation.steps_per_epoch),
+        )
 
     def batch(self, store, rows, weights, length: int):
         """Model input, target and weight of a batch: `[B, T]`, `[B]`, `[B]`."""
@@ -110,6 +125,28 @@ class SentimentTask:
     def probabilities(self, logits) -> np.ndarray:
         """Class probabilities `[B, C]` of logits `[B, C]`."""
         return keras.ops.convert_to_numpy(keras.ops.softmax(logits, axis=-1))
+
+
+def class_weights(setting, labels: list[str], label_ids) -> np.ndarray:
+    """Weight of every class, float32 `[C]`.
+
+    Args:
+        setting: `"none"`, `"balanced"` (examples / (classes · examples of the class)) or a mapping label → weight.
+        labels: label names.
+        label_ids: label id of every training example.
+
+    Raises:
+        ConfigError: the mapping names a label that does not exist.
+    """
+    counts = np.bincount(label_ids, minlength=len(labels))
+    if setting == "none":
+        return np.ones(len(labels), "float32")
+    if setting == "balanced":
+        return (len(label_ids) / (len(labels) * np.maximum(counts, 1))).astype("float32")
+    wrong = sorted(set(setting) - set(labels))
+    if wrong:
+        raise ConfigError(f"training.class_weights names {wrong}; the labels are {', '.join(labels)}")
+    return np.array([setting.get(label, 1.0) for label in labels], "float32")
 
 
 @keras.saving.register_keras_serializable("nlp_suite")

@@ -1,30 +1,16 @@
 """Evaluating a run on one of its splits: `report.json` and `report.html`."""
 
+import importlib
 from pathlib import Path
 
-import numpy as np
-
-from nlp_suite.data.batches import BucketedBatches
 from nlp_suite.training.run import Run, RunError
-
-
-def predict_split(run: Run, store, batch_size: int = 64, checkpoint: str = "best") -> np.ndarray:
-    """Class probabilities of every row of a store, float32 `[N, C]`."""
-    model, task = run.model(checkpoint), run.task
-    batches = BucketedBatches(store.lengths, batch_size, run.experiment.training.buckets, None)
-    probabilities = np.zeros((len(store), len(run.labels)), "float32")
-    for n in range(batches.steps_per_epoch):
-        rows, weights, length = batches[n]
-        tokens, *_ = task.batch(store, rows, weights, length)
-        kept = weights > 0
-        probabilities[rows[kept]] = task.probabilities(model.predict_on_batch(tokens))[kept]
-    return probabilities
 
 
 def evaluate(run: Run | str | Path, split: str | None = None, *, progress=None) -> dict:
     """Measures a run on a split and writes `report.json` and `report.html`.
 
-    They go into the run folder; those of another than the default split into a folder of the split's name in it.
+    They go into the run folder; those of another than the default split into a folder of the split's name in it. What
+    is measured stands in `nlp_suite/training/measures/TASK.py`.
 
     Args:
         run: the run, or its folder.
@@ -32,12 +18,12 @@ def evaluate(run: Run | str | Path, split: str | None = None, *, progress=None) 
         progress: called with a line of text as the work goes on.
 
     Returns:
-        The report, see `nlp_suite.evaluation.classification.classification_report`; `page` is where its HTML lies.
+        The report, see `classification_report` and `language_model_report` in `nlp_suite.evaluation`; `page` is where
+        its HTML lies.
 
     Raises:
         RunError: the run's data have no such split.
     """
-    from nlp_suite.evaluation.classification import classification_report
     from nlp_suite.evaluation.report import write_report
 
     run = run if isinstance(run, Run) else Run(run)
@@ -46,11 +32,10 @@ def evaluate(run: Run | str | Path, split: str | None = None, *, progress=None) 
     split = split or default
     if split not in stores:
         raise RunError(f"{run.directory}: there is no split {split!r} (there are: {', '.join(stores)})")
-    store = stores[split]
-    texts = _Texts(store)
-    report = classification_report(run.labels, np.array(store.labels), predict_split(run, store), texts)
-    report = {"split": split, "run": str(run.directory), **report}
-    title = f"{run.directory.name}: {run.experiment.task.name}, {run.experiment.backbone.name}, {split} split"
+    task = run.experiment.task.name
+    measures = importlib.import_module(f"nlp_suite.training.measures.{task}")
+    report = {"split": split, "run": str(run.directory), **measures.measure(run, split, stores)}
+    title = f"{run.directory.name}: {task.replace('_', ' ')}, {run.experiment.backbone.name}, {split} split"
     page = write_report(
         run.directory if split == default else run.directory / split,
         report,
@@ -60,16 +45,3 @@ def evaluate(run: Run | str | Path, split: str | None = None, *, progress=None) 
         info=run.info,
     )
     return {**report, "page": str(page)}
-
-
-class _Texts:
-    """The texts of a store as a sequence that reads them one at a time."""
-
-    def __init__(self, store):
-        self._store = store
-
-    def __len__(self):
-        return len(self._store)
-
-    def __getitem__(self, row):
-        return self._store.text(int(row))

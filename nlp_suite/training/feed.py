@@ -10,7 +10,7 @@ def feed(batch, start: int = 0):
     """An endless input of `fit`.
 
     Args:
-        batch: function of the batch number to a tuple of arrays; the first dim of each is the batch.
+        batch: function of the batch number to a tuple of arrays, or mappings of them; the first dim of each is the batch.
         start: number of the first batch.
 
     Returns:
@@ -25,5 +25,5 @@ def feed(batch, start: int = 0):
         return generate()
     import tensorflow as tf
 
-    signature = tuple(tf.TensorSpec([None] * np.ndim(a), np.asarray(a).dtype) for a in batch(start))
+    signature = keras.tree.map_structure(lambda a: tf.TensorSpec([None] * np.ndim(a), np.asarray(a).dtype), batch(start))
     return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(4)

@@ -66,7 +66,7 @@ class Run:
         if not path.exists():
             found = sorted(p.name.removesuffix(".weights.h5") for p in path.parent.glob("*.weights.h5"))
             raise RunError(f"{self.directory} has no checkpoint {checkpoint!r} (it has: {', '.join(found) or 'none'})")
-        model = self.task.model(self.experiment.backbone, self.text.vocabulary_size, len(self.labels))
+        model = self.task.model(self.experiment.backbone, self.text.vocabulary_size, self.labels)
         model.load_weights(path)
         return model
 

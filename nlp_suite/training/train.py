@@ -6,15 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import keras
-import numpy as np
 from rich.console import Console
 
 from nlp_suite.config import ConfigError, Experiment, differences
-from nlp_suite.data.batches import BucketedBatches
 from nlp_suite.data.prepare import Prepared, prepare
 from nlp_suite.data.staging import hidden_folder, only_process, place_folder
 from nlp_suite.registry import unknown
 from nlp_suite.text.text_layer import TextLayer
+from nlp_suite.training.backbone_start import open_backbone
 from nlp_suite.training.callbacks import (
     Checkpoints,
     EvaluateAverage,
@@ -88,51 +87,44 @@ def _precision(policy: str):
 def _train(experiment: Experiment, directory: Path, console: Console) -> Run:
     settings = experiment.training
     say = lambda line: console.print(line, highlight=False, soft_wrap=True)  # noqa: E731
+    task = make_task(experiment)
+    task.check(experiment)
     origin = _origin(experiment) if settings.init_from else None
+    backbone = open_backbone(experiment) if experiment.backbone.init_from and not origin else None
+    start = origin or backbone
     prepared = prepare(
-        experiment, text=origin.text if origin else None, labels=origin.labels if origin else None, progress=say
+        experiment, text=start.text if start else None, labels=origin.labels if origin else None, progress=say
     )
     stores = prepared.stores
     _check_same_data(directory, prepared)
 
     keras.utils.set_random_seed(settings.seed)
-    task = make_task(experiment)
-    model = task.model(experiment.backbone, prepared.text.vocabulary_size, len(prepared.labels))
-    batches = BucketedBatches(stores["train"].lengths, settings.batch_size, settings.buckets, settings.seed)
-    held_out = BucketedBatches(stores["validation"].lengths, settings.batch_size, settings.buckets, None)
-    weights = class_weights(settings.class_weights, prepared.labels, stores["train"].labels)
+    model = task.model(experiment.backbone, prepared.text.vocabulary_size, prepared.labels)
+    batches, held_out = task.training_batches(model, stores, prepared.labels, settings)
     steps = settings.save_every or batches.steps_per_epoch
     rounds = -(-settings.epochs * batches.steps_per_epoch // steps)  # the last round is whole
-    optimizer, schedule_callbacks = make_optimizer(settings, rounds * steps)
-    metrics = task.metrics(len(prepared.labels))
+    optimizer, optimizer_callbacks = make_optimizer(settings, rounds * steps, groups=model.layer_groups())
+    metrics = task.metrics(prepared.labels)
     _check_monitor(settings.monitor, task.loss_metric, metrics)
     jit_compile = settings.xla if keras.backend.backend() == "tensorflow" else "auto"
     model.compile(optimizer, task.loss(), weighted_metrics=metrics, jit_compile=jit_compile)
     model.optimizer.build(model.trainable_variables)
-    say(
-        f"{model.count_params():,} parameters; {rounds} rounds of {steps} steps, batch lengths "
-        f"{', '.join(map(str, batches.bounds))} ({batches.padding:.0%} padding)"
-    )
+    say(f"{model.count_params():,} parameters; {rounds} rounds of {steps} steps, {batches.description}")
     state_file = directory / "checkpoints" / "state.npz"
     if not state_file.exists() and origin:
         model.load_weights(origin.directory / "checkpoints" / "best.weights.h5")
     elif not state_file.exists():
+        if backbone:
+            say(backbone.copy_to(model.backbone))
         for line in task.start_weights(model, prepared.text, stores["train"]):
             say(line)
     if not is_run(directory):
         _begin(directory, experiment, prepared)
 
-    def training_batch(n):
-        rows, row_weights, length = batches[n]
-        return task.batch(stores["train"], rows, row_weights * weights[stores["train"].labels[rows]], length)
-
-    def validation_batch(n):
-        return task.batch(stores["validation"], *held_out[n % held_out.steps_per_epoch])
-
     mode = monitor_mode(settings.monitor)
     log = RoundLog(task.loss_metric, steps)
     checkpoints = Checkpoints(directory / "checkpoints", settings.monitor, mode)
-    stateful = [log, *schedule_callbacks, checkpoints]
+    stateful = [log, *optimizer_callbacks, checkpoints]
     if settings.patience:
         stateful.append(keras.callbacks.EarlyStopping(settings.monitor, mode=mode, patience=settings.patience))
     progress = ProgressBar(rounds, steps, checkpoints, console)
@@ -152,11 +144,11 @@ def _train(experiment: Experiment, directory: Path, console: Console) -> Run:
         try:
             if done < rounds and not state.stopped:
                 model.fit(
-                    feed(training_batch, done * steps),
+                    feed(batches.batch, done * steps),
                     epochs=rounds,
                     initial_epoch=done,
                     steps_per_epoch=steps,
-                    validation_data=feed(validation_batch),
+                    validation_data=feed(lambda n: held_out.batch(n % held_out.steps_per_epoch)),
                     validation_steps=held_out.steps_per_epoch,
                     callbacks=callbacks,
                     verbose=0,
@@ -217,28 +209,6 @@ def _begin(directory: Path, experiment: Experiment, prepared: Prepared) -> None:
         info = {"schema": SCHEMA, "state": "running", "labels": prepared.labels, "statistics": prepared.statistics}
         write_info(temporary, {**info, "backend": keras.backend.backend(), **environment()})
         place_folder(temporary, directory)
-
-
-def class_weights(setting, labels: list[str], label_ids) -> np.ndarray:
-    """Weight of every class, float32 `[C]`.
-
-    Args:
-        setting: `"none"`, `"balanced"` (examples / (classes · examples of the class)) or a mapping label → weight.
-        labels: label names.
-        label_ids: label id of every training example.
-
-    Raises:
-        ConfigError: the mapping names a label that does not exist.
-    """
-    counts = np.bincount(label_ids, minlength=len(labels))
-    if setting == "none":
-        return np.ones(len(labels), "float32")
-    if setting == "balanced":
-        return (len(label_ids) / (len(labels) * np.maximum(counts, 1))).astype("float32")
-    wrong = sorted(set(setting) - set(labels))
-    if wrong:
-        raise ConfigError(f"training.class_weights names {wrong}; the labels are {', '.join(labels)}")
-    return np.array([setting.get(label, 1.0) for label in labels], "float32")
 
 
 def _cut_history(path: Path, rounds: int) -> None:

@@ -18,7 +18,8 @@ from nlp_suite.training.callbacks import TrainingError
 from nlp_suite.training.evaluate import evaluate
 from nlp_suite.training.optimizer import LossScale
 from nlp_suite.training.run import Run, RunError
-from nlp_suite.training.train import class_weights, train
+from nlp_suite.tasks.sentiment import class_weights
+from nlp_suite.training.train import train
 
 QUIET = Console(quiet=True)
 EVERYTHING = {  # all that has a state of its own

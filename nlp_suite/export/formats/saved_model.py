@@ -11,9 +11,9 @@ from nlp_suite.config import ComponentSettings
 from nlp_suite.export.cases import Case
 from nlp_suite.export.errors import ExportError
 from nlp_suite.export.formats._base import Exporter, ExportResult
+from nlp_suite.export.load import open_network
 from nlp_suite.export.model_card import model_card, write_card
 from nlp_suite.export.op_check import check_ops, server_version
-from nlp_suite.export.predictors import NetworkPredictor
 from nlp_suite.export.samples import check_texts, warmup_texts
 from nlp_suite.export.self_check import check_saved_model
 from nlp_suite.export.staging import place_version, staging
@@ -48,17 +48,17 @@ class SavedModelExporter(Exporter):
         tf = _tensorflow()
         task = importlib.import_module(f"nlp_suite.tasks._{run.experiment.task.name}_signatures")
         model = run.model("best")
+        predictor = open_network(run, model)
         try:
             with staging(to) as folder, without_cudnn(model):
                 written = folder / "written"
-                module, functions = task.signatures(model, run.text, run.labels)
+                module, functions = task.signatures(model, predictor)
                 options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
                 tf.saved_model.save(module, str(written), signatures=functions, options=options)
                 _set_methods(tf, written, task.METHODS)
                 ops = check_ops(written, server)
                 ops.refuse()
                 _refuse_paths(written, [folder.resolve(), *(run.directory.resolve() / "text").iterdir()])
-                predictor = NetworkPredictor(model, run.text, run.labels)
                 warmup = _cases(task, predictor, warmup_texts(run))
                 warmup = [part for case in warmup for part in (case.rows(slice(1)), case)]  # one text, then all
                 write_warmup(written, warmup, task.METHODS, to.name)
@@ -71,7 +71,7 @@ class SavedModelExporter(Exporter):
         except tf.errors.OpError as error:
             raise ExportError(f"cannot write the export in {str(to)!r}: {error.message}") from error
         report = {"self_check": check, "ops": ops.as_dict(), "bytes": size}
-        return ExportResult(path, signatures, _curl(to.name), report=report)
+        return ExportResult(path, signatures, _curl(to.name, task.EXAMPLE), report=report)
 
 
 def _check_destination(to: Path) -> None:
@@ -130,8 +130,7 @@ def _refuse_paths(directory, paths) -> None:
 
 
 def _cases(task, predictor, texts) -> list[Case]:
-    probabilities = predictor.probabilities(texts)
-    return [Case(*case) for case in task.cases(predictor.text, predictor.labels, texts, probabilities)]
+    return [Case(*case) for case in task.cases(predictor, texts)]
 
 
 def _write_extras(directory, run, model, name, ops) -> None:
@@ -164,6 +163,6 @@ def _tensor(tf, info) -> str:
     return f"{tf.as_dtype(info.dtype).name} [{', '.join(sizes)}]"
 
 
-def _curl(name: str) -> str:
-    body = json.dumps({"instances": ["A wonderful film, well worth the wait."]})
+def _curl(name: str, example: str) -> str:
+    body = json.dumps({"instances": [example]})
     return f"curl -d '{body}' http://localhost:8501/v1/models/{name}:predict"

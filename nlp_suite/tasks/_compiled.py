@@ -1,0 +1,39 @@
+"""A function of a model's methods, compiled by whatever backend Keras runs on."""
+
+import keras
+
+
+def compiled(function, model, static=()):
+    """The function, compiled, with the model's variables as they are at every call.
+
+    Args:
+        function: of tensors (or trees of them), which calls methods of the model and changes no variable.
+        model: the model.
+        static: names of keyword arguments that are plain values; other values compile anew.
+
+    Returns:
+        A function of arrays that returns the backend's tensors.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(function, reduce_retracing=True)
+    if backend == "jax":
+        import jax
+
+        variables = model.variables
+
+        def stateless(values, *args, **kwargs):
+            with keras.StatelessScope(state_mapping=list(zip(variables, values))):
+                return function(*args, **kwargs)
+
+        traced = jax.jit(stateless, static_argnames=static)
+        return lambda *args, **kwargs: traced([v.value for v in variables], *args, **kwargs)
+    import torch
+
+    def without_gradient(*args, **kwargs):
+        with torch.no_grad():
+            return function(*args, **kwargs)
+
+    return without_gradient

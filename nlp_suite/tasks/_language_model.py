@@ -1,0 +1,164 @@
+"""The network of language modelling: a causal backbone and an output softmax that may share the embedding table."""
+
+import keras
+from keras import ops
+
+from nlp_suite.layers.adaptive_softmax import AdaptiveSoftmax
+from nlp_suite.layers.carried_state import CarriedState
+from nlp_suite.layers.full_softmax import FullSoftmax
+
+
+@keras.saving.register_keras_serializable("nlp_suite")
+class LanguageModel(keras.Model):
+    """Token ids to the log-probabilities of what comes next.
+
+    Called with token ids int32 `[B, T]` (right-padded with 0) it gives log-probabilities float32 `[B, T, V]` of the
+    token after each. Called with the mapping that `nlp_suite.data.windows.window_arrays` makes, it gives the negative
+    log-likelihood of the targets, float32 `[B, T]`, without ever holding `[B, T, V]`, and adds its mean to the losses.
+
+    `initial_state` and `step` do one token at a time with the same numbers.
+
+    Args:
+        backbone: a causal `Backbone`.
+        tie_embeddings: the output softmax uses the embedding table (Press & Wolf 2017), behind a linear projection
+            where the backbone's features have another size.
+        cutoffs: of an adaptive softmax; `None`: a full softmax.
+        dropout: variational rate on the backbone's features.
+        activation_regularization: factor of the mean square of the features after dropout (Merity et al. 2017).
+        temporal_regularization: factor of the mean squared difference of neighbouring features before dropout.
+        window: length at which the loss counts in full; shorter windows count less, so that a token always has the
+            same weight (Merity et al. 2018, §5: the rate follows the length). `None`: all count in full.
+
+    Example:
+        >>> model = LanguageModel(LSTMBackbone(vocabulary_size=8000, bidirectional=False))
+        >>> model(tokens)[:, -1]  # log-probabilities of the next token
+    """
+
+    def __init__(
+        self,
+        backbone,
+        tie_embeddings=True,
+        cutoffs=None,
+        dropout=0.0,
+        activation_regularization=0.0,
+        temporal_regularization=0.0,
+        window=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.settings = {
+            "tie_embeddings": tie_embeddings,
+            "cutoffs": None if cutoffs is None else list(cutoffs),
+            "dropout": dropout,
+            "activation_regularization": activation_regularization,
+            "temporal_regularization": temporal_regularization,
+            "window": window,
+        }
+        self.backbone = backbone
+        sizes = {"tied": tie_embeddings, "embedding_size": backbone.embedding_size, "dtype": self.dtype_policy}
+        if cutoffs is None:
+            self.softmax = FullSoftmax(backbone.vocabulary_size, **sizes)
+        else:
+            self.softmax = AdaptiveSoftmax(backbone.vocabulary_size, cutoffs, **sizes)
+        self.drop = keras.layers.SpatialDropout1D(dropout, dtype=self.dtype_policy)
+        self.carried = [CarriedState(), CarriedState()]  # in evaluation, in training
+
+    def build(self, input_shape=None):
+        if not self.softmax.built:
+            self.backbone.build((None, None))
+            self.softmax.build((None, self.backbone.output_size))
+        self.built = True
+
+    def carry(self, training_rows: int, evaluation_rows: int) -> None:
+        """From now on the state of a batch is the start of the next one, row by row, apart for training and evaluation."""
+        for carried, rows in zip(self.carried, (evaluation_rows, training_rows)):
+            carried.allocate(self.backbone.initial_state(rows))
+
+    @property
+    def _table(self):
+        return self.backbone.embedding.embeddings if self.settings["tie_embeddings"] else None
+
+    def call(self, inputs, training=None):
+        if not isinstance(inputs, dict):
+            return self.softmax.log_probs(self.drop(self.backbone(inputs)), self._table)  # [B, T, V]
+        return self._windows(inputs, bool(training))
+
+    def _windows(self, inputs, training):
+        features = self._features(inputs["tokens"], inputs["reset"], training)  # [B, T, D]
+        dropped = self.drop(features, training=training)
+        shape = ops.shape(features)
+        flat = ops.reshape(dropped, (-1, features.shape[-1]))  # [B·T, D]
+        targets = ops.reshape(inputs["targets"], (-1,))
+        weights = ops.reshape(inputs["weights"], (-1,))
+        if training:
+            total, nll = self.softmax.loss(flat, targets, weights, self._table)
+        else:
+            nll = self.softmax.nll(flat, targets, self._table)
+            total = ops.sum(ops.where(weights > 0, nll, 0.0) * weights)
+        loss = total / ops.maximum(ops.sum(weights), 1.0)
+        if training:
+            loss = loss + self._regularization(features, dropped, inputs["weights"])
+            if self.settings["window"]:
+                loss = loss * (ops.cast(shape[1], "float32") / self.settings["window"])
+        self.add_loss(loss)
+        return ops.reshape(nll, shape[:2])  # [B, T]
+
+    def _features(self, tokens, reset, training):
+        carried = self.carried[training]
+        if not carried.fits(tokens.shape[0]):  # Keras also tries the evaluation on a training batch
+            return self.backbone(tokens, training=training)
+        features, state = self.backbone(tokens, state=carried.read(reset), training=training)
+        carried.write(state)
+        return features
+
+    def _regularization(self, features, dropped, weights):
+        """AR and TAR of Merity et al. (2017), over the places that count."""
+        alpha, beta = self.settings["activation_regularization"], self.settings["temporal_regularization"]
+        penalty = 0.0
+        if alpha:
+            squares = ops.mean(ops.square(ops.cast(dropped, "float32")), axis=-1)  # [B, T]
+            penalty = penalty + alpha * ops.sum(squares * weights) / ops.maximum(ops.sum(weights), 1.0)
+        if beta:
+            steps = ops.cast(features[:, 1:] - features[:, :-1], "float32")
+            counted = weights[:, 1:]
+            squares = ops.mean(ops.square(steps), axis=-1)  # [B, T-1]
+            penalty = penalty + beta * ops.sum(squares * counted) / ops.maximum(ops.sum(counted), 1.0)
+        return penalty
+
+    def nll(self, tokens, targets, state=None):
+        """Negative log-likelihood of targets, float32 `[B, T]`, for tokens int32 `[B, T]`; given a state, and the new one."""
+        features = self.backbone(tokens) if state is None else self.backbone(tokens, state=state)
+        features, after = features if state is not None else (features, None)  # [B, T, D]
+        flat = ops.reshape(features, (-1, features.shape[-1]))
+        nll = ops.reshape(self.softmax.nll(flat, ops.reshape(targets, (-1,)), self._table), ops.shape(targets))
+        return nll if state is None else (nll, after)
+
+    def last_log_probs(self, tokens, length):
+        """Log-probabilities float32 `[B, V]` of what follows the first `length` int32 `[B]` tokens of rows `[B, T]`."""
+        features = self.backbone(tokens)  # [B, T, D]
+        last = ops.reshape(length - 1, (-1, 1, 1))
+        features = ops.take_along_axis(features, last, axis=1)[:, 0]  # [B, D]
+        return self.softmax.log_probs(features, self._table)
+
+    def initial_state(self, batch_size, memory=None):
+        """The state before the first token; see `Backbone.initial_state`."""
+        return self.backbone.initial_state(batch_size, memory)
+
+    def step(self, tokens, state):
+        """One token: int32 `[B]` and a state → log-probabilities of the next one, float32 `[B, V]`, and the new state."""
+        embedded = self.backbone.embed(ops.expand_dims(tokens, 1))[:, 0]  # [B, E]
+        features, state = self.backbone.step(embedded, state)
+        return self.softmax.log_probs(features, self._table), state
+
+    def layer_groups(self) -> list[list]:
+        """Trainable variables from the bottom to the top: the backbone's groups, then the softmax."""
+        return [*self.backbone.layer_groups(), list(self.softmax.trainable_variables)]
+
+    def get_config(self):
+        return {**super().get_config(), "backbone": keras.saving.serialize_keras_object(self.backbone), **self.settings}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        config["backbone"] = keras.saving.deserialize_keras_object(config["backbone"], custom_objects)
+        return cls(**config)

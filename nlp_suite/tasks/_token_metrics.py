@@ -1,0 +1,37 @@
+"""Cross-entropy and perplexity per token, summed and counted over all tokens that count."""
+
+import keras
+from keras import ops
+
+
+class TokenLoss(keras.metrics.Metric):
+    """Mean negative log-likelihood, in nats a token.
+
+    It reads the model's output, which is that of every token already: `y_pred` float `[B, T]`; `y_true` is not used;
+    `sample_weight` float `[B, T]`, 0 at padding.
+    """
+
+    def __init__(self, name="cross_entropy"):
+        super().__init__(name=name, dtype="float32")
+        self.total = self.add_weight(shape=(), initializer="zeros", name="total")
+        self.count = self.add_weight(shape=(), initializer="zeros", name="count")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        weights = ops.ones_like(y_pred) if sample_weight is None else ops.cast(sample_weight, "float32")
+        # a log of 0 where nothing counts must not become NaN
+        counted = ops.where(weights > 0, ops.cast(y_pred, "float32"), 0.0)
+        self.total.assign_add(ops.sum(counted * weights))
+        self.count.assign_add(ops.sum(weights))
+
+    def result(self):
+        return self.total / ops.maximum(self.count, 1e-9)
+
+
+class Perplexity(TokenLoss):
+    """Exponential of the mean negative log-likelihood a token."""
+
+    def __init__(self, name="perplexity"):
+        super().__init__(name=name)
+
+    def result(self):
+        return ops.exp(super().result())
