@@ -10,6 +10,7 @@ from pydantic import Field
 from nlp_suite.backbones._base import Backbone, BackboneSettings
 from nlp_suite.layers.inline import apply
 from nlp_suite.layers.ngrams import ngram_ids
+from nlp_suite.layers.type_dropout import TypeDropout
 from nlp_suite.registry import BACKBONES
 
 
@@ -75,6 +76,7 @@ class BagBackbone(Backbone):
         self.table = None
         if ngrams > 1:
             self.table = self._table(ngram_buckets)
+            self.drop_ngrams = TypeDropout(self.settings["type_dropout"], ngram_buckets, dtype=self.dtype_policy)
         self.priors = []  # of words and of n-grams: one number a row
         if naive_bayes:
             for table in (self.embedding, self.table):
@@ -96,6 +98,10 @@ class BagBackbone(Backbone):
             layer.build((None, size))
             size = layer.units
 
+    def stack(self):
+        tables = [table for table in (self.embedding, self.table) if table is not None]
+        return [tables, *([layer] for layer in self.dense)]
+
     def ids(self, tokens):
         """Rows of the word table and of the n-gram table that a text uses, int32 `[B, T]` each; 0 is none."""
         return [tokens, *(ngram_ids(tokens, order, self.ngram_buckets) for order in self.orders)]
@@ -112,7 +118,7 @@ class BagBackbone(Backbone):
         sizes = [prior.input_dim for prior in self.priors]
         counts = [np.ones((classes, size)) for size in sizes]  # [C, rows]
         for tokens, labels in batches:
-            words, *ngrams = (ops.convert_to_numpy(ids) for ids in self.ids(tokens))
+            words, *ngrams = (ops.convert_to_numpy(ids) for ids in self.ids(ops.convert_to_tensor(tokens)))
             for count, ids in zip(counts, (words, np.concatenate(ngrams, axis=1) if ngrams else None)):
                 for label in range(classes):
                     present = [np.unique(row) for row in ids[labels == label]]
@@ -128,8 +134,8 @@ class BagBackbone(Backbone):
     def call(self, tokens):
         total = count = 0.0
         for order, ids in enumerate(self.ids(apply(self.drop_words, tokens))):
-            table = self.embedding if order == 0 else self.table
-            vectors = table(ids)  # [B, T, E]
+            table, drop = (self.table, self.drop_ngrams) if order else (self.embedding, self.drop_types)
+            vectors = apply(drop, table(ids), ids)  # [B, T, E]
             if self.priors:
                 vectors = vectors * self.priors[min(order, 1)](ids)
             vectors = self.drop_features(vectors)

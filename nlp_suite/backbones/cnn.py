@@ -61,6 +61,9 @@ class CNNBackbone(Backbone):
                 convolution.build((None, None, size))
             size = self.output_size
 
+    def stack(self):
+        return [[self.embedding], *self.convolutions]
+
     def call(self, tokens):
         x = self.embed(tokens)
         there = ops.cast(ops.expand_dims(ops.not_equal(tokens, 0), -1), x.dtype)  # [B, T, 1]

@@ -1,6 +1,6 @@
 """Transformer blocks of self-attention (Vaswani et al. 2017): pre- or post-norm; sinusoidal, learned or rotary positions."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import keras
 from keras import ops
@@ -16,6 +16,8 @@ from nlp_suite.registry import BACKBONES
 class TransformerSettings(BackboneSettings):
     """Settings of the Transformer backbone; its features D are the embedding's E."""
 
+    if_causal: ClassVar[dict] = {"causal": True}
+
     layers: int = Field(2, ge=1)
     heads: int = Field(4, ge=1)
     feed_forward: int = Field(512, ge=1, description="units of the hidden feed-forward layer")
@@ -24,7 +26,9 @@ class TransformerSettings(BackboneSettings):
     activation: str = "relu"
     norm: Literal["pre", "post"] = "pre"
     positions: Literal["sinusoidal", "learned", "rotary"] = "sinusoidal"
-    max_length: int = Field(512, ge=1, description="rows of the learned position table; places of the step cache")
+    max_length: int = Field(
+        512, ge=1, description="rows of the learned position table; tokens that a step sees, the newest ones"
+    )
     causal: bool = Field(False, description="a token sees itself and those before it")
 
     @model_validator(mode="after")
@@ -48,7 +52,8 @@ class TransformerBackbone(Backbone):
         vocabulary_size: number of token ids V.
         layers: blocks; heads, feed_forward, dropout, attention_dropout, activation, norm: see `TransformerBlock`.
         positions: `"sinusoidal"`, `"learned"` or `"rotary"`.
-        max_length: rows of the learned position table, and places of the cache of `step`.
+        max_length: rows of the learned position table (later positions use its last row), and places of the cache of
+            `step`, which sees the newest `max_length` tokens of a row, itself included, and may go on for ever.
         causal: a token sees itself and those before it.
         kwargs: those of `Backbone`.
     """
@@ -96,6 +101,12 @@ class TransformerBackbone(Backbone):
             block.build(shape)
         if self.final_norm is not None:
             self.final_norm.build(shape)
+
+    def stack(self):
+        groups = [[self.embedding, self.positions], *([block] for block in self.blocks)]
+        if self.final_norm is not None:
+            groups[-1].append(self.final_norm)
+        return groups
 
     def _enter(self, x, positions):
         return self.drop(apply(self.positions, x * self.embedding_size**0.5, positions))

@@ -10,6 +10,9 @@ for _module in (
     "self_attention",
     "transformer_block",
     "sequence_pooling",
+    "full_softmax",
+    "adaptive_softmax",
     "word_dropout",
+    "type_dropout",
 ):
     importlib.import_module(f"nlp_suite.layers.{_module}")

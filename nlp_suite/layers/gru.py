@@ -63,7 +63,7 @@ class GRU(ExplicitBPTT, keras.layers.GRU):
     Args:
         units: int, the width U of the output.
         *args: further arguments of `keras.layers.GRU`.
-        **kwargs: likewise.
+        **kwargs: likewise, and `recurrent_weight_dropout`, see `ExplicitBPTT`.
 
     Call arguments:
         sequences: [B, T, E].

@@ -33,6 +33,7 @@ def _stock_recurrent(layer):
 def _unbuilt(layer):
     config = layer.get_config()
     config.pop("name")
+    config.pop("recurrent_weight_dropout", None)  # for training only
     if isinstance(layer, keras.layers.Bidirectional):
         forward, backward = _unbuilt(layer.forward_layer), _unbuilt(layer.backward_layer)
         return keras.layers.Bidirectional(forward, merge_mode=layer.merge_mode, backward_layer=backward)

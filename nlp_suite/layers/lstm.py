@@ -65,7 +65,7 @@ class LSTM(ExplicitBPTT, keras.layers.LSTM):
     Args:
         units: int, the width U of the output.
         *args: further arguments of `keras.layers.LSTM`.
-        **kwargs: likewise.
+        **kwargs: likewise, and `recurrent_weight_dropout`, see `ExplicitBPTT`.
 
     Call arguments:
         sequences: [B, T, E].

@@ -1,5 +1,7 @@
 """What SimpleRNN, LSTM and GRU share as Keras layers: masks, directions, dropout and the choice of implementation."""
 
+from contextlib import contextmanager
+
 import keras
 from keras import ops
 
@@ -12,11 +14,46 @@ class ExplicitBPTT:
     It stands before the Keras layer in the bases. What the explicit loop does not cover (`unroll=True`, an activation
     without a known derivative, `GRU(reset_after=False)`) runs as in Keras, and so does what cuDNN is wanted for.
 
+    Args:
+        recurrent_weight_dropout: rate of weights of the recurrent kernel dropped in training, in [0, 1): DropConnect as
+            in AWD-LSTM (Merity et al., 2018). One mask holds for all steps of a call; what is kept is scaled by
+            1 / (1 - rate). Part of the configuration where it is not 0.
+
     Attributes:
         gate_order: Keras's gate numbers in the order that the layer's `Recurrence` wants.
     """
 
     gate_order = (0,)
+
+    def __init__(self, *args, recurrent_weight_dropout=0.0, **kwargs):
+        if not 0 <= recurrent_weight_dropout < 1:
+            raise ValueError(f"recurrent_weight_dropout must be in [0, 1), got {recurrent_weight_dropout}")
+        super().__init__(*args, **kwargs)
+        self.recurrent_weight_dropout = recurrent_weight_dropout
+        if recurrent_weight_dropout and keras.backend.backend() != "tensorflow":
+            self.use_cudnn = False  # `Bidirectional` would go to cuDNN past this layer, with the whole kernel
+
+    def get_config(self):
+        rate = self.recurrent_weight_dropout
+        return {**super().get_config(), **({"recurrent_weight_dropout": rate} if rate else {})}
+
+    @contextmanager
+    def _dropped_weights(self, training):
+        """Within the context the cell's recurrent kernel is one with weights dropped, whatever computes with it."""
+        if not training or not self.recurrent_weight_dropout:
+            yield
+            return
+        attributes = vars(self.cell)  # past Keras's tracking of variables
+        kernel = attributes["recurrent_kernel"]
+        rate = self.recurrent_weight_dropout
+        # not `keras.random.dropout`, which on PyTorch does not follow the generator
+        kept = keras.random.uniform(kernel.shape, seed=self.cell.seed_generator) >= rate  # [U, G*U]
+        dropped = ops.where(kept, ops.convert_to_tensor(kernel) / (1 - rate), 0)
+        attributes["recurrent_kernel"] = ops.cast(dropped, self.compute_dtype)
+        try:
+            yield
+        finally:
+            attributes["recurrent_kernel"] = kernel
 
     def _recurrence(self):
         """Returns the layer's `bptt.Recurrence`."""
@@ -44,8 +81,11 @@ class ExplicitBPTT:
             The last output [B, U], the outputs [B, T, U] (in the order of computation with `go_backwards`; [B, 1, U]
             without `return_sequences`), and the list of last states [B, U].
         """
-        mask = keras.tree.flatten(mask)[0]
-        states = keras.tree.flatten(initial_state)
+        with self._dropped_weights(training):
+            return self._loop(sequences, keras.tree.flatten(initial_state), keras.tree.flatten(mask)[0], training)
+
+    def _loop(self, sequences, states, mask, training):
+        """`inner_loop` by the implementation that is best for the case."""
 
         def keras_loop():
             return super(ExplicitBPTT, self).inner_loop(sequences, states, mask=mask, training=training)

@@ -78,19 +78,21 @@ class SelfAttention(keras.layers.Layer):
         return {"key": ops.zeros(shape, self.compute_dtype), "value": ops.zeros(shape, self.compute_dtype)}
 
     def step(self, x, state, position):
-        """One position of every row.
+        """One position of every row; it sees itself and the cache's length − 1 positions before it.
+
+        The cache is a ring: a token beyond its length takes the place of the oldest one.
 
         Args:
             x: `[B, D]`.
             state: the cache, see `initial_state`.
-            position: int32 `[B]`, the place of this token in its row; must be below the cache's length.
+            position: int32 `[B]`, the place of this token in its row.
 
         Returns:
             `[B, D]` and the new cache.
         """
         query, key, value = self._project(ops.expand_dims(x, 1), ops.expand_dims(position, 1))  # [B, 1, H, d]
         places = ops.arange(state["key"].shape[1], dtype="int32")  # [S]
-        here = ops.expand_dims(places, 0) == ops.expand_dims(position, 1)  # [B, S]
+        here = ops.expand_dims(places, 0) == ops.expand_dims(position % places.shape[0], 1)  # [B, S]
         here = ops.expand_dims(ops.expand_dims(here, -1), -1)  # [B, S, 1, 1]
         state = {"key": ops.where(here, key, state["key"]), "value": ops.where(here, value, state["value"])}
         visible = ops.expand_dims(places, 0) <= ops.expand_dims(position, 1)  # [B, S]

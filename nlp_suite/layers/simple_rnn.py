@@ -42,7 +42,7 @@ class SimpleRNN(ExplicitBPTT, keras.layers.SimpleRNN):
     Args:
         units: int, the width U of the output.
         *args: further arguments of `keras.layers.SimpleRNN`.
-        **kwargs: likewise.
+        **kwargs: likewise, and `recurrent_weight_dropout`, see `ExplicitBPTT`.
 
     Call arguments:
         sequences: [B, T, E].

@@ -1,0 +1,35 @@
+"""The tests of optimisers, backbones and weight drop, run again on JAX and on PyTorch in processes of their own."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+FILES = [
+    "training/test_optimizer.py",
+    "training/test_schedules.py",
+    "backbones/test_backbones.py",
+    "layers/test_weight_drop.py",
+    "layers/test_self_attention.py",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_on_backend(backend, file):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(TESTS / file)],
+        env=dict(os.environ, KERAS_BACKEND=backend),
+        cwd=TESTS.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
