@@ -1,0 +1,169 @@
+"""Beam search: one beam = greedy, all beams = exhaustive, batch = alone, and the stop is never early."""
+
+import numpy as np
+import pytest
+from keras import ops
+
+from nlp_suite.decoding.beam_search import beam_search
+from nlp_suite.decoding.generate import generate
+from nlp_suite.decoding.sampling import Options
+from tests.decoding.step_functions import END, Trigram, arrays, tensor
+
+MODEL = Trigram()
+PROMPTS = [[5, 6, 4], [4], [6, 5], [4, 5, 6, 5, 4]]
+
+
+def search(prompts, max_tokens, model=MODEL, forbidden=(0, 1, 2), **options):
+    width = max(map(len, prompts))
+    prompt = tensor([p + [6] * (width - len(p)) for p in prompts])
+    length = tensor([len(p) for p in prompts])
+    options = {"limit": 9, "end_token": END, "forbidden": forbidden, **options}
+    return arrays(
+        beam_search(model.step, model.initial_state(len(prompts)), prompt, length, tensor(max_tokens), **options)
+    )
+
+
+def normalised(log_prob, length, alpha):
+    return log_prob / ((5 + length) / 6) ** alpha
+
+
+def test_one_beam_is_greedy():
+    found = search(PROMPTS, [9, 2, 5, 7], beam_size=1, length_penalty=0.6)
+    width = max(map(len, PROMPTS))
+    prompt = tensor([p + [0] * (width - len(p)) for p in PROMPTS])
+    greedy = generate(
+        MODEL.step,
+        MODEL.initial_state(4),
+        prompt,
+        tensor([len(p) for p in PROMPTS]),
+        tensor([9, 2, 5, 7]),
+        Options.of(4, temperature=0.0),
+        limit=9,
+        end_token=END,
+        forbidden=(0, 1, 2),
+    )
+    for name, value in arrays(greedy).items():
+        np.testing.assert_array_equal(found[name][:, 0], value)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("min_tokens", [0, 2])
+def test_all_beams_are_exhaustive_search(alpha, min_tokens):
+    """4 tokens allowed, at most 4 long: at most 3^3 live prefixes, so 120 beams drop nothing."""
+    found = search(
+        PROMPTS[:3], [4, 3, 4], beam_size=120, length_penalty=alpha, min_tokens=min_tokens, n_best=5, limit=4
+    )
+    for row, prompt in enumerate(PROMPTS[:3]):
+        every = MODEL.all_hypotheses(prompt, [4, 3, 4][row], (0, 1, 2), min_tokens)
+        every = sorted(((normalised(p, len(t), alpha), p, t) for t, p in every), reverse=True)[:5]
+        np.testing.assert_allclose(found["score"][row], [score for score, _, _ in every], atol=1e-5)
+        for n, (_, log_prob, tokens) in enumerate(every):
+            assert found["tokens"][row, n].tolist() == tokens + [0] * (4 - len(tokens))
+            assert found["length"][row, n] == len(tokens)
+            assert found["log_prob"][row, n] == pytest.approx(log_prob, abs=1e-5)
+
+
+def reference(model, prompt, max_tokens, beam_size, alpha, n_best):
+    """The same search in plain Python, without any early stop."""
+    live, finished = [(0.0, [])], []
+    for n in range(max_tokens):
+        grown = []
+        for log_prob, tokens in live:
+            row = model.log_probs([*prompt, *tokens])
+            grown += [(np.float32(log_prob) + row[t], [*tokens, t]) for t in range(3, model.size)]
+        grown = sorted(grown, key=lambda h: -h[0])[:beam_size]
+        ends = [h[1][-1] == END or n + 1 == max_tokens for h in grown]
+        finished += [h for h, end in zip(grown, ends, strict=True) if end]
+        live = [h for h, end in zip(grown, ends, strict=True) if not end]
+    return sorted(((normalised(p, len(t), alpha), t) for p, t in finished), reverse=True)[:n_best]
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6, 2.0])
+@pytest.mark.parametrize("n_best", [1, 3])
+def test_stops_never_too_early(alpha, n_best):
+    model = Trigram(9, seed=5)
+    model.table[:, :, END] += 1.0  # hypotheses end at all lengths
+    model.table -= model.table.max()
+    prompts = [[4, 8], [7], [5, 5, 6], [8], [6, 4]]
+    found = search(prompts, [9] * 5, model, beam_size=3, length_penalty=alpha, n_best=n_best)
+    lengths = set()
+    for row, prompt in enumerate(prompts):
+        expected = reference(model, prompt, 9, 3, alpha, n_best)
+        np.testing.assert_allclose(found["score"][row], [score for score, _ in expected], atol=1e-5)
+        for n, (_, tokens) in enumerate(expected):
+            assert found["tokens"][row, n, : found["length"][row, n]].tolist() == tokens
+            lengths.add(len(tokens))
+    assert len(lengths) > 1
+
+
+def test_stops_as_soon_as_nothing_can_improve():
+    """The end is nearly certain at once: one step answers, though 9 were allowed."""
+    certain = np.full((7, 7), -8.0, "float32")
+    certain[:, END] = -0.01
+    counts = []
+
+    def step(tokens, state):
+        return ops.take(ops.convert_to_tensor(certain), tokens, axis=0), (state[0] + 1,)
+
+    def counting(tokens, state):
+        counts.append(1)
+        return step(tokens, state)
+
+    counted = arrays(
+        beam_search(
+            counting,
+            (ops.zeros((1,), "int32"),),
+            tensor([[4]]),
+            tensor([1]),
+            tensor([9]),
+            limit=9,
+            beam_size=3,
+            end_token=END,
+            length_penalty=1.0,
+        )
+    )
+    assert counted["length"].tolist() == [[1]] and len(counts) == 1
+
+
+@pytest.mark.parametrize("beam_size", [2, 5])
+def test_alone_is_co_batched(beam_size):
+    limits = [9, 2, 5, 7]
+    options = {"beam_size": beam_size, "length_penalty": 0.6, "n_best": 2, "min_tokens": 1}
+    found = search(PROMPTS, limits, **options)
+    for row, prompt in enumerate(PROMPTS):
+        alone = search([prompt], [limits[row]], **options)
+        for name in alone:
+            np.testing.assert_array_equal(alone[name][0], found[name][row])
+
+
+def test_length_penalty_of_each_row():
+    both = search([[5], [5]], [9, 9], beam_size=4, length_penalty=tensor([0.0, 2.0], "float32"))
+    for row, alpha in enumerate((0.0, 2.0)):
+        one = search([[5]], [9], beam_size=4, length_penalty=alpha)
+        np.testing.assert_array_equal(both["tokens"][row], one["tokens"][0])
+    assert both["length"][1, 0] > both["length"][0, 0]
+
+
+def test_nothing_to_generate_and_too_few_hypotheses():
+    found = search([[4], [5], [6]], [0, 1, -2], forbidden=(0, 1, 2, 4, 6), beam_size=4, n_best=4)
+    assert found["length"].tolist() == [[0, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]]
+    assert found["score"][0].tolist() == [0.0, -np.inf, -np.inf, -np.inf]
+    assert set(found["tokens"][1, :2, 0].tolist()) == {END, 5} and np.isinf(found["log_prob"][1, 2:]).all()
+
+
+def test_ends_that_do_not_stop():
+    found = search([[4]], [5], beam_size=3, stop_at_end=False, min_tokens=3, forbidden=(0, 1, 2, 4, 5, 6))
+    assert found["tokens"][0, 0].tolist() == [END] * 5 + [0] * 4
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"beam_size": 0}, "beam_size is 0"),
+        ({"beam_size": 2, "n_best": 3}, r"n_best is 3; allowed: 1 to beam_size \(2\)"),
+        ({"beam_size": 2, "length_penalty": -0.1}, "length_penalty is -0.1"),
+    ],
+)
+def test_errors_name_what_was_given(options, message):
+    with pytest.raises(ValueError, match=message):
+        search([[4]], [3], **options)
