@@ -151,11 +151,11 @@ def advancing(step, *, end_token: int, forbidden=(), stop_at_end: bool = True):
     return advance
 
 
-def _generated(text, prompt_length, length, limit):
-    """Moves each row's generated tokens to the left: [B, P + L] -> [B, L], 0 behind them."""
+def _generated(values, prompt_length, length, limit):
+    """Moves what belongs to each row's generated tokens to the left: [B, P + L] -> [B, L], 0 behind it."""
     positions = ops.expand_dims(ops.arange(limit, dtype="int32"), 0)  # [1, L]
-    width = ops.shape(text)[1]
-    rows = ops.expand_dims(ops.arange(ops.shape(text)[0], dtype="int32") * width, -1)  # [B, 1]
+    width = ops.shape(values)[1]
+    rows = ops.expand_dims(ops.arange(ops.shape(values)[0], dtype="int32") * width, -1)  # [B, 1]
     cells = rows + ops.expand_dims(prompt_length, -1) + positions  # [B, L]
-    tokens = ops.reshape(ops.take(ops.reshape(text, (-1,)), ops.reshape(cells, (-1,))), (-1, limit))
-    return ops.where(positions < ops.expand_dims(length, -1), tokens, 0)
+    moved = ops.reshape(ops.take(ops.reshape(values, (-1,)), ops.reshape(cells, (-1,))), (-1, limit))
+    return ops.where(positions < ops.expand_dims(length, -1), moved, 0)

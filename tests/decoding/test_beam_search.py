@@ -42,8 +42,9 @@ def test_one_beam_is_greedy():
         end_token=END,
         forbidden=(0, 1, 2),
     )
-    for name, value in arrays(greedy).items():
-        np.testing.assert_array_equal(found[name][:, 0], value)
+    greedy = arrays(greedy)
+    for name in ("tokens", "length", "log_prob"):
+        np.testing.assert_array_equal(found[name][:, 0], greedy[name])
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0])
@@ -96,33 +97,33 @@ def test_stops_never_too_early(alpha, n_best):
     assert len(lengths) > 1
 
 
+def test_waits_for_a_long_hypothesis_that_wins_late():
+    """The end at once scores -0.3; what beats it, -1.36 / (14 / 6)^2, is behind at every length below 9."""
+    table = np.full((7, 7), -12.0, "float32")
+    table[4, END], table[4, 5], table[5, 5] = -0.3, -1.35, -0.001
+
+    def step(tokens, state):
+        return ops.take(ops.convert_to_tensor(table), tokens, axis=0), state
+
+    one = (tensor([[4]]), tensor([1]), tensor([9]))
+    found = arrays(beam_search(step, (), *one, limit=9, beam_size=2, end_token=END, length_penalty=2.0))
+    assert found["tokens"].tolist() == [[[5] * 9]]
+    assert found["score"][0, 0] == pytest.approx(-1.358 / (14 / 6) ** 2, abs=1e-5)
+
+
 def test_stops_as_soon_as_nothing_can_improve():
     """The end is nearly certain at once: one step answers, though 9 were allowed."""
     certain = np.full((7, 7), -8.0, "float32")
     certain[:, END] = -0.01
-    counts = []
+    calls = []
 
     def step(tokens, state):
-        return ops.take(ops.convert_to_tensor(certain), tokens, axis=0), (state[0] + 1,)
+        calls.append(1)
+        return ops.take(ops.convert_to_tensor(certain), tokens, axis=0), state
 
-    def counting(tokens, state):
-        counts.append(1)
-        return step(tokens, state)
-
-    counted = arrays(
-        beam_search(
-            counting,
-            (ops.zeros((1,), "int32"),),
-            tensor([[4]]),
-            tensor([1]),
-            tensor([9]),
-            limit=9,
-            beam_size=3,
-            end_token=END,
-            length_penalty=1.0,
-        )
-    )
-    assert counted["length"].tolist() == [[1]] and len(counts) == 1
+    one = (tensor([[4]]), tensor([1]), tensor([9]))
+    found = beam_search(step, (), *one, limit=9, beam_size=3, end_token=END, length_penalty=1.0)
+    assert arrays(found)["length"].tolist() == [[1]] and len(calls) == 1
 
 
 @pytest.mark.parametrize("beam_size", [2, 5])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from keras import ops
 
 from nlp_suite.decoding.generate import advancing, generate, stream
 from nlp_suite.decoding.sampling import Options
@@ -79,13 +80,14 @@ def test_sampling_reports_the_models_own_log_probability():
     for row, prompt in enumerate(PROMPTS):
         tokens = answer["tokens"][row, : answer["length"][row]].tolist()
         assert answer["log_prob"][row] == pytest.approx(MODEL.log_prob(prompt, tokens), abs=1e-5)
+        single = [MODEL.log_prob([*prompt, *tokens[:n]], [token]) for n, token in enumerate(tokens)]
+        padding = [0.0] * (9 - len(tokens))
+        np.testing.assert_allclose(answer["token_log_probs"][row], single + padding, atol=1e-6)
 
 
 def test_the_noise_counts_generated_tokens():
     """The same seed gives the same first choice of equal probabilities, wherever the prompt ends."""
     flat = tensor(np.full((7, 7), np.log(1 / 7)), "float32")
-    from keras import ops
-
     options = Options.of(2, seed=[8, 8])
     answer = generate(
         lambda tokens, state: (ops.take(flat, tokens, axis=0), state),
@@ -105,8 +107,6 @@ def test_ends():
     """No token at all, the end first, a row that ends early beside one that does not, and ends that do not stop."""
     certain = np.full((7, 7), -20.0, "float32")
     certain[4, END] = certain[END, 5] = certain[5, 6] = certain[6, 5] = -0.5
-    from keras import ops
-
     table = ops.convert_to_tensor(certain)
 
     def continued(max_tokens, **rules):
