@@ -95,7 +95,16 @@ def prepare(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = F
         return
     from rich.table import Table
 
-    table = Table("split", "texts", "tokens", "unknown", "median length", "95 %", "longest", "truncated texts")
+    table = Table(
+        "split",
+        "texts" if prepared.labels else "lines",
+        "tokens",
+        "unknown",
+        "median length",
+        "95 %",
+        "longest",
+        "truncated texts",
+    )
     for split, s in prepared.statistics.items():
         length = s["full_length"]
         numbers = (f"{s['texts']:,}", f"{s['tokens']:,}", f"{s['unknown_rate']:.2%}")
@@ -168,6 +177,61 @@ def predict(
     from nlp_suite.export.predict_output import read_texts, write_predictions
 
     write_predictions(model, read_texts(texts, input), format, max_length)
+
+
+@app.command()
+def score(
+    model: Annotated[Path, typer.Argument(metavar="RUN_OR_SAVED_MODEL", help="Run folder or export.")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE | -]", help="A text a line; default: standard input.")
+    ] = None,
+    tokens: Annotated[bool, typer.Option("--tokens", help="The log-probability of every token as well.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page with every token coloured by its surprise.")] = None,
+    format: Annotated[str, typer.Option(help="table, jsonl or tsv.")] = "table",
+    max_length: Annotated[int, typer.Option(help="Characters of a text that a table shows.")] = 60,
+):
+    """Log-probability and perplexity of every line of a text, by a language model."""
+    _import_backend()
+    from nlp_suite.export.language_output import write_scores
+
+    write_scores(model, file, format, tokens, html, max_length)
+
+
+@app.command()
+def generate(
+    model: Annotated[Path, typer.Argument(metavar="RUN_OR_SAVED_MODEL", help="Run folder or export.")],
+    prompt: Annotated[list[str] | None, typer.Option(help="Text to go on from; may be given several times.")] = None,
+    max_tokens: Annotated[int, typer.Option(help="Tokens at most.")] = 50,
+    temperature: Annotated[float, typer.Option(help="0 takes the most probable token each time.")] = 1.0,
+    greedy: Annotated[bool, typer.Option("--greedy", help="The same as --temperature 0.")] = False,
+    top_k: Annotated[int, typer.Option(help="Sample from the K most probable tokens; 0: all.")] = 0,
+    top_p: Annotated[
+        float, typer.Option(help="Sample from the fewest tokens that reach this probability; 1: all.")
+    ] = 1.0,
+    repetition_penalty: Annotated[float, typer.Option(help="Above 1: less of what was there before.")] = 1.0,
+    beam_size: Annotated[int, typer.Option(help="Above 1: beam search instead of sampling.")] = 1,
+    length_penalty: Annotated[float, typer.Option(help="Of the beam search: above 0 prefers longer texts.")] = 0.0,
+    stop: Annotated[list[str] | None, typer.Option(help="End before this string; may be given several times.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same text.")] = 0,
+    samples: Annotated[int, typer.Option(help="Continuations a prompt.")] = 1,
+    as_json: AsJson = False,
+):
+    """Let a language model go on from a prompt."""
+    _import_backend()
+    from nlp_suite.export.language_output import write_generated
+
+    options = {
+        "max_tokens": max_tokens,
+        "temperature": 0.0 if greedy else temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "repetition_penalty": repetition_penalty,
+        "beam_size": beam_size,
+        "length_penalty": length_penalty,
+        "stop": stop or [],
+        "seed": seed,
+    }
+    write_generated(model, prompt or [""], samples, as_json, **options)
 
 
 @app.command()

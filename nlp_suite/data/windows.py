@@ -4,6 +4,7 @@ A window is a stretch of one document: its begin in the token store, its number 
 stand before those that are predicted. `window_arrays` turns a batch of them into what a language model takes.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -204,7 +205,7 @@ class SlidingWindows:
         stride = window - context
         self._windows = []
         begins, counts, contexts, firsts = [], [], [], []
-        for begin, end in zip(documents[:-1], documents[1:]):
+        for begin, end in itertools.pairwise(documents):
             predicted = np.concatenate([[begin], np.arange(begin + window, end, stride)])  # first token of each
             read = np.maximum(predicted - context, begin)
             read[0] = begin
@@ -238,7 +239,7 @@ class WholeDocuments:
     """
 
     def __init__(self, documents, rows: int, longest: int, buckets: int, seed: int | None):
-        pieces = [np.arange(begin, end, longest) for begin, end in zip(documents[:-1], documents[1:])]
+        pieces = [np.arange(begin, end, longest) for begin, end in itertools.pairwise(documents)]
         ends = [np.append(piece[1:], end) for piece, end in zip(pieces, documents[1:])]
         self._begin = np.concatenate(pieces)
         self._count = np.concatenate(ends) - self._begin

@@ -28,3 +28,8 @@ def probability(log_prob: float) -> str:
     if value >= 1e-5:
         return share(value, 1 if value >= 0.1 else 2 if value >= 0.01 else 4)
     return f"1 in {math.exp(-log_prob):,.0f}" if value > 1e-12 else "under 1 in 10¹²"
+
+
+def less_is_better(metric: str) -> bool:
+    """Whether a metric, by its name, is one of loss rather than of success."""
+    return any(part in metric for part in ("loss", "entropy", "perplexity", "error", "ece"))

@@ -14,6 +14,8 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
+from nlp_suite.evaluation.numerals import less_is_better
+
 COLORS = {
     "ink": "#1c2430",
     "muted": "#5b6675",
@@ -99,11 +101,6 @@ def best_round(history: list[dict], best: dict | None = None) -> int | None:
             better = min if less_is_better(metric) else max
             return better(rows, key=lambda i: number(history[i][metric]))  # the first of equals
     return None
-
-
-def less_is_better(metric: str) -> bool:
-    """Whether a metric, by its name, is one of loss rather than of success."""
-    return any(part in metric for part in ("loss", "entropy", "perplexity", "error", "ece"))
 
 
 def curve_axis(history: list[dict]) -> tuple[str, list[float]]:

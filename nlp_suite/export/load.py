@@ -5,7 +5,8 @@ from pathlib import Path
 from nlp_suite.export.errors import ExportError
 from nlp_suite.export.language import SavedModelLanguage
 from nlp_suite.export.loaded import LoadedSignatures
-from nlp_suite.export.predictors import NetworkPredictor, SavedModelPredictor
+from nlp_suite.export.open_network import open_run
+from nlp_suite.export.predictors import SavedModelPredictor
 from nlp_suite.export.staging import versions
 
 _EXPECTED = (
@@ -43,22 +44,13 @@ def load(path: str | Path):
         from nlp_suite.training.run import Run
 
         run = Run(path)
-        return open_network(run, run.model("best"))
+        return open_run(run, run.model("best"))
     found = {number: folder for number, folder in versions(path).items() if (folder / "saved_model.pb").is_file()}
     if (path / "saved_model.pb").is_file():
         return open_saved_model(path)
     if found:
         return open_saved_model(found[max(found)])
     raise ExportError(f"{str(path)!r} is none of these: {_EXPECTED}")
-
-
-def open_network(run, model):
-    """A run's model at work in Python: a `NetworkPredictor`, or a `LanguageInference`."""
-    if run.experiment.task.name == "language_model":
-        from nlp_suite.tasks._language_inference import LanguageInference, stops_at_line_end
-
-        return LanguageInference(model, run.text, run.experiment.task, stops_at_line_end(run))
-    return NetworkPredictor(model, run.text, run.labels)
 
 
 def open_saved_model(path: Path):

@@ -12,6 +12,12 @@ LIMITS = (
     "Every text gets one of the labels, also an empty one or one in another language.",
     "It may repeat biases of its training data; do not let it alone decide about people.",
 )
+TEXT_LIMITS = (
+    "Trained on one kind of text: expect less on other domains and languages than those of its training data.",
+    "What it writes is likely text, not fact; it may repeat its training text word for word.",
+    "Its log-probabilities compare texts under this model and this vocabulary only.",
+    "It may repeat biases of its training data; do not let what it writes reach people unread.",
+)
 
 
 def model_card(run, model, name: str) -> dict:
@@ -39,7 +45,7 @@ def model_card(run, model, name: str) -> dict:
         "data": {**experiment.data.source.model_dump(mode="json"), "splits": info.get("statistics") or {}},
         "metrics": _metrics(run.directory / "report.json"),
         "training": {key: info[key] for key in ("best", "seconds", "hardware", "versions") if key in info},
-        "limits": list(LIMITS),
+        "limits": list(LIMITS if run.labels else TEXT_LIMITS),
     }
 
 
@@ -49,7 +55,7 @@ def _metrics(path: Path) -> dict:
         report = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    long = ("mistakes", "reliability", "history")
+    long = ("mistakes", "reliability", "history", "excerpt", "next_tokens", "samples")
     return {key: value for key, value in report.items() if key not in long}
 
 
@@ -59,7 +65,7 @@ def as_markdown(card: dict) -> str:
     lines = [f"# {card['name']}", "", card["description"] or f"A {card['task']} model.", ""]
     facts = {
         "Task": card["task"],
-        "Labels": ", ".join(card["labels"]),
+        **({"Labels": ", ".join(card["labels"])} if card["labels"] else {}),
         "Backbone": card["backbone"]["name"],
         "Parameters": f"{card['parameters']:,} ({card['weight_bytes'] / 2**20:.1f} MiB of weights)",
         "Tokenizer": f"{card['text']['tokenizer']['name']}, {card['text']['vocabulary_size']:,} tokens",

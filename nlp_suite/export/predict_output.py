@@ -54,6 +54,8 @@ def write_predictions(path: Path, texts: Iterable[str], format: str = "table", m
     if format not in FORMATS:
         raise ExportError(unknown("output format", format, FORMATS))
     predictor = load(path)
+    if not hasattr(predictor, "predict"):
+        raise ExportError(f"{str(path)!r} is a language model: ask it with nlp-suite score or nlp-suite generate")
     pairs = _answered(predictor, texts)
     {"table": _table, "jsonl": _jsonl, "tsv": _tsv}[format](pairs, predictor.labels, max_length)
 

@@ -5,6 +5,7 @@ import inspect
 import keras
 
 from nlp_suite.config import ConfigError, TrainingSettings
+from nlp_suite.evaluation.numerals import less_is_better
 from nlp_suite.registry import SCHEDULES, unknown
 from nlp_suite.training.averaging import AveragedIterates, StartAverage
 from nlp_suite.training.layer_rates import LayerRates, rate_factors
@@ -88,4 +89,4 @@ def _extended(optimizer: type, settings: TrainingSettings, groups) -> type:
 
 def monitor_mode(name: str) -> str:
     """Whether less (`"min"`) or more (`"max"`) of a metric is better."""
-    return "min" if any(part in name for part in ("loss", "entropy", "perplexity", "error", "ece")) else "max"
+    return "min" if less_is_better(name) else "max"

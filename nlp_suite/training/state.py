@@ -14,7 +14,7 @@ import numpy as np
 
 from nlp_suite.training.run import RunError
 
-_CALLBACK_STATE = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter", "seconds")
+_CALLBACK_STATE = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter", "seconds", "monitored")
 
 
 class TrainingState(keras.callbacks.Callback):

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from nlp_suite.config import load_experiment
 from nlp_suite.export.errors import ExportError
 from nlp_suite.export.formats._base import ExportResult
 from nlp_suite.export.model_card import model_card
-from nlp_suite.export.predictors import NetworkPredictor
+from nlp_suite.export.open_network import open_network, resolved
 from nlp_suite.export.samples import check_texts
 from nlp_suite.export.self_check import TOLERANCE, check_keras
 from nlp_suite.export.staging import place_file, staging
@@ -41,8 +42,8 @@ def write_keras_file(run, to: Path, convert, *, with_package: bool) -> ExportRes
 
     network = run.model("best")
     model = convert(network)
-    tokens = run.text.pad(run.text.encode(check_texts(run)))  # [N, T]
-    logits = keras.ops.convert_to_numpy(network(tokens, training=False))  # [N, C]
+    tokens = _check_tokens(run)  # [N, T]
+    logits = keras.ops.convert_to_numpy(network(tokens, training=False))  # [N, C] or [N, T, V]
     with staging(to.resolve().parent) as folder:
         file = folder / to.name
         try:
@@ -57,6 +58,15 @@ def write_keras_file(run, to: Path, convert, *, with_package: bool) -> ExportRes
     return ExportResult(to, report={"self_check": check, "bytes": size})
 
 
+def _check_tokens(run):
+    """Token ids to compare on: whole texts for a classifier, short pieces without padding for a language model."""
+    rows = run.text.encode(check_texts(run))
+    if run.labels:
+        return run.text.pad(rows)
+    flat = np.concatenate(rows)[: 8 * 16]
+    return flat[: len(flat) // 16 * 16].reshape(-1, 16) if len(flat) >= 16 else flat[None]
+
+
 def _append(file: Path, run, card: dict) -> None:
     """Adds labels, model card, config and text layer to the archive."""
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(file, "a") as archive:
@@ -65,11 +75,11 @@ def _append(file: Path, run, card: dict) -> None:
             archive.write(asset, f"{_OURS}/text/{asset.name}")
         archive.writestr(f"{_OURS}/labels.json", json.dumps(run.labels, ensure_ascii=False))
         archive.writestr(f"{_OURS}/model_card.json", json.dumps(card, indent=1, ensure_ascii=False))
-        archive.writestr(f"{_OURS}/config.yaml", run.experiment.to_yaml())
+        archive.writestr(f"{_OURS}/config.yaml", resolved(run).to_yaml())
 
 
-def open_keras_file(path: Path) -> NetworkPredictor:
-    """The predictor of a file that `write_keras_file` made.
+def open_keras_file(path: Path):
+    """The model of a file that `write_keras_file` made, at work in Python.
 
     Raises:
         ExportError: a `.keras` file without our members, or a damaged one.
@@ -85,7 +95,8 @@ def open_keras_file(path: Path) -> NetworkPredictor:
                 raise ExportError(f"{str(path)!r} holds no text layer: it was not written by nlp-suite export")
             archive.extractall(folder, ours)
             labels = json.loads((Path(folder) / _OURS / "labels.json").read_text("utf-8"))
+            experiment = load_experiment(Path(folder) / _OURS / "config.yaml")
             text = TextLayer.load(Path(folder) / _OURS / "text")
     except zipfile.BadZipFile as error:
         raise ExportError(f"{str(path)!r} is no Keras file: {error}") from None
-    return NetworkPredictor(keras.saving.load_model(path), text, labels)
+    return open_network(experiment, keras.saving.load_model(path), text, labels)

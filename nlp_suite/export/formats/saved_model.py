@@ -11,9 +11,9 @@ from nlp_suite.config import ComponentSettings
 from nlp_suite.export.cases import Case
 from nlp_suite.export.errors import ExportError
 from nlp_suite.export.formats._base import Exporter, ExportResult
-from nlp_suite.export.load import open_network
 from nlp_suite.export.model_card import model_card, write_card
 from nlp_suite.export.op_check import check_ops, server_version
+from nlp_suite.export.open_network import open_run, resolved
 from nlp_suite.export.samples import check_texts, warmup_texts
 from nlp_suite.export.self_check import check_saved_model
 from nlp_suite.export.staging import place_version, staging
@@ -48,7 +48,7 @@ class SavedModelExporter(Exporter):
         tf = _tensorflow()
         task = importlib.import_module(f"nlp_suite.tasks._{run.experiment.task.name}_signatures")
         model = run.model("best")
-        predictor = open_network(run, model)
+        predictor = open_run(run, model)
         try:
             with staging(to) as folder, without_cudnn(model):
                 written = folder / "written"
@@ -134,7 +134,7 @@ def _cases(task, predictor, texts) -> list[Case]:
 
 
 def _write_extras(directory, run, model, name, ops) -> None:
-    (directory / "config.yaml").write_text(run.experiment.to_yaml(), "utf-8")
+    (directory / "config.yaml").write_text(resolved(run).to_yaml(), "utf-8")
     (directory / "ops.json").write_text(json.dumps(ops.as_dict(), indent=1), "utf-8")
     write_card(directory, model_card(run, model, name))
     run.text.save(directory / "text")  # for clients that tokenise themselves and ask the `tokens` signature

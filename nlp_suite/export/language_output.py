@@ -1,0 +1,158 @@
+"""Scores and generated text for a terminal or a program."""
+
+import csv
+import json
+import math
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from nlp_suite.export.errors import ExportError
+from nlp_suite.export.load import load
+from nlp_suite.export.predict_output import FORMATS, read_texts
+from nlp_suite.registry import unknown
+
+_AT_ONCE = 256  # lines
+
+
+def open_language_model(path: Path):
+    """What `load` opens, if it is a language model.
+
+    Raises:
+        ExportError: it is another task's.
+    """
+    model = load(path)
+    if not hasattr(model, "generate"):
+        raise ExportError(f"{str(path)!r} is no language model but a classifier: ask it with nlp-suite predict")
+    return model
+
+
+def write_scores(path: Path, file: Path | None, format: str, tokens: bool, html: Path | None, max_length: int) -> None:
+    """Prints log-probability and perplexity of every line, and of all together on standard error.
+
+    Args:
+        path: what `load` opens.
+        file: a text a line; `None` or `-`: standard input.
+        format: `table`, `jsonl` or `tsv`; all but the table keep memory flat.
+        tokens: the log-probability of every token as well.
+        html: a page to write, with every token coloured by its surprise.
+        max_length: characters of a text that a table shows.
+
+    Raises:
+        ExportError: unknown format, no such file, nothing to score, or `path` is no language model.
+    """
+    if format not in FORMATS:
+        raise ExportError(unknown("output format", format, FORMATS))
+    texts = read_texts(["-"], None) if file in (None, Path("-")) else read_texts(None, file)
+    model = open_language_model(path)
+    total, pages = _Total(), []
+    rows = _scored(model, texts, total, pages if html else None)
+    {"table": _table, "jsonl": _jsonl, "tsv": _tsv}[format](rows, tokens, max_length)
+    if not total.texts:
+        raise ExportError("there is nothing to score: the input has no line")
+    print(total.line(), file=sys.stderr)
+    if html:
+        from nlp_suite.evaluation.surprise import surprise_page
+
+        print(f"page: {surprise_page(html, f'Surprise in the eyes of {path}', pages)}", file=sys.stderr)
+
+
+class _Total:
+    """Sums over all lines."""
+
+    def __init__(self):
+        self.texts, self.tokens, self.log_prob = 0, 0, 0.0
+
+    def add(self, answer):
+        self.texts += 1
+        self.tokens += answer["num_tokens"]
+        self.log_prob += answer["log_prob"]
+
+    def line(self) -> str:
+        mean = min(-self.log_prob / self.tokens, 700)
+        return (
+            f"{self.texts:,} texts, {self.tokens:,} tokens, log-probability {self.log_prob:,.2f}, "
+            f"perplexity {math.exp(mean):,.2f} a token"
+        )
+
+
+def _scored(model, texts, total, pages) -> Iterator[tuple[str, dict]]:
+    while chunk := list(islice(texts, _AT_ONCE)):
+        for text, answer in zip(chunk, model.score(chunk)):
+            total.add(answer)
+            if pages is not None:
+                pairs = zip(answer["tokens"], answer["token_log_probs"])
+                pages.append({"tokens": [{"token": token, "log_prob": value} for token, value in pairs]})
+            yield text, answer
+
+
+def _table(rows, tokens, max_length):
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    table = Table("text", "log-probability", "perplexity", "tokens")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for text, answer in rows:
+        short = text if len(text) <= max_length else text[: max_length - 1] + "…"
+        numbers = (f"{answer['log_prob']:,.3f}", f"{answer['perplexity']:,.2f}", f"{answer['num_tokens']:,}")
+        table.add_row(Text(short), *numbers)
+        if tokens:
+            for token, value in zip(answer["tokens"], answer["token_log_probs"]):
+                table.add_row(Text(f"  {token}", style="dim"), f"{value:,.3f}", "", "")
+    console.print(table)
+
+
+def _jsonl(rows, tokens, max_length):
+    for text, answer in rows:
+        kept = answer if tokens else {k: v for k, v in answer.items() if k not in ("tokens", "token_log_probs")}
+        print(json.dumps({"text": text, **kept}, ensure_ascii=False), flush=True)
+
+
+def _tsv(rows, tokens, max_length):
+    writer = csv.writer(sys.stdout, "excel-tab", lineterminator="\n")
+    writer.writerow(["text", "token", "log_prob"] if tokens else ["text", "log_prob", "perplexity", "num_tokens"])
+    for text, answer in rows:
+        if tokens:
+            for token, value in zip(answer["tokens"], answer["token_log_probs"]):
+                writer.writerow([text, token, f"{value:.6f}"])
+        else:
+            writer.writerow([text, f"{answer['log_prob']:.6f}", f"{answer['perplexity']:.6f}", answer["num_tokens"]])
+        sys.stdout.flush()
+
+
+def write_generated(path: Path, prompts: list[str], samples: int, as_json: bool, **options) -> None:
+    """Prints continuations of prompts; of a single one to a terminal, token by token as they come.
+
+    Args:
+        path: what `load` opens.
+        prompts: texts to go on from.
+        samples: continuations a prompt, with the seeds `seed`, `seed + 1`, ….
+        as_json: a JSON line each, with log-probability and number of tokens.
+        **options: of `LanguageInference.generate`.
+
+    Raises:
+        ExportError: `samples` below 1, or `path` is no language model.
+    """
+    if samples < 1:
+        raise ExportError(f"--samples {samples}: allowed are whole numbers from 1")
+    model = open_language_model(path)
+    first = options.pop("seed")
+    asked = [(prompt, first + n) for prompt in prompts for n in range(samples)]
+    if len(asked) == 1 and not as_json and options["beam_size"] == 1 and hasattr(model, "stream"):
+        chosen = {key: value for key, value in options.items() if key not in ("beam_size", "length_penalty")}
+        print(prompts[0], end="", flush=True)
+        for piece in model.stream(prompts[0], seed=first, **chosen):
+            print(piece, end="", flush=True)
+        print()
+        return
+    answers = model.generate([prompt for prompt, _ in asked], seed=[seed for _, seed in asked], **options)
+    for (prompt, seed), answer in zip(asked, answers):
+        if as_json:
+            print(json.dumps({"prompt": prompt, "seed": seed, **answer}, ensure_ascii=False))
+        else:
+            print(f"{prompt}{answer['text']}")
+            print(f"  ({answer['length']} tokens, log-probability {answer['log_prob']:.2f}, seed {seed})")
