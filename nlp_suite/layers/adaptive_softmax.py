@@ -1,5 +1,7 @@
 """Adaptive output softmax of a language model: frequent words first, rare words in clusters that few tokens pay for."""
 
+from itertools import pairwise
+
 import keras
 from keras import ops
 
@@ -60,7 +62,7 @@ class AdaptiveSoftmax(keras.layers.Layer):
         check_tied(tied, embedding_size)
         cutoffs = [int(cutoff) for cutoff in cutoffs]
         ends = [0, *cutoffs, vocabulary_size]
-        if not cutoffs or any(low >= high for low, high in zip(ends, ends[1:], strict=False)):
+        if not cutoffs or any(low >= high for low, high in pairwise(ends)):
             raise ValueError(
                 f"cutoffs must ascend and lie from 1 to {vocabulary_size - 1} (vocabulary_size - 1): got {cutoffs}"
             )
@@ -70,6 +72,7 @@ class AdaptiveSoftmax(keras.layers.Layer):
         self.tied = tied
         self.embedding_size = embedding_size
         self.chunk_elements = chunk_elements
+        self.supports_jit = keras.backend.backend() != "tensorflow"  # XLA wants static shapes, see `_rows`
         self.clusters = list(zip(cutoffs, ends[2:], strict=True))  # first word, first word of the next
 
     def build(self, features_shape):
@@ -185,7 +188,7 @@ class AdaptiveSoftmax(keras.layers.Layer):
         kernels = [ops.concatenate([first, ops.cast(self.kernels[0], first.dtype)], axis=0), *words]
         return features, list(zip([None] * len(kernels), kernels, self.biases, strict=True))
 
-    def compute_output_shape(self, features_shape, table=None):
+    def compute_output_shape(self, features_shape, table_shape=None):
         return (*features_shape[:-1], self.vocabulary_size)
 
     def get_config(self):

@@ -84,49 +84,45 @@ def _sweep(x, kernel, bias, weights, chunk_rows, count):
         log Σ exp of the logits [N], and the parts of the gradients without the targets: of x [N, D], of the kernel
         [V, D], of the bias [V] (nothing without weights). All float32.
     """
-    length, width, words = ops.shape(x)[0], x.shape[1], kernel.shape[0]
+    length = ops.shape(x)[0]
     chunks = 1 + length // chunk_rows
-    rows = -(-length // chunks)  # of a chunk, as equal as can be
+    rows = 1 + length // chunks  # of a chunk: at most `chunk_rows`, and one where there are no tokens
     turns = chunks if count is None else -(-count // rows)
 
     def chunked(y):
-        y = ops.pad(y, [(0, chunks * rows - length)] + [(0, 0)] * (len(y.shape) - 1))
+        y = ops.pad(y, [(0, chunks * rows - length), *[(0, 0)] * (len(y.shape) - 1)])
         return ops.reshape(y, (chunks, rows, *y.shape[1:]))
 
-    def whole(y):
-        return ops.reshape(y, (chunks * rows, *y.shape[2:]))[:length]
+    xs, ws = chunked(x), None if weights is None else chunked(weights)  # [chunks, rows, D], [chunks, rows]
 
-    xs = chunked(x)  # [chunks, rows, D]
-    log_sums = ops.zeros((chunks, rows), "float32")
-    if weights is not None:
-        ws = chunked(weights)
-        log_sums = (log_sums, ops.zeros((chunks, rows, width)), ops.zeros((words, width)), ops.zeros((words,)))
-
-    def exponentials(i):
+    def chunk(i):
         scores = logits(xs[i], kernel, bias)  # [rows, V]
         most = ops.max(scores, axis=1, keepdims=True)
         e = ops.exp(scores - most)
         total = ops.sum(e, axis=1)
-        return e, total, ops.log(total) + most[:, 0]
-
-    def forward(i, log_sums):
-        return _put(log_sums, i, exponentials(i)[2])
-
-    def forward_and_back(i, carry):
-        log_sums, dx, dk, db = carry
-        e, total, log_sum = exponentials(i)
+        log_sum = ops.log(total) + most[:, 0]
+        if weights is None:
+            return (log_sum,), ()
         share = ops.expand_dims(ws[i] / total, 1)  # [rows, 1]
-        db = db + ops.matmul(share[:, 0], e)
+        db = ops.matmul(share[:, 0], e)
         e = ops.cast(e, x.dtype)
-        scaled = xs[i] * ops.cast(share, x.dtype)
-        dk = dk + ops.cast(ops.matmul(ops.transpose(e), scaled), "float32")
-        own = ops.cast(ops.matmul(e, kernel), "float32") * share
-        return _put(log_sums, i, log_sum), _put(dx, i, own), dk, db
+        dx = ops.cast(ops.matmul(e, kernel), "float32") * share
+        dk = ops.matmul(ops.transpose(e), xs[i] * ops.cast(share, x.dtype))
+        return (log_sum, dx), (ops.cast(dk, "float32"), db)
 
-    if weights is None:
-        return (whole(_loop(turns, forward, log_sums)),)
-    log_sums, dx, dk, db = _loop(turns, forward_and_back, log_sums)
-    return whole(log_sums), whole(dx), dk, db
+    def turn(i, carry):
+        of_rows, sums = carry
+        new_rows, parts = chunk(i)
+        return (
+            tuple(_put(array, i, new) for array, new in zip(of_rows, new_rows, strict=True)),
+            tuple(a + b for a, b in zip(sums, parts, strict=True)),
+        )
+
+    # The first chunk starts the sums: zeros would be one more pass over a [V, D].
+    of_rows, sums = chunk(0)
+    of_rows = tuple(_put(ops.zeros((chunks, *ops.shape(y)), y.dtype), 0, y) for y in of_rows)
+    of_rows, sums = _loop(turns, turn, (of_rows, sums))
+    return *(ops.reshape(y, (chunks * rows, *y.shape[2:]))[:length] for y in of_rows), *sums
 
 
 def _put(array, i, value):
@@ -134,11 +130,11 @@ def _put(array, i, value):
 
 
 def _loop(turns, body, carry):
-    """`ops.fori_loop`; on TensorFlow one turn at a time, for several in flight would hold several chunks."""
+    """Turns 1, 2, … of `ops.fori_loop`; one at a time on TensorFlow, for several in flight would hold several chunks."""
     if keras.backend.backend() != "tensorflow":
-        return ops.fori_loop(0, turns, body, carry)
+        return ops.fori_loop(1, turns, body, carry)
     import tensorflow as tf
 
     return tf.while_loop(
-        lambda i, _: i < turns, lambda i, c: (i + 1, body(i, c)), (tf.constant(0), carry), parallel_iterations=1
+        lambda i, _: i < turns, lambda i, c: (i + 1, body(i, c)), (tf.constant(1), carry), parallel_iterations=1
     )[1]

@@ -50,4 +50,6 @@ def custom_gradient(function, args):
 
 def _unflatten(flat, shapes):
     ends = accumulate((math.prod(shape) for shape in shapes), initial=0)
-    return tuple(ops.reshape(flat[begin:end], shape) for (begin, end), shape in zip(pairwise(ends), shapes, strict=True))
+    return tuple(
+        ops.reshape(flat[begin:end], shape) for (begin, end), shape in zip(pairwise(ends), shapes, strict=True)
+    )

@@ -105,7 +105,7 @@ class FullSoftmax(keras.layers.Layer):
             features = ops.matmul(features, ops.cast(self.projection, self.compute_dtype))  # [..., E]
         return features, table
 
-    def compute_output_shape(self, features_shape, table=None):
+    def compute_output_shape(self, features_shape, table_shape=None):
         return (*features_shape[:-1], self.vocabulary_size)
 
     def get_config(self):
@@ -126,7 +126,9 @@ def row_initializer(width):
 def check_tied(tied, embedding_size):
     """Raises ValueError where a tied layer does not know the width of its table."""
     if tied and not embedding_size:
-        raise ValueError(f"a tied softmax needs embedding_size, the width of the table, above 0: got {embedding_size!r}")
+        raise ValueError(
+            f"a tied softmax needs embedding_size, the width of the table, above 0: got {embedding_size!r}"
+        )
 
 
 def check_table(layer, table):
