@@ -1,4 +1,4 @@
-"""The whole way on the built-in sample corpus: train, measure, export, ask. `make quickstart` runs it."""
+"""The whole way on the built-in sample corpora: train, measure, export, ask. `make quickstart` runs it."""
 
 import time
 from pathlib import Path
@@ -6,13 +6,14 @@ from pathlib import Path
 import nlp_suite
 from nlp_suite.registry import SOURCES
 
-CONFIG = "configs/sentiment_sample.yaml"
+SENTIMENT, LANGUAGE = "configs/sentiment_sample.yaml", "configs/lm_sample.yaml"
 EXAMPLES = [
     "The plot was good but the acting was not.",
     "The plot was not good but the acting was.",
     "I thought that the music was hardly dull.",
     "",
 ]
+PROMPTS = ["the old sailor", "the birds that the", ""]
 RUNS = {  # name: what differs from the config
     "lstm": [],
     "bag": ["backbone={name: bag, ngrams: 2}", "training.learning_rate=0.02", "task.pooling=[mean]"],
@@ -22,14 +23,23 @@ RUNS = {  # name: what differs from the config
 
 def main():
     from rich.console import Console
-    from rich.table import Table
 
     began = time.perf_counter()
     console = Console()
+    shown = [*sentiment(console), *language_model(console)]
+    for part in shown:
+        console.print(part)
+    console.print(f"everything took {time.perf_counter() - began:.0f} s")
+
+
+def sentiment(console) -> list:
+    """Three classifiers of reviews whose labels hang on word order."""
+    from rich.table import Table
+
     table = Table("model", "parameters", "training", "test accuracy", "macro F1", "ECE")
     for name, overrides in RUNS.items():
-        console.rule(f"train {name}")
-        experiment = nlp_suite.load_experiment(CONFIG, overrides)
+        console.rule(f"sentiment: train {name}")
+        experiment = nlp_suite.load_experiment(SENTIMENT, overrides)
         run = nlp_suite.train(experiment, Path("runs") / f"quickstart-{name}")
         report = nlp_suite.evaluate(run)
         numbers = (f"{report['accuracy']:.2%}", f"{report['macro']['f1']:.4f}", f"{report['ece']:.2%}")
@@ -39,16 +49,34 @@ def main():
     table.add_row("optimum", "", "", f"{source.bayes_accuracy:.2%}", "", "")
     table.add_row("optimum for words", "", "", f"{source.bag_accuracy:.2%}", "", "")
 
-    console.rule("export and ask")
+    console.rule("sentiment: export and ask")
     export = nlp_suite.export_run("runs/quickstart-lstm", Path("saved_models") / "sentiment_sample")
     answers = Table("text", "label", "probability")
     for text, answer in zip(EXAMPLES, nlp_suite.load(export.path).predict(EXAMPLES)):
         answers.add_row(repr(text), answer["label"], f"{answer['probability']:.3f}")
+    return [answers, table, f"report with pictures: runs/quickstart-lstm/report.html\nSavedModel: {export.path}"]
 
-    console.print(answers)
-    console.print(table)
-    console.print(f"report with pictures: runs/quickstart-lstm/report.html\nSavedModel: {export.path}")
-    console.print(f"everything took {time.perf_counter() - began:.0f} s")
+
+def language_model(console) -> list:
+    """A language model of sentences from a grammar whose entropy is known."""
+    from rich.table import Table
+    from rich.text import Text
+
+    console.rule("language model: train lstm")
+    run = nlp_suite.train(nlp_suite.load_experiment(LANGUAGE), Path("runs") / "quickstart-language-model")
+    report = nlp_suite.evaluate(run)
+    table = Table("model", "parameters", "training", "test perplexity", "optimum", "above it")
+    best = report["best_possible"]
+    numbers = (f"{report['perplexity_per_token']:.3f}", f"{best['perplexity_per_token']:.3f}", f"{best['excess']:.2%}")
+    table.add_row("lstm", f"{run.info['parameters']:,}", f"{run.info['seconds']:.0f} s", *numbers)
+
+    console.rule("language model: export and ask")
+    export = nlp_suite.export_run(run.directory, Path("saved_models") / "lm_sample")
+    model = nlp_suite.load(export.path)
+    written = Table("prompt", "what the model writes")
+    for prompt, answer in zip(PROMPTS, model.generate(PROMPTS, max_tokens=30, temperature=0.8, seed=[1, 2, 3])):
+        written.add_row(repr(prompt), Text(answer["text"].strip()))
+    return [written, table, f"report with pictures: {report['page']}\nSavedModel: {export.path}"]
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def test_configs_load_and_say_what_to_expect(path):
     header = [line for line in path.read_text("utf-8").splitlines() if line.startswith("#")]
     assert any(f"nlp-suite train configs/{path.name}" in line for line in header)
     assert any("Expected time:" in line for line in header) and any("Expected score:" in line for line in header)
-    assert path.stem.startswith(experiment.task.name)
+    assert path.stem.startswith({"language_model": "lm"}.get(experiment.task.name, experiment.task.name))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -30,14 +30,17 @@ def test_configs_can_be_pointed_at_files_as_their_header_says(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "script, arguments",
+    "script, arguments, model, said",
     [
-        ("sentiment.py", [str(ROOT / "configs/sentiment_sample.yaml"), "--set", "training.epochs=1"]),
-        ("quickstart.py", []),
+        ("sentiment.py", ["sentiment_sample", "--set", "training.epochs=1"], "sentiment_sample", "test accuracy"),
+        ("language_model.py", ["lm_sample", "--set", "training.epochs=1"], "lm_sample", "test perplexity"),
+        ("quickstart.py", [], "lm_sample", "test perplexity"),
     ],
 )
-def test_pipelines_run(tmp_path, script, arguments):
+def test_pipelines_run(tmp_path, script, arguments, model, said):
     (tmp_path / "configs").symlink_to(ROOT / "configs")
+    if arguments:
+        arguments = [str(ROOT / "configs" / f"{arguments[0]}.yaml"), *arguments[1:]]
     done = subprocess.run(
         [sys.executable, str(ROOT / "pipelines" / script), *arguments],
         cwd=tmp_path,
@@ -46,8 +49,8 @@ def test_pipelines_run(tmp_path, script, arguments):
         env={**os.environ, "COLUMNS": "120"},
     )
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "saved_models/sentiment_sample/1/saved_model.pb").exists()
-    assert "test accuracy" in done.stdout
+    assert (tmp_path / "saved_models" / model / "1/saved_model.pb").exists()
+    assert said in done.stdout
 
 
 @pytest.mark.slow

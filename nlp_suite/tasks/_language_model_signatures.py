@@ -161,7 +161,7 @@ class _Lines:
 
         lines = tf.strings.split(texts, "\n")  # [B, (lines)]
         values, lengths, _ = self._graph.encode_flat(lines.flat_values)
-        counts = tf.reduce_sum(lines.with_flat_values(lengths), axis=1)  # [B]
+        counts = tf.reduce_sum(lines.with_flat_values(tf.cast(lengths, tf.int64)), axis=1)  # [B]
         return tf.RaggedTensor.from_row_lengths(values, counts, validate=False)
 
     def decode(self, ids):

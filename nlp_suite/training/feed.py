@@ -25,5 +25,7 @@ def feed(batch, start: int = 0):
         return generate()
     import tensorflow as tf
 
-    signature = keras.tree.map_structure(lambda a: tf.TensorSpec([None] * np.ndim(a), np.asarray(a).dtype), batch(start))
+    signature = keras.tree.map_structure(
+        lambda a: tf.TensorSpec([None] * np.ndim(a), np.asarray(a).dtype), batch(start)
+    )
     return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(4)

@@ -11,14 +11,9 @@ machine's mood is the same for all, and all have the same number of threads.
 
 import argparse
 import json
-import os
-import resource
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
+import turns
 
 IMPLEMENTATIONS = {
     "suite": "nlp_suite.layers",
@@ -39,11 +34,8 @@ def batch(options):
 
 
 def tensorflow_step(options, own):
-    """Returns a function that does one step and returns the loss, and one that measures the GEMM rate in GFLOP/s."""
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(options.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(options.threads)
+    """Returns a function that does one step and returns the loss."""
+    tf = turns.limit_tensorflow(options.threads)
     import keras
 
     name = {"simple_rnn": "SimpleRNN", "lstm": "LSTM", "gru": "GRU"}[options.cell]
@@ -73,13 +65,7 @@ def tensorflow_step(options, own):
     tokens, _, labels = batch(options)
     tokens, labels = tf.constant(tokens), tf.constant(labels)
 
-    def gemm():
-        size = 1024
-        a = tf.random.normal((size, size))
-        product = tf.function(lambda: tf.matmul(a, a))
-        return 2 * size**3 / seconds(product, 5) / 1e9
-
-    return lambda: float(train(tokens, labels)), gemm
+    return lambda: float(train(tokens, labels))
 
 
 def torch_step(options, packed):
@@ -110,75 +96,7 @@ def torch_step(options, packed):
         optimizer.step()
         return float(loss.detach())
 
-    def gemm():
-        a = torch.randn(1024, 1024)
-        return 2 * 1024**3 / seconds(lambda: a @ a, 5) / 1e9
-
-    return train, gemm
-
-
-def seconds(function, times):
-    """Median seconds of a call, after one that does not count."""
-    function()
-    taken = []
-    for _ in range(times):
-        start = time.perf_counter()
-        function()
-        taken.append(time.perf_counter() - start)
-    return float(np.median(taken))
-
-
-def worker(options):
-    """Runs one implementation on request: a line on stdin gives one measured turn, answered by a line of JSON."""
-    if options.worker in ("suite", "keras"):
-        step, gemm = tensorflow_step(options, own=options.worker == "suite")
-    else:
-        step, gemm = torch_step(options, packed=options.worker == "torch_packed")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    losses = [step() for _ in range(10)]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"losses": losses, "peak_mib": peak, "step_mib": peak - before}), flush=True)
-    for _ in sys.stdin:
-        wall, cpu = time.perf_counter(), time.process_time()
-        for _ in range(options.steps):
-            step()
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        turn = {"seconds": wall / options.steps, "cpu_seconds": cpu / options.steps, "gemm": gemm()}
-        print(json.dumps(turn), flush=True)
-
-
-def measure(options):
-    """Runs all implementations in turns and returns a row of figures for each."""
-    environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", KERAS_BACKEND="tensorflow")
-    environment["OMP_NUM_THREADS"] = str(options.threads)
-    root = str(Path(__file__).resolve().parents[2])
-    environment["PYTHONPATH"] = os.pathsep.join([root, environment.get("PYTHONPATH", "")])
-    workers, rows = {}, {}
-    for name in options.only:
-        command = [sys.executable, __file__, *sys.argv[1:], "--worker", name]
-        workers[name] = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=environment,
-        )
-        first = workers[name].stdout.readline()
-        if not first:
-            raise SystemExit(f"{name} did not start: run with --worker {name} to see why")
-        rows[name] = {**json.loads(first), "seconds": [], "cpu_seconds": [], "gemm": []}
-    for _ in range(options.rounds):
-        for name, process in workers.items():
-            process.stdin.write("go\n")
-            process.stdin.flush()
-            turn = json.loads(process.stdout.readline())
-            for key, value in turn.items():
-                rows[name][key].append(value)
-    for process in workers.values():
-        process.stdin.close()
-        process.wait()
-    return rows
+    return train
 
 
 def table(options, rows):
@@ -220,20 +138,16 @@ def main():
     parser.add_argument("--vocabulary", type=int, default=8000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--time", type=int, default=200)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--steps", type=int, default=5, help="steps a turn")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="+", choices=IMPLEMENTATIONS, default=list(IMPLEMENTATIONS))
-    parser.add_argument("--json", action="store_true", help="print all figures instead of the table")
-    parser.add_argument("--worker", choices=IMPLEMENTATIONS, help=argparse.SUPPRESS)
+    turns.common_options(parser, IMPLEMENTATIONS)
     options = parser.parse_args()
-    if options.worker:
-        worker(options)
+    if options.worker in ("suite", "keras"):
+        turns.worker(options, tensorflow_step(options, own=options.worker == "suite"), turns.gemm_tensorflow)
+    elif options.worker:
+        turns.worker(options, torch_step(options, packed=options.worker == "torch_packed"), turns.gemm_torch)
     elif options.json:
-        print(json.dumps(measure(options)))
+        print(json.dumps(turns.measure(options, __file__)))
     else:
-        table(options, measure(options))
+        table(options, turns.measure(options, __file__))
 
 
 if __name__ == "__main__":

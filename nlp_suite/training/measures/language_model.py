@@ -1,5 +1,7 @@
 """Language modelling: perplexity with its context, where the loss comes from, and what the model writes."""
 
+import itertools
+
 import numpy as np
 
 from nlp_suite.data.prepare import open_source
@@ -75,27 +77,38 @@ def _entropy(run) -> float | None:
 
 def _excerpt(inference, store):
     """The beginning of the split, token by token, and what was expected at a few places of it."""
-    tokens = np.asarray(store.flat()[:_EXCERPT], "int32")
-    log_probs = inference.all_log_probs(tokens)  # [T, V]
-    own = log_probs[np.arange(len(tokens)), tokens]
-    ranks = (log_probs > own[:, None]).sum(axis=1) + 1
-    surfaces = inference.text.id_to_token(tokens)
-    excerpt = [{"token": t, "log_prob": float(p), "rank": int(r)} for t, p, r in zip(surfaces, own, ranks)]
-    next_tokens = []
-    begin = 0
-    for _ in range(_PROMPTS):  # within the first lines, a few tokens after their beginning
-        ends = np.flatnonzero(tokens[begin:] == END)
-        end = begin + int(ends[0]) if len(ends) else len(tokens)
-        place = begin + (end - begin) // 2
-        if place > begin and place < len(tokens):
+    excerpt, next_tokens = [], []
+    for tokens in _beginnings(store, inference.window):
+        log_probs = inference.all_log_probs(tokens)  # [T, V]
+        own = log_probs[np.arange(len(tokens)), tokens]
+        ranks = (log_probs > own[:, None]).sum(axis=1) + 1
+        surfaces = inference.text.id_to_token(tokens)
+        excerpt += [{"token": t, "log_prob": float(p), "rank": int(r)} for t, p, r in zip(surfaces, own, ranks)]
+        for place in _middles(tokens)[: _PROMPTS - len(next_tokens)]:
             best = np.argsort(-log_probs[place])[:8]
             expected = zip(inference.text.id_to_token(best), np.exp(log_probs[place][best]))
-            prompt = inference.decode(tokens[begin:place])
+            prompt = inference.decode(tokens[:place])
             next_tokens.append({"prompt": prompt, "next": [{"token": t, "probability": float(p)} for t, p in expected]})
-        begin = end + 1
-        if begin >= len(tokens) - 1:
-            break
     return excerpt, next_tokens
+
+
+def _beginnings(store, window) -> list[np.ndarray]:
+    """The first documents, `_EXCERPT` tokens in all; of each at most a Transformer's window."""
+    edges, rows, left = store.documents(), [], _EXCERPT
+    for begin, end in itertools.pairwise(edges):
+        if left <= 0:
+            break
+        end = min(end, begin + min(left, window or left))
+        rows.append(np.asarray(store.flat()[begin:end], "int32"))
+        left -= end - begin
+    return rows
+
+
+def _middles(tokens) -> list[int]:
+    """A place amid each line."""
+    ends = np.append(np.flatnonzero(tokens == END), len(tokens))
+    begins = np.append(0, ends[:-1] + 1)
+    return [int(begin + (end - begin) // 2) for begin, end in zip(begins, ends) if end - begin > 1]
 
 
 def _samples(inference, next_tokens) -> list[dict]:
@@ -103,11 +116,12 @@ def _samples(inference, next_tokens) -> list[dict]:
     prompts = [row["prompt"] for row in next_tokens[:2]] or [""]
     ways = [
         ("most probable token each time", {"temperature": 0.0}),
-        ("temperature 0.8", {"temperature": 0.8, "seed": 1}),
+        ("temperature 0.8", {"temperature": 0.8}),
     ]
     limit = min(_SAMPLE, inference.settings.max_generated)
     samples = []
     for how, options in ways:
-        for prompt, answer in zip(prompts, inference.generate(prompts, max_tokens=limit, **options)):
+        seeds = list(range(1, len(prompts) + 1))
+        for prompt, answer in zip(prompts, inference.generate(prompts, max_tokens=limit, seed=seeds, **options)):
             samples.append({"prompt": prompt, "text": answer["text"], "how": how})
     return samples
