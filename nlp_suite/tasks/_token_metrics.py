@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 
+@keras.saving.register_keras_serializable("nlp_suite")
 class TokenLoss(keras.metrics.Metric):
     """Mean negative log-likelihood, in nats a token.
 
@@ -11,8 +12,8 @@ class TokenLoss(keras.metrics.Metric):
     `sample_weight` float `[B, T]`, 0 at padding.
     """
 
-    def __init__(self, name="cross_entropy"):
-        super().__init__(name=name, dtype="float32")
+    def __init__(self, name="cross_entropy", dtype="float32"):
+        super().__init__(name=name, dtype=dtype)
         self.total = self.add_weight(shape=(), initializer="zeros", name="total")
         self.count = self.add_weight(shape=(), initializer="zeros", name="count")
 
@@ -27,11 +28,12 @@ class TokenLoss(keras.metrics.Metric):
         return self.total / ops.maximum(self.count, 1e-9)
 
 
+@keras.saving.register_keras_serializable("nlp_suite")
 class Perplexity(TokenLoss):
     """Exponential of the mean negative log-likelihood a token."""
 
-    def __init__(self, name="perplexity"):
-        super().__init__(name=name)
+    def __init__(self, name="perplexity", dtype="float32"):
+        super().__init__(name=name, dtype=dtype)
 
     def result(self):
         return ops.exp(super().result())
