@@ -183,5 +183,9 @@ def test_padding_is_the_part_of_places_without_a_token():
 def test_a_store_that_begins_elsewhere_is_read_from_there():
     tokens, _ = corpus([50])
     documents = np.array([10, 20, 41])
-    for windows in (Streams(documents, 3, 4), SlidingWindows(documents, 3, 4, 1), WholeDocuments(documents, 3, 4, 2, 1)):
+    for windows in (
+        Streams(documents, 3, 4),
+        SlidingWindows(documents, 3, 4, 1),
+        WholeDocuments(documents, 3, 4, 2, 1),
+    ):
         assert sorted(predicted(epoch(tokens, windows)).tolist()) == list(range(110, 141))
