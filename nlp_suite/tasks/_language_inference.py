@@ -10,6 +10,7 @@ from nlp_suite.decoding.beam_search import beam_search
 from nlp_suite.decoding.generate import advancing, generate, stream
 from nlp_suite.decoding.sampling import Options
 from nlp_suite.tasks._compiled import compiled
+from nlp_suite.tasks._language_text import holds, lines_of, settled, several, stop_strings, text_before
 from nlp_suite.text.text_layer import END, PAD, START, UNKNOWN
 
 FORBIDDEN = (PAD, UNKNOWN, START)  # never generated
@@ -59,7 +60,7 @@ class LanguageInference:
 
     def encode(self, texts: Sequence[str | bytes]) -> list[np.ndarray]:
         """Token ids of whole texts, END after every line."""
-        split = [_lines(text) for text in texts]
+        split = [lines_of(text) for text in several(texts)]
         rows = self.text.encode([line for lines in split for line in lines])
         ends = np.cumsum([len(lines) for lines in split])
         return [np.concatenate(rows[end - len(lines) : end]) for end, lines in zip(ends, split)]
@@ -67,7 +68,7 @@ class LanguageInference:
     def encode_prompts(self, prompts: Sequence[str | bytes]) -> list[np.ndarray]:
         """Token ids of prompts without the END of their last line; only the last `max_prompt` are kept."""
         longest = self.settings.max_prompt
-        split = [_lines(prompt, whole=False) for prompt in prompts]
+        split = [lines_of(prompt, whole=False) for prompt in several(prompts)]
         rows = self.text.encode([line for lines in split for line in lines])
         ends = np.cumsum([len(lines) for lines in split])
         return [np.concatenate(rows[end - len(lines) : end])[:-1][-longest:] for end, lines in zip(ends, split)]
@@ -112,6 +113,8 @@ class LanguageInference:
         `context` tokens are read again.
         """
         answer = [np.zeros(len(row), "float32") for row in rows]
+        if not answer:
+            return answer
         if self.window:
             self._nll_in_windows(rows, answer)
             return answer
@@ -168,26 +171,24 @@ class LanguageInference:
         """The `top` most probable next tokens after every prompt, with their probabilities."""
         if not 1 <= top <= self.text.vocabulary_size:
             raise RequestError(f"top is {top}; allowed: 1 to {self.text.vocabulary_size}, the vocabulary's size")
-        rows = [self._cut(row) for row in self.encode_prompts(prompts)]
+        rows = self.encode_prompts(prompts)
         answers = []
         for start in range(0, len(rows), _ROWS):
-            prompt, length = self._padded(rows[start : start + _ROWS])
+            prompt, length = self._padded(rows[start : start + _ROWS], self.window)
             log_probs = ops.convert_to_numpy(self._last(prompt, length))[: len(rows[start : start + _ROWS])]
             for row in log_probs:
                 best = np.argsort(-row, kind="stable")[:top]
                 answers.append(list(zip(self.text.id_to_token(best), np.exp(row[best].astype("float64")).tolist())))
         return answers
 
-    def _cut(self, row):
-        """What a Transformer's window holds of a prompt."""
-        return row[-(self.window - 1) :] if self.window else row
-
     def _last_log_probs(self, tokens, length):
         return self.model.last_log_probs(tokens, length)
 
-    def _padded(self, rows):
-        """END and the prompt, right-padded to a width and a number of rows that seldom change: `[B, P]`, `[B]`."""
+    def _padded(self, rows, window=None):
+        """END and the prompt, or the last `window` of these, padded to a width that seldom changes: `[B, P]`, `[B]`."""
         rows = [np.concatenate([[END], row]).astype("int32") for row in rows]
+        if window:
+            rows = [row[-window:] for row in rows]
         length = np.array([len(row) for row in rows], "int32")
         width = _up(int(length.max()))
         return self.text.pad(rows, width), length
@@ -215,19 +216,22 @@ class LanguageInference:
             max_tokens: how many tokens at most, one number or one a prompt; 0 gives an empty text.
             temperature: 0 takes the most probable token each time.
             top_k, top_p, repetition_penalty, seed: see `nlp_suite.decoding.sampling.Options`; one value or one a prompt.
-            stop: strings that end a text; it is cut before the first of them.
+            stop: strings that end a text; it is cut before the first of them. Empty ones end nothing.
             beam_size: above 1, a beam search instead of sampling: the options of sampling must then be left alone.
             length_penalty: of the beam search, see `beam_search`.
 
         Returns:
             For each prompt `{"text", "log_prob", "length"}`: the continuation, and the natural log-probability and number
-            of its tokens. (With `stop`, those up to the token that completed the stop string.)
+            of its tokens. (With `stop`, those up to the token that completed the stop string; after a beam search with
+            `stop` they are scored anew, as by `score`.)
 
         Raises:
             RequestError, ValueError: an option out of range.
         """
-        limit = self._checked_tokens(max_tokens, len(prompts))
+        limit, stop = self._checked_tokens(max_tokens, len(prompts)), stop_strings(stop)
         rows = self.encode_prompts(prompts)
+        if not rows:
+            return []
         prompt, length = self._padded(rows)
         counts = np.broadcast_to(np.asarray(max_tokens, "int32"), (len(rows),)).copy()
         if beam_size > 1:
@@ -237,6 +241,8 @@ class LanguageInference:
             if given:
                 raise RequestError(f"{', '.join(given)}: beam search does not sample; leave it out or use beam_size 1")
             tokens, log_probs = self._beam_answers(prompt, length, counts, limit, beam_size, length_penalty)
+            if stop:
+                log_probs = [self._log_probs_of(*row) for row in zip(rows, tokens)]
         elif beam_size < 1:
             raise RequestError(f"beam_size is {beam_size}; allowed: 1 (sampling) or more")
         else:
@@ -254,12 +260,8 @@ class LanguageInference:
     def _checked_tokens(self, max_tokens, rows) -> int:
         values = np.atleast_1d(np.asarray(max_tokens))
         limit = self.settings.max_generated
-        if (
-            values.dtype.kind not in "iu"
-            or len(values) not in (1, rows)
-            or (values < 0).any()
-            or (values > limit).any()
-        ):
+        fits = values.dtype.kind in "iu" and len(values) in (1, rows)
+        if not fits or (values < 0).any() or (values > limit).any():
             raise RequestError(
                 f"max_tokens is {max_tokens}; allowed: whole numbers from 0 to {limit} (task.max_generated)"
             )
@@ -313,6 +315,11 @@ class LanguageInference:
                 log_probs.append(np.append(np.zeros(max(count - 1, 0)), total if count else [])[:count])
         return tokens, log_probs
 
+    def _log_probs_of(self, prompt, tokens):
+        """Log-probabilities `[n]` of n tokens after a prompt."""
+        row = np.concatenate([prompt, tokens]).astype("int32")
+        return -self.nll([row])[0][len(prompt) :] if len(tokens) else np.zeros(0)
+
     def _beam_rows(self, prompt, length, counts, state, *, limit, beam_size, length_penalty):
         return beam_search(
             self.model.step,
@@ -335,9 +342,9 @@ class LanguageInference:
         else:
             text = self.continuation(prompt, tokens)
         if any(s in text for s in stop):
-            count = next(n for n in range(1, len(tokens) + 1) if _holds(self.continuation(prompt, tokens[:n]), stop))
+            count = next(n for n in range(1, len(tokens) + 1) if holds(self.continuation(prompt, tokens[:n]), stop))
             tokens, log_probs = tokens[:count], log_probs[:count]
-            text = _before(text, stop)
+            text = text_before(text, stop)
         return {"text": text, "log_prob": float(np.sum(log_probs, dtype="float64")), "length": len(tokens)}
 
     def stream(
@@ -356,7 +363,7 @@ class LanguageInference:
 
         A character of which only some bytes have come is held back, and so is what may become a stop string.
         """
-        limit = self._checked_tokens(max_tokens, 1)
+        limit, stop = self._checked_tokens(max_tokens, 1), stop_strings(stop)
         row = self.encode_prompts([prompt])[0]
         padded, length = self._padded([row])
         options = Options.of(
@@ -370,13 +377,13 @@ class LanguageInference:
                 break
             tokens.append(int(token))
             text = self.continuation(row, np.array(tokens, "int32"))
-            if _holds(text, stop):
+            if holds(text, stop):
                 break
-            safe = _settled(text, stop)
+            safe = settled(text, stop)
             if len(safe) > len(given) and safe.startswith(given):
                 yield safe[len(given) :]
                 given = safe
-        text = _before(self.continuation(row, np.array(tokens, "int32")), stop)
+        text = text_before(self.continuation(row, np.array(tokens, "int32")), stop)
         if len(text) > len(given):
             yield text[len(given) :]
 
@@ -388,31 +395,6 @@ class LanguageInference:
         return self._advancing
 
 
-def _lines(text: str | bytes, whole: bool = True) -> list[bytes]:
-    """Lines of a text; the break at the end of a whole text ends its last line."""
-    if not isinstance(text, str | bytes):
-        raise TypeError(f"a text is str or bytes, not {type(text).__name__}")
-    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    return (raw.removesuffix(b"\n") if whole else raw).split(b"\n")
-
-
 def _up(length: int) -> int:
     """The next multiple of 32, so that a compiling backend meets few widths."""
     return -(-length // 32) * 32
-
-
-def _holds(text: str, stop) -> bool:
-    return any(s in text for s in stop)
-
-
-def _before(text: str, stop) -> str:
-    """The text before the first of the stop strings."""
-    places = [place for s in stop if (place := text.find(s)) >= 0]
-    return text[: min(places)] if places else text
-
-
-def _settled(text: str, stop) -> str:
-    """What later tokens cannot change: not an unfinished character, nor the beginning of a stop string."""
-    text = text.rstrip("\ufffd")
-    longest = max((n for s in stop for n in range(1, len(s)) if text.endswith(s[:n])), default=0)
-    return text[: len(text) - longest]

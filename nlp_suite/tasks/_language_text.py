@@ -1,0 +1,38 @@
+"""What a language model is given and gives as plain strings: lists of texts, their lines, stop strings."""
+
+
+def lines_of(text: str | bytes, whole: bool = True) -> list[bytes]:
+    """Lines of a text; the break at the end of a whole text ends its last line."""
+    if not isinstance(text, str | bytes):
+        raise TypeError(f"a text is str or bytes, not {type(text).__name__}")
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    return (raw.removesuffix(b"\n") if whole else raw).split(b"\n")
+
+
+def several(texts):
+    """A list of texts, and not a single one, whose characters would each be taken for a text."""
+    if isinstance(texts, str | bytes):
+        raise TypeError(f"a list of texts is needed, got the single text {texts[:40]!r}")
+    return texts
+
+
+def stop_strings(stop) -> list[str]:
+    """The stop strings that are not empty."""
+    return [s for s in several(stop) if s]
+
+
+def holds(text: str, stop) -> bool:
+    return any(s in text for s in stop)
+
+
+def text_before(text: str, stop) -> str:
+    """The text before the first of the stop strings."""
+    places = [place for s in stop if (place := text.find(s)) >= 0]
+    return text[: min(places)] if places else text
+
+
+def settled(text: str, stop) -> str:
+    """What later tokens cannot change: not an unfinished character, nor the beginning of a stop string."""
+    text = text.rstrip("\ufffd")
+    longest = max((n for s in stop for n in range(1, len(s)) if text.endswith(s[:n])), default=0)
+    return text[: len(text) - longest]
