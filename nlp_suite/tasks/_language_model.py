@@ -26,8 +26,10 @@ class LanguageModel(keras.Model):
         dropout: variational rate on the backbone's features.
         activation_regularization: factor of the mean square of the features after dropout (Merity et al. 2017).
         temporal_regularization: factor of the mean squared difference of neighbouring features before dropout.
-        window: length at which the loss counts in full; shorter windows count less, so that a token always has the
-            same weight (Merity et al. 2018, §5: the rate follows the length). `None`: all count in full.
+
+    Attributes:
+        tokens_per_batch: what the summed loss of a training batch is divided by; `None`: by the batch's own tokens. Where
+            batches differ in their number of tokens, the same divisor for all gives every token the same weight.
 
     Example:
         >>> model = LanguageModel(LSTMBackbone(vocabulary_size=8000, bidirectional=False))
@@ -42,7 +44,6 @@ class LanguageModel(keras.Model):
         dropout=0.0,
         activation_regularization=0.0,
         temporal_regularization=0.0,
-        window=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -52,7 +53,6 @@ class LanguageModel(keras.Model):
             "dropout": dropout,
             "activation_regularization": activation_regularization,
             "temporal_regularization": temporal_regularization,
-            "window": window,
         }
         self.backbone = backbone
         sizes = {"tied": tie_embeddings, "embedding_size": backbone.embedding_size, "dtype": self.dtype_policy}
@@ -61,6 +61,7 @@ class LanguageModel(keras.Model):
         else:
             self.softmax = AdaptiveSoftmax(backbone.vocabulary_size, cutoffs, **sizes)
         self.drop = keras.layers.SpatialDropout1D(dropout, dtype=self.dtype_policy)
+        self.tokens_per_batch = None
         self.carried = [CarriedState(), CarriedState()]  # in evaluation, in training
 
     def build(self, input_shape=None):
@@ -95,11 +96,12 @@ class LanguageModel(keras.Model):
         else:
             nll = self.softmax.nll(flat, targets, self._table)
             total = ops.sum(ops.where(weights > 0, nll, 0.0) * weights)
-        loss = total / ops.maximum(ops.sum(weights), 1.0)
+        count = ops.sum(weights)
+        loss = total / ops.maximum(count, 1.0)
         if training:
             loss = loss + self._regularization(features, dropped, inputs["weights"])
-            if self.settings["window"]:
-                loss = loss * (ops.cast(shape[1], "float32") / self.settings["window"])
+            if self.tokens_per_batch:
+                loss = loss * (count / self.tokens_per_batch)
         self.add_loss(loss)
         return ops.reshape(nll, shape[:2])  # [B, T]
 

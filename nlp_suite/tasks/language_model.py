@@ -123,7 +123,6 @@ class LanguageModelTask(Task):
             dropout=s.dropout,
             activation_regularization=s.activation_regularization,
             temporal_regularization=s.temporal_regularization,
-            window=s.window if s.random_window else None,
         )
         model.build((None, None))
         return model
@@ -142,6 +141,8 @@ class LanguageModelTask(Task):
             windows = ShuffledWindows(documents, rows, s.window, training.seed)
         else:
             windows = WholeDocuments(documents, rows, s.window, training.buckets, training.seed)
+        if s.random_window or kind == "documents":
+            model.tokens_per_batch = (documents[-1] - documents[0]) / windows.steps_per_epoch
         lengths = ", ".join(map(str, windows.bounds))
         description = f"{_KINDS[kind]} of {lengths} tokens, {rows} rows ({windows.padding:.0%} padding)"
         held_out, _ = self.evaluation_batches(model, stores["validation"], kind)

@@ -96,6 +96,72 @@ def test_the_loss_is_the_cross_entropy_with_both_penalties(name, softmax):
     assert float(model.losses[0]) == pytest.approx(expected, rel=1e-5), "penalties are for training"
 
 
+def test_with_one_divisor_for_all_batches_every_token_weighs_the_same():
+    own, fixed = network("lstm"), network("lstm")
+    fixed.tokens_per_batch = 36.0
+    given = batch(length=9)
+    own(given, training=True), fixed(given, training=True)
+    assert float(fixed.losses[0]) == pytest.approx(float(own.losses[0]) * given["weights"].sum() / 36.0)
+    own(given, training=False), fixed(given, training=False)
+    assert float(fixed.losses[0]) == pytest.approx(float(own.losses[0]))
+
+
+@pytest.mark.parametrize(
+    "name, softmax", [*((n, "tied") for n in BACKBONES), *(("gru", s) for s in SOFTMAXES if s != "tied")]
+)
+def test_step_by_step_is_teacher_forced_and_adds_up_to_one(name, softmax):
+    model = network(name, **SOFTMAXES[softmax])
+    tokens = np.random.default_rng(0).integers(1, VOCABULARY, (3, 5)).astype("int32")
+    whole = numpy_of(model(tokens))  # [B, T, V]
+    np.testing.assert_allclose(np.exp(whole).sum(axis=-1), 1, atol=1e-5)
+    state = model.initial_state(3)
+    for t in range(5):
+        log_probs, state = model.step(tokens[:, t], state)
+        np.testing.assert_allclose(numpy_of(log_probs), whole[:, t], atol=1e-5)
+    targets = np.roll(tokens, -1, axis=1)
+    np.testing.assert_allclose(numpy_of(model.nll(tokens, targets)), picked(whole, targets), atol=1e-5)
+    length = np.array([5, 2, 4], "int32")
+    last = numpy_of(model.last_log_probs(np.where(np.arange(5) < length[:, None], tokens, 0), length))
+    np.testing.assert_allclose(last, whole[np.arange(3), length - 1], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_nll_with_a_state_goes_on(name):
+    model = network(name)
+    tokens = np.random.default_rng(0).integers(1, VOCABULARY, (3, 9)).astype("int32")
+    targets = np.roll(tokens, -1, axis=1)
+    first, state = model.nll(tokens[:, :4], targets[:, :4], model.initial_state(3))
+    second, _ = model.nll(tokens[:, 4:], targets[:, 4:], state)
+    parts = np.concatenate([numpy_of(first), numpy_of(second)], axis=1)
+    np.testing.assert_allclose(parts, numpy_of(model.nll(tokens, targets)), atol=1e-5)
+
+
+@pytest.mark.parametrize("softmax", SOFTMAXES)
+@pytest.mark.parametrize("name", ["lstm", "transformer-rotary"])
+def test_the_loss_is_the_cross_entropy_with_both_penalties(name, softmax):
+    alpha, beta = 2.0, 3.0
+    regular = {"activation_regularization": alpha, "temporal_regularization": beta}
+    backbone = {**BACKBONES[name], "dropout": 0.0}
+    plain, model = network(backbone, **SOFTMAXES[softmax]), network(backbone, **SOFTMAXES[softmax], **regular)
+    given = batch()
+    log_probs = numpy_of(plain(given["tokens"]))
+    nll, weights = picked(log_probs, given["targets"]), given["weights"]
+    expected = (nll * weights).sum() / weights.sum()
+    for training in (False, True):
+        answer = numpy_of(plain(given, training=training))
+        np.testing.assert_allclose(answer[weights > 0], nll[weights > 0], atol=1e-5)
+        assert float(plain.losses[0]) == pytest.approx(expected, rel=1e-5)
+    features = numpy_of(model.backbone(given["tokens"]))
+    activation = ((features**2).mean(axis=-1) * weights).sum() / weights.sum()
+    changes = ((features[:, 1:] - features[:, :-1]) ** 2).mean(axis=-1)
+    temporal = (changes * weights[:, 1:]).sum() / weights[:, 1:].sum()
+    model(given, training=True)
+    assert len(model.losses) == 1
+    assert float(model.losses[0]) == pytest.approx(expected + alpha * activation + beta * temporal, rel=1e-5)
+    model(given, training=False)
+    assert float(model.losses[0]) == pytest.approx(expected, rel=1e-5), "penalties are for training"
+
+
 def test_a_random_window_counts_by_its_length():
     whole, random = network("lstm"), network("lstm", random_window=True, window=18)
     given = batch(length=9)
