@@ -46,7 +46,7 @@ def signatures(model, inference: LanguageInference):
     module = tf.Module()
     module.text = text.graph()
     module.weights = [variable.value for variable in model.variables]
-    surfaces = tf.constant(["", *text.id_to_token(range(1, text.vocabulary_size))])  # [V]
+    surfaces = tf.constant(text.id_to_token(range(text.vocabulary_size)))  # [V]
     lines = _Lines(module.text)
 
     def prompts_of(prompt):
@@ -126,7 +126,7 @@ def signatures(model, inference: LanguageInference):
             "log_prob": total,
             "perplexity": tf.exp(tf.minimum(-total / tf.cast(length, tf.float32), MOST_NATS)),
             "num_tokens": length,
-            "tokens": tf.gather(surfaces, targets),
+            "tokens": tf.where(places, tf.gather(surfaces, targets), ""),
             "token_log_probs": log_probs,
             "length": length,
         }
@@ -175,9 +175,12 @@ class _Lines:
         texts = self._graph.decode(lines.to_tensor(PAD), tf.cast(lines.row_lengths(), tf.int32))  # [lines]
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
         counts = tf.reduce_sum(tf.cast(tf.equal(flat, END), tf.int64), axis=1)  # [B]
-        return tf.strings.reduce_join(
-            tf.RaggedTensor.from_row_lengths(texts, counts, validate=False), axis=-1, separator="\n"
-        )
+        ended = tf.RaggedTensor.from_row_lengths(tf.strings.join([texts, "\n"]), counts, validate=False)
+        joined = tf.strings.reduce_join(
+            ended, axis=-1
+        )  # [B]; with a separator it would drop empty lines at the beginning
+        size = tf.strings.length(joined) - 1  # without the break after the last line
+        return tf.strings.substr(joined, tf.zeros_like(size), size)
 
     def continuation(self, given, new):
         """What the text of `given + new` has after that of `given`; ragged ids `[B, (T)]` each → tf.string `[B]`."""
