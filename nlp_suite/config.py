@@ -201,6 +201,12 @@ class Experiment(Settings):
     training: TrainingSettings = TrainingSettings.model_construct()
     export: ExportSettings = ExportSettings.model_construct()
 
+    @model_validator(mode="after")
+    def _one_start(self):
+        if self.training.init_from and self.backbone.init_from:
+            raise ValueError("training.init_from and backbone.init_from both say where to start: give one of them")
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _sections(cls, values):
@@ -215,8 +221,7 @@ class Experiment(Settings):
         for section, settings in _task_defaults(values.get("task", "sentiment")).items():
             if isinstance(values.get(section, {}), dict):
                 values[section] = {**settings, **values.get(section, {})}
-        if "backbone" in values:
-            values["backbone"] = _causal(values.get("task", "sentiment"), values["backbone"])
+        values["backbone"] = _causal(values.get("task", "sentiment"), values.get("backbone", "lstm"))
         return values
 
     def to_yaml(self) -> str:

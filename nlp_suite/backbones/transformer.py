@@ -16,7 +16,7 @@ from nlp_suite.registry import BACKBONES
 class TransformerSettings(BackboneSettings):
     """Settings of the Transformer backbone; its features D are the embedding's E."""
 
-    if_causal: ClassVar[dict] = {"causal": True}
+    if_causal: ClassVar[dict] = {"causal": True, "positions": "rotary"}
 
     layers: int = Field(2, ge=1)
     heads: int = Field(4, ge=1)

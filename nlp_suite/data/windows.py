@@ -84,7 +84,11 @@ class Streams:
         nominal = self._plan([window] * self._most_steps())
         self._nominal = [batch for batch in nominal if batch.count.any()]
         self.steps_per_epoch = len(self._nominal)
-        self.bounds = sorted(set(self._choices()[0])) if seed is not None else [window]
+        self.bounds = [window]
+        if seed is not None:
+            lengths, chances = self._choices()
+            self.bounds = sorted(set(lengths))
+            self.steps_per_epoch = round(self.steps_per_epoch * window / np.dot(lengths, chances))  # read to its end
         self._planned = (0, self._nominal)
         if seed is not None:
             self._planned = (-1, [])
@@ -92,7 +96,7 @@ class Streams:
     @property
     def padding(self) -> float:
         """Part of the places of an epoch that hold no token."""
-        return 1 - self._tokens / (self.steps_per_epoch * self._rows * self._window)
+        return 1 - self._tokens / (len(self._nominal) * self._rows * self._window)
 
     def _most_steps(self) -> int:
         return max(int(np.sum(-(-(end - begin) // self._window))) for begin, end, _ in self._spans)
@@ -168,13 +172,13 @@ class ShuffledWindows:
         self._planned = (-1, None)
 
     def _cut(self, offset: int):
-        """Begins and counts of all windows; the first of a document is `offset` tokens shorter than the others."""
+        """Begins and counts of all windows, and which begin a document; the first of a document is `offset` tokens shorter than the others."""
         parts = []
         for begin, end in zip(self._begins, self._ends):
             places = np.arange(begin - offset, end, self._window)
             starts, stops = np.maximum(places, begin), np.minimum(places + self._window, end)
             kept = stops > starts
-            parts.append((starts[kept], (stops - starts)[kept]))
+            parts.append((starts[kept], (stops - starts)[kept], starts[kept] == begin))
         return tuple(np.concatenate(column) for column in zip(*parts))
 
     def __getitem__(self, n: int) -> Windows:
@@ -182,11 +186,11 @@ class ShuffledWindows:
         epoch, step = divmod(n, self.steps_per_epoch)
         if self._planned[0] != epoch:
             random = np.random.default_rng([self._seed, epoch])
-            begin, count = self._cut(int(random.integers(self._window)) if epoch else 0)
-            order = np.resize(random.permutation(len(begin)), self.steps_per_epoch * self._rows)
-            self._planned = (epoch, (begin[order], count[order]))
-        begin, count = (column[step * self._rows : (step + 1) * self._rows] for column in self._planned[1])
-        return _stateless(begin, count, np.zeros_like(count), np.isin(begin, self._begins), self._window)
+            columns = self._cut(int(random.integers(self._window)) if epoch else 0)
+            order = np.resize(random.permutation(len(columns[0])), self.steps_per_epoch * self._rows)
+            self._planned = (epoch, [column[order] for column in columns])
+        begin, count, first = (column[step * self._rows : (step + 1) * self._rows] for column in self._planned[1])
+        return _stateless(begin, count, np.zeros_like(count), first, self._window)
 
 
 class SlidingWindows:

@@ -15,7 +15,7 @@ class Options(NamedTuple):
     """How each row chooses its tokens; a tree of tensors, all of shape [B]. `Options.of` makes it from plain values.
 
     What stands in a served graph cannot raise, so values out of range have a meaning here: a temperature that is not
-    above 0 (NaN too) is greedy, `top_k` below 1 or above V is no limit, `top_p` at or above 1 is no limit, one at or
+    above 0 (NaN too) is greedy, a penalty not above 0 or not finite is none, `top_k` below 1 or above V is no limit, `top_p` at or above 1 is no limit, one at or
     below 0 leaves one token.
 
     Attributes:
@@ -89,6 +89,7 @@ def choose(log_probs, options: Options, step, seen, forbidden=()):
         >>> choose(log_probs, Options.of(1, top_k=10), ops.zeros(1, "int32"), prompt, forbidden=(0, 1, 2))
     """
     penalty = options.repetition_penalty
+    penalty = ops.where((penalty > 0) & (penalty < np.inf), penalty, 1.0)
     log_probs = ops.cond(
         ops.any(penalty != 1.0), lambda: _penalised(log_probs, penalty, seen), lambda: ops.cast(log_probs, "float32")
     )

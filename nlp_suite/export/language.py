@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from nlp_suite.decoding.sampling import Options
 from nlp_suite.export.errors import ExportError
 from nlp_suite.export.loaded import LoadedSignatures
+from nlp_suite.tasks._language_text import checked_tokens
 
 _ROWS = 16  # of a batch
 
@@ -69,20 +71,24 @@ class SavedModelLanguage:
 
         Raises:
             ExportError: beam search or several stop strings, which the signature does not offer.
+            RequestError, ValueError: an option out of range.
         """
         if beam_size != 1 or length_penalty:
             raise ExportError("an export has no beam search: use its run folder, or leave beam_size and length_penalty")
         if len(stop) > 1:
             raise ExportError(f"an export takes one stop string, got {list(stop)}")
         raw = _raw(prompts)
-        numbers = {
-            "max_tokens": _column(max_tokens, len(raw), "int32"),
-            "temperature": _column(temperature, len(raw), "float32"),
-            "top_k": _column(top_k, len(raw), "int32"),
-            "top_p": _column(top_p, len(raw), "float32"),
-            "repetition_penalty": _column(repetition_penalty, len(raw), "float32"),
-            "seed": _column(seed, len(raw), "int32"),
-        }
+        checked_tokens(max_tokens, len(raw), self._ask.experiment().task.max_generated)
+        options = Options.of(
+            len(raw),
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            repetition_penalty=repetition_penalty,
+            seed=seed,
+        )
+        numbers = {name: np.asarray(value) for name, value in options._asdict().items()}
+        numbers["max_tokens"] = np.broadcast_to(np.asarray(max_tokens, "int32"), (len(raw),)).copy()
         ends = _raw(stop) or [b""]
         answers = []
         for start in range(0, len(raw), _ROWS):
@@ -102,7 +108,3 @@ def _raw(texts) -> list[bytes]:
 
 def _chunks(rows):
     return (rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS))
-
-
-def _column(value, rows, dtype):
-    return np.broadcast_to(np.asarray(value, dtype), (rows,)).copy()

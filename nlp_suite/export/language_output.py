@@ -44,6 +44,8 @@ def write_scores(path: Path, file: Path | None, format: str, tokens: bool, html:
     """
     if format not in FORMATS:
         raise ExportError(unknown("output format", format, FORMATS))
+    if file not in (None, Path("-")) and not file.is_file():
+        raise ExportError(f"FILE {str(file)!r}: no such file")
     texts = read_texts(["-"], None) if file in (None, Path("-")) else read_texts(None, file)
     model = open_language_model(path)
     total, pages = _Total(), []
@@ -141,6 +143,9 @@ def write_generated(path: Path, prompts: list[str], samples: int, as_json: bool,
         raise ExportError(f"--samples {samples}: allowed are whole numbers from 1")
     model = open_language_model(path)
     first = options.pop("seed")
+    prompts = [prompt.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for prompt in prompts]
+    if samples > 1 and (options["temperature"] == 0 or options["beam_size"] > 1):
+        raise ExportError(f"--samples {samples}: greedy decoding and beam search always write the same text")
     asked = [(prompt, first + n) for prompt in prompts for n in range(samples)]
     if len(asked) == 1 and not as_json and options["beam_size"] == 1 and hasattr(model, "stream"):
         chosen = {key: value for key, value in options.items() if key not in ("beam_size", "length_penalty")}

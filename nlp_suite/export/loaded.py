@@ -1,8 +1,11 @@
 """The signatures of an exported SavedModel as Python functions; needs TensorFlow and TF Text, not Keras."""
 
 import logging
+from pathlib import Path
 
 import numpy as np
+
+from nlp_suite.config import load_experiment
 
 
 class LoadedSignatures:
@@ -26,9 +29,9 @@ class LoadedSignatures:
         self._constant = tf.constant
         self.path = path
 
-    def names(self) -> list[str]:
-        """The signatures there are."""
-        return sorted(self._loaded.signatures)
+    def experiment(self):
+        """The resolved config that lies beside the graph."""
+        return load_experiment(Path(self.path) / "assets.extra" / "config.yaml")
 
     def outputs(self, signature: str) -> list[str]:
         """Names of a signature's outputs; none of one that does not exist."""

@@ -10,17 +10,22 @@ from nlp_suite.decoding.beam_search import beam_search
 from nlp_suite.decoding.generate import advancing, generate, stream
 from nlp_suite.decoding.sampling import Options
 from nlp_suite.tasks._compiled import compiled
-from nlp_suite.tasks._language_text import holds, lines_of, settled, several, stop_strings, text_before
+from nlp_suite.tasks._language_text import (
+    RequestError,
+    checked_tokens,
+    holds,
+    lines_of,
+    settled,
+    several,
+    stop_strings,
+    text_before,
+)
 from nlp_suite.text.text_layer import END, PAD, START, UNKNOWN
 
 FORBIDDEN = (PAD, UNKNOWN, START)  # never generated
 MOST_NATS = 80.0  # a token, in a perplexity: beyond, float32 has no number for it
 _ROWS = 16  # of a batch
 _PIECE = 256  # tokens that a recurrent network scores at a time
-
-
-class RequestError(ValueError):
-    """A request that cannot be answered as asked; the message names what was given and what is allowed."""
 
 
 def stops_at_line_end(run) -> bool:
@@ -228,7 +233,10 @@ class LanguageInference:
         Raises:
             RequestError, ValueError: an option out of range.
         """
-        limit, stop = self._checked_tokens(max_tokens, len(prompts)), stop_strings(stop)
+        limit = checked_tokens(max_tokens, len(prompts), self.settings.max_generated)
+        stop = stop_strings(stop)
+        if length_penalty and beam_size == 1:
+            raise RequestError(f"length_penalty {length_penalty} is for beam search: give a beam_size above 1")
         rows = self.encode_prompts(prompts)
         if not rows:
             return []
@@ -256,16 +264,6 @@ class LanguageInference:
             )
             tokens, log_probs = self._sampled_answers(prompt, length, counts, options, limit)
         return [self._answer(*row, stop) for row in zip(rows, tokens, log_probs)]
-
-    def _checked_tokens(self, max_tokens, rows) -> int:
-        values = np.atleast_1d(np.asarray(max_tokens))
-        limit = self.settings.max_generated
-        fits = values.dtype.kind in "iu" and len(values) in (1, rows)
-        if not fits or (values < 0).any() or (values > limit).any():
-            raise RequestError(
-                f"max_tokens is {max_tokens}; allowed: whole numbers from 0 to {limit} (task.max_generated)"
-            )
-        return limit
 
     def _sampled_answers(self, prompt, length, counts, options, limit):
         """Token ids and their log-probabilities of every row, in batches."""
@@ -363,7 +361,8 @@ class LanguageInference:
 
         A character of which only some bytes have come is held back, and so is what may become a stop string.
         """
-        limit, stop = self._checked_tokens(max_tokens, 1), stop_strings(stop)
+        limit = checked_tokens(max_tokens, 1, self.settings.max_generated)
+        stop = stop_strings(stop)
         row = self.encode_prompts([prompt])[0]
         padded, length = self._padded([row])
         options = Options.of(

@@ -27,7 +27,8 @@ def signatures(model, inference: LanguageInference):
       `repetition_penalty` float, `seed` int32 and `stop` string (empty: none), `[B]` each. `max_tokens` below 0 counts as
       0 and above `task.max_generated` as that; see `Options` for what other values out of range mean.
     * `score`: `text` string `[B]` → `log_prob`, `perplexity` (a token) float `[B]`, `num_tokens` and `length` int32
-      `[B]`, `tokens` string `[B, T]`, `token_log_probs` float `[B, T]`; at and after `length` "" and 0.
+      `[B]`, `tokens` string `[B, T]`, `token_log_probs` float `[B, T]`; at and after `length` "" and 0. Of a text the
+      first `task.max_scored` tokens are read.
     * `next`: `prompt` string `[B]` → `tokens` string `[B, 10]`, `probabilities` float `[B, 10]`, the most probable first.
 
     Of a prompt the last `task.max_prompt` tokens are read. A Transformer sees the last `backbone.max_length` tokens when
@@ -108,6 +109,7 @@ def signatures(model, inference: LanguageInference):
         ]
     )
     def generate(prompt, max_tokens, temperature, top_k, top_p, repetition_penalty, seed, stop):
+        stop = tf.strings.unicode_transcode(stop, "UTF-8", "UTF-8", errors="replace")
         given = (prompt, max_tokens, temperature, top_k, top_p, repetition_penalty, seed, stop)
         (prompt, max_tokens, *options, stop), rows = _all_at_least_one(given)
         return _first(continuations(prompt, max_tokens, Options(*options), stop), rows)
@@ -115,7 +117,7 @@ def signatures(model, inference: LanguageInference):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     def score(text):
         text, rows = _at_least_one(text)
-        ids = lines.encode(tf.strings.regex_replace(text, "\n\\z", ""))
+        ids = lines.encode(tf.strings.regex_replace(text, "\n\\z", ""))[:, : settings.max_scored]
         targets, length = ids.to_tensor(PAD), tf.cast(ids.row_lengths(), tf.int32)  # [B, T], [B]
         places = tf.sequence_mask(length, tf.shape(targets)[1])
         before = tf.pad(targets[:, :-1], [[0, 0], [1, 0]], constant_values=END)

@@ -1,5 +1,20 @@
 """What a language model is given and gives as plain strings: lists of texts, their lines, stop strings."""
 
+import numpy as np
+
+
+class RequestError(ValueError):
+    """A request that cannot be answered as asked; the message names what was given and what is allowed."""
+
+
+def checked_tokens(max_tokens, rows: int, limit: int) -> int:
+    """The limit, if `max_tokens` is one whole number from 0 to it, or one for each of the rows."""
+    values = np.atleast_1d(np.asarray(max_tokens))
+    fits = values.dtype.kind in "iu" and len(values) in (1, rows)
+    if not fits or (values < 0).any() or (values > limit).any():
+        raise RequestError(f"max_tokens is {max_tokens}; allowed: whole numbers from 0 to {limit} (task.max_generated)")
+    return limit
+
 
 def lines_of(text: str | bytes, whole: bool = True) -> list[bytes]:
     """Lines of a text; the break at the end of a whole text ends its last line."""

@@ -2,6 +2,7 @@
 
 from typing import ClassVar, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from nlp_suite.config import ComponentSettings, ConfigError
@@ -34,18 +35,27 @@ class LanguageModelSettings(ComponentSettings):
     cutoffs: list[int] | None = Field(
         None, description="of the adaptive softmax: ids below the first are frequent; default: 2000 and 10000"
     )
-    dropout: float = Field(0.0, ge=0, lt=1, description="rate on the backbone's features, the same at every token")
+    dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="rate on the backbone's features, the same at every token; on top of backbone.last_dropout",
+    )
     activation_regularization: float = Field(0.0, ge=0, description="AR of AWD-LSTM")
     temporal_regularization: float = Field(0.0, ge=0, description="TAR of AWD-LSTM")
     batching: Literal["auto", "stream", "windows", "documents"] = Field(
         "auto",
         description="stream: state carried through the text; windows: shuffled, no state; documents: each on its own, "
-        "padded; auto: documents if they are shorter than the window, else stream for recurrent backbones",
+        "padded; auto: documents if 95 % fit into the window, else stream for recurrent backbones",
     )
     window: int = Field(35, ge=2, description="tokens of a training window (truncated BPTT)")
-    random_window: bool = Field(False, description="window lengths drawn around `window`, as AWD-LSTM does")
+    random_window: bool = Field(
+        False,
+        description="window lengths drawn around `window`, as AWD-LSTM does; the loss follows the length (there it is the "
+        "rate, which differs where gradients are clipped)",
+    )
     evaluation_batch_size: int = Field(10, ge=1, description="rows of a batch in evaluation")
-    context: int | None = Field(
+    evaluation_context: int | None = Field(
         None, ge=0, description="tokens read again by every window of an evaluation without state; default: half of it"
     )
 
@@ -54,18 +64,22 @@ class LanguageModelSettings(ComponentSettings):
     )
     max_generated: int = Field(256, ge=1, description="tokens that a request may ask for at most")
     max_prompt: int = Field(1024, ge=1, description="tokens of a prompt that are read, from its end")
+    max_scored: int = Field(4096, ge=1, description="tokens of a text that an export's `score` reads")
 
     @property
     def context_tokens(self) -> int:
         """Tokens that every window of an evaluation without state reads again."""
-        return self.window // 2 if self.context is None else self.context
+        return self.window // 2 if self.evaluation_context is None else self.evaluation_context
 
     @model_validator(mode="after")
     def _fits(self):
         if self.cutoffs is not None and self.softmax != "adaptive":
             raise ValueError(f"cutoffs {self.cutoffs} need softmax: adaptive")
-        if self.context is not None and self.context >= self.window:
-            raise ValueError(f"context {self.context} must be smaller than window {self.window}")
+        cutoffs = self.cutoffs
+        if cutoffs is not None and (not cutoffs or min(cutoffs) < 1 or sorted(set(cutoffs)) != cutoffs):
+            raise ValueError(f"cutoffs {cutoffs}: give rising numbers above 0, such as [2000, 10000]")
+        if self.evaluation_context is not None and self.evaluation_context >= self.window:
+            raise ValueError(f"evaluation_context {self.evaluation_context} must be smaller than window {self.window}")
         if self.random_window and self.batching in ("windows", "documents"):
             raise ValueError(f"random_window is for batching: stream, not {self.batching}")
         return self
@@ -98,16 +112,20 @@ class LanguageModelTask(Task):
             raise ConfigError(f"a language model must not see the future: set {listed}")
         if task.batching == "stream" and not _recurrent(backbone):
             raise ConfigError(f"task.batching: a {backbone.name} carries no state; use windows or documents")
-        limit = getattr(backbone, "max_length", None)
-        if limit is not None and task.window > limit:
-            raise ConfigError(f"task.window {task.window} is above backbone.max_length {limit}")
+        if task.random_window and not _recurrent(backbone):
+            raise ConfigError(f"task.random_window: a {backbone.name} reads no streams; leave it out")
+        if training.xla and task.softmax == "adaptive":
+            raise ConfigError("training.xla: an adaptive softmax cannot be compiled; use softmax: full or xla: false")
+        if not _recurrent(backbone):
+            _check_positions(backbone, task)
 
     def model(self, backbone_settings, vocabulary_size: int, labels: list[str]) -> LanguageModel:
         """The network, built, with fresh weights."""
         s = self.settings
-        backbone = BACKBONES.get(backbone_settings.name)(
-            vocabulary_size=vocabulary_size, **backbone_settings.arguments()
-        )
+        sizes = backbone_settings.arguments()
+        if not _recurrent(backbone_settings):
+            sizes["max_length"] = s.window  # no other distance between tokens is ever trained
+        backbone = BACKBONES.get(backbone_settings.name)(vocabulary_size=vocabulary_size, **sizes)
         cutoffs = None
         if s.softmax == "adaptive":
             cutoffs = s.cutoffs or [cutoff for cutoff in (2_000, 10_000) if cutoff < vocabulary_size]
@@ -137,6 +155,8 @@ class LanguageModelTask(Task):
         if kind == "stream":
             windows = Streams(documents, rows, s.window, training.seed if s.random_window else None)
             model.carry(rows, s.evaluation_batch_size)
+        elif s.random_window:
+            raise ConfigError(f"task.random_window is for streams; here batching is {kind}: leave it out")
         elif kind == "windows":
             windows = ShuffledWindows(documents, rows, s.window, training.seed)
         else:
@@ -154,7 +174,7 @@ class LanguageModelTask(Task):
         if s.batching != "auto":
             return s.batching
         documents = store.documents()
-        if documents[-1] / (len(documents) - 1) <= s.window:
+        if np.quantile(np.diff(documents), 0.95) <= s.window:
             return "documents"
         return "stream" if recurrent else "windows"
 
@@ -171,15 +191,27 @@ class LanguageModelTask(Task):
         kind, rows = kind or self.batching(model, store), rows or s.evaluation_batch_size
         if kind == "stream":
             windows = Streams(documents, rows, s.window)
-            context = f"state carried through every document, {rows} stream{'s' * (rows > 1)}"
+            context = (
+                f"state carried through {rows} stream{'s' * (rows > 1)} of the text, from each document's beginning"
+            )
         elif kind == "windows":
             read = s.context_tokens
             windows = SlidingWindows(documents, rows, s.window, read)
-            context = f"sliding window of {s.window} tokens, at least {read} of context"
+            context = f"sliding window of {s.window} tokens, {read} of context after a document's first window"
         else:
             windows = WholeDocuments(documents, rows, s.window, 8, None)
             context = f"every document on its own, in pieces of at most {s.window} tokens"
         return Batches(_batch(store, windows), windows.steps_per_epoch), context
+
+
+def _check_positions(backbone, task) -> None:
+    """Other than rotary positions end with the window, so that generation must end there too."""
+    longest = task.max_prompt + task.max_generated
+    if backbone.positions != "rotary" and longest > task.window:
+        raise ConfigError(
+            f"backbone.positions: {backbone.positions} positions end with task.window {task.window}, but task.max_prompt "
+            f"{task.max_prompt} + task.max_generated {task.max_generated} go beyond; lower them, or use rotary"
+        )
 
 
 _KINDS = {"stream": "streams in windows", "windows": "shuffled windows", "documents": "whole documents"}

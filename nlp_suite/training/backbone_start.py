@@ -5,6 +5,7 @@ from nlp_suite.text.text_layer import TextLayer
 from nlp_suite.training.run import Run
 
 _OWN = {"max_length", "max_characters", "truncation", "add_start", "add_end"}  # each task's own business
+_FREE = {"causal", "max_length"}  # settings of a network that do not change what its weights mean
 
 
 class BackboneStart:
@@ -32,23 +33,24 @@ class BackboneStart:
         """Copies the weights into a built backbone; returns a line that says so.
 
         Raises:
-            ConfigError: another kind of backbone, or other sizes.
+            ConfigError: another kind of backbone, or settings (dropouts aside) under which the weights mean something else.
         """
         origin = self._run.model("best").backbone
         if type(origin) is not type(backbone):
             raise ConfigError(
                 f"backbone.init_from: {self._run.directory} has a {type(origin).__name__}, not a {type(backbone).__name__}"
             )
-        shapes = [[tuple(w.shape) for w in b.weights] for b in (origin, backbone)]
-        if shapes[0] != shapes[1]:
-            keys = [k for k, v in origin.settings.items() if v != backbone.settings.get(k) and "dropout" not in k]
-            listed = ", ".join(f"{key}: {origin.settings[key]} → {backbone.settings[key]}" for key in keys)
+        theirs, ours = origin.settings, backbone.settings
+        keys = [key for key in theirs if "drop" not in key and theirs[key] != ours[key]]
+        same_shapes = [w.shape for w in origin.weights] == [w.shape for w in backbone.weights]
+        if not same_shapes or set(keys) - _FREE:
+            listed = ", ".join(f"{key}: {theirs[key]} → {ours[key]}" for key in keys)
             raise ConfigError(
-                f"backbone.init_from: the backbone of {self._run.directory} has other sizes (there → here): {listed}"
+                f"backbone.init_from: the backbone of {self._run.directory} is another network (there → here): {listed}"
             )
         for weight, value in zip(backbone.weights, origin.weights):
             weight.assign(value)
-        return f"backbone: {len(shapes[0])} arrays of {self._run.directory}"
+        return f"backbone: {len(backbone.weights)} arrays of {self._run.directory}"
 
 
 def open_backbone(experiment) -> BackboneStart:

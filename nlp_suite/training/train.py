@@ -90,11 +90,13 @@ def _train(experiment: Experiment, directory: Path, console: Console) -> Run:
     task = make_task(experiment)
     task.check(experiment)
     origin = _origin(experiment) if settings.init_from else None
-    backbone = open_backbone(experiment) if experiment.backbone.init_from and not origin else None
+    state_file = directory / "checkpoints" / "state.npz"
+    backbone = open_backbone(experiment) if experiment.backbone.init_from and not state_file.exists() else None
     start = origin or backbone
-    prepared = prepare(
-        experiment, text=start.text if start else None, labels=origin.labels if origin else None, progress=say
-    )
+    text = start.text if start else None
+    if experiment.backbone.init_from and is_run(directory):  # the run it started from may be gone by now
+        text = TextLayer.load(directory / "text")
+    prepared = prepare(experiment, text=text, labels=origin.labels if origin else None, progress=say)
     stores = prepared.stores
     _check_same_data(directory, prepared)
 
@@ -110,7 +112,6 @@ def _train(experiment: Experiment, directory: Path, console: Console) -> Run:
     model.compile(optimizer, task.loss(), weighted_metrics=metrics, jit_compile=jit_compile)
     model.optimizer.build(model.trainable_variables)
     say(f"{model.count_params():,} parameters; {rounds} rounds of {steps} steps, {batches.description}")
-    state_file = directory / "checkpoints" / "state.npz"
     if not state_file.exists() and origin:
         model.load_weights(origin.directory / "checkpoints" / "best.weights.h5")
     elif not state_file.exists():

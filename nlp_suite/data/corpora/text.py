@@ -68,10 +68,12 @@ def write_split(directory, examples, split, text, names) -> dict:
         raise DataError("language modelling needs text.add_end: true (the end of a line) and text.add_start: false")
     writer = StoreWriter(directory, text.vocabulary_size)
     numbered = lines(examples)
-    documents = words = characters = 0
+    documents = words = characters = row = 0
     while chunk := list(itertools.islice(numbered, 1024)):
         read = [line for line, _ in chunk]
         rows, full_lengths = text.encode_with_lengths(read)
+        _refuse_cut_lines(text.settings, read, full_lengths, split, row)
+        row += len(read)
         writer.append(rows, full_lengths, [int(begins) for _, begins in chunk], read)
         documents += sum(begins for _, begins in chunk)
         normalised = text.normalise(read)
@@ -79,3 +81,18 @@ def write_split(directory, examples, split, text, names) -> dict:
         characters += sum(len(line) + 1 for line in normalised)
     writer.close(split=split)
     return {"documents": documents, "words": words, "characters": characters}
+
+
+def _refuse_cut_lines(settings, lines, full_lengths, split, first) -> None:
+    """A line that is cut would falsify every perplexity: a DataError that names it."""
+    for number, (line, length) in enumerate(zip(lines, full_lengths), first + 1):
+        if len(line) > settings.max_characters:
+            raise DataError(
+                f"{split} split, line {number}: {len(line):,} characters, more than text.max_characters "
+                f"{settings.max_characters:,}; raise it, or break the line"
+            )
+        if length > settings.max_length:
+            raise DataError(
+                f"{split} split, line {number}: {length:,} tokens, more than text.max_length {settings.max_length:,}; "
+                "raise it, or break the line"
+            )

@@ -23,7 +23,7 @@ def measure(run, split: str, stores: dict) -> dict:
     if kind == "stream":
         model.carry(1, task.settings.evaluation_batch_size)
     batches, context = task.evaluation_batches(model, store, kind)
-    counts = np.bincount(stores["train"].flat(), minlength=run.text.vocabulary_size)  # [V]
+    counts = _counts(stores["train"].flat(), run.text.vocabulary_size)  # [V]
     edges = [1, *(10**power for power in range(1, len(str(counts.max()))))]  # 0 | 1–9 | 10–99 | …
     nll, tokens = np.zeros(len(edges) + 1), np.zeros(len(edges) + 1, int)
     unknown = 0
@@ -45,7 +45,7 @@ def measure(run, split: str, stores: dict) -> dict:
         characters=statistics["characters"],
         unknown=unknown,
         context=context,
-        entropy=_entropy(run),
+        entropy=_entropy(run) if unknown == 0 and tokens.sum() == statistics["words"] else None,
         excerpt=excerpt,
         next_tokens=next_tokens,
         samples=_samples(inference, next_tokens),
@@ -57,6 +57,14 @@ def measure(run, split: str, stores: dict) -> dict:
     )
 
 
+def _counts(tokens, vocabulary_size: int, at_once: int = 2**22) -> np.ndarray:
+    """How often each id occurs, int64 `[V]`; the corpus is never in memory."""
+    counts = np.zeros(vocabulary_size, "int64")
+    for start in range(0, len(tokens), at_once):
+        counts += np.bincount(tokens[start : start + at_once], minlength=vocabulary_size)
+    return counts
+
+
 def _names(edges) -> list[str]:
     """Names of the groups that the edges part, by how often a token occurs in the training split."""
     names = ["never in training"]
@@ -66,9 +74,7 @@ def _names(edges) -> list[str]:
 
 
 def _entropy(run) -> float | None:
-    """Entropy a token of a sample corpus read word by word; None for texts whose entropy nobody knows."""
-    if run.experiment.text.tokenizer.name != "word":
-        return None
+    """Entropy a word of a sample corpus; None for texts whose entropy nobody knows."""
     try:
         return getattr(open_source(run.experiment), "entropy", None)
     except DataError:
