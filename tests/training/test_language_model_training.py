@@ -24,7 +24,7 @@ from tests.language_models import experiment
 
 QUIET = Console(quiet=True)
 ROOT = Path(__file__).parents[2]
-WORDS = "the cat sees a dog and the bird sings but no old fish sleeps".split()
+WORDS = ["the", "cat", "sees", "a", "dog", "and", "the", "bird", "sings", "but", "no", "old", "fish", "sleeps"]
 DROPOUT = {"type_dropout": 0.1, "embedding_dropout": 0.2, "dropout": 0.2, "weight_drop": 0.3}
 LSTM = {"name": "lstm", "embedding_size": 6, "units": 6, **DROPOUT}
 EVERYTHING = {  # all that has a state of its own
