@@ -272,7 +272,7 @@ def test_weights_follow_the_seed_in_every_process(small, tmp_path):
     code = (
         "import sys, keras; from nlp_suite.config import load_experiment; from nlp_suite.training.run import make_task;"
         "keras.utils.set_random_seed(5); e = load_experiment({'backbone': {'name': 'bag', 'ngram_buckets': 64}});"
-        "m = make_task(e).model(e.backbone, 20, list("ab"));"
+        "m = make_task(e).model(e.backbone, 20, ['a', 'b']);"
         "print(sum(float(keras.ops.sum(w)) for w in m.weights))"
     )
     sums = {subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout for _ in range(2)}
