@@ -210,7 +210,7 @@ def test_a_backbone_is_made_causal_by_itself(name):
     assert chosen.backbone.causal if name == "transformer" else not chosen.backbone.bidirectional
 
 
-LONG = {"name": "transformer", "max_length": 20}
+LONG = {"name": "transformer", "positions": "sinusoidal"}
 
 
 @pytest.mark.parametrize(
@@ -227,10 +227,18 @@ LONG = {"name": "transformer", "max_length": 20}
             {"task": {"batching": "stream"}, "backbone": "transformer"},
             "a transformer carries no state; use windows or documents",
         ),
-        ({"task": {"window": 21}, "backbone": LONG}, r"task.window 21 is above backbone.max_length 20"),
+        ({"backbone": LONG}, r"sinusoidal positions end with task.window 35, but .* 1024 \+ .* 256 go beyond"),
+        ({"task": {"random_window": True}, "backbone": "transformer"}, "random_window: a transformer reads no streams"),
+        ({"task": {"softmax": "adaptive"}, "training": {"xla": True}}, "an adaptive softmax cannot be compiled"),
+        ({"task": {"softmax": "adaptive", "cutoffs": [5, 3]}}, r"cutoffs \[5, 3\]: give rising numbers above 0"),
+        ({"task": {"softmax": "adaptive", "cutoffs": []}}, r"cutoffs \[\]: give rising numbers above 0"),
+        (
+            {"training": {"init_from": "a"}, "backbone": {"name": "lstm", "init_from": "b"}},
+            "both say where to start: give one of them",
+        ),
         ({"training": {"class_weights": "balanced"}}, "a language model has no classes"),
         ({"task": {"cutoffs": [10]}}, r"cutoffs \[10\] need softmax: adaptive"),
-        ({"task": {"window": 10, "context": 10}}, "context 10 must be smaller than window 10"),
+        ({"task": {"window": 10, "evaluation_context": 10}}, "evaluation_context 10 must be smaller than window 10"),
         (
             {"task": {"batching": "windows", "random_window": True}},
             "random_window is for batching: stream, not windows",
