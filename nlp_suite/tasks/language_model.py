@@ -106,7 +106,8 @@ class LanguageModelTask(Task):
         if not getattr(type(backbone), "if_causal", None):
             causal = [name for name in BACKBONES.names() if getattr(BACKBONES.settings(name), "if_causal", None)]
             raise ConfigError(f"backbone {backbone.name!r} is not causal; a language model takes: {', '.join(causal)}")
-        wrong = {key: value for key, value in type(backbone).if_causal.items() if getattr(backbone, key) != value}
+        needed = {key: value for key, value in type(backbone).if_causal.items() if isinstance(value, bool)}
+        wrong = {key: value for key, value in needed.items() if getattr(backbone, key) != value}
         if wrong:
             listed = ", ".join(f"backbone.{key}: {value}" for key, value in wrong.items()).lower()
             raise ConfigError(f"a language model must not see the future: set {listed}")
