@@ -17,7 +17,15 @@ QUIET = Console(quiet=True)
 REVIEWS = [f"{'the old cat sings' if i % 2 else 'no dog sleeps'} in film {i % 5}" for i in range(30)]
 RNN = {"name": "rnn", "embedding_size": 6, "units": 5, "layer_norm": True}
 CLASSIFIER = {**RNN, "bidirectional": False}
-TRANSFORMER = {"name": "transformer", "embedding_size": 6, "layers": 1, "heads": 2, "feed_forward": 8, "max_length": 40}
+TRANSFORMER = {
+    "name": "transformer",
+    "positions": "rotary",
+    "embedding_size": 8,
+    "layers": 1,
+    "heads": 2,
+    "feed_forward": 8,
+    "max_length": 40,
+}
 
 
 @pytest.fixture(scope="module")
@@ -157,8 +165,8 @@ def test_a_transformer_reads_both_ways_from_a_causal_start(files, tmp_path):
     run = train(chosen, tmp_path / "run", console=QUIET)
     for weight, expected in zip(run.model("last").backbone.weights, origin.model("best").backbone.weights):
         np.testing.assert_allclose(keras.ops.convert_to_numpy(weight), keras.ops.convert_to_numpy(expected), atol=1e-9)
-    other = classifier(files, origin.directory, "backbone.heads=3", backbone=TRANSFORMER)
-    with pytest.raises(ConfigError, match="heads: 2 → 3"):
+    other = classifier(files, origin.directory, "backbone.heads=4", backbone=TRANSFORMER)
+    with pytest.raises(ConfigError, match="heads: 2 → 4"):
         train(other, tmp_path / "other", console=QUIET)
 
 

@@ -133,16 +133,23 @@ def check_report(run, split="validation"):
 def test_evaluate_counts_every_token_and_agrees_with_the_log(whole):
     report = check_report(whole)
     assert report["cross_entropy"] == pytest.approx(whole.info["best"]["value"], rel=1e-4)
-    assert "state carried through every document, 3 streams" in report["context"]
+    assert "state carried through 3 streams of the text" in report["context"]
     assert (whole.directory / "validation" / "report.html").is_file() and report["by_frequency"]
     assert len(report["excerpt"]) == 150 and report["next_tokens"] and len(report["samples"]) == 4
 
 
 WAYS = {
-    "windows": {"batching": "windows", "context": 4},
+    "windows": {"batching": "windows", "evaluation_context": 4},
     "documents": {"batching": "auto", "source": {"documents": "line"}},
 }
-TRANSFORMER = {"name": "transformer", "embedding_size": 6, "layers": 1, "heads": 2, "feed_forward": 6, "max_length": 16}
+TRANSFORMER = {
+    "name": "transformer",
+    "embedding_size": 8,
+    "layers": 1,
+    "heads": 2,
+    "feed_forward": 6,
+    "max_length": 16,
+}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -152,7 +159,7 @@ def test_a_transformer_is_evaluated_in_windows_or_document_by_document(way, tmp_
     report = check_report(run)
     assert report["cross_entropy"] == pytest.approx(run.history[-1]["val_loss"], rel=1e-4)
     context = {
-        "windows": "sliding window of 12 tokens, at least 4 of context",
+        "windows": "sliding window of 12 tokens, 4 of context after",
         "documents": "every document on its own",
     }
     assert context[way] in report["context"]
