@@ -27,7 +27,7 @@ def averaged_weights(model):
         pairs = list(zip(optimizer._trainable_variables, optimizer._model_variables_moving_average))
     kept = [keras.ops.convert_to_numpy(variable.value).copy() for variable, _ in pairs]
     for variable, average in pairs:
-        variable.assign(average.value)
+        variable.assign(keras.ops.copy(average.value))  # JAX wants no buffer to be two variables'
     try:
         yield
     finally:
