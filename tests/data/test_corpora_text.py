@@ -120,6 +120,14 @@ def test_a_limit_keeps_the_first_lines(make):
         ),
         ({"text": {"add_end": False}}, "needs text.add_end: true"),
         ({"text": {"add_start": True}}, "text.add_start: false"),
+        (
+            {"text": {"max_length": 3}, "validation": "x\n"},
+            "train split, line 1: 4 tokens, more than text.max_length 3",
+        ),
+        (
+            {"text": {"max_characters": 11}, "validation": "x\n"},
+            "train split, line 1: 12 characters, more than text.max_characters 11",
+        ),
         ({"train": ""}, "train.txt: the file is empty"),
         ({"train": "\n \n", "documents": "blank_line", "validation": "x\n"}, "empty"),
         ({"train": "only one line\n"}, "the training split has 1 example; give a validation split"),
