@@ -70,9 +70,7 @@ def network(backbone="lstm", vocabulary_size=40, seed=5, scale=0.6, **task):
     from nlp_suite.config import load_experiment
     from nlp_suite.training.run import make_task
 
-    chosen = load_experiment(
-        {"task": {"name": "language_model", **task}, "backbone": _backbone(backbone)}
-    )
+    chosen = load_experiment({"task": {"name": "language_model", **task}, "backbone": _backbone(backbone)})
     keras.utils.set_random_seed(seed)
     model = make_task(chosen).model(chosen.backbone, vocabulary_size, [])
     return randomised(model, seed, scale)
