@@ -29,3 +29,32 @@ def feed(batch, start: int = 0):
         lambda a: tf.TensorSpec([None] * np.ndim(a), np.asarray(a).dtype), batch(start)
     )
     return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(4)
+
+
+def validation_feed(batch, steps: int) -> dict:
+    """One pass as the validation of `fit`; every validation begins with batch 0, as a state that is carried needs.
+
+    Args:
+        batch: see `feed`.
+        steps: batches of a pass.
+
+    Returns:
+        Keyword arguments of `fit`.
+    """
+    if keras.backend.backend() == "tensorflow":
+        return {"validation_data": feed(lambda n: batch(n % steps)), "validation_steps": steps}
+    return {"validation_data": _Pass(batch, steps)}  # Keras does not begin a generator anew
+
+
+class _Pass(keras.utils.PyDataset):
+    """Batches 0 to `steps - 1`."""
+
+    def __init__(self, batch, steps):
+        super().__init__()
+        self._batch, self._steps = batch, steps
+
+    def __len__(self):
+        return self._steps
+
+    def __getitem__(self, n):
+        return self._batch(n)

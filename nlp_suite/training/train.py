@@ -21,7 +21,7 @@ from nlp_suite.training.callbacks import (
     RoundLog,
     StopOnNaN,
 )
-from nlp_suite.training.feed import feed
+from nlp_suite.training.feed import feed, validation_feed
 from nlp_suite.training.optimizer import make_optimizer, monitor_mode
 from nlp_suite.training.run import (
     SCHEMA,
@@ -149,8 +149,7 @@ def _train(experiment: Experiment, directory: Path, console: Console) -> Run:
                     epochs=rounds,
                     initial_epoch=done,
                     steps_per_epoch=steps,
-                    validation_data=feed(lambda n: held_out.batch(n % held_out.steps_per_epoch)),
-                    validation_steps=held_out.steps_per_epoch,
+                    **validation_feed(held_out.batch, held_out.steps_per_epoch),
                     callbacks=callbacks,
                     verbose=0,
                     shuffle=False,
