@@ -201,7 +201,7 @@ def score(
 def generate(
     model: Annotated[Path, typer.Argument(metavar="RUN_OR_SAVED_MODEL", help="Run folder or export.")],
     prompt: Annotated[list[str] | None, typer.Option(help="Text to go on from; may be given several times.")] = None,
-    max_tokens: Annotated[int, typer.Option(help="Tokens at most.")] = 50,
+    max_tokens: Annotated[int | None, typer.Option(help="Tokens at most; default 50.")] = None,
     temperature: Annotated[float, typer.Option(help="0 takes the most probable token each time.")] = 1.0,
     greedy: Annotated[bool, typer.Option("--greedy", help="The same as --temperature 0.")] = False,
     top_k: Annotated[int, typer.Option(help="Sample from the K most probable tokens; 0: all.")] = 0,

@@ -7,7 +7,7 @@ import numpy as np
 from nlp_suite.decoding.sampling import Options
 from nlp_suite.export.errors import ExportError
 from nlp_suite.export.loaded import LoadedSignatures
-from nlp_suite.tasks._language_text import checked_tokens
+from nlp_suite.tasks._language_text import token_counts
 
 _ROWS = 16  # of a batch
 
@@ -57,7 +57,7 @@ class SavedModelLanguage:
         self,
         prompts: Sequence[str | bytes],
         *,
-        max_tokens=50,
+        max_tokens=None,
         temperature=1.0,
         top_k=0,
         top_p=1.0,
@@ -78,7 +78,7 @@ class SavedModelLanguage:
         if len(stop) > 1:
             raise ExportError(f"an export takes one stop string, got {list(stop)}")
         raw = _raw(prompts)
-        checked_tokens(max_tokens, len(raw), self._ask.experiment().task.max_generated)
+        counts = token_counts(max_tokens, len(raw), self._ask.experiment().task.max_generated)
         options = Options.of(
             len(raw),
             temperature=temperature,
@@ -88,7 +88,7 @@ class SavedModelLanguage:
             seed=seed,
         )
         numbers = {name: np.asarray(value) for name, value in options._asdict().items()}
-        numbers["max_tokens"] = np.broadcast_to(np.asarray(max_tokens, "int32"), (len(raw),)).copy()
+        numbers["max_tokens"] = counts
         ends = _raw(stop) or [b""]
         answers = []
         for start in range(0, len(raw), _ROWS):

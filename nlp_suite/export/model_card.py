@@ -37,6 +37,7 @@ def model_card(run, model, name: str) -> dict:
         "license": experiment.export.license,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "task": experiment.task.name,
+        "task_settings": experiment.task.model_dump(mode="json", exclude={"name"}),
         "labels": list(run.labels),
         "parameters": int(model.count_params()),
         "weight_bytes": sum(np.asarray(v).nbytes for v in model.weights),
@@ -69,7 +70,7 @@ def as_markdown(card: dict) -> str:
         "Backbone": card["backbone"]["name"],
         "Parameters": f"{card['parameters']:,} ({card['weight_bytes'] / 2**20:.1f} MiB of weights)",
         "Tokenizer": f"{card['text']['tokenizer']['name']}, {card['text']['vocabulary_size']:,} tokens",
-        "Longest text": f"{card['text']['max_length']} tokens, then cut ({card['text']['truncation']} is kept)",
+        **_limits(card),
         "Licence": card["license"],
         "Exported": card["created"],
     }
@@ -85,6 +86,18 @@ def as_markdown(card: dict) -> str:
         lines.append("Not evaluated: run `nlp-suite evaluate` on the run folder before exporting.")
     lines += ["", "## Limits", "", *(f"* {limit}" for limit in card["limits"]), ""]
     return "\n".join(lines)
+
+
+def _limits(card: dict) -> dict[str, str]:
+    """How much of a text it reads and writes."""
+    settings = card["task_settings"]
+    if "max_generated" in settings:
+        return {
+            "Prompt": f"its last {settings['max_prompt']:,} tokens are read",
+            "Writes": f"at most {settings['max_generated']:,} tokens a request",
+            "Scores": f"the first {settings['max_scored']:,} tokens of a text",
+        }
+    return {"Longest text": f"{card['text']['max_length']} tokens, then cut ({card['text']['truncation']} is kept)"}
 
 
 def _flat(values: dict, prefix=""):

@@ -12,13 +12,13 @@ from nlp_suite.decoding.sampling import Options
 from nlp_suite.tasks._compiled import compiled
 from nlp_suite.tasks._language_text import (
     RequestError,
-    checked_tokens,
     holds,
     lines_of,
     settled,
     several,
     stop_strings,
     text_before,
+    token_counts,
 )
 from nlp_suite.text.text_layer import END, PAD, START, UNKNOWN
 
@@ -204,7 +204,7 @@ class LanguageInference:
         self,
         prompts: Sequence[str | bytes],
         *,
-        max_tokens: int | Sequence[int] = 50,
+        max_tokens: int | Sequence[int] | None = None,
         temperature=1.0,
         top_k=0,
         top_p=1.0,
@@ -218,7 +218,8 @@ class LanguageInference:
 
         Args:
             prompts: texts to go on from; an empty one begins a document.
-            max_tokens: how many tokens at most, one number or one a prompt; 0 gives an empty text.
+            max_tokens: how many tokens at most, one number or one a prompt; 0 gives an empty text. Default: 50, or
+                `max_generated` where that is less.
             temperature: 0 takes the most probable token each time.
             top_k, top_p, repetition_penalty, seed: see `nlp_suite.decoding.sampling.Options`; one value or one a prompt.
             stop: strings that end a text; it is cut before the first of them. Empty ones end nothing.
@@ -233,7 +234,8 @@ class LanguageInference:
         Raises:
             RequestError, ValueError: an option out of range.
         """
-        limit = checked_tokens(max_tokens, len(prompts), self.settings.max_generated)
+        limit = self.settings.max_generated
+        counts = token_counts(max_tokens, len(prompts), limit)
         stop = stop_strings(stop)
         if length_penalty and beam_size == 1:
             raise RequestError(f"length_penalty {length_penalty} is for beam search: give a beam_size above 1")
@@ -241,7 +243,6 @@ class LanguageInference:
         if not rows:
             return []
         prompt, length = self._padded(rows)
-        counts = np.broadcast_to(np.asarray(max_tokens, "int32"), (len(rows),)).copy()
         if beam_size > 1:
             sampling = {"temperature": (temperature, 1.0), "top_k": (top_k, 0), "top_p": (top_p, 1.0)}
             sampling["repetition_penalty"] = (repetition_penalty, 1.0)
@@ -349,7 +350,7 @@ class LanguageInference:
         self,
         prompt: str | bytes,
         *,
-        max_tokens: int = 50,
+        max_tokens: int | None = None,
         temperature=1.0,
         top_k=0,
         top_p=1.0,
@@ -361,7 +362,8 @@ class LanguageInference:
 
         A character of which only some bytes have come is held back, and so is what may become a stop string.
         """
-        limit = checked_tokens(max_tokens, 1, self.settings.max_generated)
+        limit = self.settings.max_generated
+        counts = token_counts(max_tokens, 1, limit)
         stop = stop_strings(stop)
         row = self.encode_prompts([prompt])[0]
         padded, length = self._padded([row])
@@ -369,7 +371,6 @@ class LanguageInference:
             1, temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty, seed=seed
         )
         advance = self._advance()
-        counts = np.array([max_tokens], "int32")
         tokens, given = [], ""
         for (token,) in stream(advance, self.model.initial_state(1), padded, length, counts, options, limit=limit):
             if token == END and self.stop_at_end:

@@ -8,12 +8,12 @@ import numpy as np
 from nlp_suite.decoding.generate import generate as generate_tokens
 from nlp_suite.decoding.sampling import Options
 from nlp_suite.tasks._language_inference import FORBIDDEN, MOST_NATS, LanguageInference
+from nlp_suite.tasks._language_text import DEFAULT_TOKENS
 from nlp_suite.text.text_layer import END, PAD
 
 METHODS = {}
 EXAMPLE = "The "
 DEFAULTS = {"temperature": 0.8, "top_k": 0, "top_p": 1.0, "repetition_penalty": 1.0, "seed": 0}
-DEFAULT_TOKENS = 50
 NEXT = 10  # tokens that `next` names
 
 
@@ -292,7 +292,7 @@ def cases(inference: LanguageInference, texts: list[bytes]) -> list:
         between two tokens that are as good as equal.
     """
     prompts = _stable(inference, [_beginning(text) for text in texts])
-    answers = inference.generate(prompts, max_tokens=min(DEFAULT_TOKENS, inference.settings.max_generated), **DEFAULTS)
+    answers = inference.generate(prompts, **DEFAULTS)
     options = {"temperature": 0.7, "top_k": 20, "top_p": 0.9, "repetition_penalty": 1.2}
     few = min(12, inference.settings.max_generated)
     seeds = list(range(len(prompts)))
@@ -327,8 +327,7 @@ def _beginning(text: bytes) -> bytes:
 def _stable(inference, prompts) -> list[bytes]:
     """Up to 8 prompts that are continued alike at slightly different temperatures."""
     ways = [{**DEFAULTS, "temperature": DEFAULTS["temperature"] * (1 + change)} for change in (-1e-4, 0.0, 1e-4)]
-    most = min(DEFAULT_TOKENS, inference.settings.max_generated)
-    answers = [[a["text"] for a in inference.generate(prompts, max_tokens=most, **way)] for way in ways]
+    answers = [[a["text"] for a in inference.generate(prompts, **way)] for way in ways]
     return [prompt for prompt, *texts in zip(prompts, *answers) if len(set(texts)) == 1][:8] or list(prompts[:1])
 
 

@@ -7,13 +7,21 @@ class RequestError(ValueError):
     """A request that cannot be answered as asked; the message names what was given and what is allowed."""
 
 
-def checked_tokens(max_tokens, rows: int, limit: int) -> int:
-    """The limit, if `max_tokens` is one whole number from 0 to it, or one for each of the rows."""
+DEFAULT_TOKENS = 50
+
+
+def token_counts(max_tokens, rows: int, limit: int) -> np.ndarray:
+    """How many tokens each row may generate, int32 `[rows]`; `None` is 50, or the limit where that is less.
+
+    Raises:
+        RequestError: not one whole number from 0 to the limit, nor one for each of the rows.
+    """
+    max_tokens = min(DEFAULT_TOKENS, limit) if max_tokens is None else max_tokens
     values = np.atleast_1d(np.asarray(max_tokens))
     fits = values.dtype.kind in "iu" and len(values) in (1, rows)
     if not fits or (values < 0).any() or (values > limit).any():
         raise RequestError(f"max_tokens is {max_tokens}; allowed: whole numbers from 0 to {limit} (task.max_generated)")
-    return limit
+    return np.broadcast_to(values.astype("int32"), (rows,)).copy()
 
 
 def lines_of(text: str | bytes, whole: bool = True) -> list[bytes]:

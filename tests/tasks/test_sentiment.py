@@ -32,7 +32,7 @@ def test_rows_of_weight_0_count_nowhere():
     task = SentimentTask()
     loss = task.loss()
     assert float(loss(TRUTH, LOGITS, weights)) == pytest.approx(float(loss(TRUTH[:30], LOGITS[:30])), rel=1e-6)
-    for metric in task.metrics(4):
+    for metric in task.metrics(list("abcd")):
         metric.update_state(TRUTH, LOGITS, sample_weight=weights)
         weighted = float(metric.result())
         metric.reset_state()
