@@ -74,7 +74,9 @@ def _target_logits(x, kernel, bias, targets):
     """The logit [N] of each token's target, and the target's row of the kernel [N, D]."""
     own = ops.cast(ops.take(kernel, targets, axis=0), "float32")  # [N, D]
     own_bias = ops.cast(ops.take(bias, targets, axis=0), "float32")  # [N]
-    return ops.sum(ops.cast(x, "float32") * own, axis=1) + own_bias, own
+    product = ops.sum(ops.cast(x, "float32") * own, axis=1)  # [N]
+    rounded = ops.cast(ops.cast(product, x.dtype), "float32")  # as in `logits`, or a sure token's loss fell below 0
+    return rounded + own_bias, own
 
 
 def _sweep(x, kernel, bias, weights, chunk_rows, count):

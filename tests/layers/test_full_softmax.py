@@ -34,6 +34,17 @@ def test_rows_of_weight_zero_do_not_matter(name):
     reference.check_weightless_rows(name)
 
 
+def test_a_sure_token_has_no_negative_loss_in_mixed_precision():
+    layer = FullSoftmax(WORDS, dtype="mixed_bfloat16")
+    layer.build((None, WIDTH))
+    random = np.random.default_rng(4)
+    layer.kernel.assign(random.normal(size=(WORDS, WIDTH)).astype("float32") * 8)
+    x = random.normal(size=(200, WIDTH)).astype("float32") * 8
+    surest = numpy(layer.log_probs(x)).argmax(axis=1).astype("int32")
+    _, nll = layer.loss(x, surest, np.ones(200, "float32"))
+    assert numpy(layer.nll(x, surest)).min() >= -1e-5 and numpy(nll).min() >= -1e-5
+
+
 def test_log_probs_by_hand():
     layer, _ = reference.make("full")
     x = tokens = np.random.default_rng(3).normal(size=(2, 3, WIDTH)).astype("float32")
