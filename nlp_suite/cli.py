@@ -259,7 +259,7 @@ def config_show(config: ConfigFile, overrides: Overrides = None, as_json: AsJson
 
 @app.command("list")
 def list_components(
-    kind: Annotated[str, typer.Argument(help="backbones, tokenizers, tasks, sources, schedules or formats.")],
+    kind: Annotated[str, typer.Argument(help="backbones, decoders, attentions, tokenizers, tasks, sources, schedules or formats.")],
     as_json: AsJson = False,
 ):
     """List what can be chosen by name, with a line of help each."""

@@ -115,6 +115,8 @@ TASKS = Registry("task", "nlp_suite.tasks")
 SOURCES = Registry("source", "nlp_suite.data.sources")
 TOKENIZERS = Registry("tokenizer", "nlp_suite.text.tokenizers")
 BACKBONES = Registry("backbone", "nlp_suite.backbones")
+DECODERS = Registry("decoder", "nlp_suite.backbones.decoders")
+ATTENTIONS = Registry("attention", "nlp_suite.layers.attentions")
 SCHEDULES = Registry("schedule", "nlp_suite.training.schedules")
 EXPORTERS = Registry("export format", "nlp_suite.export.formats")
 
@@ -123,6 +125,8 @@ KINDS = {
     "sources": SOURCES,
     "tokenizers": TOKENIZERS,
     "backbones": BACKBONES,
+    "decoders": DECODERS,
+    "attentions": ATTENTIONS,
     "schedules": SCHEDULES,
     "formats": EXPORTERS,
 }

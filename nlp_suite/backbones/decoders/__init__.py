@@ -1,0 +1,1 @@
+"""Decoders: causal networks that read an encoded source through attention, one file each."""
