@@ -1,0 +1,113 @@
+"""What every decoder is: target embeddings and an encoded source to features and attention, whole or step by step."""
+
+import keras
+from pydantic import Field
+
+from nlp_suite.config import ComponentSettings
+
+
+class DecoderSettings(ComponentSettings):
+    """Settings that every decoder has."""
+
+    embedding_size: int = Field(128, ge=1, description="features E of a target embedding")
+
+
+class Decoder(keras.layers.Layer):
+    """A causal network over target embeddings `[B, T, E]` that attends to an encoded source `[B, S, D]`.
+
+    It has no embedding of its own: the model gives it embeddings, which it scales and gives positions itself where it
+    needs them. Feeding a target one token at a time through `step` gives the same features as `call`. Attention weights
+    are float32 and sum to 1 over the source's tokens; they are the mean over heads, of the last layer that attends.
+    Padding of the source never changes anything, nor does that of the target, which stands on the right.
+
+    Where K hypotheses a sentence are decoded, their rows follow each other: row b·K + k belongs to sentence b. The
+    memory keeps B rows; K is the number of a step's rows over the memory's. `step` is for use, not for training.
+
+    Args:
+        embedding_size: features E of a target embedding.
+
+    Attributes:
+        output_size: int, the features F of a step.
+        settings: dict, the constructor's arguments for `get_config`; subclasses add their own.
+
+    Example:
+        >>> decoder = DECODERS.get("gru")(embedding_size=8, units=16)
+        >>> decoder.build(memory_size=12)
+        >>> memory = decoder.memory(encoded, mask)  # [B, S, 12], bool [B, S]
+        >>> features, weights = decoder(x, target_mask, memory)  # [B, T, 8], bool [B, T] -> [B, T, F], [B, T, S]
+    """
+
+    output_size = None
+
+    def __init__(self, embedding_size=128, **kwargs):
+        super().__init__(**kwargs)
+        self.settings = {"embedding_size": embedding_size}
+        self.embedding_size = embedding_size
+
+    def build(self, memory_size, bidirectional_memory=False):
+        """Makes the weights; called once, before anything else.
+
+        Args:
+            memory_size: features D of the encoder.
+            bidirectional_memory: whether the second half of them runs backwards (`Backbone.bidirectional`).
+        """
+        raise TypeError(f"{type(self).__name__} must define build")
+
+    def memory(self, encoded, mask):
+        """What a sentence's steps read of its source, computed once.
+
+        Args:
+            encoded: features `[B, S, D]` of the encoder.
+            mask: bool `[B, S]`, true where there is a token; every row has one.
+
+        Returns:
+            A dict of trees of tensors with the batch in dim 0, with the mask under `"mask"`.
+        """
+        raise TypeError(f"{type(self).__name__} must define memory")
+
+    def initial_state(self, batch_size, memory):
+        """State before the first token: a tree of tensors with the batch in dim 0.
+
+        Args:
+            batch_size: rows B·K, K hypotheses for each of the memory's B sentences; an int or a scalar tensor.
+            memory: of `memory`.
+        """
+        raise TypeError(f"{type(self).__name__} must define initial_state")
+
+    def call(self, x, mask, memory, training=None):
+        """Teacher forcing: features of all steps at once.
+
+        Args:
+            x: embeddings `[B, T, E]` of the tokens read, START first.
+            mask: bool `[B, T]`, true where there is a token, padding on the right.
+            memory: of `memory`, B rows.
+            training: whether dropout is on.
+
+        Returns:
+            Features `[B, T, F]` and attention weights, float32 `[B, T, S]`. Those of padding mean nothing.
+        """
+        raise TypeError(f"{type(self).__name__} must define call")
+
+    def step(self, x, state, memory):
+        """One token of every hypothesis.
+
+        Args:
+            x: embeddings `[B·K, E]`.
+            state: of `initial_state` or the step before.
+            memory: of `memory`, B rows: it is not repeated.
+
+        Returns:
+            Features `[B·K, F]`, the new state, and attention weights, float32 `[B·K, S]`.
+        """
+        raise TypeError(f"{type(self).__name__} must define step")
+
+    def stack(self):
+        """The layers that hold variables, in groups from bottom to top."""
+        raise TypeError(f"{type(self).__name__} must define stack")
+
+    def layer_groups(self) -> list[list]:
+        """Trainable variables in groups from bottom to top, each variable once; that of frozen layers is empty."""
+        return [[v for layer in layers for v in layer.trainable_variables] for layers in self.stack()]
+
+    def get_config(self):
+        return {**super().get_config(), **self.settings}
