@@ -47,6 +47,7 @@ class Backbone(keras.layers.Layer):
 
     bidirectional = False  # the second half of the features runs backwards
     causal = False
+    keeps_places = True  # one feature vector a token, which a decoder may attend to
     embeddings_initializer = "uniform"
 
     def __init__(

@@ -46,6 +46,7 @@ class BagBackbone(Backbone):
         kwargs: those of `Backbone`.
     """
 
+    keeps_places = False
     # near 0: an n-gram that training never met must not add noise to a text that has it
     embeddings_initializer: ClassVar = {"class_name": "RandomUniform", "config": {"minval": -1e-3, "maxval": 1e-3}}
 

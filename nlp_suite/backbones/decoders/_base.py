@@ -9,7 +9,9 @@ from nlp_suite.config import ComponentSettings
 class DecoderSettings(ComponentSettings):
     """Settings that every decoder has."""
 
-    embedding_size: int = Field(128, ge=1, description="features E of a target embedding")
+    embedding_size: int | None = Field(
+        None, ge=1, description="features E of a target embedding; default: the backbone's"
+    )
 
 
 class Decoder(keras.layers.Layer):

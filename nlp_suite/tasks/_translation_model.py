@@ -1,0 +1,201 @@
+"""The network of translation: an encoder, a decoder that attends to it, and an output softmax that may share embeddings."""
+
+import keras
+from keras import ops
+
+from nlp_suite.layers.full_softmax import FullSoftmax
+from nlp_suite.text.text_layer import START
+
+
+@keras.saving.register_keras_serializable("nlp_suite")
+class TranslationModel(keras.Model):
+    """Source and target token ids to the log-probabilities of every next target token.
+
+    Called with `{"source": int32 [B, S], "target_in": int32 [B, T]}` (both right-padded with 0; `target_in` begins with
+    START) it gives log-probabilities float32 `[B, T, V]`. With `"targets"` int32 `[B, T]` and `"weights"` float32 `[B, T]`
+    too, as `nlp_suite.data.pair_batches.pair_arrays` makes them, it gives the negative log-likelihood of the targets,
+    float32 `[B, T]`, without ever holding `[B, T, V]`, and adds its mean, smoothed in training, to the losses. With
+    `"forcing"` float32 `[B]`, the decoder reads a token of the reference with that probability and otherwise what the
+    model itself would have written there (parallel scheduled sampling: Bengio et al. 2015, in the two passes of Mihaylova
+    & Martins 2019); in training only.
+
+    `encode`, `initial_state` and `step` do one target token at a time with the same numbers.
+
+    Args:
+        backbone: the encoder, a `Backbone` that keeps one feature vector a token.
+        decoder: a `Decoder`.
+        target_vocabulary_size: V of the target; `None`: the source's vocabulary is shared.
+        tie_embeddings: `"all"`: one table for source, target and output (Press & Wolf 2017); `"target"`: one for target and
+            output; `"none"`.
+        label_smoothing: part of the target distribution that is spread evenly over all V tokens in training.
+        dropout: rate on the decoder's features, the same at every token.
+
+    Attributes:
+        tokens_per_batch: what the summed loss of a training batch is divided by; `None`: by the batch's own tokens. Where
+            batches differ in their number of tokens, the same divisor for all gives every token the same weight.
+
+    Example:
+        >>> model = TranslationModel(GRUBackbone(8000), decoder)
+        >>> memory = model.encode(source)
+        >>> log_probs, state = model.step(tokens, model.initial_state(len(source), memory), memory)
+    """
+
+    def __init__(
+        self,
+        backbone,
+        decoder,
+        target_vocabulary_size=None,
+        tie_embeddings="target",
+        label_smoothing=0.0,
+        dropout=0.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.settings = {
+            "target_vocabulary_size": target_vocabulary_size,
+            "tie_embeddings": tie_embeddings,
+            "label_smoothing": label_smoothing,
+            "dropout": dropout,
+        }
+        self.backbone, self.decoder = backbone, decoder
+        self.vocabulary_size = target_vocabulary_size or backbone.vocabulary_size
+        self.target_embedding = None
+        if tie_embeddings != "all":
+            self.target_embedding = keras.layers.Embedding(
+                self.vocabulary_size, decoder.embedding_size, dtype=self.dtype_policy
+            )
+        self.softmax = FullSoftmax(
+            self.vocabulary_size,
+            tied=tie_embeddings != "none",
+            embedding_size=decoder.embedding_size,
+            dtype=self.dtype_policy,
+        )
+        self.drop = keras.layers.SpatialDropout1D(dropout, dtype=self.dtype_policy)
+        self.seeds = keras.random.SeedGenerator()
+        self.tokens_per_batch = None
+
+    def build(self, input_shape=None):
+        if not self.softmax.built:
+            self.backbone.build((None, None))
+            if self.target_embedding is not None:
+                self.target_embedding.build((None, None))
+            self.decoder.build(self.backbone.output_size, self.backbone.bidirectional)
+            self.softmax.build((None, self.decoder.output_size))
+        self.built = True
+
+    @property
+    def _embedding(self):
+        return self.backbone.embedding if self.target_embedding is None else self.target_embedding
+
+    @property
+    def _table(self):
+        return None if self.settings["tie_embeddings"] == "none" else self._embedding.embeddings
+
+    def call(self, inputs, training=None):
+        training = bool(training)
+        memory = self.encode(inputs["source"], training)
+        target_in = inputs["target_in"]
+        if "targets" not in inputs:
+            return self.log_probs(self.forced(memory, target_in, training)[0])  # [B, T, V]
+        if training and "forcing" in inputs:
+            target_in = self._own_words(memory, target_in, inputs["forcing"])
+        return self._loss(self.forced(memory, target_in, training)[0], inputs["targets"], inputs["weights"], training)
+
+    def _loss(self, features, targets, weights, training):
+        """Adds the loss; returns the negative log-likelihoods `[B, T]`."""
+        shape = ops.shape(targets)
+        flat = ops.reshape(features, (-1, features.shape[-1]))  # [B·T, F]
+        targets, weights = ops.reshape(targets, (-1,)), ops.reshape(weights, (-1,))
+        count = ops.sum(weights)
+        if training:
+            smoothing = self.settings["label_smoothing"]
+            total, nll = self.softmax.loss(flat, targets, weights, self._table, label_smoothing=smoothing)
+        else:
+            nll = self.softmax.nll(flat, targets, self._table)
+            total = ops.sum(ops.where(weights > 0, nll, 0.0) * weights)
+        divisor = self.tokens_per_batch if training and self.tokens_per_batch else ops.maximum(count, 1.0)
+        self.add_loss(total / divisor)
+        return ops.reshape(nll, shape)  # [B, T]
+
+    def _own_words(self, memory, target_in, forcing):
+        """Decoder inputs `[B, T]` in which each token after START is the reference's with probability `forcing` `[B]`."""
+        features, _ = self.forced(memory, target_in)
+        flat = ops.reshape(ops.stop_gradient(features), (-1, features.shape[-1]))
+        written = ops.reshape(self.softmax.best(flat, self._table), ops.shape(target_in))  # [B, T]
+        before = ops.concatenate([target_in[:, :1], written[:, :-1]], axis=1)  # [B, T]
+        draws = keras.random.uniform(ops.shape(target_in), seed=self.seeds)
+        own = ops.logical_and(draws >= ops.expand_dims(forcing, 1), target_in > START)
+        return ops.where(own, before, target_in)
+
+    def encode(self, source, training=False):
+        """What the decoder needs of the source: a tree of tensors with the batch in dim 0.
+
+        Args:
+            source: int32 `[B, S]`, right-padded with 0, at least one token a row.
+            training: whether dropout is on.
+        """
+        features = self.backbone(source, training=training)  # [B, S, D]
+        return self.decoder.memory(features, self.backbone.output_mask(source))
+
+    def forced(self, memory, target_in, training=False):
+        """Teacher forcing.
+
+        Args:
+            memory: of B sentences, see `encode`.
+            target_in: int32 `[B, T]`, START and the tokens before the ones to predict, right-padded with 0.
+            training: whether dropout is on.
+
+        Returns:
+            Features `[B, T, F]` for the softmax and attention weights float32 `[B, T, S]`.
+        """
+        embedded = self._embedding(target_in)  # [B, T, E]
+        features, weights = self.decoder(embedded, ops.not_equal(target_in, 0), memory, training=training)
+        return self.drop(features, training=training), weights
+
+    def log_probs(self, features):
+        """Log-probabilities float32 `[..., V]` of features `[..., F]`."""
+        return self.softmax.log_probs(features, self._table)
+
+    def nll_of(self, memory, target_in, targets):
+        """Negative log-likelihood float32 `[B, T]` of targets, and which of them are the most probable token, bool `[B, T]`."""
+        features, _ = self.forced(memory, target_in)
+        flat = ops.reshape(features, (-1, features.shape[-1]))
+        nll = self.softmax.nll(flat, ops.reshape(targets, (-1,)), self._table)
+        best = self.softmax.best(flat, self._table)
+        shape = ops.shape(targets)
+        return ops.reshape(nll, shape), ops.equal(ops.reshape(best, shape), targets)
+
+    def initial_state(self, rows, memory):
+        """The decoder's state before START, for `rows` = B·K hypotheses of B sentences, K beside each other."""
+        return self.decoder.initial_state(rows, memory)
+
+    def step(self, tokens, state, memory):
+        """One token of every hypothesis: int32 `[B·K]` and a state → log-probabilities float32 `[B·K, V]` and a state."""
+        log_probs, state, _ = self.step_with_attention(tokens, state, memory)
+        return log_probs, state
+
+    def step_with_attention(self, tokens, state, memory):
+        """As `step`; the third result is the attention of this step, float32 `[B·K, S]`."""
+        features, state, weights = self.decoder.step(self._embedding(tokens), state, memory)
+        return self.log_probs(features), state, weights
+
+    def layer_groups(self) -> list[list]:
+        """Trainable variables from the bottom to the top: encoder, target embedding, decoder, softmax; each once."""
+        groups = self.backbone.layer_groups()
+        if self.target_embedding is not None:
+            groups.append(list(self.target_embedding.trainable_variables))
+        return [*groups, *self.decoder.layer_groups(), list(self.softmax.trainable_variables)]
+
+    def get_config(self):
+        parts = {
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            "decoder": keras.saving.serialize_keras_object(self.decoder),
+        }
+        return {**super().get_config(), **parts, **self.settings}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        for part in ("backbone", "decoder"):
+            config[part] = keras.saving.deserialize_keras_object(config[part], custom_objects)
+        return cls(**config)
