@@ -96,7 +96,7 @@ class AdaptiveSoftmax(keras.layers.Layer):
             )
         self.biases.append(self.add_weight(name=f"{name}_bias", shape=(words,), initializer="zeros"))
 
-    def loss(self, features, targets, weights, table=None):
+    def loss(self, features, targets, weights, table=None, label_smoothing=0.0):
         """Weighted sum of the tokens' negative log-likelihoods.
 
         Args:
@@ -104,11 +104,20 @@ class AdaptiveSoftmax(keras.layers.Layer):
             targets: int32 [N], ids of words.
             weights: float [N], what a token counts: 0 for padding, whatever its target.
             table: the embedding table [V, E] of a tied softmax.
+            label_smoothing: 0; there for the likeness with `FullSoftmax`.
 
         Returns:
             The sum, a float32 scalar differentiable in features, weights of the layer and table; and the negative
             log-likelihoods in nats, float32 [N], without gradient.
+
+        Raises:
+            ValueError: label smoothing, which would need the log-probabilities of all words in all clusters.
         """
+        if label_smoothing:
+            raise ValueError(
+                f"label_smoothing is {label_smoothing}: an adaptive softmax allows 0 only, for the mean over all words"
+                " needs every cluster for every token; use a full softmax (no cutoffs)"
+            )
         return self._sum(chunked_softmax.cross_entropy, features, targets, ops.cast(weights, "float32"), table)
 
     def nll(self, features, targets, table=None):

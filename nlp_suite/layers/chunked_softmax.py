@@ -3,7 +3,9 @@
 With l = x K^T + b, e = exp(l - max l), s = Σ e and the weight w of a token with target t, the loss Σ w (log s + max l -
 l_t) has the gradients dx = w/s e K - w K_t and dK = e^T (w/s x) - w x at row t. What needs the [n, V] matrix `e` of a
 chunk is computed while it is there; what needs the targets is [N, D] and computed for all tokens at once. So a word's
-logit is made once, and never read again in a backward pass. Shapes: N tokens, D features, V words.
+logit is made once, and never read again in a backward pass. With label smoothing ε the loss has (1 - ε) l_t + ε mean(l)
+for l_t, and the mean logit is x·mean(K) + mean(b): nothing of size [n, V] comes to it. Shapes: N tokens, D features, V
+words.
 """
 
 import keras
@@ -14,7 +16,7 @@ from nlp_suite.layers.custom_gradient import custom_gradient
 CHUNK_ELEMENTS = 2**23  # logits held at a time: 32 MiB of float32
 
 
-def cross_entropy(features, kernel, bias, targets, weights, *, chunk_rows, dtype, count=None):
+def cross_entropy(features, kernel, bias, targets, weights, *, chunk_rows, dtype, count=None, label_smoothing=0.0):
     """Weighted sum of negative log-likelihoods, differentiable once.
 
     Args:
@@ -26,43 +28,65 @@ def cross_entropy(features, kernel, bias, targets, weights, *, chunk_rows, dtype
         chunk_rows: int, the most tokens whose logits exist at a time.
         dtype: dtype of the matrix products; the softmax is float32.
         count: None, or an int32 scalar: only the first `count` tokens are computed, rounded up to whole chunks.
+        label_smoothing: ε, the share of the target's probability that is spread evenly over all V words (Szegedy et al.
+            2016): the loss of a token is log Σ exp l - (1 - ε) l_t - ε mean(l).
 
     Returns:
         The sum, a float32 scalar differentiable in features, kernel, bias and weights, and the negative
-        log-likelihoods, float32 [N] without gradient; where `count` leaves tokens out, their weight must be 0.
+        log-likelihoods without smoothing, float32 [N] without gradient; where `count` leaves tokens out, their weight
+        must be 0.
+
+    Raises:
+        ValueError: label smoothing below 0, or 1 and more.
     """
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"label_smoothing is {label_smoothing}; allowed: from 0 up to, but not including, 1")
     weights = ops.cast(weights, "float32")
+    kept = 1.0 - label_smoothing
 
     def function(features, kernel, bias, weights):
         x, k = ops.cast(features, dtype), ops.cast(kernel, dtype)
         log_sum, dx, dk, db = _sweep(x, k, bias, weights, chunk_rows, count)
         of_target, own = _target_logits(x, k, bias, targets)
         nll = log_sum - of_target  # [N]
-        dx = dx - ops.expand_dims(weights, 1) * own  # [N, D]
+        loss = nll
         wx = ops.expand_dims(weights, 1) * ops.cast(x, "float32")  # [N, D]
+        wanted = own  # [N, D], whose product with x is what the loss subtracts from log Σ exp
+        if label_smoothing:
+            mean, mean_bias = _mean_word(k, bias)  # [D], []
+            wanted = kept * own + label_smoothing * mean
+            loss = nll + label_smoothing * (of_target - ops.matmul(ops.cast(x, "float32"), mean) - mean_bias)  # [N]
+            share = label_smoothing / kernel.shape[0]
+            dk = dk - share * ops.sum(wx, axis=0)  # [V, D]
+            db = db - share * ops.sum(weights)  # [V]
+        dx = dx - ops.expand_dims(weights, 1) * wanted  # [N, D]
         rows = ops.expand_dims(targets, 1)  # [N, 1]
-        dk = ops.scatter_update(dk, rows, -wx, reduction="add")  # [V, D]
-        db = ops.scatter_update(db, rows, -weights, reduction="add")  # [V]
+        dk = ops.scatter_update(dk, rows, -kept * wx, reduction="add")  # [V, D]
+        db = ops.scatter_update(db, rows, -kept * weights, reduction="add")  # [V]
 
         def gradient(upstream):
             return (
                 ops.cast(upstream[0] * dx, features.dtype),
                 ops.cast(upstream[0] * dk, kernel.dtype),
                 ops.cast(upstream[0] * db, bias.dtype),
-                upstream[0] * nll,
+                upstream[0] * loss,
             )
 
-        return (ops.sum(weights * nll), nll), gradient
+        return (ops.sum(weights * loss), nll), gradient
 
     total, nll = custom_gradient(function, (features, kernel, bias, weights))
     return total, ops.stop_gradient(nll)
 
 
-def negative_log_likelihood(features, kernel, bias, targets, *, chunk_rows, dtype, count=None):
-    """The second result of `cross_entropy` alone, [N], without any work for gradients."""
+def negative_log_likelihood(features, kernel, bias, targets, *, chunk_rows, dtype, count=None, best=False):
+    """The second result of `cross_entropy` alone, [N], without any work for gradients; with `best` a pair.
+
+    The second of the pair is each token's most probable word, int32 [N].
+    """
     x, k = ops.cast(features, dtype), ops.cast(kernel, dtype)
-    log_sum, *_ = _sweep(x, k, bias, None, chunk_rows, count)
-    return log_sum - _target_logits(x, k, bias, targets)[0]
+    log_sum, *found = _sweep(x, k, bias, None, chunk_rows, count, best)
+    nll = log_sum - _target_logits(x, k, bias, targets)[0]
+    return (nll, found[0]) if best else nll
 
 
 def logits(features, kernel, bias):
@@ -79,12 +103,18 @@ def _target_logits(x, kernel, bias, targets):
     return rounded + own_bias, own
 
 
-def _sweep(x, kernel, bias, weights, chunk_rows, count):
+def _mean_word(kernel, bias):
+    """Mean of the rows of the kernel, float32 [D], and of the biases, a scalar."""
+    return ops.mean(ops.cast(kernel, "float32"), axis=0), ops.mean(ops.cast(bias, "float32"))
+
+
+def _sweep(x, kernel, bias, weights, chunk_rows, count, best=False):
     """Goes through the tokens chunk by chunk.
 
     Returns:
         log Σ exp of the logits [N], and the parts of the gradients without the targets: of x [N, D], of the kernel
-        [V, D], of the bias [V] (nothing without weights). All float32.
+        [V, D], of the bias [V], all float32; without weights, only the first, and with `best` the word with the greatest
+        logit, int32 [N].
     """
     length = ops.shape(x)[0]
     chunks = 1 + length // chunk_rows
@@ -104,7 +134,7 @@ def _sweep(x, kernel, bias, weights, chunk_rows, count):
         total = ops.sum(e, axis=1)
         log_sum = ops.log(total) + most[:, 0]
         if weights is None:
-            return (log_sum,), ()
+            return (log_sum, ops.cast(ops.argmax(scores, axis=1), "int32")) if best else (log_sum,), ()
         share = ops.expand_dims(ws[i] / total, 1)  # [rows, 1]
         db = ops.matmul(share[:, 0], e)
         e = ops.cast(e, x.dtype)

@@ -59,7 +59,7 @@ class FullSoftmax(keras.layers.Layer):
             self.projection = self.add_weight(name="projection", shape=(width, self.embedding_size))
         self.bias = self.add_weight(name="bias", shape=(self.vocabulary_size,), initializer="zeros")
 
-    def loss(self, features, targets, weights, table=None):
+    def loss(self, features, targets, weights, table=None, label_smoothing=0.0):
         """Weighted sum of the tokens' negative log-likelihoods.
 
         Args:
@@ -67,18 +67,26 @@ class FullSoftmax(keras.layers.Layer):
             targets: int32 [N], ids of words.
             weights: float [N], what a token counts: 0 for padding, whatever its target.
             table: the embedding table [V, E] of a tied softmax.
+            label_smoothing: share of the target's probability that is spread evenly over all words, from 0 to below 1.
 
         Returns:
             The sum, a float32 scalar differentiable in features, weights of the layer and table; and the negative
-            log-likelihoods in nats, float32 [N], without gradient.
+            log-likelihoods in nats, without smoothing, float32 [N], without gradient.
         """
         features, kernel = self._operands(features, table)
-        return chunked_softmax.cross_entropy(features, kernel, self.bias, targets, weights, **self._settings)
+        return chunked_softmax.cross_entropy(
+            features, kernel, self.bias, targets, weights, label_smoothing=label_smoothing, **self._settings
+        )
 
-    def nll(self, features, targets, table=None):
-        """Negative log-likelihoods in nats, float32 [N], of features [N, D] and targets [N], without a gradient."""
+    def nll(self, features, targets, table=None, best=False):
+        """Negative log-likelihoods in nats, float32 [N], of features [N, D] and targets [N], without a gradient.
+
+        With `best`, a pair: these, and each token's most probable word, int32 [N], for the share of tokens that are right.
+        """
         features, kernel = self._operands(features, table)
-        return chunked_softmax.negative_log_likelihood(features, kernel, self.bias, targets, **self._settings)
+        return chunked_softmax.negative_log_likelihood(
+            features, kernel, self.bias, targets, best=best, **self._settings
+        )
 
     def log_probs(self, features, table=None):
         """Log-probabilities of all words: [..., D] -> float32 [..., V]."""

@@ -46,11 +46,13 @@ def tokens(length=23, targets=None, seed=1):
     return features.astype("float32"), targets.astype("int32"), weights.astype("float32")
 
 
-def dense(layer, features, targets, weights, table):
+def dense(layer, features, targets, weights, table, label_smoothing=0.0):
     """`layer.loss` from the full distribution."""
-    chosen = ops.one_hot(ops.convert_to_tensor(targets), WORDS) * layer.log_probs(features, table)
-    nll = -ops.sum(chosen, axis=-1)
-    return ops.sum(ops.convert_to_tensor(weights) * nll), nll
+    log_probs = layer.log_probs(features, table)  # [N, V]
+    target = ops.one_hot(ops.convert_to_tensor(targets), WORDS)
+    smooth = (1 - label_smoothing) * target + label_smoothing / WORDS
+    loss = -ops.sum(smooth * log_probs, axis=-1)
+    return ops.sum(ops.convert_to_tensor(weights) * loss), -ops.sum(target * log_probs, axis=-1)
 
 
 def gradients(layer, loss, features, table):
@@ -101,12 +103,14 @@ def gradients(layer, loss, features, table):
     return *result, {name: numpy(ops.convert_to_tensor(g)) for name, g in zip(names, found, strict=True)}
 
 
-def check_loss(name, chunk_elements, length=23, targets=None):
+def check_loss(name, chunk_elements, length=23, targets=None, **smoothing):
     """Sum, nll and all gradients are those of the dense computation."""
     layer, table = make(name, chunk_elements=chunk_elements)
     x, t, w = tokens(length, targets)
-    total, nll, found = gradients(layer, lambda x, table: layer.loss(x, t, w, table), x, table)
-    wanted_total, wanted_nll, wanted = gradients(layer, lambda x, table: dense(layer, x, t, w, table), x, table)
+    total, nll, found = gradients(layer, lambda x, table: layer.loss(x, t, w, table, **smoothing), x, table)
+    wanted_total, wanted_nll, wanted = gradients(
+        layer, lambda x, table: dense(layer, x, t, w, table, **smoothing), x, table
+    )
     np.testing.assert_allclose(total, wanted_total, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(nll, wanted_nll, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(numpy(layer.nll(x, t, table)), wanted_nll, rtol=1e-5, atol=1e-5)

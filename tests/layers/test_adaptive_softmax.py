@@ -95,3 +95,9 @@ def test_a_table_of_another_shape_is_refused():
         layer.log_probs(reference.tokens()[0], table[:, 1:])
     with pytest.raises(ValueError, match="embedding_size"):
         AdaptiveSoftmax(WORDS, [10], tied=True)
+
+
+def test_label_smoothing_is_refused():
+    layer, _ = reference.make("adaptive")
+    with pytest.raises(ValueError, match=r"label_smoothing is 0.1: an adaptive softmax allows 0 only"):
+        layer.loss(*reference.tokens(), label_smoothing=0.1)

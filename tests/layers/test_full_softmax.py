@@ -25,6 +25,29 @@ def test_loss_and_gradients_are_the_dense_ones(name, rows, length):
     reference.check_loss(name, rows * WORDS, length)
 
 
+@by_name
+@pytest.mark.parametrize("rows, length", [(1000, 23), (5, 23), (5, 0)])
+def test_smoothed_loss_and_gradients_are_the_dense_ones(name, rows, length):
+    reference.check_loss(name, rows * WORDS, length, label_smoothing=0.3)
+
+
+def test_smoothing_out_of_range_is_refused():
+    layer, _ = reference.make("full")
+    for wrong in (-0.1, 1.0):
+        with pytest.raises(ValueError, match=f"label_smoothing is {wrong}; allowed"):
+            layer.loss(*reference.tokens(), label_smoothing=wrong)
+
+
+@by_name
+@pytest.mark.parametrize("rows, length", [(1000, 23), (5, 23), (5, 0)])
+def test_best_words_come_with_the_nll(name, rows, length):
+    layer, table = reference.make(name, chunk_elements=rows * WORDS)
+    x, t, _ = reference.tokens(length)
+    nll, best = layer.nll(x, t, table, best=True)
+    np.testing.assert_array_equal(numpy(nll), numpy(layer.nll(x, t, table)))
+    np.testing.assert_array_equal(numpy(best), numpy(layer.log_probs(x, table)).argmax(axis=1))
+
+
 def test_a_chunk_holds_a_token_at_least():
     reference.check_loss("full", 1)
 
