@@ -1,6 +1,6 @@
 """The schema of an experiment: one YAML file, checked before anything runs.
 
-Sections: `task`, `data`, `text`, `backbone`, `training`, `export`. Wherever something is chosen by name (`task`,
+Sections: `task`, `data`, `text`, `target_text`, `backbone`, `training`, `export`. Wherever something is chosen by name (`task`,
 `backbone`, `data.source`, `text.tokenizer`, `training.schedule`), the value is the name alone or a mapping with `name`
 and that component's own settings:
 
@@ -143,6 +143,11 @@ class TrainingSettings(Settings):
 
     epochs: int = Field(5, ge=1, description="passes over the training split")
     batch_size: int = Field(32, ge=1, description="rows of a batch")
+    batch_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="tokens of a batch, padding included, of the longer side; in place of batch_size; translation only",
+    )
     buckets: int = Field(8, ge=1, le=24, description="number of batch lengths at most")
     optimizer: str = Field("adam", description="Keras name: adam, adamw, sgd, rmsprop, adagrad, lion, …")
     optimizer_arguments: dict[str, Any] = Field({}, description="further arguments of the Keras optimiser")
@@ -156,6 +161,10 @@ class TrainingSettings(Settings):
     average_after: int | None = Field(
         None, ge=1, description="NT-ASGD: average the weights once this many rounds were no better; that is evaluated"
     )
+    average_checkpoints: int | None = Field(
+        None, ge=2, description="rounds whose weights are averaged at the end; that is evaluated and exported"
+    )
+    average_of: Literal["last", "best"] = Field("last", description="which rounds: the last, or the best by `monitor`")
     layer_rates: float = Field(
         1.0, gt=0, le=1, description="discriminative rates: a layer learns at this part of the rate of the one above it"
     )
@@ -197,6 +206,10 @@ class Experiment(Settings):
     task: component(TASKS, "sentiment") = "sentiment"
     data: DataSettings = DataSettings.model_construct()
     text: TextSettings = TextSettings.model_construct()
+    target_text: TextSettings | None = Field(
+        None,
+        description="of translation, a vocabulary of the target's own; what is not given is as in text; null: one for both",
+    )
     backbone: component(BACKBONES, "lstm") = "lstm"
     training: TrainingSettings = TrainingSettings.model_construct()
     export: ExportSettings = ExportSettings.model_construct()
@@ -207,26 +220,48 @@ class Experiment(Settings):
             raise ValueError("training.init_from and backbone.init_from both say where to start: give one of them")
         return self
 
+    @model_validator(mode="after")
+    def _pairs_only(self):
+        given = {"target_text": self.target_text, "training.batch_tokens": self.training.batch_tokens}
+        wrong = [key for key, value in given.items() if value is not None]
+        if wrong and getattr(self.task, "examples", "labelled") != "pairs":
+            raise ValueError(f"the task {self.task.name!r} has no target texts: leave out {' and '.join(wrong)}")
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _sections(cls, values):
         """Absent sections are validated from nothing, so that their components are resolved too.
 
-        What the task's settings class has in `defaults` (section → key → value) stands where nothing is given.
+        What the task's settings class has in `defaults` (section → key → value) stands where nothing is given, and what
+        `text` has where `target_text` gives nothing.
         """
         if not isinstance(values, dict):
             return values
         values = {**{key: {} for key in ("data", "text", "training", "export")}, **values}
-        values = {key: {} if value is None else value for key, value in values.items()}
+        values = {key: {} if value is None and key != "target_text" else value for key, value in values.items()}
         for section, settings in _task_defaults(values.get("task", "sentiment")).items():
             if isinstance(values.get(section, {}), dict):
-                values[section] = {**settings, **values.get(section, {})}
+                values[section] = _over(settings, values.get(section, {}))
+        text = values["text"].model_dump() if isinstance(values["text"], TextSettings) else values["text"]
+        if isinstance(values.get("target_text"), dict) and isinstance(text, dict):
+            values["target_text"] = _over(text, values["target_text"])
         values["backbone"] = _causal(values.get("task", "sentiment"), values.get("backbone", "lstm"))
         return values
 
     def to_yaml(self) -> str:
         """The resolved config: every key with its value, as YAML that loads again to an equal experiment."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _over(below: dict, given: dict) -> dict:
+    """What is given, on top of what stands where nothing is; a component without `name` changes the one below."""
+    merged = {**below, **given}
+    for key, value in given.items():
+        under = {"name": below[key]} if isinstance(below.get(key), str) else below.get(key)
+        if isinstance(value, dict) and isinstance(under, dict) and "name" in under and "name" not in value:
+            merged[key] = {**under, **value}
+    return merged
 
 
 def _settings_of(registry: Registry, value, default: str):

@@ -1,11 +1,14 @@
 """The config: resolved round trip, overrides, and errors that say what to write instead."""
 
+from typing import ClassVar
+
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlp_suite.config import ConfigError, Experiment, differences, load_experiment
+from nlp_suite.config import ComponentSettings, ConfigError, Experiment, differences, load_experiment
+from nlp_suite.registry import TASKS
 
 
 def test_resolved_config_loads_again_to_the_same():
@@ -103,6 +106,81 @@ def test_differences_name_every_key():
     old, new = load_experiment({}), load_experiment({"backbone": {"name": "gru"}, "training": {"epochs": 9}})
     assert differences(old, old) == []
     assert differences(old, new) == ["backbone.name: lstm → gru", "training.epochs: 5 → 9"]
+
+
+@pytest.fixture
+def pairs():
+    """A task on pairs of texts, called `pairs`."""
+
+    class PairSettings(ComponentSettings):
+        examples: ClassVar[str] = "pairs"
+        defaults: ClassVar[dict] = {
+            "text": {"tokenizer": {"name": "sentencepiece", "vocabulary_size": 500}, "add_end": True}
+        }
+
+    with TASKS.temporary():
+        TASKS.register(PairSettings, "pairs")(type("PairTask", (), {}))
+        yield
+
+
+@pytest.mark.parametrize(
+    "given, overrides, changed, tokenizer",
+    [
+        ({}, [], {}, ("sentencepiece", 500)),
+        ({"max_length": 9}, [], {"max_length": 9}, ("sentencepiece", 500)),
+        ({"tokenizer": {"vocabulary_size": 300}}, [], {}, ("sentencepiece", 300)),
+        (None, ["target_text.tokenizer.vocabulary_size=300"], {}, ("sentencepiece", 300)),
+        (None, ["target_text.tokenizer=word", "target_text.lowercase=false"], {"lowercase": False}, ("word", 20_000)),
+        ({"tokenizer": "byte"}, ["target_text.tokenizer=sentencepiece"], {}, ("sentencepiece", 8_000)),
+    ],
+)
+def test_target_text_is_as_text_where_nothing_is_given(pairs, given, overrides, changed, tokenizer):
+    values = {"task": "pairs", "text": {"stop_words": ["x"]}, **({} if given is None else {"target_text": given})}
+    experiment = load_experiment(values, overrides)
+    text, target = experiment.text.model_dump(), experiment.target_text.model_dump()
+    assert text["stop_words"] == ["x"] and text["add_end"] and text["tokenizer"]["vocabulary_size"] == 500
+    made = target["tokenizer"]
+    assert (made["name"], made["vocabulary_size"]) == tokenizer
+    assert target == {**text, **changed, "tokenizer": made}
+    again = load_experiment(yaml.safe_load(experiment.to_yaml()))
+    assert again == experiment and differences(again, experiment) == []
+
+
+def test_one_vocabulary_is_the_default(pairs):
+    for values in ({}, {"target_text": None}):
+        experiment = load_experiment({"task": "pairs", **values})
+        assert experiment.target_text is None
+        assert load_experiment(yaml.safe_load(experiment.to_yaml())) == experiment
+
+
+def test_a_tokenizer_without_name_is_the_tasks_own(pairs):
+    text = load_experiment({"task": "pairs"}, ["text.tokenizer.vocabulary_size=77"]).text
+    assert (text.tokenizer.name, text.tokenizer.vocabulary_size) == ("sentencepiece", 77)
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"target_text": {}}, "the task 'sentiment' has no target texts: leave out target_text$"),
+        (
+            {"training": {"batch_tokens": 9}},
+            "the task 'sentiment' has no target texts: leave out training.batch_tokens$",
+        ),
+        ({"task": "pairs", "target_text": {"max_lenght": 3}}, "target_text: unknown key .*did you mean 'max_length'"),
+        ({"task": "pairs", "target_text": 3}, "target_text: .*got 3"),
+        ({"task": "pairs", "training": {"batch_tokens": 0}}, "training.batch_tokens: .*greater than or equal to 1"),
+    ],
+)
+def test_mistakes_about_pairs_are_named(pairs, values, message):
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(values)
+
+
+def test_configs_from_before_there_were_pairs_are_equal_to_those_of_today():
+    experiment = load_experiment({})
+    old = yaml.safe_load(experiment.to_yaml())
+    del old["target_text"], old["training"]["batch_tokens"]
+    assert load_experiment(old) == experiment and differences(load_experiment(old), experiment) == []
 
 
 @given(st.sampled_from(list(Experiment.model_fields)), st.recursive(st.none() | st.integers() | st.text(), st.lists))
