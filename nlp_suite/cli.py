@@ -143,6 +143,22 @@ def train(
 
 
 @app.command()
+def average(
+    run: RunFolder,
+    last: Annotated[int | None, typer.Option(help="Of the last N rounds.")] = None,
+    best: Annotated[int | None, typer.Option(help="Of the N best rounds.")] = None,
+):
+    """Average the weights of several rounds that a run kept (training.average_checkpoints); the run's model is then that."""
+    _import_backend()
+    from nlp_suite.training.checkpoint_average import average
+    from nlp_suite.training.run import Run
+
+    rounds = average(Run(run), last=last, best=best)
+    print(f"{run}: averaged the weights of rounds {', '.join(map(str, rounds))}")
+    print(f"next: nlp-suite evaluate {run}")
+
+
+@app.command()
 def evaluate(
     run: RunFolder,
     split: Annotated[str | None, typer.Option(help="train, validation or test; default test.")] = None,
@@ -259,7 +275,9 @@ def config_show(config: ConfigFile, overrides: Overrides = None, as_json: AsJson
 
 @app.command("list")
 def list_components(
-    kind: Annotated[str, typer.Argument(help="backbones, decoders, attentions, tokenizers, tasks, sources, schedules or formats.")],
+    kind: Annotated[
+        str, typer.Argument(help="backbones, decoders, attentions, tokenizers, tasks, sources, schedules or formats.")
+    ],
     as_json: AsJson = False,
 ):
     """List what can be chosen by name, with a line of help each."""

@@ -44,7 +44,7 @@ def load(path: str | Path):
         from nlp_suite.training.run import Run
 
         run = Run(path)
-        return open_run(run, run.model("best"))
+        return open_run(run, run.model())
     found = {number: folder for number, folder in versions(path).items() if (folder / "saved_model.pb").is_file()}
     if (path / "saved_model.pb").is_file():
         return open_saved_model(path)

@@ -35,7 +35,7 @@ class BackboneStart:
         Raises:
             ConfigError: another kind of backbone, or settings (dropouts aside) under which the weights mean something else.
         """
-        origin = self._run.model("best").backbone
+        origin = self._run.model().backbone
         if type(origin) is not type(backbone):
             raise ConfigError(
                 f"backbone.init_from: {self._run.directory} has a {type(origin).__name__}, not a {type(backbone).__name__}"

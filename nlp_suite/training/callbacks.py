@@ -131,14 +131,19 @@ class Checkpoints(keras.callbacks.Callback):
             self.best, self.best_epoch = value, epoch + 1
 
     def _write(self, name):
-        beside = self._directory / f".{name}.{os.getpid()}.weights.h5"
-        optimizer, self.model.optimizer = self.model.optimizer, None  # Keras would save its variables too
-        try:
-            self.model.save_weights(beside)
-            os.replace(beside, self._directory / f"{name}.weights.h5")
-        finally:
-            self.model.optimizer = optimizer
-            beside.unlink(missing_ok=True)
+        write_weights(self.model, self._directory / f"{name}.weights.h5")
+
+
+def write_weights(model, path: Path) -> None:
+    """Writes a model's weights beside and renames them, without those of its optimiser (Keras would save them too)."""
+    beside = path.with_name(f".{os.getpid()}.{path.name}")
+    optimizer, model.optimizer = getattr(model, "optimizer", None), None
+    try:
+        model.save_weights(beside)
+        os.replace(beside, path)
+    finally:
+        model.optimizer = optimizer
+        beside.unlink(missing_ok=True)
 
 
 class ProgressBar(keras.callbacks.Callback):

@@ -8,9 +8,8 @@ import platform
 from pathlib import Path
 
 from nlp_suite.config import ConfigError, Experiment, load_experiment
-from nlp_suite.data.prepare import prepare
+from nlp_suite.data.prepare import open_texts, prepare
 from nlp_suite.registry import TASKS
-from nlp_suite.text.text_layer import TextLayer
 
 SCHEMA = 1
 _PACKAGES = ("keras", "tensorflow", "tensorflow-text", "jax", "torch", "numpy", "sentencepiece")
@@ -23,8 +22,8 @@ class RunError(ValueError):
 class Run:
     """A run folder.
 
-    It holds `config.yaml` (resolved), `run.json`, `text/`, `checkpoints/`, `history.csv`, `tensorboard/` and, once
-    evaluated, `report.json` and `report.html`.
+    It holds `config.yaml` (resolved), `run.json`, `text/`, `target_text/` where the targets have a vocabulary of their own,
+    `checkpoints/`, `history.csv`, `tensorboard/` and, once evaluated, `report.json` and `report.html`.
 
     Args:
         directory: the folder.
@@ -32,6 +31,7 @@ class Run:
     Attributes:
         experiment: the resolved config.
         text: the text layer.
+        target_text: that of the targets; the same object where there is one vocabulary.
         labels: label names, in the order of the model's outputs.
         info: what `run.json` holds.
         history: a mapping for every round, from `history.csv`.
@@ -45,7 +45,7 @@ class Run:
         self.info = read_info(self.directory)
         self.experiment = load_experiment(self.directory / "config.yaml")
         self.labels = self.info["labels"]
-        self.text = TextLayer.load(self.directory / "text")
+        self.text, self.target_text = open_texts(self.directory)
 
     @property
     def history(self) -> list[dict]:
@@ -56,23 +56,32 @@ class Run:
         """The task, made from the config."""
         return make_task(self.experiment)
 
-    def model(self, checkpoint: str = "best"):
-        """The network with the weights of `"best"` or `"last"`.
+    def weights(self, checkpoint: str | None = None) -> Path:
+        """The file of the weights of `"average"`, `"best"` or `"last"`; default: of the first two the one there is.
 
         Raises:
             RunError: there is no such checkpoint yet.
         """
-        path = self.directory / "checkpoints" / f"{checkpoint}.weights.h5"
+        folder = self.directory / "checkpoints"
+        if checkpoint is None:
+            checkpoint = "average" if (folder / "average.weights.h5").exists() else "best"
+        path = folder / f"{checkpoint}.weights.h5"
         if not path.exists():
-            found = sorted(p.name.removesuffix(".weights.h5") for p in path.parent.glob("*.weights.h5"))
+            found = sorted(p.name.removesuffix(".weights.h5") for p in folder.glob("*.weights.h5"))
             raise RunError(f"{self.directory} has no checkpoint {checkpoint!r} (it has: {', '.join(found) or 'none'})")
+        return path
+
+    def model(self, checkpoint: str | None = None):
+        """The network with the weights of a checkpoint, see `weights`."""
+        path = self.weights(checkpoint)
         model = self.task.model(self.experiment.backbone, self.text.vocabulary_size, self.labels)
         model.load_weights(path)
         return model
 
     def stores(self, progress=None) -> dict:
         """The token stores of all splits; prepared again if the cache is gone."""
-        return prepare(self.experiment, text=self.text, labels=self.labels, progress=progress).stores
+        texts = {"text": self.text, "target_text": self.target_text}
+        return prepare(self.experiment, **texts, labels=self.labels, progress=progress).stores
 
 
 def make_task(experiment: Experiment):

@@ -9,10 +9,9 @@ import keras
 from rich.console import Console
 
 from nlp_suite.config import ConfigError, Experiment, differences
-from nlp_suite.data.prepare import Prepared, prepare
+from nlp_suite.data.prepare import Prepared, open_texts, prepare, save_texts
 from nlp_suite.data.staging import hidden_folder, only_process, place_folder
 from nlp_suite.registry import unknown
-from nlp_suite.text.text_layer import TextLayer
 from nlp_suite.training.backbone_start import open_backbone
 from nlp_suite.training.callbacks import (
     Checkpoints,
@@ -21,6 +20,7 @@ from nlp_suite.training.callbacks import (
     RoundLog,
     StopOnNaN,
 )
+from nlp_suite.training.checkpoint_average import KeepRounds, average_rounds, kept_rounds
 from nlp_suite.training.feed import feed, validation_feed
 from nlp_suite.training.optimizer import make_optimizer, monitor_mode
 from nlp_suite.training.run import (
@@ -93,10 +93,12 @@ def _train(experiment: Experiment, directory: Path, console: Console) -> Run:
     state_file = directory / "checkpoints" / "state.npz"
     backbone = open_backbone(experiment) if experiment.backbone.init_from and not state_file.exists() else None
     start = origin or backbone
-    text = start.text if start else None
+    texts = (start.text if start else None, origin.target_text if origin else None)
     if experiment.backbone.init_from and is_run(directory):  # the run it started from may be gone by now
-        text = TextLayer.load(directory / "text")
-    prepared = prepare(experiment, text=text, labels=origin.labels if origin else None, progress=say)
+        texts = open_texts(directory)
+    prepared = prepare(
+        experiment, text=texts[0], target_text=texts[1], labels=origin.labels if origin else None, progress=say
+    )
     stores = prepared.stores
     _check_same_data(directory, prepared)
 
@@ -113,7 +115,7 @@ def _train(experiment: Experiment, directory: Path, console: Console) -> Run:
     model.optimizer.build(model.trainable_variables)
     say(f"{model.count_params():,} parameters; {rounds} rounds of {steps} steps, {batches.description}")
     if not state_file.exists() and origin:
-        model.load_weights(origin.directory / "checkpoints" / "best.weights.h5")
+        model.load_weights(origin.weights())
     elif not state_file.exists():
         if backbone:
             say(backbone.copy_to(model.backbone))
@@ -126,6 +128,9 @@ def _train(experiment: Experiment, directory: Path, console: Console) -> Run:
     log = RoundLog(task.loss_metric, steps)
     checkpoints = Checkpoints(directory / "checkpoints", settings.monitor, mode)
     stateful = [log, *optimizer_callbacks, checkpoints]
+    if settings.average_checkpoints:
+        number, of = settings.average_checkpoints, settings.average_of
+        stateful.append(KeepRounds(directory / "checkpoints", number, of, settings.monitor, mode))
     if settings.patience:
         stateful.append(keras.callbacks.EarlyStopping(settings.monitor, mode=mode, patience=settings.patience))
     progress = ProgressBar(rounds, steps, checkpoints, console)
@@ -158,6 +163,10 @@ def _train(experiment: Experiment, directory: Path, console: Console) -> Run:
                 state.on_train_begin()
         finally:
             progress.close()
+        if settings.average_checkpoints:
+            averaged = kept_rounds(directory / "checkpoints")
+            average_rounds(model, directory / "checkpoints", averaged)
+            say(f"averaged the weights of rounds {', '.join(map(str, averaged))}")
         best = {"round": checkpoints.best_epoch, "metric": settings.monitor, "value": checkpoints.best}
         outcome = {"state": "finished", "parameters": model.count_params(), "seconds": log.seconds, "best": best}
         write_info(directory, read_info(directory) | outcome)
@@ -168,7 +177,8 @@ def _origin(experiment: Experiment) -> Run:
     """The run to start from, which must have this network and this text layer."""
     origin = Run(experiment.training.init_from)
     lines = differences(origin.experiment, experiment)
-    lines = [line for line in lines if line.split(".")[0] in ("task", "text", "backbone", "data.labels")]
+    network = ("task.", "text.", "target_text", "backbone.", "data.labels:")
+    lines = [line for line in lines if line.startswith(network)]
     if lines:
         listed = "\n  ".join(lines)
         raise ConfigError(
@@ -182,9 +192,10 @@ def _check_same_data(directory: Path, prepared: Prepared) -> None:
     """Refuses to go on with a run whose data have changed since it began."""
     if not is_run(directory):
         return
-    info, text = read_info(directory), TextLayer.load(directory / "text")
-    before = (text.fingerprint, info["labels"], info["statistics"])
-    if before != (prepared.text.fingerprint, prepared.labels, prepared.statistics):
+    info, texts = read_info(directory), open_texts(directory)
+    before = (*(text.fingerprint for text in texts), info["labels"], info["statistics"])
+    fingerprints = (prepared.text.fingerprint, prepared.target_text.fingerprint)
+    if before != (*fingerprints, prepared.labels, prepared.statistics):
         raise RunError(
             f"the data have changed since the run in {directory} began, so it cannot go on; give another --run-dir, "
             f"or train on from it there with training.init_from={directory}"
@@ -204,7 +215,7 @@ def _begin(directory: Path, experiment: Experiment, prepared: Prepared) -> None:
     with hidden_folder(directory.parent, f".{directory.name}-") as hidden:
         temporary = hidden / "run"
         (temporary / "checkpoints").mkdir(parents=True)
-        prepared.text.save(temporary / "text")
+        save_texts(temporary, prepared.text, prepared.target_text)
         replace_file(temporary / "config.yaml", experiment.to_yaml())
         info = {"schema": SCHEMA, "state": "running", "labels": prepared.labels, "statistics": prepared.statistics}
         write_info(temporary, {**info, "backend": keras.backend.backend(), **environment()})

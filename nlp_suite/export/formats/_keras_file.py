@@ -26,7 +26,7 @@ def write_keras_file(run, to: Path, convert, *, with_package: bool) -> ExportRes
     """Saves `convert(model)`, checks it in a fresh process and renames it into place.
 
     Args:
-        run: the `Run` whose best weights are taken.
+        run: the `Run` whose weights are taken.
         to: a path that ends in `.keras`; a file there is replaced.
         convert: from the run's network to the model that is saved.
         with_package: whether loading needs `import nlp_suite`.
@@ -40,7 +40,7 @@ def write_keras_file(run, to: Path, convert, *, with_package: bool) -> ExportRes
         raise ExportError(f"{str(to)!r} is a folder: give a path for a file")
     import keras
 
-    network = run.model("best")
+    network = run.model()
     model = convert(network)
     tokens = _check_tokens(run)  # [N, T]
     logits = keras.ops.convert_to_numpy(network(tokens, training=False))  # [N, C] or [N, T, V]

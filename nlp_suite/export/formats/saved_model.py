@@ -47,7 +47,7 @@ class SavedModelExporter(Exporter):
         _check_destination(to)
         tf = _tensorflow()
         task = importlib.import_module(f"nlp_suite.tasks._{run.experiment.task.name}_signatures")
-        model = run.model("best")
+        model = run.model()
         predictor = open_run(run, model)
         try:
             with staging(to) as folder, without_cudnn(model):

@@ -18,7 +18,7 @@ _PROMPTS = 4
 def measure(run, split: str, stores: dict) -> dict:
     """The language model report of a split; see `nlp_suite.evaluation.language_modelling`."""
     store, task = stores[split], run.task
-    model = run.model("best")
+    model = run.model()
     kind = task.batching(model, stores["train"])
     if kind == "stream":
         model.carry(1, task.settings.evaluation_batch_size)

@@ -12,7 +12,7 @@ def measure(run, split: str, stores: dict) -> dict:
     return classification_report(run.labels, np.array(store.labels), predict_split(run, store), _Texts(store))
 
 
-def predict_split(run, store, batch_size: int = 64, checkpoint: str = "best") -> np.ndarray:
+def predict_split(run, store, batch_size: int = 64, checkpoint: str | None = None) -> np.ndarray:
     """Class probabilities of every row of a store, float32 `[N, C]`."""
     model, task = run.model(checkpoint), run.task
     batches = BucketedBatches(store.lengths, batch_size, run.experiment.training.buckets, None)
