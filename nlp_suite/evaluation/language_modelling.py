@@ -17,7 +17,6 @@ def language_model_report(
     next_tokens: Sequence[dict] = (),
     samples: Sequence[dict] = (),
     by_frequency: Sequence[dict] = (),
-    by_position: Sequence[dict] = (),
 ) -> dict:
     """Everything that is reported about a language model's predictions, as numbers that strict JSON can hold.
 
@@ -39,13 +38,12 @@ def language_model_report(
         samples: `{"prompt", "text", "how"}`: what the model wrote after the prompt, and how it was drawn.
         by_frequency: `{"group", "tokens", "nll"}`: sums over the tokens whose frequency in the training text lies in
             a range, such as `"1–10"`.
-        by_position: the same over ranges of the position in a document or window.
 
     Returns:
         `kind`, `context`, `nll`, the counts `tokens`, `words` and `characters`, `unknown_rate`, `cross_entropy` (nats a
         token), `perplexity_per_token`, `perplexity_per_word`, `bits_per_character`, `best_possible`
         (`perplexity_per_token` and `excess`, the ratio of perplexities minus 1; null if unknown), `excerpt`,
-        `next_tokens`, `samples`, and `by_frequency` and `by_position` with `group`, `tokens`, `cross_entropy`,
+        `next_tokens`, `samples`, and `by_frequency` with `group`, `tokens`, `cross_entropy`,
         `perplexity_per_token` and `loss_share`. What is too large for a float is null, as is a mean over nothing.
 
     Raises:
@@ -84,7 +82,6 @@ def language_model_report(
         "bits_per_character": _finite(float, nll / characters / math.log(2)),
         "best_possible": best,
         "by_frequency": _groups(by_frequency),
-        "by_position": _groups(by_position),
         "excerpt": [
             {
                 "token": str(row["token"]),

@@ -121,7 +121,9 @@ class TranslationModel(keras.Model):
         """Decoder inputs `[B, T]` in which each token after START is the reference's with probability `forcing` `[B]`."""
         features, _ = self.forced(memory, target_in)
         flat = ops.reshape(ops.stop_gradient(features), (-1, features.shape[-1]))
-        written = ops.reshape(self.softmax.best(flat, self._table), ops.shape(target_in))  # [B, T]
+        tokens = ops.reshape(target_in, (-1,))
+        _, written = self.softmax.nll(flat, tokens, self._table, best=True)
+        written = ops.reshape(written, ops.shape(target_in))  # [B, T]
         before = ops.concatenate([target_in[:, :1], written[:, :-1]], axis=1)  # [B, T]
         draws = keras.random.uniform(ops.shape(target_in), seed=self.seeds)
         own = ops.logical_and(draws >= ops.expand_dims(forcing, 1), target_in > START)
@@ -160,8 +162,7 @@ class TranslationModel(keras.Model):
         """Negative log-likelihood float32 `[B, T]` of targets, and which of them are the most probable token, bool `[B, T]`."""
         features, _ = self.forced(memory, target_in)
         flat = ops.reshape(features, (-1, features.shape[-1]))
-        nll = self.softmax.nll(flat, ops.reshape(targets, (-1,)), self._table)
-        best = self.softmax.best(flat, self._table)
+        nll, best = self.softmax.nll(flat, ops.reshape(targets, (-1,)), self._table, best=True)
         shape = ops.shape(targets)
         return ops.reshape(nll, shape), ops.equal(ops.reshape(best, shape), targets)
 

@@ -21,7 +21,6 @@ PARTS = {
     ],
     "samples": [{"prompt": "KING:", "text": "\nMy lord.", "how": "temperature 0.8, seed 3"}],
     "by_frequency": [{"group": "never", "tokens": 0, "nll": 0}, {"group": "1–10", "tokens": 2000, "nll": 9000.0}],
-    "by_position": [{"group": "0–15", "tokens": 2000, "nll": 9000.0}],
 }
 HISTORY = [
     {
@@ -101,10 +100,10 @@ def test_everything_from_outside_is_escaped(tmp_path):
 
 
 def test_terminal_table():
-    report = language_model_report(nll=9000.0, **COUNTS, **{**PARTS, "by_position": []})
+    report = language_model_report(nll=9000.0, **COUNTS, **PARTS)
     out = io.StringIO()
     Console(file=out, width=100).print(format_report(report))
     shown = out.getvalue()
     for expected in ("Perplexity per token", "90.02", CONTEXT, "Perplexity per word", "8,103", "times seen", "1–10"):
         assert expected in shown, expected
-    assert "never" not in shown and "position" not in shown
+    assert "never" not in shown

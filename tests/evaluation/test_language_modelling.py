@@ -37,13 +37,11 @@ def test_groups_have_their_own_perplexity_and_share_of_the_loss():
         {"group": "1–10", "tokens": 2, "nll": 2 * math.log(32)},
         {"group": "over 10", "tokens": 6, "nll": 6 * math.log(2)},
     ]
-    report = language_model_report(nll=16 * math.log(2), by_frequency=groups, by_position=groups[:1], **COUNTS)
+    report = language_model_report(nll=16 * math.log(2), by_frequency=groups, **COUNTS)
     empty, rare, frequent = report["by_frequency"]
-    nothing = {"group": "0", "tokens": 0, "cross_entropy": None, "perplexity_per_token": None}
-    assert empty == {**nothing, "loss_share": 0}
+    assert empty == {"group": "0", "tokens": 0, "cross_entropy": None, "perplexity_per_token": None, "loss_share": 0}
     assert rare["perplexity_per_token"] == pytest.approx(32) and rare["loss_share"] == pytest.approx(10 / 16)
     assert frequent["perplexity_per_token"] == pytest.approx(2) and frequent["loss_share"] == pytest.approx(6 / 16)
-    assert report["by_position"] == [{**nothing, "loss_share": None}]
 
 
 @pytest.mark.parametrize("nll", [8 * 712.0, float("inf"), 1e308])

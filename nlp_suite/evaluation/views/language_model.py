@@ -73,10 +73,7 @@ def sections(report: dict) -> list[Section]:
         parts.append(Section("What it writes", drawn, "The prompt stands out; the rest is the model's."))
     if report["by_frequency"]:
         lead = "Tokens by how often they occur in the training text."
-        parts.append(Section("Where the loss comes from", _groups("times seen", report["by_frequency"]), lead))
-    if report["by_position"]:
-        lead = "Tokens by how much text came before them."
-        parts.append(Section("What context brings", _groups("position", report["by_position"]), lead))
+        parts.append(Section("Where the loss comes from", _groups(report["by_frequency"]), lead))
     return [*parts, _counts(report)]
 
 
@@ -120,7 +117,7 @@ def _sample(row: dict) -> Html:
     return Html(f'<figure class="sample">{how}<div dir="auto">{prompt}{escape(row["text"])}</div></figure>')
 
 
-def _groups(name: str, rows: list[dict]) -> Html:
+def _groups(rows: list[dict]) -> Html:
     total = sum(row["tokens"] for row in rows)
     lines = []
     for row in rows:
@@ -131,7 +128,7 @@ def _groups(name: str, rows: list[dict]) -> Html:
         loss = "–" if part is None else bar(part, share(part, 1))
         tokens = bar(row["tokens"] / total, share(row["tokens"] / total, 1))
         lines.append([row["group"], f"{row['tokens']:,}", tokens, perplexity(row["perplexity_per_token"]), loss])
-    return table([name, "tokens", "share of tokens", "perplexity per token", "share of the loss"], lines)
+    return table(["times seen", "tokens", "share of tokens", "perplexity per token", "share of the loss"], lines)
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -149,14 +146,12 @@ def terminal(report: dict):
     for tile in headline(report):
         summary.add_row(tile.name, Text(tile.value, style="bold"), Text(tile.remark, style="dim"))
     parts = [summary]
-    for name, rows in (("times seen", report["by_frequency"]), ("position", report["by_position"])):
-        if not rows:
-            continue
+    if report["by_frequency"]:
         groups = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        groups.add_column(name)
+        groups.add_column("times seen")
         for column in ("tokens", "perplexity per token", "share of the loss"):
             groups.add_column(column, justify="right")
-        for row in rows:
+        for row in report["by_frequency"]:
             if row["tokens"]:
                 part = "–" if row["loss_share"] is None else share(row["loss_share"], 1)
                 each = perplexity(row["perplexity_per_token"])
