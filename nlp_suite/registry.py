@@ -103,12 +103,13 @@ class Registry:
 
     @contextmanager
     def temporary(self):
-        """Within the context, registrations are undone at the end (for tests)."""
+        """Within the context, registrations are undone at the end (for tests); not those of the package's own files."""
         before = dict(self._registered)
         try:
             yield self
-        finally:
-            self._registered = before
+        finally:  # a file that was imported meanwhile is not executed again
+            own = {k: entry for k, entry in self._registered.items() if entry[0].__module__ == f"{self.package}.{k}"}
+            self._registered = {**own, **before}
 
 
 TASKS = Registry("task", "nlp_suite.tasks")

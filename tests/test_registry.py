@@ -44,3 +44,11 @@ def test_two_classes_of_one_name_are_refused_and_temporary_ones_vanish():
         with pytest.raises(ValueError, match="thing 'mine' is already registered"):
             registry.register(dict, "mine")(float)
     assert "mine" not in registry.names()
+
+
+def test_what_a_file_registers_stays_though_it_was_imported_within_temporary():
+    registry = Registry("thing", "nlp_suite.backbones")
+    of_the_file = type("Bag", (), {"__module__": "nlp_suite.backbones.bag"})
+    with registry.temporary():
+        registry.register(dict)(of_the_file)
+    assert registry.get("bag") is of_the_file

@@ -14,6 +14,7 @@ import numpy as np
 
 from nlp_suite._version import __version__
 from nlp_suite.config import Experiment
+from nlp_suite.data.pair_store import PairStore
 from nlp_suite.data.selection import selected
 from nlp_suite.data.sources._base import DataError
 from nlp_suite.data.staging import hidden_folder, place_folder
@@ -31,25 +32,37 @@ class Prepared:
 
     Attributes:
         text: the text layer, trained on the training split only.
+        target_text: that of the targets; the same object where both sides have one vocabulary, or there is one side.
         labels: label names; a label id is an index into them. Empty where the task has none.
-        stores: token store of every split there is.
-        statistics: unknown-token rate, length percentiles and truncation of every split.
+        stores: token store of every split there is; for pairs, a pair store.
+        statistics: unknown-token rate, length percentiles and truncation of every split; for pairs those of the source,
+            and those of the target under `target`.
         directory: where all of it lies.
     """
 
     text: TextLayer
+    target_text: TextLayer
     labels: list[str]
-    stores: dict[str, TokenStore]
+    stores: dict[str, TokenStore | PairStore]
     statistics: dict
     directory: Path
 
 
-def prepare(experiment: Experiment, *, text: TextLayer | None = None, labels: list[str] | None = None, progress=None):
+def prepare(
+    experiment: Experiment,
+    *,
+    text: TextLayer | None = None,
+    target_text: TextLayer | None = None,
+    labels: list[str] | None = None,
+    progress=None,
+) -> Prepared:
     """Tokenises the experiment's corpus, or opens what an earlier call made.
 
     Args:
         experiment: the resolved config.
         text: a trained text layer to use instead of training one.
+        target_text: the same for the targets, where they have a vocabulary of their own (`target_text` of the config);
+            else it is left aside.
         labels: label names to use instead of those found in the training split.
         progress: called with a line of text as the work goes on.
 
@@ -63,24 +76,40 @@ def prepare(experiment: Experiment, *, text: TextLayer | None = None, labels: li
     say = progress or (lambda line: None)
     data = experiment.data
     source = open_source(experiment)
-    directory = Path(data.cache) / _key(experiment, source, None, None)
-    if text and not _holds(directory, text, labels):
-        directory = Path(data.cache) / _key(experiment, source, text, labels)
+    given = (text, target_text if experiment.target_text else None)
+    directory = Path(data.cache) / _key(experiment, source)
+    if any(given) and not _holds(directory, *given, labels):
+        directory = Path(data.cache) / _key(experiment, source, *given, labels)
     if not (directory / "prepared.json").exists():
-        _build(experiment, source, text, labels, directory, say)
+        _build(experiment, source, *given, labels, directory, say)
     else:
         say(f"prepared data: {directory} (used again)")
     info = json.loads((directory / "prepared.json").read_text("utf-8"))
-    stores = {split: TokenStore(directory / split) for split in SPLITS if (directory / split).is_dir()}
-    return Prepared(TextLayer.load(directory / "text"), info["labels"], stores, info["statistics"], directory)
+    corpus = _corpus(experiment)
+    stores = {split: corpus.open_split(directory / split) for split in SPLITS if (directory / split).is_dir()}
+    return Prepared(*open_texts(directory), info["labels"], stores, info["statistics"], directory)
 
 
-def _holds(directory: Path, text: TextLayer, labels) -> bool:
-    """Whether a prepared folder was made with this very text layer and these labels."""
+def save_texts(directory: Path, text: TextLayer, target_text: TextLayer) -> None:
+    """Writes the text layer to `text`, and that of the targets to `target_text` where it is another one."""
+    text.save(directory / "text")
+    if target_text is not text:
+        target_text.save(directory / "target_text")
+
+
+def open_texts(directory: Path) -> tuple[TextLayer, TextLayer]:
+    """What `save_texts` wrote; the same object twice where there is one."""
+    text = TextLayer.load(directory / "text")
+    return text, TextLayer.load(directory / "target_text") if (directory / "target_text").is_dir() else text
+
+
+def _holds(directory: Path, text, target_text, labels) -> bool:
+    """Whether a prepared folder was made with these very text layers (`None`: any) and these labels."""
     if not (directory / "prepared.json").exists():
         return False
     found = json.loads((directory / "prepared.json").read_text("utf-8"))["labels"]
-    return found == labels and TextLayer.load(directory / "text").fingerprint == text.fingerprint
+    pairs = zip((text, target_text), open_texts(directory))
+    return found == labels and all(mine is None or mine.fingerprint == theirs.fingerprint for mine, theirs in pairs)
 
 
 def kind_of(experiment: Experiment) -> str:
@@ -120,11 +149,11 @@ def splits(experiment: Experiment, source) -> dict[str, tuple[str, np.ndarray | 
 
 def known_statistics(experiment: Experiment, source) -> dict | None:
     """Token statistics by split, where `prepare` has been run for this experiment."""
-    path = Path(experiment.data.cache) / _key(experiment, source, None, None) / "prepared.json"
+    path = Path(experiment.data.cache) / _key(experiment, source) / "prepared.json"
     return json.loads(path.read_text("utf-8"))["statistics"] if path.exists() else None
 
 
-def _key(experiment, source, text, labels) -> str:
+def _key(experiment, source, text=None, target_text=None, labels=None) -> str:
     parts = {
         "schema": SCHEMA,
         "version": __version__,
@@ -133,31 +162,40 @@ def _key(experiment, source, text, labels) -> str:
         "text": text.fingerprint if text else experiment.text.model_dump(mode="json"),
         "labels": labels,
     }
+    if experiment.target_text:
+        parts["target_text"] = (
+            target_text.fingerprint if target_text else experiment.target_text.model_dump(mode="json")
+        )
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _build(experiment, source, text, labels, directory, say) -> None:
+def _build(experiment, source, text, target_text, labels, directory, say) -> None:
     """Writes a prepared folder beside and renames it into place."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     chosen = splits(experiment, source)
     corpus = _corpus(experiment)
     names = labels or corpus.label_names(experiment, source, chosen)
+    train = lambda: selected(source, *chosen["train"])  # noqa: E731
     with hidden_folder(directory.parent, f".{directory.name}-") as hidden:
         temporary = hidden / "prepared"
-        if text is None:
-            say(f"training the {experiment.text.tokenizer.name} tokenizer on the training split")
-            text = TextLayer.train(experiment.text, corpus.texts(selected(source, *chosen["train"])))
-        text.save(temporary / "text")
+        if not experiment.target_text:
+            text = text or _trained(experiment.text, corpus.texts(train()), "", say)
+            target_text, sides = text, {}
+        else:
+            text = text or _trained(experiment.text, corpus.texts(train(), ["source"]), " of the sources", say)
+            target_text = target_text or _trained(
+                experiment.target_text, corpus.texts(train(), ["target"]), " of the targets", say
+            )
+            sides = {"target_text": target_text}
+        save_texts(temporary, text, target_text)
         statistics = {}
         for split, choice in chosen.items():
-            facts = corpus.write_split(temporary / split, selected(source, *choice), split, text, names)
-            store = TokenStore(temporary / split)
+            facts = corpus.write_split(temporary / split, selected(source, *choice), split, text, names, **sides)
+            store = corpus.open_split(temporary / split)
             if not len(store):
                 raise DataError(f"the {split} split is empty")
-            statistics[split] = {**facts, **text_statistics(store, store.full_lengths, UNKNOWN)}
-            say(
-                f"{split}: {len(store):,} {'lines' if 'documents' in facts else 'examples'}, {store.meta['tokens']:,} tokens"
-            )
+            statistics[split] = {**facts, **_statistics(store)}
+            say(_summary(split, statistics[split]))
         info = {"schema": SCHEMA, "labels": names, "statistics": statistics}
         (temporary / "prepared.json").write_text(json.dumps(info, indent=1, ensure_ascii=False), "utf-8")
         try:
@@ -165,3 +203,21 @@ def _build(experiment, source, text, labels, directory, say) -> None:
         except OSError:
             if not (directory / "prepared.json").exists():  # else another process was first, with the same content
                 raise
+
+
+def _trained(settings, texts, which, say) -> TextLayer:
+    say(f"training the {settings.tokenizer.name} tokenizer{which} on the training split")
+    return TextLayer.train(settings, texts)
+
+
+def _statistics(store) -> dict:
+    """Token statistics of a split; of pairs those of the source, with those of the target under `target`."""
+    if isinstance(store, PairStore):
+        return {**_statistics(store.source), "target": _statistics(store.target)}
+    return text_statistics(store, store.full_lengths, UNKNOWN)
+
+
+def _summary(split, facts) -> str:
+    if "target" in facts:
+        return f"{split}: {facts['texts']:,} pairs, {facts['tokens']:,} and {facts['target']['tokens']:,} tokens"
+    return f"{split}: {facts['texts']:,} {'lines' if 'documents' in facts else 'examples'}, {facts['tokens']:,} tokens"

@@ -72,3 +72,8 @@ def write_split(directory, examples, split, text, names) -> dict:
     writer.close(split=split)
     counts = np.bincount(TokenStore(directory).labels, minlength=len(names))
     return {"labels": dict(zip(names, counts.tolist()))}
+
+
+def open_split(directory) -> TokenStore:
+    """The store that `write_split` wrote."""
+    return TokenStore(directory)

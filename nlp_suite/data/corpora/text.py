@@ -9,7 +9,7 @@ import itertools
 import numpy as np
 
 from nlp_suite.data.sources._base import DataError
-from nlp_suite.data.store import StoreWriter
+from nlp_suite.data.store import StoreWriter, TokenStore
 
 
 def split(experiment, source) -> tuple[np.ndarray, np.ndarray]:
@@ -81,6 +81,11 @@ def write_split(directory, examples, split, text, names) -> dict:
         characters += sum(len(line) + 1 for line in normalised)
     writer.close(split=split)
     return {"documents": documents, "words": words, "characters": characters}
+
+
+def open_split(directory) -> TokenStore:
+    """The store that `write_split` wrote."""
+    return TokenStore(directory)
 
 
 def _refuse_cut_lines(settings, lines, full_lengths, split, first) -> None:
