@@ -173,7 +173,7 @@ def learning_curves(
                         [best_x], [value], "o", color=ACCENT, markersize=7, markerfacecolor=PAPER, markeredgewidth=2
                     )
             ax.set_xlabel(key)
-            ax.set_ylabel(metric.replace("_", " "))
+            ax.set_ylabel("BLEU" if metric == "bleu" else metric.replace("_", " "))
             ax.margins(x=0.04, y=0.14)
             if len(x) == 1:
                 ax.set_xlim(x[0] - 1, x[0] + 1)
@@ -323,4 +323,49 @@ def roc(report: dict) -> bytes:
         ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, borderpad=0, handlelength=1.8)
+    return out.getvalue()
+
+
+def bleu_by_length(report: dict) -> bytes:
+    """BLEU of the sentences of each length, with a line at that of all of them, and how many there are.
+
+    Groups of fewer than 10 sentences are hollow.
+
+    Args:
+        report: `by_length` and `bleu` of a translation report.
+
+    Returns:
+        SVG.
+    """
+    rows, whole = report["by_length"], report["bleu"]["score"]
+    places, scores = range(len(rows)), [row["bleu"] for row in rows]
+    with _drawing("bleu by length", max(WIDTH, 0.75 * len(rows)), 4.1) as (figure, out):
+        top, low = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+        highest = max(whole, *scores, 1)
+        top.axhline(whole, color=SECOND, linewidth=1.4, linestyle="--", zorder=0.9, label=f"all sentences: {whole:.1f}")
+        for drawn, row in zip(top.bar(places, scores, 0.8, color=ACCENT), rows):
+            few, inside = row["sentences"] < FEW, row["bleu"] > 0.15 * highest
+            if few:
+                drawn.set(facecolor=PAPER, edgecolor=ACCENT, linewidth=1.4, linestyle="--")
+            top.annotate(
+                f"{row['bleu']:.1f}",
+                (drawn.get_x() + 0.4, row["bleu"]),
+                xytext=(0, -5 if inside else 3),
+                textcoords="offset points",
+                ha="center",
+                va="top" if inside else "bottom",
+                color=PAPER if inside and not few else INK,
+                fontsize=10,
+            )
+        top.set(ylabel="BLEU", ylim=(0, 1.08 * highest))
+        top.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), borderpad=0, handlelength=1.8)
+        counts = low.bar(places, [row["sentences"] for row in rows], 0.8, color=ACCENT, alpha=0.45)
+        low.bar_label(counts, [compact(row["sentences"]) for row in rows], padding=2, fontsize=9.5, color=MUTED)
+        low.set(xlabel="words of the source", ylabel="sentences", xlim=(-0.6, len(rows) - 0.4))
+        low.margins(y=0.35)
+        low.set_xticks(places, [row["group"] for row in rows])
+        low.yaxis.set_major_locator(MaxNLocator(2, integer=True))
+        low.yaxis.set_major_formatter(FuncFormatter(lambda v, _: compact(v)))
+        for ax in (top, low):
+            ax.grid(False, axis="x")
     return out.getvalue()

@@ -15,7 +15,7 @@ from nlp_suite.evaluation.page import Html, Section, code, columns, details, esc
 from nlp_suite.registry import UnknownNameError, unknown
 
 NOT_SHOWN = {"schema", "statistics", "labels", "best", "state"}  # of info: shown elsewhere or of no interest
-COUNTED = ("examples", "documents", "tokens", "words", "characters")  # of a report: what was evaluated
+COUNTED = ("examples", "documents", "sentences", "tokens", "words", "characters")  # of a report: what was evaluated
 
 
 def write_report(
@@ -96,14 +96,17 @@ def _learning(history: list[dict], metrics, best: dict | None) -> Section:
     chosen, lead = plots.best_round(history, best), ""
     if chosen is not None:
         values = {metric: plots.number(history[chosen].get("val_" + metric)) for metric in shown}
-        said = {
-            m: numerals.perplexity(v) if m == "perplexity" else f"{v:.4f}" for m, v in values.items() if v is not None
-        }
-        numbers = ", ".join(f"validation {metric} {text}" for metric, text in said.items())
+        numbers = ", ".join(f"validation {_learned(metric, v)}" for metric, v in values.items() if v is not None)
         lead = f"Best at {key} {x[chosen]:,.10g} of {x[-1]:,.10g}" + (f": {numbers}." if numbers else ".")
     names = "Learning curve: {} in training and validation"
     drawings = [picture(plots.learning_curves(history, (m,), best), names.format(m)) for m in shown]
     return Section("How it learned", columns(*drawings), lead)
+
+
+def _learned(metric: str, value: float) -> str:
+    if metric == "bleu":
+        return f"BLEU {value:.2f}"
+    return f"{metric} {numerals.perplexity(value) if metric == 'perplexity' else f'{value:.4f}'}"
 
 
 def _statistics(statistics: dict) -> Section:
