@@ -37,7 +37,10 @@ class Task:
         """Raises ConfigError where settings of other sections do not suit the task."""
 
     def model(self, backbone_settings, vocabulary_size: int, labels: list[str]):
-        """The network, built, with fresh weights."""
+        """The network, built, with fresh weights.
+
+        A task of pairs also takes `target_vocabulary_size`, given where the targets have a vocabulary of their own.
+        """
         raise TypeError(f"{type(self).__name__} has no model()")
 
     def start_weights(self, model, text, store) -> list[str]:

@@ -74,7 +74,7 @@ class Run:
     def model(self, checkpoint: str | None = None):
         """The network with the weights of a checkpoint, see `weights`."""
         path = self.weights(checkpoint)
-        model = self.task.model(self.experiment.backbone, self.text.vocabulary_size, self.labels)
+        model = make_network(self.experiment, self.text, self.target_text, self.labels)
         model.load_weights(path)
         return model
 
@@ -87,6 +87,12 @@ class Run:
 def make_task(experiment: Experiment):
     """The task object of an experiment."""
     return TASKS.get(experiment.task.name)(**experiment.task.arguments())
+
+
+def make_network(experiment: Experiment, text, target_text, labels: list[str]):
+    """The network of an experiment, built, with fresh weights."""
+    own = {} if target_text is text else {"target_vocabulary_size": target_text.vocabulary_size}
+    return make_task(experiment).model(experiment.backbone, text.vocabulary_size, labels, **own)
 
 
 def is_run(directory: str | Path) -> bool:

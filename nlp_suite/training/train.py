@@ -30,6 +30,7 @@ from nlp_suite.training.run import (
     check_same,
     environment,
     is_run,
+    make_network,
     make_task,
     read_info,
     replace_file,
@@ -103,7 +104,7 @@ def _train(experiment: Experiment, directory: Path, console: Console) -> Run:
     _check_same_data(directory, prepared)
 
     keras.utils.set_random_seed(settings.seed)
-    model = task.model(experiment.backbone, prepared.text.vocabulary_size, prepared.labels)
+    model = make_network(experiment, prepared.text, prepared.target_text, prepared.labels)
     batches, held_out = task.training_batches(model, stores, prepared.labels, settings)
     steps = settings.save_every or batches.steps_per_epoch
     rounds = -(-settings.epochs * batches.steps_per_epoch // steps)  # the last round is whole
