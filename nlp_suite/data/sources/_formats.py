@@ -55,39 +55,38 @@ def csv_rows(path: Path, delimiter: str, on_error: str) -> Iterator[tuple[int, l
             yield number, row
 
 
-def table_examples(path: Path, rows, text_column, label_column, header: bool | str) -> Iterator[dict[str, str]]:
+def table_examples(path: Path, rows, columns: dict[str, str | int], header: bool | str) -> Iterator[dict[str, str]]:
     """Examples of numbered rows.
 
     Args:
         path: the file, for messages.
         rows: iterator of `(line number, fields)`.
-        text_column: name, or number from 0.
-        label_column: name, number or None.
+        columns: key of an example (`"text"`, `"label"`, `"source"` or `"target"`) → name, or number from 0.
         header: whether the first row holds names; `"auto"`: it does when a column is asked for by name.
     """
     first = next(rows, None)
     if first is None:
-        raise DataError(f"{path}: the file is empty; a row of text and label a line is expected")
+        raise DataError(f"{path}: the file is empty; a row of {' and '.join(columns)} a line is expected")
     number, row = first
     width = len(row)
     if header == "auto":
-        header = isinstance(text_column, str) or isinstance(label_column, str)
-    text = _position(path, number, row, text_column, "text_column")
-    label = None if label_column is None else _position(path, number, row, label_column, "label_column")
+        header = any(isinstance(column, str) for column in columns.values())
+    positions = {key: _position(path, number, row, columns, key) for key in columns}
     empty = True
     for number, row in rows if header else itertools.chain([first], rows):
         empty = False
         if len(row) != width:
             raise DataError(f"{path}, line {number}: {len(row)} columns, but the first line has {width}")
-        example = {"text": row[text]}
-        if label is not None:
-            example["label"] = _label(row[label], path, number)
+        example = {key: row[position] for key, position in positions.items()}
+        if "label" in example:
+            _check_label(example["label"], path, number)
         yield example
     if empty:
         raise DataError(f"{path}: the file has a header line and no rows below it")
 
 
-def _position(path: Path, number: int, row: list[str], column: str | int, setting: str) -> int:
+def _position(path: Path, number: int, row: list[str], columns: dict[str, str | int], key: str) -> int:
+    column, setting = columns[key], f"{key}_column"
     if isinstance(column, int):
         if column < len(row):
             return column
@@ -97,15 +96,19 @@ def _position(path: Path, number: int, row: list[str], column: str | int, settin
     if column in row:
         many = f"{row.count(column)} columns are called {column!r}"
         raise DataError(f"{path}, line {number}: {many}; give {setting} as a number from 0")
+    numbers = ", ".join(f"{key}_column: {number}" for number, key in enumerate(columns))
     names = [name if len(name) <= 40 else name[:40] + "…" for name in row]
     raise DataError(
         f"{path}, line {number}: {setting}: {unknown('column', column, names)}; "
-        f"a file without a header line takes numbers from 0: text_column: 1, label_column: 0"
+        f"a file without a header line takes numbers from 0, such as {numbers}"
     )
 
 
-def jsonl_examples(path: Path, text_column: str, label_column: str | None, on_error: str) -> Iterator[dict[str, str]]:
-    """Examples of a file with one JSON object a line; blank lines skipped; labels: strings, numbers, booleans."""
+def jsonl_examples(path: Path, columns: dict[str, str], on_error: str) -> Iterator[dict[str, str]]:
+    """Examples of a file with one JSON object a line; blank lines skipped.
+
+    `columns`: key of an example → key of an object. A label is a string, a number or a boolean, all else a string.
+    """
     empty = True
     for number, line in text_lines(path, on_error):
         if not line.strip():
@@ -117,30 +120,30 @@ def jsonl_examples(path: Path, text_column: str, label_column: str | None, on_er
             raise DataError(f"{path}, line {number}: not valid JSON: {error}; one object a line is expected") from None
         if not isinstance(row, dict):
             raise DataError(f"{path}, line {number}: a JSON object is expected, got {line.strip()[:60]!r}")
-        for setting, key in (("text_column", text_column), ("label_column", label_column)):
-            if key is not None and key not in row:
-                raise DataError(f"{path}, line {number}: {setting}: {unknown('key', key, row)}")
-        text = row[text_column]
-        if not isinstance(text, str):
-            raise DataError(f"{path}, line {number}: {text_column!r} must be a string, got {json.dumps(text)[:60]}")
-        example = {"text": _valid(text, path, number, on_error)}
-        if label_column is not None:
-            label = row[label_column]
-            if label is None or isinstance(label, (dict, list)):
-                given = json.dumps(label)[:60]
-                raise DataError(f"{path}, line {number}: {label_column!r} must be a string or number, got {given}")
-            label = _valid(label, path, number, on_error) if isinstance(label, str) else json.dumps(label)
-            example["label"] = _label(label, path, number)
+        for key, name in columns.items():
+            if name not in row:
+                raise DataError(f"{path}, line {number}: {key}_column: {unknown('key', name, row)}")
+        example = {key: _value(row[name], key, name, path, number, on_error) for key, name in columns.items()}
+        if "label" in example:
+            _check_label(example["label"], path, number)
         yield example
     if empty:
         raise DataError(f"{path}: the file is empty; one JSON object a line is expected")
 
 
-def _label(label: str, path: Path, number: int) -> str:
+def _value(value, key: str, name: str, path: Path, number: int, on_error: str) -> str:
+    if isinstance(value, str):
+        return _valid(value, path, number, on_error)
+    if key == "label" and isinstance(value, (int, float)):
+        return json.dumps(value)
+    allowed = "a string or number" if key == "label" else "a string"
+    raise DataError(f"{path}, line {number}: {name!r} must be {allowed}, got {json.dumps(value)[:60]}")
+
+
+def _check_label(label: str, path: Path, number: int) -> None:
     if not label.strip():
         hint = "texts without labels are read with label_column: null"
         raise DataError(f"{path}, line {number}: the label is empty ({hint})")
-    return label
 
 
 def _valid(text: str, path: Path, number: int, on_error: str) -> str:

@@ -18,7 +18,8 @@ def existing_file(path: str | Path) -> Path:
     if path.is_file():
         return path
     if path.is_dir():
-        raise DataError(f"{path} is a folder, not a file; one folder a class is read by the source 'directory'")
+        hint = "one folder a class is read by the source 'directory', translations by 'parallel' with directory"
+        raise DataError(f"{path} is a folder, not a file; {hint}")
     if not path.parent.is_dir():
         raise DataError(f"file {str(path)!r} does not exist, nor does its folder (looked from {Path.cwd()})")
     beside = sorted(p.name for p in path.parent.iterdir() if p.is_file())
@@ -49,17 +50,27 @@ def text_lines(path: Path, on_error: str = "fail") -> Iterator[tuple[int, str]]:
     Raises:
         DataError: invalid UTF-8 (unless replaced), broken gzip, or a file that cannot be read.
     """
+    for number, raw in _raw_lines(path):
+        if number == 1:
+            raw = raw.removeprefix(codecs.BOM_UTF8)
+        yield number, decode(raw, path, number, on_error)
+
+
+def _raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     number = 0
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
             for number, raw in enumerate(file, 1):
-                if number == 1:
-                    raw = raw.removeprefix(codecs.BOM_UTF8)
-                yield number, decode(raw, path, number, on_error)
+                yield number, raw
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path}, after line {number}: broken gzip file: {error}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def count_lines(path: Path) -> int:
+    """The number of lines that `text_lines` gives, without decoding them."""
+    return sum(1 for _ in _raw_lines(path))
 
 
 def cut_lines(path: Path, on_error: str = "fail") -> Iterator[tuple[int, str]]:

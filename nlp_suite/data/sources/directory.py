@@ -50,6 +50,8 @@ class DirectorySource(Source):
     """
 
     Settings = DirectorySettings
+    kinds = ("labelled", "text")
+    gives = "one text a file"
 
     def __init__(self, *, on_error: str = "fail", kind: str = "labelled", **settings):
         super().__init__(on_error=on_error, kind=kind, **settings)

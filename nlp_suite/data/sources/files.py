@@ -28,6 +28,8 @@ class FilesSettings(ComponentSettings):
     label_column: Column | None = Field(
         "label", description="name, or number from 0; null: texts without labels; not read where the task needs none"
     )
+    source_column: Column = Field("source", description="of pairs: name, or number from 0")
+    target_column: Column = Field("target", description="of pairs: name, or number from 0")
     header: bool | Literal["auto"] = Field("auto", description="auto: there is one when a column is given by name")
     delimiter: str | None = Field(None, min_length=1, max_length=1, description="default: a tab (tsv), a comma (csv)")
 
@@ -44,11 +46,12 @@ class FilesSource(Source):
 
     TSV has no quoting: lines end at `\\n` and columns at the delimiter, whatever else they hold. CSV is quoted as in
     RFC 4180. JSONL is one object a line. Blank lines are skipped; an empty text is an example. For running text
-    (`kind="text"`) every row is a document and `label_column` is not read.
+    (`kind="text"`) every row is a document and `label_column` is not read; for pairs (`kind="pairs"`) `source_column` and
+    `target_column` are read instead of both.
 
     Args:
         on_error: `"fail"` or `"replace"`, for invalid UTF-8.
-        kind: `"labelled"` or `"text"`.
+        kind: `"labelled"`, `"text"` or `"pairs"`.
         **settings: the fields of `FilesSettings`.
 
     Raises:
@@ -65,8 +68,9 @@ class FilesSource(Source):
 
     def __init__(self, *, on_error: str = "fail", kind: str = "labelled", **settings):
         super().__init__(on_error=on_error, kind=kind, **settings)
-        label_column = self.settings.label_column if kind == "labelled" else None
-        self._columns = self.settings.text_column, label_column
+        keys = {"labelled": ("text", "label"), "text": ("text",), "pairs": ("source", "target")}[kind]
+        columns = {key: getattr(self.settings, f"{key}_column") for key in keys}
+        self._columns = {key: column for key, column in columns.items() if column is not None}
         self._check_columns()
         self._files: dict[str, list[tuple[Path, str]]] = {}
         for split in SPLITS:
@@ -76,10 +80,10 @@ class FilesSource(Source):
                 self._files[split] = [(path, self._format(path)) for path in paths]
 
     def _check_columns(self) -> None:
-        text, label = self._columns
-        if text == label:
-            raise DataError(f"text_column and label_column are the same: {text!r}")
-        names = [column for column in self._columns if isinstance(column, str)]
+        columns = list(self._columns.values())
+        if len(columns) == 2 and columns[0] == columns[1]:
+            raise DataError(f"{' and '.join(f'{key}_column' for key in self._columns)} are the same: {columns[0]!r}")
+        names = [column for column in columns if isinstance(column, str)]
         if self.settings.header is False and names:
             raise DataError(f"header is false, so columns are numbers from 0, got {', '.join(map(repr, names))}")
 
@@ -87,7 +91,7 @@ class FilesSource(Source):
         settings = self.settings
         format_ = format_of(path) if settings.format == "auto" else settings.format
         if format_ == "jsonl":
-            numbers = [column for column in self._columns if isinstance(column, int)]
+            numbers = [column for column in self._columns.values() if isinstance(column, int)]
             if numbers:
                 raise DataError(f"{path}: columns of JSONL are keys, not numbers, got {numbers[0]}")
             if settings.delimiter is not None:
@@ -104,10 +108,10 @@ class FilesSource(Source):
 
     def _read(self, path: Path, format_: str) -> Iterator[dict[str, str]]:
         if format_ == "jsonl":
-            return jsonl_examples(path, *self._columns, self.on_error)
+            return jsonl_examples(path, self._columns, self.on_error)
         read, delimiter = (tsv_rows, "\t") if format_ == "tsv" else (csv_rows, ",")
         rows = read(path, self.settings.delimiter or delimiter, self.on_error)
-        return table_examples(path, rows, *self._columns, self.settings.header)
+        return table_examples(path, rows, self._columns, self.settings.header)
 
     def fingerprint(self) -> str:
         return self._hash({split: [stamp(path) for path, _ in files] for split, files in self._files.items()})

@@ -1,4 +1,4 @@
-"""Built-in grammars: film reviews whose word order decides the label, or sentences of known entropy; needs no data."""
+"""Built-in grammars: film reviews, sentences of known entropy, or English with its German translation; needs no data."""
 
 import hashlib
 import itertools
@@ -11,21 +11,40 @@ from typing import Literal
 from pydantic import Field
 
 from nlp_suite.config import ComponentSettings
-from nlp_suite.data.sources import _pcfg, _sentence_grammar
+from nlp_suite.data.sources import (
+    _pcfg,
+    _sentence_grammar,
+    _translation_clause,
+    _translation_grammar,
+    _translation_words,
+)
 from nlp_suite.data.sources import _sentiment_grammar as grammar
 from nlp_suite.data.sources._base import DataError, Source
 from nlp_suite.registry import SOURCES
 
-SIZES = {"labelled": (4000, 1000), "text": (40_000, 5000)}  # kind → examples of train and of test
+SIZES = {
+    "labelled": (4000, 1000),
+    "text": (40_000, 5000),
+    "pairs": (10_000, 1000),
+}  # kind → examples of train and of test
+MODULES = {  # what decides the examples
+    "labelled": [grammar],
+    "text": [_pcfg, _sentence_grammar],
+    "pairs": [_translation_words, _translation_clause, _translation_grammar],
+}
 LABELS = {2: ("negative", "positive"), 3: ("negative", "neutral", "positive")}
 
 
 class SampleSettings(ComponentSettings):
-    """How many reviews or sentences, and how noisy the labels of reviews are."""
+    """How many reviews, sentences or pairs, and how noisy the labels of reviews are."""
 
     name: str = "sample"
-    size: int | None = Field(None, ge=1, description="training examples; default: 4,000 reviews or 40,000 sentences")
-    test: int | None = Field(None, ge=1, description="test examples; default: 1,000 reviews or 5,000 sentences")
+    size: int | None = Field(
+        None, ge=1, description="training examples; default: 4,000 reviews, 40,000 sentences or 10,000 pairs"
+    )
+    test: int | None = Field(
+        None, ge=1, description="test examples; default: 1,000 reviews, 5,000 sentences or 1,000 pairs"
+    )
     classes: Literal[2, 3] = Field(2, description="of reviews: 3 adds neutral ones")
     noise: float = Field(
         0.0, ge=0, le=0.5, description="of reviews: probability that a label is replaced by another one"
@@ -44,17 +63,21 @@ class SampleSource(Source):
     `kind="text"`: sentences of a probabilistic grammar (see `_sentence_grammar`), each a document, tokens with a space
     between them. They are drawn independently, so that entropy is exact: short ones occur in train and in test.
 
+    `kind="pairs"`: English sentences and their German translations (see `_translation_grammar`). Each has exactly one, a
+    sentence occurs once, and never in both splits.
+
     Args:
         on_error: takes no effect: the text is valid.
-        kind: `"labelled"` or `"text"`.
+        kind: `"labelled"`, `"text"` or `"pairs"`.
         **settings: the fields of `SampleSettings`.
 
     Attributes:
         sizes: split → number of examples.
         entropy: of text: nats per token, the end of a sentence counted as a token, exact.
         perplexity: of text: `exp(entropy)`, which no model is below for long; for a given split see `best_perplexity`.
-        bayes_accuracy: accuracy of the best model there can be: `1 - noise`.
-        bag_accuracy: accuracy of the best bag of single words there can be: without noise, 3/4 for two classes
+        exact_match: of pairs: the share of translations that the best model there can be gets exactly right: 1.
+        bayes_accuracy: of reviews: accuracy of the best model there can be: `1 - noise`.
+        bag_accuracy: of reviews: accuracy of the best bag of single words there can be: without noise, 3/4 for two classes
             and 5/6 for three (exact: see the grammar's docstring).
 
     Example:
@@ -76,6 +99,9 @@ class SampleSource(Source):
             self.entropy = _sentence_grammar.entropy() / _sentence_grammar.mean_length()
             self.perplexity = math.exp(self.entropy)
             return
+        if kind == "pairs":
+            self.exact_match = 1.0
+            return
         self.labels = LABELS[s.classes]
         self.bayes_accuracy = 1.0 - s.noise
         # twins: two labels of equal prior, each kept with 1 - noise or reached from the other by the noise
@@ -92,6 +118,10 @@ class SampleSource(Source):
         if self.kind == "text":
             for sentence in itertools.islice(_sentence_grammar.sentences(s.seed, split), count):
                 yield {"text": sentence}
+            return
+        if self.kind == "pairs":
+            for english, german in itertools.islice(_translation_grammar.pairs(s.seed, split), count):
+                yield {"source": english, "target": german}
             return
         noise = random.Random(f"{s.seed} {split} noise")
         for text, label in itertools.islice(grammar.reviews(s.seed, split, self.labels), count):
@@ -116,5 +146,4 @@ class SampleSource(Source):
         return math.exp(-log_prob / tokens)
 
     def fingerprint(self) -> str:
-        modules = [grammar] if self.kind == "labelled" else [_pcfg, _sentence_grammar]
-        return self._hash([hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest() for module in modules])
+        return self._hash([hashlib.sha256(Path(m.__file__).read_bytes()).hexdigest() for m in MODULES[self.kind]])

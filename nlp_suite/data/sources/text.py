@@ -61,7 +61,7 @@ class PlainTextSource(Source):
 
     Raises:
         DataError: a missing or empty file, a heading that no line of a file has, a broken gzip, invalid UTF-8: with
-            file and line; a task that needs labels.
+            file and line; a task that needs labels or pairs.
 
     Example:
         >>> source = PlainTextSource(kind="text", train="wikitext2/train.txt", heading=" = [^=]+ = ")
@@ -70,14 +70,11 @@ class PlainTextSource(Source):
     """
 
     Settings = PlainTextSettings
+    kinds = ("text",)
+    gives = "text without labels"
 
     def __init__(self, *, on_error: str = "fail", kind: str = "labelled", **settings):
         super().__init__(on_error=on_error, kind=kind, **settings)
-        if kind != "text":
-            raise DataError(
-                "the source 'text' reads text without labels, and this task needs labels; sources that have them: "
-                "files (TSV, CSV, JSONL), directory (one folder a class), tfds, sample"
-            )
         self._files: dict[str, list[Path]] = {}
         for split in SPLITS:
             given = getattr(self.settings, split)

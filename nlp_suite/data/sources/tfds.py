@@ -1,7 +1,9 @@
-"""Any TensorFlow Datasets (TFDS) data set with a text, such as imdb_reviews, glue/sst2, lm1b or wiki40b."""
+"""Any TensorFlow Datasets (TFDS) data set with a text, such as imdb_reviews, lm1b or wmt14_translate/de-en."""
 
 import difflib
+import functools
 import itertools
+import operator
 import os
 import re
 import struct
@@ -16,6 +18,7 @@ from pydantic import Field
 from nlp_suite.config import ComponentSettings, Settings
 from nlp_suite.data.sources import _tfds_download
 from nlp_suite.data.sources._base import SPLITS, DataError, PathText, Source
+from nlp_suite.data.sources._tfds_languages import language_pair
 from nlp_suite.registry import SOURCES, unknown
 
 WIKI_MARKER = re.compile("\n*_START_(?:ARTICLE|SECTION|PARAGRAPH)_\n*|_NEWLINE_")
@@ -40,6 +43,12 @@ class TFDSSettings(ComponentSettings):
     label_feature: str | None = Field(
         "label", description="null: texts without labels; not read where the task needs none"
     )
+    source_language: str | None = Field(
+        None, min_length=1, description="of pairs: feature of the source, such as en; default: the first supervised key"
+    )
+    target_language: str | None = Field(
+        None, min_length=1, description="of pairs: feature of the translation; default: the second supervised key"
+    )
     wiki_markers: Literal["keep", "lines"] = Field(
         "keep", description="lines: _START_PARAGRAPH_ and the other markers of wiki40b become line breaks"
     )
@@ -53,11 +62,13 @@ class TFDSSource(Source):
 
     Records are read with TFDS's own splits and features but without running TensorFlow, which would take hold of the
     memory of every GPU. Integer labels become the names that the data set has for them. For running text
-    (`kind="text"`) every example is a document and `label_feature` is not read.
+    (`kind="text"`) every example is a document and `label_feature` is not read. For pairs (`kind="pairs"`) only the two
+    languages are: features by name, or within a `Translation` feature; where one is given, the other is the other one of
+    the supervised keys.
 
     Args:
         on_error: `"fail"` or `"replace"`, for invalid UTF-8.
-        kind: `"labelled"` or `"text"`.
+        kind: `"labelled"`, `"text"` or `"pairs"`.
         **settings: the fields of `TFDSSettings`.
 
     Raises:
@@ -81,7 +92,7 @@ class TFDSSource(Source):
             raise DataError(f"{self._where}: no split is given: set splits.train, splits.validation or splits.test")
         for split in self._parts:
             self._split_info(split)
-        self._features()
+        self._pair() if kind == "pairs" else self._features()
 
     @property
     def _where(self) -> str:
@@ -128,6 +139,13 @@ class TFDSSource(Source):
                 raise DataError(f"{self._where}: splits.{split}: {unknown('split', name, known)}") from None
             raise DataError(f"{self._where}: splits.{split}: {part!r} is no slice of {name!r}: {error}") from None
 
+    def _pair(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Where source and target stand in the values of a record."""
+        info, s = self._builder.info, self.settings
+        if not hasattr(info.features, "keys"):
+            raise DataError(f"{self._where} has examples without named features: {info.features}")
+        return language_pair(self._where, info.features, info.supervised_keys, s.source_language, s.target_language)
+
     def _features(self) -> tuple[str, str | None]:
         """Names of the features that are the text and the label."""
         import numpy as np
@@ -167,6 +185,12 @@ class TFDSSource(Source):
 
     def examples(self, split: str) -> Iterator[dict[str, str]]:
         self._check_split(split)
+        if self.kind == "pairs":
+            source, target = self._pair()
+            for number, values in enumerate(self._records(split)):
+                sides = (functools.reduce(operator.getitem, path, values) for path in (source, target))
+                yield dict(zip(("source", "target"), (self._string(v, split, number) for v in sides), strict=True))
+            return
         text, label = self._features()
         for number, values in enumerate(self._records(split)):
             example = {"text": self._string(values[text], split, number)}
