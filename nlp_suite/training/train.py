@@ -1,6 +1,7 @@
 """Training an experiment into a run folder, from the start or from where it was interrupted."""
 
 import csv
+import importlib
 import io
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,7 +111,8 @@ def _train(experiment: Experiment, directory: Path, console: Console) -> Run:
     rounds = -(-settings.epochs * batches.steps_per_epoch // steps)  # the last round is whole
     optimizer, optimizer_callbacks = make_optimizer(settings, rounds * steps, groups=model.layer_groups())
     metrics = task.metrics(prepared.labels)
-    _check_monitor(settings.monitor, task.loss_metric, metrics)
+    measures = importlib.import_module(f"nlp_suite.training.measures.{experiment.task.name}")
+    _check_monitor(settings.monitor, task.loss_metric, metrics, getattr(measures, "MONITORS", ()))
     jit_compile = settings.xla if keras.backend.backend() == "tensorflow" else "auto"
     model.compile(optimizer, task.loss(), weighted_metrics=metrics, jit_compile=jit_compile)
     model.optimizer.build(model.trainable_variables)
@@ -129,6 +131,10 @@ def _train(experiment: Experiment, directory: Path, console: Console) -> Run:
     log = RoundLog(task.loss_metric, steps)
     checkpoints = Checkpoints(directory / "checkpoints", settings.monitor, mode)
     stateful = [log, *optimizer_callbacks, checkpoints]
+    if after_round := getattr(measures, "after_round", None):
+        texts = (prepared.text, prepared.target_text)
+        measured = after_round(experiment, model, task, stores, *texts, console)
+        stateful[1:1] = [measured] if measured else []  # before those that read the logs
     if settings.average_checkpoints:
         number, of = settings.average_checkpoints, settings.average_of
         stateful.append(KeepRounds(directory / "checkpoints", number, of, settings.monitor, mode))
@@ -203,9 +209,9 @@ def _check_same_data(directory: Path, prepared: Prepared) -> None:
         )
 
 
-def _check_monitor(monitor: str, loss_metric: str, metrics) -> None:
+def _check_monitor(monitor: str, loss_metric: str, metrics, measured=()) -> None:
     names = ["loss", *(metric.name for metric in metrics if metric.name != loss_metric)]
-    known = [prefix + name for prefix in ("val_", "") for name in names]
+    known = [*measured, *(prefix + name for prefix in ("val_", "") for name in names)]
     if monitor not in known:
         raise ConfigError(f"training.monitor: {unknown('metric', monitor, known)}")
 
