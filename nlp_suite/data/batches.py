@@ -33,31 +33,26 @@ def bucket_bounds(lengths, buckets: int) -> np.ndarray:
     return np.array(bounds[::-1], "int64")
 
 
-class BucketedBatches:
-    """Rows of a store as batches of equal shape within a bucket.
+class NumberedBatches:
+    """Batches of rows that are in buckets already; the base of those that choose the buckets.
 
     Args:
-        lengths: tokens a row, `[N]`.
-        batch_size: rows of every batch.
-        buckets: number of different batch lengths at most.
+        members: row numbers of every bucket.
+        sizes: rows of a batch, of every bucket.
+        shapes: what stands beside the rows of a bucket's batches: one length or several.
         seed: of the shuffling; `None` keeps the order and is for evaluation.
 
-    Example:
-        >>> batches = BucketedBatches(store.lengths, batch_size=32, buckets=8, seed=1)
-        >>> rows, weights, length = batches[1000]
+    Attributes:
+        steps_per_epoch: batches of one pass.
     """
 
-    def __init__(self, lengths, batch_size: int, buckets: int, seed: int | None):
-        self._batch_size, self._seed = batch_size, seed
-        self.bounds = bucket_bounds(lengths, buckets)
-        bucket = np.searchsorted(self.bounds, lengths)  # [N]
-        self._members = [np.flatnonzero(bucket == b) for b in range(len(self.bounds))]
-        self.steps_per_epoch = sum(-(-len(m) // batch_size) for m in self._members)
-        self.padding = 1 - np.sum(lengths) / sum(bound * len(m) for bound, m in zip(self.bounds, self._members))
+    def __init__(self, members: list[np.ndarray], sizes: list[int], shapes: list[tuple], seed: int | None):
+        self._members, self._sizes, self._shapes, self._seed = members, sizes, shapes, seed
+        self.steps_per_epoch = sum(-(-len(rows) // size) for rows, size in zip(members, sizes))
         self._planned: tuple[int, list] | None = None
 
     def __getitem__(self, n: int):
-        """Batch `n`, counted through all epochs: row numbers `[B]`, weights float32 `[B]`, batch length T."""
+        """Batch `n`, counted through all epochs: row numbers `[B]`, weights float32 `[B]`, and its lengths."""
         epoch, step = divmod(n, self.steps_per_epoch)
         if self._seed is None:
             epoch = 0
@@ -69,14 +64,41 @@ class BucketedBatches:
         """All batches of one epoch, in order."""
         random = None if self._seed is None else np.random.default_rng([self._seed, epoch])
         plan = []
-        for bound, members in zip(self.bounds, self._members):
+        for shape, size, members in zip(self._shapes, self._sizes, self._members):
             rows = members if random is None else random.permutation(members)
-            for start in range(0, len(rows), self._batch_size):
-                chunk = rows[start : start + self._batch_size]
-                missing = self._batch_size - len(chunk)
-                weights = np.ones(self._batch_size, "float32")
+            for start in range(0, len(rows), size):
+                chunk = rows[start : start + size]
+                missing = size - len(chunk)
+                weights = np.ones(size, "float32")
                 if missing:
                     weights[-missing:] = 0
                     chunk = np.concatenate([chunk, np.repeat(chunk[:1], missing)])
-                plan.append((chunk, weights, int(bound)))
+                plan.append((chunk, weights, *shape))
         return plan if random is None else [plan[i] for i in random.permutation(len(plan))]
+
+
+class BucketedBatches(NumberedBatches):
+    """Rows of a store as batches of equal shape within a bucket.
+
+    Args:
+        lengths: tokens a row, `[N]`.
+        batch_size: rows of every batch.
+        buckets: number of different batch lengths at most.
+        seed: of the shuffling; `None` keeps the order and is for evaluation.
+
+    Attributes:
+        bounds: the batch lengths, ascending.
+        padding: part of the places that hold no token, rows that fill up a batch left aside.
+
+    Example:
+        >>> batches = BucketedBatches(store.lengths, batch_size=32, buckets=8, seed=1)
+        >>> rows, weights, length = batches[1000]
+    """
+
+    def __init__(self, lengths, batch_size: int, buckets: int, seed: int | None):
+        self.bounds = bucket_bounds(lengths, buckets)
+        bucket = np.searchsorted(self.bounds, lengths)  # [N]
+        members = [np.flatnonzero(bucket == b) for b in range(len(self.bounds))]
+        shapes = [(int(bound),) for bound in self.bounds]
+        super().__init__(members, [batch_size] * len(members), shapes, seed)
+        self.padding = 1 - np.sum(lengths) / sum(bound * len(m) for bound, m in zip(self.bounds, members))

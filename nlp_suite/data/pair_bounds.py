@@ -1,0 +1,96 @@
+"""The batch shapes (source length, target length) that waste the least padding on a set of sentence pairs.
+
+The two lengths of a pair are alike, so good shapes lie along the diagonal, and beside it where pairs are many. They are
+chosen as depots are: one shape after the other, always the one that saves the most, then single ones are moved while
+that saves anything. A pair belongs to the cheapest shape that it fits into.
+"""
+
+import numpy as np
+
+_VALUES = 48  # different lengths of a side among which bounds are searched, at most
+
+
+def pair_bounds(lengths, buckets: int) -> np.ndarray:
+    """Shapes for pairs of lengths `[N, 2]`.
+
+    Args:
+        lengths: tokens of source and target, `[N, 2]`, N ≥ 1.
+        buckets: number of shapes at most.
+
+    Returns:
+        int64 `[K, 2]`, K ≤ `buckets`, by rising sum; every pair fits into one of them at least.
+
+    Example:
+        >>> pair_bounds([[3, 3], [3, 4], [9, 2], [9, 9]], 2)
+        array([[3, 4], [9, 9]])
+    """
+    lengths = np.asarray(lengths, "int64")
+    width = lengths.max() + 1
+    codes, count = np.unique(lengths[:, 0] * width + lengths[:, 1], return_counts=True)
+    cells = np.stack([codes // width, codes % width], axis=1)  # the N different pairs of lengths [N, 2]
+    values = [_values(cells[:, side], count) for side in (0, 1)]
+    corners = np.stack([v[np.searchsorted(v, cells[:, side])] for side, v in enumerate(values)], axis=1)
+    corners, place = np.unique(corners, axis=0, return_inverse=True)
+    shapes = np.stack(np.meshgrid(*values, indexing="ij"), axis=-1).reshape(-1, 2)  # [C, 2], the last is the largest
+    chosen = _search(corners, np.bincount(place.reshape(-1), count), shapes, buckets)
+    return _tightened(cells, count, shapes[chosen])
+
+
+def nearest_shape(lengths, bounds) -> np.ndarray:
+    """The shape of least sum into which each pair fits: its number `[N]`; `bounds` as `pair_bounds` gives them."""
+    lengths = np.asarray(lengths)
+    nearest = np.full(len(lengths), -1)
+    for number in reversed(range(len(bounds))):
+        nearest[(lengths <= bounds[number]).all(axis=1)] = number
+    return nearest
+
+
+def _values(lengths, count) -> np.ndarray:
+    """The lengths among which bounds are searched: all, or half by rank and half evenly spaced; the last is the largest."""
+    found, place = np.unique(lengths, return_inverse=True)
+    if len(found) <= _VALUES:
+        return found
+    ranks = np.cumsum(np.bincount(place, count))
+    by_rank = np.searchsorted(ranks, np.arange(1, _VALUES // 2 + 1) * (ranks[-1] / (_VALUES // 2)))
+    evenly = np.searchsorted(found, np.linspace(found[0], found[-1], _VALUES - _VALUES // 2))
+    return found[np.unique(np.minimum(np.concatenate([by_rank, evenly]), len(found) - 1))]
+
+
+def _search(corners, count, shapes, buckets: int) -> list[int]:
+    """Which shapes to take for `count` pairs of each corner; all numbers are whole, so the same ones everywhere."""
+    fits = (corners[None, :, 0] <= shapes[:, None, 0]) & (corners[None, :, 1] <= shapes[:, None, 1])  # [C, N]
+    price = shapes.sum(axis=1).astype("float64")  # [C]
+
+    def cost(chosen):  # places that each corner's pair takes, [N]
+        return np.where(fits[chosen], price[chosen, None], np.inf).min(axis=0)
+
+    def best_addition(now):
+        return int(np.argmax((fits * np.maximum(now - price[:, None], 0)) @ count))
+
+    chosen = [len(shapes) - 1]
+    while len(chosen) < min(buckets, len(corners)):
+        chosen.append(best_addition(cost(chosen)))
+    total, moved = cost(chosen) @ count, True
+    while moved:
+        moved = False
+        others = [[c for c in chosen if c != one] for one in chosen[1:]]
+        others.sort(key=lambda rest: cost(rest) @ count)
+        for rest in others[:6]:
+            attempt = [*rest, best_addition(cost(rest))]
+            if cost(attempt) @ count < total:
+                chosen, total, moved = attempt, cost(attempt) @ count, True
+                break
+    return chosen
+
+
+def _tightened(cells, count, shapes) -> np.ndarray:
+    """Shapes as small as the pairs they hold, while pairs that then fit elsewhere move there."""
+    total = np.inf
+    while True:
+        shapes = shapes[np.lexsort((shapes[:, 0], shapes.sum(axis=1)))]
+        nearest = nearest_shape(cells, shapes)
+        now = count @ shapes[nearest].sum(axis=1)
+        if now >= total:
+            return shapes
+        total = now
+        shapes = np.array([cells[nearest == number].max(axis=0) for number in np.unique(nearest)])
