@@ -111,6 +111,44 @@ def test_running_text_needs_no_label_column(tmp_path):
     assert FilesSource(train=path).fingerprint() != FilesSource(train=path, kind="text").fingerprint()
 
 
+def test_pairs_by_name_number_and_key(tmp_path):
+    expected = [{"source": "a b ", "target": "ä"}, {"source": "", "target": "ß"}]
+    path = write(tmp_path, "a.tsv", "target\tid\tsource\nä\t1\ta b \nß\t2\t\n")
+    assert read(path, kind="pairs") == expected
+    path = write(tmp_path, "a.csv.gz", "en,de\na b ,ä\n,ß\n")
+    assert read(path, kind="pairs", source_column="en", target_column="de") == expected
+    assert read(path, kind="pairs", source_column=0, target_column=1, header=True) == expected
+    path = write(tmp_path, "a.jsonl", '{"source": "a b ", "target": "\\u00e4"}\n{"source": "", "target": "ß"}\n')
+    assert read(path, kind="pairs") == expected
+    assert FilesSource(train=path).fingerprint() != FilesSource(train=path, kind="pairs").fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "arguments", "parts"),
+    [
+        (
+            "a.tsv",
+            "source\tde\na\tb\n",
+            {},
+            ["line 1", "target_column", "'target'", "source_column: 0, target_column: 1"],
+        ),
+        ("a.tsv", "", {}, ["empty", "a row of source and target"]),
+        ("a.jsonl", '{"source": "a", "target": 7}\n', {}, ["line 1", "'target' must be a string, got 7"]),
+        ("a.jsonl", '{"source": "a", "label": "b"}\n', {}, ["line 1", "target_column", "unknown key 'target'"]),
+        ("a.csv", "a,b\n", {"source_column": 0, "target_column": 2}, ["target_column is 2", "from 0 to 1"]),
+    ],
+)
+def test_bad_files_of_pairs(fails, name, content, arguments, parts):
+    message = fails(name, content, kind="pairs", **arguments)
+    assert all(part in message for part in parts), message
+
+
+def test_one_column_is_no_pair(tmp_path):
+    path = write(tmp_path, "a.tsv", "source\ttarget\na\tb\n")
+    with pytest.raises(DataError, match="source_column and target_column are the same: 'source'"):
+        read(path, kind="pairs", target_column="source")
+
+
 def test_several_files_a_split_each_with_its_header(tmp_path):
     one, two = write(tmp_path, "1.tsv", "text\tlabel\na\tx\n"), write(tmp_path, "2.csv.gz", "label,text\ny,b\n")
     source = FilesSource(train=[str(one), str(two)], test=one)

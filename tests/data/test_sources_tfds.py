@@ -54,7 +54,104 @@ def data_dir(tmp_path_factory):
     wiki = [{"text": article, "wikidata_id": "Q1", "version_id": "7"}]
     store("wiki40b", {"text": text, **ids}, wiki, "1.3.0", config="en")
     store("pairs", {"de": text, "en": text}, [{"de": "a", "en": "b"}])
+    three = dict.fromkeys(("de", "en", "fr"), text)
+    store("triples", {**three, "id": tf.int32}, [{"de": "a", "en": "b", "fr": "c", "id": 1}])
+    translations = [{"de": f"Straße {i} ", "en": f"street {i} "} for i in range(10)]
+    for name, config, version, languages in (
+        ("wmt14_translate", "de-en", "1.0.0", ("de", "en")),
+        ("ted_hrlr_translate", "ru_to_en", "1.0.0", ("ru", "en")),
+        ("opus", "medical", "0.1.0", ("de", "en")),
+    ):
+        rows = [dict(zip(languages, row.values(), strict=True)) for row in translations]
+        store(name, tfds.features.Translation(languages), rows, version, config=config)
+    _nested_pairs()(data_dir=folder).download_and_prepare()
     return folder
+
+
+def _nested_pairs():
+    """A data set whose languages stand within one feature, and that names no supervised keys."""
+    import tensorflow_datasets as tfds
+
+    class NestedPairs(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            both = tfds.features.Translation(("de", "en"))
+            features = {
+                "translation": both,
+                "draft": tfds.features.Translation(("de", "fr")),
+                "id": tfds.features.Text(),
+            }
+            return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self):
+            yield (
+                0,
+                {"translation": {"de": "Größe", "en": "size"}, "draft": {"de": "Grösse", "fr": "taille"}, "id": "x"},
+            )
+
+    return NestedPairs
+
+
+def pairs(folder, dataset, **settings):
+    return [
+        tuple(e.values())
+        for e in TFDSSource(kind="pairs", dataset=dataset, data_dir=folder, **settings).examples("train")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "source", "target"),
+    [
+        ("wmt14_translate/de-en", "de", "en"),
+        ("ted_hrlr_translate/ru_to_en", "ru", "en"),
+        ("opus/medical", "de", "en"),
+    ],
+)
+def test_translations_go_by_the_supervised_keys_or_by_name(data_dir, dataset, source, target):
+    found = pairs(data_dir, dataset)
+    assert sorted(found) == [(f"Straße {i} ", f"street {i} ") for i in range(10)]
+    turned = [row[::-1] for row in found]
+    assert pairs(data_dir, dataset, source_language=target) == turned
+    assert pairs(data_dir, dataset, target_language=source) == turned
+    assert pairs(data_dir, dataset, source_language=source, target_language=target) == found
+    assert set(next(TFDSSource(kind="pairs", dataset=dataset, data_dir=data_dir).examples("train"))) == {
+        "source",
+        "target",
+    }
+
+
+def test_translations_without_supervised_keys(data_dir):
+    assert pairs(data_dir, "pairs", source_language="en") == [("b", "a")]
+    assert pairs(data_dir, "triples", source_language="fr", target_language="de") == [("c", "a")]
+    parts = {"splits": {"train": "train", "test": None}}
+    languages = {"source_language": "en", "target_language": "translation/de"}
+    assert pairs(data_dir, "nested_pairs", **languages, **parts) == [("size", "Größe")]
+    languages = {"source_language": "fr", "target_language": "draft/de"}
+    assert pairs(data_dir, "nested_pairs", **languages, **parts) == [("taille", "Grösse")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"dataset": "pairs"}, "'pairs': set source_language and target_language to two of: de, en"),
+        ({"dataset": "triples", "source_language": "fr"}, "to two of: de, en, fr"),
+        ({"dataset": "pairs", "source_language": "eng"}, "source_language: unknown language 'eng': did you mean 'en'"),
+        ({"dataset": "triples", "source_language": "en", "target_language": "id"}, "unknown language 'id'"),
+        ({"dataset": "pairs", "source_language": "en", "target_language": "en"}, "are the same: 'en'"),
+        ({"dataset": "lm1b"}, "to two of: text"),
+        (
+            {"dataset": "nested_pairs", "source_language": "de", "target_language": "en", "splits": {"test": None}},
+            "unknown language 'de'.*draft/de, fr, id, translation/de, en",
+        ),
+    ],
+)
+def test_wrong_languages(data_dir, settings, message):
+    with pytest.raises(DataError, match=message):
+        TFDSSource(kind="pairs", data_dir=data_dir, **settings)
 
 
 def text_examples(folder, dataset, split="train", **settings):

@@ -35,12 +35,12 @@ def language_pair(where: str, features, supervised, source: str | None, target: 
     Raises:
         DataError: a feature that is not there or no text, a name that two have, or nothing to go by.
     """
-    paths = text_paths(features)
+    paths = sorted(text_paths(features))
     ends = [path[-1] for path in paths]
     named = {"/".join(path): path for path in paths}
     named |= {path[-1]: path for path in paths if ends.count(path[-1]) == 1 and path[-1] not in named}
     shortest = [path[-1] if named.get(path[-1]) == path else "/".join(path) for path in paths]
-    default = [key for key in supervised or () if isinstance(key, str) and key in named]
+    default = list(dict.fromkeys(key for key in supervised or () if isinstance(key, str) and key in named))
     if len(default) != 2:
         default = shortest if len(shortest) == 2 and (source or target) else []
     for setting, name in (("source_language", source), ("target_language", target)):

@@ -13,7 +13,8 @@ What a translator has to know:
 A sentence has exactly one translation. Each English word has one German counterpart, and where English leaves a choice
 the words that would need it are missing: no *you*, no past but of *be*, no "must not", *her* for persons only and never
 as a possessive. Where German does, the order is fixed: pronouns, time, dative, accusative, *nicht*, place. A reader of the
-English sentence alone can hence be right every time.
+English sentence alone can hence be right every time. (A pronoun stands after the subject, also where German may turn
+both round: *Wann sieht mein Mädchen uns?*)
 
 Test sentences are those whose hash says so, so none occurs in train, whatever the seeds; none occurs twice in a split.
 """
@@ -195,6 +196,7 @@ def fronted(s: Speaker) -> Pair:
         time = s.rng.choice(TIMES[clause.tense])
         front = (time, lexicon.TIMES[time])
     turned = state and not (clause.phrase or clause.adjective)  # "Under the tree are two cats."
+    clause = replace(clause, often=clause.often and not turned)
     return typeset(words(front[0], clause.english(question=turned)), words(front[1], clause.german("first")), ".")
 
 
@@ -222,7 +224,7 @@ def asked(s: Speaker) -> Pair:
         )
         clause = replace(clause, phrase=None, adjective="", often=False)
     elif word == "when":
-        clause = replace(s.clause(tenses=OPEN, denials=False, light=True), often=False)
+        clause = replace(s.clause(None, lexicon.VERBS, OPEN, denials=False, light=True), often=False)
     else:
         clause = s.clause(denials=False)
     return typeset(words(front[0], clause.english(question=True)), words(front[1], clause.german("first")), "?")

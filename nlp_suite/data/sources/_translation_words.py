@@ -202,6 +202,7 @@ PHRASES = {  # kind of prepositional phrase → preposition, nouns or kinds that
     ),
     "direction": (
         ("into", "garden house kitchen"),
+        ("into", "garden house"),
         ("through", "garden house street"),
         ("to", "person"),
         ("to", "person"),
