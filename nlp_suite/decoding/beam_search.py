@@ -1,8 +1,15 @@
-"""Batched beam search over any step function, with a length penalty, n-best lists and an exact stop."""
+"""Batched beam search over any step function, with length and coverage penalties, n-best lists and an exact stop."""
 
 import keras
 import numpy as np
 from keras import ops
+
+from nlp_suite.decoding import history
+from nlp_suite.decoding.continuations import Continuations
+from nlp_suite.decoding.gather import gather
+from nlp_suite.decoding.hypothesis_score import HypothesisScore
+from nlp_suite.decoding.ngram_blocking import block_repeats
+from nlp_suite.decoding.prefix import read_prompt
 
 
 def beam_search(
@@ -17,19 +24,27 @@ def beam_search(
     end_token: int,
     forbidden=(),
     length_penalty=0.0,
-    min_tokens: int = 0,
+    coverage=None,
+    coverage_penalty=0.0,
+    no_repeat_ngram: int = 0,
+    min_tokens=0,
     n_best: int = 1,
     stop_at_end: bool = True,
 ) -> dict:
     """Finds each row's most probable continuations by beam search, in one `while_loop`.
 
-    At every step the K best continuations of a row's live hypotheses are taken: those that end are finished, the others
-    live on. The N best finished ones are kept, and a row stops as soon as no live hypothesis can beat the worst of them,
-    never earlier: log-probabilities only fall, so a live one scores at most what it would at full length without
-    falling further. With K = 1 this is greedy decoding; with K at least the number of prefixes it is exhaustive search.
+    At every step the K most probable continuations of a row's live hypotheses are taken: those that end are finished,
+    the others live on. The N best finished ones are kept, and a row stops as soon as no live hypothesis can beat the
+    worst of them, never earlier: log-probabilities only fall, so a live one scores at most what it would at full length
+    without falling further, everything covered. With K = 1 this is greedy decoding; with K at least the number of
+    prefixes it is exhaustive search.
 
-    A finished hypothesis of n tokens (the end token counts) is scored by `log_prob / ((5 + n) / 6) ** length_penalty`
-    (Wu et al. 2016, equation 14). One that reaches `max_tokens` is finished there, with or without an end.
+    A finished hypothesis of n tokens (the end token counts) is scored by
+
+        log_prob / ((5 + n) / 6) ** length_penalty + coverage_penalty * sum_s log(min(sum_t a_ts, 1))
+
+    (Wu et al. 2016, equation 14), a_ts being the attention of token t to source token s. One that reaches `max_tokens`
+    is finished there, with or without an end.
 
     Args:
         step: `step(tokens int32 [B*K], state) -> (log_probs float32 [B*K, V], state)`, with V known when traced; row
@@ -37,15 +52,19 @@ def beam_search(
         state: any tree of tensors with the batch B in dim 0 of every leaf. It is repeated for the K hypotheses and
             reordered at every step; what all of them share unchanged, such as a translation's source, is cheaper in the
             closure of `step`.
-        prompt: int32 [B, P], right-padded with anything; P is at least 1.
+        prompt: int32 [B, P], right-padded with anything; P is at least 1. Where P is 1, `step` need only take B*K rows.
         prompt_length: int32 [B], 1 to P.
         max_tokens: int32 [B], how many tokens a hypothesis has at most; 0 gives none. Above `limit` it is `limit`.
         limit: int, the width L of the answer.
-        beam_size: int, K.
+        beam_size: int, K; it may be larger than V.
         end_token: id that ends a hypothesis where `stop_at_end`.
         forbidden: ids that are never generated.
         length_penalty: alpha, a number or float32 [B], at least 0 (a tensor's negative value counts as 0).
-        min_tokens: a hypothesis ends only after this many other tokens.
+        coverage: `coverage(state) -> (float32 [B*K, S], bool [B, S])`: the attention that every source token has
+            received since the first token generated, and which source tokens exist. Asked only where there is a penalty.
+        coverage_penalty: beta, as `length_penalty`.
+        no_repeat_ngram: n; a hypothesis never contains the same n generated tokens in a row twice. 0: it may.
+        min_tokens: a hypothesis ends only after this many other tokens; int or int32 [B].
         n_best: int, N, 1 to K.
         stop_at_end: whether `end_token` ends a hypothesis; otherwise it is a token like any other.
 
@@ -54,7 +73,8 @@ def beam_search(
         `score` float32 [B, N], falling along N. Where fewer than N hypotheses exist the last have length 0 and -inf.
 
     Raises:
-        ValueError: `beam_size` below 1, `n_best` not in 1 to `beam_size`, or a negative number as `length_penalty`.
+        ValueError: `beam_size` below 1, `n_best` not in 1 to `beam_size`, a negative number as penalty or n-gram, or a
+            coverage penalty without `coverage`.
 
     Example:
         >>> best = beam_search(step, state, starts, ones, [50], limit=50, beam_size=4, end_token=3, length_penalty=0.6)
@@ -64,136 +84,95 @@ def beam_search(
         raise ValueError(f"beam_size is {beam_size}; allowed: 1 or more")
     if not 1 <= n_best <= beam_size:
         raise ValueError(f"n_best is {n_best}; allowed: 1 to beam_size ({beam_size})")
-    if isinstance(length_penalty, (int, float)) and length_penalty < 0:
-        raise ValueError(
-            f"length_penalty is {length_penalty}; allowed: 0 or above, or the search could not stop in time"
-        )
-    width = ops.shape(prompt)[1]
-    prompt = ops.cast(prompt, "int32")  # [B, P]
-    prompt_length = ops.clip(ops.cast(prompt_length, "int32"), 1, width)  # [B]
+    if no_repeat_ngram < 0:
+        raise ValueError(f"no_repeat_ngram is {no_repeat_ngram}; allowed: 0 (off) or more")
+    score = HypothesisScore(length_penalty, limit, coverage, coverage_penalty)
     max_tokens = ops.clip(ops.cast(max_tokens, "int32"), 0, limit)  # [B]
-    alpha = ops.maximum(ops.cast(length_penalty, "float32"), 0.0)  # [] or [B]
-    barred_early = (end_token,) if stop_at_end and min_tokens > 0 else ()
+    early = stop_at_end and not (isinstance(min_tokens, int) and min_tokens <= 0)
+    min_tokens = ops.cast(min_tokens, "int32")  # [] or [B]
 
-    def body(time, hypotheses, best):
-        state, texts, tokens, live = (hypotheses[name] for name in ("state", "texts", "tokens", "live"))
-        log_probs, state = step(ops.reshape(tokens, (-1,)), state)  # [B*K, V]
-        time = time + 1
-        count = time - prompt_length  # [B], tokens generated before this one; below 0 in the prompt
-        searching = ops.expand_dims(count >= 0, -1)  # [B, 1]
-        values, parents, chosen = ops.cond(
-            ops.any(searching),
-            lambda: _expand(log_probs, live, count < min_tokens, forbidden, barred_early),
-            lambda: (live, ops.zeros_like(tokens), tokens),
-        )
-        forced = ops.take(prompt, ops.minimum(time, width - 1), axis=1)  # [B]
-        live = ops.where(searching, values, live)  # [B, K]
-        tokens = ops.where(searching, chosen, ops.expand_dims(forced, -1))  # [B, K]
+    state, last = read_prompt(step, state, prompt, prompt_length)
+    offsets = ops.expand_dims(ops.arange(ops.shape(last)[0], dtype="int32") * beam_size, -1)  # [B, 1]
+    most = ops.expand_dims(max_tokens, -1)  # [B, 1]
+
+    def body(time, h):
+        log_probs, state = step(h["tokens"], h["state"])  # [B*K, V]
+        if no_repeat_ngram:
+            log_probs = block_repeats(ops.cast(log_probs, "float32"), h["texts"], time, no_repeat_ngram)
+        choose = Continuations(beam_size, log_probs.shape[-1], forbidden, (end_token,) if early else ())
+        log_prob, parents, tokens = choose(log_probs, h["live"], time < min_tokens if early else None)  # [B, K] each
+        new = {"state": state, "tokens": ops.reshape(tokens, (-1,))}
+        if no_repeat_ngram:
+            new["texts"] = h["texts"]
         if beam_size > 1:
-            parents = ops.where(searching, parents, ops.arange(beam_size, dtype="int32"))
-            state, texts = keras.tree.map_structure(lambda x: _gather(x, parents, beam_size), (state, texts))
-        slot = ops.arange(limit, dtype="int32") == ops.reshape(count, (-1, 1, 1))  # [B, 1, L]
-        texts = ops.where(slot, ops.expand_dims(tokens, -1), ops.reshape(texts, (-1, beam_size, limit)))  # [B, K, L]
+            rows = ops.reshape(parents + offsets, (-1,))  # [B*K]
+            carried = {name: new[name] for name in ("state", "texts") if name in new}
+            new.update(keras.tree.map_structure(lambda x: gather(x, rows), carried))
+        if no_repeat_ngram:
+            here = ops.arange(limit, dtype="int32") == time
+            new["texts"] = ops.where(here, ops.expand_dims(new["tokens"], -1), new["texts"])  # [B*K, L]
 
-        ends = ops.expand_dims(count + 1 >= max_tokens, -1)  # [B, 1]
+        ends = time + 1 >= most  # [B, 1]
         if stop_at_end:
             ends = ends | (tokens == end_token)
-        ends = ends & searching & (live > -np.inf)  # [B, K]
-        length = ops.maximum(count + 1, 1)  # [B]
-        best = ops.cond(ops.any(ends), lambda: _keep(best, ends, live, length, alpha, texts), lambda: best)
-        live = ops.where(ends, -np.inf, live)
-        reachable = _score(ops.max(live, axis=1), max_tokens, alpha)  # [B]
-        live = ops.where(ops.expand_dims(reachable > best["score"][:, -1], -1), live, -np.inf)
-        texts = ops.reshape(texts, (-1, limit))
-        return time, {"state": state, "texts": texts, "tokens": tokens, "live": live}, best
+        covered = score.by_coverage(new["state"], beam_size) if score.covers else None  # [B, K]
+        live = ops.where(ends, -np.inf, log_prob)
+        if beam_size > 1:
+            now = score.by_length(log_prob, time)
+            now = ops.where(ends, now + covered if score.covers else now, -np.inf)
+            new["kept"] = ops.top_k(ops.concatenate([h["kept"], now], axis=1), n_best)[0]  # [B, N]
+            hopeful = score.at_best(ops.max(live, axis=1), max_tokens) > new["kept"][:, -1]  # [B]
+            live = ops.where(ops.expand_dims(hopeful, -1), live, -np.inf)
+        new["live"] = live
+        entries = {"tokens": tokens, "log_prob": log_prob, "parents": parents, "covered": covered}
+        new["past"] = {name: history.record(past, time, entries[name]) for name, past in h["past"].items()}
+        return time + 1, new
 
-    def unfinished(time, hypotheses, best):
-        return ops.any(hypotheses["live"] > -np.inf)
+    def unfinished(time, h):
+        return ops.max(h["live"]) > -np.inf
 
-    nothing = ops.expand_dims(max_tokens < 1, -1)  # [B, 1]
-    hypotheses, best = _begin(state, prompt, nothing, beam_size, n_best, limit)
-    best = ops.while_loop(unfinished, body, (ops.zeros((), "int32"), hypotheses, best))[2]
-    inside = ops.arange(limit, dtype="int32") < ops.expand_dims(best["length"], -1)  # [B, N, L]
-    return {**best, "tokens": ops.where(inside, best["tokens"], 0)}
-
-
-def _begin(state, prompt, nothing, beam_size, n_best, limit):
-    """The live hypotheses, of which only the first of each row exists, and the empty list of finished ones."""
-    first = ops.expand_dims(prompt[:, 0], -1)  # [B, 1]
-    tokens = ops.repeat(first, beam_size, axis=1)  # [B, K]
-    live = ops.where(nothing | (ops.arange(beam_size) > 0), -np.inf, 0.0)  # [B, K]
-    kept = ops.repeat(ops.zeros_like(first), n_best, axis=1)  # [B, N]
-    score = ops.where(nothing & (ops.arange(n_best) == 0), 0.0, -np.inf)  # [B, N]
-    hypotheses = {
-        "state": keras.tree.map_structure(lambda x: ops.repeat(x, beam_size, axis=0), state),
-        "texts": ops.repeat(ops.reshape(ops.zeros_like(tokens), (-1, 1)), limit, axis=1),  # [B*K, L]
-        "tokens": tokens,
-        "live": ops.cast(live, "float32"),
-    }
-    best = {
-        "tokens": ops.repeat(ops.expand_dims(kept, -1), limit, axis=2),  # [B, N, L]
-        "length": kept,
-        "log_prob": ops.cast(score, "float32"),
-        "score": ops.cast(score, "float32"),
-    }
-    return hypotheses, best
+    first = ops.repeat(ops.expand_dims(last, -1), beam_size, axis=1)  # [B, K]
+    nothing = max_tokens < 1  # [B]
+    live = ops.where(ops.expand_dims(nothing, -1) | (ops.arange(beam_size) > 0), -np.inf, 0.0)  # [B, K]
+    live = ops.cast(live, "float32")
+    empty = history.empty(limit, live)  # [L, B, K]
+    past = {"tokens": ops.cast(empty, "int32"), "log_prob": empty - np.inf}
+    if beam_size > 1:
+        past["parents"] = past["tokens"]
+    if score.covers:
+        past["covered"] = empty
+    h = {"tokens": ops.reshape(first, (-1,)), "live": live, "past": past, "state": state}
+    if beam_size > 1:
+        h["state"] = keras.tree.map_structure(lambda x: ops.repeat(x, beam_size, axis=0), state)
+        h["kept"] = live[:, :n_best] - np.inf  # [B, N]
+    if no_repeat_ngram:
+        h["texts"] = ops.repeat(ops.expand_dims(h["tokens"], -1), limit, axis=1)  # [B*K, L]
+    h = ops.while_loop(unfinished, body, (ops.zeros((), "int32"), h))[1]
+    return _best(h["past"], score, max_tokens, end_token if stop_at_end else -1, n_best)
 
 
-def _expand(log_probs, live, early, forbidden, barred_early):
-    """The K best continuations: their log-probabilities, the hypotheses that they continue, their tokens; [B, K] each.
-
-    Args:
-        log_probs: float32 [B*K, V].
-        live: float32 [B, K], the hypotheses' log-probabilities so far.
-        early: bool [B], where `barred_early` is forbidden too.
-        forbidden: ids.
-        barred_early: ids.
-    """
-    beam_size = live.shape[1]
-    # The K best of a hypothesis are among these, whichever ids are forbidden; so nothing else has the size of V.
-    width = min(beam_size + len(set(forbidden) | set(barred_early)), log_probs.shape[-1])
-    values, ids = ops.top_k(ops.cast(log_probs, "float32"), width)  # [B*K, W]
-    values = ops.reshape(values, (-1, beam_size, width)) + ops.expand_dims(live, -1)  # [B, K, W]
-    ids = ops.reshape(ops.cast(ids, "int32"), (-1, beam_size, width))
-    for token in forbidden:
-        values = ops.where(ids == token, -np.inf, values)
-    for token in barred_early:
-        values = ops.where((ids == token) & ops.reshape(early, (-1, 1, 1)), -np.inf, values)
-    values, places = ops.top_k(ops.reshape(values, (-1, beam_size * width)), beam_size)  # [B, K]
+def _best(past, score, max_tokens, end_token, n_best):
+    """The N best of all hypotheses that ever ended; of equal ones the earlier, then the more probable."""
+    tokens, log_prob = past["tokens"], past["log_prob"]  # [L, B, K]
+    limit, _, beam_size = tokens.shape
+    steps = ops.arange(limit, dtype="int32")  # [L]
+    last = ops.reshape(steps, (-1, 1)) + 1 >= max_tokens  # [L, B]
+    scores = score.of_all(log_prob) + past.get("covered", 0.0)
+    scores = ops.where(ops.expand_dims(last, -1) | (tokens == end_token), scores, -np.inf)  # [L, B, K]
+    scores = ops.reshape(ops.transpose(scores, (1, 0, 2)), (-1, limit * beam_size))  # [B, L*K]
+    scores, places = ops.top_k(scores, n_best)  # [B, N]
     places = ops.cast(places, "int32")
-    return (
-        values,
-        places // width,
-        ops.reshape(_gather(ops.reshape(ids, (-1,)), places, beam_size * width), (-1, beam_size)),
-    )
-
-
-def _keep(best, ends, log_prob, length, alpha, texts):
-    """The N best of those kept and those that end now; of equal ones the earlier."""
-    n_best, beam_size = best["score"].shape[1], ends.shape[1]
-    now = {
-        "tokens": texts,
-        "length": ops.where(ends, ops.expand_dims(length, -1), 0),
-        "log_prob": ops.where(ends, log_prob, -np.inf),
+    time, beam = places // beam_size, places % beam_size
+    batch = ops.shape(scores)[0]
+    cells = (time * batch + ops.expand_dims(ops.arange(batch, dtype="int32"), -1)) * beam_size + beam  # [B, N]
+    exists = scores > -np.inf
+    parents = past.get("parents", ops.zeros_like(tokens))
+    found = {
+        "tokens": ops.where(ops.expand_dims(exists, -1), history.read_back(tokens, parents, time, beam), 0),
+        "length": ops.where(exists, time + 1, 0),
+        "log_prob": ops.where(exists, gather(ops.reshape(log_prob, (-1,)), cells), -np.inf),
+        "score": scores,
     }
-    score = _score(now["log_prob"], length, alpha)  # [B, K]
-    score, places = ops.top_k(ops.concatenate([best["score"], score], axis=1), n_best)  # [B, N]
-    places = ops.cast(places, "int32")
-    kept = {"score": score}
-    for name, value in now.items():
-        both = ops.concatenate([best[name], value], axis=1)  # [B, N + K, ...]
-        flat = ops.reshape(both, (-1, *both.shape[2:]))
-        kept[name] = ops.reshape(_gather(flat, places, n_best + beam_size), (-1, n_best, *both.shape[2:]))
-    return kept
-
-
-def _score(log_prob, length, alpha):
-    """`log_prob / ((5 + length) / 6) ** alpha`; log_prob [B] or [B, K], length [B], alpha [] or [B]."""
-    penalty = ((5.0 + ops.cast(length, "float32")) / 6.0) ** alpha  # [B]
-    return log_prob / (penalty if len(log_prob.shape) == 1 else ops.expand_dims(penalty, -1))
-
-
-def _gather(x, places, size: int):
-    """Entries of x [B*size, ...] by their places [B, J] within each row's `size`: [B*J, ...]."""
-    rows = ops.expand_dims(ops.arange(ops.shape(places)[0], dtype="int32") * size, -1)  # [B, 1]
-    return ops.take(x, ops.reshape(rows + places, (-1,)), axis=0)
+    # Where no token was asked for, there is one hypothesis without any.
+    empty = ops.expand_dims(max_tokens < 1, -1) & (ops.arange(n_best) == 0)  # [B, N]
+    return {**found, **{name: ops.where(empty, 0.0, found[name]) for name in ("log_prob", "score")}}

@@ -1,6 +1,7 @@
 """A trained language model at work in Python: scores of texts, next tokens, generation, under any backend."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from keras import ops
@@ -8,6 +9,7 @@ from keras import ops
 from nlp_suite.data.windows import SlidingWindows, window_arrays
 from nlp_suite.decoding.beam_search import beam_search
 from nlp_suite.decoding.generate import advancing, generate, stream
+from nlp_suite.decoding.prefix import read_prompt
 from nlp_suite.decoding.sampling import Options
 from nlp_suite.tasks._compiled import compiled
 from nlp_suite.tasks._language_text import (
@@ -59,7 +61,7 @@ class LanguageInference:
         self._last = compiled(self._last_log_probs, model)
         self._generate = compiled(self._generate_rows, model, static=("limit",))
         self._beam = compiled(self._beam_rows, model, static=("beam_size", "limit", "length_penalty"))
-        self._advancing = None
+        self._stream = None  # compiled when first asked for
 
     # texts and tokens
 
@@ -370,9 +372,12 @@ class LanguageInference:
         options = Options.of(
             1, temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty, seed=seed
         )
-        advance = self._advance()
+        if self._stream is None:
+            advance = advancing(self.model.step, end_token=END, forbidden=FORBIDDEN, stop_at_end=self.stop_at_end)
+            self._stream = compiled(partial(read_prompt, self.model.step), self.model), compiled(advance, self.model)
+        start = (self.model.initial_state(1), padded, length, counts, options)
         tokens, given = [], ""
-        for (token,) in stream(advance, self.model.initial_state(1), padded, length, counts, options, limit=limit):
+        for (token,) in stream(*self._stream, *start, limit=limit):
             if token == END and self.stop_at_end:
                 break
             tokens.append(int(token))
@@ -386,13 +391,6 @@ class LanguageInference:
         text = text_before(self.continuation(row, np.array(tokens, "int32")), stop)
         if len(text) > len(given):
             yield text[len(given) :]
-
-    def _advance(self):
-        """The compiled body of `stream`'s loop, made once."""
-        if self._advancing is None:
-            body = advancing(self.model.step, end_token=END, forbidden=FORBIDDEN, stop_at_end=self.stop_at_end)
-            self._advancing = compiled(body, self.model)
-        return self._advancing
 
 
 def _up(length: int) -> int:

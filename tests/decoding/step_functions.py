@@ -47,6 +47,39 @@ class Trigram:
             yield list(body), self.log_prob(prompt, list(body))
 
 
+class Attending(Trigram):
+    """A `Trigram` that attends to four source tokens, the fewer in odd rows; its state sums the attention up."""
+
+    def __init__(self, vocabulary_size=7, seed=0):
+        super().__init__(vocabulary_size, seed)
+        self.attention = np.random.default_rng(seed).dirichlet(np.ones(4) / 2, vocabulary_size).astype("float32")
+
+    def initial_state(self, batch_size):
+        received = ops.zeros((batch_size, 4), "float32")
+        return {**super().initial_state(batch_size), "received": received}
+
+    def step(self, tokens, state):
+        log_probs, new = super().step(tokens, state)
+        return log_probs, {**new, "received": state["received"] + ops.take(self.attention, tokens, axis=0)}
+
+    @staticmethod
+    def coverage(sizes):
+        """The function that `beam_search` takes, for sources of so many tokens."""
+        mask = ops.convert_to_tensor(np.arange(4) < np.array(sizes)[:, None])  # [B, 4]
+        return lambda state: (state["received"], mask)
+
+    def covered(self, prompt, tokens, size):
+        """`sum_s log(min(sum_t a_ts, 1))` in NumPy; every token is chosen while its predecessor is attended from."""
+        read = [prompt[-1], *tokens[:-1]]
+        return np.log(np.clip(self.attention[read].sum(0)[:size], 1e-6, 1.0)).sum()
+
+
+def repeats(tokens, n):
+    """Whether n tokens in a row occur twice."""
+    grams = [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
+    return len(set(grams)) < len(grams)
+
+
 def tensor(values, dtype="int32"):
     return ops.convert_to_tensor(np.array(values, dtype))
 

@@ -7,7 +7,7 @@ from keras import ops
 from nlp_suite.decoding.beam_search import beam_search
 from nlp_suite.decoding.generate import generate
 from nlp_suite.decoding.sampling import Options
-from tests.decoding.step_functions import END, Trigram, arrays, tensor
+from tests.decoding.step_functions import END, Attending, Trigram, arrays, repeats, tensor
 
 MODEL = Trigram()
 PROMPTS = [[5, 6, 4], [4], [6, 5], [4, 5, 6, 5, 4]]
@@ -64,7 +64,93 @@ def test_all_beams_are_exhaustive_search(alpha, min_tokens):
             assert found["log_prob"][row, n] == pytest.approx(log_prob, abs=1e-5)
 
 
-def reference(model, prompt, max_tokens, beam_size, alpha, n_best):
+ATTENDING = Attending(seed=3)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"coverage_penalty": 0.4},
+        {"coverage_penalty": 1.5, "length_penalty": 0.8},
+        {"no_repeat_ngram": 1},
+        {"no_repeat_ngram": 2, "length_penalty": 1.0, "min_tokens": [3, 0, 1]},
+        {"no_repeat_ngram": 3, "coverage_penalty": 0.2, "length_penalty": 0.6, "min_tokens": [0, 2, 4]},
+        {"coverage_penalty": [0.0, 0.5, 2.0], "length_penalty": [0.0, 1.0, 0.5]},
+    ],
+    ids=str,
+)
+def test_all_beams_are_exhaustive_search_with_every_rule(rules):
+    """Up to 5 tokens of 4: at most 3^4 live prefixes."""
+    prompts, most, sizes = [[4], [5], [6]], [5, 4, 5], [4, 3, 2]
+    given = {
+        name: tensor(v, "int32" if name == "min_tokens" else "float32") if isinstance(v, list) else v
+        for name, v in rules.items()
+    }
+    found = search(
+        prompts, most, ATTENDING, beam_size=243, n_best=6, limit=5, coverage=Attending.coverage(sizes), **given
+    )
+    for row, prompt in enumerate(prompts):
+        rule = {name: value[row] if isinstance(value, list) else value for name, value in rules.items()}
+        n, alpha, beta = (rule.get(key, 0) for key in ("no_repeat_ngram", "length_penalty", "coverage_penalty"))
+        every = []
+        for tokens, log_prob in ATTENDING.all_hypotheses(prompt, most[row], (0, 1, 2), rule.get("min_tokens", 0)):
+            if not n or not repeats(tokens, n):
+                score = normalised(log_prob, len(tokens), alpha) + beta * ATTENDING.covered(prompt, tokens, sizes[row])
+                every.append((score, log_prob, tokens))
+        every = sorted(every, reverse=True)[:6]
+        np.testing.assert_allclose(found["score"][row], [score for score, _, _ in every], atol=2e-5)
+        for place, (_, log_prob, tokens) in enumerate(every):
+            assert found["tokens"][row, place, : found["length"][row, place]].tolist() == tokens
+            assert found["log_prob"][row, place] == pytest.approx(log_prob, abs=1e-5)
+
+
+@pytest.mark.parametrize("beam_size", [1, 4])
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_nothing_repeats(beam_size, n):
+    """A model that says the same again and again."""
+    loop = np.full((7, 7), -9.0, "float32")
+    for token, next in ((4, 5), (5, 4), (6, 4)):
+        loop[token, next] = -0.1
+    loop[:, 6] = -0.7
+    loop[:, END] = -8.0
+
+    def step(tokens, state):
+        return ops.take(ops.convert_to_tensor(loop), tokens, axis=0), state
+
+    one = (tensor([[4], [6]]), tensor([1, 1]), tensor([12, 7]))
+    rules = {"limit": 12, "beam_size": beam_size, "end_token": END, "forbidden": (0, 1, 2), "stop_at_end": False}
+    free = arrays(beam_search(step, (), *one, **rules))
+    held = arrays(beam_search(step, (), *one, no_repeat_ngram=n, **rules))
+    assert repeats(free["tokens"][0, 0].tolist(), n)
+    for row in range(2):
+        texts = held["tokens"][row, 0, : held["length"][row, 0]].tolist()
+        assert not repeats(texts, n)
+        if n > 1:  # of single tokens there are not enough
+            assert len(texts) == [12, 7][row]
+
+
+def test_a_blocked_greedy_choice_gives_way_to_the_next_best():
+    model, prompts = Trigram(10, seed=8), [[4], [5, 6], [7], [8, 8], [9]]
+    rules = {"beam_size": 1, "min_tokens": 9}
+    free, held = (search(prompts, [9] * 5, model, no_repeat_ngram=n, **rules)["tokens"][:, 0].tolist() for n in (0, 2))
+    for prompt, found in zip(prompts, held, strict=True):
+        tokens = []
+        while len(tokens) < 9:
+            ranking = np.argsort(-model.log_probs([*prompt, *tokens]), kind="stable").tolist()
+            tokens.append(next(t for t in ranking if t > END and not repeats([*tokens, t], 2)))
+        assert found == tokens
+    assert any(repeats(tokens, 2) for tokens in free)
+
+
+def test_more_beams_than_tokens_in_the_vocabulary():
+    found = search([[4], [5]], [3, 1], beam_size=50, n_best=50, limit=3)
+    every = sorted((p, t) for t, p in MODEL.all_hypotheses([4], 3, (0, 1, 2)))[::-1]
+    assert (found["length"][0] > 0).sum() == len(every) == 1 + 3 + 9 + 27
+    assert found["tokens"][0, 0, : found["length"][0, 0]].tolist() == every[0][1]
+    assert (found["length"][1] > 0).sum() == 4  # four tokens are allowed, and one of them is all
+
+
+def reference(model, prompt, max_tokens, beam_size, alpha, n_best, beta=0.0):
     """The same search in plain Python, without any early stop."""
     live, finished = [(0.0, [])], []
     for n in range(max_tokens):
@@ -76,20 +162,27 @@ def reference(model, prompt, max_tokens, beam_size, alpha, n_best):
         ends = [h[1][-1] == END or n + 1 == max_tokens for h in grown]
         finished += [h for h, end in zip(grown, ends, strict=True) if end]
         live = [h for h, end in zip(grown, ends, strict=True) if not end]
-    return sorted(((normalised(p, len(t), alpha), t) for p, t in finished), reverse=True)[:n_best]
+    covered = [beta * model.covered(prompt, t, 4) if beta else 0.0 for _, t in finished]
+    scored = [(normalised(p, len(t), alpha) + c, t) for (p, t), c in zip(finished, covered, strict=True)]
+    return sorted(scored, reverse=True)[:n_best]
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 2.0])
 @pytest.mark.parametrize("n_best", [1, 3])
-def test_stops_never_too_early(alpha, n_best):
-    model = Trigram(9, seed=5)
+@pytest.mark.parametrize("beta", [0.0, 0.5])
+def test_stops_never_too_early(alpha, n_best, beta):
+    model = Attending(9, seed=5)
     model.table[:, :, END] += 1.0  # hypotheses end at all lengths
     model.table -= model.table.max()
     prompts = [[4, 8], [7], [5, 5, 6], [8], [6, 4]]
-    found = search(prompts, [9] * 5, model, beam_size=3, length_penalty=alpha, n_best=n_best)
+    coverage = Attending.coverage([4] * 5)
+    if beta:  # attention is summed up from the first token generated on
+        prompts = [prompt[-1:] for prompt in prompts]
+    rules = {"coverage": coverage, "coverage_penalty": beta, "length_penalty": alpha}
+    found = search(prompts, [9] * 5, model, beam_size=3, n_best=n_best, **rules)
     lengths = set()
     for row, prompt in enumerate(prompts):
-        expected = reference(model, prompt, 9, 3, alpha, n_best)
+        expected = reference(model, prompt, 9, 3, alpha, n_best, beta)
         np.testing.assert_allclose(found["score"][row], [score for score, _ in expected], atol=1e-5)
         for n, (_, tokens) in enumerate(expected):
             assert found["tokens"][row, n, : found["length"][row, n]].tolist() == tokens
@@ -130,9 +223,11 @@ def test_stops_as_soon_as_nothing_can_improve():
 def test_alone_is_co_batched(beam_size):
     limits = [9, 2, 5, 7]
     options = {"beam_size": beam_size, "length_penalty": 0.6, "n_best": 2, "min_tokens": 1}
-    found = search(PROMPTS, limits, **options)
+    options |= {"no_repeat_ngram": 2, "coverage_penalty": 0.3}
+    sizes = [4, 2, 3, 1]
+    found = search(PROMPTS, limits, ATTENDING, coverage=Attending.coverage(sizes), **options)
     for row, prompt in enumerate(PROMPTS):
-        alone = search([prompt], [limits[row]], **options)
+        alone = search([prompt], [limits[row]], ATTENDING, coverage=Attending.coverage(sizes[row : row + 1]), **options)
         for name in alone:
             np.testing.assert_array_equal(alone[name][0], found[name][row])
 
@@ -163,6 +258,9 @@ def test_ends_that_do_not_stop():
         ({"beam_size": 0}, "beam_size is 0"),
         ({"beam_size": 2, "n_best": 3}, r"n_best is 3; allowed: 1 to beam_size \(2\)"),
         ({"beam_size": 2, "length_penalty": -0.1}, "length_penalty is -0.1"),
+        ({"beam_size": 2, "coverage_penalty": -1}, "coverage_penalty is -1"),
+        ({"beam_size": 2, "coverage_penalty": 0.1}, "needs coverage"),
+        ({"beam_size": 2, "no_repeat_ngram": -1}, "no_repeat_ngram is -1"),
     ],
 )
 def test_errors_name_what_was_given(options, message):

@@ -48,7 +48,10 @@ def on(backend, *command):
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_on_backend(backend):
-    files = [str(HERE / f"test_{name}.py") for name in ("noise", "sampling", "generate", "beam_search")]
+    files = [
+        str(HERE / f"test_{name}.py")
+        for name in ("noise", "sampling", "generate", "continuations", "beam_search", "ensemble")
+    ]
     on(backend, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files)
 
 

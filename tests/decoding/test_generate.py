@@ -1,10 +1,13 @@
 """Greedy and sampled text: batch = alone, padding, stops, streaming."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from keras import ops
 
 from nlp_suite.decoding.generate import advancing, generate, stream
+from nlp_suite.decoding.prefix import read_prompt
 from nlp_suite.decoding.sampling import Options
 from tests.decoding.step_functions import END, Trigram, arrays, tensor
 
@@ -68,7 +71,7 @@ def test_alone_is_co_batched(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_stream_is_generate(kind):
     answer, (arguments, rules) = run(PROMPTS, [9, 2, 5, 7], KINDS[kind])
-    steps = list(stream(advancing(MODEL.step, **rules), *arguments, limit=9))
+    steps = list(stream(partial(read_prompt, MODEL.step), advancing(MODEL.step, **rules), *arguments, limit=9))
     assert all(step.dtype == np.int32 and (step >= 0).any() for step in steps)
     for row, length in enumerate(answer["length"]):
         tokens = [int(step[row]) for step in steps if step[row] >= 0]
@@ -141,5 +144,6 @@ def test_the_loop_ends_with_the_last_row():
     prompt, length = padded([[4], [5, 6]])
     options = Options.of(2, temperature=0.0)
     advance = advancing(step, end_token=END, stop_at_end=False)
-    list(stream(advance, MODEL.initial_state(2), prompt, length, tensor([3, 1]), options, limit=50))
+    read = partial(read_prompt, MODEL.step)
+    list(stream(read, advance, MODEL.initial_state(2), prompt, length, tensor([3, 1]), options, limit=50))
     assert len(calls) == 3
