@@ -95,21 +95,16 @@ def prepare(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = F
         return
     from rich.table import Table
 
-    table = Table(
-        "split",
-        "texts" if prepared.labels else "lines",
-        "tokens",
-        "unknown",
-        "median length",
-        "95 %",
-        "longest",
-        "truncated texts",
-    )
-    for split, s in prepared.statistics.items():
+    rows, what = prepared.statistics, "texts" if prepared.labels else "lines"
+    if "target" in rows["train"]:
+        sides = [(split, side) for split in rows for side in ("source", "target")]
+        rows, what = {f"{split}, {side}": rows[split].get(side, rows[split]) for split, side in sides}, "pairs"
+    table = Table("split", what, "tokens", "unknown", "median length", "95 %", "longest", "truncated texts")
+    for name, s in rows.items():
         length = s["full_length"]
         numbers = (f"{s['texts']:,}", f"{s['tokens']:,}", f"{s['unknown_rate']:.2%}")
         lengths = (f"{length['p50']:,}", f"{length['p95']:,}", f"{length['max']:,}", f"{s['truncated_share']:.1%}")
-        table.add_row(split, *numbers, *lengths)
+        table.add_row(name, *numbers, *lengths)
     _console().print(table)
     print(prepared.directory)
 
@@ -117,7 +112,8 @@ def prepare(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = F
 @app.command()
 def inspect(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False):
     """Look at the data: label balance, lengths, duplicates across splits, examples."""
-    from nlp_suite.data.inspect import format_inspection, inspect_experiment
+    from nlp_suite.data.inspect import inspect_experiment
+    from nlp_suite.data.inspection_tables import format_inspection
 
     report = inspect_experiment(_experiment(config, overrides))
     print(json.dumps(report, ensure_ascii=False)) if as_json else _console().print(format_inspection(report))

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from nlp_suite.cli import app
 from nlp_suite.data.corpora import pairs as corpus
 from nlp_suite.data.pair_store import PairStore
 from nlp_suite.data.prepare import open_texts, prepare
@@ -145,3 +147,11 @@ def test_sides_of_different_length_are_no_pair_store(pairs):
     (directory / "validation" / "source").rename(directory / "train" / "source")
     with pytest.raises(ValueError, match="1 sources, but 4 targets"):
         PairStore(directory / "train")
+
+
+def test_the_command_line_shows_both_sides(pairs, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "150")
+    (tmp_path / "e.yaml").write_text(pairs(PAIRS, validation=PAIRS[:1]).to_yaml())
+    done = CliRunner().invoke(app, ["prepare", str(tmp_path / "e.yaml")])
+    assert done.exit_code == 0, done.output
+    assert all(part in done.stdout for part in ("pairs", "train, source", "train, target", "validation, target"))

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from nlp_suite.config import Experiment, load_experiment
-from nlp_suite.data.inspect import format_inspection, inspect, inspect_experiment, inspect_text
+from nlp_suite.data.inspect import inspect, inspect_experiment, inspect_text
+from nlp_suite.data.inspect_pairs import inspect_pairs
+from nlp_suite.data.inspection_tables import format_inspection
+from nlp_suite.data.prepare import prepare
 from nlp_suite.data.sources.files import FilesSource
 
 IMDB = Path(__file__).parents[3] / "shared" / "data" / "imdb"
@@ -100,6 +103,58 @@ def test_of_an_experiment_of_running_text(tmp_path):
     found = inspect_experiment(load_experiment(values))
     assert found["kind"] == "text" and found["tokens"] is None
     assert found["splits"]["train"]["lines"] + found["splits"]["validation"]["lines"] == 50
+
+
+def sentences(*rows):
+    return [{"source": source, "target": target} for source, target in rows]
+
+
+def test_of_pairs():
+    train = sentences(("a b", "x y z"), ("a b", "x y z"), ("a b", "u"), ("", "x"), ("OK", "OK"), ("[b]d[/b]", " "))
+    test = sentences(("a b", "new"), ("new", "u"), ("a b", "u"))
+    report = inspect_pairs({"train": iter(train), "test": test, "empty": []})
+    sizes = {key: value for key, value in report["splits"]["train"].items() if isinstance(value, int)}
+    assert sizes == {"pairs": 6, "empty_sources": 1, "empty_targets": 1, "equal_sides": 1}
+    ratio = report["splits"]["train"]["length_ratio"]
+    assert (ratio["min"], ratio["mean"], ratio["max"]) == (0.5, 1.12, 1.5)
+    assert report["splits"]["train"]["source_words"]["max"] == 2
+    assert report["splits"]["train"]["target_characters"]["max"] == 5
+    within = {what: found["within"] for what, found in report["duplicates"].items()}
+    assert within == {
+        "pairs": {"train": 1, "test": 0, "empty": 0},
+        "sources": {"train": 2, "test": 1, "empty": 0},
+        "targets": {"train": 1, "test": 1, "empty": 0},
+    }
+    across = {what: found["across"][0] for what, found in report["duplicates"].items()}
+    assert {what: found["rows"] for what, found in across.items()} == {"pairs": 1, "sources": 2, "targets": 2}
+    assert report["examples"]["train"] == [["a b", "x y z"]] * 2
+    assert json.loads(json.dumps(report)) == report
+    report["tokens"] = {"train": {"tokens": 9, "target": {"tokens": 7}}}
+    report["examples"]["train"].append(["[b]d[/b]", "x"])
+    shown = rendered(report)
+    for part in (
+        "equal sides",
+        "target words a source word",
+        "1.50",
+        "test also in train",
+        "target.tokens",
+        "[b]d[/b]",
+    ):
+        assert part in shown
+
+
+def test_of_an_experiment_of_pairs(pairs):
+    experiment = pairs([(f"s {i}", f"t {i} {i}") for i in range(40)], data={"validation": 0.25})
+    assert inspect_experiment(experiment)["tokens"] is None
+    prepare(experiment)
+    found = inspect_experiment(experiment)
+    assert {split: facts["pairs"] for split, facts in found["splits"].items()} == {"train": 30, "validation": 10}
+    assert found["tokens"]["train"]["tokens"] == 90 and found["tokens"]["train"]["target"]["tokens"] == 120
+
+
+def test_texts_that_run_into_each_other_are_different():
+    report = inspect_pairs({"train": sentences(("ab", "c"), ("a", "bc"))})
+    assert report["duplicates"]["pairs"]["within"] == {"train": 0}
 
 
 @pytest.mark.skipif(not IMDB.is_dir(), reason="the IMDB files are not beside the repository, in ../shared/data/imdb")
