@@ -4,7 +4,6 @@ A window is a stretch of one document: its begin in the token store, its number 
 stand before those that are predicted. `window_arrays` turns a batch of them into what a language model takes.
 """
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -173,13 +172,11 @@ class ShuffledWindows:
 
     def _cut(self, offset: int):
         """Begins and counts of all windows, and which begin a document; the first of a document is `offset` tokens shorter than the others."""
-        parts = []
-        for begin, end in zip(self._begins, self._ends):
-            places = np.arange(begin - offset, end, self._window)
-            starts, stops = np.maximum(places, begin), np.minimum(places + self._window, end)
-            kept = stops > starts
-            parts.append((starts[kept], (stops - starts)[kept], starts[kept] == begin))
-        return tuple(np.concatenate(column) for column in zip(*parts))
+        document, places = _steps(self._begins - offset, self._ends, self._window)
+        begins, ends = self._begins[document], self._ends[document]
+        starts, stops = np.maximum(places, begins), np.minimum(places + self._window, ends)
+        kept = stops > starts
+        return starts[kept], (stops - starts)[kept], (starts == begins)[kept]
 
     def __getitem__(self, n: int) -> Windows:
         """Batch `n`, counted through all epochs."""
@@ -207,18 +204,14 @@ class SlidingWindows:
 
     def __init__(self, documents, rows: int, window: int, context: int):
         stride = window - context
-        self._windows = []
-        begins, counts, contexts, firsts = [], [], [], []
-        for begin, end in itertools.pairwise(documents):
-            predicted = np.concatenate([[begin], np.arange(begin + window, end, stride)])  # first token of each
-            read = np.maximum(predicted - context, begin)
-            read[0] = begin
-            stops = np.append(predicted[1:], end)
-            begins.append(read)
-            counts.append(stops - read)
-            contexts.append(predicted - read)
-            firsts.append(read == begin)
-        columns = [np.concatenate(column) for column in (begins, counts, contexts, firsts)]
+        starts, ends = np.asarray(documents[:-1]), np.asarray(documents[1:])
+        document, place = _steps(starts + window - stride, ends, stride, least=1)
+        begins = starts[document]
+        opens = np.diff(document, prepend=-1) > 0
+        predicted = np.where(opens, begins, place)  # first token that each predicts
+        stops = np.where(np.append(opens[1:], True), ends[document], np.append(predicted[1:], 0))
+        read = np.where(opens, begins, np.maximum(predicted - context, begins))
+        columns = [read, stops - read, predicted - read, read == begins]
         extra = -len(columns[0]) % rows
         columns = [np.concatenate([c, np.zeros(extra, c.dtype)]) for c in columns]
         self._columns, self._rows, self.bounds = columns, rows, [window]
@@ -243,10 +236,9 @@ class WholeDocuments:
     """
 
     def __init__(self, documents, rows: int, longest: int, buckets: int, seed: int | None):
-        pieces = [np.arange(begin, end, longest) for begin, end in itertools.pairwise(documents)]
-        ends = [np.append(piece[1:], end) for piece, end in zip(pieces, documents[1:])]
-        self._begin = np.concatenate(pieces)
-        self._count = np.concatenate(ends) - self._begin
+        ends = np.asarray(documents[1:])
+        document, self._begin = _steps(np.asarray(documents[:-1]), ends, longest)
+        self._count = np.minimum(self._begin + longest, ends[document]) - self._begin
         self._first = np.isin(self._begin, documents)
         self._batches = BucketedBatches(self._count, rows, buckets, seed)
         self.steps_per_epoch, self.bounds = self._batches.steps_per_epoch, self._batches.bounds
@@ -257,6 +249,14 @@ class WholeDocuments:
         rows, weights, length = self._batches[n]
         count = np.where(weights > 0, self._count[rows], 0)
         return _stateless(self._begin[rows], count, np.zeros_like(count), self._first[rows], length)
+
+
+def _steps(begins, ends, stride: int, least: int = 0):
+    """`np.arange(begin, end, stride)` of every document, end to end, at least `least` long: document and value of each."""
+    counts = np.maximum(-((begins - ends) // stride), least)
+    document = np.repeat(np.arange(len(counts)), counts)
+    within = np.arange(len(document)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return document, begins[document] + stride * within
 
 
 def _stateless(begin, count, context, first, length) -> Windows:
