@@ -1,6 +1,7 @@
-"""Imports every backbone that Keras may meet in a saved model, which registers them."""
+"""Imports every backbone and decoder that Keras may meet in a saved model, which registers them."""
 
-from nlp_suite.registry import BACKBONES
+from nlp_suite.registry import BACKBONES, DECODERS
 
-for _name in BACKBONES.names():
-    BACKBONES.get(_name)
+for _registry in (BACKBONES, DECODERS):
+    for _name in _registry.names():
+        _registry.get(_name)

@@ -2,6 +2,8 @@
 
 import importlib
 
+from nlp_suite.registry import ATTENTIONS
+
 for _module in (
     "lstm",
     "gru",
@@ -9,6 +11,8 @@ for _module in (
     "positions",
     "self_attention",
     "transformer_block",
+    "cross_attention",
+    "transformer_decoder_block",
     "sequence_pooling",
     "full_softmax",
     "adaptive_softmax",
@@ -16,3 +20,6 @@ for _module in (
     "type_dropout",
 ):
     importlib.import_module(f"nlp_suite.layers.{_module}")
+
+for _name in ATTENTIONS.names():
+    ATTENTIONS.get(_name)

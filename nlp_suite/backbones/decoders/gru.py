@@ -1,0 +1,14 @@
+"""Gated recurrent units (Cho et al. 2014) with attention, in the manner of Bahdanau, Luong or Nematus."""
+
+import keras
+
+from nlp_suite.backbones.decoders._recurrent import RecurrentDecoder, RecurrentDecoderSettings
+from nlp_suite.layers.gru import GRU
+from nlp_suite.registry import DECODERS
+
+
+@DECODERS.register(RecurrentDecoderSettings)
+@keras.saving.register_keras_serializable("nlp_suite")
+class GRUDecoder(RecurrentDecoder):
+    __doc__ = RecurrentDecoder.__doc__
+    layer_class = GRU

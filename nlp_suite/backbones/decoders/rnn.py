@@ -1,0 +1,14 @@
+"""Simple (Elman 1990) recurrent layers with attention, in the manner of Bahdanau, Luong or Nematus."""
+
+import keras
+
+from nlp_suite.backbones.decoders._recurrent import RecurrentDecoder, RecurrentDecoderSettings
+from nlp_suite.layers.simple_rnn import SimpleRNN
+from nlp_suite.registry import DECODERS
+
+
+@DECODERS.register(RecurrentDecoderSettings)
+@keras.saving.register_keras_serializable("nlp_suite")
+class RNNDecoder(RecurrentDecoder):
+    __doc__ = RecurrentDecoder.__doc__
+    layer_class = SimpleRNN

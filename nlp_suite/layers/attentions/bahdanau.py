@@ -1,0 +1,57 @@
+"""Additive attention with learned projections (Bahdanau et al. 2015): v · tanh(W query + U memory + b)."""
+
+import keras
+from keras import ops
+from pydantic import Field
+
+from nlp_suite.layers.attention_scores import Additive
+from nlp_suite.layers.attentions._base import Attention, AttentionSettings
+from nlp_suite.registry import ATTENTIONS
+
+
+class BahdanauSettings(AttentionSettings):
+    """Settings of additive attention."""
+
+    units: int | None = Field(None, ge=1, description="units of the hidden layer; default: features of a query")
+
+
+@ATTENTIONS.register(BahdanauSettings)
+@keras.saving.register_keras_serializable("nlp_suite")
+class BahdanauAttention(Attention):
+    """Additive attention: score = v · tanh(W query + U memory + b) (Bahdanau et al. 2015, A.1.2).
+
+    U memory + b is computed once a sentence. Unlike `keras.layers.AdditiveAttention` it projects what it compares.
+    A decoder asks with its state before a step.
+
+    Args:
+        units: units A of the hidden layer; None: as many as a query has features.
+
+    Call arguments, returns and example: see `Attention`.
+    """
+
+    attends_first = True
+
+    def __init__(self, units=None, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+
+    def build(self, query_size, memory_size):
+        super().build(query_size, memory_size)
+        units = self.units or query_size
+        self.query_kernel = self.add_weight(
+            shape=(query_size, units), initializer="glorot_uniform", name="query_kernel"
+        )
+        self.key_projection = self._dense(units, memory_size, bias=True)
+        self.v = self.add_weight(shape=(units, 1), initializer="glorot_uniform", name="v")
+
+    def _keys(self, memory):
+        return self.key_projection(memory)  # [B, S, A]
+
+    def parameters(self):
+        return (ops.squeeze(ops.convert_to_tensor(self.v), -1),)
+
+    def score(self, keys, v):
+        return Additive(keys, v)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
