@@ -10,7 +10,7 @@ What a translator has to know:
   in subordinate clauses (*dass …, weil …*); participles, infinitives and particles at the end (*ruft … an, angerufen*);
 * **which auxiliary** makes the perfect (*hat gesehen*, *ist gegangen*), `no` as *kein*, `not` as *nicht* behind objects.
 
-A sentence has exactly one translation. Each English word has one German counterpart, and where English leaves a choice
+A sentence has exactly one translation. Nouns, verbs and adjectives have one counterpart each, and where English leaves a choice
 the words that would need it are missing: no *you*, no past but of *be*, no "must not", *her* for persons only and never
 as a possessive. Where German does, the order is fixed: pronouns, time, dative, accusative, *nicht*, place. A reader of the
 English sentence alone can hence be right every time. (A pronoun stands after the subject, also where German may turn
