@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from nlp_suite.backbones._base import Backbone, BackboneSettings
 from nlp_suite.layers.inline import apply
+from nlp_suite.layers.layer_norm import layer_norm
 from nlp_suite.layers.positions import PositionEmbedding, token_positions
 from nlp_suite.layers.transformer_block import TransformerBlock
 from nlp_suite.registry import BACKBONES
@@ -111,18 +112,18 @@ class TransformerBackbone(Backbone):
     def _enter(self, x, positions):
         return self.drop(apply(self.positions, x * self.embedding_size**0.5, positions))
 
-    def _leave(self, x):
-        return x if self.final_norm is None else self.final_norm(x)
+    def _leave(self, x, training=False):
+        return x if self.final_norm is None else layer_norm(self.final_norm, x, training)
 
-    def call(self, tokens):
-        return self.encode(self.embed(tokens), ops.not_equal(tokens, 0), token_positions(tokens))
+    def call(self, tokens, training=None):
+        return self.encode(self.embed(tokens), ops.not_equal(tokens, 0), token_positions(tokens), training)
 
-    def encode(self, x, mask, positions):
+    def encode(self, x, mask, positions, training=False):
         """The blocks above the embedding: `[B, T, E]`, bool `[B, T]`, int32 `[B, T]` → `[B, T, E]`."""
         x = self._enter(x, positions)
         for block in self.blocks:
             x = apply(block, x, mask=mask, positions=positions)
-        return self._leave(x)
+        return self._leave(x, training)
 
     def initial_state(self, batch_size, memory=None):
         """Position 0 `[B]` and an empty key/value cache of `max_length` places for every block."""

@@ -38,15 +38,15 @@ def rotate(x, positions):
     """Rotary position embedding (Su et al. 2021): turns feature pairs (i, i + size/2) by their position's angle.
 
     Args:
-        x: queries or keys `[B, T, H, size]`, size even.
+        x: queries or keys `[B, H, T, size]`, size even.
         positions: int32 `[B, T]`.
 
     Returns:
-        `[B, T, H, size]`; dot products then depend on the distance of two positions only.
+        `[B, H, T, size]`; dot products then depend on the distance of two positions only.
     """
-    angles = ops.expand_dims(_angles(positions, x.shape[-1]), 2)  # [B, T, 1, size/2]
+    angles = ops.expand_dims(_angles(positions, x.shape[-1]), 1)  # [B, 1, T, size/2]
     sine, cosine = ops.cast(ops.sin(angles), x.dtype), ops.cast(ops.cos(angles), x.dtype)
-    first, second = ops.split(x, 2, axis=-1)  # [B, T, H, size/2] each
+    first, second = ops.split(x, 2, axis=-1)  # [B, H, T, size/2] each
     return ops.concatenate([first * cosine - second * sine, first * sine + second * cosine], axis=-1)
 
 

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from nlp_suite.layers.attention_cache import cache_places, write
+from nlp_suite.layers.dot_product_attention import attention_bias, dot_product_attention
 from nlp_suite.layers.positions import rotate
 
 
@@ -18,7 +20,8 @@ class SelfAttention(keras.layers.Layer):
 
     Call arguments:
         x: `[B, T, D]`.
-        mask: bool `[B, T]`, true where there is a token; masked keys are never seen. Every row needs one true place.
+        mask: bool `[B, T]`, true where there is a token; masked keys are never seen. Every row needs one true place. A
+            causal layer whose rows are padded on the right only may have None: no token sees the padding.
         positions: int32 `[B, T]`.
 
     Returns:
@@ -46,35 +49,33 @@ class SelfAttention(keras.layers.Layer):
         self.fused.build((None, None, size))
         self.projection.build((None, None, size))
 
-    def _project(self, x, positions):
-        """Queries (scaled), keys and values, `[B, T, H, D/H]` each."""
-        size = x.shape[-1]
-        query, key, value = ops.split(self.to_heads(self.fused(x)), 3, axis=2)
-        if self.rotary:
-            query, key = rotate(query, positions), rotate(key, positions)
-        return query * (size // self.heads) ** -0.5, key, value
+    def _turn(self, heads, positions):
+        """Queries, keys and values `[B, H, T, d]` out of `[B, 3H, T, d]`, turned where they are rotary."""
+        if not self.rotary:
+            return ops.split(heads, 3, axis=1)
+        turned, value = ops.split(heads, [2 * self.heads], axis=1)
+        query, key = ops.split(rotate(turned, positions), 2, axis=1)
+        return query, key, value
 
-    def _attend(self, query, key, value, visible):
-        """Weighted values `[B, T, D]` for queries `[B, T, H, d]`, keys and values `[B, S, H, d]`, visible `[B, 1|T, S]`."""
-        scores = ops.einsum("bthd,bshd->bhts", query, key)  # [B, H, T, S]
-        bias = ops.where(ops.expand_dims(visible, 1), 0.0, -1e9 if self.compute_dtype != "float16" else -6e4)
-        scores = ops.cast(scores, "float32") + ops.cast(bias, "float32")
-        weights = self.drop(ops.cast(ops.softmax(scores, axis=-1), query.dtype))
-        mixed = ops.einsum("bhts,bshd->bthd", weights, value)  # [B, T, H, d]
-        return self.projection(self.from_heads(mixed))
+    def call(self, x, mask, positions, training=None):
+        heads = ops.transpose(self.to_heads(self.fused(x)), (0, 2, 1, 3))  # [B, 3H, T, d]
+        query, key, value = self._turn(heads, positions)
+        bias = attention_bias(self._visible(mask, positions), self.compute_dtype)
+        mixed, _ = dot_product_attention(query, key, value, bias, self.drop, training)  # [B, H, T, d]
+        return self.projection(self.from_heads(ops.transpose(mixed, (0, 2, 1, 3))))
 
-    def call(self, x, mask, positions):
-        query, key, value = self._project(x, positions)
-        visible = ops.expand_dims(mask, 1)  # [B, 1, S]
-        if self.causal:
-            earlier = ops.expand_dims(positions, 1) <= ops.expand_dims(positions, 2)  # [B, T, S]
-            visible = ops.logical_and(visible, earlier)
-        return self._attend(query, key, value, visible)
+    def _visible(self, mask, positions):
+        """What a place sees: bool `[B, 1, 1|T, S]`."""
+        seen = None if mask is None else ops.expand_dims(ops.expand_dims(mask, 1), 1)  # [B, 1, 1, S]
+        if not self.causal:
+            return seen
+        earlier = ops.expand_dims(positions, 1) <= ops.expand_dims(positions, 2)  # [B, T, S]
+        earlier = ops.expand_dims(earlier, 1)  # [B, 1, T, S]
+        return earlier if seen is None else ops.logical_and(seen, earlier)
 
     def initial_state(self, batch_size, max_length):
-        """An empty cache: keys and values `[B, max_length, H, D/H]`."""
-        size = self.projection.units
-        shape = (batch_size, max_length, self.heads, size // self.heads)
+        """An empty cache: keys and values `[B, H, max_length, D/H]`."""
+        shape = (batch_size, self.heads, max_length, self.projection.units // self.heads)
         return {"key": ops.zeros(shape, self.compute_dtype), "value": ops.zeros(shape, self.compute_dtype)}
 
     def step(self, x, state, position):
@@ -90,13 +91,15 @@ class SelfAttention(keras.layers.Layer):
         Returns:
             `[B, D]` and the new cache.
         """
-        query, key, value = self._project(ops.expand_dims(x, 1), ops.expand_dims(position, 1))  # [B, 1, H, d]
-        places = ops.arange(state["key"].shape[1], dtype="int32")  # [S]
-        here = ops.expand_dims(places, 0) == ops.expand_dims(position % places.shape[0], 1)  # [B, S]
-        here = ops.expand_dims(ops.expand_dims(here, -1), -1)  # [B, S, 1, 1]
-        state = {"key": ops.where(here, key, state["key"]), "value": ops.where(here, value, state["value"])}
-        visible = ops.expand_dims(places, 0) <= ops.expand_dims(position, 1)  # [B, S]
-        return self._attend(query, state["key"], state["value"], ops.expand_dims(visible, 1))[:, 0], state
+        size, length = x.shape[-1], state["key"].shape[2]
+        heads = ops.reshape(self.fused(x), (-1, 3 * self.heads, 1, size // self.heads))  # [B, 3H, 1, d]
+        query, key, value = self._turn(heads, ops.expand_dims(position, 1))
+        place = cache_places(position, self.heads, length)
+        state = {"key": write(state["key"], place, key), "value": write(state["value"], place, value)}
+        visible = ops.arange(length, dtype="int32") <= ops.reshape(position, (-1, 1, 1, 1))  # [B, 1, 1, S]
+        bias = attention_bias(visible, self.compute_dtype)
+        mixed, _ = dot_product_attention(query, state["key"], state["value"], bias)  # [B, H, 1, d]
+        return self.projection(ops.reshape(mixed, (-1, size))), state
 
     def compute_output_spec(self, x, mask=None, positions=None):
         return keras.KerasTensor(x.shape, dtype=self.compute_dtype)

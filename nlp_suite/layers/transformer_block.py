@@ -3,6 +3,7 @@
 import keras
 
 from nlp_suite.layers.inline import apply
+from nlp_suite.layers.layer_norm import layer_norm
 from nlp_suite.layers.self_attention import SelfAttention
 
 
@@ -62,22 +63,24 @@ class TransformerBlock(keras.layers.Layer):
             layer.build(shape)
         self.contract.build((None, None, self.expand.units))
 
-    def _around(self, x, norm, drop, part):
+    def _around(self, x, norm, drop, part, training=False):
         """`part` with its residual connection and norm."""
         if self.norm == "pre":
-            return x + drop(part(norm(x)))
-        return norm(x + drop(part(x)))
+            return x + drop(part(layer_norm(norm, x, training)))
+        return layer_norm(norm, x + drop(part(x)), training)
 
-    def _feed_forward(self, x):
-        return self._around(
-            x, self.feed_forward_norm, self.drops[1], lambda y: self.contract(self.drops[2](self.expand(y)))
-        )
+    def _feed_forward(self, x, training=False):
+        def part(y):
+            return self.contract(self.drops[2](self.expand(y)))
 
-    def call(self, x, mask, positions):
-        x = self._around(
-            x, self.attention_norm, self.drops[0], lambda y: apply(self.attention, y, mask=mask, positions=positions)
-        )
-        return self._feed_forward(x)
+        return self._around(x, self.feed_forward_norm, self.drops[1], part, training)
+
+    def call(self, x, mask, positions, training=None):
+        def attend(y):
+            return apply(self.attention, y, mask=mask, positions=positions)
+
+        x = self._around(x, self.attention_norm, self.drops[0], attend, training)
+        return self._feed_forward(x, training)
 
     def initial_state(self, batch_size, max_length):
         """An empty cache, see `SelfAttention.initial_state`."""
