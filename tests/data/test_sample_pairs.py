@@ -280,8 +280,9 @@ def test_relative_pronouns():
 
 @pytest.fixture(scope="module")
 def corpus():
-    """Pairs of both splits at their default sizes."""
-    source = SampleSource(kind="pairs")
+    """Pairs of both splits."""
+    source = SampleSource(kind="pairs", size=20_000)
+    assert SampleSource(kind="pairs").sizes == {"train": 40_000, "test": 1000}
     return {split: [(e["source"], e["target"]) for e in source.examples(split)] for split in source.splits()}
 
 

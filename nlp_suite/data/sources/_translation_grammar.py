@@ -208,7 +208,7 @@ def yes_or_no(s: Speaker) -> Pair:
 
 def asked(s: Speaker) -> Pair:
     """A question that begins with *who*, *whom*, *what*, *where*, *why* or *when*."""
-    word = s.rng.choice(("who", "whom", "what", "where", "why", "when"))
+    word = s.rng.choice(("who", "whom", "whom", "what", "where", "why", "when"))
     if word == "who":
         clause = s.clause(WHO, lexicon.VERBS, denials=False)
         return typeset(clause.english(), clause.german("second"), "?")
@@ -232,7 +232,9 @@ def asked(s: Speaker) -> Pair:
 
 def without_object(s: Speaker, kind: str, **options) -> tuple[Clause, str]:
     """A clause that lacks its object of a kind, and the case that the object would have."""
-    fits = [v for v in lexicon.VERBS if kind in (v.accusative or v.dative)]
+    direct = [v for v in lexicon.VERBS if kind in v.accusative]
+    indirect = [v for v in lexicon.VERBS if kind in v.dative and not v.accusative]
+    fits = indirect if indirect and s.maybe(0.5) else direct  # else the dative would be rare
     clause = s.clause(None, fits, **options)
     return (replace(clause, accusative=None), "acc") if clause.accusative else (replace(clause, dative=None), "dat")
 
@@ -284,7 +286,7 @@ def relative(s: Speaker) -> Pair:
     return typeset(main.english(), main.german("second"), ".")
 
 
-FORMS = {statement: 20, fronted: 16, yes_or_no: 16, asked: 12, content: 14, joined: 12, relative: 10}
+FORMS = {statement: 20, fronted: 16, yes_or_no: 16, asked: 14, content: 12, joined: 12, relative: 10}
 
 
 def is_test(english: str) -> bool:

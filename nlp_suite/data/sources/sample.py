@@ -25,7 +25,7 @@ from nlp_suite.registry import SOURCES
 SIZES = {
     "labelled": (4000, 1000),
     "text": (40_000, 5000),
-    "pairs": (20_000, 1000),
+    "pairs": (40_000, 1000),
 }  # kind → examples of train and of test
 MODULES = {  # what decides the examples
     "labelled": [grammar],
@@ -40,7 +40,7 @@ class SampleSettings(ComponentSettings):
 
     name: str = "sample"
     size: int | None = Field(
-        None, ge=1, description="training examples; default: 4,000 reviews, 40,000 sentences or 20,000 pairs"
+        None, ge=1, description="training examples; default: 4,000 reviews, 40,000 sentences or pairs"
     )
     test: int | None = Field(
         None, ge=1, description="test examples; default: 1,000 reviews, 5,000 sentences or 1,000 pairs"
