@@ -192,7 +192,7 @@ def _worst(sources, references, hypotheses, exact, count) -> list[dict]:
 def _attention(row: Mapping) -> dict:
     shown = {key: str(row[key]) for key in ("source", "reference", "translation") if key in row}
     source, target = [str(t) for t in row["source_tokens"]], [str(t) for t in row["target_tokens"]]
-    weights = np.asarray(row["weights"], "float64").reshape(len(row["weights"]), -1)  # [T, S]
+    weights = np.asarray(row["weights"] if target else [], "float64")  # [T, S]
     if target and weights.shape != (len(target), len(source)):
         raise ValueError(
             f"attention weights {list(weights.shape)} do not fit {len(target)} target and {len(source)} source tokens"

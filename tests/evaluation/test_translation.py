@@ -149,6 +149,11 @@ def test_values_are_those_of_strict_json():
     ]
 
 
+def test_an_empty_translation_has_no_attention():
+    shown = {"source": "", "translation": "", "source_tokens": ["</s>"], "target_tokens": [], "weights": []}
+    assert translation_report(**GIVEN, attention=[shown])["attention"] == [shown]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

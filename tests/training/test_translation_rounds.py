@@ -8,8 +8,11 @@ import pytest
 import sacrebleu
 from rich.console import Console
 
+from nlp_suite.config import ConfigError, Experiment
 from nlp_suite.tasks.translation import TranslationSettings
-from nlp_suite.training.measures.translation import AfterRound, after_round, evenly
+from nlp_suite.training.evaluate import evaluate
+from nlp_suite.training.measures.translation import MONITORS, AfterRound, after_round, evenly
+from nlp_suite.training.train import _check_monitor, train
 
 
 class Store:
@@ -102,3 +105,51 @@ def test_only_where_something_asks_for_it(monkeypatch, monitor, shown, wanted):
     task = SimpleNamespace(settings=TranslationSettings(name="translation", shown_sentences=shown))
     made = after_round(experiment, None, task, {"validation": Store(2)}, None, None, Console())
     assert isinstance(made, AfterRound) if wanted else made is None
+
+
+def test_val_bleu_may_choose_the_best_round_and_the_report_agrees(tmp_path):
+    numbers = [
+        ("one", "eins"),
+        ("two", "zwei"),
+        ("three", "drei"),
+        ("four", "vier"),
+        ("five", "fünf"),
+        ("six", "sechs"),
+    ]
+    pairs = [
+        [a, b, c, d, e] for a in numbers for b in numbers[:3] for c in numbers[3:] for d in numbers[:2] for e in (a,)
+    ]
+    for side, name in enumerate(("en", "de")):
+        lines = [" ".join(word[side] for word in pair) for pair in pairs]
+        (tmp_path / name).write_text("\n".join(lines) + "\n", "utf-8")
+    values = {
+        "task": {"name": "translation", "decoder": {"name": "gru", "units": 16}, "shown_sentences": 1},
+        "data": {
+            "source": {"name": "parallel", "train": {"source": str(tmp_path / "en"), "target": str(tmp_path / "de")}},
+            "cache": str(tmp_path / "cache"),
+        },
+        "text": {"tokenizer": "word"},
+        "backbone": {"name": "gru", "units": 16, "embedding_size": 16},
+        "training": {"epochs": 2, "batch_size": 16, "learning_rate": 0.02, "buckets": 1, "monitor": "val_bleu"},
+    }
+    out = io.StringIO()
+    run = train(Experiment.model_validate(values), tmp_path / "run", console=Console(file=out, width=200))
+    history = run.history
+    assert [0 <= row["val_bleu"] <= 100 for row in history] == [True, True]
+    assert run.info["best"]["metric"] == "val_bleu"
+    assert run.info["best"]["value"] == max(row["val_bleu"] for row in history)
+    assert out.getvalue().count("reference ") == 2 and "val_bleu" in out.getvalue()
+
+    report = evaluate(run, "validation")
+    best = history[run.info["best"]["round"] - 1]
+    assert report["perplexity_per_token"] == pytest.approx(best["val_perplexity"], rel=1e-4)
+    assert report["search"]["beam_size"] == 4 and report["sentences"] == len(run.stores()["validation"])
+    assert 0 <= report["token_accuracy"] <= 1
+    for row in report["attention"]:
+        assert len(row["weights"]) == len(row["target_tokens"])
+        assert all(sum(weights) == pytest.approx(1, abs=0.01) for weights in row["weights"])
+
+
+def test_a_misspelt_metric_is_told_of_val_bleu():
+    with pytest.raises(ConfigError, match="did you mean 'val_bleu'"):
+        _check_monitor("val_blue", "cross_entropy", [], MONITORS)
