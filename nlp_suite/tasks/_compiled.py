@@ -3,13 +3,15 @@
 import keras
 
 
-def compiled(function, model, static=()):
+def compiled(function, model, static=(), shapes=None):
     """The function, compiled, with the model's variables as they are at every call.
 
     Args:
         function: of tensors (or trees of them), which calls methods of the model and changes no variable.
         model: the model.
         static: names of keyword arguments that are plain values; other values compile anew.
+        shapes: for every argument its shape and dtype, such as `([None, None], "int32")`, if all are arrays: TensorFlow
+            then traces the function once and not a second time for the second shape.
 
     Returns:
         A function of arrays that returns the backend's tensors.
@@ -18,6 +20,8 @@ def compiled(function, model, static=()):
     if backend == "tensorflow":
         import tensorflow as tf
 
+        if shapes is not None:
+            return tf.function(function, input_signature=[tf.TensorSpec(*shape) for shape in shapes])
         return tf.function(function, reduce_retracing=True)
     if backend == "jax":
         import jax

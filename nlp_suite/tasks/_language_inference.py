@@ -12,16 +12,8 @@ from nlp_suite.decoding.generate import advancing, generate, stream
 from nlp_suite.decoding.prefix import read_prompt
 from nlp_suite.decoding.sampling import Options
 from nlp_suite.tasks._compiled import compiled
-from nlp_suite.tasks._language_text import (
-    RequestError,
-    holds,
-    lines_of,
-    settled,
-    several,
-    stop_strings,
-    text_before,
-    token_counts,
-)
+from nlp_suite.tasks._language_text import holds, lines_of, settled, stop_strings, text_before, token_counts
+from nlp_suite.tasks._requests import RequestError, several, up
 from nlp_suite.text.text_layer import END, PAD, START, UNKNOWN
 
 FORBIDDEN = (PAD, UNKNOWN, START)  # never generated
@@ -128,7 +120,7 @@ class LanguageInference:
         order = np.argsort([len(row) for row in rows], kind="stable")
         for start in range(0, len(order), _ROWS):
             chunk = order[start : start + _ROWS]
-            targets = self.text.pad([rows[i] for i in chunk], _up(max(len(rows[i]) for i in chunk)))
+            targets = self.text.pad([rows[i] for i in chunk], up(max(len(rows[i]) for i in chunk)))
             targets = np.pad(targets, ((0, _ROWS - len(chunk)), (0, 0)))
             tokens = np.concatenate([np.full((_ROWS, 1), END, "int32"), targets[:, :-1]], axis=1)
             tokens[targets == PAD] = PAD
@@ -146,7 +138,7 @@ class LanguageInference:
     def _nll_in_windows(self, rows, answer):
         flat = np.concatenate([*rows, np.zeros(1, "int32")])  # [N+1]
         edges = np.cumsum([0, *(len(row) for row in rows)])
-        window = min(self.window, _up(max(len(row) for row in rows)))
+        window = min(self.window, up(max(len(row) for row in rows)))
         context = self.settings.context_tokens if window == self.window else 0
         windows = SlidingWindows(edges, _ROWS, window, context)
         losses = np.zeros(len(flat), "float32")
@@ -197,7 +189,7 @@ class LanguageInference:
         if window:
             rows = [row[-window:] for row in rows]
         length = np.array([len(row) for row in rows], "int32")
-        width = _up(int(length.max()))
+        width = up(int(length.max()))
         return self.text.pad(rows, width), length
 
     # generation
@@ -391,8 +383,3 @@ class LanguageInference:
         text = text_before(self.continuation(row, np.array(tokens, "int32")), stop)
         if len(text) > len(given):
             yield text[len(given) :]
-
-
-def _up(length: int) -> int:
-    """The next multiple of 32, so that a compiling backend meets few widths."""
-    return -(-length // 32) * 32

@@ -2,10 +2,7 @@
 
 import numpy as np
 
-
-class RequestError(ValueError):
-    """A request that cannot be answered as asked; the message names what was given and what is allowed."""
-
+from nlp_suite.tasks._requests import RequestError, several
 
 DEFAULT_TOKENS = 50
 
@@ -30,13 +27,6 @@ def lines_of(text: str | bytes, whole: bool = True) -> list[bytes]:
         raise TypeError(f"a text is str or bytes, not {type(text).__name__}")
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     return (raw.removesuffix(b"\n") if whole else raw).split(b"\n")
-
-
-def several(texts):
-    """A list of texts, and not a single one, whose characters would each be taken for a text."""
-    if isinstance(texts, str | bytes):
-        raise TypeError(f"a list of texts is needed, got the single text {texts[:40]!r}")
-    return texts
 
 
 def stop_strings(stop) -> list[str]:
