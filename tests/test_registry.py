@@ -10,7 +10,7 @@ from nlp_suite.registry import BACKBONES, KINDS, SOURCES, TASKS, Registry, Unkno
 
 def test_names_are_files():
     assert BACKBONES.names() == ["bag", "cnn", "gru", "lstm", "rnn", "transformer"]
-    assert SOURCES.names() == ["directory", "files", "sample", "text", "tfds"]
+    assert SOURCES.names() == ["directory", "files", "parallel", "sample", "text", "tfds"]
     assert "sentiment" in TASKS.names()
 
 

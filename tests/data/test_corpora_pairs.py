@@ -26,14 +26,14 @@ def words(layer):
 
 
 def test_rows_of_both_stores_are_the_pairs_in_order(pairs):
-    prepared = prepare(pairs(PAIRS, "text.lowercase=false", validation=PAIRS[:1], test=PAIRS * 600))
+    prepared = prepare(pairs(PAIRS, "text.lowercase=false", validation=PAIRS[:1], test=PAIRS * 300))
     store = prepared.stores["train"]
     assert isinstance(store, PairStore) and len(store) == 4, "empty sides are kept: they are left out at batch time"
     assert decoded(store, prepared.text, prepared.text) == PAIRS
     assert [(store.source.text(i), store.target.text(i)) for i in range(4)] == PAIRS
     assert store.lengths.tolist() == store.full_lengths.tolist() == [[4, 4], [5, 5], [1, 2], [2, 1]]
     assert all(side.tokens(i)[-1] == END for side in (store.source, store.target) for i in range(4))
-    assert decoded(prepared.stores["test"], prepared.text, prepared.text) == PAIRS * 600, "more than one chunk"
+    assert decoded(prepared.stores["test"], prepared.text, prepared.text) == PAIRS * 300, "more than one chunk"
     assert prepared.target_text is prepared.text and prepared.labels == []
     assert {"dog", "Hund"} <= words(prepared.text)
     assert not (prepared.directory / "target_text").exists()

@@ -29,7 +29,7 @@ def split(experiment, source) -> tuple[np.ndarray, np.ndarray]:
         )
     left = max(1, round(experiment.data.validation * len(hashes)))
     held_out = np.zeros(len(sizes), bool)
-    for candidate in np.random.default_rng(experiment.data.seed).permutation(len(sizes)).tolist():
+    for candidate in np.random.default_rng(experiment.data.seed).permutation(len(sizes)):
         if sizes[candidate] <= left:
             held_out[candidate] = True
             left -= sizes[candidate]
