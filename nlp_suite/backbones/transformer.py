@@ -7,6 +7,7 @@ from keras import ops
 from pydantic import Field, model_validator
 
 from nlp_suite.backbones._base import Backbone, BackboneSettings
+from nlp_suite.layers.dropout import dropout
 from nlp_suite.layers.inline import apply
 from nlp_suite.layers.layer_norm import layer_norm
 from nlp_suite.layers.positions import PositionEmbedding, token_positions
@@ -109,8 +110,8 @@ class TransformerBackbone(Backbone):
             groups[-1].append(self.final_norm)
         return groups
 
-    def _enter(self, x, positions):
-        return self.drop(apply(self.positions, x * self.embedding_size**0.5, positions))
+    def _enter(self, x, positions, training=False):
+        return dropout(self.drop, apply(self.positions, x * self.embedding_size**0.5, positions), training)
 
     def _leave(self, x, training=False):
         return x if self.final_norm is None else layer_norm(self.final_norm, x, training)
@@ -120,7 +121,7 @@ class TransformerBackbone(Backbone):
 
     def encode(self, x, mask, positions, training=False):
         """The blocks above the embedding: `[B, T, E]`, bool `[B, T]`, int32 `[B, T]` → `[B, T, E]`."""
-        x = self._enter(x, positions)
+        x = self._enter(x, positions, training)
         for block in self.blocks:
             x = apply(block, x, mask=mask, positions=positions)
         return self._leave(x, training)

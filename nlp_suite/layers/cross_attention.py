@@ -54,16 +54,17 @@ class CrossAttention(keras.layers.Layer):
     def memory(self, encoded):
         """Keys and values of a source `[B, S, M]`: a dict with `"key"` and `"value"`, `[B, H, S, D/H]`."""
         rows, length = ops.shape(encoded)[:2]
-        heads = ops.reshape(self.fused(encoded), (rows, length, 2 * self.heads, -1))  # [B, S, 2H, d]
+        size = self.query.units // self.heads
+        heads = ops.reshape(self.fused(encoded), (rows, length, 2 * self.heads, size))  # [B, S, 2H, d]
         key, value = ops.split(ops.transpose(heads, (0, 2, 1, 3)), 2, axis=1)  # [B, H, S, d]
         return {"key": key, "value": value}
 
     def call(self, x, memory, bias, training=None):
-        rows, length = ops.shape(x)[:2]
-        query = ops.reshape(self.query(x), (rows, length, self.heads, -1))  # [B, T, H, d]
+        (rows, length), size = ops.shape(x)[:2], x.shape[-1]
+        query = ops.reshape(self.query(x), (rows, length, self.heads, size // self.heads))  # [B, T, H, d]
         query = ops.transpose(query, (0, 2, 1, 3))  # [B, H, T, d]
         mixed, weights = dot_product_attention(query, memory["key"], memory["value"], bias, self.drop, training)
-        mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (rows, length, x.shape[-1]))  # [B, T, D]
+        mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (rows, length, size))  # [B, T, D]
         return self.projection(mixed), weights
 
     def step(self, x, memory, bias):

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from nlp_suite.layers.custom_gradient import custom_gradient
+from nlp_suite.layers.dropout import keep_mask
 
 
 def attention_bias(visible, dtype="float32"):
@@ -52,7 +53,7 @@ def dot_product_attention(query, key, value, bias, drop=None, training=None):
 
     keep = None  # [B, H, T, S], 0 where a weight is dropped
     if drop is not None and drop.rate:
-        keep = drop(ops.ones((*ops.shape(query)[:3], ops.shape(key)[2]), query.dtype), training=True)
+        keep = keep_mask(drop, (*ops.shape(query)[:3], ops.shape(key)[2]), query.dtype)
 
     def function(query, key, value):
         weights = weigh(query, key)

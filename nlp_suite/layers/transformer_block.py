@@ -2,6 +2,7 @@
 
 import keras
 
+from nlp_suite.layers.dropout import dropout
 from nlp_suite.layers.inline import apply
 from nlp_suite.layers.layer_norm import layer_norm
 from nlp_suite.layers.self_attention import SelfAttention
@@ -66,12 +67,12 @@ class TransformerBlock(keras.layers.Layer):
     def _around(self, x, norm, drop, part, training=False):
         """`part` with its residual connection and norm."""
         if self.norm == "pre":
-            return x + drop(part(layer_norm(norm, x, training)))
-        return layer_norm(norm, x + drop(part(x)), training)
+            return x + dropout(drop, part(layer_norm(norm, x, training)), training)
+        return layer_norm(norm, x + dropout(drop, part(x), training), training)
 
     def _feed_forward(self, x, training=False):
         def part(y):
-            return self.contract(self.drops[2](self.expand(y)))
+            return self.contract(dropout(self.drops[2], self.expand(y), training))
 
         return self._around(x, self.feed_forward_norm, self.drops[1], part, training)
 

@@ -120,6 +120,27 @@ def test_every_weight_has_a_gradient_and_it_is_the_automatic_one(name, dropout):
             np.testing.assert_allclose(one, numpy(tf.convert_to_tensor(other)), atol=2e-5, err_msg=weight.path)
 
 
+def test_training_in_a_graph_with_unknown_sizes():
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("about TensorFlow's graphs")
+    import tensorflow as tf
+
+    decoder = make()
+    x, mask, source, source_mask = inputs()
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, SIZE]), tf.TensorSpec([None, None, MEMORY])])
+    def train(x, source):
+        with tf.GradientTape() as tape:
+            memory = decoder.memory(source, tf.ones(tf.shape(source)[:2], tf.bool))
+            features, weights = decoder(x, tf.ones(tf.shape(x)[:2], tf.bool), memory, training=True)
+        return features, tape.gradient(features, [w.value for w in decoder.trainable_variables])
+
+    features, gradients = train(x, source)
+    memory = decoder.memory(source, np.ones_like(source_mask))
+    np.testing.assert_allclose(features, numpy(decoder(x, mask, memory)[0]), atol=1e-5)
+    assert all(g is not None for g in gradients)
+
+
 def split(dense, count):
     """Kernels [D, D] and biases [D] of a fused product."""
     kernel, bias = (numpy(w) for w in dense.weights)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from nlp_suite.backbones.decoders._base import Decoder, DecoderSettings
 from nlp_suite.layers.dot_product_attention import attention_bias
+from nlp_suite.layers.dropout import dropout
 from nlp_suite.layers.inline import apply
 from nlp_suite.layers.layer_norm import layer_norm
 from nlp_suite.layers.positions import PositionEmbedding, token_positions
@@ -117,15 +118,15 @@ class TransformerDecoder(Decoder):
             "blocks": [block.memory(encoded) for block in self.blocks],
         }
 
-    def _enter(self, x, positions):
-        return self.drop(apply(self.positions, x * self.embedding_size**0.5, positions))
+    def _enter(self, x, positions, training=False):
+        return dropout(self.drop, apply(self.positions, x * self.embedding_size**0.5, positions), training)
 
     def _leave(self, x, training=False):
         return x if self.final_norm is None else layer_norm(self.final_norm, x, training)
 
     def call(self, x, mask, memory, training=None):
         positions = token_positions(mask)  # [B, T]
-        x = self._enter(x, positions)
+        x = self._enter(x, positions, training)
         for block, keys in zip(self.blocks, memory["blocks"]):
             x, weights = block(x, positions, keys, memory["bias"])
         return self._leave(x, training), ops.mean(weights, axis=1)

@@ -1,0 +1,50 @@
+"""Dropout whose random numbers cost a quarter: one draw of 32 bits decides over four elements."""
+
+import math
+
+import keras
+from keras import ops
+
+
+def dropout(layer, x, training=None):
+    """What `layer` does (Srivastava et al. 2014), a random byte an element; of 20 % of a training step it leaves 6 %.
+
+    A byte b drops its element where b < ⌊256 rate + u⌋ with one u in [0, 1) for a whole call, so that every element is
+    dropped with a probability of exactly `rate`, though a byte knows 256 values only.
+
+    Args:
+        layer: a `keras.layers.Dropout` without noise shape, which has the rate and the generator of seeds.
+        x: any floats; symbolic tensors (`keras.KerasTensor`) leave the Keras layer itself in their graph.
+        training: whether anything is dropped.
+
+    Returns:
+        Of x's shape and dtype: 0 where dropped, elsewhere x / (1 - rate).
+
+    Example:
+        >>> dropout(keras.layers.Dropout(0.1), x, training=True)
+    """
+    if isinstance(x, keras.KerasTensor):
+        return layer(x)
+    if not training or not layer.rate:
+        return x
+    return x * keep_mask(layer, ops.shape(x), x.dtype)
+
+
+def keep_mask(layer, shape, dtype):
+    """What `dropout` multiplies by: 0 where an element is dropped, elsewhere 1 / (1 - rate).
+
+    Args:
+        layer: a `keras.layers.Dropout` with a rate above 0.
+        shape: tuple of ints and, where unknown, scalar tensors.
+        dtype: of the mask.
+    """
+    seed, count = layer.seed_generator, math.prod(shape)
+    draws = keras.random.randint((-(-count // 4), 1), -(2**31), 2**31 - 1, seed=seed)  # [⌈count / 4⌉, 1]
+    least = ops.floor(256 * layer.rate + keras.random.uniform((), seed=seed))  # bytes below it drop
+    kept = ops.view(draws, "uint8") >= ops.cast(ops.minimum(least, 255), "uint8")  # [⌈count / 4⌉, 4]
+    if isinstance(shape[-1], int) and shape[-1] % 4 == 0:
+        kept = ops.reshape(kept, shape)
+    else:
+        kept = ops.reshape(ops.reshape(kept, (-1,))[:count], shape)
+    scale = ops.cast(least < 256, "float32") / (1 - layer.rate)  # no byte is 256
+    return ops.cast(kept, dtype) * ops.cast(scale, dtype)
