@@ -197,16 +197,79 @@ def score(
     file: Annotated[
         Path | None, typer.Argument(metavar="[FILE | -]", help="A text a line; default: standard input.")
     ] = None,
+    source: Annotated[Path | None, typer.Option(help="Of a translation model: file with a source a line.")] = None,
+    target: Annotated[Path | None, typer.Option(help="Of a translation model: file with a translation a line.")] = None,
     tokens: Annotated[bool, typer.Option("--tokens", help="The log-probability of every token as well.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write a page with every token coloured by its surprise.")] = None,
     format: Annotated[str, typer.Option(help="table, jsonl or tsv.")] = "table",
     max_length: Annotated[int, typer.Option(help="Characters of a text that a table shows.")] = 60,
 ):
-    """Log-probability and perplexity of every line of a text, by a language model."""
+    """Log-probability and perplexity of every line of a text by a language model, or of translations."""
     _import_backend()
+    if source is not None or target is not None:
+        from nlp_suite.export.translation_output import write_pair_scores
+
+        if file is not None or source is None or target is None:
+            raise ValueError("of pairs give both --source FILE and --target FILE, and no other file")
+        write_pair_scores(model, source, target, format, tokens, html, max_length)
+        return
     from nlp_suite.export.language_output import write_scores
 
     write_scores(model, file, format, tokens, html, max_length)
+
+
+@app.command()
+def translate(
+    model: Annotated[Path, typer.Argument(metavar="RUN_OR_SAVED_MODEL", help="Run folder or export.")],
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="[TEXT … | -]", help="Texts; - or nothing reads standard input.")
+    ] = None,
+    input: Annotated[Path | None, typer.Option(help="File with a text a line.")] = None,
+    output: Annotated[Path | None, typer.Option(help="File to write; default: standard output.")] = None,
+    beam_size: Annotated[int | None, typer.Option(help="Hypotheses of the search; 1 is greedy.")] = None,
+    n_best: Annotated[int, typer.Option(help="Translations a text, at most the beam size.")] = 1,
+    length_penalty: Annotated[float | None, typer.Option(help="Above 0 prefers longer translations.")] = None,
+    coverage_penalty: Annotated[
+        float | None, typer.Option(help="Above 0 prefers all of the source translated.")
+    ] = None,
+    no_repeat_ngram: Annotated[int | None, typer.Option(help="So many tokens in a row occur once at most.")] = None,
+    min_length: Annotated[int | None, typer.Option(help="Tokens of a translation at least.")] = None,
+    max_length: Annotated[int | None, typer.Option(help="Tokens of a translation at most.")] = None,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Draw a translation instead of searching for the best.")
+    ] = False,
+    temperature: Annotated[float | None, typer.Option(help="Of sampling; default 1.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Sample from the K most probable tokens.")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Sample from the fewest tokens that reach this probability.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same translation.")] = None,
+    ensemble: Annotated[
+        list[Path] | None, typer.Option(help="Another run to translate together with; may be repeated.")
+    ] = None,
+    attention: Annotated[Path | None, typer.Option(help="Write a page of what each token looked at.")] = None,
+    format: Annotated[str, typer.Option(help="text, tsv or jsonl.")] = "text",
+):
+    """Translate texts with a run, several runs or a SavedModel; what is not given is as in the run's config."""
+    _import_backend()
+    from nlp_suite.export.translation_output import open_translation, write_translations
+
+    options = {
+        "beam_size": beam_size,
+        "n_best": n_best,
+        "length_penalty": length_penalty,
+        "coverage_penalty": coverage_penalty,
+        "no_repeat_ngram": no_repeat_ngram,
+        "min_length": min_length,
+        "max_length": max_length,
+        "temperature": 1.0 if sample and temperature is None else temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "seed": seed,
+    }
+    options = {name: value for name, value in options.items() if value is not None}
+    opened = open_translation([model, *(ensemble or [])])
+    write_translations(opened, texts, input, output, format, attention, **options)
 
 
 @app.command()

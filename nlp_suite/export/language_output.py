@@ -24,7 +24,9 @@ def open_language_model(path: Path):
     """
     model = load(path)
     if not hasattr(model, "generate"):
-        raise ExportError(f"{str(path)!r} is no language model but a classifier: ask it with nlp-suite predict")
+        verb = "translate" if hasattr(model, "translate") else "predict"
+        what = "a translation model" if verb == "translate" else "a classifier"
+        raise ExportError(f"{str(path)!r} is no language model but {what}: ask it with nlp-suite {verb}")
     return model
 
 

@@ -24,7 +24,8 @@ def load(path: str | Path):
 
     Returns:
         Of a classifier an object with `labels`, `predict(texts)` and, for streams, `predict_iter(texts)`; of a language
-        model one with `score(texts)`, `generate(prompts, …)` and `next_tokens(prompts)`.
+        model one with `score(texts)`, `generate(prompts, …)` and `next_tokens(prompts)`; of a translation model one with
+        `translate(texts, …)` and `score(sources, targets)`.
 
     Raises:
         ExportError: the path does not exist or is none of these.
@@ -61,6 +62,10 @@ def open_saved_model(path: Path):
         return SavedModelPredictor(loaded)
     if {"text", "log_prob", "length"} <= outputs:
         return SavedModelLanguage(loaded)
+    if {"translation", "score", "log_prob"} <= outputs:
+        from nlp_suite.export.translation import SavedModelTranslation
+
+        return SavedModelTranslation(loaded)
     raise ExportError(
         f"{str(path)!r} is no model of nlp-suite export: its serving_default signature has the outputs "
         f"{sorted(outputs)}"

@@ -1,34 +1,39 @@
 """A network with its text layer, at work in Python: what its task makes of it."""
 
+import importlib
+import importlib.util
+
 from nlp_suite.export.predictors import NetworkPredictor
 
 
 def resolved(run):
     """The run's experiment, with what its data decided written out, so that it can be used without them."""
-    if run.experiment.task.name != "language_model":
-        return run.experiment
-    from nlp_suite.tasks._language_inference import stops_at_line_end
-
-    task = run.experiment.task.model_copy(update={"stop_at_line_end": stops_at_line_end(run)})
-    return run.experiment.model_copy(update={"task": task})
+    complete = getattr(_opener(run.experiment.task.name), "resolved", None)
+    return complete(run) if complete else run.experiment
 
 
 def open_run(run, model):
     """A run's model: see `open_network`."""
-    return open_network(resolved(run), model, run.text, run.labels)
+    return open_network(resolved(run), model, run.text, run.labels, run.target_text)
 
 
-def open_network(experiment, model, text, labels: list[str]):
-    """A `NetworkPredictor` of a classifier, a `LanguageInference` of a language model.
+def open_network(experiment, model, text, labels: list[str], target_text=None):
+    """What the task's file in `nlp_suite/export/openers` makes of a network; without one a `NetworkPredictor`.
 
     Args:
         experiment: as `resolved` gives it.
         model: the network.
         text: the `TextLayer` it was trained with.
-        labels: label names, empty for a language model.
+        labels: label names, empty for what is no classifier.
+        target_text: that of the targets, for translation; default: `text`.
     """
-    if experiment.task.name == "language_model":
-        from nlp_suite.tasks._language_inference import LanguageInference
+    opener = _opener(experiment.task.name)
+    if opener is None:
+        return NetworkPredictor(model, text, labels)
+    return opener.opened(experiment, model, text, labels, target_text)
 
-        return LanguageInference(model, text, experiment.task, experiment.task.stop_at_line_end)
-    return NetworkPredictor(model, text, labels)
+
+def _opener(task: str):
+    """The module of a task, or None."""
+    name = f"nlp_suite.export.openers.{task}"
+    return importlib.import_module(name) if importlib.util.find_spec(name) else None

@@ -55,6 +55,8 @@ def write_predictions(path: Path, texts: Iterable[str], format: str = "table", m
         raise ExportError(unknown("output format", format, FORMATS))
     predictor = load(path)
     if not hasattr(predictor, "predict"):
+        if hasattr(predictor, "translate"):
+            raise ExportError(f"{str(path)!r} is a translation model: ask it with nlp-suite translate")
         raise ExportError(f"{str(path)!r} is a language model: ask it with nlp-suite score or nlp-suite generate")
     pairs = _answered(predictor, texts)
     {"table": _table, "jsonl": _jsonl, "tsv": _tsv}[format](pairs, predictor.labels, max_length)

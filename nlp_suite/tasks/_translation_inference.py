@@ -23,7 +23,7 @@ from nlp_suite.text.text_layer import END, START
 _ROWS = 32  # sentences of a batch
 _SORTED = 16  # batches whose sentences are sorted by length together
 _MOST_BEAMS = 1024
-_MOST_NATS = 80.0  # a token, in a perplexity: beyond, float32 has no number for it
+MOST_NATS = 80.0  # a token, in a perplexity: beyond, float32 has no number for it
 
 
 @dataclass(frozen=True)
@@ -273,7 +273,7 @@ class TranslationInference:
                 log_probs = -nll[row, : len(wanted[i])]
                 answers[i] = {
                     "log_prob": float(log_probs.sum(dtype="float64")),
-                    "perplexity": float(np.exp(min(-log_probs.mean(dtype="float64"), _MOST_NATS))),
+                    "perplexity": float(np.exp(min(-log_probs.mean(dtype="float64"), MOST_NATS))),
                     "num_tokens": len(wanted[i]),
                     "tokens": self.target_text.id_to_token(wanted[i]),
                     "token_log_probs": log_probs.tolist(),

@@ -47,7 +47,7 @@ class TranslationSearch:
             **options: `limit`, `beam_size`, `n_best`, `no_repeat_ngram`, and `covers`, whether beta counts.
         """
         shapes = [_IDS, _NUMBERS, _NUMBERS, _NUMBER, _NUMBER]
-        return self._compiled(self._beam, shapes, options)(source, most, least, alpha, beta)
+        return self._compiled(self.hypotheses, shapes, options)(source, most, least, alpha, beta)
 
     def sample(self, source, most, options: Options, limit: int):
         """One sampled translation a row, as `generate` gives it; `options` of arrays `[B]`."""
@@ -77,7 +77,8 @@ class TranslationSearch:
         steps = [partial(model.step, memory=memory) for model, memory in zip(self.models, memories)]
         return (steps[0], states[0]) if len(steps) == 1 else (ensemble(steps), states)
 
-    def _beam(self, source, most, least, alpha, beta, *, limit, beam_size, n_best, no_repeat_ngram, covers):
+    def hypotheses(self, source, most, least, alpha, beta, *, limit, beam_size, n_best, no_repeat_ngram, covers):
+        """What `beam` compiles: the same of tensors, for a graph of one's own."""
         step, state = self._begin(source, limit, covers)
         return beam_search(
             step,

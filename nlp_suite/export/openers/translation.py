@@ -1,0 +1,43 @@
+"""Translation models at work: one, or several as an ensemble."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nlp_suite.export.errors import ExportError
+from nlp_suite.tasks._translation_inference import TranslationInference
+
+
+def opened(experiment, model, text, labels, target_text) -> TranslationInference:
+    """See `nlp_suite.export.open_network.open_network`."""
+    return TranslationInference([model], text, text if target_text is None else target_text, experiment.task)
+
+
+def open_ensemble(paths: Sequence[str | Path]) -> TranslationInference:
+    """Runs of translation as one: every token has their mean probability; settings and attention are the first's.
+
+    Args:
+        paths: run folders whose vocabularies are the same.
+
+    Raises:
+        ExportError: no run of translation, or one with other vocabularies than the first.
+
+    Example:
+        >>> open_ensemble(["runs/seed1", "runs/seed2"]).translate(["A dog runs."])[0]["translation"]
+        'Ein Hund rennt.'
+    """
+    from nlp_suite.training.run import Run
+
+    runs = []
+    for path in map(Path, paths):
+        if not (path / "run.json").is_file():
+            raise ExportError(f"{str(path)!r}: an ensemble is made of run folders (with run.json)")
+        runs.append(Run(path))
+        if runs[-1].experiment.task.name != "translation":
+            raise ExportError(f"{str(path)!r} is a run of {runs[-1].experiment.task.name}, not of translation")
+        for side in ("text", "target_text"):
+            if getattr(runs[-1], side).fingerprint != getattr(runs[0], side).fingerprint:
+                raise ExportError(
+                    f"{str(path)!r} has another vocabulary ({side}) than {str(paths[0])!r}: see start_from"
+                )
+    first = runs[0]
+    return TranslationInference([run.model() for run in runs], first.text, first.target_text, first.experiment.task)
