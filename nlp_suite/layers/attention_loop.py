@@ -10,8 +10,10 @@ A step is one of three:
 
 The loop keeps states, gates, queries, contexts and weights; unlike those of `bptt`, whose sequences are long, its gates
 are not recomputed (measured: the products are most of its time). The energies of additive attention, S times as large,
-are. The gradient of every matrix, of the values and of multiplicative keys is one product over all steps. Shapes: B batch, T time, S source, U units, G gates,
-H heads, A features of a query, C of a context; sequences are time-major: [T, B, features].
+are. The gradient of every matrix, of the values and of multiplicative keys is one product over all steps. Shapes: B
+batch, T time, S source, U units, G gates, H heads, A features of a query, C of a context; sequences are time-major:
+[T, B, features]. On two cores a training step takes 1/1.5 of the time with autodiff, and 1/1.2 to 1/1.3 of that of
+`keras.layers.RNN` over a cell that attends (tests/benchmarks/attention_decoder.py).
 """
 
 import keras

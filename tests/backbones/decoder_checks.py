@@ -45,10 +45,19 @@ def batch(rows=3, source=7, target=6, seed=0):
     )
 
 
+def numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+def tensors(*arrays):
+    return [ops.convert_to_tensor(a) for a in arrays]
+
+
 def forced(decoder, x, target_mask, encoded, mask, **kwargs):
     """Features and weights of teacher forcing, as arrays."""
+    x, target_mask, encoded, mask = tensors(x, target_mask, encoded, mask)
     features, weights = decoder(x, target_mask, decoder.memory(encoded, mask), **kwargs)
-    return ops.convert_to_numpy(features), ops.convert_to_numpy(weights)
+    return numpy(features), numpy(weights)
 
 
 def gradients(function, decoder, arrays, graph=False):
@@ -84,4 +93,4 @@ def gradients(function, decoder, arrays, graph=False):
                 return function(*values[: len(arrays)])
 
         found = jax.grad(stateless)([*map(ops.convert_to_tensor, arrays), *(v.value for v in variables)])
-    return {n: None if g is None else ops.convert_to_numpy(g) for n, g in zip(names, found, strict=True)}
+    return {n: None if g is None else numpy(g) for n, g in zip(names, found, strict=True)}

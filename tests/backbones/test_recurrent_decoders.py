@@ -9,7 +9,18 @@ from nlp_suite.config import ComponentSettings
 from nlp_suite.layers import attention_loop
 from nlp_suite.registry import ATTENTIONS as REGISTERED
 from nlp_suite.registry import DECODERS
-from tests.backbones.decoder_checks import ATTENTIONS, LOOPS, MEMORY, UNITS, batch, forced, gradients, make
+from tests.backbones.decoder_checks import (
+    ATTENTIONS,
+    LOOPS,
+    MEMORY,
+    UNITS,
+    batch,
+    forced,
+    gradients,
+    make,
+    numpy,
+    tensors,
+)
 
 VARIANTS = {
     f"{cell}-{attention}-{loop}": (cell, {"attention": ATTENTIONS[attention], **LOOPS[loop]})
@@ -33,6 +44,7 @@ LOOPED = [
 
 def loss_of(decoder, target_mask, mask, features, weights):
     """A scalar of embeddings and encoded source that depends on every feature and every weight."""
+    features, weights, mask = tensors(features, weights, mask)
 
     def loss(x, encoded):
         found = decoder(x, target_mask, decoder.memory(encoded, mask))
@@ -51,12 +63,13 @@ def test_steps_give_what_teacher_forcing_gives_and_weights_sum_to_one(name):
     assert weights.dtype == "float32"
     np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-5)
     assert not weights.transpose(0, 2, 1)[~mask].any()
+    x, encoded, mask = tensors(x, encoded, mask)
     memory = decoder.memory(encoded, mask)
     state = decoder.initial_state(len(x), memory)
     for t in range(x.shape[1]):
         f, state, w = decoder.step(x[:, t], state, memory)
-        np.testing.assert_allclose(f, features[:, t], atol=1e-5)
-        np.testing.assert_allclose(w, weights[:, t], atol=1e-5)
+        np.testing.assert_allclose(numpy(f), features[:, t], atol=1e-5)
+        np.testing.assert_allclose(numpy(w), weights[:, t], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", LOOPED)
@@ -132,8 +145,9 @@ def test_padding_has_no_gradient():
     x, target_mask, encoded, mask = batch()
 
     def loss(x, encoded):
-        features, weights = decoder(x, target_mask, decoder.memory(encoded, mask))
-        return ops.sum((features**2 + ops.sum(weights**2, -1, keepdims=True)) * target_mask[..., None])
+        features, weights = decoder(x, target_mask, decoder.memory(encoded, ops.convert_to_tensor(mask)))
+        squares = features**2 + ops.sum(weights**2, -1, keepdims=True)
+        return ops.sum(squares * ops.convert_to_tensor(target_mask[..., None].astype("float32")))
 
     found = gradients(loss, decoder, [x, encoded])
     assert not found[0][~target_mask].any()
@@ -147,15 +161,16 @@ def test_hypotheses_share_their_sentence(name):
     cell, settings = VARIANTS[name]
     decoder = make(cell, **settings)
     x, _, encoded, mask = batch(rows=6)
-    shared = decoder.memory(encoded[:2], mask[:2])
-    repeated = decoder.memory(np.repeat(encoded[:2], 3, 0), np.repeat(mask[:2], 3, 0))
+    shared = decoder.memory(*tensors(encoded[:2], mask[:2]))
+    repeated = decoder.memory(*tensors(np.repeat(encoded[:2], 3, 0), np.repeat(mask[:2], 3, 0)))
+    (x,) = tensors(x)
     state, other = decoder.initial_state(6, shared), decoder.initial_state(6, repeated)
     for t in range(3):
         features, state, weights = decoder.step(x[:, t], state, shared)
         f, other, w = decoder.step(x[:, t], other, repeated)
         assert weights.shape == (6, 7)
-        np.testing.assert_allclose(features, f, atol=1e-6)
-        np.testing.assert_allclose(weights, w, atol=1e-6)
+        np.testing.assert_allclose(numpy(features), numpy(f), atol=1e-6)
+        np.testing.assert_allclose(numpy(weights), numpy(w), atol=1e-6)
     assert {leaf.shape[0] for leaf in keras.tree.flatten(state)} == {6}
     assert {leaf.shape[0] for leaf in keras.tree.flatten(shared)} == {2}
 
@@ -164,14 +179,15 @@ def test_hypotheses_share_their_sentence(name):
 def test_mixed_precision(name):
     cell, settings = VARIANTS[name]
     decoder, exact = make(cell, dtype="mixed_bfloat16", **settings), make(cell, **settings)
-    x, target_mask, encoded, mask = batch()
+    arrays = batch()
+    f, w = forced(exact, *arrays)
+    x, target_mask, encoded, mask = tensors(*arrays)
     memory = decoder.memory(encoded, mask)
     features, weights = decoder(x, target_mask, memory)
     assert keras.backend.standardize_dtype(features.dtype) == "bfloat16"
     assert keras.backend.standardize_dtype(weights.dtype) == "float32"
-    f, w = forced(exact, x, target_mask, encoded, mask)
-    np.testing.assert_allclose(ops.convert_to_numpy(ops.cast(features, "float32")), f, atol=0.15)
-    np.testing.assert_allclose(ops.convert_to_numpy(weights), w, atol=0.05)
+    np.testing.assert_allclose(numpy(ops.cast(features, "float32")), f, atol=0.15)
+    np.testing.assert_allclose(numpy(weights), w, atol=0.05)
     features, state, _ = decoder.step(x[:, 0], decoder.initial_state(3, memory), memory)
     assert {keras.backend.standardize_dtype(leaf.dtype) for leaf in keras.tree.flatten(state)} == {"bfloat16"}
 
@@ -181,7 +197,7 @@ def test_mixed_precision(name):
     def exact_loss(x, encoded):
         return ops.sum(exact(x, target_mask, exact.memory(encoded, mask))[0])
 
-    rounded, right = gradients(loss, decoder, [x, encoded]), gradients(exact_loss, exact, [x, encoded])
+    rounded, right = gradients(loss, decoder, arrays[::2]), gradients(exact_loss, exact, arrays[::2])
     for a, b in zip(rounded.values(), right.values(), strict=True):
         assert np.abs(a.astype("float32") - b).mean() < 0.05 * np.abs(b).max() + 1e-3
 
@@ -193,7 +209,7 @@ def test_dropout_is_on_in_training_only_and_the_same_at_every_step():
     dropping.set_weights(plain.get_weights())
     features, _ = forced(plain, x, target_mask, encoded, mask)
     np.testing.assert_array_equal(forced(dropping, x, target_mask, encoded, mask)[0], features)
-    trained = ops.convert_to_numpy(dropping(x, target_mask, dropping.memory(encoded, mask), training=True)[0])
+    trained, _ = forced(dropping, x, target_mask, encoded, mask, training=True)
     dropped = (trained == 0).all(1)  # [B, U]
     assert 0 < dropped.sum() < dropped.size
     assert ((trained == 0) == dropped[:, None]).all()

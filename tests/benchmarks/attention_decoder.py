@@ -2,8 +2,8 @@
 
 The model is Embedding → decoder over an encoded source → mean square of the features → SGD, with the gradient of the
 encoded source. `keras` is what one writes with Keras: `keras.layers.RNN` over a cell that attends; `torch` is the usual
-loop over `GRUCell`. Lengths are as in Multi30k (12 ± 4), TensorFlow's step is
-traced for unknown batch size and lengths. Each implementation lives in a process of its own; they run in turns.
+loop over `GRUCell`. Lengths of sources are as in Multi30k (12 ± 4); TensorFlow's step is traced for unknown batch size
+and lengths. Each implementation lives in a process of its own; they run in turns.
 
     python tests/benchmarks/attention_decoder.py
     python tests/benchmarks/attention_decoder.py --attention luong --cell lstm

@@ -124,12 +124,12 @@ class RecurrentDecoder(Decoder):
         self.second = self.layer_class(units, **make) if conditional else None
         self.attentional = self.bridge = self.deep = None
         if self.where in ("after", "above"):
-            self.attentional = keras.layers.Dense(units, "tanh", use_bias=False, **policy)
+            self.attentional = keras.layers.Dense(units, "tanh", use_bias=False, name="attentional", **policy)
         self.state_tensors = 2 if isinstance(self.recurrent[0], keras.layers.LSTM) else 1
         if bridge != "zero":
-            self.bridge = keras.layers.Dense(layers * self.state_tensors * units, "tanh", **policy)
+            self.bridge = keras.layers.Dense(layers * self.state_tensors * units, "tanh", name="bridge", **policy)
         if readout == "deep" or (readout is None and self.attentional is None):
-            self.deep = keras.layers.Dense(readout_size or embedding_size, "tanh", **policy)
+            self.deep = keras.layers.Dense(readout_size or embedding_size, "tanh", name="readout", **policy)
         self.output_size = self.deep.units if self.deep else units
         self.drop_features = keras.layers.SpatialDropout1D(embedding_dropout, **policy)
         self.drop_context = keras.layers.Dropout(context_dropout, **policy)
@@ -191,6 +191,7 @@ class RecurrentDecoder(Decoder):
         return state
 
     def call(self, x, mask, memory, training=None):
+        # Padding stands on the right: no step that counts comes after it, so the mask is not needed.
         x = embeddings = self.drop_features(x)  # [B, T, E]
         states = self.initial_state(ops.shape(x)[0], memory)["layers"]
         context = weights = None
@@ -200,12 +201,12 @@ class RecurrentDecoder(Decoder):
             else:
                 y = layer(x, initial_state=states[i])[0]
             x = self._after_layer(i, x, y)
-        return self._features(x, context, weights, embeddings, memory)
+        return self._features(x, context, weights, embeddings, lambda query: self.attention(query, memory["attention"]))
 
-    def _features(self, x, context, weights, embeddings, memory):
-        """Features `[B, T, F]` and weights from the outputs of the highest layer, and from the context found below."""
+    def _features(self, x, context, weights, embeddings, attend):
+        """Features `[..., F]` and weights from the highest layer's outputs `[..., U]` and what was found below."""
         if self.where == "above":
-            context, weights = self.attention(x, memory["attention"])
+            context, weights = attend(x)
             x = self.attentional(ops.concatenate([context, x], axis=-1))
         if self.deep:
             x = self.deep(ops.concatenate([x, context, embeddings], axis=-1))
@@ -296,12 +297,8 @@ class RecurrentDecoder(Decoder):
                 y = after["fed"] = self.attentional(ops.concatenate([context, y], axis=-1))
             after["layers"].append(list(last) if isinstance(last, list | tuple) else [last])
             x = self._after_layer(i, ops.expand_dims(x, 1), ops.expand_dims(y, 1))[:, 0]
-        if self.where == "above":
-            context, weights = attend(x)
-            x = self.attentional(ops.concatenate([context, x], axis=-1))
-        if self.deep:
-            x = self.deep(ops.concatenate([x, context, embeddings], axis=-1))
-        return x, after, weights
+        features, weights = self._features(x, context, weights, embeddings, attend)
+        return features, after, weights
 
     def stack(self):
         groups = [[layer, *self.norms[i : i + 1]] for i, layer in enumerate(self.recurrent)]

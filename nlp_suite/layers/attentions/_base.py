@@ -43,8 +43,8 @@ class Attention(keras.layers.Layer):
         self.context_size = memory_size
         self.query_kernel = None
 
-    def _dense(self, units, size, bias=False):
-        layer = keras.layers.Dense(units, use_bias=bias, dtype=self.dtype_policy)
+    def _projection(self, name, units, size, bias=False):
+        layer = keras.layers.Dense(units, use_bias=bias, dtype=self.dtype_policy, name=name)
         layer.build((None, None, size))
         return layer
 

@@ -41,7 +41,7 @@ class BahdanauAttention(Attention):
         self.query_kernel = self.add_weight(
             shape=(query_size, units), initializer="glorot_uniform", name="query_kernel"
         )
-        self.key_projection = self._dense(units, memory_size, bias=True)
+        self.key_projection = self._projection("keys", units, memory_size, bias=True)
         self.v = self.add_weight(shape=(units, 1), initializer="glorot_uniform", name="v")
 
     def _keys(self, memory):

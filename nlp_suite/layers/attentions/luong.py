@@ -53,13 +53,13 @@ class LuongAttention(Attention):
                 " use score general, or a decoder with as many units as the encoder has features"
             )
         if self.kind == "general":
-            self.key_projection = self._dense(query_size, memory_size)
+            self.key_projection = self._projection("keys", query_size, memory_size)
         elif self.kind == "concat":
             units = self.units or query_size
             self.query_kernel = self.add_weight(
                 shape=(query_size, units), initializer="glorot_uniform", name="query_kernel"
             )
-            self.key_projection = self._dense(units, memory_size)
+            self.key_projection = self._projection("keys", units, memory_size)
             self.v = self.add_weight(shape=(units, 1), initializer="glorot_uniform", name="v")
 
     def _keys(self, memory):

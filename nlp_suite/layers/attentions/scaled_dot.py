@@ -44,8 +44,8 @@ class ScaledDotAttention(Attention):
         self.query_kernel = self.add_weight(
             shape=(query_size, query_size), initializer="glorot_uniform", name="query_kernel"
         )
-        self.key_projection = self._dense(query_size, memory_size)
-        self.value_projection = self._dense(memory_size, memory_size)
+        self.key_projection = self._projection("keys", query_size, memory_size)
+        self.value_projection = self._projection("values", memory_size, memory_size)
 
     def _keys(self, memory):
         keys = self.key_projection(memory)
