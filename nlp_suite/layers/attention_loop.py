@@ -36,8 +36,8 @@ def run(score, z, states, weights, parameters=(), *, first=None, second=None, qu
             `side` [U, ...], what the state that asks is multiplied by: the recurrent kernel of `second`, or else
             nothing; the projection [U, A] of the query, or nothing; without `second` W' [U, U]; next to each other;
             `context` [C, G*U] (to `second`) or W [C, U];
-            `first` [U, G*U], the recurrent kernel of `first`; without `second` also `fed` [U, G*U], what the attentional
-            vector before is multiplied by; and, where wanted, `side_bias`, `first_bias` and, with both cells,
+            `first` [U, G*U], the recurrent kernel of `first`; without `second` also `fed` [U, G*U], what the
+            attentional vector before is multiplied by; and, where wanted, `side_bias`, `first_bias` and, with both cells,
             `context_bias`.
         parameters: tuple of tensors for `score`.
         first: None or the `bptt.Recurrence` before attention.

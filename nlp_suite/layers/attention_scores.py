@@ -25,7 +25,7 @@ def join_heads(x):
 
 
 def softmax_bias(mask):
-    """From bool [B, S], float32 [B, 1, 1, S] to add to scores: 0 at tokens, and at padding so low that softmax gives 0."""
+    """From bool [B, S], float32 [B, 1, 1, S] to add to scores: 0 at tokens, so low at padding that softmax gives 0."""
     return ops.expand_dims(ops.cast(ops.where(mask, 0.0, -1e9), "float32"), (1, 2))
 
 

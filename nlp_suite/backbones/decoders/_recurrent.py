@@ -175,7 +175,7 @@ class RecurrentDecoder(Decoder):
         return ops.concatenate([last[:, :half], encoded[:, 0, half:]], axis=-1)
 
     def initial_state(self, batch_size, memory):
-        """For every layer a list of `[B·K, U]`, h and, for an LSTM, c; with Luong's input feeding also the vector fed."""
+        """For every layer a list of `[B·K, U]`, h and, for an LSTM, c; `after` a step also the vector fed."""
         size = len(self.recurrent) * self.state_tensors * self.units
         if self.bridge:
             rows = ops.shape(memory["mask"])[0]

@@ -1,4 +1,4 @@
-"""Gated recurrent units (Cho et al. 2014) with attention, in the manner of Bahdanau, Luong or Nematus."""
+"""Gated recurrent units (Cho et al. 2014) with attention, after Bahdanau, Luong or Nematus."""
 
 import keras
 

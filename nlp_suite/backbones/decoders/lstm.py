@@ -1,4 +1,4 @@
-"""Long short-term memory (Hochreiter & Schmidhuber 1997) with attention, in the manner of Bahdanau, Luong or Nematus."""
+"""Long short-term memory (Hochreiter & Schmidhuber 1997) with attention, after Bahdanau, Luong or Nematus."""
 
 import keras
 

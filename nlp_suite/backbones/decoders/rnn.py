@@ -1,4 +1,4 @@
-"""Simple (Elman 1990) recurrent layers with attention, in the manner of Bahdanau, Luong or Nematus."""
+"""Simple (Elman 1990) recurrent layers with attention, after Bahdanau, Luong or Nematus."""
 
 import keras
 

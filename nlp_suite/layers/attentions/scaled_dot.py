@@ -1,4 +1,4 @@
-"""Multi-head scaled dot-product attention with learned projections (Vaswani et al. 2017), with the state after a step."""
+"""Multi-head scaled dot-product attention with learned projections (Vaswani et al. 2017)."""
 
 import keras
 from keras import ops
