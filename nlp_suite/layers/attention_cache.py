@@ -8,15 +8,12 @@ from keras import ops
 
 
 def cache_places(position, heads, length):
-    """Where `write` puts a step's keys: int32 `[B, H, 3]`, row, head and place, of positions int32 `[B]` in a ring."""
+    """Where `write` puts a step's keys: int32 `[B·H, 3]`, row, head and place, of positions int32 `[B]` in a ring."""
     rows = ops.arange(ops.shape(position)[0], dtype="int32")  # [B]
-    each = ops.stack([rows, position % length], axis=-1)  # [B, 2]
-    each = ops.repeat(ops.expand_dims(each, 1), heads, axis=1)  # [B, H, 2]
-    head = ops.reshape(ops.arange(heads, dtype="int32"), (1, heads, 1))
-    head = ops.zeros_like(each[:, :, :1]) + head  # [B, H, 1]
-    return ops.concatenate([each[:, :, :1], head, each[:, :, 1:]], axis=-1)
+    rows, places = ops.repeat(rows, heads), ops.repeat(position % length, heads)  # [B·H]
+    return ops.stack([rows, ops.arange(ops.shape(rows)[0], dtype="int32") % heads, places], axis=-1)
 
 
 def write(cache, places, new):
-    """The cache `[B, H, S, d]` with `new` `[B, H, 1, d]` at places `[B, H, 3]`."""
-    return ops.scatter_update(cache, places, ops.squeeze(new, 2))
+    """The cache `[B, H, S, d]` with `new` `[B, H, 1, d]` at places `[B·H, 3]`."""
+    return ops.scatter_update(cache, places, ops.reshape(new, (-1, new.shape[-1])))

@@ -132,7 +132,7 @@ def test_training_in_a_graph_with_unknown_sizes():
     def train(x, source):
         with tf.GradientTape() as tape:
             memory = decoder.memory(source, tf.ones(tf.shape(source)[:2], tf.bool))
-            features, weights = decoder(x, tf.ones(tf.shape(x)[:2], tf.bool), memory, training=True)
+            features, _ = decoder(x, tf.ones(tf.shape(x)[:2], tf.bool), memory, training=True)
         return features, tape.gradient(features, [w.value for w in decoder.trainable_variables])
 
     features, gradients = train(x, source)
