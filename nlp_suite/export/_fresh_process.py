@@ -98,15 +98,19 @@ def _keras(job):
     import keras
 
     with np.load(job["arrays"]) as arrays:
-        tokens, expected = arrays["tokens"], arrays["outputs"]
+        inputs = {name.removeprefix("input "): arrays[name] for name in arrays.files if name != "outputs"}
+        expected = arrays["outputs"]
     model = keras.saving.load_model(job["path"])
-    answer = keras.ops.convert_to_numpy(model(tokens, training=False))
-    largest = _compare(np, answer, expected, job["tolerance"], "co-batched")
-    for i in range(min(len(tokens), job["alone"])):
-        row = tokens[i : i + 1, : max(1, int((tokens[i] != 0).sum()))]
-        answer = keras.ops.convert_to_numpy(model(row, training=False))
-        largest = max(largest, _compare(np, answer, expected[i : i + 1], job["tolerance"], f"alone, row {i}"))
-    return {"largest_difference": largest, "rows": len(tokens)}
+
+    def answer(inputs):
+        return keras.ops.convert_to_numpy(model(inputs.get("", inputs), training=False))
+
+    largest = _compare(np, answer(inputs), expected, job["tolerance"], "co-batched")
+    for i in range(min(len(expected), job["alone"])):
+        alone = {name: rows[i : i + 1, : max(1, int((rows[i] != 0).sum()))] for name, rows in inputs.items()}
+        row = _compare(np, answer(alone), expected[i : i + 1], job["tolerance"], f"alone, row {i}")
+        largest = max(largest, row)
+    return {"largest_difference": largest, "rows": len(expected)}
 
 
 def _tensors(tf, encoded):
@@ -119,14 +123,15 @@ def _compare(np, answer, wanted, tolerance, where):
     """The largest difference of two arrays; raises if it is too large or, of strings, if there is any.
 
     Differences of numbers above 1 are taken relative to the number. An answer may be narrower than what is expected of
-    the whole batch, if only padding (0 or an empty string) is left out.
+    the whole batch in every dimension but the first, if only padding (0 or an empty string) is left out.
     """
     answer, wanted = np.asarray(answer), np.asarray(wanted)
-    if answer.ndim > 1 and answer.ndim == wanted.ndim and answer.shape[1] < wanted.shape[1]:
-        rest = wanted[:, answer.shape[1] :]
+    for axis in range(1, wanted.ndim if answer.ndim == wanted.ndim else 0):
+        size, most = answer.shape[axis], wanted.shape[axis]
+        kept, rest = np.split(wanted, [min(size, most)], axis=axis)
         if not (rest == (0 if rest.dtype.kind in "fiu" else b"")).all():
-            raise AssertionError(f"{where}: {answer.shape[1]} columns, but {wanted.shape[1]} hold something")
-        wanted = wanted[:, : answer.shape[1]]
+            raise AssertionError(f"{where}: {size} places in dimension {axis}, but {most} hold something")
+        wanted = kept
     if answer.shape != wanted.shape:
         raise AssertionError(f"{where}: shape {answer.shape}, expected {wanted.shape}")
     if wanted.dtype.kind not in "fiu":

@@ -8,6 +8,7 @@ from nlp_suite.export.loaded import LoadedSignatures
 from nlp_suite.export.open_network import open_run
 from nlp_suite.export.predictors import SavedModelPredictor
 from nlp_suite.export.staging import versions
+from nlp_suite.export.translation import SavedModelTranslation
 
 _EXPECTED = (
     "a run folder (with run.json), an exported version (with saved_model.pb), a folder of versions, or a .keras file "
@@ -60,12 +61,10 @@ def open_saved_model(path: Path):
     outputs = set(loaded.outputs("serving_default"))
     if {"probabilities", "labels"} <= outputs:
         return SavedModelPredictor(loaded)
+    if {"translation", "score", "log_prob"} <= outputs:
+        return SavedModelTranslation(loaded)
     if {"text", "log_prob", "length"} <= outputs:
         return SavedModelLanguage(loaded)
-    if {"translation", "score", "log_prob"} <= outputs:
-        from nlp_suite.export.translation import SavedModelTranslation
-
-        return SavedModelTranslation(loaded)
     raise ExportError(
         f"{str(path)!r} is no model of nlp-suite export: its serving_default signature has the outputs "
         f"{sorted(outputs)}"

@@ -18,6 +18,12 @@ TEXT_LIMITS = (
     "Its log-probabilities compare texts under this model and this vocabulary only.",
     "It may repeat biases of its training data; do not let what it writes reach people unread.",
 )
+TRANSLATION_LIMITS = (
+    "Trained on one kind of text: expect less on other domains, longer sentences and other languages.",
+    "A translation may be fluent and wrong: names, numbers and negations are worth a look.",
+    "Scores compare translations of one text under this model only; they are no measure of quality.",
+    "It may repeat biases of its training data; do not let what it writes reach people unread.",
+)
 
 
 def model_card(run, model, name: str) -> dict:
@@ -43,11 +49,23 @@ def model_card(run, model, name: str) -> dict:
         "weight_bytes": sum(np.asarray(v).nbytes for v in model.weights),
         "backbone": experiment.backbone.model_dump(mode="json"),
         "text": {**settings.model_dump(mode="json"), "vocabulary_size": run.text.vocabulary_size},
+        **_of_targets(run),
         "data": {**experiment.data.source.model_dump(mode="json"), "splits": info.get("statistics") or {}},
         "metrics": _metrics(run.directory / "report.json"),
         "training": {key: info[key] for key in ("best", "seconds", "hardware", "versions") if key in info},
-        "limits": list(LIMITS if run.labels else TEXT_LIMITS),
+        "limits": list(LIMITS if run.labels else _TASK_LIMITS[experiment.task.name]),
     }
+
+
+_TASK_LIMITS = {"language_model": TEXT_LIMITS, "translation": TRANSLATION_LIMITS}
+
+
+def _of_targets(run) -> dict:
+    """The text layer of the targets, where they have one of their own."""
+    if run.target_text is run.text:
+        return {}
+    settings = run.target_text.settings.model_dump(mode="json")
+    return {"target_text": {**settings, "vocabulary_size": run.target_text.vocabulary_size}}
 
 
 def _metrics(path: Path) -> dict:
@@ -56,7 +74,7 @@ def _metrics(path: Path) -> dict:
         report = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    long = ("mistakes", "reliability", "history", "excerpt", "next_tokens", "samples")
+    long = ("mistakes", "reliability", "history", "excerpt", "next_tokens", "samples", "worst", "attention")
     return {key: value for key, value in report.items() if key not in long}
 
 
@@ -68,8 +86,10 @@ def as_markdown(card: dict) -> str:
         "Task": card["task"],
         **({"Labels": ", ".join(card["labels"])} if card["labels"] else {}),
         "Backbone": card["backbone"]["name"],
+        **_decoder(card),
         "Parameters": f"{card['parameters']:,} ({card['weight_bytes'] / 2**20:.1f} MiB of weights)",
         "Tokenizer": f"{card['text']['tokenizer']['name']}, {card['text']['vocabulary_size']:,} tokens",
+        **_target_tokenizer(card),
         **_limits(card),
         "Licence": card["license"],
         "Exported": card["created"],
@@ -88,6 +108,18 @@ def as_markdown(card: dict) -> str:
     return "\n".join(lines)
 
 
+def _decoder(card: dict) -> dict[str, str]:
+    decoder = card["task_settings"].get("decoder")
+    return {"Decoder": decoder["name"]} if decoder else {}
+
+
+def _target_tokenizer(card: dict) -> dict[str, str]:
+    text = card.get("target_text")
+    return (
+        {"Tokenizer of the target": f"{text['tokenizer']['name']}, {text['vocabulary_size']:,} tokens"} if text else {}
+    )
+
+
 def _limits(card: dict) -> dict[str, str]:
     """How much of a text it reads and writes."""
     settings = card["task_settings"]
@@ -96,6 +128,13 @@ def _limits(card: dict) -> dict[str, str]:
             "Prompt": f"its last {settings['max_prompt']:,} tokens are read",
             "Writes": f"at most {settings['max_generated']:,} tokens a request",
             "Scores": f"the first {settings['max_scored']:,} tokens of a text",
+        }
+    if "beam_size" in settings:
+        longer = "refused" if settings["long_sources"] == "refuse" else "cut, and flagged"
+        return {
+            "Search": f"beam {settings['beam_size']}, length penalty {settings['length_penalty']}",
+            "Longest text": f"{card['text']['max_length']} tokens; longer ones are {longer}",
+            "Writes": f"at most {settings['max_tokens']} tokens",
         }
     return {"Longest text": f"{card['text']['max_length']} tokens, then cut ({card['text']['truncation']} is kept)"}
 

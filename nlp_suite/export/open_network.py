@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 
 from nlp_suite.export.predictors import NetworkPredictor
+from nlp_suite.export.samples import check_texts
 
 
 def resolved(run):
@@ -31,6 +32,12 @@ def open_network(experiment, model, text, labels: list[str], target_text=None):
     if opener is None:
         return NetworkPredictor(model, text, labels)
     return opener.opened(experiment, model, text, labels, target_text)
+
+
+def check_inputs(run):
+    """What a run's network is compared on once it is loaded again: token ids of whole texts, or as its task says."""
+    inputs = getattr(_opener(run.experiment.task.name), "check_inputs", None)
+    return inputs(run) if inputs else run.text.pad(run.text.encode(check_texts(run)))
 
 
 def _opener(task: str):

@@ -30,6 +30,7 @@ def _from_split(run, split, number) -> list[bytes]:
 
     try:
         store = run.stores()[split]
+        store = getattr(store, "source", store)  # of pairs
     except (DataError, OSError, KeyError):
         return []  # the data are not on this machine; an export does not need them
     rows = np.unique(np.linspace(0, len(store) - 1, number).astype(int))

@@ -51,13 +51,13 @@ def check_saved_model(path: Path, cases: list[Case], warmup: list[Case], toleran
     )
 
 
-def check_keras(path: Path, tokens: np.ndarray, outputs: np.ndarray, *, with_package: bool, tolerance: float) -> dict:
-    """Runs the model of a `.keras` file on tokens int32 `[B, T]`, together and row by row without padding.
+def check_keras(path: Path, inputs, outputs: np.ndarray, *, with_package: bool, tolerance: float) -> dict:
+    """Runs the model of a `.keras` file on token ids, together and row by row without padding.
 
     Args:
         path: the file.
-        tokens: token ids, padded with 0.
-        outputs: expected outputs `[B, C]`.
+        inputs: token ids int32 `[B, T]`, padded with 0, or a mapping of several such arrays.
+        outputs: expected outputs `[B, …]`.
         with_package: import this package first, or bar it from import.
         tolerance: largest absolute difference allowed.
 
@@ -68,7 +68,8 @@ def check_keras(path: Path, tokens: np.ndarray, outputs: np.ndarray, *, with_pac
 
     with tempfile.TemporaryDirectory() as folder:
         arrays = Path(folder) / "arrays.npz"
-        np.savez(arrays, tokens=tokens, outputs=outputs)
+        named = inputs if isinstance(inputs, dict) else {"": inputs}
+        np.savez(arrays, outputs=outputs, **{f"input {name}": array for name, array in named.items()})
         job = {
             "kind": "keras",
             "path": str(path.resolve()),

@@ -1,4 +1,5 @@
 """Imports every model that Keras may meet in a saved file, which registers them."""
 
 import nlp_suite.tasks.language_model
-import nlp_suite.tasks.sentiment  # noqa: F401
+import nlp_suite.tasks.sentiment
+import nlp_suite.tasks.translation  # noqa: F401

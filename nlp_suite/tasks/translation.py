@@ -43,17 +43,25 @@ class TranslationSettings(ComponentSettings):
     sampling_from: int = Field(0, ge=0, description="step at which it begins to grow")
     sampling_steps: int = Field(10_000, ge=1, description="steps in which it grows")
     max_tokens: int = Field(
-        100, ge=1, description="training pairs with more tokens on a side are left out; so long is a translation at most"
+        100,
+        ge=1,
+        description="training pairs with more tokens on a side are left out; so long is a translation at most",
     )
     max_ratio: float | None = Field(None, gt=1, description="as are those one side of which is so much longer")
 
     beam_size: int = Field(4, ge=1, description="hypotheses of the search; 1 is greedy")
-    n_best: int | None = Field(None, ge=1, description="translations of an export's n-best signature; default: beam_size")
+    n_best: int | None = Field(
+        None, ge=1, description="translations of an export's n-best signature; default: beam_size"
+    )
     length_penalty: float = Field(0.6, ge=0, description="alpha of the GNMT length penalty; 0 for none")
     coverage_penalty: float = Field(0.0, ge=0, description="beta of the GNMT coverage penalty")
-    no_repeat_ngram: int = Field(0, ge=0, description="n-grams of this length occur once in a translation; 0: any often")
+    no_repeat_ngram: int = Field(
+        0, ge=0, description="n-grams of this length occur once in a translation; 0: any often"
+    )
     min_length: int = Field(0, ge=0, description="tokens of a translation at least")
-    max_length_factor: float = Field(1.5, gt=0, description="a translation has at most this many tokens a source token,")
+    max_length_factor: float = Field(
+        1.5, gt=0, description="a translation has at most this many tokens a source token,"
+    )
     max_length_extra: int = Field(20, ge=1, description="and these")
     long_sources: Literal["truncate", "refuse"] = Field(
         "truncate", description="what becomes of a text to translate with more tokens than text.max_length"

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from nlp_suite.config import load_experiment
+from nlp_suite.data.prepare import open_texts, save_texts
 from nlp_suite.export.errors import ExportError
 from nlp_suite.export.formats._base import ExportResult
 from nlp_suite.export.model_card import model_card
-from nlp_suite.export.open_network import open_network, resolved
-from nlp_suite.export.samples import check_texts
+from nlp_suite.export.open_network import check_inputs, open_network, resolved
 from nlp_suite.export.self_check import TOLERANCE, check_keras
 from nlp_suite.export.staging import place_file, staging
 
@@ -42,8 +42,8 @@ def write_keras_file(run, to: Path, convert, *, with_package: bool) -> ExportRes
 
     network = run.model()
     model = convert(network)
-    tokens = _check_tokens(run)  # [N, T]
-    logits = keras.ops.convert_to_numpy(network(tokens, training=False))  # [N, C] or [N, T, V]
+    inputs = check_inputs(run)
+    logits = keras.ops.convert_to_numpy(network(inputs, training=False))  # [N, C] or [N, T, V]
     with staging(to.resolve().parent) as folder:
         file = folder / to.name
         try:
@@ -52,27 +52,18 @@ def write_keras_file(run, to: Path, convert, *, with_package: bool) -> ExportRes
             raise ExportError(f"the model cannot be saved as a Keras file: {error}") from error
         _append(file, run, model_card(run, network, to.stem))
         tolerance = TOLERANCE * max(1.0, float(np.abs(logits).max()))
-        check = check_keras(file, tokens, logits, with_package=with_package, tolerance=tolerance)
+        check = check_keras(file, inputs, logits, with_package=with_package, tolerance=tolerance)
         size = file.stat().st_size
         place_file(file, to.resolve())
     return ExportResult(to, report={"self_check": check, "bytes": size})
 
 
-def _check_tokens(run):
-    """Token ids to compare on: whole texts for a classifier, short pieces without padding for a language model."""
-    rows = run.text.encode(check_texts(run))
-    if run.labels:
-        return run.text.pad(rows)
-    flat = np.concatenate(rows)[: 8 * 16]
-    return flat[: len(flat) // 16 * 16].reshape(-1, 16) if len(flat) >= 16 else flat[None]
-
-
 def _append(file: Path, run, card: dict) -> None:
     """Adds labels, model card, config and text layer to the archive."""
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(file, "a") as archive:
-        run.text.save(folder)
-        for asset in sorted(Path(folder).iterdir()):
-            archive.write(asset, f"{_OURS}/text/{asset.name}")
+        save_texts(Path(folder), run.text, run.target_text)
+        for asset in sorted(Path(folder).glob("*/*")):
+            archive.write(asset, f"{_OURS}/{asset.parent.name}/{asset.name}")
         archive.writestr(f"{_OURS}/labels.json", json.dumps(run.labels, ensure_ascii=False))
         archive.writestr(f"{_OURS}/model_card.json", json.dumps(card, indent=1, ensure_ascii=False))
         archive.writestr(f"{_OURS}/config.yaml", resolved(run).to_yaml())
@@ -86,8 +77,6 @@ def open_keras_file(path: Path):
     """
     import keras
 
-    from nlp_suite.text.text_layer import TextLayer
-
     try:
         with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
             ours = [name for name in archive.namelist() if name.startswith(_OURS + "/")]
@@ -96,7 +85,7 @@ def open_keras_file(path: Path):
             archive.extractall(folder, ours)
             labels = json.loads((Path(folder) / _OURS / "labels.json").read_text("utf-8"))
             experiment = load_experiment(Path(folder) / _OURS / "config.yaml")
-            text = TextLayer.load(Path(folder) / _OURS / "text")
+            text, target_text = open_texts(Path(folder) / _OURS)
     except zipfile.BadZipFile as error:
         raise ExportError(f"{str(path)!r} is no Keras file: {error}") from None
-    return open_network(experiment, keras.saving.load_model(path), text, labels)
+    return open_network(experiment, keras.saving.load_model(path), text, labels, target_text)

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field
 
 from nlp_suite.config import ComponentSettings
+from nlp_suite.data.prepare import save_texts
 from nlp_suite.export.cases import Case
 from nlp_suite.export.errors import ExportError
 from nlp_suite.export.formats._base import Exporter, ExportResult
@@ -15,7 +16,7 @@ from nlp_suite.export.model_card import model_card, write_card
 from nlp_suite.export.op_check import check_ops, server_version
 from nlp_suite.export.open_network import open_run, resolved
 from nlp_suite.export.samples import check_texts, warmup_texts
-from nlp_suite.export.self_check import check_saved_model
+from nlp_suite.export.self_check import TOLERANCE, check_saved_model
 from nlp_suite.export.staging import place_version, staging
 from nlp_suite.export.warmup import read_warmup, write_warmup
 from nlp_suite.registry import EXPORTERS
@@ -58,13 +59,15 @@ class SavedModelExporter(Exporter):
                 _set_methods(tf, written, task.METHODS)
                 ops = check_ops(written, server)
                 ops.refuse()
-                _refuse_paths(written, [folder.resolve(), *(run.directory.resolve() / "text").iterdir()])
+                _refuse_paths(written, [folder.resolve(), *_text_files(run)])
                 warmup = _cases(task, predictor, warmup_texts(run))
                 warmup = [part for case in warmup for part in (case.rows(slice(1)), case)]  # one text, then all
                 write_warmup(written, warmup, task.METHODS, to.name)
                 _write_extras(written / "assets.extra", run, model, to.name, ops)
                 moved = written.rename(folder / "moved")
-                check = check_saved_model(moved, _cases(task, predictor, check_texts(run)), read_warmup(moved))
+                tolerance = getattr(task, "TOLERANCE", TOLERANCE)
+                answers = _cases(task, predictor, check_texts(run))
+                check = check_saved_model(moved, answers, read_warmup(moved), tolerance)
                 signatures = _describe(tf, moved)
                 size = sum(file.stat().st_size for file in moved.rglob("*") if file.is_file())
                 path = place_version(moved, to)
@@ -129,6 +132,10 @@ def _refuse_paths(directory, paths) -> None:
             raise ExportError(f"the graph refers to {str(path)!r} and would not work when moved")
 
 
+def _text_files(run) -> list[Path]:
+    return [file for side in ("text", "target_text") for file in (run.directory.resolve() / side).glob("*")]
+
+
 def _cases(task, predictor, texts) -> list[Case]:
     return [Case(*case) for case in task.cases(predictor, texts)]
 
@@ -137,7 +144,7 @@ def _write_extras(directory, run, model, name, ops) -> None:
     (directory / "config.yaml").write_text(resolved(run).to_yaml(), "utf-8")
     (directory / "ops.json").write_text(json.dumps(ops.as_dict(), indent=1), "utf-8")
     write_card(directory, model_card(run, model, name))
-    run.text.save(directory / "text")  # for clients that tokenise themselves and ask the `tokens` signature
+    save_texts(directory, run.text, run.target_text)  # for clients that tokenise themselves and ask `tokens`
 
 
 def _describe(tf, directory) -> dict:

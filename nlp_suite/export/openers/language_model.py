@@ -1,5 +1,8 @@
 """A language model at work: scores, next tokens, generation."""
 
+import numpy as np
+
+from nlp_suite.export.samples import check_texts
 from nlp_suite.tasks._language_inference import LanguageInference, stops_at_line_end
 
 
@@ -12,3 +15,9 @@ def resolved(run):
 def opened(experiment, model, text, labels, target_text) -> LanguageInference:
     """See `nlp_suite.export.open_network.open_network`."""
     return LanguageInference(model, text, experiment.task, experiment.task.stop_at_line_end)
+
+
+def check_inputs(run):
+    """Short pieces of text without padding, int32 `[N, T]`."""
+    flat = np.concatenate(run.text.encode(check_texts(run)))[: 8 * 16]
+    return flat[: len(flat) // 16 * 16].reshape(-1, 16) if len(flat) >= 16 else flat[None]

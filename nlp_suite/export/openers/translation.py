@@ -3,8 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from nlp_suite.export.errors import ExportError
+from nlp_suite.export.samples import check_texts
 from nlp_suite.tasks._translation_inference import TranslationInference
+from nlp_suite.text.text_layer import START
 
 
 def opened(experiment, model, text, labels, target_text) -> TranslationInference:
@@ -41,3 +45,11 @@ def open_ensemble(paths: Sequence[str | Path]) -> TranslationInference:
                 )
     first = runs[0]
     return TranslationInference([run.model() for run in runs], first.text, first.target_text, first.experiment.task)
+
+
+def check_inputs(run):
+    """Padded sources int32 `[N, S]`, and the beginnings of targets without padding, int32 `[N, T]`."""
+    texts = check_texts(run)
+    targets = np.resize(np.concatenate(run.target_text.encode(texts)), (len(texts), 8))
+    target_in = np.concatenate([np.full((len(texts), 1), START), targets], axis=1).astype("int32")
+    return {"source": run.text.pad(run.text.encode(texts)), "target_in": target_in}
