@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from nlp_suite.layers.full_softmax import FullSoftmax
-from nlp_suite.text.text_layer import START
+from nlp_suite.text.text_layer import PAD
 
 
 @keras.saving.register_keras_serializable("nlp_suite")
@@ -79,7 +79,8 @@ class TranslationModel(keras.Model):
             self.backbone.build((None, None))
             if self.target_embedding is not None:
                 self.target_embedding.build((None, None))
-            self.decoder.build(self.backbone.output_size, self.backbone.bidirectional)
+            if not self.decoder.built:  # as it comes out of a file
+                self.decoder.build(self.backbone.output_size, self.backbone.bidirectional)
             self.softmax.build((None, self.decoder.output_size))
         self.built = True
 
@@ -105,7 +106,8 @@ class TranslationModel(keras.Model):
         """Adds the loss; returns the negative log-likelihoods `[B, T]`."""
         shape = ops.shape(targets)
         flat = ops.reshape(features, (-1, features.shape[-1]))  # [B·T, F]
-        targets, weights = ops.reshape(targets, (-1,)), ops.reshape(weights, (-1,))
+        targets = ops.reshape(targets, (-1,))
+        weights = ops.cast(ops.reshape(weights, (-1,)), "float32")  # Keras casts inputs to the compute dtype
         count = ops.sum(weights)
         if training:
             smoothing = self.settings["label_smoothing"]
@@ -125,9 +127,10 @@ class TranslationModel(keras.Model):
         _, written = self.softmax.nll(flat, tokens, self._table, best=True)
         written = ops.reshape(written, ops.shape(target_in))  # [B, T]
         before = ops.concatenate([target_in[:, :1], written[:, :-1]], axis=1)  # [B, T]
-        draws = keras.random.uniform(ops.shape(target_in), seed=self.seeds)
-        own = ops.logical_and(draws >= ops.expand_dims(forcing, 1), target_in > START)
-        return ops.where(own, before, target_in)
+        draws = keras.random.uniform(ops.shape(target_in), dtype="float32", seed=self.seeds)
+        there = ops.minimum(before, target_in) > PAD  # a PAD among the tokens would be a hole
+        own = draws >= ops.cast(ops.expand_dims(forcing, 1), "float32")
+        return ops.where(ops.logical_and(own, there), before, target_in)
 
     def encode(self, source, training=False):
         """What the decoder needs of the source: a tree of tensors with the batch in dim 0.
