@@ -313,7 +313,7 @@ def generate(
 def export(
     run: RunFolder,
     to: Annotated[Path, typer.Option(help="saved_models/NAME, or a .keras file.")],
-    format: Annotated[str, typer.Option(help="saved_model, keras or keras-plain.")] = "saved_model",
+    format: Annotated[str, typer.Option(help="saved_model, keras, keras-plain or ctranslate2.")] = "saved_model",
     server_version: Annotated[str | None, typer.Option(help="TensorFlow Serving version to be servable on.")] = None,
 ):
     """Export a run: a SavedModel with strings in and strings out, or a Keras file."""

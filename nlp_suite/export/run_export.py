@@ -18,8 +18,8 @@ def run_export(
     Args:
         run_dir: a run folder.
         to: for `saved_model` the model's folder, such as `saved_models/imdb` (the next version is made in it); for
-            `keras` and `keras-plain` a path that ends in `.keras`.
-        format: `saved_model`, `keras` or `keras-plain`.
+            `keras` and `keras-plain` a path that ends in `.keras`; for `ctranslate2` a new folder.
+        format: `saved_model`, `keras`, `keras-plain` or `ctranslate2`.
         server_version: TensorFlow Serving version that must be able to run a SavedModel; default: the config's.
 
     Raises:
