@@ -7,12 +7,14 @@ import nlp_suite
 from nlp_suite.registry import SOURCES
 
 SENTIMENT, LANGUAGE = "configs/sentiment_sample.yaml", "configs/lm_sample.yaml"
+TRANSLATION = "configs/translation_sample.yaml"
 EXAMPLES = [
     "The plot was good but the acting was not.",
     "The plot was not good but the acting was.",
     "I thought that the music was hardly dull.",
     "",
 ]
+SENTENCES = ["My tired aunt will see the small dog tomorrow.", "I hope that she will go to our neighbours."]
 PROMPTS = ["the old sailor", "the birds that the", ""]
 RUNS = {  # name: what differs from the config
     "lstm": [],
@@ -26,7 +28,7 @@ def main():
 
     began = time.perf_counter()
     console = Console()
-    shown = [*sentiment(console), *language_model(console)]
+    shown = [*sentiment(console), *language_model(console), *translation(console)]
     for part in shown:
         console.print(part)
     console.print(f"everything took {time.perf_counter() - began:.0f} s")
@@ -77,6 +79,26 @@ def language_model(console) -> list:
     for prompt, answer in zip(PROMPTS, model.generate(PROMPTS, max_tokens=30, temperature=0.8, seed=[1, 2, 3])):
         written.add_row(repr(prompt), Text(answer["text"].strip()))
     return [written, table, f"report with pictures: {report['page']}\nSavedModel: {export.path}"]
+
+
+def translation(console) -> list:
+    """An English–German translator of sentences from a grammar in which every sentence has one translation."""
+    from rich.table import Table
+    from rich.text import Text
+
+    console.rule("translation: train a GRU with Bahdanau's attention")
+    run = nlp_suite.train(nlp_suite.load_experiment(TRANSLATION), Path("runs") / "quickstart-translation")
+    report = nlp_suite.evaluate(run)
+    table = Table("model", "parameters", "training", "test BLEU", "exact match", "optimum")
+    numbers = (f"{report['bleu']['score']:.2f}", f"{report['exact_match']:.2%}", "100.00%")
+    table.add_row("gru, bahdanau", f"{run.info['parameters']:,}", f"{run.info['seconds']:.0f} s", *numbers)
+
+    console.rule("translation: export and ask")
+    export = nlp_suite.export_run(run.directory, Path("saved_models") / "translation_sample")
+    answers = Table("text", "translation", "score")
+    for text, answer in zip(SENTENCES, nlp_suite.load(export.path).translate(SENTENCES)):
+        answers.add_row(text, Text(answer["translation"]), f"{answer['score']:.3f}")
+    return [answers, table, f"report with pictures: {report['page']}\nSavedModel: {export.path}"]
 
 
 if __name__ == "__main__":
