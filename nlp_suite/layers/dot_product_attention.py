@@ -30,7 +30,7 @@ def dot_product_attention(query, key, value, bias, drop=None, training=None):
         query: `[B, H, T, d]`.
         key: `[B, H, S, d]`.
         value: `[B, H, S, d]`.
-        bias: float, broadcasts with `[B, H, T, S]`, without gradient; see `attention_bias`.
+        bias: float, broadcasts with `[B, H, T, S]`, without gradient; see `attention_bias`. None: everything is seen.
         drop: a `keras.layers.Dropout` of the weights, or None.
         training: whether a gradient will be taken; without, the gradient is automatic, and right as well.
 
@@ -42,12 +42,17 @@ def dot_product_attention(query, key, value, bias, drop=None, training=None):
     """
     scale = query.shape[-1] ** -0.5
 
+    def normalised(scores):
+        scores = ops.cast(scores, "float32")
+        return ops.softmax(scores if bias is None else scores + ops.cast(bias, "float32"), axis=-1)
+
     def weigh(query, key):
-        scores = ops.matmul(query * scale, _turned(key))  # [B, H, T, S]
-        return ops.softmax(ops.cast(scores, "float32") + ops.cast(bias, "float32"), axis=-1)
+        return normalised(ops.matmul(query * scale, _turned(key)))  # [B, H, T, S]
 
     if not training or isinstance(query, keras.KerasTensor):
-        weights = weigh(query, key)
+        # Scaled behind the product: before it, TensorFlow's graph optimiser makes of product, bias and a key that is the
+        # same in all steps of a loop something that never runs, and the loop's results are empty.
+        weights = normalised(ops.matmul(query, _turned(key)) * scale)
         kept = ops.cast(weights, query.dtype)
         return ops.matmul(kept if drop is None else drop(kept), value), weights
 

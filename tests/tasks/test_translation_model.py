@@ -7,8 +7,9 @@ from keras import ops
 
 from nlp_suite.config import ConfigError, load_experiment
 from nlp_suite.data.prepare import prepare
+from nlp_suite.tasks._translation_search import TranslationSearch
 from nlp_suite.tasks.translation import TranslationSettings, TranslationTask, own_share
-from nlp_suite.text.text_layer import PAD, START
+from nlp_suite.text.text_layer import END, PAD, START
 from nlp_suite.training.run import make_network, make_task
 from tests.language_models import randomised
 from tests.translation_models import experiment
@@ -152,6 +153,27 @@ def test_tied_embeddings_are_one_table():
         changed[unread] += 5  # never read: only the output can know
         table.assign(changed)
         assert (np.abs(numpy_of(model(given)) - before).max() > 0.1) == (tie == "all")
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_a_search_in_a_graph_finds_what_steps_find(layers):
+    """TensorFlow's graph optimiser once dropped the loop of a Transformer decoder of one layer."""
+    decoder = {**DECODERS["transformer"], "layers": layers}
+    chosen = load_experiment({"task": {"name": "translation", "decoder": decoder}, "backbone": ENCODERS["transformer"]})
+    model = randomised(make_task(chosen).model(chosen.backbone, V, []), 5, 0.5)
+    source, most = batch()["source"], np.full(4, 9, "int32")
+    options = {"limit": 9, "beam_size": 1, "n_best": 1, "no_repeat_ngram": 0, "covers": False}
+    found = TranslationSearch([model]).beam(source, most, 0 * most, 0.0, 0.0, **options)
+    memory = model.encode(source)
+    state, tokens = model.initial_state(4, memory), [np.full(4, START, "int32")]
+    for _ in range(9):
+        log_probs, state = model.step(tokens[-1], state, memory)
+        tokens.append((3 + numpy_of(log_probs)[:, 3:].argmax(axis=1)).astype("int32"))
+    written = np.stack(tokens[1:], axis=1)  # [B, L]
+    for row, (length, ids) in enumerate(zip(found["length"][:, 0], found["tokens"][:, 0], strict=True)):
+        np.testing.assert_array_equal(ids[:length], written[row, :length])
+        assert length == 9 or ids[length - 1] == END
+    assert found["tokens"].shape == (4, 1, 9)
 
 
 @pytest.mark.parametrize("tie", TIES)
