@@ -14,7 +14,7 @@ EXAMPLES = [
     "I thought that the music was hardly dull.",
     "",
 ]
-SENTENCES = ["My tired aunt will see the small dog tomorrow.", "I hope that she will go to our neighbours."]
+SENTENCES = ["Perhaps two men invite the small boy.", "We know that the old woman has often helped them."]
 PROMPTS = ["the old sailor", "the birds that the", ""]
 RUNS = {  # name: what differs from the config
     "lstm": [],
