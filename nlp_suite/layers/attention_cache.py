@@ -1,9 +1,11 @@
-"""A cache of keys or values that grows by one place a step: head by head, `[B, H, S, d]`, written in place by scatter.
+"""Caches of keys and values, head by head, `[B, H, S, d]`: a ring of fixed length, or one that grows by a place a step.
 
-TensorFlow's scatter writes into its operand where nothing else reads it, as in a loop that only passes it on, so a step
-costs its own place and not the cache. It is a stock op, unlike `ops.slice_update`, which is XLA's.
+A ring is written by scatter, a stock op, unlike `ops.slice_update`, which is XLA's. On TensorFlow the scatter copies the
+whole cache, empty places too, and attention looks at all of them; where shapes may change from step to step, which is
+TensorFlow without XLA, a cache that grows costs what it holds and needs neither places nor a mask.
 """
 
+import keras
 from keras import ops
 
 
@@ -17,3 +19,13 @@ def cache_places(position, heads, length):
 def write(cache, places, new):
     """The cache `[B, H, S, d]` with `new` `[B, H, 1, d]` at places `[B·H, 3]`."""
     return ops.scatter_update(cache, places, ops.reshape(new, (-1, new.shape[-1])))
+
+
+def can_grow() -> bool:
+    """Whether a compiled loop may change the shape of its state, on the backend that is at work."""
+    return keras.backend.backend() == "tensorflow"
+
+
+def append(cache, new):
+    """The cache `[B, H, S, d]` and `new` `[B, H, 1, d]` behind it: `[B, H, S + 1, d]`."""
+    return ops.concatenate([cache, new], axis=2)

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from nlp_suite.layers.attention_cache import cache_places, write
+from nlp_suite.layers.attention_cache import append, cache_places, write
 from nlp_suite.layers.dot_product_attention import attention_bias, dot_product_attention
 from nlp_suite.layers.positions import rotate
 
@@ -73,15 +73,22 @@ class SelfAttention(keras.layers.Layer):
         earlier = ops.expand_dims(earlier, 1)  # [B, 1, T, S]
         return earlier if seen is None else ops.logical_and(seen, earlier)
 
-    def initial_state(self, batch_size, max_length):
-        """An empty cache: keys and values `[B, H, max_length, D/H]`."""
+    def initial_state(self, batch_size, max_length, grows=False):
+        """An empty cache: keys and values `[B, H, max_length, D/H]`.
+
+        Args:
+            batch_size: rows B.
+            max_length: places S; of a cache that grows a scalar tensor of 0, so that a loop leaves the number open.
+            grows: whether a step adds a place, for rows that are all at the same position.
+        """
         shape = (batch_size, self.heads, max_length, self.projection.units // self.heads)
-        return {"key": ops.zeros(shape, self.compute_dtype), "value": ops.zeros(shape, self.compute_dtype)}
+        names = ("grown_key", "grown_value") if grows else ("key", "value")
+        return {name: ops.zeros(shape, self.compute_dtype) for name in names}
 
     def step(self, x, state, position):
         """One position of every row; it sees itself and the cache's length − 1 positions before it.
 
-        The cache is a ring: a token beyond its length takes the place of the oldest one.
+        The cache is a ring: a token beyond its length takes the place of the oldest one. One that grows keeps all.
 
         Args:
             x: `[B, D]`.
@@ -91,14 +98,20 @@ class SelfAttention(keras.layers.Layer):
         Returns:
             `[B, D]` and the new cache.
         """
-        size, length = x.shape[-1], state["key"].shape[2]
+        size = x.shape[-1]
         heads = ops.reshape(self.fused(x), (-1, 3 * self.heads, 1, size // self.heads))  # [B, 3H, 1, d]
         query, key, value = self._turn(heads, ops.expand_dims(position, 1))
-        place = cache_places(position, self.heads, length)
-        state = {"key": write(state["key"], place, key), "value": write(state["value"], place, value)}
-        visible = ops.arange(length, dtype="int32") <= ops.reshape(position, (-1, 1, 1, 1))  # [B, 1, 1, S]
-        bias = attention_bias(visible, self.compute_dtype)
-        mixed, _ = dot_product_attention(query, state["key"], state["value"], bias)  # [B, H, 1, d]
+        if "grown_key" in state:
+            key, value, bias = append(state["grown_key"], key), append(state["grown_value"], value), None
+            state = {"grown_key": key, "grown_value": value}
+        else:
+            length = state["key"].shape[2]
+            place = cache_places(position, self.heads, length)
+            key, value = write(state["key"], place, key), write(state["value"], place, value)  # [B, H, S, d]
+            state = {"key": key, "value": value}
+            visible = ops.arange(length, dtype="int32") <= ops.reshape(position, (-1, 1, 1, 1))  # [B, 1, 1, S]
+            bias = attention_bias(visible, self.compute_dtype)
+        mixed, _ = dot_product_attention(query, key, value, bias)  # [B, H, 1, d]
         return self.projection(ops.reshape(mixed, (-1, size))), state
 
     def compute_output_spec(self, x, mask=None, positions=None):

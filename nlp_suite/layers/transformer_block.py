@@ -83,9 +83,9 @@ class TransformerBlock(keras.layers.Layer):
         x = self._around(x, self.attention_norm, self.drops[0], attend, training)
         return self._feed_forward(x, training)
 
-    def initial_state(self, batch_size, max_length):
+    def initial_state(self, batch_size, max_length, grows=False):
         """An empty cache, see `SelfAttention.initial_state`."""
-        return self.attention.initial_state(batch_size, max_length)
+        return self.attention.initial_state(batch_size, max_length, grows)
 
     def step(self, x, state, position):
         """One position: `x` `[B, D]`, `position` int32 `[B]` → `[B, D]` and the new cache."""

@@ -70,7 +70,8 @@ class TranslationSearch:
     def _begin(self, source, limit, attending=False):
         """The step function over all models, and the state before START."""
         memories = [model.encode(source) for model in self.models]
-        states = [_start(model, ops.shape(source)[0], memory, limit) for model, memory in zip(self.models, memories)]
+        rows = ops.shape(source)[0]
+        states = [model.initial_state(rows, memory, limit) for model, memory in zip(self.models, memories)]
         if attending:
             steps = [partial(model.step_with_attention, memory=memory) for model, memory in zip(self.models, memories)]
             return _summing(steps), {"models": states, "received": ops.zeros_like(source, dtype="float32")}
@@ -112,14 +113,6 @@ class TranslationSearch:
 
         answers = ensemble([of(model) for model in self.models])(target_in, [()] * len(self.models))
         return -answers[0]
-
-
-def _start(model, rows, memory, limit):
-    """The first state. A cache of keys need not be longer than the search."""
-    longest = getattr(model.decoder, "max_length", None)
-    if longest is None:
-        return model.initial_state(rows, memory)
-    return model.decoder.initial_state(rows, memory, min(limit, longest))
 
 
 def _starts(most):

@@ -7,6 +7,7 @@ from keras import ops
 from pydantic import Field
 
 from nlp_suite.backbones.decoders._base import Decoder, DecoderSettings
+from nlp_suite.layers.attention_cache import can_grow
 from nlp_suite.layers.dot_product_attention import attention_bias
 from nlp_suite.layers.dropout import dropout
 from nlp_suite.layers.inline import apply
@@ -46,7 +47,7 @@ class TransformerDecoder(Decoder):
             `TransformerDecoderBlock`.
         positions: `"sinusoidal"`, `"learned"` or `"rotary"` (of the self-attention).
         max_length: rows of the learned position table (later positions use its last row), and places of the cache of
-            `step` where `initial_state` is not told another length.
+            `step` where `initial_state` is not told how far it goes.
         kwargs: those of `keras.layers.Layer`.
 
     Raises:
@@ -131,16 +132,23 @@ class TransformerDecoder(Decoder):
             x, weights = block(x, positions, keys, memory["bias"])
         return self._leave(x, training), ops.mean(weights, axis=1)
 
-    def initial_state(self, batch_size, memory, length=None):
+    def initial_state(self, batch_size, memory, length=None, fixed=False):
         """Position 0 `[B·K]` and an empty cache for every block.
 
         Args:
             batch_size: rows B·K.
             memory: of `memory`.
-            length: places of the cache, the most tokens that will be read; default: `max_length`. A step costs as many,
-                so a caller who knows how far it decodes says so.
+            length: the most tokens that will be read. Where shapes may change in a loop (TensorFlow without XLA) the cache
+                then grows by a place a step; elsewhere it has as many places, which every step looks at. Default: a cache
+                of `max_length` places, of which the newest are seen.
+            fixed: whether the cache must not grow, as for XLA.
         """
-        caches = [block.initial_state(batch_size, length or self.max_length) for block in self.blocks]
+        grows = length is not None and not fixed and can_grow()
+        if grows:
+            length = ops.min(ops.zeros_like(memory["mask"], dtype="int32"))  # 0, which no loop takes for a fixed size
+        elif length is None:
+            length = self.max_length
+        caches = [block.initial_state(batch_size, length, grows) for block in self.blocks]
         return {"position": ops.zeros((batch_size,), "int32"), "blocks": caches}
 
     def step(self, x, state, memory):
