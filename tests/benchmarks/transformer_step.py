@@ -3,19 +3,22 @@
 3+3 layers of 256 units, 4 heads, feed-forward 1,024, 8,000 words, source, target and output tables tied, label smoothing
 0.1, dropout 0.1, Adam: the model that OpenNMT-tf 2.32 trains with about 2,400 source and target tokens a second on 2
 cores with AVX2. A batch has `--rows` pairs of `--time` tokens a side. `plain` is the same model from `keras.layers`,
-`keras_hub.layers.TransformerEncoder` and `TransformerDecoder`, and a dense softmax.
+`keras_hub.layers.TransformerEncoder` and `TransformerDecoder`, and a dense softmax. `opennmt` is OpenNMT-tf itself, in an
+environment of its own (`opennmt_step.py` says how to make it); it takes part where `--opennmt-python` names it.
 
     python tests/benchmarks/transformer_step.py --threads 2
     python tests/benchmarks/transformer_step.py --only suite --dropout 0
+    python tests/benchmarks/transformer_step.py --only suite opennmt --opennmt-python opennmt/bin/python
 """
 
 import argparse
 import json
+import sys
 
 import numpy as np
 import turns
 
-IMPLEMENTATIONS = {"suite": "nlp_suite", "plain": "keras_hub.layers, dense softmax"}
+IMPLEMENTATIONS = {"suite": "nlp_suite", "plain": "keras_hub.layers, dense softmax", "opennmt": "OpenNMT-tf 2.32"}
 
 
 def batch(options):
@@ -115,6 +118,12 @@ def plain_model(options):
 def training_step(options, name):
     """Returns a function that does one step and returns the loss of a token."""
     tf = turns.limit_tensorflow(options.threads)
+    if name == "opennmt":
+        from opennmt_step import opennmt_step
+
+        tf.random.set_seed(options.seed)
+        source, _, wanted = batch(options)
+        return opennmt_step(options, source, wanted, tf)
     import keras
 
     keras.utils.set_random_seed(options.seed)
@@ -153,7 +162,8 @@ def table(options, rows):
         f"{'implementation':34}{'ms':>8}{'least':>8}{'CPU ms':>8}{'tokens/s':>10}{'best':>8}{'faster':>8}{'quartiles':>13}"
         f"{'GFLOP/s':>9}{'best':>6}{'GEMM':>6}{'best':>6}{'MiB':>7}"
     )
-    base, tokens = rows.get("plain") or next(iter(rows.values())), 2 * options.rows * options.time
+    base = rows.get("opennmt") or rows.get("plain") or next(iter(rows.values()))
+    tokens = 2 * options.rows * options.time
     for name, row in rows.items():
         taken = np.array(row["seconds"])
         low, middle, high = np.percentile(np.array(base["seconds"]) / taken, [25, 50, 75])
@@ -177,14 +187,23 @@ def main():
     parser.add_argument("--time", type=int, default=32)
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--label-smoothing", type=float, default=0.1)
+    parser.add_argument("--opennmt-python", help="interpreter of an environment with OpenNMT-tf")
     turns.common_options(parser, IMPLEMENTATIONS)
     options = parser.parse_args()
+    if "opennmt" in options.only and not options.opennmt_python:
+        options.only = [name for name in options.only if name != "opennmt"]
+        if not options.only:
+            parser.error("opennmt needs --opennmt-python")
+
+    def python(name):
+        return options.opennmt_python if name == "opennmt" else sys.executable
+
     if options.worker:
         turns.worker(options, training_step(options, options.worker), turns.gemm_tensorflow)
     elif options.json:
-        print(json.dumps(turns.measure(options, __file__)))
+        print(json.dumps(turns.measure(options, __file__, python)))
     else:
-        table(options, turns.measure(options, __file__))
+        table(options, turns.measure(options, __file__, python))
 
 
 if __name__ == "__main__":

@@ -48,12 +48,13 @@ def worker(options, step, gemm):
         print(json.dumps(turn), flush=True)
 
 
-def measure(options, script):
+def measure(options, script, python=lambda name: sys.executable):
     """Runs all implementations in turns and returns a row of figures for each.
 
     Args:
         options: with `only` (names), `rounds` and `threads`.
         script: path of the benchmark.
+        python: the interpreter that runs an implementation, by its name.
     """
     environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", KERAS_BACKEND="tensorflow")
     environment["OMP_NUM_THREADS"] = str(options.threads)
@@ -61,7 +62,7 @@ def measure(options, script):
     environment["PYTHONPATH"] = os.pathsep.join([root, environment.get("PYTHONPATH", "")])
     workers, rows = {}, {}
     for name in options.only:
-        command = [sys.executable, script, *sys.argv[1:], "--worker", name]
+        command = [python(name), script, *sys.argv[1:], "--worker", name]
         workers[name] = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
