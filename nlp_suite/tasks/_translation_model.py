@@ -169,12 +169,12 @@ class TranslationModel(keras.Model):
         shape = ops.shape(targets)
         return ops.reshape(nll, shape), ops.equal(ops.reshape(best, shape), targets)
 
-    def initial_state(self, rows, memory, length=None, fixed=False):
+    def initial_state(self, rows, memory, length=None):
         """The decoder's state before START, for `rows` = B·K hypotheses of B sentences, K beside each other.
 
-        `length` and `fixed`: the most tokens that will be read, and whether shapes must stay, see `Decoder.initial_state`.
+        `length`: the most tokens that will be read, where one knows, see `Decoder.initial_state`.
         """
-        return self.decoder.initial_state(rows, memory, length, fixed)
+        return self.decoder.initial_state(rows, memory, length)
 
     def step(self, tokens, state, memory):
         """One token of every hypothesis: int32 `[B·K]` and a state → log-probabilities float32 `[B·K, V]` and a state."""

@@ -67,14 +67,13 @@ class Decoder(keras.layers.Layer):
         """
         raise TypeError(f"{type(self).__name__} must define memory")
 
-    def initial_state(self, batch_size, memory, length=None, fixed=False):
+    def initial_state(self, batch_size, memory, length=None):
         """State before the first token: a tree of tensors with the batch in dim 0.
 
         Args:
             batch_size: rows B·K, K hypotheses for each of the memory's B sentences; an int or a scalar tensor.
             memory: of `memory`.
             length: the most tokens that will be read, where the caller knows; it spares a decoder with a cache work.
-            fixed: whether the state's shapes must stay the same from step to step even where a loop could change them.
         """
         raise TypeError(f"{type(self).__name__} must define initial_state")
 

@@ -174,7 +174,7 @@ class RecurrentDecoder(Decoder):
         half = encoded.shape[-1] // 2
         return ops.concatenate([last[:, :half], encoded[:, 0, half:]], axis=-1)
 
-    def initial_state(self, batch_size, memory, length=None, fixed=False):
+    def initial_state(self, batch_size, memory, length=None):
         """For every layer a list of `[B·K, U]`, h and, for an LSTM, c; `after` a step also the vector fed."""
         size = len(self.recurrent) * self.state_tensors * self.units
         if self.bridge:

@@ -132,7 +132,7 @@ class TransformerDecoder(Decoder):
             x, weights = block(x, positions, keys, memory["bias"])
         return self._leave(x, training), ops.mean(weights, axis=1)
 
-    def initial_state(self, batch_size, memory, length=None, fixed=False):
+    def initial_state(self, batch_size, memory, length=None):
         """Position 0 `[B·K]` and an empty cache for every block.
 
         Args:
@@ -141,9 +141,8 @@ class TransformerDecoder(Decoder):
             length: the most tokens that will be read. Where shapes may change in a loop (TensorFlow without XLA) the cache
                 then grows by a place a step; elsewhere it has as many places, which every step looks at. Default: a cache
                 of `max_length` places, of which the newest are seen.
-            fixed: whether the cache must not grow, as for XLA.
         """
-        grows = length is not None and not fixed and can_grow()
+        grows = length is not None and can_grow()
         if grows:
             length = ops.min(ops.zeros_like(memory["mask"], dtype="int32"))  # 0, which no loop takes for a fixed size
         elif length is None:
