@@ -1,5 +1,7 @@
 """One training step of OpenNMT-tf's Transformer, as a worker of `transformer_step.py`; runs in OpenNMT-tf's environment.
 
+That is made, and then used, so:
+
     python3 -m venv opennmt && opennmt/bin/pip install OpenNMT-tf==2.32.0 tensorflow==2.13.1 'setuptools<70'
     python tests/benchmarks/transformer_step.py --opennmt-python opennmt/bin/python
 """
