@@ -43,7 +43,7 @@ def test_translations_and_log_probabilities_are_those_of_python(run_dir, tmp_pat
     text, target_text = open_texts(result.path)
     names = ["shared"] * 2 if text is target_text else ["source", "target"]
     source, target = (json.loads((result.path / f"{name}_vocabulary.json").read_text("utf-8")) for name in names)
-    translator = ctranslate2.Translator(str(result.path))
+    translator = ctranslate2.Translator(str(result.path), intra_threads=1)
     rows = [[source[i] for i in row] for row in text.encode(SENTENCES)]
     model = load(run_dir)
     wanted = model.translate(SENTENCES, beam_size=1, max_length=12)

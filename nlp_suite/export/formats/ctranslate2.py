@@ -68,7 +68,7 @@ class CTranslate2Exporter(Exporter):
             save_texts(written, run.text, run.target_text)
             (written / "config.yaml").write_text(resolved(run).to_yaml(), "utf-8")
             write_card(written, model_card(run, model, to.name))
-            translator = ctranslate2.Translator(str(written), compute_type="float32")
+            translator = ctranslate2.Translator(str(written), compute_type="float32", intra_threads=1)
             check = check_translator(translator, model, open_run(run, model), check_texts(run), self._tolerance)
             size = sum(file.stat().st_size for file in written.rglob("*") if file.is_file())
             if to.is_dir():
