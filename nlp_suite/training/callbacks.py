@@ -134,15 +134,24 @@ class Checkpoints(keras.callbacks.Callback):
         write_weights(self.model, self._directory / f"{name}.weights.h5")
 
 
-def write_weights(model, path: Path) -> None:
-    """Writes a model's weights beside and renames them, without those of its optimiser (Keras would save them too)."""
-    beside = path.with_name(f".{os.getpid()}.{path.name}")
+@contextmanager
+def without_optimizer(model):
+    """Within the context the model has no optimiser, whose variables Keras would save and load with the weights."""
     optimizer, model.optimizer = getattr(model, "optimizer", None), None
     try:
-        model.save_weights(beside)
-        os.replace(beside, path)
+        yield
     finally:
         model.optimizer = optimizer
+
+
+def write_weights(model, path: Path) -> None:
+    """Writes a model's weights beside and renames them."""
+    beside = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        with without_optimizer(model):
+            model.save_weights(beside)
+        os.replace(beside, path)
+    finally:
         beside.unlink(missing_ok=True)
 
 

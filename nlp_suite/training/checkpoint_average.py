@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from nlp_suite.training.callbacks import write_weights
+from nlp_suite.training.callbacks import without_optimizer, write_weights
 from nlp_suite.training.optimizer import monitor_mode
 from nlp_suite.training.run import RunError
 
@@ -85,7 +85,8 @@ def average_rounds(model, directory: Path, rounds: list[int]) -> Path:
         )
     totals = None
     for number in rounds:
-        model.load_weights(directory / _name(number))
+        with without_optimizer(model):
+            model.load_weights(directory / _name(number))
         weights = [np.asarray(w, "float64") for w in model.get_weights()]
         totals = weights if totals is None else [a + b for a, b in zip(totals, weights)]
     model.set_weights([total / len(rounds) for total in totals])

@@ -20,6 +20,7 @@ from nlp_suite.training.callbacks import (
     ProgressBar,
     RoundLog,
     StopOnNaN,
+    without_optimizer,
 )
 from nlp_suite.training.checkpoint_average import KeepRounds, average_rounds, kept_rounds
 from nlp_suite.training.feed import feed, validation_feed
@@ -118,7 +119,8 @@ def _train(experiment: Experiment, directory: Path, console: Console) -> Run:
     model.optimizer.build(model.trainable_variables)
     say(f"{model.count_params():,} parameters; {rounds} rounds of {steps} steps, {batches.description}")
     if not state_file.exists() and origin:
-        model.load_weights(origin.weights())
+        with without_optimizer(model):
+            model.load_weights(origin.weights())
     elif not state_file.exists():
         if backbone:
             say(backbone.copy_to(model.backbone))
