@@ -228,16 +228,16 @@ def cases(inference: TranslationInference, texts: list[bytes]) -> list:
 
     Args:
         inference: the model in Python.
-        texts: N texts to translate. Those are left out whose best two hypotheses are as good as equal.
+        texts: N texts to translate. Those are left out whose best two hypotheses are as good as equal, and those that
+            are refused for their length.
 
     Returns:
         (signature, inputs, expected outputs) of each.
     """
     settings = inference.settings
     number = settings.n_best or settings.beam_size
-    texts = _decided(inference, texts)
-    best = inference.translate(texts, attention=True)
-    several = inference.translate(texts, n_best=number)
+    answers = _decided(inference, texts, max(number, min(2, settings.beam_size)))
+    texts, best = list(answers), list(answers.values())
     translations = [answer["translation"].encode("utf-8") for answer in best]
     numbers = {
         "score": np.array([answer["score"] for answer in best], "float32"),
@@ -257,7 +257,7 @@ def cases(inference: TranslationInference, texts: list[bytes]) -> list:
         (
             "translate_n_best",
             {"text": list(texts)},
-            {"scores": np.array([_filled(answer["hypotheses"], number) for answer in several], "float32")},
+            {"scores": np.array([_filled(answer["hypotheses"], number) for answer in best], "float32")},
         ),
         ("attention", {"text": list(texts)}, {"translation": translations, "weights": weights}),
         (
@@ -271,17 +271,22 @@ def cases(inference: TranslationInference, texts: list[bytes]) -> list:
 
 def _filled(hypotheses, number) -> list[float]:
     """The scores of N hypotheses, `MISSING` where there are fewer."""
-    scores = [hypothesis["score"] for hypothesis in hypotheses]
+    scores = [hypothesis["score"] for hypothesis in hypotheses[:number]]
     return scores + [MISSING] * (number - len(scores))
 
 
-def _decided(inference, texts) -> list[bytes]:
-    """Those of the texts, always one, of which no other translation is as good as the best."""
-    if inference.settings.beam_size == 1:
-        return list(texts)
-    kept = []
-    for text, answer in zip(texts, inference.translate(texts, n_best=2)):
+def _decided(inference, texts, number) -> dict:
+    """Texts, always one, of which no other translation is as good as the best, with their answers."""
+    if inference.settings.long_sources == "refuse":
+        _, full = inference.text.encode_with_lengths(texts)
+        texts = [text for text, length in zip(texts, full) if length <= inference.text.settings.max_length]
+
+    def answers(texts):
+        return dict(zip(texts, inference.translate(texts, n_best=number, attention=True)))
+
+    kept = {}
+    for text, answer in answers(texts).items():
         scores = [hypothesis["score"] for hypothesis in answer["hypotheses"]]
         if len(scores) < 2 or scores[0] - scores[1] > 1e-3:
-            kept.append(text)
-    return kept or [b""]
+            kept[text] = answer
+    return kept or answers([b""])
