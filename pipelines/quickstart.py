@@ -87,7 +87,9 @@ def translation(console) -> list:
     from rich.text import Text
 
     console.rule("translation: train a GRU with Bahdanau's attention")
-    run = nlp_suite.train(nlp_suite.load_experiment(TRANSLATION), Path("runs") / "quickstart-translation")
+    run = nlp_suite.train(
+        nlp_suite.load_experiment(TRANSLATION, ["training.epochs=3"]), Path("runs") / "quickstart-translation"
+    )
     report = nlp_suite.evaluate(run)
     table = Table("model", "parameters", "training", "test BLEU", "exact match", "optimum")
     numbers = (f"{report['bleu']['score']:.2f}", f"{report['exact_match']:.2%}", "100.00%")
