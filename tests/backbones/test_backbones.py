@@ -105,7 +105,8 @@ def test_inlined_on_symbolic_tensors_it_is_stock_keras_with_the_same_numbers(nam
     plain = keras.Model(symbolic, model.call(symbolic))
     assert {type(layer).__module__.split(".")[0] for layer in plain.layers} == {"keras"}
     batch, _ = tokens()
-    np.testing.assert_allclose(ops.convert_to_numpy(plain(batch)), ops.convert_to_numpy(model(batch)), atol=1e-6)
+    inlined, direct = ops.convert_to_numpy(plain(batch)), ops.convert_to_numpy(model(batch))
+    np.testing.assert_allclose(inlined, direct, atol=1e-5)  # rounded apart where a backend fuses differently
 
 
 @pytest.mark.parametrize("name", CAUSAL)
