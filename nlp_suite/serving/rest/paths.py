@@ -1,0 +1,70 @@
+"""What a REST path asks for: which verb of which model, version or label."""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from nlp_suite.serving.status import Code, ServingError
+
+LARGEST_VERSION = 2**63 - 1
+
+_WHICH = r"(?:/versions/(\d+)|/labels/([^/:]+))?"
+_POST = re.compile(rf"/v1/models/([^/:]+){_WHICH}:(classify|regress|predict)", re.IGNORECASE | re.ASCII)
+_GET = re.compile(rf"/v1/models(?:/([^/:]+))?{_WHICH}(?:/(metadata))?", re.IGNORECASE | re.ASCII)
+
+
+@dataclass(frozen=True)
+class Route:
+    """One request's target.
+
+    Attributes:
+        verb: predict, classify, regress, status or metadata.
+        model: the model's name, percent-decoded.
+        version: the version asked for, or None.
+        label: the version label asked for, percent-decoded, or None; never together with `version`.
+    """
+
+    verb: str
+    model: str
+    version: int | None = None
+    label: str | None = None
+
+
+def parse_path(method: str, path: str) -> Route:
+    """Reads a path of the REST interface as TensorFlow Serving does.
+
+    The path is matched without regard to case, but the verb must be in lower case; `GET …/METADATA` is therefore a
+    status request. Names are percent-decoded after matching, so an encoded slash belongs to the name.
+
+    Args:
+        method: the HTTP method.
+        path: the path as it came: percent-encoded, without the query.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT where nothing matches, a version exceeds 64 bits or the model's name is missing.
+
+    Example:
+        >>> parse_path("POST", "/v1/models/my%2Fmodel/versions/7:predict")
+        Route(verb='predict', model='my/model', version=7, label=None)
+    """
+    malformed = ServingError(Code.INVALID_ARGUMENT, f"Malformed request: {method} {path}")
+    pattern = {"POST": _POST, "GET": _GET}.get(method)
+    match = pattern.fullmatch(path) if pattern else None
+    if match is None:
+        raise malformed
+    model, digits, label, verb = match.groups()
+    version = None if digits is None else _version(digits)
+    if method == "GET":
+        verb = "metadata" if verb == "metadata" else "status"
+        if not model:
+            raise ServingError(Code.INVALID_ARGUMENT, "Missing model name in request.")
+    elif not verb.islower():
+        raise malformed
+    return Route(verb, unquote(model), version, None if label is None else unquote(label))
+
+
+def _version(digits: str) -> int:
+    significant = digits.lstrip("0")
+    if len(significant) > 19 or int(significant or "0") > LARGEST_VERSION:
+        raise ServingError(Code.INVALID_ARGUMENT, f"Failed to convert version: {digits} to numeric.")
+    return int(significant or "0")

@@ -1,0 +1,100 @@
+"""Status codes, the error that carries one, and what each code is over HTTP and gRPC."""
+
+import enum
+
+MESSAGE_LIMIT = 1024  # bytes of an error's text that go over gRPC
+
+
+class Code(enum.IntEnum):
+    """gRPC's status codes; TensorFlow's errors have the same numbers."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+HTTP_STATUS = {
+    Code.OK: 200,
+    Code.CANCELLED: 499,
+    Code.UNKNOWN: 500,
+    Code.INVALID_ARGUMENT: 400,
+    Code.DEADLINE_EXCEEDED: 504,
+    Code.NOT_FOUND: 404,
+    Code.ALREADY_EXISTS: 409,
+    Code.PERMISSION_DENIED: 403,
+    Code.RESOURCE_EXHAUSTED: 429,
+    Code.FAILED_PRECONDITION: 400,
+    Code.ABORTED: 409,
+    Code.OUT_OF_RANGE: 400,
+    Code.UNIMPLEMENTED: 501,
+    Code.INTERNAL: 500,
+    Code.UNAVAILABLE: 503,
+    Code.DATA_LOSS: 500,
+    Code.UNAUTHENTICATED: 401,
+}
+
+
+class ServingError(RuntimeError):
+    """A request that cannot be answered; its code and text are what the client gets.
+
+    Args:
+        code: what went wrong, in gRPC's terms.
+        message: the text for the client.
+
+    Example:
+        >>> error = ServingError(Code.NOT_FOUND, "Servable not found for request: Latest(m)")
+        >>> HTTP_STATUS[error.code], str(error)
+        (404, 'Servable not found for request: Latest(m)')
+    """
+
+    def __init__(self, code: Code, message: str):
+        super().__init__(message)
+        self.code = Code(code)
+        self.message = message
+
+
+def truncated(message: str) -> str:
+    """`message` as gRPC may carry it: valid UTF-8, and past 1,024 bytes cut and marked.
+
+    Example:
+        >>> len(truncated("x" * 5000)), truncated("short")
+        (1036, 'short')
+    """
+    encoded = message.encode("utf-8", "replace")
+    if len(encoded) <= MESSAGE_LIMIT:
+        return encoded.decode("utf-8")
+    return encoded[:MESSAGE_LIMIT].decode("utf-8", "ignore") + "...TRUNCATED"
+
+
+def of_exception(error: BaseException) -> ServingError:
+    """Any exception as a `ServingError`: TensorFlow's errors keep their code and message, others become INTERNAL.
+
+    A `ServingError` is returned as it is; `MemoryError` is RESOURCE_EXHAUSTED and `TimeoutError` DEADLINE_EXCEEDED.
+
+    Example:
+        >>> of_exception(KeyError("x")).message
+        "KeyError: 'x'"
+    """
+    if isinstance(error, ServingError):
+        return error
+    code = getattr(error, "error_code", None)  # tf.errors.OpError, without importing TensorFlow
+    if isinstance(code, int) and code in HTTP_STATUS and code != Code.OK:
+        return ServingError(Code(code), str(getattr(error, "message", error)))
+    text = f"{type(error).__name__}: {error}".removesuffix(": ")
+    if isinstance(error, MemoryError):
+        return ServingError(Code.RESOURCE_EXHAUSTED, text)
+    return ServingError(Code.DEADLINE_EXCEEDED if isinstance(error, TimeoutError) else Code.INTERNAL, text)

@@ -1,0 +1,60 @@
+"""Codes, and what exceptions become."""
+
+import pytest
+import tensorflow as tf
+
+from nlp_suite.serving.status import HTTP_STATUS, Code, ServingError, of_exception, truncated
+
+
+def test_every_code_has_an_http_status_and_tensorflows_number():
+    assert set(HTTP_STATUS) == set(Code)
+    for code in Code:
+        assert code == (0 if code == Code.OK else getattr(tf.errors, code.name))
+
+
+@pytest.mark.parametrize(
+    "code, http", [("INVALID_ARGUMENT", 400), ("NOT_FOUND", 404), ("CANCELLED", 499), ("UNIMPLEMENTED", 501)]
+)
+def test_http_statuses(code, http):
+    assert HTTP_STATUS[Code[code]] == http
+
+
+@pytest.mark.parametrize(
+    "message, expected",
+    [
+        ("short", "short"),
+        ("x" * 1024, "x" * 1024),
+        ("x" * 1025, "x" * 1024 + "...TRUNCATED"),
+        ("ü" * 600, "ü" * 512 + "...TRUNCATED"),
+        ("x" + "ü" * 600, "x" + "ü" * 511 + "...TRUNCATED"),
+        ("a\udcffb", "a?b"),
+    ],
+)
+def test_truncated(message, expected):
+    assert truncated(message) == expected
+
+
+def test_tensorflows_errors_keep_code_and_message():
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        tf.linalg.matmul(tf.ones([1, 4]), tf.ones([3, 1]))
+    error = of_exception(caught.value)
+    assert error.code == Code.INVALID_ARGUMENT
+    assert error.message == caught.value.message and "Matrix size-incompatible" in str(error)
+
+
+@pytest.mark.parametrize(
+    "error, code, message",
+    [
+        (KeyError("x"), "INTERNAL", "KeyError: 'x'"),
+        (RecursionError("too deep"), "INTERNAL", "RecursionError: too deep"),
+        (MemoryError(), "RESOURCE_EXHAUSTED", "MemoryError"),
+        (TimeoutError("late"), "DEADLINE_EXCEEDED", "TimeoutError: late"),
+    ],
+)
+def test_other_errors(error, code, message):
+    assert (of_exception(error).code.name, of_exception(error).message) == (code, message)
+
+
+def test_a_serving_error_stays_itself():
+    error = ServingError(5, "gone")
+    assert of_exception(error) is error and error.code is Code.NOT_FOUND and str(error) == "gone"
