@@ -1,0 +1,135 @@
+"""The gRPC client."""
+
+import grpc
+
+from nlp_suite.serving.client import _protos
+from nlp_suite.serving.client.answers import Metadata, Signature, TensorSpec, VersionStatus
+from nlp_suite.serving.client.base import ServingClient, Where
+from nlp_suite.serving.client.errors import Again, with_retries
+from nlp_suite.serving.client.tensors import dtype_of, from_proto, to_proto
+from nlp_suite.serving.status import Code
+
+_OPTIONS = {
+    "grpc.max_send_message_length": -1,
+    "grpc.max_receive_message_length": -1,
+    "grpc.enable_retries": 0,  # ours know the deadline and what may be repeated
+    "grpc.initial_reconnect_backoff_ms": 100,
+    "grpc.min_reconnect_backoff_ms": 100,
+    "grpc.max_reconnect_backoff_ms": 2000,
+}
+
+
+class GrpcClient(ServingClient):
+    """A client of the gRPC port.
+
+    Args:
+        target: `host:port`, also as `grpc://host:port`.
+        timeout: seconds that one call may take, all attempts together; the server is told the rest of them.
+        retries: how often a call is tried again that was answered UNAVAILABLE; with exponential back-off.
+        credentials: of `grpc.ssl_channel_credentials`; default: no encryption.
+
+    Example:
+        >>> with GrpcClient("localhost:8500") as client:
+        ...     client.predict("translation", ["A man rides a bicycle."])["translation"]
+        array(['Ein Mann fährt Fahrrad.'], dtype=object)
+    """
+
+    def __init__(self, target: str, *, timeout: float = 30.0, retries: int = 4, credentials=None):
+        super().__init__(target.removeprefix("grpc://").rstrip("/"), timeout, retries)
+        options = list(_OPTIONS.items())
+        if credentials is None:
+            self._channel = grpc.insecure_channel(self.target, options)
+        else:
+            self._channel = grpc.secure_channel(self.target, credentials, options)
+        self._methods = {}
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def classify(self, model, texts, *, signature="classify", feature="text", version=None, label=None):
+        request = self._request("PredictionService", "Classify", Where(model, version, label).check(), signature)
+        for text in texts:
+            example = request.input.example_list.examples.add()
+            value = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+            example.features.feature[feature].bytes_list.value.append(value)
+        answer = self._call("PredictionService", "Classify", request)
+        return [[(each.label, each.score) for each in row.classes] for row in answer.result.classifications]
+
+    def metadata(self, model, *, version=None, label=None):
+        request = self._request("PredictionService", "GetModelMetadata", Where(model, version, label).check())
+        request.metadata_field.append("signature_def")
+        answer = self._call("PredictionService", "GetModelMetadata", request)
+        signatures = _protos.message("tensorflow.serving.SignatureDefMap")()
+        signatures.ParseFromString(answer.metadata["signature_def"].value)
+        return Metadata(
+            answer.model_spec.name,
+            answer.model_spec.version.value,
+            {name: _signature(s) for name, s in sorted(signatures.signature_def.items()) if not name.startswith("__")},
+        )
+
+    def _predict(self, where, signature, arrays, outputs):
+        request = self._request("PredictionService", "Predict", where, signature)
+        for name, array in arrays.items():
+            request.inputs[name].CopyFrom(to_proto(array))
+        request.output_filter.extend(outputs or [])
+        answer = self._call("PredictionService", "Predict", request)
+        try:
+            return {name: from_proto(proto) for name, proto in sorted(answer.outputs.items())}
+        except ValueError as error:
+            raise self._error(Code.INTERNAL, where.model, f"an answer that cannot be read: {error}") from error
+
+    def _status(self, where, timeout, retries):
+        request = self._request("ModelService", "GetModelStatus", where)
+        answer = self._call("ModelService", "GetModelStatus", request, timeout, retries)
+        return [
+            VersionStatus(
+                each.version,
+                each.DESCRIPTOR.fields_by_name["state"].enum_type.values_by_number[each.state].name,
+                Code(each.status.error_code),
+                each.status.error_message,
+            )
+            for each in answer.model_version_status
+        ]
+
+    def _request(self, service, method, where: Where, signature: str = ""):
+        request = _protos.rpc(service, method)[1]()
+        request.model_spec.name, request.model_spec.signature_name = where.model, signature
+        if where.version is not None:
+            request.model_spec.version.value = where.version
+        if where.label is not None:
+            request.model_spec.version_label = where.label
+        return request
+
+    def _call(self, service, method, request, timeout=None, retries=None):
+        if (service, method) not in self._methods:
+            path, request_type, answer_type = _protos.rpc(service, method)
+            call = self._channel.unary_unary(path, request_type.SerializeToString, answer_type.FromString)
+            self._methods[service, method] = call
+        call = self._methods[service, method]
+
+        def attempt(seconds):
+            try:
+                return call(request, timeout=seconds)
+            except grpc.RpcError as error:
+                code = Code(error.code().value[0])
+                failure = self._error(code, request.model_spec.name, error.details() or "no message")
+                if code is Code.UNAVAILABLE:
+                    raise Again(failure) from error
+                raise failure from error
+
+        return with_retries(
+            attempt, self.timeout if timeout is None else timeout, self.retries if retries is None else retries
+        )
+
+
+def _signature(proto) -> Signature:
+    return Signature(
+        *({n: _spec(info) for n, info in sorted(side.items())} for side in (proto.inputs, proto.outputs)),
+        proto.method_name,
+    )
+
+
+def _spec(info) -> TensorSpec:
+    shape = info.tensor_shape
+    sizes = None if shape.unknown_rank else tuple(None if dim.size < 0 else dim.size for dim in shape.dim)
+    return TensorSpec(dtype_of(_protos.data_type(info.dtype)), sizes)

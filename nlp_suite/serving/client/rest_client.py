@@ -1,0 +1,228 @@
+"""The REST client, on the standard library, with connections that are kept open."""
+
+import json
+import ssl
+import time
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from queue import Empty, LifoQueue
+from urllib.parse import quote, urlsplit
+
+from nlp_suite.serving.client.answers import Metadata, Signature, TensorSpec, VersionStatus
+from nlp_suite.serving.client.base import ServingClient, Where
+from nlp_suite.serving.client.errors import Again, with_retries
+from nlp_suite.serving.client.tensors import dtype_of, from_json, to_array, to_json
+from nlp_suite.serving.status import Code
+
+_CODES = {  # of an HTTP status; several codes share 400 and 500
+    400: Code.INVALID_ARGUMENT,
+    401: Code.UNAUTHENTICATED,
+    403: Code.PERMISSION_DENIED,
+    404: Code.NOT_FOUND,
+    409: Code.ABORTED,
+    413: Code.RESOURCE_EXHAUSTED,
+    429: Code.RESOURCE_EXHAUSTED,
+    499: Code.CANCELLED,
+    500: Code.INTERNAL,
+    501: Code.UNIMPLEMENTED,
+    503: Code.UNAVAILABLE,
+    504: Code.DEADLINE_EXCEEDED,
+}
+
+
+class RestClient(ServingClient):
+    """A client of the REST port; it needs NumPy and the standard library only.
+
+    Args:
+        url: `http://host:port` or `https://…`, also with a path before `/v1`; without a scheme it is http.
+        timeout: seconds that one call may take, all attempts together.
+        retries: how often a call is tried again that was answered 503, or whose connection was refused; with
+            exponential back-off.
+        context: of TLS; default: the system's authorities.
+
+    Example:
+        >>> with RestClient("localhost:8501") as client:
+        ...     client.predict("sentiment", ["A wonderful film."])["probability"]
+        array([0.9871], dtype=float32)
+    """
+
+    def __init__(self, url: str, *, timeout: float = 30.0, retries: int = 4, context: ssl.SSLContext | None = None):
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"url {url!r}: write it as http://host:8501 or https://host")
+        super().__init__(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}", timeout, retries)
+        self._path = parts.path.rstrip("/")
+        self._host, self._port = parts.hostname, parts.port
+        self._context = (context or ssl.create_default_context()) if parts.scheme == "https" else None
+        self._idle: LifoQueue[HTTPConnection] = LifoQueue()
+
+    def close(self) -> None:
+        while True:
+            try:
+                self._idle.get_nowait().close()
+            except Empty:
+                return
+
+    def classify(self, model, texts, *, signature="classify", feature="text", version=None, label=None):
+        where = Where(model, version, label).check()
+        examples = [{feature: text} for text in to_json(to_array(list(texts), "string"))]
+        answer = self._call(where, ":classify", {"signature_name": signature, "examples": examples})
+        with self._reading(model):
+            return [[(name, float(score)) for name, score in row] for row in answer["results"]]
+
+    def metadata(self, model, *, version=None, label=None):
+        answer = self._call(Where(model, version, label).check(), "/metadata")
+        with self._reading(model):
+            signatures = answer["metadata"]["signature_def"]["signature_def"]
+            return Metadata(
+                answer["model_spec"]["name"],
+                int(answer["model_spec"]["version"]),
+                {name: _signature(s) for name, s in sorted(signatures.items()) if not name.startswith("__")},
+            )
+
+    def _predict(self, where, signature, arrays, outputs):
+        specs = self._signature(where, signature).outputs
+        body = {"signature_name": signature, "inputs": {name: to_json(array) for name, array in arrays.items()}}
+        answer = self._call(where, ":predict", body)
+        with self._reading(where.model):
+            values = answer["outputs"]
+            if len(specs) > 1 and set(values) != set(specs):  # another version of the model answered
+                self._metadata.pop(where, None)
+                specs = self._signature(where, signature).outputs
+            if len(specs) == 1:
+                values = {next(iter(specs)): values}
+            if unknown := sorted(set(outputs or ()) - set(specs)):
+                message = f"outputs {unknown} are not among those of {signature!r}: {', '.join(sorted(specs))}"
+                raise self._error(Code.INVALID_ARGUMENT, where.model, message)
+            return {name: from_json(values[name], specs[name]) for name in sorted(outputs or specs)}
+
+    def _status(self, where, timeout, retries):
+        answer = self._call(where, "", timeout=timeout, retries=retries)
+        with self._reading(where.model):
+            return [
+                VersionStatus(
+                    int(each["version"]),
+                    each["state"],
+                    Code[each["status"]["error_code"]],
+                    each["status"]["error_message"],
+                )
+                for each in answer["model_version_status"]
+            ]
+
+    def _reading(self, model):
+        return _Reading(self, model)
+
+    def _call(self, where: Where, verb: str, body=None, timeout=None, retries=None) -> dict:
+        path = f"{self._path}/v1/models/{quote(where.model, safe='')}"
+        if where.version is not None:
+            path += f"/versions/{where.version}"
+        if where.label is not None:
+            path += f"/labels/{quote(where.label, safe='')}"
+        data = None if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8")
+
+        def attempt(seconds):
+            try:
+                status, answer = self._exchange(path + verb, data, time.monotonic() + seconds)
+            except TimeoutError as error:
+                raise self._error(Code.DEADLINE_EXCEEDED, where.model, "no answer in time") from error
+            except ConnectionRefusedError as error:
+                raise Again(self._error(Code.UNAVAILABLE, where.model, str(error))) from error
+            except (OSError, HTTPException) as error:
+                message = f"no answer: {str(error) or type(error).__name__}"
+                raise self._error(Code.UNAVAILABLE, where.model, message) from error
+            if status == 200:
+                return answer
+            failure = self._error(_CODES.get(status, Code.UNKNOWN), where.model, _message(status, answer))
+            raise Again(failure) if status == 503 else failure
+
+        answer = with_retries(
+            attempt, self.timeout if timeout is None else timeout, self.retries if retries is None else retries
+        )
+        with self._reading(where.model):
+            return json.loads(answer.decode("utf-8", "surrogateescape"), strict=False)
+
+    def _exchange(self, path, data, deadline) -> tuple[int, bytes]:
+        """Sends one request and reads its answer; once more where a kept connection turns out to have been closed."""
+        while True:
+            try:
+                connection, kept = self._idle.get_nowait(), True
+            except Empty:
+                connection, kept = self._connect(), False
+            try:
+                _allow(connection, deadline)
+                headers = {"Content-Type": "application/json"} if data is not None else {}
+                connection.request("GET" if data is None else "POST", path, data, headers)
+                _allow(connection, deadline)
+                response = connection.getresponse()
+            except (ConnectionError, HTTPException):
+                connection.close()
+                if not kept:
+                    raise
+                continue
+            except BaseException:
+                connection.close()
+                raise
+            try:
+                chunks = []
+                while chunk := response.read1(1 << 20):
+                    chunks.append(chunk)
+                    _allow(connection, deadline)
+                if response.length:
+                    raise HTTPException(f"the answer ends {response.length} bytes too early")
+                response.close()  # read1 leaves it open, and the next request would find it so
+            except BaseException:
+                connection.close()
+                raise
+            self._idle.put(connection)  # opens itself again if the server closed it
+            return response.status, b"".join(chunks)
+
+    def _connect(self) -> HTTPConnection:
+        if self._context is not None:
+            return HTTPSConnection(self._host, self._port, context=self._context)
+        return HTTPConnection(self._host, self._port)
+
+
+class _Reading:
+    """Within it, an answer that is not of the form expected becomes a `ServingClientError`."""
+
+    def __init__(self, client, model):
+        self._client, self._model = client, model
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, _):
+        if kind is not None and issubclass(kind, KeyError | ValueError | TypeError | AttributeError | RecursionError):
+            message = f"an answer that cannot be read: {kind.__name__} {error}"
+            raise self._client._error(Code.INTERNAL, self._model, message) from error
+
+
+def _allow(connection, deadline) -> None:
+    """Lets the next read or write last until the deadline."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    connection.timeout = left
+    if connection.sock is not None:
+        connection.sock.settimeout(left)
+
+
+def _message(status: int, answer: bytes) -> str:
+    """The server's own words; of a page that is not JSON, its beginning."""
+    text = answer.decode("utf-8", "replace")
+    try:
+        return str(json.loads(text, strict=False)["error"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {status} {text[:200]}".strip()
+
+
+def _signature(value) -> Signature:
+    inputs, outputs = (
+        {name: _spec(info) for name, info in sorted(value.get(side, {}).items())} for side in ("inputs", "outputs")
+    )
+    return Signature(inputs, outputs, value.get("method_name", ""))
+
+
+def _spec(info) -> TensorSpec:
+    shape = info["tensor_shape"]
+    sizes = tuple(None if int(dim["size"]) < 0 else int(dim["size"]) for dim in shape.get("dim", ()))
+    return TensorSpec(dtype_of(info["dtype"]), None if shape.get("unknown_rank") else sizes)
