@@ -265,8 +265,16 @@ class FakeRest(Fake):
         return 200, json.dumps(answered, ensure_ascii=False).encode("utf-8", "surrogateescape")
 
     def Predict(self, model, body):
-        name = body["signature_name"]
-        _, outputs, _ = self.signatures[model][name]
+        name = body.get("signature_name", "serving_default")
+        taken, outputs, _ = self.signatures[model][name]
+        if "instances" in body:  # row format, of one input
+            rows = {alias: _flat(body["instances"]) for alias in taken}
+            found = {
+                alias: flat
+                for alias, (_, flat) in answer(model, name, rows).items()
+                if len(flat) == len(body["instances"])
+            }
+            return {"predictions": [dict(zip(found, map(_text, row))) for row in zip(*found.values())]}
         inputs = {alias: _flat(value) for alias, value in body["inputs"].items()}
         values = {
             alias: _nested(shape, [_json(value, alias) for value in flat])
@@ -318,6 +326,10 @@ def _bytes(item):
     if isinstance(item, dict):
         return base64.b64decode(item["b64"])
     return item.encode("utf-8") if isinstance(item, str) else item
+
+
+def _text(value):
+    return value.decode("utf-8") if isinstance(value, bytes) else value
 
 
 def _json(value, alias):
