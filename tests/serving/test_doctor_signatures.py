@@ -80,6 +80,16 @@ def test_a_fixed_batch_and_an_unknown_rank(model):
     assert ok is False and "serving_default: input 'text' has a fixed dim 0 of 1" in what
 
 
+def test_types_that_json_lacks(model):
+    def change(graph):
+        graph.signature_def["classify"].outputs["scores"].dtype = tf.bfloat16.as_datatype_enum
+        graph.signature_def["serving_default"].inputs.clear()
+
+    edit(model, change)
+    told = "over gRPC only: classify: output 'scores' is bfloat16; serving_default: takes no input"
+    assert found(model, "REST") == (None, told)
+
+
 def test_a_classify_signature_that_is_none(model):
     def change(graph):
         signature = graph.signature_def["classify"]
