@@ -96,7 +96,7 @@ def component(registry: Registry, default: str):
         try:
             return settings.model_validate(value)
         except ValidationError as error:
-            raise ValueError("; ".join(line.strip() for line in _problems(error))) from None
+            raise ValueError(in_one_line(error)) from None
 
     return Annotated[SerializeAsAny[ComponentSettings], BeforeValidator(resolve)]
 
@@ -354,6 +354,11 @@ def _problems(error: ValidationError) -> list[str]:
         given = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
         lines.append(f"  {where or 'experiment'}: {message}{given}")
     return lines
+
+
+def in_one_line(error: ValidationError) -> str:
+    """The same of a part of an experiment, for the message of the whole."""
+    return "; ".join(line.strip().removeprefix("experiment: ") for line in _problems(error))
 
 
 def differences(old: Experiment, new: Experiment) -> list[str]:

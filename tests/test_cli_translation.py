@@ -107,7 +107,27 @@ def test_page_of_attention(run, folder):
 
 def test_what_was_cut_is_said(run):
     result = run("translate", "one", " ".join(["cat"] * 50), "cat")
-    assert "1 of 2 texts were longer than text.max_length" in result.stderr
+    assert "1 of 2 texts were longer than text.max_length and cut there: number 1\n" in result.stderr
+
+
+def test_nothing_is_lost(run, folder):
+    """What cannot end well is refused before a file is opened for writing."""
+    text, old = (folder / "in.txt").read_text("utf-8"), folder / "old.txt"
+    old.write_text("old", "utf-8")
+    (folder / "link.txt").hardlink_to(folder / "in.txt")
+    for arguments, message in (
+        (("--input", "in.txt", "--output", "in.txt"), "--input and --output are the same file, 'in.txt'"),
+        (("--input", "in.txt", "--output", "link.txt"), "are the same file, 'link.txt'"),
+        (("--input", "in.txt", "--output", "new.txt", "--attention", "new.txt"), "--output and --attention are the"),
+        (("--input", "in.txt", "--output", "old.txt", "--n-best", "9"), "n_best is 9"),
+        (("--input", "in.txt", "--output", "old.txt", "--attention", "no/look.html"), "there is no folder 'no'"),
+        (("--input", "in.txt", "--output", "old.txt", "--attention", "one"), "--attention 'one': a folder, not a file"),
+        (("--input", "one", "--output", "old.txt"), "--input 'one': a folder, not a file"),
+    ):
+        result = run("translate", "one", *arguments)
+        assert message in str(result.exception) and result.stdout == "", arguments
+    assert old.read_text("utf-8") == "old" and (folder / "in.txt").read_text("utf-8") == text
+    assert not (folder / "new.txt").exists()
 
 
 def test_ensemble(run, folder):
@@ -146,7 +166,11 @@ def test_an_own_vocabulary_of_the_target(folder):
         (("translate", "one", "x", "--ensemble", "own"), "'own' has another vocabulary"),
         (("translate", "one", "x", "--ensemble", "lm"), "is a run of language_model"),
         (("score", "one", "--source", "source.txt"), "give both --source FILE and --target FILE"),
-        (("score", "one", "--source", "in.txt", "--target", "target.txt"), "in.txt has 6 lines and target.txt 4"),
+        (
+            ("score", "one", "--source", "in.txt", "--target", "target.txt"),
+            "in.txt has 6 lines and target.txt 4; no line",
+        ),
+        (("score", "one", "--source", "in.txt", "--target", "one"), "--target 'one': a folder, not a file"),
         (("score", "one", "source.txt"), "is no language model but a translation model"),
         (("predict", "one", "x"), "is a translation model: ask it with nlp-suite translate"),
     ],
@@ -166,7 +190,7 @@ class Echo:
         self.chunks = []
 
     def translate(self, texts, **options):
-        self.chunks.append(texts)
+        self.chunks += [texts] if texts else []
         return [{"translation": text.upper(), "truncated": False} for text in texts]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nlp_suite.export.errors import ExportError
 from nlp_suite.export.load import load
-from nlp_suite.export.predict_output import FORMATS, read_texts
+from nlp_suite.export.predict_output import FORMATS, check_file, read_texts
 from nlp_suite.registry import unknown
 
 _AT_ONCE = 256  # lines
@@ -24,8 +24,8 @@ def open_language_model(path: Path):
     """
     model = load(path)
     if not hasattr(model, "generate"):
-        verb = "translate" if hasattr(model, "translate") else "predict"
-        what = "a translation model" if verb == "translate" else "a classifier"
+        verb = "translate, or score --source FILE --target FILE" if hasattr(model, "translate") else "predict"
+        what = "a translation model" if hasattr(model, "translate") else "a classifier"
         raise ExportError(f"{str(path)!r} is no language model but {what}: ask it with nlp-suite {verb}")
     return model
 
@@ -46,8 +46,8 @@ def write_scores(path: Path, file: Path | None, format: str, tokens: bool, html:
     """
     if format not in FORMATS:
         raise ExportError(unknown("output format", format, FORMATS))
-    if file not in (None, Path("-")) and not file.is_file():
-        raise ExportError(f"FILE {str(file)!r}: no such file")
+    if file not in (None, Path("-")):
+        check_file("FILE", file)
     texts = read_texts(["-"], None) if file in (None, Path("-")) else read_texts(None, file)
     model = open_language_model(path)
     total, pages = _Total(), []

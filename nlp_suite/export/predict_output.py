@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
+from nlp_suite.data.sources._reading import text_lines
 from nlp_suite.export.errors import ExportError
 from nlp_suite.export.load import load
 from nlp_suite.registry import unknown
@@ -17,26 +18,29 @@ FORMATS = ("table", "jsonl", "tsv")
 def read_texts(texts: list[str] | None, input: Path | None) -> Iterator[str]:
     """Texts from the command line, from a file with a text a line, or from standard input for a lone `-`.
 
-    Invalid UTF-8 is replaced; lines are read as they are needed.
+    Invalid UTF-8 is replaced; lines are read as they are needed. A file may be gzipped (`.gz`).
 
     Raises:
-        ExportError: none of the three, more than one, or no such file.
+        ExportError: none of the three, more than one, no such file, or a folder.
     """
     if bool(texts) == (input is not None):
         raise ExportError("give texts, or --input FILE, or - for standard input (one of the three)")
-    if input is not None and not input.is_file():
-        raise ExportError(f"--input {str(input)!r}: no such file")
     if input is not None:
-        return _lines(open(input, "rb"))
+        check_file("--input", input)
+        return (line.rstrip("\r\n") for _, line in text_lines(input, "replace"))
     if texts == ["-"]:
-        return _lines(sys.stdin.buffer)
+        return (line.rstrip(b"\r\n").decode("utf-8", "replace") for line in sys.stdin.buffer)
     return iter([text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for text in texts])
 
 
-def _lines(file) -> Iterator[str]:
-    with file:
-        for line in file:
-            yield line.rstrip(b"\r\n").decode("utf-8", "replace")
+def check_file(option: str, path: Path) -> None:
+    """Refuses what cannot be read as a file (a pipe can be); the message names the option.
+
+    Raises:
+        ExportError: no such file, or a folder.
+    """
+    if path.is_dir() or not path.exists():
+        raise ExportError(f"{option} {str(path)!r}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
 
 
 def write_predictions(path: Path, texts: Iterable[str], format: str = "table", max_length: int = 60) -> None:

@@ -27,21 +27,22 @@ class SavedModelTranslation:
 
         Args:
             texts: sentences in the language of the source.
-            n_best, attention: as there; not both at once.
+            n_best, attention, before: as there; an n-best list has no attention.
 
         Raises:
             ExportError: options of the search, which an export has fixed.
-            RequestError: an option out of range.
+            RequestError: an option out of range, or a text too long where the export refuses such.
         """
         return list(self.translate_iter(all_texts(texts), **options))
 
     def translate_iter(
-        self, texts: Iterable[str | bytes], *, n_best: int = 1, attention: bool = False, **search
+        self, texts: Iterable[str | bytes], *, n_best: int = 1, attention: bool = False, before: int = 0, **search
     ) -> Iterator[dict]:
         """As `translate`, one answer at a time; memory stays flat however many texts come."""
         if given := [name for name, value in search.items() if value is not None]:
             raise ExportError(f"{', '.join(given)}: fixed in an export by the settings of its task; use the run folder")
-        settings = self._ask.experiment().task
+        experiment = self._ask.experiment()
+        settings = experiment.task
         most = settings.n_best or settings.beam_size
         number = whole("n_best", n_best, 1, most, "what the export was made with")
         if attention and number > 1:
@@ -54,7 +55,14 @@ class SavedModelTranslation:
             for places in by_length([len(text) for text in raw], _ROWS):
                 for place, each in zip(places, answer([raw[i] for i in places], number)):
                     answers[place] = each
-            yield from answers
+            for answer in answers:
+                before += 1
+                if answer["truncated"] and settings.long_sources == "refuse":
+                    limit = experiment.text.max_length
+                    raise RequestError(
+                        f"text {before} has more than {limit} tokens; allowed: {limit} (text.max_length)"
+                    )
+                yield answer
 
     def _best(self, texts, number):
         found = self._ask("serving_default", text=texts)
@@ -68,7 +76,8 @@ class SavedModelTranslation:
         answers = []
         for row, cut in enumerate(found["truncated"]):
             columns = (found[name][row, :number] for name in ("translations", "scores", "log_probs", "lengths"))
-            answers.append(_answer([_hypothesis(*each) for each in zip(*columns) if each[1] > MISSING], cut))
+            hypotheses = [_hypothesis(*each) for each in zip(*columns)]
+            answers.append(_answer([h for i, h in enumerate(hypotheses) if not i or h["score"] > MISSING], cut))
         return answers
 
     def _attention(self, texts, number):

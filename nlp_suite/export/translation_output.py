@@ -10,15 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from nlp_suite.data.sources.parallel import parting
 from nlp_suite.export.errors import ExportError
 from nlp_suite.export.language_output import _jsonl, _table, _Total, _tsv
 from nlp_suite.export.load import load
 from nlp_suite.export.predict_output import FORMATS as SCORE_FORMATS
-from nlp_suite.export.predict_output import read_texts
+from nlp_suite.export.predict_output import check_file, read_texts
 from nlp_suite.registry import unknown
 
 FORMATS = ("text", "tsv", "jsonl")
 _AT_ONCE = 256  # lines
+_NAMED = 10  # numbers of texts in a message
 
 
 def open_translation(paths: list[Path]):
@@ -62,33 +64,68 @@ def write_translations(
         **options: of `TranslationInference.translate`.
 
     Raises:
-        ExportError: unknown format, no such file.
-        RequestError: an option out of range.
+        ExportError: unknown format, no such file, or one that cannot be written or would be read and written at once.
+        RequestError: an option out of range. No file has been touched then.
     """
     if format not in FORMATS:
         raise ExportError(unknown("output format", format, FORMATS))
     if not texts and input is None:
         texts = ["-"]
     chunks = _chunks(texts, input)
-    pages, truncated = [], 0
+    _check_outputs(input, {"--output": output, "--attention": attention})
+    options["attention"] = attention is not None
+    model.translate([], **options)  # refuses options before a file is opened
+    pages, truncated = [], []
     with open(output, "w", encoding="utf-8") if output else nullcontext(sys.stdout) as file, _broken_pipes(file):
         write = {"text": _write_text, "tsv": _write_tsv, "jsonl": _write_jsonl}[format](file, options.get("n_best", 1))
         number = 0
         for chunk in chunks:
-            for text, answer in zip(chunk, model.translate(chunk, attention=attention is not None, **options)):
+            for text, answer in zip(chunk, model.translate(chunk, before=number, **options)):
                 write(number, text, answer)
-                truncated += answer["truncated"]
                 number += 1
+                if answer["truncated"]:
+                    truncated.append(number)
                 if attention:
                     pages.append(_page_row(text, answer))
             file.flush()
     if truncated:
-        print(f"{truncated:,} of {number:,} texts were longer than text.max_length and cut there", file=sys.stderr)
+        named = ", ".join(map(str, truncated[:_NAMED])) + ", …" * (len(truncated) > _NAMED)
+        print(
+            f"{len(truncated):,} of {number:,} texts were longer than text.max_length and cut there: number {named}",
+            file=sys.stderr,
+        )
     if attention:
         from nlp_suite.evaluation.attention_map import attention_page
 
         attention.write_text(attention_page(pages), "utf-8")
         print(f"page: {attention}", file=sys.stderr)
+
+
+def _check_outputs(input, outputs):
+    """Refuses files that cannot be written, before anything is translated for them.
+
+    Args:
+        input: path that is read, or None.
+        outputs: option → path to write, or None.
+    """
+    taken = {} if input is None else {"--input": input}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        if path.is_dir() or not path.parent.is_dir():
+            why = "a folder, not a file" if path.is_dir() else f"there is no folder {str(path.parent)!r}"
+            raise ExportError(f"{option} {str(path)!r}: {why}")
+        for other, its in taken.items():
+            if _same_file(path, its):
+                raise ExportError(f"{other} and {option} are the same file, {str(path)!r}; give another")
+        taken[option] = path
+
+
+def _same_file(one, other) -> bool:
+    """Whether two paths are one file, there or not; a device may be two."""
+    if one.exists() and other.exists():
+        return one.is_file() and one.samefile(other)
+    return one.absolute() == other.absolute()
 
 
 def _page_row(text, answer):
@@ -158,11 +195,12 @@ def write_pair_scores(
     if format not in SCORE_FORMATS:
         raise ExportError(unknown("output format", format, SCORE_FORMATS))
     for name, file in {"--source": source, "--target": target}.items():
+        check_file(name, file)
         if not file.is_file():
-            raise ExportError(f"{name} {str(file)!r}: no such file")
+            raise ExportError(f"{name} {str(file)!r}: a pipe; allowed: a file, for it is read twice")
     counts = [sum(1 for _ in read_texts(None, file)) for file in (source, target)]
     if counts[0] != counts[1]:
-        raise ExportError(f"{source} has {counts[0]:,} lines and {target} {counts[1]:,}: line n translates line n")
+        raise ExportError(f"{source} has {counts[0]:,} lines and {target} {counts[1]:,}; {parting(source, target)}")
     if not counts[0]:
         raise ExportError("there is nothing to score: the files have no line")
     model = open_translation([path])

@@ -39,6 +39,7 @@ class _Request:
     max_length: int
     sampling: dict | None  # of `Options`, where one samples
     attention: bool
+    before: int
 
 
 class TranslationInference:
@@ -74,6 +75,7 @@ class TranslationInference:
             temperature, top_k, top_p, seed: with any of the first three one translation is sampled instead, see
                 `nlp_suite.decoding.sampling.Options`; one value or one a text.
             attention: whether every hypothesis comes with its attention.
+            before: how many texts of the same list came in earlier calls; an error counts from there.
 
         Returns:
             For each text a mapping of the best hypothesis (`"translation"`, its length-normalised `"score"`, the natural
@@ -117,6 +119,7 @@ class TranslationInference:
         top_p=None,
         seed=None,
         attention=False,
+        before=0,
     ) -> _Request:
         settings, longest = self.settings, self.settings.max_tokens
         sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
@@ -139,21 +142,25 @@ class TranslationInference:
         beam_size = whole("beam_size", chosen(beam_size, "beam_size"), 1, _MOST_BEAMS)
         n_best = whole("n_best", n_best, 1, beam_size, f"beam_size is {beam_size}")
         numbers = {name: chosen(value, name) for name, value in search.items()}
+        most = whole("max_length", longest if max_length is None else max_length, 1, longest, "task.max_tokens")
         return _Request(
             beam_size,
             n_best,
             not_negative("length_penalty", chosen(length_penalty, "length_penalty")),
             not_negative("coverage_penalty", numbers["coverage_penalty"]),
             whole("no_repeat_ngram", numbers["no_repeat_ngram"], 0, longest, "0: off; task.max_tokens"),
-            whole("min_length", numbers["min_length"], 0, longest, "task.max_tokens"),
-            whole("max_length", longest if max_length is None else max_length, 1, longest, "task.max_tokens"),
+            whole(
+                "min_length", numbers["min_length"], 0, most, "task.max_tokens" if max_length is None else "max_length"
+            ),
+            most,
             sampling or None,
             bool(attention),
+            before,
         )
 
     def _translated(self, texts, first, request) -> list[dict]:
-        """Answers of a chunk of texts; the number of the first is for errors."""
-        rows, truncated = self._encode(texts, first)
+        """Answers of a chunk of texts, of which `first` is the number of the first."""
+        rows, truncated = self._encode(texts, request.before + first)
         most = np.array([self._most(row, request.max_length) for row in rows], "int32")
         sampling = request.sampling and Options.of(len(rows), **self._of_chunk(request.sampling, first, len(rows)))
         found = [None] * len(rows)
@@ -182,7 +189,8 @@ class TranslationInference:
                     covers=request.coverage_penalty > 0,
                 )
             for row, i in enumerate(places):
-                found[i] = self._hypotheses({name: value[row] for name, value in answer.items()}, first + i, request)
+                number = request.before + first + i
+                found[i] = self._hypotheses({name: value[row] for name, value in answer.items()}, number, request)
         return self._answers(rows, truncated, found, request)
 
     def _of_chunk(self, sampling, first, count):

@@ -50,7 +50,7 @@ def signatures(model, inference: TranslationInference):
     def searching(number):
         @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)])
         def search(source, most):  # traced once for all signatures
-            return inference.search.hypotheses(
+            found = inference.search.hypotheses(
                 source,
                 most,
                 tf.fill(tf.shape(most), settings.min_length),
@@ -62,6 +62,7 @@ def signatures(model, inference: TranslationInference):
                 no_repeat_ngram=settings.no_repeat_ngram,
                 covers=settings.coverage_penalty > 0,
             )
+            return found | {name: tf.maximum(found[name], MISSING) for name in ("score", "log_prob")}
 
         return search
 
@@ -107,8 +108,8 @@ def signatures(model, inference: TranslationInference):
         flat = decode(tf.reshape(found["tokens"], [-1, limit]), tf.reshape(found["length"], [-1]))
         outputs = {
             "translations": tf.reshape(flat, shape),
-            "scores": tf.maximum(found["score"], MISSING),
-            "log_probs": tf.maximum(found["log_prob"], MISSING),
+            "scores": found["score"],
+            "log_probs": found["log_prob"],
             "lengths": found["length"],
             "truncated": truncated,
         }

@@ -75,6 +75,9 @@ class TranslationSettings(ComponentSettings):
     def _fits(self):
         if self.n_best is not None and self.n_best > self.beam_size:
             raise ValueError(f"n_best {self.n_best} is more than beam_size {self.beam_size}")
+        for name in ("min_length", "no_repeat_ngram"):
+            if getattr(self, name) > self.max_tokens:
+                raise ValueError(f"{name} {getattr(self, name)} is more than max_tokens {self.max_tokens}")
         return self
 
 

@@ -71,6 +71,23 @@ def test_lists_of_files_and_splits(write):
         read(two([paths["1.en"], paths["2.en"]], paths["1.de"]))
 
 
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ({"source": "a"}, "data.source: train: target: Field required, got {'source': 'a'}"),
+        (
+            {"source": ["a", "b"], "target": "c"},
+            "data.source: train: source has 2 files and target 1; as many are needed",
+        ),
+        ({"source": "a", "taget": "b"}, "unknown key 'taget': did you mean 'target'? (allowed: source, target)"),
+    ],
+)
+def test_two_files_that_are_not_two(train, message):
+    with pytest.raises(ConfigError) as caught:
+        load_experiment({"task": "translation", "data": {"source": {"name": "parallel", "train": train}}})
+    assert message in str(caught.value) and "string" not in str(caught.value)
+
+
 def test_tables(write):
     plain, zipped = write("a.tsv", 'a "b\tä \tCC\n\n\tß\tCC\n'), write("b.tsv.gz", "c\tx\tCC")
     assert read(plain) == [('a "b', "ä "), ("", "ß")]

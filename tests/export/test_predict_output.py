@@ -1,8 +1,11 @@
 """Texts in from anywhere, predictions out as table, JSON lines or TSV."""
 
+import gzip
 import io
 import json
+import os
 import sys
+import threading
 
 import pytest
 
@@ -55,3 +58,15 @@ def test_exactly_one_origin(tmp_path):
             read_texts(texts, file)
     with pytest.raises(ExportError, match="no such file"):
         read_texts(None, tmp_path / "missing")
+    with pytest.raises(ExportError, match="a folder, not a file"):
+        read_texts(None, tmp_path)
+
+
+def test_a_gzipped_file_and_a_pipe(tmp_path):
+    (tmp_path / "texts.gz").write_bytes(gzip.compress(b"\xef\xbb\xbfone\ntwo"))
+    assert list(read_texts(None, tmp_path / "texts.gz")) == ["one", "two"]
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(b"one\ntwo\n",))
+    writer.start()
+    assert list(read_texts(None, tmp_path / "pipe")) == ["one", "two"]
+    writer.join()

@@ -8,6 +8,7 @@ from keras import ops
 
 from nlp_suite.tasks._requests import RequestError
 from nlp_suite.tasks._translation_inference import TranslationInference
+from nlp_suite.tasks._translation_signatures import MISSING, signatures
 from nlp_suite.tasks.translation import TranslationSettings
 from nlp_suite.text.text_layer import END, START
 from tests.translation_models import NETWORKS, PAIRS, network, text_layers
@@ -177,6 +178,8 @@ def test_long_sources(gru):
     refusing = inference(long_sources="refuse")
     with pytest.raises(RequestError, match=r"text 2 has 61 tokens; allowed: 40 \(text.max_length\)"):
         refusing.translate(["cat", long])
+    with pytest.raises(RequestError, match="text 302 has 61 tokens"):
+        refusing.translate(["cat", long], before=300)
     with pytest.raises(RequestError, match=r"target 1 has 61 tokens"):
         refusing.score(["cat"], [long])
 
@@ -198,6 +201,7 @@ def test_a_beam_larger_than_the_vocabulary(gru):
         ({"coverage_penalty": float("nan")}, "coverage_penalty is nan"),
         ({"no_repeat_ngram": -1}, "no_repeat_ngram is -1"),
         ({"min_length": 13}, r"min_length is 13; allowed: whole numbers from 0 to 12 \(task.max_tokens\)"),
+        ({"min_length": 6, "max_length": 5}, r"min_length is 6; allowed: whole numbers from 0 to 5 \(max_length\)"),
         ({"max_length": 0}, "max_length is 0; allowed: whole numbers from 1 to 12"),
         ({"max_length": True}, "max_length is True"),
         ({"temperature": -1.0}, "temperature is -1.0"),
@@ -227,3 +231,13 @@ def test_nothing_is_left_to_say():
     made = inference(max_tokens=40, max_length_factor=40.0)
     with pytest.raises(RequestError, match="text 2 has no translation with min_length 40 and no_repeat_ngram 1"):
         made.translate(["", "the cat"], min_length=40, no_repeat_ngram=1)
+
+
+def test_nothing_is_left_to_say_in_a_graph():
+    """There no request can be refused, and JSON has no -inf."""
+    tf = pytest.importorskip("tensorflow")
+    made = inference(max_tokens=40, max_length_factor=40.0, min_length=40, no_repeat_ngram=1)
+    _module, found = signatures(made.search.models[0], made)
+    answer = found["serving_default"](tf.constant(["", "the cat"]))
+    assert answer["translation"].numpy().tolist() == [b"", b""]
+    assert answer["score"].numpy().tolist() == answer["log_prob"].numpy().tolist() == [0.0, MISSING]

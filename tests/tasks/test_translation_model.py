@@ -321,6 +321,8 @@ WIDE = {"name": "gru", "embedding_size": 12}
             "equal sizes: backbone.embedding_size is 8, task.decoder.embedding_size 12",
         ),
         ({"task": {"n_best": 5, "beam_size": 4}}, "n_best 5 is more than beam_size 4"),
+        ({"task": {"min_length": 13, "max_tokens": 12}}, "task: min_length 13 is more than max_tokens 12"),
+        ({"task": {"no_repeat_ngram": 101}}, "no_repeat_ngram 101 is more than max_tokens 100"),
         ({"text": {"max_length": 60}}, "text.max_length 60 cuts pairs that task.max_tokens 100 lets in"),
         (
             {"target_text": {"max_length": 50}, "text": {"max_length": 200}},

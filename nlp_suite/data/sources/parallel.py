@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from nlp_suite.config import ComponentSettings, Settings
+from nlp_suite.config import ComponentSettings, Settings, in_one_line
 from nlp_suite.data.sources._base import SPLITS, DataError, PathText, Source
 from nlp_suite.data.sources._formats import table_examples, tsv_rows
 from nlp_suite.data.sources._reading import count_lines, cut_lines, existing_file, stamp
@@ -31,16 +31,27 @@ class TwoFiles(Settings):
         return self
 
 
+def _two_files(value):
+    """A mapping as `TwoFiles`; so what is wrong with it is said in its terms and not in those of a path."""
+    try:
+        return TwoFiles.model_validate(value) if isinstance(value, dict) else value
+    except ValidationError as error:
+        raise ValueError(in_one_line(error)) from None
+
+
+Files = Annotated[TwoFiles | Paths | None, BeforeValidator(_two_files)]
+
+
 class ParallelSettings(ComponentSettings):
     """Which files: of each split two (a mapping with source and target), or one TSV; or a folder of all."""
 
     name: str = "parallel"
-    train: TwoFiles | Paths | None = Field(
+    train: Files = Field(
         None,
         description="{source: PATH, target: PATH}, or the path of a TSV; lists of paths are read one after another",
     )
-    validation: TwoFiles | Paths | None = None
-    test: TwoFiles | Paths | None = None
+    validation: Files = None
+    test: Files = None
     source_column: int = Field(0, ge=0, description="of a TSV, from 0")
     target_column: int = Field(1, ge=0, description="of a TSV, from 0")
     directory: PathText | None = Field(None, description="folder with LANGUAGE.SPLIT.txt, as TFDS's TranslateFolder")
@@ -73,6 +84,15 @@ class ParallelSettings(ComponentSettings):
 def listed(paths: Paths) -> list[str]:
     """The paths as a list."""
     return [paths] if isinstance(paths, str) else paths
+
+
+def parting(source: Path, target: Path) -> str:
+    """Where two files of different length first differ in emptiness, as the end of a message."""
+    for (number, line), (_, other) in zip(cut_lines(source, "replace"), cut_lines(target, "replace"), strict=False):
+        if bool(line.strip()) != bool(other.strip()):
+            empty = target if line.strip() else source
+            return f"the first line that is empty in one of them only: line {number}, empty in {empty.name}"
+    return "no line is empty in one of them only, as far as the shorter goes; line n must translate line n"
 
 
 @SOURCES.register(ParallelSettings)
@@ -165,22 +185,12 @@ class ParallelSource(Source):
     def _two_files(self, source: Path, target: Path) -> Iterator[dict[str, str]]:
         counts = count_lines(source), count_lines(target)
         if counts[0] != counts[1]:
-            raise DataError(
-                f"{source} has {counts[0]:,} lines and {target} {counts[1]:,}; {self._parting(source, target)}"
-            )
+            raise DataError(f"{source} has {counts[0]:,} lines and {target} {counts[1]:,}; {parting(source, target)}")
         if not counts[0]:
             raise DataError(f"{source} and {target} are empty; a sentence a line is expected")
         both = zip(cut_lines(source, self.on_error), cut_lines(target, self.on_error), strict=True)
         for (_, line), (_, translation) in both:
             yield {"source": line, "target": translation}
-
-    def _parting(self, source: Path, target: Path) -> str:
-        """Where two files of different length first differ in emptiness."""
-        for (number, line), (_, other) in zip(cut_lines(source, "replace"), cut_lines(target, "replace"), strict=False):
-            if bool(line.strip()) != bool(other.strip()):
-                empty = target if line.strip() else source
-                return f"the first line that is empty in one of them only: line {number}, empty in {empty.name}"
-        return "no line is empty in one of them only, as far as the shorter goes; line n must translate line n"
 
     def _table(self, path: Path) -> Iterator[dict[str, str]]:
         columns = {"source": self.settings.source_column, "target": self.settings.target_column}

@@ -41,7 +41,8 @@ def open_ensemble(paths: Sequence[str | Path]) -> TranslationInference:
         for side in ("text", "target_text"):
             if getattr(runs[-1], side).fingerprint != getattr(runs[0], side).fingerprint:
                 raise ExportError(
-                    f"{str(path)!r} has another vocabulary ({side}) than {str(paths[0])!r}: see start_from"
+                    f"{str(path)!r} has another vocabulary ({side}) than {str(paths[0])!r}; allowed: runs trained on the "
+                    "same data with the same text settings"
                 )
     first = runs[0]
     return TranslationInference([run.model() for run in runs], first.text, first.target_text, first.experiment.task)
