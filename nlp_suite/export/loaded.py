@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from nlp_suite.config import load_experiment
+from nlp_suite.text.tokenizers.sentencepiece import silent
 
 
 class LoadedSignatures:
@@ -23,7 +24,8 @@ class LoadedSignatures:
         level = logger.level
         logger.setLevel("ERROR")  # it warns that the graph cannot be trained, which nobody asked for
         try:
-            self._loaded = tf.saved_model.load(str(path))  # kept alive with its tables
+            with silent():  # SentencePiece's op says that the model normalises nothing
+                self._loaded = tf.saved_model.load(str(path))  # kept alive with its tables
         finally:
             logger.setLevel(level)
         self._constant = tf.constant

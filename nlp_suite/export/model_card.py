@@ -149,7 +149,9 @@ def _flat(values: dict, prefix=""):
 
 
 def _number(value) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
+    if isinstance(value, str):
+        return value.replace("|", "\\|")  # as in sacreBLEU's signatures; bare, it ends the cell
+    return f"{value:.4f}" if isinstance(value, float) else f"{value:,}"
 
 
 def write_card(directory: Path, card: dict) -> None:

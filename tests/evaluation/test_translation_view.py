@@ -90,8 +90,9 @@ def test_everything_from_outside_is_escaped(tmp_path):
 def test_terminal_table():
     out = io.StringIO()
     report = translation_report(**GIVEN)
-    Console(file=out, width=100).print(format_report(report))
-    for expected in ("BLEU", f"{report['bleu']['score']:.2f}", report["ter"]["signature"], "25.00%", "11–15"):
+    Console(file=out, width=80).print(format_report(report))
+    signatures = [report[key]["signature"] for key in ("bleu", "bleu_lowercase", "chrf", "ter")]
+    for expected in ("BLEU", f"{report['bleu']['score']:.2f}", *signatures, "25.00%", "11–15"):
         assert expected in out.getvalue(), expected
 
 

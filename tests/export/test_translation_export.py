@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 import nlp_suite
 from nlp_suite import cli
 from nlp_suite.export import ExportError, run_export
+from nlp_suite.export.model_card import as_markdown
 from nlp_suite.export.op_check import check_ops
 from nlp_suite.export.translation import SavedModelTranslation
 from nlp_suite.export.warmup import read_warmup
@@ -79,6 +80,8 @@ def test_a_text_that_is_too_long(exported):
         assert answer["translation"][0] == b"" and answer["length"].tolist()[0] == 0
         with pytest.raises(RequestError, match=r"text 1 has 81 tokens; allowed: 40 \(text.max_length\)"):
             exported.python.translate([long])
+        with pytest.raises(RequestError, match=r"text 258 has more than 40 tokens; allowed: 40 \(text.max_length\)"):
+            exported.loaded.translate([SOURCES[0], long], before=256)
     else:
         cut = exported.python.translate(["the cat " * 19 + "the"])[0]  # 39 tokens and END
         assert answer["translation"][0].decode("utf-8") == cut["translation"] and not cut["truncated"]
@@ -189,6 +192,8 @@ def test_signatures_have_a_batch_in_every_input_and_output(exported):
     )
     card = json.loads((exported.result.path / "assets.extra" / "model_card.json").read_text())
     assert card["task"] == "translation" and card["labels"] == []
+    page = as_markdown({**card, "metrics": {"bleu": {"signature": "nrefs:1|case:mixed"}}})
+    assert "| bleu · signature | nrefs:1\\|case:mixed |" in page
 
 
 def assert_same_doors(one, other, texts, **options):

@@ -126,14 +126,15 @@ def terminal(report: dict):
     from rich.text import Text
 
     summary = Table(box=None, show_header=False, pad_edge=False)
-    for name, value, remark, signature in _numbers(report):
-        summary.add_row(
-            name, Text(value, style="bold"), Text("\n".join(filter(None, (remark, signature))), style="dim")
-        )
+    numbers = _numbers(report)
+    for name, value, remark, _ in numbers:
+        summary.add_row(name, Text(value, style="bold"), Text(remark, style="dim"))
+    # Signatures stand below, where a terminal of 80 columns holds them whole, as sacreBLEU prints them.
+    signatures = "\n".join(f"{name.split(',')[0]}|{signature}" for name, _, _, signature in numbers if signature)
     groups = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     groups.add_column("source words")
     for column in ("sentences", "reference words", "BLEU"):
         groups.add_column(column, justify="right")
     for row in report["by_length"]:
         groups.add_row(row["group"], f"{row['sentences']:,}", f"{row['reference_words']:,}", f"{row['bleu']:.2f}")
-    return Group(summary, "", groups)
+    return Group(summary, "", Text(signatures, style="dim", overflow="fold"), groups)

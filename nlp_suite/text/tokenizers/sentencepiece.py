@@ -151,7 +151,7 @@ class SentencePieceTokenizer(Tokenizer):
         """TF Text's tokenizer, which holds the model as a resource."""
         import tensorflow_text
 
-        with _silent():
+        with silent():
             return {"sentencepiece": tensorflow_text.SentencepieceTokenizer(self._model)}
 
     def tokenize(self, text, resources: dict):
@@ -171,7 +171,7 @@ class SentencePieceTokenizer(Tokenizer):
 
 
 @contextlib.contextmanager
-def _silent() -> Iterator[None]:
+def silent() -> Iterator[None]:
     """Drops what C++ writes to standard error: the op logs that the model normalises nothing."""
     sys.stderr.flush()
     try:
