@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from nlp_suite.cli_serving import add_commands
+
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -351,3 +353,6 @@ def list_components(
     width = max(map(len, lines))
     for name, line in lines.items():
         print(f"{name:<{width}}  {line}")
+
+
+add_commands(app, _native_stderr_closed)

@@ -1,0 +1,63 @@
+"""The verbs of serving: a server, a question to one, and whether a stock one could serve a model."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def add_commands(app: typer.Typer, native_stderr_closed) -> None:
+    """Adds the verbs to the command line.
+
+    Args:
+        app: the command line.
+        native_stderr_closed: context manager that drops what native code writes to standard error.
+    """
+
+    @app.command(
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+        short_help="Serve models over gRPC and REST as TensorFlow Serving does, with its flags.",
+    )
+    def serve(context: typer.Context):
+        """Serve models over gRPC and REST as TensorFlow Serving does; takes the flags of tensorflow_model_server."""
+        from nlp_suite.serving.engine import run
+
+        run(context.args)
+
+    @app.command()
+    def query(
+        host: Annotated[str, typer.Argument(metavar="HOST", help="HOST:PORT, http://… or grpc://….")],
+        texts: Annotated[list[str], typer.Argument(metavar="TEXT …", help="Texts to ask about.")],
+        model: Annotated[str, typer.Option(help="Name of the model.")] = "default",
+        grpc: Annotated[bool, typer.Option("--grpc", help="Ask over gRPC; default REST.")] = False,
+        signature: Annotated[str, typer.Option(help="Signature to ask.")] = "serving_default",
+        version: Annotated[int | None, typer.Option(help="Version; default the newest.")] = None,
+        label: Annotated[str | None, typer.Option(help="Version label instead of a number.")] = None,
+        timeout: Annotated[float, typer.Option(help="Seconds.")] = 30.0,
+        as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    ):
+        """Ask a server, stock or built-in, about texts."""
+        from nlp_suite.serving.client import query as ask
+
+        settings = {"grpc": grpc, "signature": signature, "version": version, "label": label, "timeout": timeout}
+        print(ask(host, model, texts, as_json=as_json, **settings))
+
+    @app.command()
+    def doctor(
+        model: Annotated[Path, typer.Argument(metavar="SAVED_MODEL", help="Exported version, or its model's folder.")],
+        server_version: Annotated[str, typer.Option(help="Version of TensorFlow Serving.")] = "2.19",
+        as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    ):
+        """Say whether a stock TensorFlow Serving will serve a SavedModel; exit code 1 if not."""
+        from nlp_suite.serving.doctor import examine, format_report
+
+        with native_stderr_closed():
+            report = examine(model, server_version)
+        if as_json:
+            print(json.dumps(report.as_dict()))
+        else:
+            from rich.console import Console
+
+            Console().print(format_report(report))
+        raise typer.Exit(0 if report.ok else 1)

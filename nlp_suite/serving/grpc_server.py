@@ -1,0 +1,141 @@
+"""The gRPC port: PredictionService and ModelService, health and reflection."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from nlp_suite.serving.core import Core
+from nlp_suite.serving.flags import Options
+from nlp_suite.serving.status import Code, ServingError, of_exception, truncated
+from nlp_suite.serving.text_protos import read_text_proto
+
+_PREDICTION = {  # method → Core's method
+    "Predict": "predict",
+    "Classify": "classify",
+    "Regress": "regress",
+    "MultiInference": "multi_inference",
+    "GetModelMetadata": "model_metadata",
+}
+_MODEL = {"GetModelStatus": "model_status", "HandleReloadConfigRequest": "reload_config"}
+
+
+def make_grpc_server(core: Core, options: Options):
+    """A server that listens, but has not started.
+
+    Args:
+        core: answers the requests.
+        options: port, socket, threads, limits, TLS.
+
+    Raises:
+        ServingError: a port that is taken, or TLS files that cannot be read.
+    """
+    import grpc
+    from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2
+
+    limit = options.grpc_max_message_bytes
+    arguments = {
+        "grpc.max_receive_message_length": limit if limit < 2**31 - 1 else -1,
+        "grpc.max_send_message_length": -1,
+        "grpc.so_reuseport": 0,
+        **_channel_arguments(options.grpc_channel_arguments),
+    }
+    server = grpc.server(ThreadPoolExecutor(options.grpc_max_threads, "grpc"), options=list(arguments.items()))
+    names = []
+    for module, service, methods in [
+        (prediction_service_pb2, "PredictionService", _PREDICTION),
+        (model_service_pb2, "ModelService", _MODEL),
+    ]:
+        descriptor = module.DESCRIPTOR.services_by_name[service]
+        names.append(descriptor.full_name)
+        handlers = {name: _handler(core, descriptor.methods_by_name[name], inner) for name, inner in methods.items()}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(descriptor.full_name, handlers),))
+    if options.enable_grpc_healthcheck_service:
+        names.append(_add_health(server, names))
+    _add_reflection(server, names)
+    _listen(server, options)
+    return server
+
+
+def _handler(core, method, inner):
+    import grpc
+    from google.protobuf import message_factory
+
+    answer = getattr(core, inner)
+    request_class = message_factory.GetMessageClass(method.input_type)
+    response_class = message_factory.GetMessageClass(method.output_type)
+    counted = inner in _PREDICTION.values()
+
+    def handle(request, context):
+        remaining = context.time_remaining()
+        timeout = None if remaining is None else max(1, remaining * 1000)
+        try:
+            if not counted:
+                return answer(request, timeout)
+            with core.counted(_model_of(request), method.name, "GRPC"):
+                return answer(request, timeout)
+        except Exception as error:
+            failed = of_exception(error)
+            context.abort(getattr(grpc.StatusCode, failed.code.name), truncated(failed.message))
+
+    return grpc.unary_unary_rpc_method_handler(
+        handle, request_deserializer=request_class.FromString, response_serializer=response_class.SerializeToString
+    )
+
+
+def _model_of(request) -> str:
+    tasks = getattr(request, "tasks", None)
+    return (tasks[0] if tasks else request).model_spec.name if tasks is None or tasks else ""
+
+
+def _add_health(server, names) -> str:
+    from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+    servicer = health.HealthServicer()
+    for name in ["", *names]:
+        servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    return health.SERVICE_NAME
+
+
+def _add_reflection(server, names) -> None:
+    from grpc_reflection.v1alpha import reflection
+
+    reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server)
+
+
+def _channel_arguments(text: str) -> dict:
+    """`key=value,key=value`; whole numbers as such."""
+    arguments = {}
+    for part in filter(None, text.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals or not key:
+            raise ServingError(Code.INVALID_ARGUMENT, f"--grpc_channel_arguments: {part!r} is not key=value")
+        arguments[key] = int(value) if value.lstrip("-").isdigit() else value
+    return arguments
+
+
+def _listen(server, options) -> None:
+    addresses = [f"{options.host}:{options.port}"] if options.port else []
+    if options.grpc_socket_path:
+        addresses.append(f"unix:{Path(options.grpc_socket_path).absolute()}")
+    credentials = _credentials(options.ssl_config_file) if options.ssl_config_file else None
+    for address in addresses:
+        try:
+            if credentials is None or address.startswith("unix:"):
+                bound = server.add_insecure_port(address)
+            else:
+                bound = server.add_secure_port(address, credentials)
+        except RuntimeError as error:
+            raise ServingError(Code.UNAVAILABLE, f"cannot listen for gRPC on {address}: {error}") from error
+        if not bound and not address.startswith("unix:"):
+            raise ServingError(Code.UNAVAILABLE, f"cannot listen for gRPC on {address}: the port is taken")
+
+
+def _credentials(path):
+    import grpc
+
+    config = read_text_proto(path, "SSLConfig")
+    if not config.server_key or not config.server_cert:
+        raise ServingError(Code.INVALID_ARGUMENT, f"{path!r}: server_key and server_cert are needed (PEM text)")
+    pair = [(config.server_key.encode(), config.server_cert.encode())]
+    authority = config.custom_ca.encode() or None
+    return grpc.ssl_server_credentials(pair, authority, require_client_auth=config.client_verify)

@@ -1,0 +1,77 @@
+"""Prometheus metrics under TensorFlow Serving's names, in its text form."""
+
+import bisect
+import threading
+from collections import defaultdict
+
+PREFIX = ":tensorflow:serving:"
+_BOUNDS = [10 * 1.8**i for i in range(33)]  # microseconds, as the stock server's buckets
+_COUNTERS = {
+    "request_count": "The total number of requests.",
+    "request_example_count_total": "The total number of examples.",
+}
+_HISTOGRAMS = {
+    "request_latency": "Distribution of wall time (in microseconds) for the whole request.",
+    "runtime_latency": "Distribution of wall time (in microseconds) for the model's graph.",
+    "request_example_counts": "Distribution of the number of examples in a request.",
+    "model_warmup_latency": "Distribution of wall time (in microseconds) for a version's warm-up.",
+}
+
+
+class Metrics:
+    """Counts and distributions; safe to use from any thread.
+
+    Example:
+        >>> metrics = Metrics()
+        >>> metrics.count("request_count", model_name="m", status="OK")
+        >>> b'request_count{model_name="m",status="OK"} 1' in metrics.text()
+        True
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._counts = defaultdict(float)  # (name, labels) → sum
+        self._observed = defaultdict(lambda: [[0] * (len(_BOUNDS) + 1), 0.0])  # (name, labels) → buckets, sum
+
+    def count(self, name: str, by: float = 1, **labels: str) -> None:
+        """Adds to a counter of `request_count` or `request_example_count_total`."""
+        with self._lock:
+            self._counts[name, tuple(labels.items())] += by
+
+    def observe(self, name: str, value: float, **labels: str) -> None:
+        """Adds a value to a distribution; times are in microseconds."""
+        with self._lock:
+            entry = self._observed[name, tuple(labels.items())]
+            entry[0][bisect.bisect_left(_BOUNDS, value)] += 1
+            entry[1] += value
+
+    def text(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        lines = []
+        with self._lock:
+            for name, what in _COUNTERS.items():
+                lines += [f"# HELP {PREFIX}{name} {what}", f"# TYPE {PREFIX}{name} counter"]
+                lines += [
+                    f"{PREFIX}{n}{_labels(given)} {v:g}" for (n, given), v in sorted(self._counts.items()) if n == name
+                ]
+            for name, what in _HISTOGRAMS.items():
+                lines += [f"# HELP {PREFIX}{name} {what}", f"# TYPE {PREFIX}{name} histogram"]
+                for (n, labels), (buckets, total) in sorted(self._observed.items()):
+                    if n == name:
+                        lines += _histogram(name, labels, buckets, total)
+        return ("\n".join(lines) + "\n").encode("utf-8", "replace")
+
+
+def _histogram(name, labels, buckets, total):
+    lines, below = [], 0
+    for bound, number in zip([*(f"{b:g}" for b in _BOUNDS), "+Inf"], buckets):
+        below += number
+        lines.append(f"{PREFIX}{name}_bucket{_labels((*labels, ('le', bound)))} {below}")
+    return [*lines, f"{PREFIX}{name}_sum{_labels(labels)} {total:g}", f"{PREFIX}{name}_count{_labels(labels)} {below}"]
+
+
+def _labels(labels):
+    def escaped(value):
+        return str(value).replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+    return "{" + ",".join(f'{name}="{escaped(value)}"' for name, value in labels) + "}" if labels else ""

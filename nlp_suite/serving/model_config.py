@@ -1,0 +1,63 @@
+"""The list of models: read from a file or made of flags, and checked as the stock server does."""
+
+from pathlib import Path
+
+from nlp_suite.serving.status import Code, ServingError
+from nlp_suite.serving.text_protos import message, read_text_proto
+
+PLATFORM = "tensorflow"
+
+
+def read_model_config(path: str | Path):
+    """The `ModelServerConfig` of a text-format file.
+
+    Raises:
+        ServingError: it cannot be read or is none.
+    """
+    return read_text_proto(path, "ModelServerConfig")
+
+
+def one_model(name: str, base_path: str):
+    """The `ModelServerConfig` of one model."""
+    config = message("ModelServerConfig")
+    config.model_config_list.config.add(name=name, base_path=str(Path(base_path).absolute()), model_platform=PLATFORM)
+    return config
+
+
+def check_model_config(config, running: dict) -> None:
+    """Refuses a list that cannot be served.
+
+    Args:
+        config: a `ModelServerConfig`.
+        running: name → `ModelConfig` of what is served now.
+
+    Raises:
+        ServingError: no list at all, a model without name or platform or with another than before, two of one name, a
+            path that is not absolute.
+    """
+    if config.WhichOneof("config") != "model_config_list":
+        raise _invalid("Only ModelConfigList is currently supported")
+    names = set()
+    for model in config.model_config_list.config:
+        if not model.name:
+            raise _invalid(f"Illegal model config without a name: base_path {model.base_path!r}")
+        if model.name in names:
+            raise _invalid(f"Illegal to list model {model.name} multiple times in config list")
+        names.add(model.name)
+        if not model.model_platform and not model.model_type:
+            raise _invalid(
+                "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
+                f"ModelServerConfig::model_platform, model name is {model.name}"
+            )
+        if model.model_platform not in ("", PLATFORM) or (model.model_type and model.model_type != 1):
+            raise _invalid(
+                f"model {model.name} has platform {model.model_platform or model.model_type!r}; allowed: {PLATFORM}"
+            )
+        if not Path(model.base_path).is_absolute():
+            raise _invalid(
+                f"Expected model {model.name} to have an absolute path or URI; got base_path()={model.base_path}"
+            )
+
+
+def _invalid(text):
+    return ServingError(Code.INVALID_ARGUMENT, text)

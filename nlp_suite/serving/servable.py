@@ -1,0 +1,155 @@
+"""One version of a model at work: its SavedModel in a graph and a session of its own, as a stock server runs it."""
+
+import logging
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nlp_suite.serving.batching_parameters import BatchingParameters
+from nlp_suite.serving.status import Code, ServingError
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """How sessions are made.
+
+    Attributes:
+        tags: tags of the MetaGraph to load.
+        intra_op_threads: threads of one operation, 0: one a core.
+        inter_op_threads: threads that operations of all requests share; 0: none, a request's operations run in its own
+            thread, so that small ones cost no hand-over.
+        batching: how requests are put together, or None.
+    """
+
+    tags: tuple[str, ...] = ("serve",)
+    intra_op_threads: int = 0
+    inter_op_threads: int = 0
+    batching: BatchingParameters | None = None
+
+
+class Servable:
+    """A loaded version.
+
+    The graph runs through TensorFlow's C interface for sessions, which a stock server uses too: the same answers, the
+    same messages, and no shape checks of Python's in between.
+
+    Args:
+        name: the model's name.
+        version: its version number.
+        path: the version's folder.
+        settings: how its session is made.
+
+    Attributes:
+        signatures: `SignatureDef`s by name.
+
+    Raises:
+        tf.errors.OpError, OSError, ValueError: the folder holds no SavedModel that can be loaded.
+    """
+
+    def __init__(self, name: str, version: int, path: Path, settings: SessionSettings):
+        import tensorflow as tf
+        import tensorflow_text  # noqa: F401  its ops stand in the graph
+
+        self.name, self.version, self.path, self.settings = name, version, Path(path), settings
+        self._tf, self._graph = tf, tf.Graph()
+        config = tf.compat.v1.ConfigProto(
+            intra_op_parallelism_threads=settings.intra_op_threads,
+            inter_op_parallelism_threads=settings.inter_op_threads or -1,
+        )
+        self._session = tf.compat.v1.Session(graph=self._graph, config=config)
+        try:
+            with self._graph.as_default(), _quiet(tf):
+                loaded = tf.compat.v1.saved_model.load(self._session, list(settings.tags), str(path))
+        except BaseException:
+            self._session.close()
+            raise
+        self.signatures = dict(loaded.signature_def)
+        self._session._extend_graph()
+        self._places, self._batched, self._lock = {}, {}, threading.Lock()
+
+    def run(
+        self, signature: str, feeds: dict[str, np.ndarray], outputs: list[str], timeout_ms: int | None = None
+    ) -> dict[str, np.ndarray]:
+        """Answers one request.
+
+        Args:
+            signature: name of a signature.
+            feeds: arrays by alias, strings as objects of `bytes`.
+            outputs: aliases of the outputs wanted.
+            timeout_ms: milliseconds until the request is given up.
+
+        Returns:
+            Arrays by alias, in the order of `outputs`.
+
+        Raises:
+            ServingError: what batching refuses.
+            tf.errors.OpError: what TensorFlow refuses.
+        """
+        definition = self.signatures[signature]
+        if self.settings.batching is not None:
+            batched = self._batched_form(signature, outputs)
+            if batched.takes(feeds):
+                feeds = {batched.sources[alias]: array for alias, array in feeds.items()}
+                return dict(zip(outputs, self._call(feeds, [batched.targets[alias] for alias in outputs], timeout_ms)))
+        feeds = {self._place(definition.inputs[alias].name): array for alias, array in feeds.items()}
+        targets = [self._place(definition.outputs[alias].name) for alias in outputs]
+        return dict(zip(outputs, self._call(feeds, targets, timeout_ms)))
+
+    def _batched_form(self, signature, outputs):
+        """The signature put together with `BatchFunction`, made when it is first asked for these outputs."""
+        from nlp_suite.serving.batching import BatchedSignature
+
+        key = (signature, *sorted(outputs))
+        if key not in self._batched:
+            with self._lock:
+                if key not in self._batched:
+                    queue = f"{self.name}/{self.version}/{'/'.join(key)}"
+                    with self._graph.as_default():
+                        made = BatchedSignature(
+                            self.signatures[signature], sorted(outputs), self.settings.batching, queue
+                        )
+                    self._session._extend_graph()
+                    self._batched[key] = made
+        return self._batched[key]
+
+    def _place(self, tensor: str):
+        """A tensor as the C interface names it."""
+        if tensor not in self._places:
+            try:
+                self._places[tensor] = self._graph.get_tensor_by_name(tensor)._as_tf_output()
+            except (KeyError, ValueError) as error:
+                raise ServingError(Code.INVALID_ARGUMENT, f"the graph has no tensor {tensor!r}: {error}") from error
+        return self._places[tensor]
+
+    def _call(self, feeds, targets, timeout_ms):
+        from tensorflow.python.client import pywrap_tf_session as native
+
+        options = None
+        if timeout_ms is not None:
+            message = self._tf.compat.v1.RunOptions(timeout_in_ms=max(1, int(timeout_ms)))
+            options = native.TF_NewBufferFromString(message.SerializeToString())
+        try:
+            return native.TF_SessionRun_wrapper(self._session._session, options, feeds, targets, [], None)
+        finally:
+            if options is not None:
+                native.TF_DeleteBuffer(options)
+
+    def close(self) -> None:
+        """Frees the session; no request may be running."""
+        self._session.close()
+
+
+class _quiet:
+    """Within the context TensorFlow's deprecation notes and notes about loading are not logged."""
+
+    def __init__(self, tf):
+        self._logger = tf.get_logger()
+
+    def __enter__(self):
+        self._level = self._logger.level
+        self._logger.setLevel(logging.ERROR)
+
+    def __exit__(self, *_):
+        self._logger.setLevel(self._level)

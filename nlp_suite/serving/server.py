@@ -1,0 +1,256 @@
+"""The built-in endpoint: loads, opens its ports when all is ready, serves, and drains when told to end."""
+
+import logging
+import signal
+import sys
+import threading
+from concurrent.futures import Future
+from pathlib import Path
+
+from nlp_suite.serving.batching_parameters import BatchingParameters, read_batching_parameters
+from nlp_suite.serving.core import Core
+from nlp_suite.serving.flags import Options
+from nlp_suite.serving.grpc_server import make_grpc_server
+from nlp_suite.serving.manager import Manager
+from nlp_suite.serving.metrics import Metrics
+from nlp_suite.serving.model_config import one_model, read_model_config
+from nlp_suite.serving.rest.app import RestApp
+from nlp_suite.serving.servable import SessionSettings
+from nlp_suite.serving.status import Code, ServingError
+from nlp_suite.serving.text_protos import read_text_proto
+
+logger = logging.getLogger(__name__)
+_DEFAULT_METRICS_PATH = "/monitoring/prometheus/metrics"
+
+
+class Server:
+    """An endpoint in this process.
+
+    Args:
+        options: the flags.
+
+    Raises:
+        ServingError: flags or files that cannot be.
+
+    Example:
+        >>> with Server(Options(model_name="sentiment", model_base_path="saved_models/sentiment", rest_api_port=8501)):
+        ...     ...  # ports are open
+    """
+
+    def __init__(self, options: Options):
+        self._options = options
+        self._config = _model_list(options)
+        if options.batching_parameters_file and not options.enable_batching:
+            raise ServingError(
+                Code.INVALID_ARGUMENT,
+                "server_options.batching_parameters_file is set without setting server_options.enable_batching to true.",
+            )
+        self._metrics_path = _metrics_path(options.monitoring_config_file)
+        if not options.xla_cpu_compilation_enabled:
+            switch_xla_off()
+        self.manager = Manager(
+            _session_settings(options),
+            warmup=options.enable_model_warmup,
+            warmup_iterations=options.num_request_iterations_for_warmup or 1,
+            max_retries=options.max_num_load_retries,
+            retry_seconds=options.load_retry_interval_micros / 1e6,
+            load_threads=options.num_load_threads,
+            labels_for_unavailable=options.allow_version_labels_for_unavailable_models,
+        )
+        self.core = Core(
+            self.manager,
+            Metrics(),
+            max_tensor_bytes=options.grpc_max_message_bytes,
+            as_content=options.enable_serialization_as_tensor_content,
+        )
+        self._ending, self._threads = threading.Event(), []
+        self._grpc = self._http = self._app = None
+
+    def start(self) -> None:
+        """Loads every model, then opens the ports.
+
+        Raises:
+            ServingError: a model that does not become available, or a port that is taken.
+        """
+        self._every(self._options.file_system_poll_wait_seconds, self.manager.look)
+        try:
+            self.manager.apply(self._config)
+        except ServingError as error:
+            raise ServingError(error.code, f"Failed to start server. Error: {error.message}") from error
+        if self._ending.is_set():
+            return
+        self._every(self._options.model_config_file_poll_wait_seconds, self._read_list_again)
+        if self._options.port or self._options.grpc_socket_path:
+            self._grpc = make_grpc_server(self.core, self._options)
+            self._grpc.start()
+        if self._options.rest_api_port:
+            self._start_http()
+
+    def _every(self, seconds, function):
+        """Calls a function again and again in a thread, until the end; never where `seconds` is 0."""
+
+        def loop():
+            while not self._ending.wait(seconds):
+                try:
+                    function()
+                except Exception as error:
+                    logger.error("%s: %s", function.__name__, error)
+
+        if seconds:
+            self._threads.append(threading.Thread(target=loop, daemon=True))
+            self._threads[-1].start()
+
+    def _read_list_again(self):
+        if not self._options.model_config_file:
+            return
+        config = read_model_config(self._options.model_config_file)
+        if config != self._config:
+            self.manager.apply(config)
+            self._config = config
+
+    def _start_http(self):
+        import asyncio
+
+        import uvicorn
+
+        options = self._options
+        self._app = RestApp(self.core, options, self._metrics_path)
+        config = uvicorn.Config(
+            self._app,
+            host=options.host,
+            port=options.rest_api_port,
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            http="httptools",
+            loop="asyncio",
+            server_header=False,
+            timeout_graceful_shutdown=options.drain_seconds,
+            timeout_keep_alive=max(5, options.rest_api_timeout_in_ms // 1000),
+        )
+        try:
+            socket = config.bind_socket()
+        except SystemExit:  # uvicorn's way to say that the port is taken
+            where = f"{options.host}:{options.rest_api_port}"
+            raise ServingError(Code.UNAVAILABLE, f"cannot listen for REST on {where}: the port is taken") from None
+        self._http = uvicorn.Server(config)
+        ready = Future()
+
+        async def serve():
+            asyncio.get_running_loop().call_later(0.05, ready.set_result, None)
+            await self._http._serve([socket])
+
+        thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
+        thread.start()
+        ready.result(30)
+        self._threads.append(thread)
+
+    def announce(self) -> None:
+        """Logs which ports are open."""
+        options = self._options
+        ports = [f"gRPC on {options.host}:{options.port}"] if options.port else []
+        if options.grpc_socket_path:
+            ports.append(f"gRPC on unix:{options.grpc_socket_path}")
+        if options.rest_api_port:
+            page = f", page http://localhost:{options.rest_api_port}/" if options.page else ""
+            ports.append(f"REST on {options.host}:{options.rest_api_port}{page}")
+        logger.info("ready: %s; models: %s", "; ".join(ports), ", ".join(self.manager.names()) or "none")
+
+    def stop(self) -> None:
+        """Refuses new requests, lets running ones end, unloads everything."""
+        self._ending.set()
+        stopped = self._grpc.stop(self._options.drain_seconds) if self._grpc else None
+        if self._http:
+            self._http.should_exit = True
+        if stopped:
+            stopped.wait()
+        for thread in self._threads:
+            thread.join(self._options.drain_seconds + 1)
+        if self._app:
+            self._app.close()
+        self.manager.close()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+def serve(options: Options) -> None:
+    """Serves until SIGTERM or SIGINT.
+
+    Raises:
+        ServingError: it cannot start.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    end = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: end.set())
+    server = Server(options)
+    threading.Thread(target=_start_or_end, args=(server, end, failed := []), daemon=True).start()
+    end.wait()
+    if failed:
+        raise failed[0]
+    logger.info("ending: no new requests, at most %d s for running ones", options.drain_seconds)
+    server.stop()
+
+
+def _start_or_end(server, end, failed):
+    try:
+        server.start()
+        server.announce()
+    except BaseException as error:
+        failed.append(error)
+        end.set()
+
+
+def _model_list(options):
+    if options.model_config_file:
+        return read_model_config(options.model_config_file)
+    if not options.model_base_path:
+        raise ServingError(
+            Code.INVALID_ARGUMENT, "Both server_options.model_base_path and server_options.model_config_file are empty!"
+        )
+    return one_model(options.model_name, options.model_base_path)
+
+
+def _session_settings(options):
+    batching = None
+    if options.enable_batching:
+        path = options.batching_parameters_file
+        batching = read_batching_parameters(path) if path else BatchingParameters()
+    both = options.tensorflow_session_parallelism
+    return SessionSettings(
+        tags=tuple(options.saved_model_tags.split(",")),
+        intra_op_threads=options.tensorflow_intra_op_parallelism or both,
+        inter_op_threads=options.tensorflow_inter_op_parallelism or both,
+        batching=batching,
+    )
+
+
+def _metrics_path(file) -> str | None:
+    """Where the metrics stand, or None where no file enables them."""
+    if not file:
+        return None
+    config = read_text_proto(file, "MonitoringConfig").prometheus_config
+    path = config.path or _DEFAULT_METRICS_PATH
+    if not path.startswith("/"):
+        raise ServingError(Code.INVALID_ARGUMENT, f"{file!r}: prometheus_config path {path!r} must begin with /")
+    return path if config.enable else None
+
+
+def switch_xla_off() -> bool:
+    """Switches XLA off in this process for good, as a stock server does; False where this build hides the switch."""
+    import ctypes
+
+    import tensorflow as tf
+
+    try:
+        ctypes.CDLL(
+            str(Path(tf.sysconfig.get_lib()) / "libtensorflow_cc.so.2")
+        )._ZN10tensorflow21DisableXlaCompilationEv()
+    except (OSError, AttributeError):
+        return False
+    return True

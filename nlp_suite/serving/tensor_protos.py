@@ -1,0 +1,102 @@
+"""Tensors on the server's side of the wire: what comes in is checked before it is made, what goes out is typed fields."""
+
+import math
+
+import numpy as np
+
+from nlp_suite.serving.status import Code, ServingError
+
+_FIELDS = {  # NumPy's name → field of a TensorProto
+    "float32": "float_val",
+    "float64": "double_val",
+    "int8": "int_val",
+    "int16": "int_val",
+    "int32": "int_val",
+    "uint8": "int_val",
+    "uint16": "int_val",
+    "int64": "int64_val",
+    "uint32": "uint32_val",
+    "uint64": "uint64_val",
+    "bool": "bool_val",
+}
+
+
+def array_of(proto, alias: str, max_bytes: int) -> np.ndarray:
+    """The array of a TensorProto; strings as objects of `bytes`.
+
+    A list of values that is shorter than the shape goes on with its last one, as everywhere in TensorFlow; so a few
+    bytes can ask for any amount of memory, which `max_bytes` bounds.
+
+    Args:
+        proto: the tensor as it came.
+        alias: the input's name, for the error.
+        max_bytes: most bytes that the array may take.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT where the proto is no tensor, RESOURCE_EXHAUSTED where it is too large.
+    """
+    from tensorflow import dtypes, make_ndarray
+
+    failed = ServingError(Code.INVALID_ARGUMENT, f"tensor parsing error: {alias}")
+    shape = [dim.size for dim in proto.tensor_shape.dim]
+    if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0 or len(shape) > 64:
+        raise failed
+    try:
+        dtype = dtypes.as_dtype(proto.dtype)
+        numpy_type = np.dtype(dtype.as_numpy_dtype)
+    except (TypeError, KeyError):
+        raise failed from None
+    size = math.prod(shape)
+    bytes_asked = size * max(numpy_type.itemsize, 1)
+    if bytes_asked > max_bytes:
+        raise ServingError(
+            Code.RESOURCE_EXHAUSTED, f"tensor {alias} has {bytes_asked:,} bytes; at most {max_bytes:,} are allowed"
+        )
+    if proto.tensor_content:
+        if len(proto.tensor_content) != size * numpy_type.itemsize or dtype == dtypes.string:
+            raise failed
+    elif not size or _values(proto) == 0:
+        if _values(proto):
+            raise failed
+        if dtype == dtypes.string:
+            return np.full(shape, b"", object)
+        return np.zeros(shape, numpy_type)
+    elif _values(proto) > size:
+        raise failed
+    try:
+        return make_ndarray(proto)
+    except (TypeError, ValueError):
+        raise failed from None
+
+
+def _values(proto) -> int:
+    """How many typed values a proto holds."""
+    lists = [value for field, value in proto.ListFields() if field.name.endswith("_val")]
+    halves = bool(proto.scomplex_val or proto.dcomplex_val)  # two numbers a value
+    return sum(map(len, lists)) // (2 if halves else 1)
+
+
+def proto_of(array: np.ndarray, proto, *, as_content: bool = False) -> None:
+    """Writes an array into a TensorProto: typed fields, which every client reads.
+
+    Args:
+        array: strings as objects of `bytes`.
+        proto: an empty TensorProto.
+        as_content: numbers as `tensor_content` instead, as `--enable_serialization_as_tensor_content` says.
+    """
+    from tensorflow import dtypes, make_tensor_proto
+
+    name = array.dtype.name
+    if name not in _FIELDS and array.dtype != object:  # half, bfloat16, complex…
+        proto.CopyFrom(make_tensor_proto(array))
+        return
+    proto.dtype = dtypes.string.as_datatype_enum if array.dtype == object else dtypes.as_dtype(name).as_datatype_enum
+    proto.tensor_shape.SetInParent()
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    if array.dtype == object:
+        proto.string_val.extend(array.ravel())
+    elif as_content:
+        proto.tensor_content = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
+    else:
+        getattr(proto, _FIELDS[name]).extend(array.ravel().tolist())

@@ -1,0 +1,81 @@
+"""Warm-up: a new version answers the requests recorded in it before it counts as available."""
+
+from pathlib import Path
+
+from nlp_suite.serving import inference
+from nlp_suite.serving.servable import Servable
+from nlp_suite.serving.status import Code, ServingError, of_exception
+
+FILE = "assets.extra/tf_serving_warmup_requests"
+MOST_RECORDS = 1000
+
+
+def warm_up(servable: Servable, iterations: int = 1) -> int:
+    """Runs every record of the version's warm-up file; nothing where it has none.
+
+    Args:
+        servable: the version.
+        iterations: times that each record runs.
+
+    Returns:
+        The number of records.
+
+    Raises:
+        ServingError: a record that cannot be read or fails, or more than 1,000: the version must then not be served.
+    """
+    path = servable.path / FILE
+    if not path.is_file():
+        return 0
+    records = _records(path)
+    if len(records) > MOST_RECORDS:
+        raise ServingError(
+            Code.INVALID_ARGUMENT, f"Number of warmup records exceeds the maximum ({MOST_RECORDS}) at {path}"
+        )
+    for number, record in enumerate(records, 1):
+        run = _answer(record, path)
+        try:
+            for _ in range(max(1, iterations)):
+                run(servable)
+        except Exception as error:
+            cause = of_exception(error)
+            raise ServingError(cause.code, f"warmup record {number} of {path} fails: {cause.message}") from error
+    return len(records)
+
+
+def _records(path: Path) -> list[bytes]:
+    import tensorflow as tf
+
+    read, records = tf.compat.v1.io.tf_record_iterator(str(path)), []
+    try:
+        for record in read:
+            records.append(record)
+            if len(records) > MOST_RECORDS:
+                break
+    except tf.errors.DataLossError as error:
+        text = f"{error.message} Please verify your warmup data is in TFRecord format."
+        raise ServingError(Code.DATA_LOSS, text) from error
+    return records
+
+
+def _answer(record: bytes, path: Path):
+    """A function that answers a record."""
+    from google.protobuf.message import DecodeError
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    try:
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+    except DecodeError:
+        raise ServingError(
+            Code.INVALID_ARGUMENT, f"Failed to parse warmup record: {record[:64]!r} from {path}"
+        ) from None
+    kind = log.WhichOneof("log_type")
+    functions = {
+        "predict_log": inference.predict,
+        "classify_log": inference.classify,
+        "regress_log": inference.regress,
+        "multi_inference_log": inference.multi_inference,
+    }
+    if kind not in functions:
+        raise ServingError(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind or 'none'}")
+    request = getattr(log, kind).request
+    return lambda servable: functions[kind](servable, request)
