@@ -8,6 +8,7 @@ from nlp_suite.config import ConfigError, TrainingSettings
 from nlp_suite.evaluation.numerals import less_is_better
 from nlp_suite.registry import SCHEDULES, unknown
 from nlp_suite.training.averaging import AveragedIterates, StartAverage
+from nlp_suite.training.fused_adam import FusedAdam, can_be_fused
 from nlp_suite.training.layer_rates import LayerRates, rate_factors
 
 
@@ -84,6 +85,8 @@ def _extended(optimizer: type, settings: TrainingSettings, groups) -> type:
             raise ValueError("training.layer_rates below 1 needs the model's layer groups")
         mixins.append(LayerRates)
         attributes["factors"] = rate_factors(groups, settings.layer_rates)
+    if can_be_fused(optimizer):
+        mixins.append(FusedAdam)
     return type(optimizer.__name__, (*mixins, optimizer), attributes) if mixins else optimizer
 
 

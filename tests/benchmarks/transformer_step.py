@@ -128,7 +128,9 @@ def training_step(options, name):
 
     keras.utils.set_random_seed(options.seed)
     loss, variables = {"suite": suite_model, "plain": plain_model}[name](options)
-    optimizer = keras.optimizers.Adam(1e-4)
+    from nlp_suite.training.fused_adam import fused
+
+    optimizer = (fused(keras.optimizers.Adam) if name == "suite" else keras.optimizers.Adam)(1e-4)
     optimizer.build(variables)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)] * 3, autograph=False)
