@@ -79,6 +79,9 @@ def test_lists_of_files_and_splits(write):
             {"source": ["a", "b"], "target": "c"},
             "data.source: train: source has 2 files and target 1; as many are needed",
         ),
+        (5, "data.source: train: {source: PATH, target: PATH}, a path or a list of paths is needed, got 5"),
+        ([], "is needed, got []"),
+        (["a", 5], "is needed, got ['a', 5]"),
         ({"source": "a", "taget": "b"}, "unknown key 'taget': did you mean 'target'? (allowed: source, target)"),
     ],
 )

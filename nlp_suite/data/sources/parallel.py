@@ -1,5 +1,6 @@
 """Sentences and their translations: two files of equal length a split, or one TSV, plain or gzipped, or a folder."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -32,11 +33,16 @@ class TwoFiles(Settings):
 
 
 def _two_files(value):
-    """A mapping as `TwoFiles`; so what is wrong with it is said in its terms and not in those of a path."""
-    try:
-        return TwoFiles.model_validate(value) if isinstance(value, dict) else value
-    except ValidationError as error:
-        raise ValueError(in_one_line(error)) from None
+    """A mapping as `TwoFiles`; so what is wrong with it is said once, and not in terms of a path as well."""
+    if isinstance(value, dict):
+        try:
+            return TwoFiles.model_validate(value)
+        except ValidationError as error:
+            raise ValueError(in_one_line(error)) from None
+    paths = value if isinstance(value, list) and value else [value]
+    if value is not None and not all(isinstance(path, str | os.PathLike | TwoFiles) for path in paths):
+        raise ValueError(f"{{source: PATH, target: PATH}}, a path or a list of paths is needed, got {value!r}")
+    return value
 
 
 Files = Annotated[TwoFiles | Paths | None, BeforeValidator(_two_files)]
