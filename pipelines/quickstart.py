@@ -1,5 +1,6 @@
-"""The whole way on the built-in sample corpora: train, measure, export, ask. `make quickstart` runs it."""
+"""The whole way on the built-in sample corpora: train, measure, export, serve, ask. `make quickstart` runs it."""
 
+import socket
 import time
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def main():
 
     began = time.perf_counter()
     console = Console()
-    shown = [*sentiment(console), *language_model(console), *translation(console)]
+    shown = [*sentiment(console), *language_model(console), *translation(console), *serving(console)]
     for part in shown:
         console.print(part)
     console.print(f"everything took {time.perf_counter() - began:.0f} s")
@@ -101,6 +102,49 @@ def translation(console) -> list:
     for text, answer in zip(SENTENCES, nlp_suite.load(export.path).translate(SENTENCES)):
         answers.add_row(text, Text(answer["translation"]), f"{answer['score']:.3f}")
     return [answers, table, f"report with pictures: {report['page']}\nSavedModel: {export.path}"]
+
+
+def serving(console) -> list:
+    """The three exports on the built-in endpoint, asked over REST and over gRPC."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from nlp_suite.serving.client import GrpcClient, RestClient
+    from nlp_suite.serving.flags import Options
+    from nlp_suite.serving.server import Server
+
+    console.rule("serve: the three models, over REST and gRPC")
+    models = {
+        "sentiment_sample": (EXAMPLES[0], "label"),
+        "lm_sample": (PROMPTS[0], "text"),
+        "translation_sample": (SENTENCES[0], "translation"),
+    }
+    config = Path("runs") / "quickstart-models.config"
+    entries = "".join(
+        f'  config {{ name: "{name}" base_path: "{Path("saved_models", name).absolute()}" model_platform: "tensorflow" }}\n'
+        for name in models
+    )
+    config.write_text(f"model_config_list {{\n{entries}}}\n", "utf-8")
+    rest_port, grpc_port = _free_port(), _free_port()
+    options = Options(model_config_file=str(config), host="127.0.0.1", rest_api_port=rest_port, port=grpc_port)
+    table = Table("asked over", "model", "version", "text", "answer", "ms")
+    with Server(options), RestClient(f"127.0.0.1:{rest_port}") as rest, GrpcClient(f"127.0.0.1:{grpc_port}") as grpc:
+        for name, (text, output) in models.items():
+            for how, client in (("REST", rest), ("gRPC", grpc)):
+                client.predict(name, [text])
+                began = time.perf_counter()
+                answer = client.predict(name, [text])[output][0]
+                taken = (time.perf_counter() - began) * 1000
+                version = str(client.status(name)[0].version)
+                table.add_row(how, name, version, text, Text(answer.strip()), f"{taken:.0f}")
+    again = f"nlp-suite serve --model_config_file={config} --rest_api_port=8501"
+    return [table, f"to serve them: {again}\nthen the page is at http://localhost:8501/"]
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 if __name__ == "__main__":

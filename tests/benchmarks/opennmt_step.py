@@ -7,7 +7,6 @@ That is made, and then used, so:
 """
 
 import tempfile
-from pathlib import Path
 
 import numpy as np
 
@@ -21,26 +20,18 @@ def opennmt_step(options, source, target, tf):
         tf: TensorFlow.
     """
     import opennmt
-    from opennmt.models.sequence_to_sequence import EmbeddingsSharingLevel
+    from opennmt_export import transformer, write_vocabulary
 
     with tempfile.TemporaryDirectory() as folder:
-        vocabulary = Path(folder) / "vocabulary.txt"
-        words = ["<blank>", "<s>", "</s>", *(f"w{i}" for i in range(options.vocabulary - 4))]  # and an unknown one
-        vocabulary.write_text("\n".join(words), "utf-8")
-        model = opennmt.models.Transformer(
-            source_inputter=opennmt.inputters.WordEmbedder(embedding_size=options.units),
-            target_inputter=opennmt.inputters.WordEmbedder(embedding_size=options.units),
-            num_layers=options.layers,
-            num_units=options.units,
-            num_heads=options.heads,
-            ffn_inner_dim=options.feed_forward,
+        model = transformer(
+            write_vocabulary(folder, options.vocabulary),
+            {"label_smoothing": options.label_smoothing},
+            layers=options.layers,
+            units=options.units,
+            heads=options.heads,
+            feed_forward=options.feed_forward,
             dropout=options.dropout,
-            attention_dropout=0.0,
-            ffn_dropout=options.dropout,
-            share_embeddings=EmbeddingsSharingLevel.ALL,
         )
-        files = {"source_vocabulary": str(vocabulary), "target_vocabulary": str(vocabulary)}
-        model.initialize(files, {"label_smoothing": options.label_smoothing})
     optimizer = opennmt.optimizers.make_optimizer("LazyAdam", 1e-3)
     lengths = np.full(len(target), target.shape[1], "int32")
     features = {"ids": tf.constant(source, tf.int64), "length": tf.constant(np.full_like(lengths, source.shape[1]))}

@@ -3,15 +3,20 @@
 3+3 layers of 256 units, 4 heads, feed-forward 1,024, 8,000 words, random weights: source rows of 24 ids, translations of
 exactly 25, greedy and with a beam of 4, one sentence and 32. The SavedModel is what `nlp-suite export` writes, its settings
 the task's own (`max_tokens` 100); CTranslate2's model comes from `--format ctranslate2`. Both are made once in a folder,
-`--models`, and each implementation opens its own in a process of its own; they run in turns.
+`--models`, and each implementation opens its own in a process of its own; they run in turns. `suite` is the SavedModel
+under `tf.saved_model.load`, `endpoint` the same in the session that `nlp-suite serve` makes. `opennmt` is OpenNMT-tf's own
+SavedModel of a model of these sizes (`opennmt_step.py` says how to make its environment), given words instead of ids; it
+takes part where `--opennmt-python` names it.
 
     pip install 'nlp-suite[ctranslate2]'
     python tests/benchmarks/translation_decode.py --threads 1
     python tests/benchmarks/translation_decode.py --beam 4 --batch 32 --rounds 5
+    python tests/benchmarks/translation_decode.py --only endpoint opennmt --opennmt-python opennmt/bin/python
 """
 
 import argparse
 import json
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -19,7 +24,12 @@ from pathlib import Path
 import numpy as np
 import turns
 
-IMPLEMENTATIONS = {"ctranslate2": "CTranslate2, float32", "suite": "nlp_suite, SavedModel"}
+IMPLEMENTATIONS = {
+    "ctranslate2": "CTranslate2, float32",
+    "suite": "nlp_suite, SavedModel",
+    "endpoint": "nlp_suite, endpoint",
+    "opennmt": "OpenNMT-tf, SavedModel",
+}
 SOURCE, TARGET = 24, 25  # ids, END of the source included
 
 
@@ -67,6 +77,15 @@ def make(options, folder):
     module, functions = signatures(model, inference)
     saving = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(module, str(made), {"tokens": functions["tokens"]}, options=saving)
+    if "opennmt" in options.only:
+        script = Path(__file__).with_name("opennmt_export.py")
+        command = [
+            options.opennmt_python,
+            str(script),
+            str(Path(folder, f"opennmt-{options.beam[0]}")),
+            str(options.beam[0]),
+        ]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     other = Path(folder, "ctranslate2")
     if "ctranslate2" in options.only and not other.exists():
         other.mkdir()
@@ -96,6 +115,39 @@ def suite_step(options):
         found = module.signatures["tokens"](tokens=rows, length=lengths)
         assert (found["length"].numpy() == TARGET).all()
         return float(found["log_prob"].numpy().mean())
+
+    return step, turns.gemm_tensorflow
+
+
+def endpoint_step(options):
+    """As `suite_step`, in the session of the built-in endpoint."""
+    turns.limit_tensorflow(options.threads)
+    from nlp_suite.serving.servable import Servable, SessionSettings
+
+    path = Path(options.models, f"suite-{options.beam[0]}")
+    servable = Servable("suite", 1, path, SessionSettings(intra_op_threads=options.threads))
+    rows = sources(options)
+    feeds = {"tokens": rows, "length": np.full(len(rows), SOURCE, "int32")}
+
+    def step():
+        found = servable.run("tokens", feeds, ["length", "log_prob"])
+        assert (found["length"] == TARGET).all()
+        return float(found["log_prob"].mean())
+
+    return step, turns.gemm_tensorflow
+
+
+def opennmt_step(options):
+    """As `suite_step`, in OpenNMT-tf's environment; other weights, so other log-probabilities."""
+    tf = turns.limit_tensorflow(options.threads)
+    module = tf.saved_model.load(str(Path(options.models, f"opennmt-{options.beam[0]}")))
+    rows = tf.constant([[f"w{i % 7000}" for i in row] for row in sources(options).tolist()])
+    lengths = tf.fill([len(rows)], SOURCE)
+
+    def step():
+        found = module.signatures["serving_default"](tokens=rows, length=lengths)
+        assert (found["length"].numpy() == TARGET).all(), found["length"]
+        return float(found["log_probs"].numpy().mean())
 
     return step, turns.gemm_tensorflow
 
@@ -147,12 +199,24 @@ def main():
     parser.add_argument("--beam", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 32])
     parser.add_argument("--models", help="a folder for the two models; default: one that is deleted")
+    parser.add_argument("--opennmt-python", help="interpreter of an environment with OpenNMT-tf")
     turns.common_options(parser, IMPLEMENTATIONS)
     options = parser.parse_args()
     if options.worker:
-        step, gemm = {"suite": suite_step, "ctranslate2": ctranslate2_step}[options.worker](options)
-        turns.worker(options, step, gemm)
+        steps = {
+            "suite": suite_step,
+            "endpoint": endpoint_step,
+            "ctranslate2": ctranslate2_step,
+            "opennmt": opennmt_step,
+        }
+        turns.worker(options, *steps[options.worker](options))
         return
+    if "opennmt" in options.only and not options.opennmt_python:
+        options.only.remove("opennmt")
+
+    def python(name):
+        return options.opennmt_python if name == "opennmt" else sys.executable
+
     given = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
         folder = options.models or folder
@@ -167,7 +231,7 @@ def main():
             for one.batch in ([batch] for batch in options.batch):
                 chosen = ["--beam", str(beam), "--batch", str(one.batch[0]), "--models", str(folder)]
                 sys.argv[1:] = [*given, *chosen]
-                rows = turns.measure(one, __file__)
+                rows = turns.measure(one, __file__, python)
                 print(json.dumps(rows) if options.json else "", end="\n" if options.json else "")
                 if not options.json:
                     table(one, rows)
