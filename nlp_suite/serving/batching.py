@@ -21,6 +21,9 @@ class BatchedSignature:
         parameters: the batching parameters.
         queue: the queue's name: one a model, version, signature and set of outputs, or they would answer for each other.
 
+    Raises:
+        NotImplementedError: the graph has reference variables (of TF 1), which cannot be passed to a function.
+
     Attributes:
         sources: alias → where an array is fed.
         targets: alias → where the answer is fetched.
@@ -132,6 +135,7 @@ def _function(tf, graph, inputs, fetches, padded):
         rows = [tf.TensorSpec([None], tf.variant), tf.TensorSpec([None], tensor.dtype)]
         specs += rows if tensor.name in padded else [tf.TensorSpec(tensor.shape, tensor.dtype)]
     specs += [tf.TensorSpec([], tf.resource)] * len(resources)
+    named = {name for node in part.node for name in node.input}
 
     @tf.function(input_signature=specs, autograph=False)
     def rows_of_several_requests(*given):
@@ -139,17 +143,18 @@ def _function(tf, graph, inputs, fetches, padded):
         for tensor in inputs:
             first, *rest = (given.pop(0) for _ in range(1 + (tensor.name in padded)))
             fed.append(_unpacked(tf, first, *rest, tensor.dtype, tensor.shape.rank) if rest else first)
-        names = [tensor.name for tensor in [*inputs, *resources]]
-        answers = tf.graph_util.import_graph_def(
-            part, input_map=dict(zip(names, [*fed, *given])), return_elements=fetches, name=""
-        )
-        return [tf.identity(answer) for answer in answers]
+        places = dict(zip([tensor.name for tensor in [*inputs, *resources]], [*fed, *given]))
+        used = {name: place for name, place in places.items() if {name, name.removesuffix(":0")} & named}
+        made = [name for name in fetches if name not in places]
+        answers = tf.graph_util.import_graph_def(part, input_map=used, return_elements=made, name="")
+        places |= dict(zip(made, answers))
+        return [tf.identity(places[name]) for name in fetches]
 
     return rows_of_several_requests.get_concrete_function(), resources
 
 
 def _part(tf, graph, inputs, fetches):
-    """The GraphDef of what `fetches` need, cut at `inputs` and at resources; and the names of those resources."""
+    """The GraphDef of what `fetches` need, without `inputs`, resources and what only they need; the resources' names."""
     operations, resources, seen = set(), [], set(inputs)
     waiting = [graph.get_tensor_by_name(name) for name in fetches]
     while waiting:
@@ -161,9 +166,7 @@ def _part(tf, graph, inputs, fetches):
             resources.append(tensor.name)
             continue
         if tensor.dtype._is_ref_dtype:
-            raise ServingError(
-                Code.UNIMPLEMENTED, f"batching needs a model without reference variables, and {tensor.op.name!r} is one"
-            )
+            raise NotImplementedError(f"{tensor.op.name!r} is a reference variable")
         before = {tensor.op}
         while before:
             operation = before.pop()
@@ -172,14 +175,8 @@ def _part(tf, graph, inputs, fetches):
                 waiting.extend(operation.inputs)
                 before.update(operation.control_inputs)
     resources.sort()
-    cut = {name.split(":")[0] for name in [*inputs, *resources]}
-    kept = cut | {operation.name for operation in operations}
+    names = {operation.name for operation in operations}
     whole = graph.as_graph_def()
     part = tf.compat.v1.GraphDef(versions=whole.versions, library=whole.library)
-    for node in whole.node:
-        if node.name in kept:
-            added = part.node.add()
-            added.CopyFrom(node)
-            if node.name in cut:
-                del added.input[:]
+    part.node.extend(node for node in whole.node if node.name in names)
     return part, resources

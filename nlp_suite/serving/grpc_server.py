@@ -15,6 +15,7 @@ _PREDICTION = {  # method → Core's method
     "MultiInference": "multi_inference",
     "GetModelMetadata": "model_metadata",
 }
+_ENDLESS = 1e7  # seconds; a call without a deadline has 2**63 of them left
 _MODEL = {"GetModelStatus": "model_status", "HandleReloadConfigRequest": "reload_config"}
 
 
@@ -56,29 +57,34 @@ def make_grpc_server(core: Core, options: Options):
 
 
 def _handler(core, method, inner):
+    """A method's handler. It reads the request itself: gRPC would call one that cannot be read the server's fault."""
     import grpc
     from google.protobuf import message_factory
+    from google.protobuf.message import DecodeError
 
     answer = getattr(core, inner)
     request_class = message_factory.GetMessageClass(method.input_type)
     response_class = message_factory.GetMessageClass(method.output_type)
     counted = inner in _PREDICTION.values()
 
-    def handle(request, context):
+    def handle(body, context):
         remaining = context.time_remaining()
-        timeout = None if remaining is None else max(1, remaining * 1000)
+        endless = remaining is None or remaining > _ENDLESS
+        timeout = None if endless else max(1, remaining * 1000)
         try:
+            request = request_class.FromString(body)
             if not counted:
                 return answer(request, timeout)
             with core.counted(_model_of(request), method.name, "GRPC"):
                 return answer(request, timeout)
+        except DecodeError as error:
+            text = f"the request is no {request_class.DESCRIPTOR.full_name}: {error}"
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, truncated(text))
         except Exception as error:
             failed = of_exception(error)
             context.abort(getattr(grpc.StatusCode, failed.code.name), truncated(failed.message))
 
-    return grpc.unary_unary_rpc_method_handler(
-        handle, request_deserializer=request_class.FromString, response_serializer=response_class.SerializeToString
-    )
+    return grpc.unary_unary_rpc_method_handler(handle, response_serializer=response_class.SerializeToString)
 
 
 def _model_of(request) -> str:

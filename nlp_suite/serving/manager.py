@@ -1,12 +1,16 @@
 """Which versions are loaded: loading, unloading, labels and states, so that no request ever meets a version half there."""
 
+import gc
 import logging
 import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
+from nlp_suite.serving.metrics import Metrics
 from nlp_suite.serving.model_config import check_model_config
 from nlp_suite.serving.servable import Servable, SessionSettings
 from nlp_suite.serving.status import Code, ServingError, of_exception
@@ -19,14 +23,19 @@ START, LOADING, AVAILABLE, UNLOADING, END = 10, 20, 30, 40, 50  # ModelVersionSt
 
 @dataclass
 class _Version:
-    """What is known of one version of a model."""
+    """What is known of one version of a model.
 
-    path: object
+    `wanted` and END together mean given up: it stays so until the version has been gone from its folder.
+    """
+
+    path: Path
     state: int = START
+    wanted: bool = True  # whether the policy still asks for it
     error: ServingError | None = None
     servable: Servable | None = None
-    users: int = 0
-    wanted: bool = True  # whether the policy still asks for it
+    users: int = 0  # requests that are running on it
+    attempts: int = 0
+    retry: threading.Timer | None = None  # the next attempt, while one is waited for
 
 
 class Manager:
@@ -35,8 +44,12 @@ class Manager:
     A new version is loaded and warmed up before an older one is let go, an old one is closed when its last request is
     answered, and a version that cannot be loaded never takes the place of one that could.
 
+    One lock guards all states and is never held while files are read, a model loads or a request runs. Every change
+    of a state ends in `_settle`, which starts whatever follows from it.
+
     Args:
         settings: how sessions are made.
+        metrics: where the time of warm-ups is noted.
         warmup: whether warm-up files are run.
         warmup_iterations: times that each warm-up record runs.
         max_retries: how often a failed load is tried again.
@@ -49,6 +62,7 @@ class Manager:
         self,
         settings: SessionSettings | None = None,
         *,
+        metrics: Metrics | None = None,
         warmup: bool = True,
         warmup_iterations: int = 1,
         max_retries: int = 5,
@@ -56,18 +70,18 @@ class Manager:
         load_threads: int = 0,
         labels_for_unavailable: bool = False,
     ):
-        self._settings, self._warmup, self._iterations = settings or SessionSettings(), warmup, warmup_iterations
+        self._settings, self._metrics = settings or SessionSettings(), metrics or Metrics()
+        self._warmup, self._iterations = warmup, warmup_iterations
         self._max_retries, self._retry_seconds = max_retries, retry_seconds
         self._labels_for_unavailable = labels_for_unavailable
         self._loaders = ThreadPoolExecutor(load_threads or os.cpu_count() or 1, "load")
         self._changed = threading.Condition(threading.RLock())
-        self._applying = threading.Lock()
-        self._configs, self._models, self._labels = (
-            {},
-            {},
-            {},
-        )  # name → ModelConfig, {version: _Version}, {label: version}
-        self._closing = threading.Event()
+        self._applying, self._looking = threading.Lock(), threading.Lock()  # one list, one look at a time
+        self._configs = {}  # name → ModelConfig
+        self._aspired: dict[str, dict[int, Path]] = {}  # name → what policy and folder ask for
+        self._models: dict[str, dict[int, _Version]] = {}
+        self._labels: dict[str, dict[str, int]] = {}
+        self._closing = False
 
     def apply(self, config, wait_seconds: float | None = None) -> None:
         """Serves what a `ModelServerConfig` lists, and nothing else; returns when new models are available.
@@ -86,19 +100,18 @@ class Manager:
                 new = [name for name in given if name not in self._configs]
                 known = {name: each for name, each in given.items() if name not in new}
                 for each in known.values():
-                    self._check_labels(each, self._available(each.name))
+                    self._check_labels(each)
                 self._configs = given
-                self._labels = {name: self._labels.get(name, {}) for name in given}
-                for name in known:
-                    self._labels[name] = dict(given[name].version_labels)
+                self._labels = {name: dict(each.version_labels) for name, each in known.items()}
             self.look()
             self._wait(new, wait_seconds)
             with self._changed:
                 for name in new:
-                    self._check_labels(given[name], self._available(name))
+                    self._check_labels(given[name])
                     self._labels[name] = dict(given[name].version_labels)
 
-    def _check_labels(self, config, available):
+    def _check_labels(self, config):
+        available = self._available(config.name)
         for label, version in sorted(config.version_labels.items()):
             if version in available:
                 continue
@@ -115,7 +128,7 @@ class Manager:
         """Until every named model has an available version, or one has none that could become so."""
 
         def settled():
-            return self._closing.is_set() or all(self._available(name) or self._failed(name) for name in names)
+            return self._closing or all(self._available(name) or self._failed(name) for name in names)
 
         with self._changed:
             if not self._changed.wait_for(settled, seconds):
@@ -138,85 +151,125 @@ class Manager:
 
     def look(self) -> None:
         """Looks at the folders once, and starts to load and to unload what they and the policies ask for."""
-        with self._changed:
-            for name, config in self._configs.items():
-                aspired = aspired_versions(config.base_path, config.model_version_policy)
-                entries = self._models.setdefault(name, {})
-                if not aspired and not entries:
-                    logger.warning("no versions of model %s found under base path %s", name, config.base_path)
-                for version, path in aspired.items():
-                    self._want(name, version, path, entries)
-                for version, entry in entries.items():
-                    if version not in aspired:
-                        entry.wanted = False
-            for name, entries in self._models.items():
-                if name not in self._configs:
-                    for entry in entries.values():
-                        entry.wanted = False
-            self._let_go()
+        with self._looking:
+            with self._changed:
+                configs = dict(self._configs)
+            found = {name: self._versions_there(config) for name, config in configs.items()}
+            with self._changed:
+                for name, versions in found.items():
+                    if versions is not None and self._configs.get(name) is configs[name]:
+                        self._aspired[name] = versions
+                self._aspired = {name: each for name, each in self._aspired.items() if name in self._configs}
+                self._settle()
 
-    def _want(self, name, version, path, entries):
-        entry = entries.get(version)
-        if entry is not None and (entry.state in (START, LOADING, AVAILABLE) or entry.wanted):
-            entry.wanted = True  # there, on its way, or given up
-            return
-        if entry is not None and entry.state == UNLOADING:
-            return  # asked for again at the next look
-        entries[version] = _Version(path)
-        logger.info("loading %s version %d from %s", name, version, path)
-        self._loaders.submit(self._load, name, version, entries[version])
+    def _versions_there(self, config):
+        """The versions that folder and policy ask for; None where the folder cannot be read just now."""
+        try:
+            versions = aspired_versions(config.base_path, config.model_version_policy)
+        except OSError as error:
+            logger.error("cannot look for versions of model %s: %s", config.name, error)
+            return None
+        if not versions:
+            logger.warning("no versions of model %s found under base path %s", config.name, config.base_path)
+        return versions
+
+    def _settle(self):
+        """Starts what the states ask for; call it with the lock held, after any change."""
+        for name in {**self._models, **self._aspired}:
+            entries, aspired = self._models.setdefault(name, {}), self._aspired.get(name, {})
+            for version, path in aspired.items():
+                entry = entries.get(version)
+                if entry is None or (entry.state == END and not entry.wanted):
+                    self._begin(name, version, path)
+                elif entry.state != UNLOADING:  # that one is loaded anew when it has been unloaded
+                    entry.wanted = True
+            for version, entry in entries.items():
+                entry.wanted = entry.wanted and version in aspired
+                if not entry.wanted and entry.retry is not None:
+                    entry.retry.cancel()
+                    entry.state, entry.retry = END, None
+            wanted = [entry for entry in entries.values() if entry.wanted]
+            if not wanted or any(entry.state == AVAILABLE for entry in wanted):
+                for version, entry in entries.items():
+                    if entry.state == AVAILABLE and not entry.wanted:
+                        entry.state = UNLOADING
+                        threading.Thread(target=self._unload, args=(name, version, entry), daemon=True).start()
+        self._changed.notify_all()
+
+    def _begin(self, name, version, path):
+        if not self._closing:
+            entry = self._models[name][version] = _Version(path)
+            logger.info("loading %s version %d from %s", name, version, path)
+            self._loaders.submit(self._load, name, version, entry)
 
     def _load(self, name, version, entry):
-        for attempt in range(self._max_retries + 1):
-            with self._changed:
-                entry.state = LOADING
-            servable = None
-            try:
-                servable = Servable(name, version, entry.path, self._settings)
-                if self._warmup:
-                    warm_up(servable, self._iterations)
-            except BaseException as error:
-                if servable is not None:
-                    servable.close()
-                entry.error = of_exception(error)
-                logger.error(
-                    "cannot load %s version %d (attempt %d of %d): %s",
-                    *(name, version, attempt + 1, self._max_retries + 1, entry.error.message),
-                )
-            else:
-                with self._changed:
-                    entry.servable, entry.state, entry.error = servable, AVAILABLE, None
-                    logger.info("%s version %d is available", name, version)
-                    self._let_go()
-                    self._changed.notify_all()
-                return
-            if attempt < self._max_retries and entry.wanted and not self._closing.wait(self._retry_seconds):
-                continue
-            break
+        """One attempt, in a thread of the loaders."""
         with self._changed:
-            entry.state = END
-            self._let_go()
-            self._changed.notify_all()
+            entry.retry = None
+            if self._closing or not entry.wanted:
+                entry.state, entry.wanted = END, False
+                self._settle()
+                return
+            entry.state, entry.attempts = LOADING, entry.attempts + 1
+        try:
+            servable, error = self._loaded(name, version, entry.path), None
+        except BaseException as caught:
+            of_caught = of_exception(caught)
+            servable, error = (
+                None,
+                ServingError(of_caught.code, of_caught.message),
+            )  # one whose traceback holds no graph
+        with self._changed:
+            entry.servable, entry.error = servable, error
+            if servable is not None:
+                entry.state = AVAILABLE
+                logger.info("%s version %d is available", name, version)
+            else:
+                attempts = f"attempt {entry.attempts} of {self._max_retries + 1}"
+                logger.error("cannot load %s version %d (%s): %s", name, version, attempts, error.message)
+                if entry.attempts <= self._max_retries and not self._closing:
+                    entry.retry = threading.Timer(self._retry_seconds, self._try_again, (name, version, entry))
+                    entry.retry.daemon = True
+                    entry.retry.start()
+                else:
+                    entry.state = END
+            self._settle()
 
-    def _let_go(self):
-        """Starts to unload what is no longer wanted, unless nothing else could answer in its place."""
-        for name, entries in self._models.items():
-            wanted = [entry for entry in entries.values() if entry.wanted]
-            replaced = not wanted or any(entry.state == AVAILABLE for entry in wanted)
-            for version, entry in entries.items():
-                if entry.state == AVAILABLE and not entry.wanted and replaced:
-                    entry.state = UNLOADING
-                    threading.Thread(target=self._unload, args=(name, version, entry), daemon=True).start()
+    def _try_again(self, name, version, entry):
+        with self._changed:
+            if entry.retry is not None and not self._closing:
+                self._loaders.submit(self._load, name, version, entry)
+
+    def _loaded(self, name, version, path):
+        """The version, loaded and warmed up."""
+        servable = Servable(name, version, path, self._settings)
+        if not self._warmup:
+            return servable
+        start, status = time.perf_counter(), "OK"
+        try:
+            warmed = warm_up(servable, self._iterations)
+        except BaseException as error:
+            status, warmed = of_exception(error).code.name, 1
+            servable.close()
+            raise
+        finally:
+            if warmed:
+                taken = (time.perf_counter() - start) * 1e6
+                self._metrics.observe("model_warmup_latency", taken, model_path=str(path), status=status)
+        return servable
 
     def _unload(self, name, version, entry):
         with self._changed:
             self._changed.wait_for(lambda: entry.users == 0)
             servable, entry.servable = entry.servable, None
         servable.close()
+        del servable
+        if not self._closing:
+            gc.collect()  # a graph's operations refer to each other, and nothing else frees it soon
         with self._changed:
             entry.state = END
-            self._changed.notify_all()
-        logger.info("%s version %d is unloaded", name, version)
+            logger.info("%s version %d is unloaded", name, version)
+            self._settle()
 
     def _available(self, name):
         return {v: entry for v, entry in self._models.get(name, {}).items() if entry.state == AVAILABLE}
@@ -231,9 +284,11 @@ class Manager:
         with self._changed:
             entry = self._find(spec)
             entry.users += 1
+            servable = entry.servable
         try:
-            yield entry.servable
+            yield servable
         finally:
+            del servable
             with self._changed:
                 entry.users -= 1
                 if entry.state == UNLOADING and not entry.users:
@@ -273,19 +328,25 @@ class Manager:
 
     def names(self) -> list[str]:
         """The models of the list, in its order."""
-        with self._changed:
-            return list(self._configs)
+        return list(self._configs)  # a dict that is replaced, never changed
 
-    def close(self) -> None:
-        """Stops loading and unloads everything, each version after its last request."""
-        self._closing.set()
+    def close(self, wait_seconds: float | None = None) -> bool:
+        """Stops loading and unloads everything, each version after its last request.
+
+        Args:
+            wait_seconds: most seconds to wait for requests and loads that are running; default: as long as it takes.
+
+        Returns:
+            Whether everything is unloaded.
+        """
         with self._changed:
-            self._configs = {}
-            self._changed.notify_all()
-            self.look()
-        self._loaders.shutdown(wait=True, cancel_futures=True)
-        self.look()
+            self._closing, self._configs, self._aspired = True, {}, {}
+            self._settle()
+        self._loaders.shutdown(wait=False, cancel_futures=True)
+
+        def ended():
+            entries = [entry for versions in self._models.values() for entry in versions.values()]
+            return all(entry.state in (START, END) for entry in entries)
+
         with self._changed:
-            self._changed.wait_for(
-                lambda: all(e.state in (START, END) for entries in self._models.values() for e in entries.values())
-            )
+            return self._changed.wait_for(ended, wait_seconds)

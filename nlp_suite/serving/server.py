@@ -1,10 +1,13 @@
 """The built-in endpoint: loads, opens its ports when all is ready, serves, and drains when told to end."""
 
+import gc
 import logging
+import os
 import signal
+import socket
 import sys
 import threading
-from concurrent.futures import Future
+import time
 from pathlib import Path
 
 from nlp_suite.serving.batching_parameters import BatchingParameters, read_batching_parameters
@@ -26,6 +29,8 @@ _DEFAULT_METRICS_PATH = "/monitoring/prometheus/metrics"
 class Server:
     """An endpoint in this process.
 
+    XLA is left as the process has it: TensorFlow can switch it off only for good, so `serve` does that.
+
     Args:
         options: the flags.
 
@@ -46,10 +51,10 @@ class Server:
                 "server_options.batching_parameters_file is set without setting server_options.enable_batching to true.",
             )
         self._metrics_path = _metrics_path(options.monitoring_config_file)
-        if not options.xla_cpu_compilation_enabled:
-            switch_xla_off()
+        metrics = Metrics()
         self.manager = Manager(
             _session_settings(options),
+            metrics=metrics,
             warmup=options.enable_model_warmup,
             warmup_iterations=options.num_request_iterations_for_warmup or 1,
             max_retries=options.max_num_load_retries,
@@ -59,11 +64,11 @@ class Server:
         )
         self.core = Core(
             self.manager,
-            Metrics(),
+            metrics,
             max_tensor_bytes=options.grpc_max_message_bytes,
             as_content=options.enable_serialization_as_tensor_content,
         )
-        self._ending, self._threads = threading.Event(), []
+        self._ending, self._opening, self._threads = threading.Event(), threading.Lock(), []
         self._grpc = self._http = self._app = None
 
     def start(self) -> None:
@@ -77,14 +82,19 @@ class Server:
             self.manager.apply(self._config)
         except ServingError as error:
             raise ServingError(error.code, f"Failed to start server. Error: {error.message}") from error
-        if self._ending.is_set():
-            return
-        self._every(self._options.model_config_file_poll_wait_seconds, self._read_list_again)
-        if self._options.port or self._options.grpc_socket_path:
-            self._grpc = make_grpc_server(self.core, self._options)
-            self._grpc.start()
-        if self._options.rest_api_port:
+        with self._opening:
+            if not self._ending.is_set():
+                self._open_ports()
+
+    def _open_ports(self):
+        options = self._options
+        self._every(options.model_config_file_poll_wait_seconds, self._read_list_again)
+        if options.port or options.grpc_socket_path:
+            self._grpc = make_grpc_server(self.core, options)
+        if options.rest_api_port:
             self._start_http()
+        if self._grpc:
+            self._grpc.start()
 
     def _every(self, seconds, function):
         """Calls a function again and again in a thread, until the end; never where `seconds` is 0."""
@@ -109,9 +119,9 @@ class Server:
             self._config = config
 
     def _start_http(self):
-        import asyncio
-
         import uvicorn
+
+        from nlp_suite.serving.rest.protocol import LimitedHttp
 
         options = self._options
         self._app = RestApp(self.core, options, self._metrics_path)
@@ -122,28 +132,20 @@ class Server:
             lifespan="off",
             access_log=False,
             log_config=None,
-            http="httptools",
+            log_level="error",
+            http=LimitedHttp,
+            ws="none",
             loop="asyncio",
             server_header=False,
             timeout_graceful_shutdown=options.drain_seconds,
             timeout_keep_alive=max(5, options.rest_api_timeout_in_ms // 1000),
         )
-        try:
-            socket = config.bind_socket()
-        except SystemExit:  # uvicorn's way to say that the port is taken
-            where = f"{options.host}:{options.rest_api_port}"
-            raise ServingError(Code.UNAVAILABLE, f"cannot listen for REST on {where}: the port is taken") from None
+        listener = _bound(options.host, options.rest_api_port)
         self._http = uvicorn.Server(config)
-        ready = Future()
-
-        async def serve():
-            asyncio.get_running_loop().call_later(0.05, ready.set_result, None)
-            await self._http._serve([socket])
-
-        thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
-        thread.start()
-        ready.result(30)
-        self._threads.append(thread)
+        self._threads.append(threading.Thread(target=self._http.run, args=([listener],), daemon=True))
+        self._threads[-1].start()
+        while self._threads[-1].is_alive() and not self._http.started:
+            time.sleep(0.01)
 
     def announce(self) -> None:
         """Logs which ports are open."""
@@ -156,22 +158,32 @@ class Server:
             ports.append(f"REST on {options.host}:{options.rest_api_port}{page}")
         logger.info("ready: %s; models: %s", "; ".join(ports), ", ".join(self.manager.names()) or "none")
 
-    def stop(self) -> None:
-        """Refuses new requests, lets running ones end, unloads everything."""
-        self._ending.set()
+    def stop(self) -> bool:
+        """Refuses new requests, lets running ones end, unloads everything.
+
+        Returns:
+            Whether all requests had ended after the seconds that `drain_seconds` gives them.
+        """
+        with self._opening:
+            self._ending.set()
+        until = time.monotonic() + self._options.drain_seconds
         stopped = self._grpc.stop(self._options.drain_seconds) if self._grpc else None
         if self._http:
             self._http.should_exit = True
         if stopped:
             stopped.wait()
         for thread in self._threads:
-            thread.join(self._options.drain_seconds + 1)
+            thread.join(max(0, until - time.monotonic()) + 1)
         if self._app:
             self._app.close()
-        self.manager.close()
+        return self.manager.close(max(0, until - time.monotonic()) + 1)
 
     def __enter__(self):
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(self, *_):
@@ -189,12 +201,20 @@ def serve(options: Options) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: end.set())
     server = Server(options)
+    if not options.xla_cpu_compilation_enabled:
+        switch_xla_off()
+    gc.freeze()  # what is imported stays, so the search for an unloaded graph need not look at it
     threading.Thread(target=_start_or_end, args=(server, end, failed := []), daemon=True).start()
     end.wait()
+    if not failed:
+        logger.info("ending: no new requests, at most %d s for running ones", options.drain_seconds)
+    ended = server.stop()
     if failed:
         raise failed[0]
-    logger.info("ending: no new requests, at most %d s for running ones", options.drain_seconds)
-    server.stop()
+    if not ended:
+        logger.warning("ending with requests that still ran after %d s", options.drain_seconds)
+        logging.shutdown()
+        os._exit(0)  # their threads cannot be ended otherwise
 
 
 def _start_or_end(server, end, failed):
@@ -204,6 +224,25 @@ def _start_or_end(server, end, failed):
     except BaseException as error:
         failed.append(error)
         end.set()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A TCP socket bound to an address.
+
+    The protocol is named, which `socket.create_server` and uvicorn leave out: asyncio switches Nagle's algorithm off only
+    for sockets that say TCP, and with it on every answer takes 40 ms longer.
+    """
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
+            0
+        ]
+        listener = socket.socket(family, kind, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        where = f"{host}:{port}"
+        raise ServingError(Code.UNAVAILABLE, f"cannot listen for REST on {where}: {error.strerror or error}") from error
+    return listener
 
 
 def _model_list(options):
@@ -247,10 +286,9 @@ def switch_xla_off() -> bool:
 
     import tensorflow as tf
 
+    library = str(Path(tf.sysconfig.get_lib()) / "libtensorflow_cc.so.2")
     try:
-        ctypes.CDLL(
-            str(Path(tf.sysconfig.get_lib()) / "libtensorflow_cc.so.2")
-        )._ZN10tensorflow21DisableXlaCompilationEv()
+        ctypes.CDLL(library)._ZN10tensorflow21DisableXlaCompilationEv()
     except (OSError, AttributeError):
         return False
     return True

@@ -6,6 +6,7 @@ import numpy as np
 
 from nlp_suite.serving.status import Code, ServingError
 
+MOST_REPEATED_BYTES = 64 * 2**20  # of a tensor that is larger than what was sent of it
 _FIELDS = {  # NumPy's name → field of a TensorProto
     "float32": "float_val",
     "float64": "double_val",
@@ -25,7 +26,7 @@ def array_of(proto, alias: str, max_bytes: int) -> np.ndarray:
     """The array of a TensorProto; strings as objects of `bytes`.
 
     A list of values that is shorter than the shape goes on with its last one, as everywhere in TensorFlow; so a few
-    bytes can ask for any amount of memory, which `max_bytes` bounds.
+    bytes can ask for any amount of memory. `MOST_REPEATED_BYTES` bounds that, where a stock server takes 2 GiB.
 
     Args:
         proto: the tensor as it came.
@@ -41,27 +42,31 @@ def array_of(proto, alias: str, max_bytes: int) -> np.ndarray:
     shape = [dim.size for dim in proto.tensor_shape.dim]
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0 or len(shape) > 64:
         raise failed
+    if math.prod(filter(None, shape)) >= 2**58:  # neither NumPy nor TensorFlow can have it, even where one size is 0
+        raise failed
     try:
         dtype = dtypes.as_dtype(proto.dtype)
         numpy_type = np.dtype(dtype.as_numpy_dtype)
     except (TypeError, KeyError):
         raise failed from None
     size = math.prod(shape)
+    values = _values(proto)
     bytes_asked = size * max(numpy_type.itemsize, 1)
-    if bytes_asked > max_bytes:
+    most = max_bytes if proto.tensor_content or values >= size else min(max_bytes, MOST_REPEATED_BYTES)
+    if bytes_asked > most:
         raise ServingError(
-            Code.RESOURCE_EXHAUSTED, f"tensor {alias} has {bytes_asked:,} bytes; at most {max_bytes:,} are allowed"
+            Code.RESOURCE_EXHAUSTED, f"tensor {alias} has {bytes_asked:,} bytes; at most {most:,} are allowed"
         )
     if proto.tensor_content:
         if len(proto.tensor_content) != size * numpy_type.itemsize or dtype == dtypes.string:
             raise failed
-    elif not size or _values(proto) == 0:
-        if _values(proto):
+    elif not size or not values:
+        if values:
             raise failed
         if dtype == dtypes.string:
             return np.full(shape, b"", object)
         return np.zeros(shape, numpy_type)
-    elif _values(proto) > size:
+    elif values > size:
         raise failed
     try:
         return make_ndarray(proto)

@@ -3,69 +3,176 @@
 import tensorflow as tf
 
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
-
-
-def _spec(dtype, *shape, name=None):
-    return tf.TensorSpec(shape, dtype, name=name)
-
-
-def save(module, signatures, path, methods=()):
-    """Writes a SavedModel; `methods` gives signatures another method name than Predict."""
-    tf.saved_model.save(module, str(path), signatures=signatures)
-    if methods:
-        from tensorflow.core.protobuf import saved_model_pb2
-
-        file = path / "saved_model.pb"
-        saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
-        for name, method in dict(methods).items():
-            saved.meta_graphs[0].signature_def[name].method_name = method
-        file.write_bytes(saved.SerializeToString())
-    return path
+_V1 = tf.compat.v1
 
 
 def half_plus(path, plus=2.0):
-    """y = 0.5 x + plus, with the Classify and Regress signatures of TensorFlow Serving's own half_plus_two."""
-    module = tf.Module()
-    module.a, module.b = tf.Variable(0.5), tf.Variable(plus)
-
-    def features(examples):
+    """y = 0.5 x + plus, as TensorFlow Serving's own half_plus_two: a graph of TF 1 with its names of tensors."""
+    with tf.Graph().as_default(), _V1.Session() as session:
+        a = _V1.get_variable("a", initializer=0.5, use_resource=True)
+        b = _V1.get_variable("b", initializer=float(plus), use_resource=True)
+        c = _V1.get_variable("c", initializer=3.0, use_resource=True)
+        examples = _V1.placeholder(tf.string, [None], name="tf_example")
         wanted = {"x": tf.io.FixedLenFeature([1], tf.float32), "x2": tf.io.FixedLenFeature([1], tf.float32, [0.0])}
-        return tf.io.parse_example(examples, wanted)
+        features = tf.io.parse_example(examples, wanted)
+        x = tf.identity(features["x"], name="x")
+        y = tf.add(a * x, b, name="y")
+        y2 = tf.add(a * x, c, name="y2")
+        x2 = tf.identity(features["x2"], name="x2")
+        y3 = tf.add(a * x2, c, name="y3")
+        signatures = {
+            "serving_default": _signature({"x": x}, {"y": y}),
+            "regress_x_to_y": _signature({"inputs": examples}, {"outputs": y}, REGRESS),
+            "regress_x_to_y2": _signature({"inputs": examples}, {"outputs": y2}, REGRESS),
+            "regress_x2_to_y3": _signature({"inputs": x2}, {"outputs": y3}, REGRESS),
+            "classify_x_to_y": _signature({"inputs": examples}, {"scores": y}, CLASSIFY),
+            "classify_x2_to_y3": _signature({"inputs": x2}, {"scores": y3}, CLASSIFY),
+        }
+        session.run(_V1.global_variables_initializer())
+        return _write(path, session, signatures)
 
-    @tf.function(input_signature=[_spec(tf.float32, None, 1, name="x")])
-    def serving_default(x):
-        return {"y": module.a * x + module.b}
 
-    @tf.function(input_signature=[_spec(tf.string, None, name="inputs")])
-    def regress_x_to_y(inputs):
-        return {"outputs": module.a * features(inputs)["x"] + module.b}
+def counting(path):
+    """Counts how often each of its signatures was asked; `counts` says the numbers."""
+    with tf.Graph().as_default(), _V1.Session() as session:
+        names = ["predict", "classify", "regress", "multi_classify", "multi_regress"]
+        counts = _V1.get_variable("counts", initializer=[0.0] * len(names), use_resource=True)
+        examples = _V1.placeholder(tf.string, [None], name="examples")
+        zeros = tf.zeros([tf.size(examples), 1])
+        signatures = {"counts": _signature({}, {"counts": counts.read_value()})}
+        for number, name in enumerate(names):
+            with tf.control_dependencies([counts.assign_add(tf.one_hot(number, len(names)))]):
+                counted = tf.identity(zeros)
+            kind = name.removeprefix("multi_")
+            output = {"predict": "y", "classify": "scores", "regress": "outputs"}[kind]
+            method = {"classify": CLASSIFY, "regress": REGRESS}.get(kind, "tensorflow/serving/predict")
+            signatures[name] = _signature({"inputs": examples}, {output: counted}, method)
+        session.run(_V1.global_variables_initializer())
+        return _write(path, session, signatures)
 
-    @tf.function(input_signature=[_spec(tf.string, None, name="inputs")])
-    def regress_x_to_y2(inputs):
-        return {"outputs": module.a * features(inputs)["x"] + 3.0}
 
-    @tf.function(input_signature=[_spec(tf.string, None, name="inputs")])
-    def classify_x_to_y(inputs):
-        return {"scores": module.a * features(inputs)["x"] + module.b}
+def _signature(inputs, outputs, method="tensorflow/serving/predict"):
+    infos = [{k: _V1.saved_model.build_tensor_info(v) for k, v in side.items()} for side in (inputs, outputs)]
+    return _V1.saved_model.build_signature_def(*infos, method)
 
-    functions = {f.__name__: f for f in ()}
-    functions |= {
-        "serving_default": serving_default,
-        "regress_x_to_y": regress_x_to_y,
-        "regress_x_to_y2": regress_x_to_y2,
-        "classify_x_to_y": classify_x_to_y,
+
+def _write(path, session, signatures):
+    builder = _V1.saved_model.Builder(str(path))
+    builder.add_meta_graph_and_variables(session, ["serve"], signatures)
+    builder.save()
+    return path
+
+
+def counter(path):
+    """A variable that signatures without inputs read, count up and reset."""
+    module = tf.Module()
+    module.count = tf.Variable(0.0)
+
+    def answering(change, *specs):
+        return tf.function(lambda *given: {"output": change(*given)}, input_signature=specs, autograph=False)
+
+    signatures = {
+        "get_counter": answering(module.count.read_value),
+        "incr_counter": answering(lambda: module.count.assign_add(1.0, read_value=True)),
+        "reset_counter": answering(lambda: module.count.assign(0.0, read_value=True)),
+        "incr_counter_by": answering(
+            lambda delta: module.count.assign_add(delta, read_value=True), tf.TensorSpec([], name="delta")
+        ),
     }
-    methods = {"regress_x_to_y": REGRESS, "regress_x_to_y2": REGRESS, "classify_x_to_y": CLASSIFY}
-    return save(module, functions, path, methods)
+    tf.saved_model.save(module, str(path), signatures=signatures)
+    return path
 
 
-def function_model(path, function, *specs):
+def function_model(path, function, *specs, jit_compile=None):
     """A model of one function as `serving_default`."""
     module = tf.Module()
-    module.function = tf.function(function, input_signature=list(specs), autograph=False)
-    return save(module, {"serving_default": module.function}, path)
+    module.function = tf.function(function, input_signature=specs, autograph=False, jit_compile=jit_compile)
+    tf.saved_model.save(module, str(path), signatures={"serving_default": module.function})
+    return path
 
 
-def echo(path, dtype, output, name="text"):
-    """The input itself; its shape is free."""
-    return function_model(path, lambda **x: {output: tf.identity(x[name])}, tf.TensorSpec(None, dtype, name=name))
+def _text(shape=(None,)):
+    return tf.TensorSpec(shape, tf.string, name="text")
+
+
+def echo_float(path):
+    return function_model(path, lambda x: {"y": tf.identity(x)}, tf.TensorSpec([None], name="x"))
+
+
+def echo_string(path, output="out"):
+    return function_model(path, lambda text: {output: tf.identity(text)}, _text())
+
+
+def echo_bytes(path):
+    return echo_string(path, "out_bytes")
+
+
+def two_out(path):
+    return function_model(path, lambda text: {"upper": tf.strings.upper(text), "len": tf.strings.length(text)}, _text())
+
+
+def scalar_out(path):
+    return function_model(path, lambda text: {"count": tf.size(text)}, _text())
+
+
+def odd_batch(path):
+    return function_model(path, lambda text: {"a": tf.identity(text), "b": text[:1]}, _text())
+
+
+def zero_out(path):
+    return function_model(path, lambda text: {"none": tf.zeros([tf.size(text) * 0, 2], tf.int32)}, _text())
+
+
+def beams(path):
+    """Two rows of answers for each row that is asked."""
+    return function_model(path, lambda text: {"out": tf.repeat(text, 2)}, _text())
+
+
+def two_in(path):
+    """Answers each row's numbers as text, as the model sees them, and how many rows ran together."""
+
+    def serving_default(ids, length):
+        seen = tf.strings.reduce_join(tf.strings.as_string(ids), axis=-1, separator=",")
+        return {"seen": seen, "rows": tf.fill(tf.shape(length), tf.shape(ids)[0])}
+
+    ids = tf.TensorSpec([None, None], tf.int32, name="ids")
+    return function_model(path, serving_default, ids, tf.TensorSpec([None], tf.int32, name="length"))
+
+
+def ids_int32(path):
+    return function_model(
+        path, lambda ids: {"out": tf.identity(ids)}, tf.TensorSpec([None, None], tf.int32, name="ids")
+    )
+
+
+def dense_3x1(path):
+    return function_model(path, lambda x: {"y": x @ tf.ones([3, 1])}, tf.TensorSpec([None, 3], name="x"))
+
+
+def must_compile(path):
+    """Its function asks for XLA."""
+    return function_model(path, lambda x: {"y": x * 2.0}, tf.TensorSpec([None], name="x"), jit_compile=True)
+
+
+def of_text_ops(path):
+    """y = 0.5 x + the number of words of a sentence of two: its graph holds an op of TensorFlow Text."""
+    import tensorflow_text
+
+    def serving_default(x):
+        words = tensorflow_text.WhitespaceTokenizer().tokenize(["two words"]).row_lengths()
+        return {"y": 0.5 * x + tf.cast(words[0], tf.float32)}
+
+    return function_model(path, serving_default, tf.TensorSpec([None], name="x"))
+
+
+def slow(path, loops=5000, size=200):
+    """y = x after `loops` products of matrices in a loop: about 0.3 ms each at the size given."""
+
+    def serving_default(x):
+        def body(i, m):
+            return i + 1, tf.linalg.matmul(m, m) * 0.0 + 1.0
+
+        _, last = tf.while_loop(lambda i, m: i < loops, body, (0, tf.ones([size, size])))
+        return {"y": x + last[0, 0] - 1.0}
+
+    return function_model(path, serving_default, tf.TensorSpec([None], name="x"))
