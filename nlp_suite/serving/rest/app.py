@@ -5,19 +5,19 @@ import gzip
 import io
 import json
 import zlib
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from pathlib import Path
+from contextlib import ExitStack
 
 from nlp_suite.serving import inference
 from nlp_suite.serving.core import Core
 from nlp_suite.serving.flags import Options
+from nlp_suite.serving.page import page_files
 from nlp_suite.serving.rest import json_in, json_out
 from nlp_suite.serving.rest.paths import Route, parse_path
 from nlp_suite.serving.status import HTTP_STATUS, Code, ServingError, of_exception
 
 _API = {"predict": "Predict", "classify": "Classify", "regress": "Regress", "metadata": "GetModelMetadata"}
-_PAGE = Path(__file__).parents[1] / "page" / "page.html"
 _NOT_FOUND = b"<html><head><title>404 Not Found</title></head><body><h1>Not Found</h1></body></html>\n"
 _JSON, _HTML = b"application/json", b"text/html; charset=utf-8"
 
@@ -34,18 +34,15 @@ class RestApp:
     def __init__(self, core: Core, options: Options, metrics_path: str | None = None):
         self._core, self._options, self._metrics_path = core, options, metrics_path
         self._threads = ThreadPoolExecutor(options.rest_api_num_threads, "rest")
-        self.running = 0  # requests that are being answered
+        self._page = page_files() if options.page else {}
 
     async def __call__(self, scope, receive, send):
         if scope["type"] != "http":
             return
-        self.running += 1
         try:
             status, kind, body, close = await self._respond(scope, receive)
         except ConnectionResetError:  # the client has gone
             return
-        finally:
-            self.running -= 1
         headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
         if self._options.rest_api_enable_cors_support:
             headers += [
@@ -60,7 +57,7 @@ class RestApp:
 
     async def _respond(self, scope, receive):
         """Status, content type, body, and whether the connection must end."""
-        path, method = scope.get("raw_path", scope["path"].encode()).split(b"?")[0].decode("latin-1"), scope["method"]
+        path, method = scope["raw_path"].decode("ascii"), scope["method"]  # without the query
         if not path.lower().startswith("/v1/"):
             return *await self._beside(method, path), False
         headers = dict(scope["headers"])
@@ -72,19 +69,18 @@ class RestApp:
         except TimeoutError:
             error = f"the request's body did not arrive within {limit:g} s"
             return 408, _JSON, json_out.write_error(error), True
-        except ServingError as error:
-            too_large = error.code == Code.RESOURCE_EXHAUSTED
-            return 413 if too_large else HTTP_STATUS[error.code], _JSON, json_out.write_error(error.message), True
-        loop = asyncio.get_running_loop()
-        return *await loop.run_in_executor(self._threads, partial(self._answer, method, path, body)), False
+        except _BodyTooLarge as error:
+            return 413, _JSON, json_out.write_error(error.message), True
+        loop, encoding = asyncio.get_running_loop(), headers.get(b"content-encoding", b"")
+        return *await loop.run_in_executor(self._threads, self._answer, method, path, encoding, body), False
 
     async def _beside(self, method, path):
         """What stands beside the interface: metrics and the page."""
         if path == self._metrics_path and method in ("GET", "HEAD"):
             return 200, b"text/plain", self._core.metrics.text()
-        if path == "/" and self._options.page and method in ("GET", "HEAD"):
-            return 200, _HTML, _PAGE.read_bytes()
-        if path == "/page/models" and self._options.page and method == "GET":
+        if path in self._page and method in ("GET", "HEAD"):
+            return 200, *self._page[path]
+        if path == "/page/models" and self._page and method in ("GET", "HEAD"):
             names = [{"name": name} for name in self._core.manager.names()]
             return 200, _JSON, json.dumps({"models": names}).encode()
         return 404, _HTML, _NOT_FOUND
@@ -95,16 +91,16 @@ class RestApp:
         return 400, _JSON, json_out.write_error("Origin header is missing or is not http")
 
     async def _body(self, headers, receive):
-        """The request's body, unpacked.
+        """The request's body as it came.
 
         Raises:
-            ServingError: RESOURCE_EXHAUSTED where it is too large, INVALID_ARGUMENT where it cannot be unpacked.
+            _BodyTooLarge: it is.
             ConnectionResetError: the client has gone.
         """
         most, parts, size = self._options.rest_api_max_body_bytes, [], 0
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > most:
-            raise _too_large(most)
+            raise _BodyTooLarge(most)
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -112,26 +108,21 @@ class RestApp:
             parts.append(message.get("body", b""))
             size += len(parts[-1])
             if size > most:
-                raise _too_large(most)
+                raise _BodyTooLarge(most)
             if not message.get("more_body"):
                 break
-        body = b"".join(parts)
-        encoding = headers.get(b"content-encoding", b"identity").lower()
-        if encoding == b"gzip":
-            return _unpacked(body, most)
-        if encoding != b"identity":
-            name = encoding.decode("latin-1")
-            raise ServingError(Code.INVALID_ARGUMENT, f"Content-Encoding {name!r} is not supported (allowed: gzip)")
-        return body
+        return b"".join(parts)
 
-    def _answer(self, method, path, body):
+    def _answer(self, method, path, encoding, body):
         """Runs in a thread: status, content type, body."""
         try:
-            route = parse_path(method, path)
+            body, route = _unpacked(encoding, body, self._options.rest_api_max_body_bytes), parse_path(method, path)
             if route.verb == "status":
                 return 200, _JSON, self._status(route)
             with self._core.counted(route.model, _API[route.verb], "REST"):
-                return 200, _JSON, self._ask(route, body)
+                return 200, _JSON, getattr(self, f"_{route.verb}")(route, body)
+        except _BodyTooLarge as error:
+            return 413, _JSON, json_out.write_error(error.message)
         except Exception as error:
             failed = of_exception(error)
             return HTTP_STATUS[failed.code], _JSON, json_out.write_error(failed.message)
@@ -145,32 +136,38 @@ class RestApp:
             request.model_spec.version.value = route.version
         return json_out.write_status(self._core.model_status(request))
 
-    def _ask(self, route: Route, body: bytes) -> bytes:
-        core, timeout = self._core, self._options.rest_api_timeout_in_ms
-        with core.manager.use(_spec(route)) as servable:
-            if route.verb == "metadata":
-                return json_out.write_metadata(self._metadata(route, servable))
-            if route.verb == "predict":
-                given = json_in.parse_predict(body, servable.signatures)
-                rows = max((len(array) if array.ndim else 1 for array in given.inputs.values()), default=0)
-                with core.running(route.model, "Predict", rows):
-                    answers = inference.run_predict(servable, given.signature_name, given.inputs, (), timeout)
-                return json_out.write_predict(answers, given.row_format)
-            given = json_in.parse_examples(body)
-            with core.running(route.model, _API[route.verb], len(given.examples)):
-                if route.verb == "classify":
-                    found = inference.classifications(servable, given.signature_name, given.merged, timeout)
-                    return json_out.write_classifications(found)
-                found = inference.regressions(servable, given.signature_name, given.merged, timeout)
-                return json_out.write_regressions(found)
+    def _predict(self, route: Route, body: bytes) -> bytes:
+        with ExitStack() as held:
+            signatures = _Signatures(lambda: held.enter_context(self._core.manager.use(_spec(route))))
+            given = json_in.parse_predict(body, signatures)
+            rows = max((len(array) if array.ndim else 1 for array in given.inputs.values()), default=0)
+            timeout = self._options.rest_api_timeout_in_ms
+            with self._core.running(route.model, "Predict", rows):
+                answers = inference.run_predict(
+                    signatures.servable, given.signature_name, given.inputs, timeout_ms=timeout
+                )
+            return json_out.write_predict(answers, given.row_format)
 
-    @staticmethod
-    def _metadata(route, servable):
+    def _classify(self, route, body):
+        return json_out.write_classifications(self._of_examples(inference.classifications, route, body))
+
+    def _regress(self, route, body):
+        return json_out.write_regressions(self._of_examples(inference.regressions, route, body))
+
+    def _of_examples(self, function, route, body):
+        given, core = json_in.parse_examples(body), self._core
+        with (
+            core.manager.use(_spec(route)) as servable,
+            core.running(route.model, _API[route.verb], len(given.examples)),
+        ):
+            return function(servable, given.signature_name, given.merged, self._options.rest_api_timeout_in_ms)
+
+    def _metadata(self, route, body):
         from tensorflow_serving.apis import get_model_metadata_pb2
 
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
-        request.model_spec.name = route.model
-        return inference.model_metadata(servable, request)
+        request.model_spec.CopyFrom(_spec(route))
+        return json_out.write_metadata(self._core.model_metadata(request))
 
     def close(self) -> None:
         """Ends the threads."""
@@ -188,16 +185,48 @@ def _spec(route):
     return spec
 
 
-def _too_large(most):
-    return ServingError(Code.RESOURCE_EXHAUSTED, f"the request's body has more than {most:,} bytes")
+class _Signatures(Mapping):
+    """The signatures of a model that is looked up when they are first asked for: an error in the JSON comes before."""
+
+    def __init__(self, use):
+        self._use, self.servable = use, None
+
+    def _found(self):
+        if self.servable is None:
+            self.servable = self._use()
+        return self.servable.signatures
+
+    def __getitem__(self, name):
+        return self._found()[name]
+
+    def __iter__(self):
+        return iter(self._found())
+
+    def __len__(self):
+        return len(self._found())
 
 
-def _unpacked(body, most):
+class _BodyTooLarge(ServingError):
+    def __init__(self, most):
+        super().__init__(Code.RESOURCE_EXHAUSTED, f"the request's body has more than {most:,} bytes")
+
+
+def _unpacked(encoding: bytes, body: bytes, most: int) -> bytes:
+    """The body as its Content-Encoding says.
+
+    Raises:
+        ServingError: RESOURCE_EXHAUSTED where it is too large, INVALID_ARGUMENT where it cannot be unpacked.
+    """
+    if encoding.lower() in (b"", b"identity"):
+        return body
+    if encoding.lower() != b"gzip":
+        name = encoding.decode("latin-1")
+        raise ServingError(Code.INVALID_ARGUMENT, f"Content-Encoding {name!r} is not supported (allowed: gzip)")
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
             unpacked = file.read(most + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise ServingError(Code.INVALID_ARGUMENT, f"the body is not valid gzip: {error}") from error
     if len(unpacked) > most:
-        raise _too_large(most)
+        raise _BodyTooLarge(most)
     return unpacked
