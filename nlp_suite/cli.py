@@ -182,15 +182,43 @@ def predict(
     texts: Annotated[
         list[str] | None, typer.Argument(metavar="[TEXT … | -]", help="Texts; - reads standard input.")
     ] = None,
-    input: Annotated[Path | None, typer.Option(help="File with a text a line.")] = None,
+    input: Annotated[list[Path] | None, typer.Option(help="File with a text a line; several with --runner.")] = None,
     format: Annotated[str, typer.Option(help="table, jsonl or tsv.")] = "table",
     max_length: Annotated[int, typer.Option(help="Characters of a text that a table shows.")] = 60,
+    runner: Annotated[
+        str | None, typer.Option(help="Whole files with Apache Beam: direct, flink, spark or dataflow; into --output.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="With --runner: folder for the answers, JSON lines.")] = None,
+    signature: Annotated[str, typer.Option(help="With --runner: signature to ask.")] = "serving_default",
+    runner_options: Annotated[
+        list[str] | None, typer.Option("--runner-option", help="With --runner: its own, as --flink_master=….")
+    ] = None,
 ):
-    """Predict labels and probabilities of texts with a run or a SavedModel."""
+    """Predict labels and probabilities of texts with a run or a SavedModel; with --runner, any SavedModel on whole files."""
+    if runner is not None:
+        _predict_files(model, input, output, runner, signature, runner_options or [])
+        return
+    if input and len(input) > 1:
+        raise ValueError("several --input files need --runner (direct, flink, spark or dataflow)")
+    if output is not None:
+        raise ValueError("--output needs --runner (direct, flink, spark or dataflow)")
+    input = input[0] if input else None
     _import_backend()
     from nlp_suite.export.predict_output import read_texts, write_predictions
 
     write_predictions(model, read_texts(texts, input), format, max_length)
+
+
+def _predict_files(model, inputs, output, runner, signature, runner_options):
+    if not inputs or output is None:
+        raise ValueError("--runner needs --input FILE … and --output FOLDER")
+    from nlp_suite.serving.batch_predict import batch_predict
+
+    with _native_stderr_closed():
+        settings = {"runner": runner, "signature": signature, "pipeline_arguments": runner_options}
+        done = batch_predict(model, inputs, output, progress=_say, **settings)
+    kept = f", {done['skipped']} of {done['chunks']} chunks from an earlier run" if done["skipped"] else ""
+    print(f"{output}: {done['lines']:,} lines, {done['bad']:,} of them set aside{kept}")
 
 
 @app.command()

@@ -35,6 +35,11 @@ class LoadedSignatures:
         """The resolved config that lies beside the graph."""
         return load_experiment(Path(self.path) / "assets.extra" / "config.yaml")
 
+    def inputs(self, signature: str) -> list[str]:
+        """Names of a signature's inputs; none of one that does not exist."""
+        function = self._loaded.signatures.get(signature)
+        return [] if function is None else sorted(function.structured_input_signature[1])
+
     def outputs(self, signature: str) -> list[str]:
         """Names of a signature's outputs; none of one that does not exist."""
         function = self._loaded.signatures.get(signature)

@@ -1,0 +1,102 @@
+"""Batch prediction under Apache Beam, which wants another protobuf than TensorFlow's newest: an environment of its own."""
+
+import ast
+import importlib.util
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+SCRIPT = """
+import sys
+from nlp_suite.serving.batch_predict import batch_predict
+model, text, output, chunk = sys.argv[1:]
+print(batch_predict(model, [text], output, chunk_bytes=int(chunk), batch_size=16))
+"""
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory):
+    """An interpreter with Apache Beam."""
+    if importlib.util.find_spec("apache_beam"):
+        return sys.executable
+    folder = tmp_path_factory.mktemp("beam")
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    made = folder / "bin" / "python"
+    subprocess.run([made, "-m", "pip", "install", "--quiet", "--editable", f"{ROOT}[beam]"], check=True)
+    return str(made)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """Upper case, and an error for texts that hold "fail"."""
+    path = tmp_path_factory.mktemp("model")
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    def serving_default(text):
+        wrong = tf.reduce_any(tf.strings.regex_full_match(text, ".*fail.*"))
+        with tf.control_dependencies([tf.debugging.Assert(~wrong, ["it fails"])]):
+            return {"upper": tf.strings.upper(text), "length": tf.strings.length(text)}
+
+    tf.saved_model.save(module, str(path / "1"), {"serving_default": serving_default})
+    return path
+
+
+def start(python, model, text, output, chunk=4_000):
+    return subprocess.Popen(
+        [python, "-c", SCRIPT, model, text, output, str(chunk)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=output.parent,
+    )
+
+
+def answers(output, kind):
+    files = sorted(f for f in output.iterdir() if f.name.endswith(kind) and (kind != ".jsonl" or ".bad." not in f.name))
+    return [json.loads(line) for file in files for line in file.read_text("utf-8").splitlines()]
+
+
+def test_killed_and_started_again_it_goes_on_and_every_line_is_answered_once(python, model, tmp_path):
+    lines = [f"text number {i}" if i % 100 else f"this will fail {i}" for i in range(20_000)]
+    text, output = tmp_path / "texts.txt", tmp_path / "out"
+    text.write_text("\n".join(lines) + "\n")
+    first = start(python, model, text, output)
+    while first.poll() is None and len(list(output.glob("*.done"))) < 3:
+        time.sleep(0.05)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    assert 3 <= len(list(output.glob("*.done"))) < 100
+    second = start(python, model, text, output)
+    said, errors = second.communicate(timeout=600)
+    assert second.returncode == 0, errors[-2000:]
+    told = ast.literal_eval(said.strip().splitlines()[-1])
+    assert told["lines"] == 20_000 and told["bad"] == 200 and told["skipped"] >= 3
+    good, bad = answers(output, ".jsonl"), answers(output, ".bad.jsonl")
+    assert [row["line"] for row in sorted(good + bad, key=lambda row: row["line"])] == list(range(1, 20_001))
+    assert all(row["upper"] == row["text"].upper() and row["length"] == len(row["text"]) for row in good)
+    assert len(bad) == 200 and all("it fails" in row["reason"] for row in bad)
+    assert not list(output.glob(".*"))
+
+
+def test_memory_does_not_grow_with_the_lines(python, model, tmp_path):
+    peak = {}
+    measure = SCRIPT + "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    for number in (20_000, 400_000):
+        text, output = tmp_path / f"{number}.txt", tmp_path / f"out{number}"
+        with text.open("w") as file:
+            file.writelines(f"text number {i} of a file that is long\n" for i in range(number))
+        command = [python, "-c", measure, model, text, output, "200000"]
+        run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+        assert run.returncode == 0, run.stderr[-2000:]
+        peak[number] = int(run.stdout.strip().splitlines()[-1]) / 1024  # MiB
+        assert sum(1 for _ in answers(output, ".jsonl")) == number
+    assert peak[400_000] < peak[20_000] + 150, peak
