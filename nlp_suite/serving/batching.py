@@ -39,7 +39,7 @@ class BatchedSignature:
             for alias, info in definition.inputs.items()
             if not info.tensor_shape.unknown_rank
         }
-        self._padding = parameters.pad_variable_length_inputs
+        self._padding, self._most_rows = parameters.pad_variable_length_inputs, parameters.max_batch_size
         fetches = [definition.outputs[alias].name for alias in outputs]
         padded = {t.name for alias, t in self._inputs.items() if self._padding and -1 in self._fixed.get(alias, [])}
         function, resources = _function(tf, graph, list(self._inputs.values()), fetches, padded)
@@ -56,7 +56,7 @@ class BatchedSignature:
             max_batch_size=parameters.max_batch_size,
             batch_timeout_micros=parameters.batch_timeout_micros,
             max_enqueued_batches=parameters.max_enqueued_batches,
-            allowed_batch_sizes=list(parameters.allowed_batch_sizes),
+            allowed_batch_sizes=_allowed_sizes(parameters),
             enable_large_batch_splitting=parameters.enable_large_batch_splitting,
             shared_name=_POOL,
             batching_queue=queue,
@@ -68,16 +68,19 @@ class BatchedSignature:
         """Whether requests of these shapes can share a batch; those with free dimensions cannot, unless they are padded.
 
         Raises:
-            ServingError: an array that could never be in a batch: without rows, of another type or shape than the
-                signature says, or with other rows than its neighbours. One such would fail all requests of its batch.
+            ServingError: an array that could never be in a batch: without rows or with too many, of another type or shape
+                than the signature says, or with other rows than its neighbours.
         """
         sizes = {len(array) if array.ndim else None for array in feeds.values()}
         if None in sizes:
             raise _invalid("Batching Run() input tensors must have at least one dimension")
         if len(sizes) > 1:
             raise _invalid("Batching Run() input tensors must have equal 0th-dimension size")
-        if not feeds or sizes == {0}:
+        rows = sizes.pop() if sizes else 0
+        if not rows:
             return False
+        if rows > self._most_rows:
+            raise _invalid(f"Task size {rows} is larger than maximum input batch size {self._most_rows}")
         same = True
         for number, (alias, tensor) in enumerate(self._inputs.items()):
             array, wanted = feeds[alias], tensor.dtype
@@ -97,6 +100,12 @@ class BatchedSignature:
             elif any(size < 0 for size in fixed):
                 same = same and self._padding and array.size > 0
         return same
+
+
+def _allowed_sizes(parameters):
+    """As the op takes them: the last is the most rows that it runs at once, where it splits requests."""
+    sizes, largest = list(parameters.allowed_batch_sizes), parameters.largest_execution
+    return sizes or ([] if largest == parameters.max_batch_size else list(range(1, largest + 1)))
 
 
 def _invalid(message):

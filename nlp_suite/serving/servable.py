@@ -93,15 +93,14 @@ class Servable:
         definition, outputs = self.signatures[signature], sorted(outputs)  # TensorFlow compiles each order anew
         batched = self._batched_form(signature, outputs) if self.settings.batching is not None else None
         if batched is not None and batched.takes(feeds):
-            feeds = {batched.sources[alias]: array for alias, array in feeds.items()}
-            targets = [batched.targets[alias] for alias in outputs]
-        else:
-            feeds = {self._place(definition.inputs[alias].name): array for alias, array in feeds.items()}
-            targets = [self._place(definition.outputs[alias].name) for alias in outputs]
-        answers = self._call(feeds, targets, timeout_ms)  # a scalar comes as a number or as bytes
-        return {
-            alias: np.asarray(each, None if hasattr(each, "dtype") else object) for alias, each in zip(outputs, answers)
-        }
+            sources = {batched.sources[alias]: array for alias, array in feeds.items()}
+            try:
+                return self._answers(sources, {alias: batched.targets[alias] for alias in outputs}, timeout_ms)
+            except (self._tf.errors.InvalidArgumentError, self._tf.errors.OutOfRangeError):
+                pass  # of this request or of another in its batch: alone it gets what is its own
+        sources = {self._place(definition.inputs[alias].name): array for alias, array in feeds.items()}
+        targets = {alias: self._place(definition.outputs[alias].name) for alias in outputs}
+        return self._answers(sources, targets, timeout_ms)
 
     def _batched_form(self, signature, outputs):
         """The signature put together with `BatchFunction`, made when it is first asked for these outputs.
@@ -139,7 +138,8 @@ class Servable:
                 raise ServingError(Code.INVALID_ARGUMENT, f"the graph has no tensor {tensor!r}: {error}") from error
         return self._places[tensor]
 
-    def _call(self, feeds, targets, timeout_ms):
+    def _answers(self, sources, targets, timeout_ms):
+        """Arrays by alias, of arrays by place; `targets` are places by alias."""
         from tensorflow.python.client import pywrap_tf_session as native
 
         options = None
@@ -147,10 +147,16 @@ class Servable:
             message = self._tf.compat.v1.RunOptions(timeout_in_ms=max(1, int(timeout_ms)))
             options = native.TF_NewBufferFromString(message.SerializeToString())
         try:
-            return native.TF_SessionRun_wrapper(self._session._session, options, feeds, targets, [], None)
+            given = native.TF_SessionRun_wrapper(
+                self._session._session, options, sources, list(targets.values()), [], None
+            )
         finally:
             if options is not None:
                 native.TF_DeleteBuffer(options)
+        # A scalar comes as a number or as bytes.
+        return {
+            alias: np.asarray(each, None if hasattr(each, "dtype") else object) for alias, each in zip(targets, given)
+        }
 
     def close(self) -> None:
         """Frees the session; no request may be running."""

@@ -176,3 +176,26 @@ def slow(path, loops=5000, size=200):
         return {"y": x + last[0, 0] - 1.0}
 
     return function_model(path, serving_default, tf.TensorSpec([None], name="x"))
+
+
+def numbers(path):
+    """The number that each text says; a text that says none is an error of the op."""
+    return function_model(path, lambda text: {"y": tf.strings.to_number(text)}, _text())
+
+
+def two_signatures(path):
+    """`serving_default` and `lower` take the same and answer in upper and in lower case."""
+    module = tf.Module()
+    module.upper = tf.function(lambda text: {"out": tf.strings.upper(text)}, input_signature=[_text()], autograph=False)
+    module.lower = tf.function(lambda text: {"out": tf.strings.lower(text)}, input_signature=[_text()], autograph=False)
+    tf.saved_model.save(module, str(path), signatures={"serving_default": module.upper, "lower": module.lower})
+    return path
+
+
+def of_reference_variables(path):
+    """y = 2 x, of a variable as TensorFlow 1 had them."""
+    with tf.Graph().as_default(), _V1.Session() as session:
+        x = _V1.placeholder(tf.float32, [None], name="x")
+        y = tf.multiply(x, _V1.get_variable("w", initializer=2.0, use_resource=False), name="y")
+        session.run(_V1.global_variables_initializer())
+        return _write(path, session, {"serving_default": _signature({"x": x}, {"y": y})})
