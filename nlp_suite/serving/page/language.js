@@ -12,6 +12,7 @@ const OPTIONS = [
   { name: "top_k", label: "Top-k", value: 0, min: 0, step: 1, remark: "0: all" },
   { name: "top_p", label: "Top-p", value: 1, min: 0, max: 1, step: 0.01, remark: "1: all" },
   { name: "repetition_penalty", label: "Repetition penalty", value: 1, min: 0.01, step: 0.01, remark: "1: none" },
+  { name: "stop", label: "Stop at", value: "", remark: "empty: nowhere" },
   { name: "seed", label: "Seed", value: 0, min: -(2 ** 31), max: 2 ** 31 - 1, step: 1 },
 ];
 
@@ -20,7 +21,7 @@ export function matches(signatures) {
 }
 
 function fitsGenerate(signature) {
-  const known = ["prompt", "stop", ...OPTIONS.map((option) => option.name)];
+  const known = ["prompt", ...OPTIONS.map((option) => option.name)];
   return has(signature, "inputs", "prompt") && has(signature, "outputs", "text") && has(signature, "outputs", "length")
     && signature.inputs.every((tensor) => known.includes(tensor.name));
 }
@@ -47,15 +48,11 @@ function prompt(values) {
 function continueFields(values, signatures) {
   if (!fitsGenerate(signatures.generate)) return [prompt(values)];
   const options = OPTIONS.filter((option) => has(signatures.generate, "inputs", option.name)).map((option) => {
-    const input = h("input", { type: "number", required: true, name: option.name, min: option.min, max: option.max, step: option.step });
+    const input = option.step === undefined ? h("input", { type: "text", name: option.name, dir: "auto", autocomplete: "off" })
+      : h("input", { type: "number", required: true, name: option.name, min: option.min, max: option.max, step: option.step });
     input.value = values.get(option.name) ?? option.value;
     return field(option.label, input, option.remark);
   });
-  if (has(signatures.generate, "inputs", "stop")) {
-    const input = h("input", { type: "text", name: "stop", dir: "auto", autocomplete: "off" });
-    input.value = values.get("stop") ?? "";
-    options.push(field("Stop at", input, "empty: nowhere"));
-  }
   const another = h("button", { type: "button", class: "quiet", onclick: (event) => {
     const form = event.target.form;
     form.elements.seed.value = Math.floor(Math.random() * 10000);

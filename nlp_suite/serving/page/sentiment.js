@@ -86,7 +86,7 @@ function drawn(text, words, effects, label, probability, count, ms) {
 
 function summary(words, effects) {
   const order = effects.map((_, i) => i).filter((i) => /[\p{L}\p{N}]/u.test(words[i].text)).sort((a, b) => effects[b] - effects[a]);
-  const named = (chosen) => chosen.map((i) => `\u2068${words[i].text}\u2069 ${points(effects[i])}`).join(", ");
+  const named = (chosen) => chosen.map((i) => `“\u2068${words[i].text}\u2069” ${points(effects[i])}`).join(", ");
   const least = 0.0005; // less is written as 0
   const pro = order.filter((i) => effects[i] >= least).slice(0, 3);
   const contra = order.filter((i) => effects[i] <= -least).reverse().slice(0, 3);

@@ -62,22 +62,25 @@ function attention(source, target, weights) {
   const rows = cells.map((row, t) => h("tr", {}, heads[t], row));
 
   function light(t, s) {
-    const seen = (side) => (side === null ? undefined : side);
     below.items.forEach((item, i) => mark(item, i === t, t === null && s !== null ? weights[i][s] : 0));
     above.items.forEach((item, i) => mark(item, i === s, s === null && t !== null ? weights[t][i] : 0));
     heads.forEach((head, i) => head.classList.toggle("lit", i === t));
     columns.forEach((head, i) => head.classList.toggle("lit", i === s));
-    cells.forEach((row, i) => row.forEach((each, j) => each.classList.toggle("lit", (seen(t) ?? i) === i && (seen(s) ?? j) === j && (t !== null || s !== null))));
+    cells.forEach((row, i) => row.forEach((each, j) => {
+      each.classList.toggle("across", i === t && s === null);
+      each.classList.toggle("down", j === s && t === null);
+      each.classList.toggle("lit", i === t && j === s);
+    }));
     readout.replaceChildren(...sentence(t, s));
   }
 
   function sentence(t, s) {
     if (t === null && s === null) return ["Point at a token of either side, tap it or go through them with the arrow keys."];
-    if (t !== null && s !== null) return [h("b", {}, tokenText(target[t])), ` ← ${tokenText(source[s])} ${percent(weights[t][s])}`];
+    if (t !== null && s !== null) return [h("b", {}, tokenText(target[t])), ` looked at “${tokenText(source[s])}” ${percent(weights[t][s])}`];
     const shares = t !== null ? weights[t].slice(0, source.length) : weights.map((row) => row[s]);
     const names = t !== null ? source : target;
     const most = shares.map((_, i) => i).slice(0, names.length).sort((a, b) => shares[b] - shares[a]).slice(0, 4).filter((i) => shares[i] >= LEAST);
-    const told = most.map((i) => `${tokenText(names[i])} ${percent(shares[i], 0)}`).join(", ") || "nothing in particular";
+    const told = most.map((i) => `“${tokenText(names[i])}” ${percent(shares[i], 0)}`).join(", ") || "nothing in particular";
     return [h("b", {}, tokenText(t !== null ? target[t] : source[s])), t !== null ? ` looked at ${told}` : ` was looked at by ${told}`];
   }
 
