@@ -61,9 +61,10 @@ def http_ask(port, method, path, body=None, headers=None, timeout=60) -> Answer:
 class Asker:
     """Both doors of an endpoint: `rest(…)` and the published stubs `prediction` and `model`."""
 
-    def __init__(self, port, rest_port, target=None):
+    def __init__(self, port, rest_port, target=None, credentials=None):
         self.port, self.rest_port = port, rest_port
-        self.channel = grpc.insecure_channel(target or f"127.0.0.1:{port}")
+        target = target or f"127.0.0.1:{port}"
+        self.channel = grpc.secure_channel(target, credentials) if credentials else grpc.insecure_channel(target)
         self.prediction = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
         self.model = model_service_pb2_grpc.ModelServiceStub(self.channel)
 
@@ -162,8 +163,8 @@ def serving(stack: ExitStack, folder, models: dict, **flags) -> Endpoint:
 class Command(Asker):
     """`python -m nlp_suite serve`, as a context that ends it."""
 
-    def __init__(self, *arguments, target=None):
-        port, rest_port = free_port(), free_port()
+    def __init__(self, *arguments, target=None, ports=None):
+        port, rest_port = ports or (free_port(), free_port())
         super().__init__(port, rest_port, target)
         own = ["--engine=builtin", "--host=127.0.0.1", f"--port={port}", f"--rest_api_port={rest_port}"]
         self.process = subprocess.Popen(

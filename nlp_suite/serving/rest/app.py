@@ -97,20 +97,22 @@ class RestApp:
             _BodyTooLarge: it is.
             ConnectionResetError: the client has gone.
         """
-        most, parts, size = self._options.rest_api_max_body_bytes, [], 0
+        most, parts, size, more = self._options.rest_api_max_body_bytes, [], 0, True
         length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > most:
-            raise _BodyTooLarge(most)
-        while True:
+        declared = int(length) if length.isdigit() else 0
+        while (
+            more and max(size, declared) <= 2 * most
+        ):  # not much too large: read, or the client would not come to read
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise ConnectionResetError
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
+            part, more = message.get("body", b""), message.get("more_body", False)
+            size += len(part)
+            parts.append(part)
             if size > most:
-                raise _BodyTooLarge(most)
-            if not message.get("more_body"):
-                break
+                parts.clear()
+        if size > most or more:
+            raise _BodyTooLarge(most)
         return b"".join(parts)
 
     def _answer(self, method, path, encoding, body):

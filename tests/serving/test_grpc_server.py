@@ -1,0 +1,196 @@
+"""The gRPC port's edges: TLS, sockets, health, reflection, limits, deadlines, and bytes that are no request."""
+
+import shutil
+import subprocess
+import time
+
+import grpc
+import numpy as np
+import pytest
+
+from nlp_suite.serving.status import ServingError
+from tests.serving import toy_models
+from tests.serving.endpoint import Asker, Endpoint, free_port
+
+SERVICE = "/tensorflow.serving.PredictionService/"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("grpc")
+    toy_models.half_plus(folder / "half" / "123")
+    toy_models.slow(folder / "slow" / "1", loops=10**7)
+    toy_models.echo_float(folder / "echo" / "1")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def endpoint(folder):
+    models = " ".join(
+        f'config {{ name: "{name}" base_path: "{folder / name}" model_platform: "tensorflow" }}'
+        for name in ("half", "slow", "echo")
+    )
+    (folder / "models.config").write_text(f"model_config_list {{ {models} }}")
+    with Endpoint(
+        model_config_file=str(folder / "models.config"),
+        rest_api_port=0,
+        enable_grpc_healthcheck_service=True,
+        grpc_socket_path=str(folder / "door"),
+        grpc_max_message_bytes=2**20,
+        grpc_channel_arguments="grpc.max_connection_age_ms=3600000,grpc.default_authority=me",
+    ) as made:
+        yield made
+
+
+def code(call):
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    return caught.value.code().name, caught.value.details()
+
+
+def test_a_unix_socket(endpoint, folder):
+    assert Asker(0, 0, f"unix:{folder / 'door'}").half("half") == 3.0
+
+
+def test_a_call_without_a_deadline(endpoint):
+    assert endpoint.half("half", timeout=None) == 3.0
+
+
+def test_a_deadline_ends_the_request_in_the_server_too(endpoint):
+    start = time.monotonic()
+    assert code(lambda: endpoint.half("slow", timeout=0.5))[0] == "DEADLINE_EXCEEDED"
+    entry = endpoint.server.manager._available("slow")[1]
+    while entry.users:
+        assert time.monotonic() - start < 10
+        time.sleep(0.01)
+
+
+def test_messages_have_a_largest_size(endpoint):
+    ok = endpoint.predict("echo", {"x": np.zeros(2**17, "float32")})[0]["y"]  # half of it
+    assert ok.shape == (2**17,)
+    found = code(lambda: endpoint.predict("echo", {"x": np.zeros(2**19, "float32")}))
+    assert found[0] == "RESOURCE_EXHAUSTED"
+
+
+def test_a_few_bytes_do_not_ask_for_much_memory(endpoint):
+    from tensorflow_serving.apis import predict_pb2
+
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "echo"
+    request.inputs["x"].dtype = 1
+    request.inputs["x"].float_val.append(1.0)
+    request.inputs["x"].tensor_shape.dim.add(size=2**30)
+    found = code(lambda: endpoint.prediction.Predict(request))
+    assert found == ("RESOURCE_EXHAUSTED", "tensor x has 4,294,967,296 bytes; at most 1,048,576 are allowed")
+
+
+@pytest.mark.parametrize("method", ["Predict", "Classify", "Regress", "MultiInference", "GetModelMetadata"])
+def test_bytes_that_are_no_request_are_the_clients_fault(endpoint, method):
+    ask = endpoint.channel.unary_unary(SERVICE + method)  # bytes as they are
+    found = code(lambda: ask(b"\x0a\xff\xff\xff\xff\x0f", timeout=10))
+    assert found[0] == "INVALID_ARGUMENT" and found[1].startswith("the request is no tensorflow.serving.")
+
+
+def test_unknown_methods(endpoint):
+    assert code(lambda: endpoint.channel.unary_unary(SERVICE + "Guess")(b"", timeout=10))[0] == "UNIMPLEMENTED"
+
+
+def test_health(endpoint):
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    stub = health_pb2_grpc.HealthStub(endpoint.channel)
+    for service in ("", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"):
+        assert stub.Check(health_pb2.HealthCheckRequest(service=service)).status == 1  # SERVING
+
+
+def test_no_health_unless_the_flag_says_so(folder):
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    with Endpoint(model_name="m", model_base_path=str(folder / "half"), rest_api_port=0) as made:
+        stub = health_pb2_grpc.HealthStub(made.channel)
+        assert code(lambda: stub.Check(health_pb2.HealthCheckRequest()))[0] == "UNIMPLEMENTED"
+
+
+def test_reflection(endpoint):
+    from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+    found = ProtoReflectionDescriptorDatabase(endpoint.channel)
+    assert {"tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"} <= set(found.get_services())
+    file = found.FindFileContainingSymbol("tensorflow.serving.PredictRequest")
+    assert file.package == "tensorflow.serving"
+
+
+# ---------------------------------------------------------------------------------------------------- TLS
+
+
+@pytest.fixture(scope="module")
+def keys(folder):
+    """A key and a certificate for localhost, PEM."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed, which makes the certificate")
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject]
+    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    return key.read_text(), certificate.read_text()
+
+
+@pytest.mark.parametrize("client_verify", [False, True])
+def test_tls(folder, keys, client_verify):
+    from google.protobuf import text_format
+
+    from nlp_suite.serving.text_protos import message
+
+    config = message("SSLConfig")
+    config.server_key, config.server_cert, config.client_verify = *keys, client_verify
+    config.custom_ca = keys[1] if client_verify else ""
+    (folder / "ssl.config").write_text(text_format.MessageToString(config))
+    flags = {"model_base_path": str(folder / "half"), "ssl_config_file": str(folder / "ssl.config"), "rest_api_port": 0}
+    key, certificate = (each.encode() for each in keys)
+    with Endpoint(model_name="m", **flags) as made:
+        assert code(lambda: made.half("m", timeout=5))[0] == "UNAVAILABLE"  # without TLS
+        for pair, answers in [((None, None), not client_verify), ((key, certificate), True)]:
+            credentials = grpc.ssl_channel_credentials(certificate, *pair)
+            secure = Asker(made.port, 0, f"localhost:{made.port}", credentials)
+            if answers:
+                assert secure.half("m") == 3.0
+            else:
+                assert code(lambda secure=secure: secure.half("m", timeout=5))[0] == "UNAVAILABLE"
+            secure.channel.close()
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ('server_key: "k"', "server_key and server_cert are needed"),
+        ("server_keys: 1", "Error parsing text-format tensorflow.serving.SSLConfig"),
+        (None, "cannot read"),
+    ],
+)
+def test_tls_files_that_cannot_be(folder, text, message):
+    file = folder / "wrong.config"
+    file.unlink(missing_ok=True)
+    if text is not None:
+        file.write_text(text)
+    flags = {"model_base_path": str(folder / "half"), "ssl_config_file": str(file), "rest_api_port": 0}
+    with pytest.raises(ServingError, match=message), Endpoint(model_name="m", **flags):
+        pass
+
+
+# ---------------------------------------------------------------------------------------------------- ports
+
+
+def test_a_port_that_is_taken(endpoint, folder):
+    for flags in [{"port": endpoint.port}, {"port": free_port(), "rest_api_port": endpoint.port}]:
+        started = Endpoint(model_name="m", model_base_path=str(folder / "half"), **{"rest_api_port": 0, **flags})
+        with pytest.raises(ServingError, match=f"127.0.0.1:{endpoint.port}.*"), started:
+            pass
+        assert started.server.manager.names() == []
+    assert endpoint.half("half") == 3.0
+
+
+@pytest.mark.parametrize("text", ["key", "=1", "a=1,b"])
+def test_channel_arguments_that_cannot_be(folder, text):
+    flags = {"model_base_path": str(folder / "half"), "grpc_channel_arguments": text, "rest_api_port": 0}
+    with pytest.raises(ServingError, match="is not key=value"), Endpoint(model_name="m", **flags):
+        pass

@@ -1,0 +1,237 @@
+"""The REST port's edges: sizes, times, encodings, other origins, metrics, and what is no request at all."""
+
+import gzip
+import socket
+import time
+
+import pytest
+
+from nlp_suite.serving.rest.protocol import MOST_HEAD_BYTES
+from tests.serving import toy_models
+from tests.serving.endpoint import Endpoint, http_ask
+
+GOOD = {"instances": [2.0]}
+PREDICT = "/v1/models/default:predict"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rest")
+    toy_models.half_plus(folder / "half" / "123")
+    toy_models.slow(folder / "slow" / "1", loops=10**7)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def endpoint(folder):
+    """Small limits: a second a request, a megabyte a body."""
+    models = f"""model_config_list {{
+        config {{ name: "default" base_path: "{folder / "half"}" model_platform: "tensorflow" }}
+        config {{ name: "slow" base_path: "{folder / "slow"}" model_platform: "tensorflow" }} }}"""
+    (folder / "models.config").write_text(models)
+    with Endpoint(
+        model_config_file=str(folder / "models.config"),
+        rest_api_timeout_in_ms=1000,
+        rest_api_max_body_bytes=2**20,
+        rest_api_enable_cors_support=True,
+    ) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def still_answers(endpoint):
+    yield
+    answer = endpoint.rest("POST", PREDICT, GOOD)
+    assert answer.status == 200 and answer.json == {"predictions": [3.0]}
+
+
+def raw(endpoint, *parts, pause=0.0, timeout=30):
+    """What the port answers to bytes, until it closes the connection."""
+    with socket.create_connection(("127.0.0.1", endpoint.rest_port), timeout=timeout) as connection:
+        try:
+            for part in parts:
+                connection.sendall(part)
+                time.sleep(pause)
+        except (BrokenPipeError, ConnectionResetError):  # it need not read to the end
+            pass
+        found = b""
+        try:
+            while more := connection.recv(65536):
+                found += more
+        except ConnectionResetError:
+            pass
+        return found
+
+
+# ---------------------------------------------------------------------------------------------------- sizes and times
+
+
+def test_a_large_body_is_413(endpoint):
+    answer = endpoint.rest("POST", PREDICT, b" " * (2**20 + 1))
+    assert answer.status == 413 and answer.json == {"error": "the request's body has more than 1,048,576 bytes"}
+    assert answer.headers["connection"] == "close"
+
+
+def test_a_large_body_of_unknown_length_is_413(endpoint):
+    chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+    found = raw(
+        endpoint, b"POST " + PREDICT.encode() + b" HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", *[chunk] * 40
+    )
+    assert found.startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_body_of_the_largest_size_is_read(endpoint):
+    body = b'{"instances": [2.0]' + b" " * (2**20 - 20) + b"}"
+    assert endpoint.rest("POST", PREDICT, body).json == {"predictions": [3.0]}
+
+
+def test_a_gzip_bomb_is_413(endpoint):
+    bomb = gzip.compress(b" " * 2**28)
+    assert len(bomb) < 2**20
+    answer = endpoint.rest("POST", PREDICT, bomb, {"Content-Encoding": "gzip"})
+    assert answer.status == 413 and "more than 1,048,576 bytes" in answer.json["error"]
+
+
+@pytest.mark.parametrize(
+    "encoding, body, error",
+    [
+        ("gzip", b"no gzip", "the body is not valid gzip"),
+        ("gzip", gzip.compress(b'{"instances": [2.0]}')[:-9], "the body is not valid gzip"),
+        ("gzip", gzip.compress(b"x")[:-8] + b"\0" * 8, "the body is not valid gzip"),
+        ("br", b"x", "Content-Encoding 'br' is not supported (allowed: gzip)"),
+    ],
+)
+def test_encodings_that_cannot_be_read_are_400(endpoint, encoding, body, error):
+    answer = endpoint.rest("POST", PREDICT, body, {"Content-Encoding": encoding})
+    assert answer.status == 400 and error in answer.json["error"]
+
+
+def test_a_slow_body_is_408(endpoint):
+    start = time.monotonic()
+    found = raw(endpoint, b"POST " + PREDICT.encode() + b" HTTP/1.1\r\nContent-Length: 20\r\n\r\n", b"{", pause=0.1)
+    assert found.startswith(b"HTTP/1.1 408 ") and b"did not arrive within 1 s" in found
+    assert b"connection: close" in found and 0.9 < time.monotonic() - start < 5
+
+
+def test_a_slow_head_ends_the_connection(endpoint, monkeypatch):
+    monkeypatch.setattr(endpoint.server._http.config, "timeout_keep_alive", 1)
+    start = time.monotonic()
+    assert raw(endpoint, b"POST /v1/models/default:predict HTTP/1.1\r\n", *[b"X: y\r\n"] * 3, pause=0.1) == b""
+    assert raw(endpoint) == b""  # nor may it say nothing
+    assert time.monotonic() - start < 10
+
+
+def test_an_endless_head_is_400(endpoint):
+    line = b"X-Much: " + b"y" * 1000 + b"\r\n"
+    found = raw(endpoint, b"GET /v1/models/default HTTP/1.1\r\n", *[line] * (MOST_HEAD_BYTES // 1000 + 1))
+    assert found.startswith(b"HTTP/1.1 400 ") and b"head has more than 65536 bytes" in found
+
+
+def test_a_request_that_takes_too_long_is_504(endpoint):
+    start = time.monotonic()
+    answer = endpoint.rest("POST", "/v1/models/slow:predict", {"instances": [1.0]})
+    assert answer.status == 504 and answer.json["error"].startswith("Timed out") and time.monotonic() - start < 10
+
+
+def test_many_requests_on_one_connection(endpoint):
+    request = b'POST %s HTTP/1.1\r\nContent-Length: 20\r\n\r\n{"instances": [2.0]}' % PREDICT.encode()
+    last = request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    assert raw(endpoint, request, request + request, last).count(b'"predictions": [3.0') == 4
+
+
+# ---------------------------------------------------------------------------------------------------- no request
+
+
+@pytest.mark.parametrize(
+    "sent", [b"\0\xff\n\n", b"GET\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET /\xff HTTP/1.1\r\n\r\n"]
+)
+def test_what_is_no_http_is_400(endpoint, sent):
+    assert raw(endpoint, sent).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_client_that_leaves_does_no_harm(endpoint):
+    with socket.create_connection(("127.0.0.1", endpoint.rest_port)) as connection:
+        connection.sendall(b"POST " + PREDICT.encode() + b" HTTP/1.1\r\nContent-Length: 99\r\n\r\n{")
+
+
+def test_an_upgrade_is_answered_as_a_plain_request(endpoint):
+    headers = b"Upgrade: websocket\r\nConnection: Upgrade, close\r\nSec-WebSocket-Key: eA==\r\n"
+    assert raw(endpoint, b"GET /v1/models/default HTTP/1.1\r\n" + headers + b"\r\n").startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("path", ["/", "/v2/models/default", "/v1", "/favicon.ico", "/../v1/models/default"])
+def test_other_paths_are_404_in_html(endpoint, path):
+    answer = endpoint.rest("GET", path)
+    assert answer.status == 404 and answer.headers["content-type"].startswith("text/html")
+
+
+def test_the_query_is_not_looked_at(endpoint):
+    assert endpoint.rest("POST", f"{PREDICT}?pretty=1&x=:classify", GOOD).status == 200
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "HEAD", "PATCH"])
+def test_other_methods_are_400(endpoint, method):
+    assert endpoint.rest(method, PREDICT, GOOD).status == 400
+
+
+def test_json_is_looked_at_before_the_model(endpoint):
+    for verb in ("predict", "classify", "regress"):
+        answer = endpoint.rest("POST", f"/v1/models/absent:{verb}", b"{")
+        assert answer.status == 400 and "JSON Parse error" in answer.json["error"]
+        answer = endpoint.rest("POST", f"/v1/models/absent:{verb}", {"instances": [1], "examples": [{}]})
+        assert answer.status == 404 and answer.json == {"error": "Servable not found for request: Latest(absent)"}
+
+
+# ---------------------------------------------------------------------------------------------------- other origins
+
+
+def test_pages_of_other_origins_may_ask(endpoint):
+    headers = endpoint.rest("POST", PREDICT, GOOD, {"Origin": "https://example.org"}).headers
+    assert headers["access-control-allow-origin"] == "*"
+    asked = endpoint.rest("OPTIONS", PREDICT, None, {"Origin": "https://example.org"})
+    assert asked.status == 200 and asked.headers["access-control-allow-methods"] == "POST, GET"
+    assert asked.headers["access-control-allow-headers"] == "Content-Type"
+    assert endpoint.rest("OPTIONS", PREDICT).status == 400
+
+
+def test_they_may_not_unless_the_flag_says_so(folder):
+    with Endpoint(model_name="m", model_base_path=str(folder / "half"), port=0) as other:
+        answer = other.rest("GET", "/v1/models/m", None, {"Origin": "https://example.org"})
+        assert answer.status == 200 and "access-control-allow-origin" not in answer.headers
+        assert other.rest("OPTIONS", "/v1/models/m", None, {"Origin": "https://example.org"}).status == 400
+
+
+# ---------------------------------------------------------------------------------------------------- metrics
+
+
+@pytest.mark.parametrize(
+    "config, path, status",
+    [
+        ("prometheus_config { enable: true }", "/monitoring/prometheus/metrics", 200),
+        ('prometheus_config { enable: true path: "/metrics" }', "/metrics", 200),
+        ('prometheus_config { path: "/metrics" }', "/metrics", 404),
+    ],
+)
+def test_metrics(folder, config, path, status):
+    (folder / "monitoring.config").write_text(config)
+    flags = {"monitoring_config_file": str(folder / "monitoring.config")}
+    with Endpoint(model_name="m", model_base_path=str(folder / "half"), **flags) as made:
+        made.half("m")
+        assert made.rest("POST", "/v1/models/m:predict", {"instances": [1.0, 2.0]}).status == 200
+        assert made.rest("POST", "/v1/models/m:predict", {"instances": ["x"]}).status == 400
+        assert made.rest("POST", '/v1/models/other%22%0A"}:predict', {"instances": [1.0]}).status == 404
+        answer = http_ask(made.rest_port, "GET", path)
+    assert answer.status == status
+    if status == 200:
+        found = answer.body.decode()
+        assert answer.headers["content-type"] == "text/plain"
+        for line in [
+            ':tensorflow:serving:request_count{model_name="m",status="OK"} 2',
+            ':tensorflow:serving:request_count{model_name="m",status="INVALID_ARGUMENT"} 1',
+            ':tensorflow:serving:request_count{model_name="",status="NOT_FOUND"} 1',
+            ':tensorflow:serving:request_example_count_total{model_name="m"} 3',
+            ':tensorflow:serving:request_latency_count{model_name="m",API="Predict",entrypoint="GRPC"} 1',
+            ':tensorflow:serving:request_latency_bucket{model_name="m",API="Predict",entrypoint="REST",le="+Inf"} 2',
+            ':tensorflow:serving:runtime_latency_count{model_name="m",API="Predict",runtime="TF1"} 2',
+        ]:
+            assert line in found.splitlines()
