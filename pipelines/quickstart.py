@@ -3,6 +3,7 @@
 import socket
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import nlp_suite
 from nlp_suite.registry import SOURCES
@@ -138,7 +139,8 @@ def serving(console) -> list:
                 version = str(client.status(name)[0].version)
                 table.add_row(how, name, version, text, Text(answer.strip()), f"{taken:.0f}")
     again = f"nlp-suite serve --model_config_file={config} --rest_api_port=8501"
-    return [table, f"to serve them: {again}\nthen the page is at http://localhost:8501/"]
+    page = f"http://localhost:8501/#model=translation_sample&text={quote(SENTENCES[0])}&run=1"
+    return [table, f"to serve them: {again}\nthen the page to try them is at {page}"]
 
 
 def _free_port() -> int:
