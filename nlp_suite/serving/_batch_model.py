@@ -1,10 +1,12 @@
 """How Apache Beam's RunInference runs a signature; imported where Beam is."""
 
+from functools import lru_cache
+
 import numpy as np
 from apache_beam.ml.inference.base import ModelHandler
 
 from nlp_suite.export.errors import ExportError
-from nlp_suite.serving.batch_predict import opened
+from nlp_suite.export.loaded import LoadedSignatures
 
 
 class SignatureHandler(ModelHandler):
@@ -21,7 +23,7 @@ class SignatureHandler(ModelHandler):
         self._path, self._signature, self._batch_size = path, signature, batch_size
 
     def load_model(self):
-        return opened(self._path)
+        return _opened(self._path)
 
     def batch_elements_kwargs(self):
         return {"min_batch_size": 1, "max_batch_size": 1}  # an element is a chunk
@@ -51,6 +53,12 @@ class SignatureHandler(ModelHandler):
                 return [(None, " ".join(f"{type(error).__name__}: {error}".split())[:1000])]
             return [self._ask(model, alias, [text])[0] for text in texts]
         return [({name: _plain(array[i]) for name, array in found.items()}, None) for i in range(len(texts))]
+
+
+@lru_cache(maxsize=1)
+def _opened(path: str) -> LoadedSignatures:
+    """A SavedModel, opened once in a process."""
+    return LoadedSignatures(path)
 
 
 def text_input(model, signature: str) -> str:

@@ -8,7 +8,6 @@ import json
 import os
 import uuid
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from nlp_suite.data.staging import flush, flush_folder
@@ -186,11 +185,3 @@ def _place(target: Path, text: str) -> None:
     flush(staged)
     os.replace(staged, target)
     flush_folder(target.parent)
-
-
-@lru_cache(maxsize=1)
-def opened(path: str):
-    """A SavedModel, opened once in a process."""
-    from nlp_suite.export.loaded import LoadedSignatures
-
-    return LoadedSignatures(path)

@@ -150,6 +150,9 @@ class Servable:
             given = native.TF_SessionRun_wrapper(
                 self._session._session, options, sources, list(targets.values()), [], None
             )
+        except UnicodeDecodeError as error:  # TensorFlow's own text quotes bytes of the request that are no UTF-8
+            text = error.object.decode("utf-8", "replace")
+            raise self._tf.errors.InvalidArgumentError(None, None, text) from None
         finally:
             if options is not None:
                 native.TF_DeleteBuffer(options)

@@ -49,6 +49,8 @@ def array_of(proto, alias: str, max_bytes: int) -> np.ndarray:
         numpy_type = np.dtype(dtype.as_numpy_dtype)
     except (TypeError, KeyError):
         raise failed from None
+    if dtype._is_ref_dtype or dtype in (dtypes.resource, dtypes.variant):
+        raise failed
     size = math.prod(shape)
     values = _values(proto)
     bytes_asked = size * max(numpy_type.itemsize, 1)
@@ -70,7 +72,7 @@ def array_of(proto, alias: str, max_bytes: int) -> np.ndarray:
         raise failed
     try:
         return make_ndarray(proto)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise failed from None
 
 
