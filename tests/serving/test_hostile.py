@@ -1,0 +1,113 @@
+"""Requests that mean harm: each gets the contract's error, and the server answers the next good one."""
+
+import json
+import os
+import socket
+import threading
+from pathlib import Path
+
+import grpc
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
+
+from tests.serving import toy_models
+from tests.serving.endpoint import Command, http_ask, model_list
+from tests.serving.hostile_requests import MODELS, Grpc, Raw, Rest, requests
+
+CLIENTS_FAULT = {400, 404, 408, 413, 429, 501}
+CODES = {"INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED", "UNIMPLEMENTED", "OUT_OF_RANGE"}
+SECONDS = 3  # that a body may take
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hostile")
+    for name in MODELS:
+        (toy_models.half_plus if name == "half" else getattr(toy_models, name))(folder / name / "1")
+    file = folder / "list"
+    file.write_text(model_list({name: folder / name for name in MODELS}))
+    return file
+
+
+@pytest.fixture
+def server(models, request):
+    limits = ["--rest_api_max_body_bytes=4000000", f"--rest_api_timeout_in_ms={SECONDS}000", "--page=false"]
+    more = ["--enable_batching"] if request.param == "batching" else []
+    with Command(f"--model_config_file={models}", *limits, *more) as made:
+        yield made.wait_ready()
+
+
+def put(server, request):
+    """Asks, and checks that the answer is one of the contract's."""
+    if isinstance(request, Rest):
+        answer = http_ask(server.rest_port, request.method, request.path, request.body, request.headers, timeout=30)
+        assert answer.status == 200 or answer.status in CLIENTS_FAULT, (request, answer)
+        if answer.status != 200 and request.method != "HEAD":
+            assert answer.headers["content-type"] == "application/json", (request, answer)
+            found = json.loads(answer.body.decode("utf-8", "surrogateescape"))
+            assert list(found) == ["error"] and isinstance(found["error"], str), (request, answer)
+    elif isinstance(request, Raw):
+        with socket.create_connection(("127.0.0.1", server.rest_port), timeout=30) as connection:
+            try:
+                connection.sendall(request.sent)
+                connection.shutdown(socket.SHUT_WR)
+                found = connection.recv(65536)
+            except ConnectionResetError:
+                found = b""
+        assert not found or found.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")), request
+        assert b" 500 " not in found.split(b"\r\n")[0], (request, found)
+    else:
+        try:
+            server.channel.unary_unary(f"/tensorflow.serving.{request.method}")(request.body, timeout=30)
+        except grpc.RpcError as error:
+            assert error.code().name in CODES, (request, error.code(), error.details())
+
+
+def slow_bodies(server, number):
+    """Connections that send a part of a body and then nothing; a function that waits for their answers."""
+    head = b"POST /v1/models/half:predict HTTP/1.1\r\nContent-Length: 100\r\n\r\n{"
+    connections = [socket.create_connection(("127.0.0.1", server.rest_port), timeout=30) for _ in range(number)]
+    for connection in connections:
+        connection.sendall(head)
+
+    def answers():
+        found = [connection.recv(65536) for connection in connections]
+        for connection in connections:
+            connection.close()
+        return found
+
+    return answers
+
+
+def figures(server):
+    """Megabytes and threads of the server."""
+    process = Path(f"/proc/{server.process.pid}")
+    pages = int((process / "statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGESIZE") / 2**20, len(list((process / "task").iterdir()))
+
+
+@pytest.mark.parametrize("number", [300, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("server", ["plain", "batching"], indirect=True)
+def test_hostile_requests(server, number, request):
+    kinds = {Rest: 0, Raw: 0, Grpc: 0}
+
+    @seed(5)
+    @settings(max_examples=number, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(requests)
+    def attack(hostile):
+        put(server, hostile)
+        kinds[type(hostile)] += 1
+
+    reader = threading.Thread(target=server.log.extend, args=(server.process.stderr,), daemon=True)
+    reader.start()  # so that its log does not fill the pipe
+    before, answers = figures(server)[0], slow_bodies(server, 20)
+    attack()
+    assert sum(kinds.values()) >= number and min(kinds.values()) > 0
+    assert all(answer.startswith(b"HTTP/1.1 408 ") for answer in answers())
+    memory, threads = figures(server)
+    print(f"{number} hostile requests: {before:.0f} MB, then {memory:.0f} MB and {threads} threads; {kinds}")
+    assert memory - before < 300 and threads < 200  # 64 threads a port, each with its malloc arena
+    assert server.half("half") == 3.0
+    answer = server.rest("POST", "/v1/models/half:predict", {"instances": [2.0]})
+    assert answer.status == 200 and answer.json == {"predictions": [3.0]}
+    assert server.process.poll() is None and "Traceback" not in "".join(server.log)

@@ -1,0 +1,110 @@
+"""TensorProtos as they come in from anywhere, and as they go out to every client."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2, types_pb2
+
+from nlp_suite.serving.status import Code, ServingError
+from nlp_suite.serving.tensor_protos import MOST_REPEATED_BYTES, array_of, proto_of
+
+TYPES = ["float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"]
+
+
+def proto(dtype, shape, **values):
+    made = tensor_pb2.TensorProto(dtype=getattr(types_pb2, f"DT_{dtype.upper()}"))
+    for size in shape:
+        made.tensor_shape.dim.add(size=size)
+    for field, value in values.items():
+        if field == "tensor_content":
+            made.tensor_content = value
+        else:
+            getattr(made, field).extend(value)
+    return made
+
+
+@pytest.mark.parametrize("as_content", [False, True])
+@pytest.mark.parametrize("dtype", TYPES)
+def test_there_and_back(dtype, as_content):
+    array = np.arange(6).reshape(2, 3).astype(dtype)
+    made = tensor_pb2.TensorProto()
+    proto_of(array, made, as_content=as_content)
+    assert bool(made.tensor_content) == as_content
+    found = array_of(made, "x", 2**20)
+    np.testing.assert_array_equal(found, array)
+    np.testing.assert_array_equal(tf.make_ndarray(made), array)  # as any client reads it
+    assert found.dtype == array.dtype
+
+
+def test_texts_there_and_back():
+    array = np.array([[b"a", "ü".encode()], [b"\xff\0", b""]], object)
+    made = tensor_pb2.TensorProto()
+    proto_of(array, made, as_content=True)  # of numbers only
+    assert made.string_val and array_of(made, "x", 2**20).tolist() == array.tolist()
+
+
+@pytest.mark.parametrize("array", [np.float32(1.5), np.zeros([0, 3], "int32"), np.zeros([2, 0], object)])
+def test_scalars_and_nothing(array):
+    made = tensor_pb2.TensorProto()
+    proto_of(np.asarray(array), made)
+    found = array_of(made, "x", 2**20)
+    assert found.shape == np.shape(array) and found.tolist() == array.tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, tf.bfloat16.as_numpy_dtype, np.complex64])
+def test_types_without_lists_of_numbers_go_as_tensorflow_writes_them(dtype):
+    made = tensor_pb2.TensorProto()
+    proto_of(np.array([1.5, -2.0]).astype(dtype), made)
+    assert array_of(made, "x", 2**20).tolist() == [1.5, -2.0]
+
+
+def test_a_short_list_goes_on_with_its_last_value():
+    assert array_of(proto("float", [2, 2], float_val=[1, 2]), "x", 2**20).tolist() == [[1, 2], [2, 2]]
+    assert array_of(proto("int32", [3]), "x", 2**20).tolist() == [0, 0, 0]
+    assert array_of(proto("string", [2]), "x", 2**20).tolist() == [b"", b""]
+    assert array_of(proto("float", [1], string_val=[b"a"]), "x", 2**20).tolist() == [0.0]  # values of another type
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        proto("float", [], float_val=[1, 2]),
+        proto("float", [1], float_val=[1, 2]),
+        proto("float", [0], float_val=[1]),
+        proto("float", [-1], float_val=[1]),
+        proto("float", [2], tensor_content=b"1234567"),
+        proto("string", [1], tensor_content=b"a"),
+        proto("half", [1], half_val=[70000]),
+        proto("float", [1] * 65, float_val=[1]),
+        proto("float", [0, 2**40, 2**40]),
+        proto("float_ref", [1], float_val=[1]),
+        proto("string_ref", [1]),
+        proto("resource", [1]),
+        proto("variant", [1]),
+        proto("invalid", [1]),
+        tensor_pb2.TensorProto(dtype=77),
+    ],
+    ids=lambda wrong: str(wrong).replace("\n", " ")[:60],
+)
+def test_what_is_no_tensor(wrong):
+    with pytest.raises(ServingError, match="^tensor parsing error: x$") as caught:
+        array_of(wrong, "x", 2**20)
+    assert caught.value.code == Code.INVALID_ARGUMENT
+
+
+def test_a_shape_without_a_rank():
+    wrong = proto("float", [], float_val=[1])
+    wrong.tensor_shape.unknown_rank = True
+    with pytest.raises(ServingError, match="tensor parsing error"):
+        array_of(wrong, "x", 2**20)
+
+
+def test_sizes_are_bounded_before_memory_is_taken():
+    for wrong, most in [
+        (proto("float", [2**40], float_val=[1]), MOST_REPEATED_BYTES),
+        (proto("string", [2**30]), MOST_REPEATED_BYTES),
+        (proto("float", [2**10], tensor_content=b"\0" * 2**12), 2**11),
+    ]:
+        with pytest.raises(ServingError, match="bytes; at most") as caught:
+            array_of(wrong, "x", most if most < 2**12 else 2**31)
+        assert caught.value.code == Code.RESOURCE_EXHAUSTED
