@@ -201,6 +201,7 @@ def serve(options: Options) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: end.set())
     server = Server(options)
+    _import_tensorflow()
     if not options.xla_cpu_compilation_enabled:
         switch_xla_off()
     gc.freeze()  # what is imported stays, so the search for an unloaded graph need not look at it
@@ -215,6 +216,19 @@ def serve(options: Options) -> None:
         logger.warning("ending with requests that still ran after %d s", options.drain_seconds)
         logging.shutdown()
         os._exit(0)  # their threads cannot be ended otherwise
+
+
+def _import_tensorflow():
+    """Imports it without the lines that it writes to standard error whatever its log level."""
+    kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, 2)
+    try:
+        import tensorflow  # noqa: F401
+        import tensorflow_text  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(sink)
 
 
 def _start_or_end(server, end, failed):

@@ -170,8 +170,9 @@ class Command(Asker):
         self.process = subprocess.Popen(
             [sys.executable, "-m", "nlp_suite", "serve", *own, *map(str, arguments)],
             stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "TF_CPP_MIN_LOG_LEVEL": "3"},
             text=True,
+            errors="replace",  # TensorFlow quotes bytes
         )
         self.log = []
 
