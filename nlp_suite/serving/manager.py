@@ -93,22 +93,31 @@ class Manager:
         Raises:
             ServingError: the list is wrong (nothing is changed then), or a new model did not become available.
         """
-        with self._applying:
-            check_model_config(config, self._configs)
-            given = {each.name: each for each in config.model_config_list.config}
-            with self._changed:
-                new = [name for name in given if name not in self._configs]
-                known = {name: each for name, each in given.items() if name not in new}
-                for each in known.values():
-                    self._check_labels(each)
-                self._configs = given
-                self._labels = {name: dict(each.version_labels) for name, each in known.items()}
-            self.look()
-            self._wait(new, wait_seconds)
-            with self._changed:
-                for name in new:
-                    self._check_labels(given[name])
-                    self._labels[name] = dict(given[name].version_labels)
+        start = time.monotonic()
+        if not self._applying.acquire(timeout=-1 if wait_seconds is None else wait_seconds):
+            raise ServingError(Code.DEADLINE_EXCEEDED, f"another list was applied for more than {wait_seconds:g} s")
+        try:
+            left = None if wait_seconds is None else max(0.0, start + wait_seconds - time.monotonic())
+            self._apply(config, left)
+        finally:
+            self._applying.release()
+
+    def _apply(self, config, wait_seconds):
+        check_model_config(config, self._configs)
+        given = {each.name: each for each in config.model_config_list.config}
+        with self._changed:
+            new = [name for name in given if name not in self._configs]
+            known = {name: each for name, each in given.items() if name not in new}
+            for each in known.values():
+                self._check_labels(each)
+            self._configs = given
+            self._labels = {name: dict(each.version_labels) for name, each in known.items()}
+        self.look()
+        self._wait(new, wait_seconds)
+        with self._changed:
+            for name in new:
+                self._check_labels(given[name])
+                self._labels[name] = dict(given[name].version_labels)
 
     def _check_labels(self, config):
         available = self._available(config.name)
@@ -132,7 +141,7 @@ class Manager:
 
         with self._changed:
             if not self._changed.wait_for(settled, seconds):
-                raise ServingError(Code.DEADLINE_EXCEEDED, f"models not available within {seconds:g} s: {names}")
+                raise ServingError(Code.DEADLINE_EXCEEDED, f"models not available within {seconds:.3g} s: {names}")
             failed = [name for name in names if not self._available(name)]
             if failed:
                 reasons = [

@@ -52,7 +52,9 @@ class Metrics:
             for name, what in _COUNTERS.items():
                 lines += [f"# HELP {PREFIX}{name} {what}", f"# TYPE {PREFIX}{name} counter"]
                 lines += [
-                    f"{PREFIX}{n}{_labels(given)} {_number(v)}" for (n, given), v in sorted(self._counts.items()) if n == name
+                    f"{PREFIX}{n}{_labels(given)} {_number(v)}"
+                    for (n, given), v in sorted(self._counts.items())
+                    if n == name
                 ]
             for name, what in _HISTOGRAMS.items():
                 lines += [f"# HELP {PREFIX}{name} {what}", f"# TYPE {PREFIX}{name} histogram"]
@@ -67,7 +69,11 @@ def _histogram(name, labels, buckets, total):
     for bound, number in zip([*(f"{b:g}" for b in _BOUNDS), "+Inf"], buckets):
         below += number
         lines.append(f"{PREFIX}{name}_bucket{_labels((*labels, ('le', bound)))} {below}")
-    return [*lines, f"{PREFIX}{name}_sum{_labels(labels)} {_number(total)}", f"{PREFIX}{name}_count{_labels(labels)} {below}"]
+    return [
+        *lines,
+        f"{PREFIX}{name}_sum{_labels(labels)} {_number(total)}",
+        f"{PREFIX}{name}_count{_labels(labels)} {below}",
+    ]
 
 
 def _number(value):

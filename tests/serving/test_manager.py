@@ -393,6 +393,22 @@ def test_close_waits_for_requests_and_loads(make, tmp_path):
     assert manager.names() == [] and set(states(manager, "n").values()) == {END}
 
 
+def test_a_list_waits_for_the_one_before_no_longer_than_it_may(make, tmp_path):
+    put(tmp_path / "m", 1), (tmp_path / "empty").mkdir()
+    manager = make()
+    waiting = threading.Thread(target=apply, args=(manager, {"n": tmp_path / "empty"}, 30))
+    waiting.start()
+    until(lambda: manager.names() == ["n"])
+    with pytest.raises(ServingError, match=r"another list was applied for more than 0\.05 s") as caught:
+        apply(manager, {"m": tmp_path / "m"}, 0.05)
+    assert caught.value.code == Code.DEADLINE_EXCEEDED
+    put(tmp_path / "empty", 1)
+    manager.look()
+    waiting.join(10)
+    apply(manager, {"m": tmp_path / "m"})
+    assert answering(manager) == 1
+
+
 # ---------------------------------------------------------------------------------------------------- lists and labels
 
 
