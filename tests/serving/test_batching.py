@@ -144,6 +144,20 @@ def test_more_sets_of_outputs_than_queues_are_answered_too(load, monkeypatch):
     assert [form is None for form in model._batched.values()] == [False, True, True]
 
 
+@pytest.mark.parametrize("signature, alias", [("serving_default", "y"), ("regress_x_to_y", "outputs")])
+def test_a_graph_of_tensorflow_1_that_is_fed_in_its_midst_runs_together(load, signature, alias):
+    model = load("half_plus", max_batch_size=2, batch_timeout_micros=LONG)
+    example = tf.train.Example()
+    example.features.feature["x"].float_list.value.append(2.0)
+    feeds = {"x": np.array([[2.0]], "float32")}
+    if signature != "serving_default":
+        feeds = {"inputs": np.array([example.SerializeToString()], object)}
+    start = time.perf_counter()
+    for found in together(*[lambda: run(model, feeds, signature=signature)] * 2):
+        assert found[alias].tolist() == [[3.0]]
+    assert time.perf_counter() - start < LONG / 2e6  # neither waited for the batch's time to be up
+
+
 def test_a_model_with_reference_variables_is_served_without_batches(load, caplog):
     model = load("of_reference_variables")
     assert run(model, {"x": np.array([1.5], "float32")})["y"].tolist() == [3.0]
