@@ -277,7 +277,7 @@ def _session_settings(options):
     both = options.tensorflow_session_parallelism
     return SessionSettings(
         tags=tuple(options.saved_model_tags.split(",")),
-        intra_op_threads=options.tensorflow_intra_op_parallelism or both,
+        intra_op_threads=options.tensorflow_intra_op_parallelism or both or 1,
         inter_op_threads=options.tensorflow_inter_op_parallelism or both,
         batching=batching,
     )

@@ -125,7 +125,7 @@ def endpoint_step(options):
     from nlp_suite.serving.servable import Servable, SessionSettings
 
     path = Path(options.models, f"suite-{options.beam[0]}")
-    servable = Servable("suite", 1, path, SessionSettings(intra_op_threads=options.threads))
+    servable = Servable("suite", 1, path, SessionSettings(inter_op_threads=options.threads))
     rows = sources(options)
     feeds = {"tokens": rows, "length": np.full(len(rows), SOURCE, "int32")}
 

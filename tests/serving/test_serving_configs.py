@@ -154,8 +154,7 @@ def test_as_many_threads_as_cores():
 
     cores = CONTAINER["resources"]["limits"]["cpu"]
     assert str(read_batching_parameters(FOLDER / "batching.config").num_batch_threads) == cores
-    for flag in ("tensorflow_intra_op_parallelism", "tensorflow_inter_op_parallelism"):
-        assert flags(CONTAINER["args"])[flag] == cores
+    assert flags(CONTAINER["args"])["tensorflow_inter_op_parallelism"] == cores
     assert set(CONTAINER["resources"]["requests"]) == set(CONTAINER["resources"]["limits"]) == {"cpu", "memory"}
 
 
