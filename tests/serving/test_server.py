@@ -66,9 +66,15 @@ def resident():
 # ---------------------------------------------------------------------------------------------------- new versions
 
 
-@pytest.mark.parametrize("reloads", [3, pytest.param(20, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("batching", [False, True])
-def test_new_versions_under_load_fail_no_request(tmp_path, reloads, batching):
+@pytest.mark.parametrize(
+    "batching, reloads",
+    [
+        (True, 3),
+        pytest.param(True, 20, marks=pytest.mark.slow),
+        pytest.param(False, 20, marks=pytest.mark.slow),
+    ],
+)
+def test_new_versions_under_load_fail_no_request(tmp_path, batching, reloads):
     put(tmp_path / "m", 1)
     with Endpoint(model_name="m", model_base_path=str(tmp_path / "m"), enable_batching=batching, **FAST) as made:
 
