@@ -32,7 +32,7 @@ def main():
     console = Console()
     shown = [*sentiment(console), *language_model(console), *translation(console), *serving(console)]
     for part in shown:
-        console.print(part)
+        console.print(part, soft_wrap=isinstance(part, str))
     console.print(f"everything took {time.perf_counter() - began:.0f} s")
 
 
