@@ -107,6 +107,7 @@ def test_only_where_something_asks_for_it(monkeypatch, monitor, shown, wanted):
     assert isinstance(made, AfterRound) if wanted else made is None
 
 
+@pytest.mark.slow
 def test_val_bleu_may_choose_the_best_round_and_the_report_agrees(tmp_path):
     numbers = [
         ("one", "eins"),
