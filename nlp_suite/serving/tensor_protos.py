@@ -26,7 +26,8 @@ def array_of(proto, alias: str, max_bytes: int) -> np.ndarray:
     """The array of a TensorProto; strings as objects of `bytes`.
 
     A list of values that is shorter than the shape goes on with its last one, as everywhere in TensorFlow; so a few
-    bytes can ask for any amount of memory. `MOST_REPEATED_BYTES` bounds that, where a stock server takes 2 GiB.
+    bytes can ask for any amount of memory. `MOST_REPEATED_BYTES` bounds that, where a stock server takes 2 GiB. Of a
+    list that is longer the first values are taken, as there.
 
     Args:
         proto: the tensor as it came.
@@ -63,15 +64,11 @@ def array_of(proto, alias: str, max_bytes: int) -> np.ndarray:
         if len(proto.tensor_content) != size * numpy_type.itemsize or dtype == dtypes.string:
             raise failed
     elif not size or not values:
-        if values:
-            raise failed
         if dtype == dtypes.string:
             return np.full(shape, b"", object)
         return np.zeros(shape, numpy_type)
-    elif values > size:
-        raise failed
     try:
-        return make_ndarray(proto)
+        return make_ndarray(_first(proto, size) if values > size else proto)
     except (TypeError, ValueError, OverflowError):
         raise failed from None
 
@@ -81,6 +78,16 @@ def _values(proto) -> int:
     lists = [value for field, value in proto.ListFields() if field.name.endswith("_val")]
     halves = bool(proto.scomplex_val or proto.dcomplex_val)  # two numbers a value
     return sum(map(len, lists)) // (2 if halves else 1)
+
+
+def _first(proto, size: int):
+    """A copy without the typed values that the shape has no room for."""
+    copy = type(proto)()
+    copy.CopyFrom(proto)
+    for field, value in copy.ListFields():
+        if field.name.endswith("_val"):
+            del value[size * (2 if "complex" in field.name else 1) :]
+    return copy
 
 
 def proto_of(array: np.ndarray, proto, *, as_content: bool = False) -> None:
