@@ -65,7 +65,7 @@ class Servable:
         )
         self._session = tf.compat.v1.Session(graph=self._graph, config=config)
         try:
-            with self._graph.as_default(), _quiet(tf):
+            with self._graph.as_default(), quiet(tf):
                 loaded = tf.compat.v1.saved_model.load(self._session, list(settings.tags), str(path))
         except BaseException:
             self._session.close()
@@ -168,8 +168,8 @@ class Servable:
         self._session.close()
 
 
-class _quiet:
-    """Within the context TensorFlow's deprecation notes and notes about loading are not logged."""
+class quiet:
+    """Within the context TensorFlow's remarks, such as those on deprecation and loading, are not logged."""
 
     def __init__(self, tf):
         self._logger = tf.get_logger()

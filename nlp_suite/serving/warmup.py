@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nlp_suite.serving import inference
-from nlp_suite.serving.servable import Servable
+from nlp_suite.serving.servable import Servable, quiet
 from nlp_suite.serving.status import Code, ServingError, of_exception
 
 FILE = "assets.extra/tf_serving_warmup_requests"
@@ -45,7 +45,9 @@ def warm_up(servable: Servable, iterations: int = 1) -> int:
 def _records(path: Path) -> list[bytes]:
     import tensorflow as tf
 
-    read, records = tf.compat.v1.io.tf_record_iterator(str(path)), []
+    records = []
+    with quiet(tf):
+        read = tf.compat.v1.io.tf_record_iterator(str(path))
     try:
         for record in read:
             records.append(record)

@@ -10,6 +10,7 @@ with one text at a time, and over gRPC with many requests under way, with and wi
 import argparse
 import http.client
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -174,6 +175,12 @@ def main():
     parser.add_argument("--warm", type=int, default=30, help="calls that do not count")
     parser.add_argument("--timeout-micros", type=int, default=2000, help="of the batching file")
     parser.add_argument("--max-batch", type=int, default=32)
+    parser.add_argument(
+        "--batch-threads",
+        type=int,
+        default=max(1, (os.cpu_count() or 1) // 2),
+        help="num_batch_threads of the batching file; default: half of the cores, the others read and write requests",
+    )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--ports", type=int, nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--batching", help=argparse.SUPPRESS)
@@ -187,7 +194,7 @@ def main():
         file.write(
             f"max_batch_size {{ value: {options.max_batch} }}\nbatch_timeout_micros {{ value: {options.timeout_micros} }}\n"
         )
-        file.write("max_enqueued_batches { value: 1000 }\nnum_batch_threads { value: 2 }\n")
+        file.write(f"max_enqueued_batches {{ value: 1000 }}\nnum_batch_threads {{ value: {options.batch_threads} }}\n")
         file.flush()
         rates = {}
         for batching in (False, True):

@@ -6,7 +6,8 @@ the task's own (`max_tokens` 100); CTranslate2's model comes from `--format ctra
 `--models`, and each implementation opens its own in a process of its own; they run in turns. `suite` is the SavedModel
 under `tf.saved_model.load`, `endpoint` the same in the session that `nlp-suite serve` makes. `opennmt` is OpenNMT-tf's own
 SavedModel of a model of these sizes (`opennmt_step.py` says how to make its environment), given words instead of ids; it
-takes part where `--opennmt-python` names it.
+takes part where `--opennmt-python` names it. `xla` is the same search of the same weights compiled by XLA in this process,
+its caches of fixed size (56 places: the most tokens that 24 are translated by, 24 x 1.5 + 20).
 
     pip install 'nlp-suite[ctranslate2]'
     python tests/benchmarks/translation_decode.py --threads 1
@@ -29,8 +30,10 @@ IMPLEMENTATIONS = {
     "suite": "nlp_suite, SavedModel",
     "endpoint": "nlp_suite, endpoint",
     "opennmt": "OpenNMT-tf, SavedModel",
+    "xla": "nlp_suite, XLA",
 }
 SOURCE, TARGET = 24, 25  # ids, END of the source included
+XLA_LIMIT = 56  # places of a cache whose shape may not change
 
 
 def network(options):
@@ -137,6 +140,42 @@ def endpoint_step(options):
     return step, turns.gemm_tensorflow
 
 
+def xla_step(options):
+    """As `suite_step`, the search compiled by XLA; the first call of every shape compiles for seconds."""
+    tf = turns.limit_tensorflow(options.threads)
+    from nlp_suite.backbones.decoders import transformer
+
+    transformer.can_grow = lambda: False  # XLA: no shape changes in a loop
+    _, _, inference = network(options)
+    settings = inference.settings
+
+    @tf.function(jit_compile=True, autograph=False)
+    def search(source, most):
+        found = inference.search.hypotheses(
+            source,
+            most,
+            tf.fill(tf.shape(most), settings.min_length),
+            settings.length_penalty,
+            0.0,
+            limit=XLA_LIMIT,
+            beam_size=settings.beam_size,
+            n_best=1,
+            no_repeat_ngram=0,
+            covers=False,
+        )
+        return {name: found[name][:, 0] for name in ("tokens", "score", "log_prob", "length")}
+
+    rows = tf.constant(sources(options))
+    most = tf.fill([len(rows)], TARGET)
+
+    def step():
+        found = search(rows, most)
+        assert (found["length"].numpy() == TARGET).all()
+        return float(found["log_prob"].numpy().mean())
+
+    return step, turns.gemm_tensorflow
+
+
 def opennmt_step(options):
     """As `suite_step`, in OpenNMT-tf's environment; other weights, so other log-probabilities."""
     tf = turns.limit_tensorflow(options.threads)
@@ -208,6 +247,7 @@ def main():
             "endpoint": endpoint_step,
             "ctranslate2": ctranslate2_step,
             "opennmt": opennmt_step,
+            "xla": xla_step,
         }
         turns.worker(options, *steps[options.worker](options))
         return
