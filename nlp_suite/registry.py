@@ -28,7 +28,7 @@ def unknown(kind: str, given: str, allowed) -> str:
     """The sentence for a name that does not exist: what was given, the nearest name, all names allowed."""
     allowed = list(allowed)
     near = difflib.get_close_matches(str(given), allowed, n=1, cutoff=0.5)
-    hint = f": did you mean {near[0]!r}?" if near else ";"
+    hint = f": did you mean {near[0]!r}?" if near else ""
     return f"unknown {kind} {given!r}{hint} (allowed: {', '.join(allowed) or 'none'})"
 
 

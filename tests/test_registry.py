@@ -32,6 +32,11 @@ def test_unknown_name_suggests_the_nearest():
         BACKBONES.get("lsmt")
 
 
+def test_a_name_near_to_none_gets_no_suggestion():
+    with pytest.raises(UnknownNameError, match=r"^unknown backbone 'xyz' \(allowed: bag, cnn, "):
+        BACKBONES.get("xyz")
+
+
 def test_hyphen_is_underscore():
     assert KINDS["formats"].get("keras-plain") is KINDS["formats"].get("keras_plain")
 

@@ -129,7 +129,7 @@ def test_a_limit_keeps_the_first_lines(make):
             "train split, line 1: 12 characters, more than text.max_characters 11",
         ),
         ({"train": ""}, "train.txt: the file is empty"),
-        ({"train": "\n \n", "documents": "blank_line", "validation": "x\n"}, "empty"),
+        ({"train": "\n \n", "documents": "blank_line", "validation": "x\n"}, "only blank lines"),
         ({"train": "only one line\n"}, "the training split has 1 example; give a validation split"),
     ],
 )

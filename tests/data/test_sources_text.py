@@ -87,7 +87,8 @@ def test_reads_line_by_line(write):
     ("content", "arguments", "message"),
     [
         ("", {}, r"a\.txt: the file is empty"),
-        ("\n \n", {"documents": "blank_line"}, r"a\.txt: the file is empty"),
+        ("", {"documents": "blank_line"}, r"a\.txt: the file is empty"),
+        ("\n \n", {"documents": "blank_line"}, r"a\.txt: the file has only blank lines; lines of text are expected"),
         ("\n = A = \nb\n", {"heading": "= A ="}, r"no line is a heading '= A ='.*spaces.*' = A = '"),
     ],
 )

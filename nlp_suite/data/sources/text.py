@@ -60,7 +60,7 @@ class PlainTextSource(Source):
         **settings: the fields of `PlainTextSettings`.
 
     Raises:
-        DataError: a missing or empty file, a heading that no line of a file has, a broken gzip, invalid UTF-8: with
+        DataError: a missing or empty file, one of blank lines only where these part documents, a heading that no line of a file has, a broken gzip, invalid UTF-8: with
             file and line; a task that needs labels or pairs.
 
     Example:
@@ -93,7 +93,8 @@ class PlainTextSource(Source):
                 empty = False
                 yield {"text": line} if begin is None else {"text": line, "document": f"{number}:{begin}"}
             if empty:
-                raise DataError(f"{path}: the file is empty; lines of text are expected")
+                what = "is empty" if next(cut_lines(path, self.on_error), None) is None else "has only blank lines"
+                raise DataError(f"{path}: the file {what}; lines of text are expected")
 
     def _lines(self, path: Path) -> Iterator[tuple[str, None]]:
         return ((line, None) for _, line in cut_lines(path, self.on_error))
