@@ -84,7 +84,7 @@ class StopOnNaN(keras.callbacks.Callback):
     """Ends training at the first step whose loss is not a number.
 
     Raises:
-        TrainingError: with the step and the learning rate.
+        TrainingError: with the step, the learning rate and what is kept: in the first round, nothing.
     """
 
     def __init__(self, directory: Path, steps: int):
@@ -97,10 +97,13 @@ class StopOnNaN(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         loss = float(logs["loss"])
         if not math.isfinite(loss):
+            kept = f"the checkpoints of the rounds before it are kept in {self._directory}"
+            if not self._epoch:
+                kept = "there is no checkpoint yet, as this is the first round"
             raise TrainingError(
                 f"the loss is {loss} at step {self._epoch * self._steps + batch + 1}, with learning rate "
-                f"{float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)):g}; the checkpoints of the rounds "
-                f"before it are kept in {self._directory}. Try a lower training.learning_rate or training.clip_norm"
+                f"{float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)):g}; {kept}. "
+                "Try a lower training.learning_rate or training.clip_norm"
             )
 
 
