@@ -17,12 +17,11 @@ from nlp_suite.tasks._requests import (
     whole,
     width_of,
 )
-from nlp_suite.tasks._translation_search import TranslationSearch
+from nlp_suite.tasks._translation_search import MOST_BEAMS, TranslationSearch
 from nlp_suite.text.text_layer import END, START
 
 _ROWS = 32  # sentences of a batch
 _SORTED = 16  # batches whose sentences are sorted by length together
-_MOST_BEAMS = 1024
 MOST_NATS = 80.0  # a token, in a perplexity: beyond, float32 has no number for it
 
 
@@ -139,7 +138,7 @@ class TranslationInference:
         def chosen(value, name):
             return getattr(settings, name) if value is None else value
 
-        beam_size = whole("beam_size", chosen(beam_size, "beam_size"), 1, _MOST_BEAMS)
+        beam_size = whole("beam_size", chosen(beam_size, "beam_size"), 1, MOST_BEAMS)
         n_best = whole("n_best", n_best, 1, beam_size, f"beam_size is {beam_size}")
         numbers = {name: chosen(value, name) for name, value in search.items()}
         most = whole("max_length", longest if max_length is None else max_length, 1, longest, "task.max_tokens")

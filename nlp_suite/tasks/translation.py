@@ -13,6 +13,7 @@ from nlp_suite.registry import BACKBONES, DECODERS, TASKS
 from nlp_suite.tasks._base import Batches, Task
 from nlp_suite.tasks._token_metrics import Perplexity, TokenLoss
 from nlp_suite.tasks._translation_model import TranslationModel
+from nlp_suite.tasks._translation_search import MOST_BEAMS
 
 
 class TranslationSettings(ComponentSettings):
@@ -49,7 +50,7 @@ class TranslationSettings(ComponentSettings):
     )
     max_ratio: float | None = Field(None, gt=1, description="as are those one side of which is so much longer")
 
-    beam_size: int = Field(4, ge=1, description="hypotheses of the search; 1 is greedy")
+    beam_size: int = Field(4, ge=1, le=MOST_BEAMS, description="hypotheses of the search; 1 is greedy")
     n_best: int | None = Field(
         None, ge=1, description="translations of an export's n-best signature; default: beam_size"
     )

@@ -320,6 +320,7 @@ WIDE = {"name": "gru", "embedding_size": 12}
             {"task": {"tie_embeddings": "all", "decoder": WIDE}, "backbone": ENCODERS["gru"]},
             "equal sizes: backbone.embedding_size is 8, task.decoder.embedding_size 12",
         ),
+        ({"task": {"beam_size": 5000}}, "task: beam_size: .* less than or equal to 1024"),
         ({"task": {"n_best": 5, "beam_size": 4}}, "n_best 5 is more than beam_size 4"),
         ({"task": {"min_length": 13, "max_tokens": 12}}, "task: min_length 13 is more than max_tokens 12"),
         ({"task": {"no_repeat_ngram": 101}}, "no_repeat_ngram 101 is more than max_tokens 100"),
