@@ -109,15 +109,15 @@ def average(run, *, last: int | None = None, best: int | None = None) -> list[in
         The rounds averaged.
 
     Raises:
-        RunError: neither or both are given, or weights that are not kept.
+        RunError: neither or both are given, fewer rounds than 1 or more than there are, or weights that are not kept.
     """
     if (last is None) == (best is None):
         raise RunError("give one of --last N and --best N")
-    number = last or best
-    if not number or number < 1:
-        raise RunError(f"{'--last' if best is None else '--best'} {number}: 1 round or more")
+    option, number = ("--last", last) if best is None else ("--best", best)
     monitor = run.experiment.training.monitor
     values = [row[monitor] for row in run.history]
+    if not 1 <= number <= len(values):
+        raise RunError(f"{option} {number}: {run.directory} has {len(values)} rounds; allowed: 1 to {len(values)}")
     rounds = list(range(1, len(values) + 1))[-number:]
     if best is not None:
         rounds = sorted(ranked(values, monitor_mode(monitor))[:number])

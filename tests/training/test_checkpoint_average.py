@@ -64,6 +64,9 @@ def test_other_rounds_can_be_averaged_afterwards(averaging, tmp_path):
         average(Run(run.directory), last=5)
     with pytest.raises(RunError, match="one of --last N and --best N"):
         average(Run(run.directory), last=2, best=2)
+    for option, number in (("last", 0), ("best", -1), ("last", 6), ("best", 6)):
+        with pytest.raises(RunError, match=f"--{option} {number}: .* has 5 rounds; allowed: 1 to 5"):
+            average(Run(run.directory), **{option: number})
 
 
 def test_of_equal_values_the_later_round_is_better_and_nan_is_the_worst():
