@@ -141,6 +141,20 @@ def test_what_cannot_be_used_is_named(pairs, tmp_path, overrides, message):
     assert not list(tmp_path.glob("cache/*"))
 
 
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ([("", " "), (" ", "")], "^all 2 pairs of the training split are empty"),
+        ([("", "x"), (" ", "")], "^the sources of all 2 pairs of the training split are empty"),
+        ([("a", ""), ("a ", " ")], "^the targets of all 2 pairs of the training split are empty"),
+        ([("a", "x"), ("a ", "")], "nothing can be held out .* 2 pairs and 1 different source;"),
+    ],
+)
+def test_nothing_to_learn_from_is_named(pairs, given, message):
+    with pytest.raises(DataError, match=message):
+        prepare(pairs(given))
+
+
 def test_sides_of_different_length_are_no_pair_store(pairs):
     directory = prepare(pairs(PAIRS, validation=PAIRS[:1])).directory
     (directory / "train" / "source").rename(directory / "aside")

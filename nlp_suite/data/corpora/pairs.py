@@ -23,6 +23,7 @@ def split(experiment, source) -> tuple[np.ndarray, np.ndarray]:
     hashes = np.fromiter(map(_hash, source.examples("train")), np.uint64)
     _, group, sizes = np.unique(hashes, return_inverse=True, return_counts=True)
     if len(sizes) < 2:
+        _check_empty(source, len(hashes))
         raise DataError(
             f"nothing can be held out for validation: the training split has {len(hashes)} pairs and "
             f"{len(sizes)} different source{'s' * (len(sizes) != 1)}; give a validation split"
@@ -40,6 +41,14 @@ def split(experiment, source) -> tuple[np.ndarray, np.ndarray]:
     elif held_out.all():
         held_out[np.argmax(sizes)] = False
     return np.flatnonzero(~held_out[group]), np.flatnonzero(held_out[group])
+
+
+def _check_empty(source, count: int):
+    """Refuses a training split in which nothing is written on a side."""
+    empty = [side for side in SIDES if not any(example[side].strip() for example in source.examples("train"))]
+    if count and empty:
+        what = "" if len(empty) == 2 else f"the {empty[0]}s of "
+        raise DataError(f"{what}all {count} pairs of the training split are empty: there is nothing to learn from")
 
 
 def _hash(example) -> int:
