@@ -23,7 +23,6 @@ BACKBONES = {
             "embedding_size": 8,
             "heads": 2,
             "feed_forward": 12,
-            "max_length": 24,
             "positions": positions,
         }
         for positions in ("sinusoidal", "learned", "rotary")

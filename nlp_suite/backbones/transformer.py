@@ -29,7 +29,10 @@ class TransformerSettings(BackboneSettings):
     norm: Literal["pre", "post"] = "pre"
     positions: Literal["sinusoidal", "learned", "rotary"] = "sinusoidal"
     max_length: int = Field(
-        512, ge=1, description="rows of the learned position table; tokens that a step sees, the newest ones"
+        512,
+        ge=1,
+        description="rows of the learned position table; tokens that a step sees, the newest ones; of a language model "
+        "it is task.window",
     )
     causal: bool = Field(False, description="a token sees itself and those before it")
 

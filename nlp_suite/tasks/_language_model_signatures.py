@@ -31,8 +31,8 @@ def signatures(model, inference: LanguageInference):
       first `task.max_scored` tokens are read.
     * `next`: `prompt` string `[B]` → `tokens` string `[B, 10]`, `probabilities` float `[B, 10]`, the most probable first.
 
-    Of a prompt the last `task.max_prompt` tokens are read. A Transformer sees the last `backbone.max_length` tokens when
-    it generates, and scores in sliding windows of `task.window` tokens.
+    Of a prompt the last `task.max_prompt` tokens are read. A Transformer sees the last `task.window` tokens when it
+    generates, and scores in sliding windows of as many.
 
     Args:
         model: `LanguageModel`, under the TensorFlow backend.

@@ -118,6 +118,7 @@ class LanguageModelTask(Task):
         if training.xla and task.softmax == "adaptive":
             raise ConfigError("training.xla: an adaptive softmax cannot be compiled; use softmax: full or xla: false")
         if not _recurrent(backbone):
+            _check_window(backbone, task)
             _check_positions(backbone, task)
 
     def model(self, backbone_settings, vocabulary_size: int, labels: list[str]) -> LanguageModel:
@@ -203,6 +204,19 @@ class LanguageModelTask(Task):
             windows = WholeDocuments(documents, rows, s.window, 8, None)
             context = f"every document on its own, in pieces of at most {s.window} tokens"
         return Batches(_batch(store, windows), windows.steps_per_epoch), context
+
+
+def _check_window(backbone, task) -> None:
+    """A Transformer sees `task.window` tokens, whatever its own `max_length`; the config of a run names every key, though."""
+    fields = type(backbone).model_fields
+    given = "max_length" in backbone.model_fields_set
+    if backbone.model_fields_set >= set(fields):
+        given = backbone.max_length != fields["max_length"].default
+    if given and backbone.max_length != task.window:
+        raise ConfigError(
+            f"backbone.max_length: {backbone.max_length}; a language model sees task.window {task.window} tokens: "
+            "leave backbone.max_length out, or set both to the same number"
+        )
 
 
 def _check_positions(backbone, task) -> None:

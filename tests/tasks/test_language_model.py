@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import yaml
 from keras import ops
 
 from nlp_suite.config import ConfigError, load_experiment
@@ -228,6 +229,10 @@ LONG = {"name": "transformer", "positions": "sinusoidal"}
             "a transformer carries no state; use windows or documents",
         ),
         ({"backbone": LONG}, r"sinusoidal positions end with task.window 35, but .* 1024 \+ .* 256 go beyond"),
+        (
+            {"task": {"window": 64}, "backbone": {"name": "transformer", "max_length": 512}},
+            "backbone.max_length: 512; a language model sees task.window 64 tokens: leave backbone.max_length out, or",
+        ),
         ({"task": {"random_window": True}, "backbone": "transformer"}, "random_window: a transformer reads no streams"),
         ({"task": {"softmax": "adaptive"}, "training": {"xla": True}}, "an adaptive softmax cannot be compiled"),
         ({"task": {"softmax": "adaptive", "cutoffs": [5, 3]}}, r"cutoffs \[5, 3\]: give rising numbers above 0"),
@@ -250,6 +255,18 @@ def test_what_does_not_suit_is_named(values, message):
     with pytest.raises(ConfigError, match=message):
         chosen = load_experiment(values)
         make_task(chosen).check(chosen)
+
+
+def test_the_config_of_a_run_trains_again_though_it_names_every_key():
+    for backbone in ("transformer", {"name": "transformer", "max_length": 64}):
+        chosen = load_experiment({"task": {"name": "language_model", "window": 64}, "backbone": backbone})
+        again = load_experiment(yaml.safe_load(chosen.to_yaml()))
+        assert again.backbone.max_length in (512, 64) and again == chosen
+        for each in (chosen, again):
+            make_task(each).check(each)
+    wrong = load_experiment(yaml.safe_load(chosen.to_yaml()), ["backbone.max_length=65"])
+    with pytest.raises(ConfigError, match="backbone.max_length: 65; .*task.window 64"):
+        make_task(wrong).check(wrong)
 
 
 @pytest.mark.parametrize("cutoffs, vocabulary", [(None, 900), ([50], 50), ([10, 5], 50)])

@@ -24,7 +24,6 @@ TRANSFORMER = {
     "layers": 1,
     "heads": 2,
     "feed_forward": 8,
-    "max_length": 40,
 }
 
 

@@ -148,7 +148,6 @@ TRANSFORMER = {
     "layers": 1,
     "heads": 2,
     "feed_forward": 6,
-    "max_length": 16,
 }
 
 
