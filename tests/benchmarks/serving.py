@@ -1,10 +1,12 @@
 """What the endpoint adds to a model, and what batching brings: load over loopback from another process.
 
 A process serves one exported model, and first times direct calls of it in itself. This process then asks over gRPC and REST
-with one text at a time, and over gRPC with many requests under way, with and without batching.
+with one text at a time, and over gRPC with many requests under way, with and without batching. With `--soak` it goes on
+asking, and prints how much memory the endpoint has after each tenth.
 
     python tests/benchmarks/serving.py saved_models/sentiment_sample --text "The plot was good but the acting was not."
     python tests/benchmarks/serving.py saved_models/imdb --texts reviews.txt --concurrency 32 --requests 2000
+    python tests/benchmarks/serving.py saved_models/sentiment_sample --soak 50000
 """
 
 import argparse
@@ -121,6 +123,11 @@ class Endpoint:
         assert len(taken) == number
         return np.array(taken), whole
 
+    def mebibytes(self):
+        """Resident memory of the process."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text("utf-8")
+        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
     def close(self):
         """Ends the process."""
         self._process.stdin.close()
@@ -171,6 +178,7 @@ def main():
     parser.add_argument("--signature", default="serving_default")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[32])
     parser.add_argument("--requests", type=int, default=1000)
+    parser.add_argument("--soak", type=int, default=0, help="requests after which memory is looked at; default: none")
     parser.add_argument("--direct", type=int, default=300, help="calls one after another")
     parser.add_argument("--warm", type=int, default=30, help="calls that do not count")
     parser.add_argument("--timeout-micros", type=int, default=2000, help="of the batching file")
@@ -209,7 +217,17 @@ def main():
                 rates[concurrency, batching] = rate = options.requests / whole
                 faster = f"{rate / rates[concurrency, False]:.2f}" if batching else ""
                 _line(f"gRPC, {concurrency} at once, {NAMES[batching]}", taken, f"{rate:,.0f}", faster)
+            if batching and options.soak:
+                soak(endpoint, options)
             endpoint.close()
+
+
+def soak(endpoint, options):
+    """Asks on and prints the memory of the endpoint after each tenth."""
+    print(f"\n{'requests':>12}{'MiB':>9}\n{0:12,}{endpoint.mebibytes():9,.0f}", flush=True)
+    for tenth in range(1, 11):
+        endpoint.together(options.soak // 10, options.concurrency[-1])
+        print(f"{tenth * (options.soak // 10):12,}{endpoint.mebibytes():9,.0f}", flush=True)
 
 
 if __name__ == "__main__":
