@@ -3,11 +3,11 @@
 import os
 import shutil
 
-from nlp_suite.serving.flags import Options, help_text, parse_flags
+from nlp_suite.serving.flags import BOOLEANS, FLAGS, Options, help_text, parse_flags, read_flags
 from nlp_suite.serving.status import Code, ServingError
 
 BINARY = "tensorflow_model_server"
-_OWN = {"engine", "host", "rest_api_max_body_bytes", "grpc_max_message_bytes", "drain_seconds", "page"}
+_ENGINES = ("auto", "builtin", BINARY)
 
 
 def run(arguments: list[str]) -> None:
@@ -20,18 +20,17 @@ def run(arguments: list[str]) -> None:
         print("Usage: nlp-suite serve --model_name=NAME --model_base_path=DIR --rest_api_port=8501\n")
         print("Flags, named as those of tensorflow_model_server:\n" + help_text())
         return
-    engine, rest = _engine(arguments)
+    engine = "auto"
+    for _, name, value in read_flags(arguments):
+        engine = value or "" if name == "engine" else engine
+    if engine not in _ENGINES:
+        raise ServingError(Code.INVALID_ARGUMENT, f"--engine={engine}: allowed are {', '.join(_ENGINES)}")
     binary = shutil.which(BINARY)
     if engine == BINARY and binary is None:
         raise ServingError(Code.NOT_FOUND, f"--engine={BINARY}: there is no {BINARY} on PATH")
     if engine == BINARY or (engine == "auto" and binary):
-        own = [a for a in rest if a.lstrip("-").partition("=")[0] in _OWN]
-        if own:
-            raise ServingError(
-                Code.INVALID_ARGUMENT, f"{', '.join(own)}: only the built-in endpoint has that; add --engine=builtin"
-            )
-        os.execv(binary, [binary, *rest])
-    options = parse_flags(rest)
+        os.execv(binary, [binary, *_stock_flags(arguments)])
+    options = parse_flags(arguments)
     if options.version:
         from nlp_suite import __version__
 
@@ -40,21 +39,27 @@ def run(arguments: list[str]) -> None:
     _serve(options)
 
 
-def _engine(arguments):
-    """The engine asked for, and the arguments without it."""
-    engine, rest, waiting = "auto", [], list(arguments)
-    while waiting:
-        argument = waiting.pop(0)
-        name, equals, value = argument.lstrip("-").partition("=")
-        if name != "engine" or not argument.startswith("-"):
-            rest.append(argument)
-        elif equals or waiting:
-            engine = value if equals else waiting.pop(0)
+def _stock_flags(arguments):
+    """The arguments as the stock server reads them, which is `--name=value` only; what is unknown here stays as it is.
+
+    Raises:
+        ServingError: flags that only the built-in endpoint has.
+    """
+    flags, own = [], []
+    for written, name, value in read_flags(arguments):
+        if name not in FLAGS or value is None:
+            flags.append(written)
+        elif FLAGS[name].own:
+            own.append(f"--{name}={value}")
         else:
-            engine = ""
-    if engine not in ("auto", "builtin", BINARY):
-        raise ServingError(Code.INVALID_ARGUMENT, f"--engine={engine}: allowed are auto, builtin, {BINARY}")
-    return engine, rest
+            truth = BOOLEANS.get(value.lower()) if FLAGS[name].type is bool else None
+            flags.append(f"--{name}={value if truth is None else str(truth).lower()}")
+    own = [flag for flag in own if not flag.startswith("--engine=")]
+    if own:
+        raise ServingError(
+            Code.INVALID_ARGUMENT, f"{', '.join(own)}: only the built-in endpoint has that; add --engine=builtin"
+        )
+    return flags
 
 
 def _serve(options: Options):

@@ -1,20 +1,29 @@
 """The flags of `tensorflow_model_server`, by their own names: which this endpoint takes, and why it refuses the others."""
 
 import difflib
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nlp_suite.serving.status import Code, ServingError
 
-HERE = "this endpoint's own"
+_INT32 = 2**31 - 1
+_MOST_THREADS = 4096  # TensorFlow starts all of them at once, and ends the process where the system has no more
 
 
 @dataclass(frozen=True)
 class Flag:
-    """One flag: its type, default and help; `refused` says why it cannot be set here."""
+    """One flag: its type, default and help; `refused` says why it cannot be set here.
+
+    Whole numbers are from `least` to `most`; `own` flags are unknown to the stock server.
+    """
 
     default: bool | int | str
     help: str
     refused: str = ""
+    least: int = 0
+    most: int = _INT32
+    own: bool = False
 
     @property
     def type(self) -> type:
@@ -26,13 +35,13 @@ _SAME = "one loop serves all REST requests; inference has threads of its own"
 _NOT_HERE = "this endpoint does not have that"
 
 FLAGS = {
-    "port": Flag(8500, "TCP port of gRPC; 0: none"),
-    "rest_api_port": Flag(0, "TCP port of REST and of the page; 0: none"),
+    "port": Flag(8500, "TCP port of gRPC; 0: none", most=65535),
+    "rest_api_port": Flag(0, "TCP port of REST and of the page; 0: none", most=65535),
     "grpc_socket_path": Flag("", "UNIX socket that gRPC listens on as well"),
     "grpc_channel_arguments": Flag("", "gRPC channel arguments: key=value,key=value"),
-    "grpc_max_threads": Flag(64, "most gRPC requests that run at once"),
-    "rest_api_num_threads": Flag(64, "most REST requests that run at once"),
-    "rest_api_timeout_in_ms": Flag(30000, "milliseconds for a REST request"),
+    "grpc_max_threads": Flag(64, "most gRPC requests that run at once", least=1),
+    "rest_api_num_threads": Flag(64, "most REST requests that run at once", least=1),
+    "rest_api_timeout_in_ms": Flag(30000, "milliseconds for a REST request; 0: no limit"),
     "rest_api_enable_cors_support": Flag(False, "let pages of other origins call the REST interface"),
     "model_name": Flag("default", "name of the model, where there is no model_config_file"),
     "model_base_path": Flag("", "folder of its versions, where there is no model_config_file"),
@@ -40,7 +49,7 @@ FLAGS = {
     "model_config_file_poll_wait_seconds": Flag(0, "how often the list is read again; 0: never"),
     "file_system_poll_wait_seconds": Flag(1, "how often new versions are looked for; 0: once"),
     "max_num_load_retries": Flag(5, "how often a failed load is tried again"),
-    "load_retry_interval_micros": Flag(60_000_000, "microseconds between two tries"),
+    "load_retry_interval_micros": Flag(60_000_000, "microseconds between two tries", most=10**15),
     "num_load_threads": Flag(0, "versions that load at once; 0: one a core"),
     "enable_batching": Flag(False, "put requests together"),
     "batching_parameters_file": Flag("", "text-format BatchingParameters"),
@@ -50,21 +59,25 @@ FLAGS = {
     "ssl_config_file": Flag("", "text-format SSLConfig: key and certificate of the gRPC port"),
     "saved_model_tags": Flag("serve", "tags of the MetaGraph to load, by commas"),
     "allow_version_labels_for_unavailable_models": Flag(False, "whether a new label may name a version not available"),
-    "tensorflow_session_parallelism": Flag(0, "both of the next two, where they are 0"),
-    "tensorflow_intra_op_parallelism": Flag(0, "threads of one operation; 0: one, requests run side by side"),
-    "tensorflow_inter_op_parallelism": Flag(0, "threads that operations of all requests share; 0: one a core"),
+    "tensorflow_session_parallelism": Flag(0, "both of the next two, where they are 0", most=_MOST_THREADS),
+    "tensorflow_intra_op_parallelism": Flag(
+        0, "threads of one operation; 0: one, requests run side by side", most=_MOST_THREADS
+    ),
+    "tensorflow_inter_op_parallelism": Flag(
+        0, "threads that operations of all requests share; 0: one a core", most=_MOST_THREADS
+    ),
     "enable_grpc_healthcheck_service": Flag(False, "gRPC's health service"),
     "enable_serialization_as_tensor_content": Flag(False, "numbers in answers as tensor_content"),
     "xla_cpu_compilation_enabled": Flag(False, "let XLA compile functions that ask for it"),
     "version": Flag(False, "print the version and end"),
     "engine": Flag(
-        "auto", f"({HERE}) auto: a tensorflow_model_server on PATH, else builtin; builtin; tensorflow_model_server"
+        "auto", "auto: a tensorflow_model_server on PATH, else builtin; builtin; tensorflow_model_server", own=True
     ),
-    "host": Flag("0.0.0.0", f"({HERE}) address to listen on"),
-    "rest_api_max_body_bytes": Flag(64 * 2**20, f"({HERE}) most bytes of a REST request, unpacked"),
-    "grpc_max_message_bytes": Flag(2**31 - 1, f"({HERE}) most bytes of a gRPC message and of an input tensor"),
-    "drain_seconds": Flag(30, f"({HERE}) most seconds that running requests get after SIGTERM"),
-    "page": Flag(True, f"({HERE}) a page at / of the REST port to try the models"),
+    "host": Flag("0.0.0.0", "address to listen on", own=True),
+    "rest_api_max_body_bytes": Flag(64 * 2**20, "most bytes of a REST request, unpacked", least=1, own=True),
+    "grpc_max_message_bytes": Flag(_INT32, "most bytes of a gRPC message and of an input tensor", least=1, own=True),
+    "drain_seconds": Flag(30, "most seconds that running requests get after SIGTERM", own=True),
+    "page": Flag(True, "a page at / of the REST port to try the models", own=True),
     # Known to the stock server, not to this one:
     "enable_per_model_batching_parameters": Flag(False, "", "give batching_parameters_file"),
     "num_unload_threads": Flag(0, "", "each version is unloaded by a thread of its own"),
@@ -85,12 +98,19 @@ FLAGS = {
     "skip_initialize_tpu": Flag(False, "", "TPUs are not served"),
     "thread_pool_factory_config_file": Flag("", "", _NOT_HERE),
 }
-_BOOLEANS = {"true": True, "1": True, "t": True, "y": True, "yes": True}
-_BOOLEANS |= {"false": False, "0": False, "f": False, "n": False, "no": False}
+BOOLEANS = {"true": True, "1": True, "t": True, "y": True, "yes": True}
+BOOLEANS |= {"false": False, "0": False, "f": False, "n": False, "no": False}
+
+
+_TEXT_ARGUMENTS = {"grpc.default_authority", "grpc.primary_user_agent", "grpc.secondary_user_agent"}
+_TEXT_ARGUMENTS |= {"grpc.service_config", "grpc.ssl_target_name_override"}
 
 
 class Options:
     """Values of all flags as attributes.
+
+    Raises:
+        ServingError: an unknown flag, one that is not supported here, a number out of range, or nothing to listen on.
 
     Example:
         >>> Options(model_name="sentiment", rest_api_port=8501).rest_api_timeout_in_ms
@@ -98,11 +118,19 @@ class Options:
     """
 
     def __init__(self, **given):
-        for name in given:
-            _flag(name)
+        for name, value in given.items():
+            flag = _flag(name)
+            if flag.type is int and not flag.least <= value <= flag.most:
+                raise _invalid(f"--{name}={value}: allowed are {flag.least} to {flag.most}")
         self.given = dict(given)
         for name, flag in FLAGS.items():
             setattr(self, name, given.get(name, flag.default))
+        channel_arguments(self.grpc_channel_arguments)
+        if not (self.port or self.rest_api_port or self.grpc_socket_path):
+            raise _invalid(
+                "--port=0 and --rest_api_port=0 leave nothing to listen on: give one of them from 1 to 65535, "
+                "or --grpc_socket_path"
+            )
 
 
 def parse_flags(arguments: list[str]) -> Options:
@@ -115,29 +143,72 @@ def parse_flags(arguments: list[str]) -> Options:
         >>> parse_flags(["--model_name=sentiment", "--enable_batching"]).enable_batching
         True
     """
-    given, waiting = {}, list(arguments)
-    while waiting:
-        argument = waiting.pop(0)
-        if not argument.startswith("-"):
-            raise _invalid(f"{argument!r} is no flag; flags are written --name=value")
-        name, equals, value = argument.lstrip("-").partition("=")
-        name = name.replace("-", "_")
-        if (
-            name.startswith("no")
-            and name not in FLAGS
-            and FLAGS.get(name[2:], Flag("", "")).type is bool
-            and not equals
-        ):
-            name, equals, value = name[2:], "=", "false"
+    given = {}
+    for written, name, value in read_flags(arguments):
+        if name is None:
+            raise _invalid(f"{written!r} is no flag; flags are written --name=value")
         flag = _flag(name)
-        if not equals and flag.type is bool:
-            value = waiting.pop(0) if waiting and waiting[0].lower() in ("true", "false") else "true"
-        elif not equals:
-            if not waiting:
-                raise _invalid(f"--{name} needs a value")
-            value = waiting.pop(0)
+        if value is None:
+            raise _invalid(f"--{name} needs a value")
         given[name] = _value(name, flag, value)
     return Options(**given)
+
+
+def read_flags(arguments: list[str]) -> Iterator[tuple[str, str | None, str | None]]:
+    """Each flag as written, its name in the stock spelling and its value.
+
+    The name is None for what is no flag, the value for one without, and of flags unknown to both servers the next
+    argument stays apart.
+
+    Example:
+        >>> list(read_flags(["--rest-api-port", "8501", "--nopage"]))
+        [('--rest-api-port', 'rest_api_port', '8501'), ('--nopage', 'page', 'false')]
+    """
+    waiting = list(arguments)
+    while waiting:
+        written = waiting.pop(0)
+        if not written.startswith("-"):
+            yield written, None, None
+            continue
+        name, equals, value = written.lstrip("-").partition("=")
+        name, value = name.replace("-", "_"), value if equals else None
+        positive = name.removeprefix("no")
+        if value is None and name not in FLAGS and positive in FLAGS and FLAGS[positive].type is bool:
+            name, value = positive, "false"
+        if value is None and name in FLAGS:
+            if FLAGS[name].type is bool:
+                value = waiting.pop(0) if waiting and waiting[0].lower() in ("true", "false") else "true"
+            elif waiting:
+                value = waiting.pop(0)
+        yield written, name, value
+
+
+def channel_arguments(text: str) -> dict[str, int | str]:
+    """What `grpc_channel_arguments` says: whole numbers, as gRPC wants them, and a few texts.
+
+    Raises:
+        ServingError: a part that is not `key=value`, or a number out of range.
+
+    Example:
+        >>> channel_arguments("grpc.max_connection_age_ms=60000")
+        {'grpc.max_connection_age_ms': 60000}
+    """
+    arguments = {}
+    for part in filter(None, text.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals or not key:
+            raise _invalid(f"--grpc_channel_arguments: {part!r} is not key=value")
+        if key in _TEXT_ARGUMENTS:
+            arguments[key] = value
+        elif re.fullmatch(r"-?[0-9]{1,10}", value) and -_INT32 <= int(value) <= _INT32:
+            arguments[key] = int(value)
+        else:
+            texts = ", ".join(sorted(_TEXT_ARGUMENTS))
+            raise _invalid(
+                f"--grpc_channel_arguments: {part!r}: a whole number from {-_INT32} to {_INT32} is expected "
+                f"(only {texts} are texts)"
+            )
+    return arguments
 
 
 def _flag(name: str) -> Flag:
@@ -152,17 +223,13 @@ def _flag(name: str) -> Flag:
 
 def _value(name, flag, text):
     if flag.type is bool:
-        if text.lower() not in _BOOLEANS:
+        if text.lower() not in BOOLEANS:
             raise _invalid(f"--{name}={text}: true or false is expected")
-        return _BOOLEANS[text.lower()]
+        return BOOLEANS[text.lower()]
     if flag.type is int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise _invalid(f"--{name}={text}: a whole number is expected") from None
-        if value < 0:
-            raise _invalid(f"--{name}={text}: 0 or more is expected")
-        return value
+        if not re.fullmatch(r"[+-]?[0-9]{1,20}", text):
+            raise _invalid(f"--{name}={text}: a whole number from {flag.least} to {flag.most} is expected")
+        return int(text)
     return text
 
 
@@ -172,7 +239,8 @@ def help_text() -> str:
     for name, flag in FLAGS.items():
         if not flag.refused:
             default = str(flag.default).lower() if flag.type is bool else repr(flag.default)
-            lines.append(f"  --{name}={default}\n        {flag.help}")
+            whose = "(this endpoint's own) " if flag.own else ""
+            lines.append(f"  --{name}={default}\n        {whose}{flag.help}")
     return "\n".join(lines)
 
 

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from nlp_suite.serving.core import Core
-from nlp_suite.serving.flags import Options
+from nlp_suite.serving.flags import Options, channel_arguments
 from nlp_suite.serving.status import Code, ServingError, of_exception, truncated
 from nlp_suite.serving.text_protos import read_text_proto
 
@@ -37,7 +37,7 @@ def make_grpc_server(core: Core, options: Options):
         "grpc.max_receive_message_length": limit if limit < 2**31 - 1 else -1,
         "grpc.max_send_message_length": -1,
         "grpc.so_reuseport": 0,
-        **_channel_arguments(options.grpc_channel_arguments),
+        **channel_arguments(options.grpc_channel_arguments),
     }
     server = grpc.server(ThreadPoolExecutor(options.grpc_max_threads, "grpc"), options=list(arguments.items()))
     names = []
@@ -106,17 +106,6 @@ def _add_reflection(server, names) -> None:
     from grpc_reflection.v1alpha import reflection
 
     reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server)
-
-
-def _channel_arguments(text: str) -> dict:
-    """`key=value,key=value`; whole numbers as such."""
-    arguments = {}
-    for part in filter(None, text.split(",")):
-        key, equals, value = part.partition("=")
-        if not equals or not key:
-            raise ServingError(Code.INVALID_ARGUMENT, f"--grpc_channel_arguments: {part!r} is not key=value")
-        arguments[key] = int(value) if value.lstrip("-").isdigit() else value
-    return arguments
 
 
 def _listen(server, options) -> None:

@@ -138,7 +138,7 @@ class Server:
             loop="asyncio",
             server_header=False,
             timeout_graceful_shutdown=options.drain_seconds,
-            timeout_keep_alive=max(5, options.rest_api_timeout_in_ms // 1000),
+            timeout_keep_alive=max(5, (options.rest_api_timeout_in_ms or 30_000) // 1000),
         )
         listener = _bound(options.host, options.rest_api_port)
         self._http = uvicorn.Server(config)

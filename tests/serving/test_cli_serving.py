@@ -43,7 +43,7 @@ def cli(*arguments, **environment):
     [
         (["--modle_name=x"], "unknown flag --modle_name; did you mean --model_name?"),
         (["--num_tflite_pools=2"], "--num_tflite_pools is not supported by the built-in endpoint"),
-        (["--port=many"], "--port=many: a whole number is expected"),
+        (["--port=many"], "--port=many: a whole number from 0 to 65535 is expected"),
         (["--engine=nginx"], "--engine=nginx: allowed are auto, builtin, tensorflow_model_server"),
         ([], "model_base_path and server_options.model_config_file are empty"),
         (["sentiment"], "'sentiment' is no flag"),

@@ -36,9 +36,24 @@ def test_the_built_in_one_is_used_where_asked_for(stock):
     assert found.stdout == f"nlp_suite {__version__}, the built-in endpoint\n" and found.returncode == 0
 
 
-def test_flags_that_only_the_built_in_one_has(stock):
-    found = serve(stock, "--host=127.0.0.1")
-    assert found.returncode == 1 and "--host=127.0.0.1: only the built-in endpoint has that" in found.stderr
+def test_flags_reach_a_stock_server_in_its_spelling(stock):
+    written = ["--rest-api-port", "8501", "-port=1", "--enable_batching", "--noenable_model_warmup", "--version=F", "x"]
+    found = serve(stock, *written)
+    wanted = "--rest_api_port=8501 --port=1 --enable_batching=true --enable_model_warmup=false --version=false x"
+    assert found.stdout == f"stock: {wanted}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments, named",
+    [
+        (["--host=127.0.0.1"], "--host=127.0.0.1"),
+        (["--host", "127.0.0.1"], "--host=127.0.0.1"),
+        (["--nopage", "--drain-seconds=3"], "--page=false, --drain_seconds=3"),
+    ],
+)
+def test_flags_that_only_the_built_in_one_has(stock, arguments, named):
+    found = serve(stock, *arguments)
+    assert found.returncode == 1 and f"error: {named}: only the built-in endpoint has that" in found.stderr
 
 
 @pytest.mark.parametrize(

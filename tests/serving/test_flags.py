@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from nlp_suite.serving.flags import FLAGS, Options, help_text, parse_flags
+from nlp_suite.serving.flags import FLAGS, Options, channel_arguments, help_text, parse_flags
 from nlp_suite.serving.status import Code, ServingError
 
 
@@ -53,8 +53,27 @@ def test_forms(arguments, given):
         (["--quite_other=m"], "unknown flag --quite_other; `nlp-suite serve --help` lists them"),
         (["8501"], "'8501' is no flag; flags are written --name=value"),
         (["--port"], "--port needs a value"),
-        (["--port=many"], "--port=many: a whole number is expected"),
-        (["--port=-1"], "--port=-1: 0 or more is expected"),
+        (["--port=many"], "--port=many: a whole number from 0 to 65535 is expected"),
+        (["--port=²"], "--port=²: a whole number from 0 to 65535 is expected"),
+        (["--port=-1"], "--port=-1: allowed are 0 to 65535"),
+        (["--port=99999"], "--port=99999: allowed are 0 to 65535"),
+        (["--rest_api_port=65536"], "--rest_api_port=65536: allowed are 0 to 65535"),
+        (["--grpc_max_threads=0"], "--grpc_max_threads=0: allowed are 1 to 2147483647"),
+        (["--rest_api_num_threads=0"], "--rest_api_num_threads=0: allowed are 1 to 2147483647"),
+        (["--rest_api_max_body_bytes=0"], "--rest_api_max_body_bytes=0: allowed are 1 to 2147483647"),
+        (["--drain_seconds=9999999999"], "--drain_seconds=9999999999: allowed are 0 to 2147483647"),
+        (
+            ["--tensorflow_intra_op_parallelism=9999999999"],
+            "--tensorflow_intra_op_parallelism=9999999999: allowed are 0 to 4096",
+        ),
+        (["--port=0"], "--port=0 and --rest_api_port=0 leave nothing to listen on"),
+        (["--grpc_channel_arguments=grpc.x"], "--grpc_channel_arguments: 'grpc.x' is not key=value"),
+        (
+            ["--grpc_channel_arguments=grpc.default_authority=me,grpc.keepalive_time_ms=soon"],
+            "--grpc_channel_arguments: 'grpc.keepalive_time_ms=soon': a whole number from -2147483647 to 2147483647 is",
+        ),
+        (["--grpc_channel_arguments=grpc.a=99999999999"], "'grpc.a=99999999999': a whole number from -2147483647 to"),
+        (["--grpc_channel_arguments=grpc.a=--1"], "'grpc.a=--1': a whole number from"),
         (["--enable_batching=perhaps"], "--enable_batching=perhaps: true or false is expected"),
         (["--noport"], "unknown flag --noport"),
         (["--prefer_tflite_model"], "--prefer_tflite_model is not supported by the built-in endpoint: TensorFlow Lite"),
@@ -67,8 +86,23 @@ def test_what_cannot_be_is_said(arguments, message):
     assert caught.value.code == Code.INVALID_ARGUMENT
 
 
+def test_numbers_at_the_ends_of_their_ranges():
+    assert parse_flags(["--port=65535", "--grpc_max_threads=1", "--tensorflow_inter_op_parallelism=4096"]).port == 65535
+    assert Options(port=0, grpc_socket_path="door").rest_api_port == 0
+    for name, flag in FLAGS.items():
+        assert flag.type is not int or flag.refused or flag.least <= flag.default <= flag.most, name
+
+
+def test_channel_arguments():
+    text = "grpc.max_connection_age_ms=60000,,grpc.max_message_length=-1,grpc.default_authority=1"
+    read = {"grpc.max_connection_age_ms": 60000, "grpc.max_message_length": -1, "grpc.default_authority": "1"}
+    assert channel_arguments(text) == read
+
+
 def test_options_of_a_program_are_checked_too():
     assert Options(rest_api_port=8501).rest_api_port == 8501
+    with pytest.raises(ServingError, match="--rest_api_port=99999: allowed are 0 to 65535"):
+        Options(rest_api_port=99999)
     with pytest.raises(ServingError, match="did you mean --rest_api_port"):
         Options(rest_port=8501)
 

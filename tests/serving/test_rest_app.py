@@ -113,6 +113,14 @@ def test_a_slow_body_is_408(endpoint):
     assert b"connection: close" in found and 0.9 < time.monotonic() - start < 5
 
 
+def test_without_a_time_limit_requests_are_answered(folder):
+    """As in the stock server, where 0 is no limit."""
+    with Endpoint(model_name="m", model_base_path=str(folder / "half"), port=0, rest_api_timeout_in_ms=0) as made:
+        assert made.rest("POST", "/v1/models/m:predict", GOOD).json == {"predictions": [3.0]}
+        head = b"POST /v1/models/m:predict HTTP/1.1\r\nConnection: close\r\nContent-Length: 20\r\n\r\n"
+        assert b" 200 " in raw(made, head, b'{"instances":', b" [2.0]}", pause=0.2)
+
+
 def test_a_slow_head_ends_the_connection(endpoint, monkeypatch):
     monkeypatch.setattr(endpoint.server._http.config, "timeout_keep_alive", 1)
     start = time.monotonic()

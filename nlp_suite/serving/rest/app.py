@@ -34,6 +34,7 @@ class RestApp:
     def __init__(self, core: Core, options: Options, metrics_path: str | None = None):
         self._core, self._options, self._metrics_path = core, options, metrics_path
         self._threads = ThreadPoolExecutor(options.rest_api_num_threads, "rest")
+        self._timeout = options.rest_api_timeout_in_ms or None  # milliseconds; None: no limit
         self._page = page_files() if options.page else {}
 
     async def __call__(self, scope, receive, send):
@@ -63,7 +64,7 @@ class RestApp:
         headers = dict(scope["headers"])
         if method == "OPTIONS" and self._options.rest_api_enable_cors_support:
             return *self._preflight(headers), False
-        limit = self._options.rest_api_timeout_in_ms / 1000
+        limit = self._timeout and self._timeout / 1000
         try:
             body = await asyncio.wait_for(self._body(headers, receive), limit)
         except TimeoutError:
@@ -143,10 +144,9 @@ class RestApp:
             signatures = _Signatures(lambda: held.enter_context(self._core.manager.use(_spec(route))))
             given = json_in.parse_predict(body, signatures)
             rows = max((len(array) if array.ndim else 1 for array in given.inputs.values()), default=0)
-            timeout = self._options.rest_api_timeout_in_ms
             with self._core.running(route.model, "Predict", rows):
                 answers = inference.run_predict(
-                    signatures.servable, given.signature_name, given.inputs, timeout_ms=timeout
+                    signatures.servable, given.signature_name, given.inputs, timeout_ms=self._timeout
                 )
             return json_out.write_predict(answers, given.row_format)
 
@@ -162,7 +162,7 @@ class RestApp:
             core.manager.use(_spec(route)) as servable,
             core.running(route.model, _API[route.verb], len(given.examples)),
         ):
-            return function(servable, given.signature_name, given.merged, self._options.rest_api_timeout_in_ms)
+            return function(servable, given.signature_name, given.merged, self._timeout)
 
     def _metadata(self, route, body):
         from tensorflow_serving.apis import get_model_metadata_pb2
