@@ -263,7 +263,9 @@ def translate(
         float | None, typer.Option(help="Above 0 prefers all of the source translated.")
     ] = None,
     no_repeat_ngram: Annotated[int | None, typer.Option(help="So many tokens in a row occur once at most.")] = None,
-    min_length: Annotated[int | None, typer.Option(help="Tokens of a translation at least.")] = None,
+    min_length: Annotated[
+        int | None, typer.Option(help="Tokens of a translation at least, however short the text is.")
+    ] = None,
     max_length: Annotated[int | None, typer.Option(help="Tokens of a translation at most.")] = None,
     sample: Annotated[
         bool, typer.Option("--sample", help="Draw a translation instead of searching for the best.")

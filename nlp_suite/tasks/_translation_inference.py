@@ -69,8 +69,9 @@ class TranslationInference:
             beam_size: hypotheses of the search, 1 is greedy; this and what follows as in the task's settings by default.
             n_best: how many translations of each, at most `beam_size`; default 1.
             length_penalty, coverage_penalty, no_repeat_ngram: see `beam_search`.
-            min_length, max_length: tokens of a translation. Whatever `max_length` says, a translation has at most
-                `max_length_factor` tokens a source token and `max_length_extra` (of the settings).
+            min_length, max_length: tokens of a translation, without and with END. Whatever `max_length` says, a translation
+                has at most `max_length_factor` tokens a source token and `max_length_extra` (of the settings), unless
+                `min_length` wants more.
             temperature, top_k, top_p, seed: with any of the first three one translation is sampled instead, see
                 `nlp_suite.decoding.sampling.Options`; one value or one a text.
             attention: whether every hypothesis comes with its attention.
@@ -160,7 +161,7 @@ class TranslationInference:
     def _translated(self, texts, first, request) -> list[dict]:
         """Answers of a chunk of texts, of which `first` is the number of the first."""
         rows, truncated = self._encode(texts, request.before + first)
-        most = np.array([self._most(row, request.max_length) for row in rows], "int32")
+        most = np.array([self._most(row, request) for row in rows], "int32")
         sampling = request.sampling and Options.of(len(rows), **self._of_chunk(request.sampling, first, len(rows)))
         found = [None] * len(rows)
         for places in by_length([len(row) for row in rows], _ROWS):
@@ -303,13 +304,13 @@ class TranslationInference:
             )
         return rows, truncated
 
-    def _most(self, row, max_length: int) -> int:
-        """How many tokens the translation of a source may have."""
+    def _most(self, row, request) -> int:
+        """How many tokens the translation of a source may have; those asked for at least, and END, have room in them."""
         if len(row) == 1 and row[0] == END:
             return 0
         tokens = len(row) - int(row[-1] == END)
         allowed = int(self.settings.max_length_factor * tokens) + self.settings.max_length_extra
-        return min(max_length, self.settings.max_tokens, allowed)
+        return min(request.max_length, max(allowed, request.min_length + 1))
 
     def _padded(self, rows):
         """Source ids `[B, S]`; rows beyond those given hold an END."""

@@ -76,10 +76,11 @@ def signatures(model, inference: TranslationInference):
         return ids, length, whole > read
 
     def most_tokens(source, length, truncated):
-        """How many tokens the translation of each source may have, int32 `[B]`."""
+        """How many tokens the translation of each source may have, int32 `[B]`, see `TranslationInference`."""
         tokens = length - 1  # without END
         allowed = tf.cast(tf.cast(tokens, tf.float64) * settings.max_length_factor, tf.int32)
-        most = tf.where(tokens > 0, tf.minimum(limit, allowed + settings.max_length_extra), 0)
+        allowed = tf.maximum(allowed + settings.max_length_extra, settings.min_length + 1)
+        most = tf.where(tokens > 0, tf.minimum(limit, allowed), 0)
         return tf.where(truncated, 0, most) if settings.long_sources == "refuse" else most
 
     def decode(tokens, length):

@@ -59,11 +59,11 @@ class TranslationSettings(ComponentSettings):
     no_repeat_ngram: int = Field(
         0, ge=0, description="n-grams of this length occur once in a translation; 0: any often"
     )
-    min_length: int = Field(0, ge=0, description="tokens of a translation at least")
+    min_length: int = Field(0, ge=0, description="tokens of a translation at least; END is none")
     max_length_factor: float = Field(
         1.5, gt=0, description="a translation has at most this many tokens a source token,"
     )
-    max_length_extra: int = Field(20, ge=1, description="and these")
+    max_length_extra: int = Field(20, ge=1, description="and these, unless min_length wants more")
     long_sources: Literal["truncate", "refuse"] = Field(
         "truncate", description="what becomes of a text to translate with more tokens than text.max_length"
     )

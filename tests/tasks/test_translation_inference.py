@@ -154,6 +154,24 @@ def test_rules_of_the_search(gru):
         assert not {"<pad>", "<unk>", "<s>"} & set(answer["tokens"])
 
 
+@pytest.mark.parametrize("options", [{}, {"beam_size": 1}, {"max_length": 11}])
+def test_the_least_length_asked_for_has_room(gru, options):
+    """It is above what the source's length allows: 1.5 tokens for one, and 3."""
+    free, least = (gru.translate(["cat", ""], min_length=n, **options) for n in (0, 10))
+    assert free[0]["length"] <= 4 and least[0]["length"] == 11 and least[1]["translation"] == ""
+    (whole,) = gru.translate(["cat"], min_length=12)
+    assert whole["length"] == 12 and "</s>" not in whole["tokens"]
+
+
+def test_the_least_length_of_the_settings_has_room_in_a_graph():
+    tf = pytest.importorskip("tensorflow")
+    made = inference(min_length=10)
+    _module, found = signatures(made.search.models[0], made)
+    answer = found["serving_default"](tf.constant(["cat", ""]))
+    assert answer["length"].numpy().tolist() == [11, 0]
+    assert answer["translation"].numpy()[0].decode() == made.translate(["cat"])[0]["translation"]
+
+
 def test_sampling(gru):
     ask = {"temperature": 1.0, "top_k": 20}
     once, again = (gru.translate(SOURCES, seed=[1, 2, 3, 4], **ask) for _ in range(2))
@@ -228,7 +246,7 @@ def test_refused_texts(gru):
 
 def test_nothing_is_left_to_say():
     """No word twice, and more of them than there are."""
-    made = inference(max_tokens=40, max_length_factor=40.0)
+    made = inference(max_tokens=40)
     with pytest.raises(RequestError, match="text 2 has no translation with min_length 40 and no_repeat_ngram 1"):
         made.translate(["", "the cat"], min_length=40, no_repeat_ngram=1)
 
@@ -236,7 +254,7 @@ def test_nothing_is_left_to_say():
 def test_nothing_is_left_to_say_in_a_graph():
     """There no request can be refused, and JSON has no -inf."""
     tf = pytest.importorskip("tensorflow")
-    made = inference(max_tokens=40, max_length_factor=40.0, min_length=40, no_repeat_ngram=1)
+    made = inference(max_tokens=40, min_length=40, no_repeat_ngram=1)
     _module, found = signatures(made.search.models[0], made)
     answer = found["serving_default"](tf.constant(["", "the cat"]))
     assert answer["translation"].numpy().tolist() == [b"", b""]
