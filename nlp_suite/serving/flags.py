@@ -132,6 +132,10 @@ class Options:
                 "or --grpc_socket_path"
             )
 
+    def address(self, port: int) -> str:
+        """The host and a port; an IPv6 host stands in brackets."""
+        return f"[{self.host}]:{port}" if ":" in self.host else f"{self.host}:{port}"
+
 
 def parse_flags(arguments: list[str]) -> Options:
     """Reads `--name=value`, `--name value`, and of booleans `--name`, `--name=false` and `--noname`.

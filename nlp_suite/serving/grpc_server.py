@@ -109,7 +109,7 @@ def _add_reflection(server, names) -> None:
 
 
 def _listen(server, options) -> None:
-    addresses = [f"{options.host}:{options.port}"] if options.port else []
+    addresses = [options.address(options.port)] if options.port else []
     if options.grpc_socket_path:
         addresses.append(f"unix:{Path(options.grpc_socket_path).absolute()}")
     credentials = _credentials(options.ssl_config_file) if options.ssl_config_file else None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nlp_suite.serving.metrics import Metrics
-from nlp_suite.serving.model_config import check_model_config
+from nlp_suite.serving.model_config import check_model_config, model_folder
 from nlp_suite.serving.servable import Servable, SessionSettings
 from nlp_suite.serving.status import Code, ServingError, of_exception
 from nlp_suite.serving.versions import aspired_versions
@@ -174,7 +174,7 @@ class Manager:
     def _versions_there(self, config):
         """The versions that folder and policy ask for; None where the folder cannot be read just now."""
         try:
-            versions = aspired_versions(config.base_path, config.model_version_policy)
+            versions = aspired_versions(model_folder(config), config.model_version_policy)
         except OSError as error:
             logger.error("cannot look for versions of model %s: %s", config.name, error)
             return None

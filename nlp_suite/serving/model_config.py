@@ -1,5 +1,6 @@
 """The list of models: read from a file or made of flags, and checked as the stock server does."""
 
+import re
 from pathlib import Path
 
 from nlp_suite.serving.status import Code, ServingError
@@ -18,10 +19,27 @@ def read_model_config(path: str | Path):
 
 
 def one_model(name: str, base_path: str):
-    """The `ModelServerConfig` of one model."""
+    """The `ModelServerConfig` of one model; `base_path` is a folder, also relative, or a URI."""
     config = message("ModelServerConfig")
-    config.model_config_list.config.add(name=name, base_path=str(Path(base_path).absolute()), model_platform=PLATFORM)
+    path = base_path if _scheme(base_path) else str(Path(base_path).absolute())
+    config.model_config_list.config.add(name=name, base_path=path, model_platform=PLATFORM)
     return config
+
+
+def model_folder(config) -> Path:
+    """The folder that a checked `ModelConfig` names, as a path or as a `file://` URI.
+
+    Example:
+        >>> model_folder(one_model("m", "file:///models/m").model_config_list.config[0])
+        PosixPath('/models/m')
+    """
+    return Path(config.base_path.removeprefix("file://"))
+
+
+def _scheme(base_path) -> str:
+    """The scheme of a URI, or nothing."""
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", str(base_path))
+    return found[1] if found else ""
 
 
 def check_model_config(config, running: dict) -> None:
@@ -33,7 +51,7 @@ def check_model_config(config, running: dict) -> None:
 
     Raises:
         ServingError: no list at all, a model without name or platform or with another than before, two of one name, a
-            path that is not absolute.
+            path that is neither absolute nor a `file://` URI, or a log of requests, which is not kept here.
     """
     if config.WhichOneof("config") != "model_config_list":
         raise _invalid("Only ModelConfigList is currently supported")
@@ -53,7 +71,14 @@ def check_model_config(config, running: dict) -> None:
             raise _invalid(
                 f"model {model.name} has platform {model.model_platform or model.model_type!r}; allowed: {PLATFORM}"
             )
-        if not Path(model.base_path).is_absolute():
+        if model.HasField("logging_config"):
+            raise _invalid(f"model {model.name} has a logging_config, which is not supported: requests are not logged")
+        if _scheme(model.base_path) not in ("", "file"):
+            raise _invalid(
+                f"model {model.name} has base_path {model.base_path!r}; allowed: absolute paths and file:// URIs, "
+                f"{_scheme(model.base_path)}:// is not read"
+            )
+        if not model_folder(model).is_absolute():
             raise _invalid(
                 f"Expected model {model.name} to have an absolute path or URI; got base_path()={model.base_path}"
             )

@@ -17,7 +17,8 @@ from nlp_suite.serving.grpc_server import make_grpc_server
 from nlp_suite.serving.manager import Manager
 from nlp_suite.serving.metrics import Metrics
 from nlp_suite.serving.model_config import one_model, read_model_config
-from nlp_suite.serving.rest.app import RestApp
+from nlp_suite.serving.page import page_files
+from nlp_suite.serving.rest.app import MODELS_PATH, RestApp
 from nlp_suite.serving.servable import SessionSettings
 from nlp_suite.serving.status import Code, ServingError
 from nlp_suite.serving.text_protos import read_text_proto
@@ -50,7 +51,7 @@ class Server:
                 Code.INVALID_ARGUMENT,
                 "server_options.batching_parameters_file is set without setting server_options.enable_batching to true.",
             )
-        self._metrics_path = _metrics_path(options.monitoring_config_file)
+        self._metrics_path = _metrics_path(options)
         metrics = Metrics()
         self.manager = Manager(
             _session_settings(options),
@@ -71,8 +72,11 @@ class Server:
         self._ending, self._opening, self._threads = threading.Event(), threading.Lock(), []
         self._grpc = self._http = self._app = None
 
-    def start(self) -> None:
+    def start(self) -> bool:
         """Loads every model, then opens the ports.
+
+        Returns:
+            Whether they are open: not where `stop` was called meanwhile.
 
         Raises:
             ServingError: a model that does not become available, or a port that is taken.
@@ -81,10 +85,14 @@ class Server:
         try:
             self.manager.apply(self._config)
         except ServingError as error:
+            if self._ending.is_set():
+                return False
             raise ServingError(error.code, f"Failed to start server. Error: {error.message}") from error
         with self._opening:
-            if not self._ending.is_set():
-                self._open_ports()
+            if self._ending.is_set():
+                return False
+            self._open_ports()
+        return True
 
     def _open_ports(self):
         options = self._options
@@ -140,7 +148,7 @@ class Server:
             timeout_graceful_shutdown=options.drain_seconds,
             timeout_keep_alive=max(5, (options.rest_api_timeout_in_ms or 30_000) // 1000),
         )
-        listener = _bound(options.host, options.rest_api_port)
+        listener = _bound(options)
         self._http = uvicorn.Server(config)
         self._threads.append(threading.Thread(target=self._http.run, args=([listener],), daemon=True))
         self._threads[-1].start()
@@ -150,12 +158,12 @@ class Server:
     def announce(self) -> None:
         """Logs which ports are open."""
         options = self._options
-        ports = [f"gRPC on {options.host}:{options.port}"] if options.port else []
+        ports = [f"gRPC on {options.address(options.port)}"] if options.port else []
         if options.grpc_socket_path:
             ports.append(f"gRPC on unix:{options.grpc_socket_path}")
         if options.rest_api_port:
             page = f", page http://localhost:{options.rest_api_port}/" if options.page else ""
-            ports.append(f"REST on {options.host}:{options.rest_api_port}{page}")
+            ports.append(f"REST on {options.address(options.rest_api_port)}{page}")
         logger.info("ready: %s; models: %s", "; ".join(ports), ", ".join(self.manager.names()) or "none")
 
     def stop(self) -> bool:
@@ -233,28 +241,29 @@ def _import_tensorflow():
 
 def _start_or_end(server, end, failed):
     try:
-        server.start()
-        server.announce()
+        if server.start():
+            server.announce()
     except BaseException as error:
         failed.append(error)
         end.set()
 
 
-def _bound(host: str, port: int) -> socket.socket:
-    """A TCP socket bound to an address.
+def _bound(options: Options) -> socket.socket:
+    """A TCP socket bound to the address of REST.
 
     The protocol is named, which `socket.create_server` and uvicorn leave out: asyncio switches Nagle's algorithm off only
     for sockets that say TCP, and with it on every answer takes 40 ms longer.
     """
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
-            0
-        ]
+        found = socket.getaddrinfo(
+            options.host, options.rest_api_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        family, kind, _, _, address = found[0]
         listener = socket.socket(family, kind, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
-        where = f"{host}:{port}"
+        where = options.address(options.rest_api_port)
         raise ServingError(Code.UNAVAILABLE, f"cannot listen for REST on {where}: {error.strerror or error}") from error
     return listener
 
@@ -283,15 +292,23 @@ def _session_settings(options):
     )
 
 
-def _metrics_path(file) -> str | None:
+def _metrics_path(options) -> str | None:
     """Where the metrics stand, or None where no file enables them."""
+    file = options.monitoring_config_file
     if not file:
         return None
     config = read_text_proto(file, "MonitoringConfig").prometheus_config
     path = config.path or _DEFAULT_METRICS_PATH
-    if not path.startswith("/"):
-        raise ServingError(Code.INVALID_ARGUMENT, f"{file!r}: prometheus_config path {path!r} must begin with /")
-    return path if config.enable else None
+    if not config.enable:
+        return None
+    wrong = "" if path.startswith("/") else "must begin with /"
+    if path.lower().startswith("/v1/"):
+        wrong = "is the REST interface's: choose one that does not begin with /v1/"
+    elif options.page and path in (*page_files(), MODELS_PATH):
+        wrong = "is the page's: choose another, or --page=false"
+    if wrong:
+        raise ServingError(Code.INVALID_ARGUMENT, f"{file!r}: prometheus_config path {path!r} {wrong}")
+    return path
 
 
 def switch_xla_off() -> bool:

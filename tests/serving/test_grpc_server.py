@@ -1,6 +1,7 @@
 """The gRPC port's edges: TLS, sockets, health, reflection, limits, deadlines, and bytes that are no request."""
 
 import shutil
+import socket
 import subprocess
 import time
 
@@ -8,6 +9,7 @@ import grpc
 import numpy as np
 import pytest
 
+from nlp_suite.serving.server import _bound
 from nlp_suite.serving.status import ServingError
 from tests.serving import toy_models
 from tests.serving.endpoint import Asker, Endpoint, free_port
@@ -187,6 +189,22 @@ def test_a_port_that_is_taken(endpoint, folder):
             pass
         assert started.server.manager.names() == []
     assert endpoint.half("half") == 3.0
+
+
+def test_an_ipv6_host(folder):
+    try:
+        with socket.socket(socket.AF_INET6) as made:
+            made.bind(("::1", 0))
+            rest_port = made.getsockname()[1]
+    except OSError:
+        pytest.skip("there is no IPv6 on this machine")
+    flags = {"model_base_path": str(folder / "half"), "host": "::1", "rest_api_port": rest_port}
+    with Endpoint(model_name="m", **flags) as made:
+        asker = Asker(0, 0, f"[::1]:{made.port}")
+        assert asker.half("m") == 3.0
+        asker.channel.close()
+        with pytest.raises(ServingError, match=rf"cannot listen for REST on \[::1\]:{rest_port}"):
+            _bound(made.server._options)
 
 
 @pytest.mark.parametrize("text", ["key", "=1", "a=1,b"])

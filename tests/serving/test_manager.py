@@ -12,6 +12,7 @@ from tensorflow_serving.apis import model_pb2
 from nlp_suite.serving import manager as manager_module
 from nlp_suite.serving.manager import AVAILABLE, END, LOADING, UNLOADING, Manager
 from nlp_suite.serving.metrics import Metrics
+from nlp_suite.serving.model_config import one_model
 from nlp_suite.serving.status import Code, ServingError
 from tests.serving.endpoint import model_list, parsed
 
@@ -462,6 +463,19 @@ def test_a_new_label_may_wait_for_its_version_where_that_is_allowed(make, tmp_pa
         ("model_config_list { config { base_path: '/p' model_platform: 'tensorflow' } }", "without a name"),
         ("model_config_list { config { name: 'a' base_path: '/p' } }", "neither ModelServerConfig::model_type"),
         ("model_config_list { config { name: 'a' base_path: 'p' model_platform: 'tensorflow' } }", "an absolute path"),
+        (
+            "model_config_list { config { name: 'a' base_path: 'file://p/q' model_platform: 'tensorflow' } }",
+            "absolute path or URI; got base_path..=file://p/q",
+        ),
+        (
+            "model_config_list { config { name: 'a' base_path: 'gs://p/q' model_platform: 'tensorflow' } }",
+            "base_path 'gs://p/q'; allowed: absolute paths and file:// URIs, gs:// is not read",
+        ),
+        (
+            "model_config_list { config { name: 'a' base_path: '/p' model_platform: 'tensorflow' "
+            "logging_config { sampling_config { sampling_rate: 1 } } } }",
+            "model a has a logging_config, which is not supported",
+        ),
         ("model_config_list { config { name: 'a' base_path: '/p' model_platform: 'caffe' } }", "platform 'caffe'"),
         (
             "model_config_list { config { name: 'a' base_path: '/p' model_platform: 'tensorflow' } "
@@ -486,3 +500,14 @@ def test_unknown_models(make):
             answering(manager, name=name)
     with pytest.raises(ServingError, match="Could not find any versions of model m"):
         manager.status("m")
+
+
+@pytest.mark.parametrize("name_of", [str, lambda folder: f"file://{folder}"])
+def test_a_folder_is_named_by_path_or_uri(make, tmp_path, name_of):
+    put(tmp_path, 1)
+    manager = make()
+    apply(manager, {"m": name_of(tmp_path)})
+    assert answering(manager) == 1
+    manager = make()
+    manager.apply(one_model("m", name_of(tmp_path)), 10)
+    assert answering(manager) == 1

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from nlp_suite.serving.rest.protocol import MOST_HEAD_BYTES
+from nlp_suite.serving.status import ServingError
 from tests.serving import toy_models
 from tests.serving.endpoint import Endpoint, http_ask
 
@@ -243,3 +244,26 @@ def test_metrics(folder, config, path, status):
             ':tensorflow:serving:runtime_latency_count{model_name="m",API="Predict",runtime="TF1"} 2',
         ]:
             assert line in found.splitlines()
+
+
+@pytest.mark.parametrize(
+    "path, flags, message",
+    [
+        ("/v1/models", {}, "path '/v1/models' is the REST interface's: choose one that does not begin with /v1/"),
+        ("/V1/metrics", {"page": True}, "is the REST interface's"),
+        ("/", {"page": True}, "path '/' is the page's: choose another, or --page=false"),
+        ("/page/models", {"page": True}, "is the page's"),
+        ("metrics", {}, "path 'metrics' must begin with /"),
+    ],
+)
+def test_paths_where_metrics_cannot_stand(tmp_path, path, flags, message):
+    file = tmp_path / "monitoring.config"
+    file.write_text(f'prometheus_config {{ enable: true path: "{path}" }}')
+    with pytest.raises(ServingError, match=message):
+        Endpoint(model_base_path=str(tmp_path), monitoring_config_file=str(file), **flags)
+
+
+def test_without_the_page_its_path_is_free(tmp_path):
+    file = tmp_path / "monitoring.config"
+    file.write_text('prometheus_config { enable: true path: "/" }')
+    Endpoint(model_base_path=str(tmp_path), monitoring_config_file=str(file), page=False)

@@ -11,10 +11,13 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
 
 from nlp_suite.serving.status import ServingError
+from nlp_suite.serving.warmup import FILE as WARM_UP
 from tests.serving import toy_models
-from tests.serving.endpoint import Command, Endpoint, http_ask, model_list
+from tests.serving.endpoint import Command, Endpoint, http_ask, model_list, tensor
 
 FAST = {"file_system_poll_wait_seconds": 1}
 
@@ -257,3 +260,32 @@ def test_sigterm_while_it_waits_for_a_version(tmp_path):
                 break
         code, log = command.end()
         assert code == 0 and "Traceback" not in log
+
+
+@pytest.mark.slow
+def test_sigterm_while_a_model_loads(tmp_path):
+    """The end was asked for: no failure, however long the load would take."""
+    model = toy_models.slow(tmp_path / "m" / "1", loops=10**9)
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.inputs["x"].CopyFrom(tensor(np.ones(1, "float32")))
+    (model / "assets.extra").mkdir()
+    with tf.io.TFRecordWriter(str(model / WARM_UP)) as writer:
+        writer.write(log.SerializeToString())
+    with Command("--model_name=m", f"--model_base_path={tmp_path / 'm'}", "--drain_seconds=1") as command:
+        for line in command.process.stderr:
+            if "loading m version 1 from" in line:
+                break
+        time.sleep(1)
+        code, log = command.end()
+        assert code == 0 and not any(word in log for word in ("Traceback", "Failed to start", " ready: ")), log
+
+
+def test_an_end_that_was_asked_for_is_no_failure_to_start(tmp_path):
+    (tmp_path / "m").mkdir()
+    endpoint, started = Endpoint(model_name="m", model_base_path=str(tmp_path / "m")), []
+    thread = threading.Thread(target=lambda: started.append(endpoint.server.start()))
+    thread.start()
+    until(lambda: endpoint.server.manager.names() == ["m"])
+    endpoint.server.stop()
+    thread.join(10)
+    assert started == [False]

@@ -17,6 +17,7 @@ from nlp_suite.serving.rest import json_in, json_out
 from nlp_suite.serving.rest.paths import Route, parse_path
 from nlp_suite.serving.status import HTTP_STATUS, Code, ServingError, of_exception
 
+MODELS_PATH = "/page/models"  # where the page reads which models there are
 _API = {"predict": "Predict", "classify": "Classify", "regress": "Regress", "metadata": "GetModelMetadata"}
 _NOT_FOUND = b"<html><head><title>404 Not Found</title></head><body><h1>Not Found</h1></body></html>\n"
 _JSON, _HTML = b"application/json", b"text/html; charset=utf-8"
@@ -81,7 +82,7 @@ class RestApp:
             return 200, b"text/plain", self._core.metrics.text()
         if path in self._page and method in ("GET", "HEAD"):
             return 200, *self._page[path]
-        if path == "/page/models" and self._page and method in ("GET", "HEAD"):
+        if path == MODELS_PATH and self._page and method in ("GET", "HEAD"):
             names = [{"name": name} for name in self._core.manager.names()]
             return 200, _JSON, json.dumps({"models": names}).encode()
         return 404, _HTML, _NOT_FOUND
