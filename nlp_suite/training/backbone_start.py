@@ -13,6 +13,10 @@ class BackboneStart:
 
     Attributes:
         text: the run's tokenizer and normalisation with the experiment's own length and truncation.
+
+    Raises:
+        ConfigError: as far as the two configs say, the weights do not suit: other text settings, another kind of
+            backbone, or settings (dropouts aside) under which the weights mean something else.
     """
 
     def __init__(self, run: Run, experiment):
@@ -27,30 +31,37 @@ class BackboneStart:
                 f"backbone.init_from: {run.directory} reads another text, so its vocabulary does not match. What differs "
                 f"(there → here):\n  {listed}"
             )
+        theirs, ours = run.experiment.backbone, experiment.backbone
+        if theirs.name != ours.name:
+            raise ConfigError(f"backbone.init_from: {run.directory} has the backbone {theirs.name}, not {ours.name}")
+        theirs, ours = theirs.arguments(), ours.arguments()
+        if set(_differing(theirs, ours)) - _FREE:
+            raise self._another_network(theirs, ours)
         self.text = TextLayer(experiment.text, run.text.tokenizer)
 
     def copy_to(self, backbone) -> str:
         """Copies the weights into a built backbone; returns a line that says so.
 
         Raises:
-            ConfigError: another kind of backbone, or settings (dropouts aside) under which the weights mean something else.
+            ConfigError: arrays of other shapes, as of another number of learned positions.
         """
         origin = self._run.model().backbone
-        if type(origin) is not type(backbone):
-            raise ConfigError(
-                f"backbone.init_from: {self._run.directory} has a {type(origin).__name__}, not a {type(backbone).__name__}"
-            )
-        theirs, ours = origin.settings, backbone.settings
-        keys = [key for key in theirs if "drop" not in key and theirs[key] != ours[key]]
-        same_shapes = [w.shape for w in origin.weights] == [w.shape for w in backbone.weights]
-        if not same_shapes or set(keys) - _FREE:
-            listed = ", ".join(f"{key}: {theirs[key]} → {ours[key]}" for key in keys)
-            raise ConfigError(
-                f"backbone.init_from: the backbone of {self._run.directory} is another network (there → here): {listed}"
-            )
+        if [w.shape for w in origin.weights] != [w.shape for w in backbone.weights]:
+            raise self._another_network(origin.settings, backbone.settings)
         for weight, value in zip(backbone.weights, origin.weights):
             weight.assign(value)
         return f"backbone: {len(backbone.weights)} arrays of {self._run.directory}"
+
+    def _another_network(self, theirs: dict, ours: dict) -> ConfigError:
+        listed = ", ".join(f"{key}: {theirs[key]} → {ours[key]}" for key in _differing(theirs, ours))
+        return ConfigError(
+            f"backbone.init_from: the backbone of {self._run.directory} is another network (there → here): {listed}"
+        )
+
+
+def _differing(theirs: dict, ours: dict) -> list[str]:
+    """Settings of two backbones of one kind that differ; dropouts are each one's own."""
+    return [key for key in theirs if "drop" not in key and theirs[key] != ours[key]]
 
 
 def open_backbone(experiment) -> BackboneStart:

@@ -9,6 +9,7 @@ from rich.console import Console
 from nlp_suite.config import ConfigError
 from nlp_suite.export.load import load
 from nlp_suite.training import state as state_module
+from nlp_suite.training import train as train_module
 from nlp_suite.training.run import Run, RunError, make_task
 from nlp_suite.training.train import train
 from tests.language_models import experiment
@@ -37,12 +38,12 @@ def files(tmp_path_factory):
     return folder
 
 
-def pretrain(files, backbone):
+def pretrain(files, backbone, **task):
     text = {"max_length": 300, "lowercase": True}
     training = {"epochs": 1, "batch_size": 8, "learning_rate": 0.1}
     source = {"documents": "line"}
-    chosen = experiment(files, backbone, text=text, training=training, source=source)
-    return train(chosen, files / f"lm_{backbone['name']}", console=QUIET)
+    chosen = experiment(files, backbone, text=text, training=training, source=source, **task)
+    return train(chosen, files / "_".join(["lm", backbone["name"], *task]), console=QUIET)
 
 
 @pytest.fixture(scope="module")
@@ -126,17 +127,26 @@ def test_it_trains_on_and_is_resumed_and_opened_without_copying_again(files, ori
         ("backbone.residual=true", r"residual: False → True"),
     ],
 )
-def test_what_differs_is_named(files, origin, tmp_path, override, message):
+def test_what_differs_is_named_before_data_are_prepared(files, origin, tmp_path, override, message, monkeypatch):
+    monkeypatch.setattr(train_module, "prepare", None)
     with pytest.raises(ConfigError, match=rf"backbone.init_from: (.|\n)*{message}") as caught:
         train(classifier(files, origin.directory, override), tmp_path / "run", console=QUIET)
     assert "lm_rnn" in str(caught.value)
     assert not (tmp_path / "run").exists(), "the mended command can use the folder"
 
 
-def test_another_backbone_is_refused(files, origin, tmp_path):
+def test_another_backbone_is_refused(files, origin, tmp_path, monkeypatch):
+    monkeypatch.setattr(train_module, "prepare", None)
     gru = {"name": "gru", "embedding_size": 6, "units": 5, "bidirectional": False}
-    with pytest.raises(ConfigError, match="lm_rnn has a RNNBackbone, not a GRUBackbone"):
+    with pytest.raises(ConfigError, match="lm_rnn has the backbone rnn, not gru"):
         train(classifier(files, origin.directory, backbone=gru), tmp_path / "run", console=QUIET)
+
+
+def test_a_table_of_other_positions_is_refused(files, tmp_path):
+    learned = {**TRANSFORMER, "positions": "learned"}
+    origin = pretrain(files, learned, max_prompt=6, max_generated=6)
+    with pytest.raises(ConfigError, match=r"is another network \(there → here\): max_length: 12 → 512"):
+        train(classifier(files, origin.directory, backbone=learned), tmp_path / "run", console=QUIET)
 
 
 def test_a_path_that_is_no_run_is_named(files, tmp_path):
