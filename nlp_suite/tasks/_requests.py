@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 import keras
 import numpy as np
 
+MOST_BEAMS = 1024  # hypotheses of a search
+
 
 class RequestError(ValueError):
     """A request that cannot be answered as asked; the message names what was given and what is allowed."""

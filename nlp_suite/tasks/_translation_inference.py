@@ -8,6 +8,7 @@ import numpy as np
 
 from nlp_suite.decoding.sampling import Options
 from nlp_suite.tasks._requests import (
+    MOST_BEAMS,
     RequestError,
     all_texts,
     by_length,
@@ -17,7 +18,7 @@ from nlp_suite.tasks._requests import (
     whole,
     width_of,
 )
-from nlp_suite.tasks._translation_search import MOST_BEAMS, TranslationSearch
+from nlp_suite.tasks._translation_search import TranslationSearch
 from nlp_suite.text.text_layer import END, START
 
 _ROWS = 32  # sentences of a batch

@@ -14,7 +14,6 @@ from nlp_suite.tasks._compiled import compiled
 from nlp_suite.text.text_layer import END, PAD, START, UNKNOWN
 
 FORBIDDEN = (PAD, UNKNOWN, START)  # never generated
-MOST_BEAMS = 1024  # hypotheses of a search
 _IDS, _NUMBERS, _NUMBER = ([None, None], "int32"), ([None], "int32"), ([], "float32")
 
 

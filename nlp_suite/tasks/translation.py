@@ -11,9 +11,9 @@ from nlp_suite.data.pair_batches import PairBatches, pair_arrays
 from nlp_suite.data.pair_filter import pair_filter
 from nlp_suite.registry import BACKBONES, DECODERS, TASKS
 from nlp_suite.tasks._base import Batches, Task
+from nlp_suite.tasks._requests import MOST_BEAMS
 from nlp_suite.tasks._token_metrics import Perplexity, TokenLoss
 from nlp_suite.tasks._translation_model import TranslationModel
-from nlp_suite.tasks._translation_search import MOST_BEAMS
 
 
 class TranslationSettings(ComponentSettings):
