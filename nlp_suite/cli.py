@@ -176,11 +176,24 @@ def evaluate(
     print(f"report: {report['page']}")
 
 
+_OF_RUNNER, _NOT_OF_RUNNER = ("output", "signature", "runner_options"), ("format", "max_length")
+
+
+def _given(context: typer.Context, names) -> list[str]:
+    """Those of a command's options that stand on the command line, as written there."""
+    given = [name for name in names if context.get_parameter_source(name).name == "COMMANDLINE"]
+    return [option.opts[0] for option in context.command.params if option.name in given]
+
+
 @app.command()
 def predict(
+    context: typer.Context,
     model: Annotated[Path, typer.Argument(metavar="RUN_OR_SAVED_MODEL", help="Run folder or export.")],
     texts: Annotated[
-        list[str] | None, typer.Argument(metavar="[TEXT … | -]", help="Texts; - reads standard input.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[TEXT … | -]", help="Texts; - reads standard input. With --runner: more files, as after --input."
+        ),
     ] = None,
     input: Annotated[list[Path] | None, typer.Option(help="File with a text a line; several with --runner.")] = None,
     format: Annotated[str, typer.Option(help="table, jsonl or tsv.")] = "table",
@@ -196,12 +209,18 @@ def predict(
 ):
     """Predict labels and probabilities of texts with a run or a SavedModel; with --runner, any SavedModel on whole files."""
     if runner is not None:
-        _predict_files(model, input, output, runner, signature, runner_options or [])
+        if idle := _given(context, _NOT_OF_RUNNER):
+            raise ValueError(f"with --runner {', '.join(idle)} does nothing: answers are JSON lines in --output")
+        if "-" in (texts or []):
+            raise ValueError("with --runner standard input (-) is not read: give --input FILE …")
+        _predict_files(
+            model, [*(input or []), *map(Path, texts or [])], output, runner, signature, runner_options or []
+        )
         return
+    if idle := _given(context, _OF_RUNNER):
+        raise ValueError(f"{', '.join(idle)} needs --runner (direct, flink, spark or dataflow)")
     if input and len(input) > 1:
         raise ValueError("several --input files need --runner (direct, flink, spark or dataflow)")
-    if output is not None:
-        raise ValueError("--output needs --runner (direct, flink, spark or dataflow)")
     input = input[0] if input else None
     _import_backend()
     from nlp_suite.export.predict_output import read_texts, write_predictions
@@ -309,17 +328,21 @@ def generate(
     model: Annotated[Path, typer.Argument(metavar="RUN_OR_SAVED_MODEL", help="Run folder or export.")],
     prompt: Annotated[list[str] | None, typer.Option(help="Text to go on from; may be given several times.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Tokens at most; default 50.")] = None,
-    temperature: Annotated[float, typer.Option(help="0 takes the most probable token each time.")] = 1.0,
+    temperature: Annotated[
+        float | None, typer.Option(help="0 takes the most probable token each time; default 1.")
+    ] = None,
     greedy: Annotated[bool, typer.Option("--greedy", help="The same as --temperature 0.")] = False,
-    top_k: Annotated[int, typer.Option(help="Sample from the K most probable tokens; 0: all.")] = 0,
+    top_k: Annotated[int | None, typer.Option(help="Sample from the K most probable tokens.")] = None,
     top_p: Annotated[
-        float, typer.Option(help="Sample from the fewest tokens that reach this probability; 1: all.")
-    ] = 1.0,
-    repetition_penalty: Annotated[float, typer.Option(help="Above 1: less of what was there before.")] = 1.0,
-    beam_size: Annotated[int, typer.Option(help="Above 1: beam search instead of sampling.")] = 1,
-    length_penalty: Annotated[float, typer.Option(help="Of the beam search: above 0 prefers longer texts.")] = 0.0,
+        float | None, typer.Option(help="Sample from the fewest tokens that reach this probability.")
+    ] = None,
+    repetition_penalty: Annotated[float | None, typer.Option(help="Above 1: less of what was there before.")] = None,
+    beam_size: Annotated[int | None, typer.Option(help="Above 1: beam search instead of sampling.")] = None,
+    length_penalty: Annotated[
+        float | None, typer.Option(help="Of the beam search: above 0 prefers longer texts.")
+    ] = None,
     stop: Annotated[list[str] | None, typer.Option(help="End before this string; may be given several times.")] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same text.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same text; default 0.")] = None,
     samples: Annotated[int, typer.Option(help="Continuations a prompt.")] = 1,
     as_json: AsJson = False,
 ):
@@ -329,7 +352,7 @@ def generate(
 
     options = {
         "max_tokens": max_tokens,
-        "temperature": 0.0 if greedy else temperature,
+        "temperature": temperature,
         "top_k": top_k,
         "top_p": top_p,
         "repetition_penalty": repetition_penalty,
@@ -338,7 +361,7 @@ def generate(
         "stop": stop or [],
         "seed": seed,
     }
-    write_generated(model, prompt or [""], samples, as_json, **options)
+    write_generated(model, prompt or [""], samples, as_json, greedy, **options)
 
 
 @app.command()

@@ -4,9 +4,11 @@ Files are cut into chunks of whole lines. A chunk's answers appear in one piece,
 so a run that was interrupted goes on with what is missing, and a worker that is tried again does no harm.
 """
 
+import hashlib
 import json
 import os
 import uuid
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,13 +22,14 @@ _WAVE = 16  # chunks that go through the direct runner at once: it keeps what it
 
 @dataclass(frozen=True)
 class Chunk:
-    """Whole lines of a file: bytes `start` to `end`, the first of them line `line` (from 1)."""
+    """Whole lines of a file: bytes `start` to `end`, the first of them line `line` (from 1), and a digest of them."""
 
     file: str
     start: int
     end: int
     line: int
     name: str
+    digest: str
 
 
 def batch_predict(
@@ -61,7 +64,8 @@ def batch_predict(
         `{"lines", "bad", "chunks", "skipped"}`; skipped are chunks that an earlier run had done.
 
     Raises:
-        ExportError: no such files, model or runner, or the model's signature takes anything but a text.
+        ExportError: no such files, model or runner, the model's signature takes anything but a text, or `output` holds
+            answers to other files or of another model.
         ImportError: Apache Beam is not installed.
     """
     if runner not in RUNNERS:
@@ -122,35 +126,77 @@ def cut(file: Path, size: int = CHUNK_BYTES) -> list[Chunk]:
     with file.open("rb") as stream:
         while lines := stream.readlines(size):
             end = start + sum(map(len, lines))
-            chunks.append(Chunk(str(file.resolve()), start, end, line, f"{name}-{len(chunks):05d}"))
+            where = (str(file.resolve()), start, end, line, f"{name}-{len(chunks):05d}")
+            chunks.append(Chunk(*where, _digest(b"".join(lines))))
             start, line = end, line + len(lines)
     return chunks
 
 
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _digest_of_folder(folder: Path) -> str:
+    """A digest of all files of a folder and of their names."""
+    found = hashlib.blake2b(digest_size=16)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            found.update(f"{path.relative_to(folder)}\0".encode())
+            found.update(hashlib.file_digest(file, "blake2b").digest())
+    return found.hexdigest()
+
+
 def _same_run(output: Path, model: Path, signature: str, chunks: list[Chunk]) -> None:
-    """Refuses a folder that holds answers of another model or other files."""
+    """Refuses a folder that holds answers of another model or to other files."""
     names = [chunk.name for chunk in chunks]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
         raise ExportError(f"two input files have the same name, {twice[0].rsplit('-', 1)[0]!r}: give them apart")
-    plan = {"model": str(model), "signature": signature, "chunks": [asdict(chunk) for chunk in chunks]}
+    plan = {"model": str(model), "model_digest": _digest_of_folder(model), "signature": signature}
+    plan["chunks"] = [asdict(chunk) for chunk in chunks]
     file = output / "plan.json"
     if file.exists():
-        if json.loads(file.read_text("utf-8")) != plan:
-            raise ExportError(
-                f"{str(output)!r} holds the answers of another model, signature or input: choose another folder"
-            )
+        if difference := _difference(json.loads(file.read_text("utf-8")), plan):
+            raise ExportError(f"{str(output)!r} holds the answers of another run: {difference}; choose another folder")
         return
     if any(output.iterdir()):
         raise ExportError(f"{str(output)!r} is not empty and holds no batch prediction: choose another folder")
     _place(file, json.dumps(plan, ensure_ascii=False))
 
 
+def _difference(before: dict, now: dict) -> str:
+    """What differs between the plan of an earlier run and that of this one; nothing where they are the same."""
+    for what in ("model", "signature"):
+        if before[what] != now[what]:
+            return f"its {what} was {before[what]!r}, now {now[what]!r} is given"
+    if before.get("model_digest") != now["model_digest"]:
+        return f"the model {now['model']!r} has changed since"
+    files = [{}, {}]  # file → its chunks
+    for plan, chunks in zip((before, now), files):
+        for chunk in plan["chunks"]:
+            chunks.setdefault(chunk["file"], []).append(chunk)
+    for file in sorted(files[0].keys() | files[1].keys()):
+        if file not in files[1]:
+            return f"it read {file!r} too, which is not given now"
+        if file not in files[0]:
+            return f"it did not read {file!r}"
+        if files[0][file] != files[1][file]:
+            return f"the file {file!r} has changed since, or was cut into other chunks"
+    return ""
+
+
 def read_chunk(chunk: Chunk, max_line_bytes: int):
-    """The lines of a chunk: `(chunk, [(line number, text or None, reason or None)])`."""
+    """The lines of a chunk: `(chunk, [(line number, text or None, reason or None)])`.
+
+    Raises:
+        ExportError: the file has changed since it was cut.
+    """
     with open(chunk.file, "rb") as stream:
         stream.seek(chunk.start)
-        lines = stream.read(chunk.end - chunk.start).removesuffix(b"\n").split(b"\n")
+        content = stream.read(chunk.end - chunk.start)
+    if _digest(content) != chunk.digest:
+        raise ExportError(f"{chunk.file!r} has changed while it was read")
+    lines = content.removesuffix(b"\n").split(b"\n")
     rows = []
     for number, line in enumerate((line.removesuffix(b"\r") for line in lines), chunk.line):
         if len(line) > max_line_bytes:
