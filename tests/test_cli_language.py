@@ -62,7 +62,8 @@ def refused(monkeypatch, capsys, folder):
         with pytest.raises(SystemExit) as ended:
             cli.main()
         assert ended.value.code == 1
-        errors = capsys.readouterr().err
+        shown, errors = capsys.readouterr()
+        assert arguments[0] != "generate" or not shown, "what is wrong is said before the prompt is printed"
         assert errors.startswith("error: ") and "Traceback" not in errors
         return errors
 
@@ -168,6 +169,28 @@ def test_generate_greedily_to_a_stop_string_and_by_beam(run, model):
         (["generate", "lm", "--samples", "0"], "--samples 0: allowed are whole numbers from 1"),
         (["generate", "lm", "--beam-size", "2", "--greedy", *GENERATE], "temperature: beam search does not sample"),
         (["generate", "lm", "--top-p", "2", *GENERATE], "top_p is 2.0; allowed"),
+        (["generate", "lm", "--beam-size", "3", "--seed", "7"], "seed: beam search does not sample; leave it out or"),
+        (["generate", "lm", "--beam-size", "100000"], "beam_size is 100000; allowed: whole numbers from 1 to 1024"),
+        (["generate", "lm", "--beam-size", "0"], "beam_size is 0; allowed: whole numbers from 1 to 1024"),
+        (["generate", "lm", "--beam-size", "3", "--length-penalty", "-1"], "length_penalty is -1.0; allowed: finite"),
+        (["generate", "lm", "--length-penalty", "nan"], "length_penalty is nan; allowed: finite numbers, 0 or above"),
+        (
+            ["generate", "lm", "--length-penalty", "0.5"],
+            "length_penalty 0.5 is for beam search: give a beam_size above",
+        ),
+        (
+            ["generate", "lm", "--greedy", "--temperature", "0.5"],
+            "--greedy is a temperature of 0: leave it out, or --tem",
+        ),
+        (
+            ["generate", "lm", "--greedy", "--seed", "7"],
+            "--seed: greedy decoding draws nothing at random; leave it out",
+        ),
+        (
+            ["generate", "lm", "--temperature", "0", "--top-k", "3", "--top-p", "0.9"],
+            "--top-k, --top-p: greedy decoding",
+        ),
+        (["generate", "lm", "--greedy", "--samples", "2"], "--samples 2: greedy decoding and beam search always write"),
     ],
 )
 def test_mistakes_are_one_message_without_a_traceback(refused, arguments, message):

@@ -7,7 +7,8 @@ import numpy as np
 from nlp_suite.decoding.sampling import Options
 from nlp_suite.export.errors import ExportError
 from nlp_suite.export.loaded import LoadedSignatures
-from nlp_suite.tasks._language_text import token_counts
+from nlp_suite.tasks._language_text import stop_strings, token_counts
+from nlp_suite.tasks._requests import whole
 
 _ROWS = 16  # of a batch
 
@@ -46,8 +47,7 @@ class SavedModelLanguage:
         for chunk in _chunks(_raw(prompts)):
             answer = self._ask("next", prompt=chunk)
             most = answer["tokens"].shape[1]
-            if not 1 <= top <= most:
-                raise ExportError(f"top is {top}; allowed: 1 to {most}, what this export names")
+            top = whole("top", top, 1, most, "what this export names")
             for tokens, probabilities in zip(answer["tokens"], answer["probabilities"]):
                 names = [token.decode("utf-8", "replace") for token in tokens[:top]]
                 answers.append(list(zip(names, probabilities[:top].tolist())))
@@ -75,8 +75,9 @@ class SavedModelLanguage:
         """
         if beam_size != 1 or length_penalty:
             raise ExportError("an export has no beam search: use its run folder, or leave beam_size and length_penalty")
+        stop = stop_strings(stop)
         if len(stop) > 1:
-            raise ExportError(f"an export takes one stop string, got {list(stop)}")
+            raise ExportError(f"an export takes one stop string, got {stop}")
         raw = _raw(prompts)
         counts = token_counts(max_tokens, len(raw), self._ask.experiment().task.max_generated)
         options = Options.of(

@@ -128,7 +128,7 @@ def _tsv(rows, tokens, max_length):
         sys.stdout.flush()
 
 
-def write_generated(path: Path, prompts: list[str], samples: int, as_json: bool, **options) -> None:
+def write_generated(path: Path, prompts: list[str], samples: int, as_json: bool, greedy: bool, **options) -> None:
     """Prints continuations of prompts; of a single one to a terminal, token by token as they come.
 
     Args:
@@ -136,23 +136,25 @@ def write_generated(path: Path, prompts: list[str], samples: int, as_json: bool,
         prompts: texts to go on from.
         samples: continuations a prompt, with the seeds `seed`, `seed + 1`, ….
         as_json: a JSON line each, with log-probability and number of tokens.
-        **options: of `LanguageInference.generate`.
+        greedy: the same as a temperature of 0.
+        **options: of `LanguageInference.generate`; None is its default.
 
     Raises:
-        ExportError: `samples` below 1, or `path` is no language model.
+        ExportError: `samples` below 1, options that exclude each other, or `path` is no language model.
+        RequestError, ValueError: an option out of range. Nothing has been printed then.
     """
-    if samples < 1:
-        raise ExportError(f"--samples {samples}: allowed are whole numbers from 1")
+    options = {name: value for name, value in options.items() if value is not None}
+    options = _checked(options, samples, greedy)
     model = open_language_model(path)
-    first = options.pop("seed")
+    first = options.pop("seed", 0)
     prompts = [prompt.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for prompt in prompts]
-    if samples > 1 and (options["temperature"] == 0 or options["beam_size"] > 1):
-        raise ExportError(f"--samples {samples}: greedy decoding and beam search always write the same text")
     asked = [(prompt, first + n) for prompt in prompts for n in range(samples)]
-    if len(asked) == 1 and not as_json and options["beam_size"] == 1 and hasattr(model, "stream"):
-        chosen = {key: value for key, value in options.items() if key not in ("beam_size", "length_penalty")}
+    searched = options.get("beam_size", 1) != 1 or options.get("length_penalty", 0) != 0
+    if len(asked) == 1 and not as_json and not searched and hasattr(model, "stream"):
+        chosen = {name: value for name, value in options.items() if name not in ("beam_size", "length_penalty")}
+        pieces = model.stream(prompts[0], seed=first, **chosen)  # refuses options
         print(prompts[0], end="", flush=True)
-        for piece in model.stream(prompts[0], seed=first, **chosen):
+        for piece in pieces:
             print(piece, end="", flush=True)
         print()
         return
@@ -163,3 +165,22 @@ def write_generated(path: Path, prompts: list[str], samples: int, as_json: bool,
         else:
             print(f"{prompt}{answer['text']}")
             print(f"  ({answer['length']} tokens, log-probability {answer['log_prob']:.2f}, seed {seed})")
+
+
+def _checked(options: dict, samples: int, greedy: bool) -> dict:
+    """Options of one request that do not contradict each other; `greedy` as a temperature."""
+    if samples < 1:
+        raise ExportError(f"--samples {samples}: allowed are whole numbers from 1")
+    if greedy:
+        if options.get("temperature"):
+            raise ExportError(
+                f"--greedy is a temperature of 0: leave it out, or --temperature {options['temperature']}"
+            )
+        options = {**options, "temperature": 0.0}
+    search = options.get("beam_size", 1) > 1
+    if samples > 1 and (search or options.get("temperature") == 0):
+        raise ExportError(f"--samples {samples}: greedy decoding and beam search always write the same text")
+    drawn = [f"--{name.replace('_', '-')}" for name in ("top_k", "top_p", "seed") if name in options]
+    if drawn and not search and options.get("temperature") == 0:
+        raise ExportError(f"{', '.join(drawn)}: greedy decoding draws nothing at random; leave it out, or sample")
+    return options

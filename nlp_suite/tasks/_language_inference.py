@@ -12,8 +12,16 @@ from nlp_suite.decoding.generate import advancing, generate, stream
 from nlp_suite.decoding.prefix import read_prompt
 from nlp_suite.decoding.sampling import Options
 from nlp_suite.tasks._compiled import compiled
-from nlp_suite.tasks._language_text import holds, lines_of, settled, stop_strings, text_before, token_counts
-from nlp_suite.tasks._requests import RequestError, several, up
+from nlp_suite.tasks._language_text import (
+    holds,
+    lines_of,
+    search_options,
+    settled,
+    stop_strings,
+    text_before,
+    token_counts,
+)
+from nlp_suite.tasks._requests import several, up, whole
 from nlp_suite.text.text_layer import END, PAD, START, UNKNOWN
 
 FORBIDDEN = (PAD, UNKNOWN, START)  # never generated
@@ -168,8 +176,7 @@ class LanguageInference:
 
     def next_tokens(self, prompts: Sequence[str | bytes], top: int = 10) -> list[list[tuple[str, float]]]:
         """The `top` most probable next tokens after every prompt, with their probabilities."""
-        if not 1 <= top <= self.text.vocabulary_size:
-            raise RequestError(f"top is {top}; allowed: 1 to {self.text.vocabulary_size}, the vocabulary's size")
+        top = whole("top", top, 1, self.text.vocabulary_size, "the vocabulary's size")
         rows = self.encode_prompts(prompts)
         answers = []
         for start in range(0, len(rows), _ROWS):
@@ -217,8 +224,9 @@ class LanguageInference:
             temperature: 0 takes the most probable token each time.
             top_k, top_p, repetition_penalty, seed: see `nlp_suite.decoding.sampling.Options`; one value or one a prompt.
             stop: strings that end a text; it is cut before the first of them. Empty ones end nothing.
-            beam_size: above 1, a beam search instead of sampling: the options of sampling must then be left alone.
-            length_penalty: of the beam search, see `beam_search`.
+            beam_size: above 1 (1,024 at most), a beam search instead of sampling: the options of sampling must then be
+                left alone.
+            length_penalty: of the beam search, 0 or above, see `beam_search`.
 
         Returns:
             For each prompt `{"text", "log_prob", "length"}`: the continuation, and the natural log-probability and number
@@ -226,38 +234,25 @@ class LanguageInference:
             `stop` they are scored anew, as by `score`.)
 
         Raises:
-            RequestError, ValueError: an option out of range.
+            RequestError, ValueError: an option out of range, or options that exclude each other.
         """
         limit = self.settings.max_generated
         counts = token_counts(max_tokens, len(prompts), limit)
         stop = stop_strings(stop)
-        if length_penalty and beam_size == 1:
-            raise RequestError(f"length_penalty {length_penalty} is for beam search: give a beam_size above 1")
+        sampling = {"temperature": (temperature, 1.0), "top_k": (top_k, 0), "top_p": (top_p, 1.0)}
+        sampling |= {"repetition_penalty": (repetition_penalty, 1.0), "seed": (seed, 0)}
+        beam_size, length_penalty = search_options(beam_size, length_penalty, **sampling)
+        options = Options.of(len(counts), **{name: value for name, (value, _) in sampling.items()})
         rows = self.encode_prompts(prompts)
         if not rows:
             return []
         prompt, length = self._padded(rows)
-        if beam_size > 1:
-            sampling = {"temperature": (temperature, 1.0), "top_k": (top_k, 0), "top_p": (top_p, 1.0)}
-            sampling["repetition_penalty"] = (repetition_penalty, 1.0)
-            given = [name for name, (value, default) in sampling.items() if value != default]
-            if given:
-                raise RequestError(f"{', '.join(given)}: beam search does not sample; leave it out or use beam_size 1")
+        if beam_size == 1:
+            tokens, log_probs = self._sampled_answers(prompt, length, counts, options, limit)
+        else:
             tokens, log_probs = self._beam_answers(prompt, length, counts, limit, beam_size, length_penalty)
             if stop:
                 log_probs = [self._log_probs_of(*row) for row in zip(rows, tokens)]
-        elif beam_size < 1:
-            raise RequestError(f"beam_size is {beam_size}; allowed: 1 (sampling) or more")
-        else:
-            options = Options.of(
-                len(rows),
-                temperature=temperature,
-                top_k=top_k,
-                top_p=top_p,
-                repetition_penalty=repetition_penalty,
-                seed=seed,
-            )
-            tokens, log_probs = self._sampled_answers(prompt, length, counts, options, limit)
         return [self._answer(*row, stop) for row in zip(rows, tokens, log_probs)]
 
     def _sampled_answers(self, prompt, length, counts, options, limit):
@@ -300,7 +295,7 @@ class LanguageInference:
                 self.model.initial_state(len(length[part])),
                 limit=limit,
                 beam_size=beam_size,
-                length_penalty=float(length_penalty),
+                length_penalty=length_penalty,
             )
             best = {name: ops.convert_to_numpy(value)[:, 0] for name, value in best.items()}
             for row, count, total in zip(best["tokens"], best["length"], best["log_prob"]):
@@ -354,16 +349,23 @@ class LanguageInference:
     ) -> Iterator[str]:
         """The text that `generate` gives, piece by piece as its tokens come; joined, it is the same.
 
-        A character of which only some bytes have come is held back, and so is what may become a stop string.
+        A character of which only some bytes have come is held back, and so is what may become a stop string. Options are
+        checked at once, before the first piece is asked for.
+
+        Raises:
+            RequestError, ValueError: an option out of range.
         """
         limit = self.settings.max_generated
         counts = token_counts(max_tokens, 1, limit)
         stop = stop_strings(stop)
-        row = self.encode_prompts([prompt])[0]
-        padded, length = self._padded([row])
         options = Options.of(
             1, temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty, seed=seed
         )
+        return self._pieces(self.encode_prompts([prompt])[0], counts, options, limit, stop)
+
+    def _pieces(self, row, counts, options, limit, stop):
+        """The pieces of `stream` after a prompt's token ids."""
+        padded, length = self._padded([row])
         if self._stream is None:
             advance = advancing(self.model.step, end_token=END, forbidden=FORBIDDEN, stop_at_end=self.stop_at_end)
             self._stream = compiled(partial(read_prompt, self.model.step), self.model), compiled(advance, self.model)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nlp_suite.tasks._requests import RequestError, several
+from nlp_suite.tasks._requests import MOST_BEAMS, RequestError, not_negative, several, whole
 
 DEFAULT_TOKENS = 50
 
@@ -21,6 +21,26 @@ def token_counts(max_tokens, rows: int, limit: int) -> np.ndarray:
     return np.broadcast_to(values.astype("int32"), (rows,)).copy()
 
 
+def search_options(beam_size, length_penalty, **sampling) -> tuple[int, float]:
+    """Beams and length penalty; 1 beam is no search.
+
+    Args:
+        beam_size, length_penalty: of the search.
+        **sampling: name → (value or values given, what changes nothing).
+
+    Raises:
+        RequestError: one out of range, a length penalty without a search, or a search that is to sample.
+    """
+    beam_size = whole("beam_size", beam_size, 1, MOST_BEAMS, "1: sampling")
+    length_penalty = not_negative("length_penalty", length_penalty)
+    if beam_size == 1 and length_penalty:
+        raise RequestError(f"length_penalty {length_penalty} is for beam search: give a beam_size above 1")
+    given = [name for name, (value, neutral) in sampling.items() if np.any(np.asarray(value) != neutral)]
+    if beam_size > 1 and given:
+        raise RequestError(f"{', '.join(given)}: beam search does not sample; leave it out or use beam_size 1")
+    return beam_size, length_penalty
+
+
 def lines_of(text: str | bytes, whole: bool = True) -> list[bytes]:
     """Lines of a text; the break at the end of a whole text ends its last line."""
     if not isinstance(text, str | bytes):
@@ -30,8 +50,17 @@ def lines_of(text: str | bytes, whole: bool = True) -> list[bytes]:
 
 
 def stop_strings(stop) -> list[str]:
-    """The stop strings that are not empty."""
-    return [s for s in several(stop) if s]
+    """The stop strings that are not empty.
+
+    Raises:
+        TypeError: a single string.
+        RequestError: something that is no string.
+    """
+    stop = list(several(stop))
+    for each in stop:
+        if not isinstance(each, str):
+            raise RequestError(f"stop has {each!r}; allowed: strings (str)")
+    return [s for s in stop if s]
 
 
 def holds(text: str, stop) -> bool:

@@ -257,7 +257,9 @@ def test_what_an_export_does_not_offer_is_said(loaded):
         loaded.generate(["the"], beam_size=3)
     with pytest.raises(ExportError, match=r"takes one stop string, got \['a', 'b'\]"):
         loaded.generate(["the"], stop=["a", "b"])
-    with pytest.raises(ExportError, match="top is 11; allowed: 1 to 10"):
+    with pytest.raises(ValueError, match="stop has b'e'; allowed: strings"):
+        loaded.generate(["the"], stop=[b"e"])
+    with pytest.raises(ValueError, match="top is 11; allowed: whole numbers from 1 to 10"):
         loaded.next_tokens(["the"], 11)
     for ask in (loaded.score, loaded.generate, loaded.next_tokens):
         with pytest.raises(TypeError, match="a list of texts is needed"):

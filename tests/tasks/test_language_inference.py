@@ -6,7 +6,8 @@ from keras import ops
 
 from nlp_suite.config import load_experiment
 from nlp_suite.decoding.beam_search import beam_search
-from nlp_suite.tasks._language_inference import FORBIDDEN, LanguageInference, RequestError
+from nlp_suite.tasks._language_inference import FORBIDDEN, LanguageInference
+from nlp_suite.tasks._requests import RequestError
 from nlp_suite.text.text_layer import END, TextLayer
 from tests.language_models import TEXT, network
 
@@ -180,8 +181,8 @@ def test_next_tokens_are_the_most_probable_ones(which, request):
         assert [t for t, _ in answer] == found.text.id_to_token(np.argsort(-log_probs, kind="stable")[:7])
     size = found.text.vocabulary_size
     assert sum(p for _, p in found.next_tokens(["the"], top=size)[0]) == pytest.approx(1, abs=1e-4)
-    for top in (0, size + 1):
-        with pytest.raises(RequestError, match=f"top is {top}; allowed: 1 to {size}"):
+    for top in (0, size + 1, 2.5):
+        with pytest.raises(RequestError, match=rf"top is {top}; allowed: whole numbers from 1 to {size} \(the voc"):
             found.next_tokens(["the"], top=top)
 
 
@@ -269,9 +270,22 @@ def test_a_transformer_goes_on_beyond_its_longest_length(transformer):
         ({"repetition_penalty": 0.0}, "repetition_penalty is 0.0; allowed: finite numbers, above 0"),
         ({"seed": 2**31}, "seed is 2147483648; allowed: whole numbers, an integer of 32 bits"),
         ({"seed": [1, 2, 3]}, r"seed has shape \(3,\)"),
-        ({"beam_size": 0}, "beam_size is 0; allowed: 1"),
+        ({"beam_size": 0}, "beam_size is 0; allowed: whole numbers from 1 to 1024"),
+        ({"beam_size": 1025}, "beam_size is 1025; allowed: whole numbers from 1 to 1024"),
+        ({"beam_size": 2.5}, "beam_size is 2.5; allowed: whole numbers"),
+        ({"beam_size": "3"}, "beam_size is '3'; allowed: whole numbers"),
+        ({"length_penalty": 0.5}, "length_penalty 0.5 is for beam search: give a beam_size above 1"),
+        ({"beam_size": 2, "length_penalty": "x"}, "length_penalty is 'x'; allowed: finite numbers, 0 or above"),
+        (
+            {"beam_size": 2, "length_penalty": float("nan")},
+            "length_penalty is nan; allowed: finite numbers, 0 or above",
+        ),
+        ({"beam_size": 2, "seed": [0, 7]}, "seed: beam search does not sample"),
+        ({"beam_size": 2, "temperature": np.full(2, 0.5)}, "temperature: beam search does not sample"),
+        ({"stop": [3]}, r"stop has 3; allowed: strings \(str\)"),
+        ({"stop": ["a", b"e"]}, r"stop has b'e'; allowed: strings \(str\)"),
         ({"beam_size": 2, "top_k": 5, "temperature": 0.5}, "temperature, top_k: beam search does not sample"),
-        ({"beam_size": 2, "length_penalty": -1.0}, "length_penalty is -1.0; allowed: 0 or above"),
+        ({"beam_size": 2, "length_penalty": -1.0}, "length_penalty is -1.0; allowed: finite numbers, 0 or above"),
     ],
 )
 def test_options_out_of_range_are_named(lstm, options, message):
@@ -365,9 +379,14 @@ def test_a_stream_holds_back_what_may_become_a_stop_string(bytes_model, lstm):
                 assert "".join(found.stream(prompt, stop=stop, **options)) == expected
 
 
-def test_a_stream_refuses_what_generate_refuses(lstm):
-    with pytest.raises(RequestError, match="max_tokens is 21; allowed: whole numbers from 0 to 20"):
-        next(lstm.stream("the", max_tokens=21))
+def test_a_stream_refuses_what_generate_refuses_before_its_first_piece(lstm):
+    for options, message in (
+        ({"max_tokens": 21}, "max_tokens is 21; allowed: whole numbers from 0 to 20"),
+        ({"top_p": 2.0}, "top_p is 2.0; allowed"),
+        ({"stop": [3]}, "stop has 3; allowed: strings"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            lstm.stream("the", **options)
 
 
 # beam search
@@ -398,6 +417,12 @@ def test_beam_search_finds_what_the_search_on_step_finds(lines):
         (alone,) = lines.generate([prompt], max_tokens=6, beam_size=3, length_penalty=0.5)
         assert alone["text"] == answer["text"]
     assert lines.generate(["the"], max_tokens=0, beam_size=2)[0] == {"text": "", "log_prob": 0.0, "length": 0}
+
+
+def test_more_beams_than_tokens_are_a_search_too(lines):
+    size = lines.text.vocabulary_size
+    few, many = (lines.generate(["a dog"], max_tokens=2, beam_size=n)[0] for n in (size, 4 * size))
+    assert many == {**few, "log_prob": pytest.approx(few["log_prob"], abs=1e-5)}
 
 
 def test_a_beam_cut_at_a_stop_string_has_the_log_probability_of_its_tokens(lines):
