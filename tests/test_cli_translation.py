@@ -148,6 +148,17 @@ def test_scores_of_pairs(run, model):
     assert run("score", "one", *pair, "--tokens", "--html", "page.html", "--format", "tsv").exit_code == 0
 
 
+def test_scored_pairs_that_were_cut_are_named(run, folder):
+    long = " ".join(["cat"] * 50)
+    (folder / "long.txt").write_text(f"cat\n{long}\ncat\n", "utf-8")
+    (folder / "other.txt").write_text(f"{long}\nKatze\nKatze\n", "utf-8")
+    result = run("score", "one", "--source", "long.txt", "--target", "other.txt", "--format", "jsonl")
+    assert [json.loads(line)["truncated"] for line in result.stdout.splitlines()] == [True, True, False]
+    assert "2 of 3 pairs had a source longer than text.max_length or a target" in result.stderr
+    assert "cut there: number 1, 2\n" in result.stderr
+    assert "cut there" not in run("score", "one", "--source", "source.txt", "--target", "target.txt").stderr
+
+
 def test_an_own_vocabulary_of_the_target(folder):
     opened = load(folder / "own")
     assert opened.target_text is not opened.text

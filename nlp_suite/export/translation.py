@@ -96,12 +96,13 @@ class SavedModelTranslation:
             ]
         return answers
 
-    def score(self, sources: Sequence[str | bytes], targets: Sequence[str | bytes]) -> list[dict]:
-        """See `TranslationInference.score`; whether something was truncated is not said.
+    def score(self, sources: Sequence[str | bytes], targets: Sequence[str | bytes], before: int = 0) -> list[dict]:
+        """See `TranslationInference.score`.
 
         Raises:
-            RequestError: as many sources as targets are needed.
+            RequestError: as many sources as targets are needed; or a text too long where the export refuses such.
         """
+        experiment = self._ask.experiment()
         sources, targets = all_texts(sources), all_texts(targets)
         if len(sources) != len(targets):
             raise RequestError(f"{len(sources)} sources and {len(targets)} targets: give a target for every source")
@@ -110,6 +111,13 @@ class SavedModelTranslation:
             part = slice(start, start + _ROWS)
             found = self._ask("score", source=_raw(sources[part]), target=_raw(targets[part]))
             for row, length in enumerate(found["length"]):
+                if found["truncated"][row] and experiment.task.long_sources == "refuse":
+                    most = experiment.text.max_length
+                    most_target = (experiment.target_text or experiment.text).max_length
+                    raise RequestError(
+                        f"pair {before + start + row + 1} has more tokens than are allowed: {most} of a source "
+                        f"(text.max_length), {most_target} of a target (target_text.max_length)"
+                    )
                 answers.append(
                     {
                         "log_prob": float(found["log_prob"][row]),
@@ -117,6 +125,7 @@ class SavedModelTranslation:
                         "num_tokens": int(length),
                         "tokens": [token.decode("utf-8", "replace") for token in found["tokens"][row][:length]],
                         "token_log_probs": found["token_log_probs"][row][:length].tolist(),
+                        "truncated": bool(found["truncated"][row]),
                     }
                 )
         return answers

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nlp_suite.data.sources.parallel import parting
 from nlp_suite.export.errors import ExportError
-from nlp_suite.export.language_output import _jsonl, _table, _Total, _tsv
+from nlp_suite.export.language_output import _jsonl, _table, _Total, _tsv, say_truncated
 from nlp_suite.export.load import load
 from nlp_suite.export.predict_output import FORMATS as SCORE_FORMATS
 from nlp_suite.export.predict_output import check_file, read_texts
@@ -20,7 +20,6 @@ from nlp_suite.registry import unknown
 
 FORMATS = ("text", "tsv", "jsonl")
 _AT_ONCE = 256  # lines
-_NAMED = 10  # numbers of texts in a message
 
 
 def open_translation(paths: list[Path]):
@@ -88,12 +87,7 @@ def write_translations(
                 if attention:
                     pages.append(_page_row(text, answer))
             file.flush()
-    if truncated:
-        named = ", ".join(map(str, truncated[:_NAMED])) + ", …" * (len(truncated) > _NAMED)
-        print(
-            f"{len(truncated):,} of {number:,} texts were longer than text.max_length and cut there: number {named}",
-            file=sys.stderr,
-        )
+    say_truncated(truncated, f"of {number:,} texts were longer than text.max_length and cut there")
     if attention:
         from nlp_suite.evaluation.attention_map import attention_page
 
@@ -184,6 +178,8 @@ def write_pair_scores(
 ) -> None:
     """Prints log-probability and perplexity of every translation given its source, and of all on standard error.
 
+    There it also says which pairs were cut to the `max_length` of their text layers.
+
     Args:
         path: what `load` opens.
         source, target: files with a text a line.
@@ -204,13 +200,15 @@ def write_pair_scores(
     if not counts[0]:
         raise ExportError("there is nothing to score: the files have no line")
     model = open_translation([path])
-    total, pages = _Total(), []
+    total, pages, truncated = _Total(), [], []
 
     def scored():
         pairs = zip(read_texts(None, source), read_texts(None, target), strict=True)
         for chunk in _batched(pairs):
-            for pair, answer in zip(chunk, model.score(*map(list, zip(*chunk)))):
+            for pair, answer in zip(chunk, model.score(*map(list, zip(*chunk)), before=total.texts)):
                 total.add(answer)
+                if answer["truncated"]:
+                    truncated.append(total.texts)
                 if html:
                     tokens_of = zip(answer["tokens"], answer["token_log_probs"])
                     pages.append({"tokens": [{"token": token, "log_prob": value} for token, value in tokens_of]})
@@ -219,6 +217,8 @@ def write_pair_scores(
     with _broken_pipes(sys.stdout):
         {"table": _table, "jsonl": _jsonl, "tsv": _tsv}[format](scored(), tokens, max_length)
     print(total.line(), file=sys.stderr)
+    cut = "had a source longer than text.max_length or a target longer than target_text.max_length and were cut there"
+    say_truncated(truncated, f"of {total.texts:,} pairs {cut}")
     if html:
         from nlp_suite.evaluation.surprise import surprise_page
 

@@ -254,12 +254,13 @@ class TranslationInference:
                 answers[i] = weights[row, : len(targets[i]), : len(sources[i])].tolist()
         return answers
 
-    def score(self, sources: Sequence[str | bytes], targets: Sequence[str | bytes]) -> list[dict]:
+    def score(self, sources: Sequence[str | bytes], targets: Sequence[str | bytes], before: int = 0) -> list[dict]:
         """Log-probabilities of translations that are given.
 
         Args:
             sources: texts.
             targets: a translation of each.
+            before: how many pairs of the same list came in earlier calls; an error counts from there.
 
         Returns:
             For each pair `{"log_prob", "perplexity" (a token), "num_tokens", "tokens", "token_log_probs", "truncated"}`,
@@ -271,8 +272,8 @@ class TranslationInference:
         sources, targets = all_texts(sources), all_texts(targets)
         if len(sources) != len(targets):
             raise RequestError(f"{len(sources)} sources and {len(targets)} targets: give a target for every source")
-        rows, cut = self._encode(sources, 0)
-        wanted, cut_target = self._encode(targets, 0, target=True)
+        rows, cut = self._encode(sources, before)
+        wanted, cut_target = self._encode(targets, before, target=True)
         answers = [None] * len(rows)
         for places in by_length([len(row) for row in wanted], _ROWS):
             source = self._padded([rows[i] for i in places])

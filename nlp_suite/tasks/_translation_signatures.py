@@ -11,7 +11,7 @@ from nlp_suite.text.text_layer import END, PAD, START, UNKNOWN
 METHODS = {}
 TOLERANCE = 1e-4  # of the self-check: rounding grows along a hundred tokens that are fed back
 EXAMPLE = "A man rides a bicycle."
-MISSING = -1e9  # score of a hypothesis that does not exist; JSON has no -inf
+MISSING = -1e9  # score of what does not exist; JSON has no -inf
 
 
 def signatures(model, inference: TranslationInference):
@@ -20,15 +20,17 @@ def signatures(model, inference: TranslationInference):
     * `serving_default`: `text` string `[B]` → `translation` string `[B]`, `score` float `[B]` (length-normalised),
       `log_prob` float `[B]` (natural logarithm), `length` int32 `[B]` (tokens, END included), `truncated` bool `[B]`:
       whether the text had more tokens than are read. Where `task.long_sources` is `refuse`, such a text has the empty
-      translation. So has an empty text.
+      translation, here and below. So has an empty text.
     * `translate_n_best`: `text` → `translations` string, `scores`, `log_probs` float, `lengths` int32, `[B, N]` each, best
       first (where there are fewer, the last are empty with scores of -1e9), and `truncated`. N is `task.n_best`.
     * `attention`: `text` → `translation`, `source_tokens` string `[B, S]`, `target_tokens` string `[B, T]`, `weights` float
-      `[B, T, S]` (a row sums to 1; 0 at padding), `source_length`, `target_length` int32 `[B]`.
+      `[B, T, S]` (a row sums to 1; 0 at padding), `source_length`, `target_length` int32 `[B]`, and `truncated`.
     * `score`: `source`, `target` string `[B]` → `log_prob`, `perplexity` (a token) float `[B]`, `num_tokens`, `length` int32
-      `[B]`, `tokens` string `[B, T]`, `token_log_probs` float `[B, T]`; at and after `length` "" and 0.
+      `[B]`, `tokens` string `[B, T]`, `token_log_probs` float `[B, T]`; at and after `length` "" and 0; `truncated` bool
+      `[B]`: whether one of the two had more tokens than are read. Where `task.long_sources` is `refuse`, such a pair has
+      the log_prob -1e9, the perplexity e^80 and no token.
     * `tokens`: `tokens` int32 `[B, S]` (of the source, END last), `length` int32 `[B]` → `tokens` int32 `[B, L]`, `score`,
-      `log_prob`, `length`. What stands at or after `length` is ignored; a row of length 0 is the empty text; an id
+      `log_prob`, `length`, `truncated`. What stands at or after `length` is ignored; a row of length 0 is the empty text; an id
       that is no token counts as unknown.
 
     Args:
@@ -69,9 +71,9 @@ def signatures(model, inference: TranslationInference):
     search_best = searching(1)
     search_n_best = search_best if n_best == 1 else searching(n_best)
 
-    def encode(text):
+    def encode(text, layer=module.source, read=read):
         """texts `[B]` → ids int32 `[B, S]`, their number `[B]`, and which were truncated `[B]`."""
-        values, length, whole = module.source.encode_flat(text)
+        values, length, whole = layer.encode_flat(text)
         ids = tf.RaggedTensor.from_row_lengths(values, length, validate=False).to_tensor(PAD)
         return ids, length, whole > read
 
@@ -119,7 +121,7 @@ def signatures(model, inference: TranslationInference):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     def attention(text):
         (text,), rows = _at_least_one([text])
-        source, length, _, best = best_of(text)
+        source, length, truncated, best = best_of(text)
         tokens = best["tokens"][:, : tf.maximum(tf.reduce_max(best["length"]), 1)]  # [B, T]
         _, weights = model.forced(model.encode(source), _shifted(tokens, best["length"]))  # [B, T, S]
         there = tf.sequence_mask(best["length"], tf.shape(tokens)[1])
@@ -130,6 +132,7 @@ def signatures(model, inference: TranslationInference):
             "weights": tf.where(there[:, :, None], weights, 0.0),
             "source_length": length,
             "target_length": best["length"],
+            "truncated": truncated,
         }
         return _first(outputs, rows)
 
@@ -141,18 +144,23 @@ def signatures(model, inference: TranslationInference):
     )
     def score(source, target):
         (source, target), rows = _at_least_one([source, target])
-        tokens, _, _ = encode(source)
-        targets, length = module.target.encode(target)  # [B, T], [B]
+        tokens, _, cut = encode(source)
+        targets, length, cut_target = encode(target, module.target, target_text.settings.max_length)  # [B, T], [B], [B]
         nll, _ = model.nll_of(model.encode(tokens), _shifted(targets, length), targets)
+        truncated = cut | cut_target
+        refused = truncated & (settings.long_sources == "refuse")
+        length = tf.where(refused, 0, length)
         log_probs = tf.where(tf.sequence_mask(length, tf.shape(targets)[1]), -nll, 0.0)
-        total = tf.reduce_sum(log_probs, axis=1)
+        total = tf.where(refused, MISSING, tf.reduce_sum(log_probs, axis=1))
+        mean = total / tf.cast(tf.maximum(length, 1), tf.float32)
         outputs = {
             "log_prob": total,
-            "perplexity": tf.exp(tf.minimum(-total / tf.cast(length, tf.float32), MOST_NATS)),
+            "perplexity": tf.exp(tf.minimum(-mean, MOST_NATS)),
             "num_tokens": length,
             "tokens": _surfaces(target_text, targets, length),
             "token_log_probs": log_probs,
             "length": length,
+            "truncated": truncated,
         }
         return _first(outputs, rows)
 
@@ -168,7 +176,8 @@ def signatures(model, inference: TranslationInference):
         tokens, length = tf.pad(tokens, [[0, extra], [0, 0]]), tf.pad(tf.reshape(length, [-1]), [[0, extra]])
         source, length, truncated = _clean(tokens, length, read, source_text.vocabulary_size)
         found = search_best(source, most_tokens(source, length, truncated))
-        return _first({name: found[name][:, 0] for name in ("tokens", "score", "log_prob", "length")}, rows)
+        outputs = {name: found[name][:, 0] for name in ("tokens", "score", "log_prob", "length")}
+        return _first({**outputs, "truncated": truncated}, rows)
 
     return module, {
         "serving_default": serving_default,
@@ -245,8 +254,8 @@ def cases(inference: TranslationInference, texts: list[bytes]) -> list:
         "score": np.array([answer["score"] for answer in best], "float32"),
         "log_prob": np.array([answer["log_prob"] for answer in best], "float32"),
         "length": np.array([answer["length"] for answer in best], "int32"),
+        "truncated": np.array([answer["truncated"] for answer in best]),
     }
-    truncated = np.array([answer["truncated"] for answer in best])
     rows = inference.text.encode(texts)
     source = inference.text.pad(rows)
     scores = inference.score(texts, translations)
@@ -255,19 +264,30 @@ def cases(inference: TranslationInference, texts: list[bytes]) -> list:
         for cells, each in zip(row, answer["attention"]):
             cells[: len(each)] = each
     return [
-        ("serving_default", {"text": list(texts)}, {"translation": translations, "truncated": truncated, **numbers}),
+        ("serving_default", {"text": list(texts)}, {"translation": translations, **numbers}),
         (
             "translate_n_best",
             {"text": list(texts)},
             {"scores": np.array([_filled(answer["hypotheses"], number) for answer in best], "float32")},
         ),
-        ("attention", {"text": list(texts)}, {"translation": translations, "weights": weights}),
+        (
+            "attention",
+            {"text": list(texts)},
+            {"translation": translations, "weights": weights, "truncated": numbers["truncated"]},
+        ),
         (
             "score",
             {"source": list(texts), "target": translations},
-            {"log_prob": np.array([score["log_prob"] for score in scores], "float32")},
+            {
+                "log_prob": np.array([score["log_prob"] for score in scores], "float32"),
+                "truncated": np.array([score["truncated"] for score in scores]),
+            },
         ),
-        ("tokens", {"tokens": source, "length": np.array([len(row) for row in rows], "int32")}, numbers),
+        (
+            "tokens",
+            {"tokens": source, "length": np.array([len(row) for row in rows], "int32")},
+            {**numbers, "truncated": np.zeros(len(rows), bool)},  # these ids are what is left
+        ),
     ]
 
 

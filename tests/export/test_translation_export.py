@@ -88,6 +88,39 @@ def test_a_text_that_is_too_long(exported):
         assert answer["length"][0] == cut["length"] > 0
 
 
+def test_a_text_that_is_too_long_is_named_by_every_signature(exported):
+    """Where such texts are refused, none of them has an answer that could be taken for one."""
+    long, short, server = "the cat " * 40, SOURCES[0], exported.server
+    ids = np.full((3, 41), 5, "int32")
+    for name, given in (
+        ("translate_n_best", {"text": raw([long, short])}),
+        ("attention", {"text": raw([long, short])}),
+        ("tokens", {"tokens": ids[:2], "length": np.array([41, 3], "int32")}),
+    ):
+        answer = server(name, **given)
+        assert answer["truncated"].tolist() == [True, False], name
+        lengths = answer[{"attention": "target_length", "translate_n_best": "lengths"}.get(name, "length")]
+        lengths = lengths.reshape(2, -1)[:, 0]
+        assert (lengths[0] == 0) == exported.refuses and lengths[1] > 0, name
+    sources, targets = [long, short, short], [TARGETS[0], "der Hund " * 40, TARGETS[0]]
+    answer = server("score", source=raw(sources), target=raw(targets))
+    assert answer["truncated"].tolist() == [True, True, False]
+    assert (answer["num_tokens"] > 0).tolist() == (answer["log_prob"] > -1e9).tolist()
+    if exported.refuses:
+        assert answer["log_prob"][:2].tolist() == [-1e9] * 2 and answer["num_tokens"][:2].tolist() == [0, 0]
+        assert answer["perplexity"][:2] == pytest.approx(np.exp(80.0), rel=1e-5)
+        assert not answer["tokens"][:2].astype(bool).any() and not answer["token_log_probs"][:2].any()
+        with pytest.raises(RequestError, match=r"pair 9 has more .* 40 of a source .* 40 of a target"):
+            exported.loaded.score(sources[2:] + sources, targets[2:] + targets, before=7)
+        with pytest.raises(RequestError, match=r"text 9 has 81 tokens"):
+            exported.python.score(sources[2:] + sources, targets[2:] + targets, before=7)
+    else:
+        expected = exported.python.score(sources, targets)
+        assert [each["truncated"] for each in expected] == [True, True, False]
+        assert_same_scores(exported.loaded.score(sources, targets), expected)
+    assert answer["log_prob"][2] == pytest.approx(exported.python.score([short], TARGETS[:1])[0]["log_prob"], abs=1e-3)
+
+
 def test_n_best_lists_are_pythons(exported):
     texts, count = exported.allowed(TEXTS), exported.n_best
     answer = exported.server("translate_n_best", text=raw(texts))
@@ -184,6 +217,7 @@ def test_signatures_have_a_batch_in_every_input_and_output(exported):
         "truncated": "bool [B]",
     }
     assert described["attention"]["outputs"]["weights"] == "float32 [B, ?, ?]"
+    assert {each["outputs"]["truncated"] for each in described.values()} == {"bool [B]"}
     assert all(
         "[B" in each
         for signature in described.values()
@@ -196,6 +230,12 @@ def test_signatures_have_a_batch_in_every_input_and_output(exported):
     assert "| bleu · signature | nrefs:1\\|case:mixed |" in page
 
 
+def assert_same_scores(one, other):
+    for a, b in zip(one, other, strict=True):
+        assert a.keys() == b.keys() and a["tokens"] == b["tokens"] and a["truncated"] == b["truncated"]
+        assert a["log_prob"] == pytest.approx(b["log_prob"], abs=1e-3)
+
+
 def assert_same_doors(one, other, texts, **options):
     for a, b in zip(one.translate(texts, **options), other.translate(texts, **options), strict=True):
         for x, y in zip(a["hypotheses"], b["hypotheses"], strict=True):
@@ -206,8 +246,7 @@ def assert_same_doors(one, other, texts, **options):
         if options.get("attention"):
             assert a["tokens"] == b["tokens"] and a["source_tokens"] == b["source_tokens"]
             np.testing.assert_allclose(a["attention"], b["attention"], atol=1e-4)
-    for a, b in zip(one.score(SOURCES, TARGETS), other.score(SOURCES, TARGETS), strict=True):
-        assert a["tokens"] == b["tokens"] and a["log_prob"] == pytest.approx(b["log_prob"], abs=1e-3)
+    assert_same_scores(one.score(SOURCES, TARGETS), other.score(SOURCES, TARGETS))
     assert one.translate([]) == other.translate([]) == one.score([], []) == other.score([], []) == []
 
 
