@@ -1,6 +1,7 @@
 """The clients against servers that answer by hand: answers, errors, retries, deadlines; and no TensorFlow in sight."""
 
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -150,7 +151,35 @@ def test_what_does_not_fit_is_refused_before_it_is_sent(client, server):
         client.predict("echo", ["x"])
     with pytest.raises(ValueError, match="input 'weight'"):
         client.predict("echo", {**ECHO, "weight": [[0.5], [1.5, 2.5]]})
+    for unknown in (["x"], [1.0], np.ones(1)):
+        with pytest.raises(ValueError, match="signature 'one': unknown input 'txet': did you mean 'text'"):
+            client.predict("echo", {"text": ["x"], "txet": unknown}, signature="one")
     assert not requests(server)
+
+
+def test_an_input_that_is_new_in_the_model_is_sent(client, server):
+    client.predict("echo", ["x"], signature="one")
+    inputs, outputs, method = server.signatures["echo"]["serving_default"]
+    server.signatures = {**server.signatures, "echo": {"one": (inputs, outputs, method)}}
+    assert client.predict("echo", ECHO, signature="one")["count"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "where, message",
+    [
+        ({"version": "two"}, r"version 'two': a whole number from 0 is expected \(a name is given as label\)"),
+        ({"version": -1}, "version -1: a whole number from 0"),
+        ({"version": 1.5}, "version 1.5: a whole number from 0"),
+        ({"label": 2}, r"label 2: a text is expected \(a number is given as version\)"),
+    ],
+)
+def test_versions_that_cannot_be(client, server, where, message):
+    asks = [client.metadata, lambda model, **given: client.predict(model, ["x"], **given)]
+    asks += [client.status, client.wait_until_available] if "version" in where else []
+    for ask in asks:
+        with pytest.raises(ValueError, match=message):
+            ask("sentiment", **where)
+    assert client.predict("sentiment", ["x"], version=np.int64(2))["label"].shape == (1,)
 
 
 # ---------------------------------------------------------------------------------------------------- errors, retries
@@ -304,6 +333,44 @@ def test_addresses():
     assert GrpcClient("grpc://localhost:8500").target == "localhost:8500"
     with pytest.raises(ValueError, match="ftp://x"):
         RestClient("ftp://x")
+    assert GrpcClient("unix:/run/door").target == "unix:/run/door"
+    for address in ("localhost:99999", "localhost:0", "localhost:http", "[::1]:65536"):
+        port = address.rsplit(":", 1)[1]
+        for make in (GrpcClient, RestClient):
+            with pytest.raises(ValueError, match=rf"localhost.*port '{port}'; allowed are 1 to 65535|'\[::1\]:65536'"):
+                make(address)
+
+
+@pytest.mark.parametrize("timeout", [-1, 0, float("nan"), float("inf")])
+def test_a_timeout_that_cannot_be(timeout):
+    for make in (GrpcClient, RestClient):
+        with pytest.raises(ValueError, match=f"timeout {timeout}: seconds above 0 are expected"):
+            make("localhost:1", timeout=timeout)
+
+
+def test_a_grpc_port_asked_over_rest_is_recognised():
+    server = FakeGrpc()
+    try:
+        with RestClient(server.target) as client, pytest.raises(ServingClientError) as caught:
+            client.status("sentiment")
+    finally:
+        server.close()
+    assert f"this looks like a gRPC port; ask it as grpc://{server.target}" in str(caught.value)
+
+
+def test_what_is_no_http_is_quoted_so_that_it_can_be_read():
+    def answer():
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"\x1b[31mred\0\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        threading.Thread(target=answer, daemon=True).start()
+        with RestClient(f"127.0.0.1:{port}", retries=0) as client, pytest.raises(ServingClientError) as caught:
+            client.status("sentiment")
+    assert str(caught.value).endswith(r"no HTTP in the answer, which begins '\x1b[31mred\x00\n'")
 
 
 # ---------------------------------------------------------------------------------------------------- query
@@ -324,7 +391,8 @@ def test_query_suits_the_answer(server, kind):
     assert query(server.target, "echo", ["x"], signature="one", **grpc) == "x\n  text  x"
     (row,) = map(json.loads, query(server.target, "sentiment", [text], as_json=True, **grpc).splitlines())
     assert row == {"input": text, "label": "positive", "probability": 0.875, "probabilities": [0.125, 0.875]}
-    with pytest.raises(ValueError, match="takes count, text, weight"):
+    askable = r"takes count \(int32\), text \(string\), weight \(float32\); the command line asks .*: one, raw$"
+    with pytest.raises(ValueError, match=askable):
         query(server.target, "echo", ["x"], **grpc)
 
 
@@ -338,6 +406,9 @@ def test_query_finds_the_port_and_the_protocol():
         connect("http://h", grpc=True)
     with pytest.raises(ValueError, match="ws://h"):
         connect("ws://h")
+    for host in ("h:99999", "grpc://h:99999", "h:port"):
+        with pytest.raises(ValueError, match=r"h:(99999|port)': port '(99999|port)'; allowed are 1 to 65535"):
+            connect(host)
 
 
 def test_using_the_clients_imports_no_tensorflow(server, kind):

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from nlp_suite.serving.client.answers import CLASSIFY
+from nlp_suite.serving.client.answers import CLASSIFY, Metadata, Signature
 from nlp_suite.serving.client.base import DEFAULT_SIGNATURE
 
 GRPC_PORT, REST_PORT = 8500, 8501
@@ -13,14 +13,18 @@ _SHOWN = 60  # characters of a text beside its label
 
 
 def connect(host: str, grpc: bool = False, timeout: float = 30.0):
-    """A client of `host`: gRPC for `grpc://…` or with `grpc`, else REST; without a port that of the stock image."""
+    """A client of `host`: gRPC for `grpc://…` or with `grpc`, else REST; without a port that of the stock image.
+
+    Raises:
+        ValueError: a host that cannot be, or a timeout that is no number above 0.
+    """
     scheme, _, address = host.rpartition("://")
     if scheme not in ("", "grpc", "http", "https"):
         raise ValueError(f"host {host!r}: write it as host:port, http://…, https://… or grpc://…")
     if grpc and scheme in ("http", "https"):
         raise ValueError(f"host {host!r} is asked over REST: leave out {scheme}:// to use gRPC")
     grpc = grpc or scheme == "grpc"
-    if scheme in ("", "grpc") and not re.search(r":\d+$", address.rstrip("/")):
+    if scheme in ("", "grpc") and not re.search(r":[^:\]]*$", address.rstrip("/")):
         address = f"{address.rstrip('/')}:{GRPC_PORT if grpc else REST_PORT}"
     if grpc:
         from nlp_suite.serving.client.grpc_client import GrpcClient
@@ -66,16 +70,34 @@ def query(
     texts = [text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for text in texts]
     with connect(host, grpc, timeout) as client:
         where = {"version": version, "label": label}
-        chosen = client.metadata(model, **where).signature(signature)
+        described = client.metadata(model, **where)
+        chosen = described.signature(signature)
         if chosen.method == CLASSIFY:
             answers = client.classify(model, texts, signature=signature, **where)
             rows = [{"classes": [name for name, _ in row], "scores": [score for _, score in row]} for row in answers]
         else:
+            if not _takes_texts(chosen):
+                raise ValueError(_cannot_be_asked(signature, described))
             arrays = client.predict(model, {chosen.only_input(signature): texts}, signature=signature, **where)
             rows = [{name: _plain(array[n]) for name, array in arrays.items()} for n in range(len(texts))]
     if as_json:
         return "\n".join(json.dumps({"input": text, **row}, ensure_ascii=False) for text, row in zip(texts, rows))
     return "\n".join(_lines(text, row) for text, row in zip(texts, rows))
+
+
+def _takes_texts(signature: Signature) -> bool:
+    """Whether a signature takes texts and nothing else."""
+    return signature.method == CLASSIFY or [spec.dtype for spec in signature.inputs.values()] == ["string"]
+
+
+def _cannot_be_asked(name: str, described: Metadata) -> str:
+    """The sentence for a signature that takes more than texts: what it takes, and which ones can be asked."""
+    takes = ", ".join(f"{n} ({spec.dtype})" for n, spec in sorted(described.signature(name).inputs.items()))
+    others = ", ".join(n for n, signature in sorted(described.signatures.items()) if _takes_texts(signature))
+    return (
+        f"signature {name!r} of model {described.name!r} takes {takes or 'nothing'}; the command line asks those that "
+        f"take one text: {others or 'there is none'}"
+    )
 
 
 def _plain(value):

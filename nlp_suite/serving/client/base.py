@@ -1,11 +1,15 @@
 """What the gRPC and the REST client have in common: the methods, deadlines, and what is known of a model's signatures."""
 
+import re
+import threading
 import time
 from abc import ABC, abstractmethod
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 
+from nlp_suite.registry import unknown
 from nlp_suite.serving.client.answers import Metadata, Signature, VersionStatus
 from nlp_suite.serving.client.errors import ServingClientError
 from nlp_suite.serving.client.tensors import is_text, to_array
@@ -23,9 +27,29 @@ class Where(NamedTuple):
     label: str | None = None
 
     def check(self) -> "Where":
+        """Itself.
+
+        Raises:
+            ValueError: a version that is no number, a label that is no text, or both of them.
+        """
         if self.version is not None and self.label is not None:
             raise ValueError(f"version {self.version} and label {self.label!r}: give one of them")
+        if self.version is not None and not (isinstance(self.version, Integral) and 0 <= self.version < 2**63):
+            raise ValueError(f"version {self.version!r}: a whole number from 0 is expected (a name is given as label)")
+        if self.label is not None and not isinstance(self.label, str):
+            raise ValueError(f"label {self.label!r}: a text is expected (a number is given as version)")
         return self
+
+
+def check_port(address: str, given: str) -> None:
+    """Refuses `host:port` whose port cannot be; the message quotes what was given.
+
+    Raises:
+        ValueError: a port that is no number from 1 to 65535.
+    """
+    port = re.search(r":([^:\]@]*)$", address)
+    if port and not (re.fullmatch(r"[0-9]{1,5}", port[1]) and 1 <= int(port[1]) <= 65535):
+        raise ValueError(f"{given!r}: port {port[1]!r}; allowed are 1 to 65535")
 
 
 class ServingClient(ABC):
@@ -35,9 +59,14 @@ class ServingClient(ABC):
         target: the server's address.
         timeout: seconds that one call may take, all attempts together.
         retries: how often a call is tried again while the server cannot be reached.
+
+    Raises:
+        ValueError: a timeout that is no number above 0.
     """
 
     def __init__(self, target: str, timeout: float, retries: int):
+        if not 0 < timeout <= threading.TIMEOUT_MAX:
+            raise ValueError(f"timeout {timeout!r}: seconds above 0 are expected")
         self.target, self.timeout, self.retries = target, timeout, retries
         self._metadata: dict[Where, Metadata] = {}
 
@@ -111,7 +140,7 @@ class ServingClient(ABC):
 
     def status(self, model: str, *, version: int | None = None) -> list[VersionStatus]:
         """The state of all versions of a model, or of one; the newest first."""
-        return self._status(Where(model, version), self.timeout, self.retries)
+        return self._status(Where(model, version).check(), self.timeout, self.retries)
 
     @abstractmethod
     def metadata(self, model: str, *, version: int | None = None, label: str | None = None) -> Metadata:
@@ -124,10 +153,11 @@ class ServingClient(ABC):
             ServingClientError: `DEADLINE_EXCEEDED` after `timeout` seconds, with what was seen last; any other refusal
                 at once.
         """
+        where = Where(model, version).check()
         deadline, seen = time.monotonic() + timeout, "nothing was seen of it"
         while (left := deadline - time.monotonic()) > 0:
             try:
-                states = self._status(Where(model, version), min(left, self.timeout), retries=0)
+                states = self._status(where, min(left, self.timeout), retries=0)
                 for state in states:
                     if state.state == "AVAILABLE":
                         return state
@@ -152,24 +182,24 @@ class ServingClient(ABC):
     def _error(self, code: Code, model: str, message: str) -> ServingClientError:
         return ServingClientError(code, f"{self.target}, model {model!r}: {message}")
 
-    def _signature(self, where: Where, name: str) -> Signature:
-        """A signature as last seen; the server is asked the first time, and again where it is not known."""
-        if where not in self._metadata or name not in self._metadata[where].signatures:
+    def _signature(self, where: Where, name: str, inputs=()) -> Signature:
+        """A signature as last seen; the server is asked the first time, and again where it or an input is not known."""
+        seen = self._metadata[where].signatures.get(name) if where in self._metadata else None
+        if seen is None or not set(inputs) <= seen.inputs.keys():
             self._metadata[where] = self.metadata(*where[:1], version=where.version, label=where.label)
         return self._metadata[where].signature(name)
 
     def _arrays(self, where, signature, inputs) -> dict[str, np.ndarray]:
-        """Input name → array to send; the signature is looked at only where it is needed."""
+        """Input name → array to send, each an input of the signature."""
         if not isinstance(inputs, dict):
             return {self._signature(where, signature).only_input(signature): to_array(list(inputs), "string")}
-        arrays = {}
+        arrays, specs = {}, self._signature(where, signature, inputs).inputs
         for name, value in inputs.items():
-            dtype = None
-            if not isinstance(value, np.ndarray) and not is_text(value):
-                spec = self._signature(where, signature).inputs.get(name)
-                dtype = spec.dtype if spec else None  # the server refuses the name
+            if name not in specs:
+                raise ValueError(f"signature {signature!r}: {unknown('input', name, sorted(specs))}")
+            given = isinstance(value, np.ndarray) or is_text(value)
             try:
-                arrays[name] = to_array(value, dtype)
+                arrays[name] = to_array(value, None if given else specs[name].dtype)
             except (ValueError, TypeError, OverflowError) as error:
                 raise ValueError(f"input {name!r}: {error}") from error
         return arrays

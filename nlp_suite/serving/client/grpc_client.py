@@ -4,7 +4,7 @@ import grpc
 
 from nlp_suite.serving.client import _protos
 from nlp_suite.serving.client.answers import Metadata, Signature, TensorSpec, VersionStatus
-from nlp_suite.serving.client.base import ServingClient, Where
+from nlp_suite.serving.client.base import ServingClient, Where, check_port
 from nlp_suite.serving.client.errors import Again, with_retries
 from nlp_suite.serving.client.tensors import dtype_of, from_proto, to_proto
 from nlp_suite.serving.status import Code
@@ -36,6 +36,10 @@ class GrpcClient(ServingClient):
 
     def __init__(self, target: str, *, timeout: float = 30.0, retries: int = 4, credentials=None):
         super().__init__(target.removeprefix("grpc://").rstrip("/"), timeout, retries)
+        if "/" not in self.target and not self.target.startswith(
+            "unix:"
+        ):  # as dns:///host:port, which gRPC reads itself
+            check_port(self.target, target)
         options = list(_OPTIONS.items())
         if credentials is None:
             self._channel = grpc.insecure_channel(self.target, options)

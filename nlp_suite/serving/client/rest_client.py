@@ -3,12 +3,12 @@
 import json
 import ssl
 import time
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPSConnection, RemoteDisconnected
 from queue import Empty, LifoQueue
 from urllib.parse import quote, urlsplit
 
 from nlp_suite.serving.client.answers import Metadata, Signature, TensorSpec, VersionStatus
-from nlp_suite.serving.client.base import ServingClient, Where
+from nlp_suite.serving.client.base import ServingClient, Where, check_port
 from nlp_suite.serving.client.errors import Again, with_retries
 from nlp_suite.serving.client.tensors import dtype_of, from_json, to_array, to_json
 from nlp_suite.serving.status import Code
@@ -49,6 +49,7 @@ class RestClient(ServingClient):
         parts = urlsplit(url if "://" in url else f"http://{url}")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"url {url!r}: write it as http://host:8501 or https://host")
+        check_port(parts.netloc, url)
         super().__init__(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}", timeout, retries)
         self._path = parts.path.rstrip("/")
         self._host, self._port = parts.hostname, parts.port
@@ -127,7 +128,7 @@ class RestClient(ServingClient):
             except ConnectionRefusedError as error:
                 raise Again(self._error(Code.UNAVAILABLE, where.model, str(error))) from error
             except (OSError, HTTPException) as error:
-                message = f"no answer: {str(error) or type(error).__name__}"
+                message = self._no_answer(error)
                 raise self._error(Code.UNAVAILABLE, where.model, message) from error
             if status == 200:
                 return answer
@@ -139,6 +140,14 @@ class RestClient(ServingClient):
         )
         with self._reading(where.model):
             return json.loads(answer.decode("utf-8", "surrogateescape"), strict=False)
+
+    def _no_answer(self, error) -> str:
+        """Why there is no answer; a line that is no HTTP is quoted, and that of a gRPC port recognised."""
+        if not isinstance(error, BadStatusLine) or isinstance(error, RemoteDisconnected):
+            return f"no answer: {str(error) or type(error).__name__}"
+        if error.line[3:4] == "\x04":  # a frame of HTTP/2: three bytes for its length, then its type, SETTINGS
+            return f"no HTTP/1.1 in the answer: this looks like a gRPC port; ask it as grpc://{self._host}:{self._port}"
+        return f"no HTTP in the answer, which begins {error.line[:60]!a}"
 
     def _exchange(self, path, data, deadline) -> tuple[int, bytes]:
         """Sends one request and reads its answer; once more where a kept connection turns out to have been closed."""
