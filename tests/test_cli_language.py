@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from nlp_suite import cli
 from nlp_suite.export.load import load
+from nlp_suite.text.text_layer import TextLayer
 from tests.export.conftest import SMALL
 from tests.export.conftest import make_run as make_classifier
 from tests.language_models import make_run
@@ -79,7 +80,7 @@ def test_score_as_json_lines_has_every_number_and_the_total(run, model):
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     expected = model.score(LINES)
     assert [row["text"] for row in rows] == LINES and [set(row) for row in rows] == [
-        {"text", "log_prob", "perplexity", "num_tokens"}
+        {"text", "log_prob", "perplexity", "num_tokens", "truncated"}
     ] * 3
     assert [row["log_prob"] for row in rows] == pytest.approx([e["log_prob"] for e in expected], abs=1e-4)
     total = sum(e["log_prob"] for e in expected)
@@ -87,6 +88,16 @@ def test_score_as_json_lines_has_every_number_and_the_total(run, model):
     with_tokens = run("score", "lm", "lines.txt", "--format", "jsonl", "--tokens").stdout.splitlines()
     assert json.loads(with_tokens[2])["tokens"] == ["Größe", "<unk>", "<unk>", "</s>"]
     assert len(json.loads(with_tokens[0])["token_log_probs"]) == 6
+
+
+def test_score_says_which_lines_were_cut(run, model, monkeypatch):
+    assert "cut" not in run("score", "lm", "lines.txt").stderr
+    settings = model.text.settings.model_copy(update={"max_length": 4})
+    monkeypatch.setattr(model, "text", TextLayer(settings, model.text.tokenizer))
+    done = run("score", "lm", "-", "--format", "jsonl", input="the cat\nthe cat sees a dog\na\na dog sees the bird\n")
+    assert [json.loads(line)["truncated"] for line in done.stdout.splitlines()] == [False, True, False, True]
+    assert "2 of 4 texts were longer than text.max_length, or than task.max_scored of an export, and cut" in done.stderr
+    assert done.stderr.endswith("cut there: number 2, 4\n")
 
 
 def test_score_reads_standard_input(run):

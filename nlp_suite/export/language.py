@@ -24,10 +24,11 @@ class SavedModelLanguage:
         self._ask = signatures
 
     def score(self, texts: Sequence[str | bytes]) -> list[dict]:
-        """See `LanguageInference.score`."""
+        """See `LanguageInference.score`; `truncated` too where a text had more than `task.max_scored` tokens."""
         answers = []
         for chunk in _chunks(_raw(texts)):
             answer = self._ask("score", text=chunk)
+            truncated = answer.get("truncated", np.zeros(len(chunk), bool))  # older exports do not say
             for row in range(len(chunk)):
                 length = int(answer["length"][row])
                 answers.append(
@@ -37,6 +38,7 @@ class SavedModelLanguage:
                         "num_tokens": int(answer["num_tokens"][row]),
                         "tokens": [token.decode("utf-8", "replace") for token in answer["tokens"][row][:length]],
                         "token_log_probs": answer["token_log_probs"][row][:length].tolist(),
+                        "truncated": bool(truncated[row]),
                     }
                 )
         return answers

@@ -14,6 +14,7 @@ from nlp_suite.export.predict_output import FORMATS, check_file, read_texts
 from nlp_suite.registry import unknown
 
 _AT_ONCE = 256  # lines
+_NAMED = 10  # numbers of texts in a message
 
 
 def open_language_model(path: Path):
@@ -33,6 +34,8 @@ def open_language_model(path: Path):
 def write_scores(path: Path, file: Path | None, format: str, tokens: bool, html: Path | None, max_length: int) -> None:
     """Prints log-probability and perplexity of every line, and of all together on standard error.
 
+    There it also says which lines were not read whole.
+
     Args:
         path: what `load` opens.
         file: a text a line; `None` or `-`: standard input.
@@ -50,16 +53,25 @@ def write_scores(path: Path, file: Path | None, format: str, tokens: bool, html:
         check_file("FILE", file)
     texts = read_texts(["-"], None) if file in (None, Path("-")) else read_texts(None, file)
     model = open_language_model(path)
-    total, pages = _Total(), []
-    rows = _scored(model, texts, total, pages if html else None)
+    total, pages, truncated = _Total(), [], []
+    rows = _scored(model, texts, total, pages if html else None, truncated)
     {"table": _table, "jsonl": _jsonl, "tsv": _tsv}[format](rows, tokens, max_length)
     if not total.texts:
         raise ExportError("there is nothing to score: the input has no line")
     print(total.line(), file=sys.stderr)
+    limits = "text.max_length, or than task.max_scored of an export,"
+    say_truncated(truncated, f"of {total.texts:,} texts were longer than {limits} and cut there")
     if html:
         from nlp_suite.evaluation.surprise import surprise_page
 
         print(f"page: {surprise_page(html, f'Surprise in the eyes of {path}', pages)}", file=sys.stderr)
+
+
+def say_truncated(numbers: list[int], what: str) -> None:
+    """Names on standard error what was not read whole: the numbers of texts, from 1."""
+    if numbers:
+        named = ", ".join(map(str, numbers[:_NAMED])) + ", …" * (len(numbers) > _NAMED)
+        print(f"{len(numbers):,} {what}: number {named}", file=sys.stderr)
 
 
 class _Total:
@@ -81,10 +93,12 @@ class _Total:
         )
 
 
-def _scored(model, texts, total, pages) -> Iterator[tuple[str, dict]]:
+def _scored(model, texts, total, pages, truncated) -> Iterator[tuple[str, dict]]:
     while chunk := list(islice(texts, _AT_ONCE)):
         for text, answer in zip(chunk, model.score(chunk)):
             total.add(answer)
+            if answer["truncated"]:
+                truncated.append(total.texts)
             if pages is not None:
                 pairs = zip(answer["tokens"], answer["token_log_probs"])
                 pages.append({"tokens": [{"token": token, "log_prob": value} for token, value in pairs]})

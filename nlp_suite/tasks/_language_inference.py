@@ -67,16 +67,22 @@ class LanguageInference:
 
     def encode(self, texts: Sequence[str | bytes]) -> list[np.ndarray]:
         """Token ids of whole texts, END after every line."""
+        return self._encode(texts)[0]
+
+    def _encode(self, texts):
+        """Token ids of whole texts, and of which of them a line was cut at the text layer's `max_length`."""
         split = [lines_of(text) for text in several(texts)]
-        rows = self.text.encode([line for lines in split for line in lines])
+        rows, full = self.text.encode_with_lengths([line for lines in split for line in lines])
+        cut = full > self.text.settings.max_length
         ends = np.cumsum([len(lines) for lines in split])
-        return [np.concatenate(rows[end - len(lines) : end]) for end, lines in zip(ends, split)]
+        parts = [slice(end - len(lines), end) for end, lines in zip(ends, split)]
+        return [np.concatenate(rows[part]) for part in parts], [bool(cut[part].any()) for part in parts]
 
     def encode_prompts(self, prompts: Sequence[str | bytes]) -> list[np.ndarray]:
         """Token ids of prompts without the END of their last line; only the last `max_prompt` are kept."""
         longest = self.settings.max_prompt
         split = [lines_of(prompt, whole=False) for prompt in several(prompts)]
-        rows = self.text.encode([line for lines in split for line in lines])
+        rows = self.text.encode_ends([line for lines in split for line in lines], longest + 1)
         ends = np.cumsum([len(lines) for lines in split])
         return [np.concatenate(rows[end - len(lines) : end])[:-1][-longest:] for end, lines in zip(ends, split)]
 
@@ -97,11 +103,12 @@ class LanguageInference:
         """Log-probabilities of whole texts.
 
         Returns:
-            For each `{"log_prob", "perplexity" (a token), "num_tokens", "tokens", "token_log_probs"}`, natural logarithms.
+            For each `{"log_prob", "perplexity" (a token), "num_tokens", "tokens", "token_log_probs", "truncated"}`, natural
+            logarithms; `truncated`: whether a line was cut at the text layer's `max_length`, and the rest was not read.
         """
-        rows = self.encode(texts)
+        rows, truncated = self._encode(texts)
         answers = []
-        for row, nll in zip(rows, self.nll(rows)):
+        for row, nll, cut in zip(rows, self.nll(rows), truncated):
             answers.append(
                 {
                     "log_prob": -float(nll.sum(dtype="float64")),
@@ -109,6 +116,7 @@ class LanguageInference:
                     "num_tokens": len(row),
                     "tokens": self.text.id_to_token(row),
                     "token_log_probs": (-nll).tolist(),
+                    "truncated": cut,
                 }
             )
         return answers

@@ -27,8 +27,9 @@ def signatures(model, inference: LanguageInference):
       `repetition_penalty` float, `seed` int32 and `stop` string (empty: none), `[B]` each. `max_tokens` below 0 counts as
       0 and above `task.max_generated` as that; see `Options` for what other values out of range mean.
     * `score`: `text` string `[B]` → `log_prob`, `perplexity` (a token) float `[B]`, `num_tokens` and `length` int32
-      `[B]`, `tokens` string `[B, T]`, `token_log_probs` float `[B, T]`; at and after `length` "" and 0. Of a text the
-      first `task.max_scored` tokens are read.
+      `[B]`, `tokens` string `[B, T]`, `token_log_probs` float `[B, T]`; at and after `length` "" and 0; `truncated` bool
+      `[B]`: whether the text had more than `task.max_scored` tokens, or a line more than `text.max_length`. The rest is
+      not read.
     * `next`: `prompt` string `[B]` → `tokens` string `[B, 10]`, `probabilities` float `[B, 10]`, the most probable first.
 
     Of a prompt the last `task.max_prompt` tokens are read. A Transformer sees the last `task.window` tokens when it
@@ -48,11 +49,11 @@ def signatures(model, inference: LanguageInference):
     module.text = text.graph()
     module.weights = [variable.value for variable in model.variables]
     surfaces = tf.constant(text.id_to_token(range(text.vocabulary_size)))  # [V]
-    lines = _Lines(module.text)
+    lines = _Lines(module.text, text.settings.max_length)
 
     def prompts_of(prompt):
         """END and the prompt's last tokens, ragged `[B, (P)]`."""
-        ids = lines.encode(prompt)[:, :-1][:, -settings.max_prompt :]
+        ids = lines.encode_ends(prompt, settings.max_prompt + 1)[:, :-1][:, -settings.max_prompt :]
         start = tf.RaggedTensor.from_tensor(tf.fill([tf.shape(prompt)[0], 1], END))
         return tf.concat([start, ids], axis=1)
 
@@ -117,7 +118,8 @@ def signatures(model, inference: LanguageInference):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     def score(text):
         text, rows = _at_least_one(text)
-        ids = lines.encode(tf.strings.regex_replace(text, "\n\\z", ""))[:, : settings.max_scored]
+        whole, cut = lines.encode(tf.strings.regex_replace(text, "\n\\z", ""))
+        ids = whole[:, : settings.max_scored]
         targets, length = ids.to_tensor(PAD), tf.cast(ids.row_lengths(), tf.int32)  # [B, T], [B]
         places = tf.sequence_mask(length, tf.shape(targets)[1])
         before = tf.pad(targets[:, :-1], [[0, 0], [1, 0]], constant_values=END)
@@ -131,6 +133,7 @@ def signatures(model, inference: LanguageInference):
             "tokens": tf.where(places, tf.gather(surfaces, targets), ""),
             "token_log_probs": log_probs,
             "length": length,
+            "truncated": cut | (whole.row_lengths() > settings.max_scored),
         }
         return _first(outputs, rows)
 
@@ -152,19 +155,31 @@ class _Lines:
 
     Args:
         graph: the `TextGraph`.
+        max_length: tokens of a line that it keeps.
     """
 
-    def __init__(self, graph):
-        self._graph = graph
+    def __init__(self, graph, max_length: int):
+        self._graph, self._max_length = graph, max_length
 
     def encode(self, texts):
-        """tf.string `[B]` → ids, ragged int32 `[B, (T)]`; every line, the last too, ends with END."""
+        """tf.string `[B]` → ids, ragged int32 `[B, (T)]`, and whether a line was cut, bool `[B]`.
+
+        Every line, the last too, ends with END.
+        """
         import tensorflow as tf
 
         lines = tf.strings.split(texts, "\n")  # [B, (lines)]
-        values, lengths, _ = self._graph.encode_flat(lines.flat_values)
-        counts = tf.reduce_sum(lines.with_flat_values(tf.cast(lengths, tf.int64)), axis=1)  # [B]
-        return tf.RaggedTensor.from_row_lengths(values, counts, validate=False)
+        values, lengths, full = self._graph.encode_flat(lines.flat_values)
+        cut = tf.reduce_any(lines.with_flat_values(full > self._max_length), axis=1)  # [B]
+        return _of_texts(lines, values, lengths), cut
+
+    def encode_ends(self, texts, most: int):
+        """As `encode`, with the last `most` ids of every line; ids only."""
+        import tensorflow as tf
+
+        lines = tf.strings.split(texts, "\n")  # [B, (lines)]
+        values, lengths, _ = self._graph.encode_ends(lines.flat_values, most)
+        return _of_texts(lines, values, lengths)
 
     def decode(self, ids):
         """Ragged ids `[B, (T)]` → tf.string `[B]`, valid UTF-8, a line break for every END."""
@@ -193,6 +208,14 @@ class _Lines:
         follows = tf.equal(tf.strings.substr(whole, tf.zeros_like(size), size), before)
         rest = tf.strings.substr(whole, size, tf.strings.length(whole) - size)
         return tf.where(follows, rest, self.decode(new))
+
+
+def _of_texts(lines, values, lengths):
+    """Ids of lines, `lengths` of them each, as ids of their texts, ragged int32 `[B, (T)]`."""
+    import tensorflow as tf
+
+    counts = tf.reduce_sum(lines.with_flat_values(tf.cast(lengths, tf.int64)), axis=1)  # [B]
+    return tf.RaggedTensor.from_row_lengths(values, counts, validate=False)
 
 
 def _windowed(model, tokens, targets, window, context):
@@ -289,7 +312,7 @@ def cases(inference: LanguageInference, texts: list[bytes]) -> list:
 
     Returns:
         (signature, inputs, expected outputs) of each. Generated text is expected only for prompts where no choice was
-        between two tokens that are as good as equal.
+        between two tokens that are as good as equal, and scores only of texts that `score` reads whole.
     """
     prompts = _stable(inference, [_beginning(text) for text in texts])
     answers = inference.generate(prompts, **DEFAULTS)
@@ -305,12 +328,14 @@ def cases(inference: LanguageInference, texts: list[bytes]) -> list:
         "stop": [b"e"] * count,
         **{key: np.full(count, value, "int32" if key == "top_k" else "float32") for key, value in options.items()},
     }
-    scores = inference.score(texts)
+    fitting = [text for text, row in zip(texts, inference.encode(texts)) if len(row) <= inference.settings.max_scored]
+    fitting = fitting or [b""]
+    scores = inference.score(fitting)
     following = inference.next_tokens(prompts, min(NEXT, inference.text.vocabulary_size))
     return [
         ("serving_default", {"prompt": list(prompts)}, _expected(answers)),
         ("generate", inputs, _expected(chosen)),
-        ("score", {"text": list(texts)}, _expected_scores(scores)),
+        ("score", {"text": fitting}, _expected_scores(scores)),
         (
             "next",
             {"prompt": list(prompts)},
@@ -350,6 +375,7 @@ def _expected_scores(scores) -> dict:
         "perplexity": np.array([score["perplexity"] for score in scores], "float32"),
         "num_tokens": lengths,
         "length": lengths,
+        "truncated": np.array([score["truncated"] for score in scores]),
         "token_log_probs": padded,
         "tokens": [
             [token.encode("utf-8") for token in score["tokens"]] + [b""] * (longest - score["num_tokens"])

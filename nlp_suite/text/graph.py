@@ -23,24 +23,23 @@ class TextGraph(tf.Module):
 
     def __init__(self, settings: TextSettings, tokenizer: Tokenizer):
         super().__init__(name="text")
-        self._settings = settings
+        self._settings, self._from_end = settings, settings.model_copy(update={"truncation": "tail"})
         self._tokenizer = tokenizer
         with tf.init_scope(), tf.device("CPU:0"):
             self._stop_words = stop_word_list(settings)
             self._resources = tokenizer.resources() if tokenizer.vocabulary_size else {}
 
-    def _normalise(self, text):
-        text = normalise(text, self._settings, self._stop_words)
+    def _normalise(self, text, settings):
+        text = normalise(text, settings, self._stop_words)
         return self._tokenizer.prepare(text)
 
-    def _encode(self, text):
+    def _encode(self, text, settings, max_length):
         """tf.string [B] → ids as RaggedTensor int32 [B, (T)], their number before truncation int32 [B]."""
-        settings = self._settings
-        ids = self._tokenizer.tokenize(self._normalise(text), self._resources)
+        ids = self._tokenizer.tokenize(self._normalise(text, settings), self._resources)
         whole = tf.cast(ids.row_lengths(), tf.int32)  # [B]
         starts = tf.cast(ids.row_starts(), tf.int32)  # [B]
         first, last = int(settings.add_start), int(settings.add_end)
-        kept = tf.minimum(whole, settings.max_length - first - last)  # [B]
+        kept = tf.minimum(whole, max_length - first - last)  # [B]
         # A row without any token gets END, added or not: no network and no mask then meets an empty row.
         lengths = tf.maximum(kept + first + last, 1)  # [B]
         head = {"head": kept, "tail": tf.zeros_like(kept), "head_tail": kept - kept // 2}[settings.truncation]
@@ -63,20 +62,29 @@ class TextGraph(tf.Module):
     def normalise(self, text):
         """tf.string [B] → normalised tf.string [B]."""
         with tf.device("CPU:0"):
-            return self._normalise(text)
+            return self._normalise(text, self._settings)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     def encode(self, text):
         """tf.string [B] → tokens int32 [B, T], right-padded with PAD to the longest of the batch; length int32 [B]."""
         with tf.device("CPU:0"):
-            ids, _ = self._encode(text)
+            ids, _ = self._encode(text, self._settings, self._settings.max_length)
             return ids.to_tensor(PAD), tf.cast(ids.row_lengths(), tf.int32)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     def encode_flat(self, text):
         """tf.string [B] → all rows' ids one after the other int32 [total], length int32 [B], untruncated int32 [B]."""
         with tf.device("CPU:0"):
-            ids, whole = self._encode(text)
+            ids, whole = self._encode(text, self._settings, self._settings.max_length)
+            return ids.flat_values, tf.cast(ids.row_lengths(), tf.int32), whole
+
+    def encode_ends(self, text, most):
+        """As `encode_flat`, but whatever the settings say, the last `most` ids of a row are kept; int32 [].
+
+        It is no `tf.function` of its own, so that only graphs that call it hold its ops.
+        """
+        with tf.device("CPU:0"):
+            ids, whole = self._encode(text, self._from_end, most)
             return ids.flat_values, tf.cast(ids.row_lengths(), tf.int32), whole
 
     @tf.function(

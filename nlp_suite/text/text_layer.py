@@ -51,7 +51,7 @@ class TextLayer:
             raise TextError(f"{type(tokenizer).__name__} is not trained: use TextLayer.train or TextLayer.load")
         self.settings = settings
         self.tokenizer = tokenizer
-        self._graph = None
+        self._graph, self._ends = None, None
         self.fingerprint = _fingerprint(settings, tokenizer.assets())
 
     @classmethod
@@ -152,6 +152,21 @@ class TextLayer:
             rows += np.split(values.numpy(), np.cumsum(lengths.numpy())[:-1])
             full_lengths.append(full.numpy())
         return rows, np.concatenate(full_lengths)
+
+    def encode_ends(self, texts: Sequence[str | bytes], most: int) -> list[np.ndarray]:
+        """The last ids of each text, whatever `max_length` and `truncation` say: int32 [T_i], 1 ≤ T_i ≤ `most`.
+
+        Of a text longer than `max_characters` so many characters are read, the last ones.
+        """
+        import tensorflow as tf
+
+        if self._ends is None:
+            signature = [tf.TensorSpec([None], tf.string, name="text"), tf.TensorSpec([], tf.int32, name="most")]
+            self._ends = tf.function(self.graph().encode_ends, input_signature=signature)
+        rows = []
+        for values, lengths, _ in self._map(lambda batch: self._ends(batch, most), texts):
+            rows += np.split(values.numpy(), np.cumsum(lengths.numpy())[:-1])
+        return rows
 
     def _map(self, function, texts: Sequence[str | bytes]) -> Iterator:
         """`function` of batches of texts, in order; two batches at a time, as ops leave cores idle."""

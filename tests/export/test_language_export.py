@@ -12,6 +12,8 @@ from nlp_suite.export.language import SavedModelLanguage
 from nlp_suite.export.op_check import check_ops
 from nlp_suite.export.warmup import read_warmup
 from nlp_suite.tasks._language_inference import LanguageInference
+from nlp_suite.tasks._language_model_signatures import cases, signatures
+from nlp_suite.text.text_layer import TextLayer
 from tests.export.conftest import Server
 from tests.language_models import make_run
 
@@ -160,6 +162,35 @@ def test_scores_are_pythons(server, python, texts):
         assert answer["perplexity"][row] == pytest.approx(e["perplexity"], rel=1e-4)
 
 
+def test_what_the_graph_reads_of_long_texts_is_what_it_says(python):
+    """At most `max_scored` tokens and `text.max_length` of a line, said by `truncated`; of prompts always the end."""
+    import tensorflow as tf
+
+    settings = python.settings.model_copy(update={"max_scored": 9, "max_prompt": 6})
+    layer = TextLayer(python.text.settings.model_copy(update={"max_length": 5}), python.text.tokenizer)
+    short = LanguageInference(python.model, layer, settings, False)
+    module, functions = signatures(python.model, short)
+    texts = ["the cat sees a", "the cat sees a dog", "a\n" * 4 + "\n", "a\n" * 5, "a b\n1 2 3 4 5\nc", ""]
+    answer = functions["score"](tf.constant(texts))
+    assert answer["truncated"].numpy().tolist() == [False, True, False, True, True, False]
+    assert answer["length"].numpy().tolist() == [5, 5, 9, 9, 9, 1]
+    assert module is not None
+
+    ends = {
+        "the bird sings the old cat sees a dog": "the old cat sees a dog",
+        "a dog\nthe bird sings the old": "\nthe bird sings the old",
+        "the cat": "the cat",
+        "": "",
+    }
+    found = functions["next"](tf.constant(list(ends)))["probabilities"].numpy()
+    for end, row, expected in zip(ends.values(), found, short.next_tokens(list(ends))):
+        np.testing.assert_allclose(row, [p for _, p in expected], atol=1e-5)
+        np.testing.assert_allclose(row, [p for _, p in python.next_tokens([end])[0]], atol=1e-5)
+
+    scored = next(case for case in cases(short, [b"the cat", b"a\n" * 20]) if case[0] == "score")
+    assert scored[1]["text"] == [b"the cat"] and not scored[2]["truncated"].any()
+
+
 def test_next_tokens_are_pythons(server, python):
     prompts = [*PROMPTS, *HOSTILE]
     answer = server("next", prompt=raw(prompts))
@@ -205,6 +236,7 @@ def test_signatures_have_a_batch_in_every_input_and_output(exported):
         short["outputs"] == full["outputs"] == {"text": "string [B]", "log_prob": "float32 [B]", "length": "int32 [B]"}
     )
     assert set(full["inputs"].values()) == {"string [B]", "int32 [B]", "float32 [B]"} and len(full["inputs"]) == 8
+    assert score["outputs"]["truncated"] == "bool [B]"
     assert score["outputs"]["tokens"] == "string [B, ?]" and score["outputs"]["token_log_probs"] == "float32 [B, ?]"
     assert following["outputs"] == {"tokens": "string [B, 10]", "probabilities": "float32 [B, 10]"}
     assert exported.curl.endswith("http://localhost:8501/v1/models/writer:predict")
@@ -224,7 +256,7 @@ def assert_same_doors(one, other):
     for a, b in zip(one.generate(PROMPTS, **options), other.generate(PROMPTS, **options), strict=True):
         assert a == {**b, "log_prob": pytest.approx(b["log_prob"], abs=1e-4)}
     for a, b in zip(one.score(HOSTILE), other.score(HOSTILE), strict=True):
-        assert a["tokens"] == b["tokens"] and a["num_tokens"] == b["num_tokens"]
+        assert all(a[name] == b[name] for name in ("tokens", "num_tokens", "truncated"))
         assert a["token_log_probs"] == pytest.approx(b["token_log_probs"], abs=1e-5)
         assert a["perplexity"] == pytest.approx(b["perplexity"], rel=1e-4)
     for a, b in zip(one.next_tokens(PROMPTS, 5), other.next_tokens(PROMPTS, 5), strict=True):

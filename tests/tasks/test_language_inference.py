@@ -110,6 +110,14 @@ def test_a_score_is_the_sum_of_the_models_log_probabilities(which, request):
     np.testing.assert_allclose(np.exp(found.all_log_probs(row)).sum(axis=-1), 1, atol=1e-4)
 
 
+def test_a_text_cut_at_the_text_layers_length_is_said(lstm):
+    settings = lstm.text.settings.model_copy(update={"max_length": 4})
+    short = LanguageInference(lstm.model, TextLayer(settings, lstm.text.tokenizer), lstm.settings, False)
+    answers = short.score(["the cat sees", "the cat sees a", "", "the\nthe cat sees a dog\na"])
+    assert [answer["truncated"] for answer in answers] == [False, True, False, True]
+    assert answers[1]["tokens"] == ["the", "cat", "sees", "</s>"]
+
+
 def test_a_long_text_in_pieces_is_one_pass(lstm):
     text = "the cat sees a dog and\nthe bird sings " * 75
     (row,) = lstm.encode([text])
@@ -244,6 +252,15 @@ def test_a_prompt_beyond_max_prompt_is_read_from_its_end(lstm):
     assert kept.tolist() == short.encode_prompts(["the old cat"])[0].tolist()
     (answer,) = short.generate([long], max_tokens=6, **GREEDY)
     assert answer == lstm.generate(["the old cat"], max_tokens=6, **GREEDY)[0]
+
+
+def test_a_prompts_end_is_read_whatever_the_text_layer_keeps(lstm):
+    settings = lstm.text.settings.model_copy(update={"max_length": 4})
+    short = LanguageInference(lstm.model, TextLayer(settings, lstm.text.tokenizer), lstm.settings, False)
+    for prompt in ("a dog and the bird sings the old cat", "the cat\nthe bird sings the old cat\na", "", "\n"):
+        assert short.encode_prompts([prompt])[0].tolist() == lstm.encode_prompts([prompt])[0].tolist()
+    many = ["the bird sings the old cat"] * 2500  # several batches of the text layer
+    assert len({tuple(row) for row in short.encode_prompts(many)}) == 1
 
 
 def test_a_transformer_goes_on_beyond_its_longest_length(transformer):
