@@ -298,7 +298,12 @@ def translate(
     ensemble: Annotated[
         list[Path] | None, typer.Option(help="Another run to translate together with; may be repeated.")
     ] = None,
-    attention: Annotated[Path | None, typer.Option(help="Write a page of what each token looked at.")] = None,
+    attention: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a page of what each token of every translation looked at; jsonl then has the weights too."
+        ),
+    ] = None,
     format: Annotated[str, typer.Option(help="text, tsv or jsonl.")] = "text",
 ):
     """Translate texts with a run, several runs or a SavedModel; what is not given is as in the run's config."""

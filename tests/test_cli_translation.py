@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -103,6 +104,21 @@ def test_page_of_attention(run, folder):
     assert result.exit_code == 0 and "page: look.html" in result.stderr
     page = (folder / "look.html").read_text("utf-8")
     assert "sees" in page and page.lstrip().lower().startswith("<!doctype html>")
+
+
+def test_every_hypothesis_comes_with_its_attention(run, model, folder):
+    answers = model.translate(["the cat sees", ""], n_best=3, attention=True)
+    asked = ("translate", "one", "the cat sees", "", "--n-best", "3", "--format", "jsonl")
+    lines = [json.loads(line) for line in run(*asked, "--attention", "all.html").stdout.splitlines()]
+    for line, answer in zip(lines, answers, strict=True):
+        for each, expected in zip(line["hypotheses"], answer["hypotheses"], strict=True):
+            np.testing.assert_allclose(each["attention"], expected["attention"], atol=1e-5)
+        assert line["attention"] == line["hypotheses"][0]["attention"]
+    page = (folder / "all.html").read_text("utf-8")
+    assert page.count('<table class="map">') == 3 and "4 translations" in page and "3 · score" in page
+    assert '"attention"' not in run(*asked).stdout
+    (line,) = run("translate", "one", "cat", "--format", "jsonl", "--attention", "all.html").stdout.splitlines()
+    assert "attention" in json.loads(line) and "hypotheses" not in json.loads(line)
 
 
 def test_what_was_cut_is_said(run):

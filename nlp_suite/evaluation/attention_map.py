@@ -60,8 +60,9 @@ def attention_page(rows: Sequence[Mapping], title: str = "Attention", limit: int
     """A whole page of heat maps; it needs no other file, no network and no JavaScript.
 
     Args:
-        rows: `{"source": text, "translation": text, "source_tokens" [S], "target_tokens" [T], "weights" [T][S]}` a
-            translation.
+        rows: `{"source": text, "source_tokens" [S], "hypotheses": list}` a text. A hypothesis, the best first, is
+            `{"translation": text, "target_tokens" [T], "weights" [T][S], "score": float}`; the score stands above it
+            where there are several.
         title: heading of the page.
         limit: how many cells to draw in all (a drawn cell takes about 80 bytes); of the translations beyond, only the
             texts are shown.
@@ -75,18 +76,23 @@ def attention_page(rows: Sequence[Mapping], title: str = "Attention", limit: int
     Example:
         >>> Path("attention.html").write_text(attention_page(rows), "utf-8")
     """
-    sections, cells = [Section("How to read", legend(), HOW_TO_READ)], 0
+    sections, cells, count = [Section("How to read", legend(), HOW_TO_READ)], 0, 0
     for row in rows:
-        cells += len(row["source_tokens"]) * len(row["target_tokens"])
-        sections.append(Section(shorten(str(row["source"]) or "(empty)", 200), _block(row, cells <= limit)))
-    count = f"{len(rows):,} translation{'' if len(rows) == 1 else 's'}"
-    return page(title, f"{count}, and what the decoder looked at", [], sections, STYLE)
+        blocks, tokens = [], row["source_tokens"]
+        for rank, each in enumerate(row["hypotheses"], 1):
+            cells, count = cells + len(tokens) * len(each["target_tokens"]), count + 1
+            if len(row["hypotheses"]) > 1:
+                blocks.append(Html(f'<p class="muted rank">{rank} · score {each["score"]:.4f}</p>'))
+            blocks.append(_block(tokens, each, cells <= limit))
+        sections.append(Section(shorten(str(row["source"]) or "(empty)", 200), join(*blocks)))
+    counted = f"{count:,} translation{'' if count == 1 else 's'}"
+    return page(title, f"{counted}, and what the decoder looked at", [], sections, STYLE)
 
 
-def _block(row: Mapping, drawn: bool) -> Html:
-    text = Html(f'<p class="translation" dir="auto">{escape(row["translation"])}</p>')
+def _block(source_tokens, hypothesis: Mapping, drawn: bool) -> Html:
+    text = Html(f'<p class="translation" dir="auto">{escape(hypothesis["translation"])}</p>')
     if drawn:
-        return join(text, attention_map(row["source_tokens"], row["target_tokens"], row["weights"]))
+        return join(text, attention_map(source_tokens, hypothesis["target_tokens"], hypothesis["weights"]))
     return join(text, Html('<p class="muted">Not drawn: the page would grow too large.</p>'))
 
 
@@ -156,6 +162,7 @@ STYLE = """.look { max-height: min(60rem, 90vh); overflow: auto; }
 .mark { opacity: 0.45; }
 .raw { font: 0.8em ui-monospace, monospace; color: var(--muted); }
 .translation { margin: 0 0 0.75rem; font-size: 1.05rem; }
+.rank { margin: 1.25rem 0 0; font-size: 0.8rem; }
 .shades { display: flex; flex-wrap: wrap; margin: 0; font-size: 0.8rem; line-height: 1.4; }
 .shades span { color: var(--muted); margin-inline-end: 0.6rem; padding: 0.15em 0; }
 .shades i { font-style: normal; padding: 0.15em 0.6em; print-color-adjust: exact;

@@ -51,7 +51,8 @@ def write_translations(
     """Writes a translation for every text, in order and as soon as it is there.
 
     `text` gives one line a text, or, with `n_best` above 1, Moses' `number ||| translation ||| score` (the number of the
-    text, from 0). An empty line gives an empty one. From standard input whatever lines have come are translated together.
+    text, from 0). An empty line gives an empty one. `jsonl` has the weights of attention where a page of it is written.
+    From standard input whatever lines have come are translated together.
 
     Args:
         model: what `open_translation` gives.
@@ -59,7 +60,7 @@ def write_translations(
         input: a file with a text a line, instead.
         output: a file to write; default: standard output.
         format: `text`, `tsv` or `jsonl`.
-        attention: a page to write, with what every token looked at.
+        attention: a page to write, with what every token of every hypothesis looked at.
         **options: of `TranslationInference.translate`.
 
     Raises:
@@ -123,13 +124,16 @@ def _same_file(one, other) -> bool:
 
 
 def _page_row(text, answer):
-    return {
-        "source": text,
-        "translation": answer["translation"],
-        "source_tokens": answer["source_tokens"],
-        "target_tokens": answer["tokens"],
-        "weights": answer["attention"],
-    }
+    hypotheses = [
+        {
+            "translation": each["translation"],
+            "target_tokens": each["tokens"],
+            "weights": each["attention"],
+            "score": each["score"],
+        }
+        for each in answer["hypotheses"]
+    ]
+    return {"source": text, "source_tokens": answer["source_tokens"], "hypotheses": hypotheses}
 
 
 def _one_line(text: str) -> str:
@@ -161,13 +165,10 @@ def _write_tsv(file, n_best):
 
 
 def _write_jsonl(file, n_best):
-    def without(answer, *names):
-        return {name: value for name, value in answer.items() if name not in names}
-
     def write(number, text, answer):
-        line = {"source": text, **without(answer, "attention", "hypotheses")}
-        if n_best > 1:
-            line["hypotheses"] = [without(each, "attention") for each in answer["hypotheses"]]
+        line = {"source": text, **answer}
+        if n_best == 1:
+            del line["hypotheses"]
         print(json.dumps(line, ensure_ascii=False), file=file)
 
     return write

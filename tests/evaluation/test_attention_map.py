@@ -10,13 +10,8 @@ from tests.evaluation.pages import SCRIPT, Reader, check_alone
 
 SOURCE, TARGET = ["▁a", "▁d", "og", "</s>"], ["▁ein", "▁Hu", "nd"]
 WEIGHTS = [[0.9, 0.1, 0.0, 0.0], [0.001, 0.5, 0.459, 0.04], [0.0, 0.2, 0.2, 0.6]]
-ROW = {
-    "source": "a dog",
-    "translation": "ein Hund",
-    "source_tokens": SOURCE,
-    "target_tokens": TARGET,
-    "weights": WEIGHTS,
-}
+BEST = {"translation": "ein Hund", "target_tokens": TARGET, "weights": WEIGHTS, "score": -0.5}
+ROW = {"source": "a dog", "source_tokens": SOURCE, "hypotheses": [BEST]}
 
 
 class Cells(Reader):
@@ -100,13 +95,25 @@ def test_tokens_are_shown_as_they_are(token, shown):
 
 
 def test_the_page_stands_alone():
-    empty = {"source": "", "translation": "", "source_tokens": [], "target_tokens": [], "weights": []}
+    nothing = {"translation": "", "target_tokens": [], "weights": [], "score": 0.0}
+    empty = {"source": "", "source_tokens": [], "hypotheses": [nothing]}
     read = check_alone(attention_page([ROW, empty], title="Two"))
     for expected in ("Two", "2 translations", "a dog", "ein Hund", "(empty)", "no tokens to attend to", "How to read"):
         assert expected in read.text, expected
-    assert read.tags.count("table") == 1
+    assert read.tags.count("table") == 1 and "score" not in read.text
     assert ("tabindex", "0") in read.attributes and ("role", "region") in read.attributes  # scrolls by keyboard
     assert ("scope", "col") in read.attributes and ("scope", "row") in read.attributes
+
+
+def test_every_hypothesis_has_its_map_the_best_first():
+    other = {"translation": "der Hund", "target_tokens": ["▁der"], "weights": [[0.7, 0.1, 0.1, 0.1]], "score": -1.25}
+    read = check_alone(attention_page([{**ROW, "hypotheses": [BEST, other]}]))
+    shown = [
+        read.text.index(part) for part in ("a dog", "1 · score -0.5000", "ein Hund", "2 · score -1.2500", "der Hund")
+    ]
+    assert shown == sorted(shown) and "2 translations" in read.text
+    assert read.tags.count("table") == 2 and read.text.count("a dog") == 1 and read.text.count("▁der") == 1
+    assert check_alone(attention_page([{**ROW, "hypotheses": [BEST, other]}], limit=15)).tags.count("table") == 1
 
 
 def test_a_page_of_nothing():
@@ -119,13 +126,13 @@ def test_a_page_does_not_grow_without_end():
 
 
 def test_everything_from_outside_is_escaped():
-    row = {
-        "source": SCRIPT,
+    each = {
         "translation": SCRIPT,
-        "source_tokens": [SCRIPT, '" onclick="x', "\ud800"],
         "target_tokens": ["' x='", "\x00", "\u202e"],
         "weights": [[0.4, 0.3, 0.3]] * 3,
+        "score": 0.0,
     }
+    row = {"source": SCRIPT, "source_tokens": [SCRIPT, '" onclick="x', "\ud800"], "hypotheses": [each]}
     read = check_alone(attention_page([row], title=SCRIPT))
     assert read.text.count(SCRIPT) == 4  # title twice, source, translation
     assert {name for name, _ in read.attributes} <= {
