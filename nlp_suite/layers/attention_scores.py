@@ -6,7 +6,15 @@ steps one by one: `back` gives what a step needs at once and what is added up ov
 all steps are known and then costs one product. Shapes: B batch, T time, S source, A query features, H heads.
 """
 
+import math
+
 from keras import ops
+
+
+def heads_for(*sizes) -> str:
+    """All numbers of heads that sizes can be shared out among, in words."""
+    most = math.gcd(*sizes)
+    return ", ".join(str(heads) for heads in range(1, most + 1) if most % heads == 0)
 
 
 def split_heads(x, heads):

@@ -306,6 +306,7 @@ def test_mixed_precision_trains_and_is_close(decoder):
 
 
 WIDE = {"name": "gru", "embedding_size": 12}
+SMALL = {"backbone": ENCODERS["gru"]}  # 10 features
 
 
 @pytest.mark.parametrize(
@@ -335,6 +336,26 @@ WIDE = {"name": "gru", "embedding_size": 12}
             {"task": {"decoder": {"name": "gru", "conditional": True, "input_feeding": False}}},
             "input_feeding must be true",
         ),
+        (
+            {"task": {"decoder": {"units": 8, "attention": {"name": "scaled_dot", "heads": 3}}}, **SMALL},
+            "^task.decoder.attention.heads 3 .* decoder's 8 units and the backbone's 10 features; allowed: 1, 2$",
+        ),
+        (
+            {"task": {"decoder": {"units": 8, "attention": {"name": "luong", "score": "dot"}}}, **SMALL},
+            "^task.decoder.attention.score dot .* 8 units .* 10 features.* allowed: general, concat, or 10 units",
+        ),
+        (
+            {"task": {"decoder": {"name": "transformer", "heads": 3}}, **SMALL},
+            r"^task.decoder.heads 3 .* 8 features of a target embedding \(embedding_size\); allowed: 1, 2, 4, 8$",
+        ),
+        (
+            {"task": {"decoder": {"name": "transformer", "heads": 8, "positions": "rotary"}}, **SMALL},
+            "^task.decoder.positions rotary needs an even number of features of a head, not 1; allowed: learned",
+        ),
+        (
+            {"task": {"decoder": {"name": "transformer", "heads": 1, "embedding_size": 7}}, **SMALL},
+            "^task.decoder.positions sinusoidal needs an even number of features of a target embedding, not 7",
+        ),
         ({"task": {"max_ratio": 1.0}}, "max_ratio"),
         ({"task": {"label_smoothing": 1.0}}, "label_smoothing"),
         ({"task": {"sampling_share": 0.0}}, "sampling_share"),
@@ -345,6 +366,20 @@ def test_what_does_not_suit_is_named(values, message):
     with pytest.raises(ConfigError, match=message):
         chosen = load_experiment(values)
         make_task(chosen).check(chosen)
+
+
+@pytest.mark.parametrize("decoder", [*DECODERS.values(), {"attention": {"name": "luong", "score": "dot"}, "units": 10}])
+@pytest.mark.parametrize("encoder", [{**ENCODERS["gru"], "units": 5}, ENCODERS["transformer"]])
+def test_what_the_check_lets_through_can_be_built(decoder, encoder):
+    """Sizes that layers refuse are refused with the config, and no others."""
+    chosen = load_experiment({"task": {"name": "translation", "decoder": decoder}, "backbone": encoder})
+    try:
+        make_task(chosen).check(chosen)
+    except ConfigError:
+        with pytest.raises(ValueError, match="needs queries and memory of the same size, got 10 and 8"):
+            make_task(chosen).model(chosen.backbone, V, [])
+    else:
+        make_task(chosen).model(chosen.backbone, V, [])
 
 
 def test_a_filter_that_leaves_no_pair_is_named(tmp_path):

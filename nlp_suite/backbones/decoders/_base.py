@@ -13,6 +13,10 @@ class DecoderSettings(ComponentSettings):
         None, ge=1, description="features E of a target embedding; default: the backbone's"
     )
 
+    def misfit(self, embedding_size: int, memory_size: int) -> str:
+        """What does not fit target embeddings of E and a backbone of D features; it begins with a key."""
+        return ""
+
 
 class Decoder(keras.layers.Layer):
     """A causal network over target embeddings `[B, T, E]` that attends to an encoded source `[B, S, D]`.

@@ -47,6 +47,10 @@ class RecurrentDecoderSettings(DecoderSettings):
             raise ValueError("conditional decoders read the context in every step: input_feeding must be true")
         return self
 
+    def misfit(self, embedding_size, memory_size):
+        wrong = self.attention.misfit(self.units, memory_size)
+        return wrong and f"attention.{wrong}"
+
 
 class RecurrentDecoder(Decoder):
     """Recurrent layers over target embeddings that attend to the source, after Bahdanau et al. and Luong et al. (2015).

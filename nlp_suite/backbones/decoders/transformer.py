@@ -8,6 +8,7 @@ from pydantic import Field
 
 from nlp_suite.backbones.decoders._base import Decoder, DecoderSettings
 from nlp_suite.layers.attention_cache import can_grow
+from nlp_suite.layers.attention_scores import heads_for
 from nlp_suite.layers.dot_product_attention import attention_bias
 from nlp_suite.layers.dropout import dropout
 from nlp_suite.layers.inline import apply
@@ -31,6 +32,18 @@ class TransformerDecoderSettings(DecoderSettings):
     max_length: int = Field(
         256, ge=1, description="rows of the learned position table; tokens that a step sees, the newest ones"
     )
+
+    def misfit(self, embedding_size, memory_size):
+        if embedding_size % self.heads:
+            return (
+                f"heads {self.heads} cannot share out the {embedding_size} features of a target embedding "
+                f"(embedding_size); allowed: {heads_for(embedding_size)}"
+            )
+        turned = embedding_size // self.heads if self.positions == "rotary" else embedding_size
+        if self.positions != "learned" and turned % 2:
+            which = "a head" if self.positions == "rotary" else "a target embedding"
+            return f"positions {self.positions} needs an even number of features of {which}, not {turned}; allowed: learned"
+        return ""
 
 
 @DECODERS.register(TransformerDecoderSettings)

@@ -19,6 +19,14 @@ class LuongSettings(AttentionSettings):
     score: Score = Field("general", description="dot: query · memory, general: query · W memory, concat: additive")
     units: int | None = Field(None, ge=1, description="hidden units of concat; default: features of a query")
 
+    def misfit(self, query_size, memory_size):
+        if self.score != "dot" or query_size == memory_size:
+            return ""
+        return (
+            f"score dot compares the decoder's {query_size} units with the backbone's {memory_size} features, which must "
+            f"be as many; allowed: general, concat, or {memory_size} units"
+        )
+
 
 @ATTENTIONS.register(LuongSettings)
 @keras.saving.register_keras_serializable("nlp_suite")

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 from pydantic import Field
 
-from nlp_suite.layers.attention_scores import Multiplicative, split_heads
+from nlp_suite.layers.attention_scores import Multiplicative, heads_for, split_heads
 from nlp_suite.layers.attentions._base import Attention, AttentionSettings
 from nlp_suite.registry import ATTENTIONS
 
@@ -13,6 +13,14 @@ class ScaledDotSettings(AttentionSettings):
     """Settings of scaled dot-product attention."""
 
     heads: int = Field(4, ge=1, description="heads; they share the features of query and memory out")
+
+    def misfit(self, query_size, memory_size):
+        if query_size % self.heads == memory_size % self.heads == 0:
+            return ""
+        return (
+            f"heads {self.heads} cannot share out the decoder's {query_size} units and the backbone's {memory_size} "
+            f"features; allowed: {heads_for(query_size, memory_size)}"
+        )
 
 
 @ATTENTIONS.register(ScaledDotSettings)
