@@ -237,12 +237,13 @@ class FakeRest(Fake):
 
             def reply(self, body):
                 status, data = fake.reply(self.path, body)
+                last = fake.hang_up  # before the client can go on and change it
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
-                if fake.hang_up:
+                if last:
                     self.close_connection = True
 
         self.hang_up = False  # close the connection after an answer without saying so

@@ -292,9 +292,25 @@ def test_any_signature_is_asked_as_json_in_any_version_and_errors_are_the_server
     assert texts(tab, ".answer .error") == ['400 JSON Value: "<b>" Type: String is not of expected type: float']
     deep(tab, server, model="sentiment", mode="json", signature="classify", **{"input:examples": '[{"text": "dull"}]'})
     assert "results" in json.loads(texts(tab, ".answer pre")[0])
-    tab.open(f"{server}#model=nobody")
+
+
+@pytest.mark.parametrize(
+    "given", [{"model": "nobody"}, {"model": "times", "version": 9}, {"model": "sentiment", "version": 9}]
+)
+def test_what_is_not_there_is_said_beside_the_error(tab, server, given):
+    tab.open(f"{server}#{urlencode(given)}")
     tab.until("document.querySelector('.error')")
-    assert "nobody" in texts(tab, ".error")[0]
+    named = given["model"] if "version" not in given else f"Specific({given['model']}, 9)"
+    assert named in texts(tab, ".error")[0]
+    assert texts(tab, ".head .facts dd")[:2] == ["not there", str(given.get("version", "–"))]
+    assert tab.run("document.querySelector('.state').className") == "state bad"
+    if "version" in given:  # the way back
+        assert tab.run("document.querySelector('select').value") == "9"
+        tab.run("(e => { e.value = ''; e.dispatchEvent(new Event('change')); })(document.querySelector('select'))")
+        tab.until("document.querySelector('.state.good')")
+        newest = "2" if given["model"] == "times" else "1"
+        assert texts(tab, ".head .facts dd")[:2] == ["AVAILABLE", newest]
+        tab.until("document.querySelector('form')")
 
 
 def test_tokens_are_made_visible_as_in_the_reports(tab, server):

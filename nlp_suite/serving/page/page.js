@@ -24,6 +24,7 @@ class View {
     this.runs = link.get("run") === "1";
     this.signatures = this.ready = null;
     this.states = [];
+    this.reached = true; // whether the server answered when it was asked last
     this.facts = h("dl", { class: "facts" });
     this.versions = h("select", { onchange: (event) => { this.version = event.target.value; this.ready = null; this.writeAddress(); this.look(); } });
     this.picker = field("Ask version", this.versions);
@@ -40,17 +41,17 @@ class View {
 
   /** Reads the states, and the signatures where versions have changed; draws the form where those have. */
   async look() {
-    let signatures = this.signatures, problem = null, ready = [];
+    let signatures = this.signatures, problem = null, states = [], ready = [];
     try {
-      const { value } = await request(modelPath(this.name));
-      this.states = value.model_version_status ?? [];
-      ready = this.states.filter((each) => each.state === "AVAILABLE").map((each) => each.version);
+      states = (await request(modelPath(this.name))).value.model_version_status ?? [];
+      ready = states.filter((each) => each.state === "AVAILABLE").map((each) => each.version);
       if (ready.length && ready.join() !== this.ready) signatures = await signaturesOf(this.path);
     } catch (error) {
       problem = error;
-      if (!error.status) this.states = [];
     }
     if (view !== this) return;
+    this.states = states;
+    this.reached = !problem || problem.status > 0;
     this.ready = problem ? null : ready.join();
     this.drawHead();
     if (JSON.stringify(signatures) !== JSON.stringify(this.signatures)) {
@@ -64,12 +65,11 @@ class View {
 
   drawHead() {
     const ready = this.states.filter((each) => each.state === "AVAILABLE").map((each) => each.version);
-    const shown = this.version || ready[0];
-    const state = this.states.find((each) => each.version === shown) ?? this.states[0];
-    const good = state?.state === "AVAILABLE";
+    const shown = this.version || ready[0] || this.states[0]?.version;
+    const state = this.states.find((each) => each.version === shown)?.state ?? (this.reached ? "not there" : "not reached");
     const pairs = [
-      ["state", h("span", { class: good ? "state good" : "state bad" }, state ? state.state : "not reached")],
-      ["version", state?.version ?? "–"],
+      ["state", h("span", { class: state === "AVAILABLE" ? "state good" : "state bad" }, state)],
+      ["version", shown ?? "–"],
       ["last request", this.latency === undefined ? "–" : milliseconds(this.latency)],
     ];
     this.facts.replaceChildren(...pairs.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
@@ -77,9 +77,10 @@ class View {
       this.facts.append(h("div", { class: "wide" }, h("dt", {}, `version ${each.version}, ${each.state}`), h("dd", { class: "error" }, each.status.error_message)));
     }
     this.picker.hidden = ready.length < 2 && !this.version;
-    if (this.versions.dataset.shown === ready.join()) return;
-    this.versions.dataset.shown = ready.join();
-    this.versions.replaceChildren(h("option", { value: "" }, "newest"), ...ready.map((version) => h("option", { value: version }, version)));
+    const choices = !this.version || ready.includes(this.version) ? ready : [this.version, ...ready];
+    if (this.versions.dataset.shown === choices.join()) return;
+    this.versions.dataset.shown = choices.join();
+    this.versions.replaceChildren(h("option", { value: "" }, "newest"), ...choices.map((version) => h("option", { value: version }, version)));
     this.versions.value = this.version;
   }
 
@@ -135,7 +136,7 @@ class View {
 
   /** What the address line needs to show this model, and with `more` what to ask it. */
   link(more) {
-    return new URLSearchParams({ model: this.name, ...(this.version ? { version: this.version } : {}), ...(this.mode === this.modes[0].id ? {} : { mode: this.mode }), ...more });
+    return new URLSearchParams({ model: this.name, ...(this.version ? { version: this.version } : {}), ...(this.mode && this.mode !== this.modes?.[0].id ? { mode: this.mode } : {}), ...more });
   }
 
   writeAddress() {
