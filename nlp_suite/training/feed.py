@@ -28,7 +28,10 @@ def feed(batch, start: int = 0):
     signature = keras.tree.map_structure(
         lambda a: tf.TensorSpec([None] * np.ndim(a), np.asarray(a).dtype), batch(start)
     )
-    return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(4)
+    # There is nothing to tune, and the tuner's thread may miss that its iterator ends: then the end waits for up to a minute.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(4).with_options(options)
 
 
 def validation_feed(batch, steps: int) -> dict:
