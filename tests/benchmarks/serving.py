@@ -181,7 +181,7 @@ def main():
     parser.add_argument("--soak", type=int, default=0, help="requests after which memory is looked at; default: none")
     parser.add_argument("--direct", type=int, default=300, help="calls one after another")
     parser.add_argument("--warm", type=int, default=30, help="calls that do not count")
-    parser.add_argument("--timeout-micros", type=int, default=2000, help="of the batching file")
+    parser.add_argument("--timeout-micros", type=int, default=0, help="of the batching file")
     parser.add_argument("--max-batch", type=int, default=32)
     parser.add_argument(
         "--batch-threads",

@@ -51,7 +51,7 @@ def network(options):
         settings, [" ".join(f"w{i}" for i in range(start, start + 500)) for start in range(0, 8000, 500)]
     )
     part = {"name": "transformer", "layers": 3, "heads": 4, "feed_forward": 1024}
-    search = {"min_length": TARGET, "max_length_factor": 1.0, "max_length_extra": TARGET - SOURCE + 1}
+    search = {"min_length": TARGET - 1, "max_length_factor": 1.0, "max_length_extra": TARGET - SOURCE + 1}
     experiment = load_experiment(
         {
             "task": {

@@ -71,7 +71,7 @@ def test_batching():
     from nlp_suite.serving.batching_parameters import read_batching_parameters
 
     read = read_batching_parameters(FOLDER / "batching.config")
-    assert read.max_batch_size == 128 and read.batch_timeout_micros == 2000
+    assert read.max_batch_size == 128 and read.batch_timeout_micros == 0
     assert not read.pad_variable_length_inputs and not read.enable_large_batch_splitting
     assert not read.allowed_batch_sizes
 
