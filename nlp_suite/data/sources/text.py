@@ -60,8 +60,8 @@ class PlainTextSource(Source):
         **settings: the fields of `PlainTextSettings`.
 
     Raises:
-        DataError: a missing or empty file, one of blank lines only where these part documents, a heading that no line of a file has, a broken gzip, invalid UTF-8: with
-            file and line; a task that needs labels or pairs.
+        DataError: a missing or empty file, one of blank lines only where these part documents, a heading that no line of a
+            file has, a broken gzip, invalid UTF-8: with file and line; a task that needs labels or pairs.
 
     Example:
         >>> source = PlainTextSource(kind="text", train="wikitext2/train.txt", heading=" = [^=]+ = ")
