@@ -8,6 +8,7 @@ from nlp_suite.decoding import history
 from nlp_suite.decoding.continuations import Continuations
 from nlp_suite.decoding.gather import gather
 from nlp_suite.decoding.hypothesis_score import HypothesisScore
+from nlp_suite.decoding.narrowing import can_narrow, narrowing_loop
 from nlp_suite.decoding.ngram_blocking import block_repeats
 from nlp_suite.decoding.prefix import read_prompt
 
@@ -22,6 +23,7 @@ def beam_search(
     limit: int,
     beam_size: int,
     end_token: int,
+    shared=None,
     forbidden=(),
     length_penalty=0.0,
     coverage=None,
@@ -31,7 +33,7 @@ def beam_search(
     n_best: int = 1,
     stop_at_end: bool = True,
 ) -> dict:
-    """Finds each row's most probable continuations by beam search, in one `while_loop`.
+    """Finds each row's most probable continuations by beam search, in a `while_loop`.
 
     At every step the K most probable continuations of a row's live hypotheses are taken: those that end are finished,
     the others live on. The N best finished ones are kept, and a row stops as soon as no live hypothesis can beat the
@@ -46,22 +48,27 @@ def beam_search(
     (Wu et al. 2016, equation 14), a_ts being the attention of token t to source token s. One that reaches `max_tokens`
     is finished there, with or without an end.
 
+    Where a loop may change its shapes (TensorFlow without XLA, the batch unknown when traced), finished rows are dropped on
+    the way, so that a batch costs little more than its rows do.
+
     Args:
         step: `step(tokens int32 [B*K], state) -> (log_probs float32 [B*K, V], state)`, with V known when traced; row
-            b*K + k is hypothesis k of row b.
+            b*K + k is hypothesis k of row b. Where `shared` is given: `step(tokens, state, shared)`.
         state: any tree of tensors with the batch B in dim 0 of every leaf. It is repeated for the K hypotheses and
-            reordered at every step; what all of them share unchanged, such as a translation's source, is cheaper in the
-            closure of `step`.
+            reordered at every step.
         prompt: int32 [B, P], right-padded with anything; P is at least 1. Where P is 1, `step` need only take B*K rows.
         prompt_length: int32 [B], 1 to P.
         max_tokens: int32 [B], how many tokens a hypothesis has at most; 0 gives none. Above `limit` it is `limit`.
         limit: int, the width L of the answer.
         beam_size: int, K; it may be larger than V.
         end_token: id that ends a hypothesis where `stop_at_end`.
+        shared: any tree of tensors with the batch B in dim 0 of every leaf: what all hypotheses of a row read and none
+            changes, such as a translation's source. It is not repeated.
         forbidden: ids that are never generated.
         length_penalty: alpha, a number or float32 [B], at least 0 (a tensor's negative value counts as 0).
         coverage: `coverage(state) -> (float32 [B*K, S], bool [B, S])`: the attention that every source token has
             received since the first token generated, and which source tokens exist. Asked only where there is a penalty.
+            Where `shared` is given: `coverage(state, shared)`.
         coverage_penalty: beta, as `length_penalty`.
         no_repeat_ngram: n; a hypothesis never contains the same n generated tokens in a row twice. 0: it may.
         min_tokens: a hypothesis ends only after this many other tokens; int or int32 [B].
@@ -89,47 +96,58 @@ def beam_search(
     score = HypothesisScore(length_penalty, limit, coverage, coverage_penalty)
     max_tokens = ops.clip(ops.cast(max_tokens, "int32"), 0, limit)  # [B]
     early = stop_at_end and not (isinstance(min_tokens, int) and min_tokens <= 0)
-    min_tokens = ops.cast(min_tokens, "int32")  # [] or [B]
+    min_tokens = ops.zeros_like(max_tokens) + ops.cast(min_tokens, "int32")  # [B]
 
-    state, last = read_prompt(step, state, prompt, prompt_length)
-    offsets = ops.expand_dims(ops.arange(ops.shape(last)[0], dtype="int32") * beam_size, -1)  # [B, 1]
-    most = ops.expand_dims(max_tokens, -1)  # [B, 1]
+    def read(tokens, state):
+        return step(tokens, state) if shared is None else step(tokens, state, shared)
 
-    def body(time, h):
-        log_probs, state = step(h["tokens"], h["state"])  # [B*K, V]
-        if no_repeat_ngram:
-            log_probs = block_repeats(ops.cast(log_probs, "float32"), h["texts"], time, no_repeat_ngram)
-        choose = Continuations(beam_size, log_probs.shape[-1], forbidden, (end_token,) if early else ())
-        log_prob, parents, tokens = choose(log_probs, h["live"], time < min_tokens if early else None)  # [B, K] each
-        new = {"state": state, "tokens": ops.reshape(tokens, (-1,))}
-        if no_repeat_ngram:
-            new["texts"] = h["texts"]
-        if beam_size > 1:
-            rows = ops.reshape(parents + offsets, (-1,))  # [B*K]
-            carried = {name: new[name] for name in ("state", "texts") if name in new}
-            new.update(keras.tree.map_structure(lambda x: gather(x, rows), carried))
-        if no_repeat_ngram:
-            here = ops.arange(limit, dtype="int32") == time
-            new["texts"] = ops.where(here, ops.expand_dims(new["tokens"], -1), new["texts"])  # [B*K, L]
+    state, last = read_prompt(read, state, prompt, prompt_length)
+    penalties = {"alpha": length_penalty, "beta": coverage_penalty}  # numbers, or tensors [] or [B]
+    rows = {name: value for name, value in penalties.items() if len(getattr(value, "shape", ())) == 1}
+    rows |= {"most": max_tokens, "least": min_tokens, "shared": () if shared is None else shared}
 
-        ends = time + 1 >= most  # [B, 1]
-        if stop_at_end:
-            ends = ends | (tokens == end_token)
-        covered = score.by_coverage(new["state"], beam_size) if score.covers else None  # [B, K]
-        live = ops.where(ends, -np.inf, log_prob)
-        if beam_size > 1:
-            now = score.by_length(log_prob, time)
-            now = ops.where(ends, now + covered if score.covers else now, -np.inf)
-            new["kept"] = ops.top_k(ops.concatenate([h["kept"], now], axis=1), n_best)[0]  # [B, N]
-            hopeful = score.at_best(ops.max(live, axis=1), max_tokens) > new["kept"][:, -1]  # [B]
-            live = ops.where(ops.expand_dims(hopeful, -1), live, -np.inf)
-        new["live"] = live
-        entries = {"tokens": tokens, "log_prob": log_prob, "parents": parents, "covered": covered}
-        new["past"] = {name: history.record(past, time, entries[name]) for name, past in h["past"].items()}
-        return time + 1, new
+    def loop(go_on, rows, time, h):
+        """Decodes from step `time` on; of `rows` it only reads."""
+        of = penalties | rows
+        extra = () if shared is None else (of["shared"],)
+        score = HypothesisScore(of["alpha"], limit, coverage and (lambda state: coverage(state, *extra)), of["beta"])
+        most = ops.expand_dims(of["most"], -1)  # [b, 1]
+        offsets = ops.expand_dims(ops.arange(ops.shape(of["most"])[0], dtype="int32") * beam_size, -1)  # [b, 1]
 
-    def unfinished(time, h):
-        return ops.max(h["live"]) > -np.inf
+        def body(time, h):
+            log_probs, state = step(h["tokens"], h["state"], *extra)  # [b*K, V]
+            if no_repeat_ngram:
+                log_probs = block_repeats(ops.cast(log_probs, "float32"), h["texts"], time, no_repeat_ngram)
+            choose = Continuations(beam_size, log_probs.shape[-1], forbidden, (end_token,) if early else ())
+            log_prob, parents, tokens = choose(log_probs, h["live"], time < of["least"] if early else None)  # [b, K]
+            new = {"state": state, "tokens": ops.reshape(tokens, (-1,))}
+            if no_repeat_ngram:
+                new["texts"] = h["texts"]
+            if beam_size > 1:
+                places = ops.reshape(parents + offsets, (-1,))  # [b*K]
+                carried = {name: new[name] for name in ("state", "texts") if name in new}
+                new.update(keras.tree.map_structure(lambda x: gather(x, places), carried))
+            if no_repeat_ngram:
+                here = ops.arange(limit, dtype="int32") == time
+                new["texts"] = ops.where(here, ops.expand_dims(new["tokens"], -1), new["texts"])  # [b*K, L]
+
+            ends = time + 1 >= most  # [b, 1]
+            if stop_at_end:
+                ends = ends | (tokens == end_token)
+            covered = score.by_coverage(new["state"], beam_size) if score.covers else None  # [b, K]
+            live = ops.where(ends, -np.inf, log_prob)
+            if beam_size > 1:
+                now = score.by_length(log_prob, time)
+                now = ops.where(ends, now + covered if score.covers else now, -np.inf)
+                new["kept"] = ops.top_k(ops.concatenate([h["kept"], now], axis=1), n_best)[0]  # [b, N]
+                hopeful = score.at_best(ops.max(live, axis=1), of["most"]) > new["kept"][:, -1]  # [b]
+                live = ops.where(ops.expand_dims(hopeful, -1), live, -np.inf)
+            new["live"] = live
+            entries = {"tokens": tokens, "log_prob": log_prob, "parents": parents, "covered": covered}
+            new["past"] = {name: history.record(past, time, entries[name]) for name, past in h["past"].items()}
+            return time + 1, new
+
+        return ops.while_loop(go_on, body, (time, h))
 
     first = ops.repeat(ops.expand_dims(last, -1), beam_size, axis=1)  # [B, K]
     nothing = max_tokens < 1  # [B]
@@ -147,8 +165,12 @@ def beam_search(
         h["kept"] = live[:, :n_best] - np.inf  # [B, N]
     if no_repeat_ngram:
         h["texts"] = ops.repeat(ops.expand_dims(h["tokens"], -1), limit, axis=1)  # [B*K, L]
-    h = ops.while_loop(unfinished, body, (ops.zeros((), "int32"), h))[1]
-    return _best(h["past"], score, max_tokens, end_token if stop_at_end else -1, n_best)
+    if can_narrow([rows, {name: tree for name, tree in h.items() if name != "past"}]):
+        wide = dict.fromkeys(("tokens", "state", "texts"), beam_size)
+        past = narrowing_loop(loop, lambda h: ops.max(h["live"], axis=1) > -np.inf, rows, h, wide)
+    else:
+        past = loop(lambda time, h: ops.max(h["live"]) > -np.inf, rows, ops.zeros((), "int32"), h)[1]["past"]
+    return _best(past, score, max_tokens, end_token if stop_at_end else -1, n_best)
 
 
 def _best(past, score, max_tokens, end_token, n_best):

@@ -5,7 +5,6 @@ whole cache, empty places too, and attention looks at all of them; where shapes 
 TensorFlow without XLA, a cache that grows costs what it holds and needs neither places nor a mask.
 """
 
-import keras
 from keras import ops
 
 
@@ -19,11 +18,6 @@ def cache_places(position, heads, length):
 def write(cache, places, new):
     """The cache `[B, H, S, d]` with `new` `[B, H, 1, d]` at places `[B·H, 3]`."""
     return ops.scatter_update(cache, places, ops.reshape(new, (-1, new.shape[-1])))
-
-
-def can_grow() -> bool:
-    """Whether a compiled loop may change the shape of its state, on the backend that is at work."""
-    return keras.backend.backend() == "tensorflow"
 
 
 def append(cache, new):

@@ -68,19 +68,19 @@ class TranslationSearch:
         return answer
 
     def _begin(self, source, limit, attending=False):
-        """The step function over all models, and the state before START."""
+        """The step function over all models, the state before START, and what the step reads of the sources."""
         memories = [model.encode(source) for model in self.models]
         rows = ops.shape(source)[0]
         states = [model.initial_state(rows, memory, limit) for model, memory in zip(self.models, memories)]
+        shared = {"memories": memories, "there": source != PAD}
         if attending:
-            steps = [partial(model.step_with_attention, memory=memory) for model, memory in zip(self.models, memories)]
-            return _summing(steps), {"models": states, "received": ops.zeros_like(source, dtype="float32")}
-        steps = [partial(model.step, memory=memory) for model, memory in zip(self.models, memories)]
-        return (steps[0], states[0]) if len(steps) == 1 else (ensemble(steps), states)
+            states = {"models": states, "received": ops.zeros_like(source, dtype="float32")}
+            return partial(_summing, [model.step_with_attention for model in self.models]), states, shared
+        return partial(_together, [model.step for model in self.models]), states, shared
 
     def hypotheses(self, source, most, least, alpha, beta, *, limit, beam_size, n_best, no_repeat_ngram, covers):
         """What `beam` compiles: the same of tensors, for a graph of one's own."""
-        step, state = self._begin(source, limit, covers)
+        step, state, shared = self._begin(source, limit, covers)
         return beam_search(
             step,
             state,
@@ -89,9 +89,10 @@ class TranslationSearch:
             limit=limit,
             beam_size=beam_size,
             end_token=END,
+            shared=shared,
             forbidden=FORBIDDEN,
             length_penalty=alpha,
-            coverage=(lambda state: (state["received"], source != PAD)) if covers else None,
+            coverage=(lambda state, shared: (state["received"], shared["there"])) if covers else None,
             coverage_penalty=beta if covers else 0.0,
             no_repeat_ngram=no_repeat_ngram,
             min_tokens=least,
@@ -99,8 +100,8 @@ class TranslationSearch:
         )
 
     def _sample(self, source, most, *options, limit):
-        step, state = self._begin(source, limit)
-        options = Options(*options)
+        step, state, shared = self._begin(source, limit)
+        options, step = Options(*options), partial(step, shared=shared)
         return generate(step, state, *_starts(most), most, options, limit=limit, end_token=END, forbidden=FORBIDDEN)
 
     def _attention(self, source, target_in):
@@ -120,20 +121,24 @@ def _starts(most):
     return ops.expand_dims(ops.full_like(most, START), -1), ops.ones_like(most)
 
 
-def _summing(steps):
-    """An ensemble's step whose state also sums up the attention, the mean over the models: `received` `[B*K, S]`."""
+def _together(steps, tokens, states, shared):
+    """A step of all models: the mean of their probabilities."""
+    steps = [partial(step, memory=memory) for step, memory in zip(steps, shared["memories"], strict=True)]
+    if len(steps) == 1:
+        log_probs, state = steps[0](tokens, states[0])
+        return log_probs, [state]
+    return ensemble(steps)(tokens, states)
 
-    def step(tokens, state):
-        weights = []
 
-        def without_weights(single, tokens, state):
-            log_probs, state, attention = single(tokens, state)
-            weights.append(attention)
-            return log_probs, state
+def _summing(steps, tokens, state, shared):
+    """As `_together`, with a state that also sums up the attention, the mean over the models: `received` `[B*K, S]`."""
+    weights = []
 
-        together = ensemble([partial(without_weights, single) for single in steps])
-        log_probs, states = together(tokens, state["models"])
-        mean = sum(ops.cast(each, "float32") for each in weights) / len(weights)
-        return log_probs, {"models": states, "received": state["received"] + mean}
+    def without_weights(step, tokens, state, memory):
+        log_probs, state, attention = step(tokens, state, memory)
+        weights.append(attention)
+        return log_probs, state
 
-    return step
+    log_probs, states = _together([partial(without_weights, step) for step in steps], tokens, state["models"], shared)
+    mean = sum(ops.cast(each, "float32") for each in weights) / len(weights)
+    return log_probs, {"models": states, "received": state["received"] + mean}

@@ -7,12 +7,12 @@ from keras import ops
 from pydantic import Field
 
 from nlp_suite.backbones.decoders._base import Decoder, DecoderSettings
-from nlp_suite.layers.attention_cache import can_grow
 from nlp_suite.layers.attention_scores import heads_for
 from nlp_suite.layers.dot_product_attention import attention_bias
 from nlp_suite.layers.dropout import dropout
 from nlp_suite.layers.inline import apply
 from nlp_suite.layers.layer_norm import layer_norm
+from nlp_suite.layers.loop_shapes import shapes_may_change
 from nlp_suite.layers.positions import PositionEmbedding, token_positions
 from nlp_suite.layers.transformer_decoder_block import TransformerDecoderBlock
 from nlp_suite.registry import DECODERS
@@ -155,7 +155,7 @@ class TransformerDecoder(Decoder):
                 then grows by a place a step; elsewhere it has as many places, which every step looks at. Default: a cache
                 of `max_length` places, of which the newest are seen.
         """
-        grows = length is not None and can_grow()
+        grows = length is not None and shapes_may_change()
         if grows:
             length = ops.min(ops.zeros_like(memory["mask"], dtype="int32"))  # 0, which no loop takes for a fixed size
         elif length is None:
