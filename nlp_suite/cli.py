@@ -375,13 +375,16 @@ def export(
     to: Annotated[Path, typer.Option(help="saved_models/NAME, or a .keras file.")],
     format: Annotated[str, typer.Option(help="saved_model, keras, keras-plain or ctranslate2.")] = "saved_model",
     server_version: Annotated[str | None, typer.Option(help="TensorFlow Serving version to be servable on.")] = None,
+    xla: Annotated[
+        bool, typer.Option("--xla", help="Also translate_xla, the search compiled by XLA, for servers that have it on.")
+    ] = False,
 ):
     """Export a run: a SavedModel with strings in and strings out, or a Keras file."""
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the run was trained on
     _import_backend()
     from nlp_suite.export import run_export
 
-    result = run_export(run, to, format=format, server_version=server_version)
+    result = run_export(run, to, format=format, server_version=server_version, xla=xla)
     print(result.describe())
 
 

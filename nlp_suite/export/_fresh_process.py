@@ -27,7 +27,7 @@ def _saved_model(job):
     import tensorflow as tf
     import tensorflow_text  # noqa: F401
 
-    xla_off = _disable_xla(tf)
+    xla_off = not job["xla"] and _disable_xla(tf)
     loader = tf.compat.v1.saved_model
     largest, rows, records = 0.0, 0, 0
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:

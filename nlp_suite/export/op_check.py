@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nlp_suite.export import server_ops
 from nlp_suite.export.errors import ExportError
+from nlp_suite.export.reach import functions_of_only
 
 _COMPILED = "_XlaMustCompile"  # attribute of functions, and of calls to them, that only XLA can run
 
@@ -75,10 +76,15 @@ def server_version(text: str) -> tuple[int, int]:
     return major, minor
 
 
-def check_ops(path: str | Path, server: str = "2.19") -> OpReport:
+def check_ops(path: str | Path, server: str = "2.19", compiled: tuple[str, ...] = ()) -> OpReport:
     """Reads `saved_model.pb` in `path` and holds its ops against what TensorFlow Serving `server` has.
 
     Looks at the graphs and at all functions, reached or not.
+
+    Args:
+        path: folder of a SavedModel.
+        server: version of TensorFlow Serving.
+        compiled: signatures that stand beside the others for a server with XLA: what only they run may need it.
 
     Raises:
         ExportError: no SavedModel in `path`, or an unknown server version.
@@ -96,6 +102,9 @@ def check_ops(path: str | Path, server: str = "2.19") -> OpReport:
             _count(function.signature.name, function.node_def, counts, places)
             if _must_compile(function):
                 places[_COMPILED].add(function.signature.name)
+        places[_COMPILED] -= functions_of_only(meta_graph, compiled)
+    if not places[_COMPILED]:
+        del places[_COMPILED]
     reasons = {op: _missing(op, version) for op in sorted(places)}
     problems = [OpProblem(op, reason, tuple(sorted(places[op]))) for op, reason in reasons.items() if reason]
     written_by = saved_model.meta_graphs[0].meta_info_def.tensorflow_version if saved_model.meta_graphs else ""

@@ -11,7 +11,11 @@ from nlp_suite.registry import EXPORTERS, unknown
 
 
 def run_export(
-    run_dir: str | Path, to: str | Path, format: str = "saved_model", server_version: str | None = None
+    run_dir: str | Path,
+    to: str | Path,
+    format: str = "saved_model",
+    server_version: str | None = None,
+    xla: bool = False,
 ) -> ExportResult:
     """Exports the best weights of a run.
 
@@ -21,6 +25,8 @@ def run_export(
             `keras` and `keras-plain` a path that ends in `.keras`; for `ctranslate2` a new folder.
         format: `saved_model`, `keras`, `keras-plain` or `ctranslate2`.
         server_version: TensorFlow Serving version that must be able to run a SavedModel; default: the config's.
+
+        xla: whether a translation's SavedModel also gets the signature `translate_xla`, for servers with XLA.
 
     Raises:
         ExportError: the model cannot be expressed in the format, the server lacks an op, an answer differs from
@@ -33,7 +39,7 @@ def run_export(
     """
     start = time.perf_counter()
     exporter, settings = EXPORTERS.get(format), EXPORTERS.settings(format)
-    given = {"server_version": server_version} if server_version else {}
+    given = {key: value for key, value in {"server_version": server_version, "xla": xla}.items() if value}
     for key in given:
         if key not in settings.model_fields:
             raise ExportError(f"format {format!r}: {unknown('setting', key, set(settings.model_fields) - {'name'})}")

@@ -22,7 +22,9 @@ TOLERANCE = 1e-5
 _SCRIPT = Path(__file__).with_name("_fresh_process.py")
 
 
-def check_saved_model(path: Path, cases: list[Case], warmup: list[Case], tolerance=TOLERANCE, alone=16) -> dict:
+def check_saved_model(
+    path: Path, cases: list[Case], warmup: list[Case], tolerance=TOLERANCE, alone=16, xla=False
+) -> dict:
     """Runs cases and warm-up records on the SavedModel in `path`, in a process with TensorFlow and TF Text only.
 
     Args:
@@ -31,6 +33,7 @@ def check_saved_model(path: Path, cases: list[Case], warmup: list[Case], toleran
         warmup: requests that must not fail.
         tolerance: largest difference allowed, absolute for numbers up to 1 and relative above.
         alone: so many rows of a case are also asked one by one.
+        xla: whether XLA is left on.
 
     Returns:
         `largest_difference`, `rows`, `warmup_records`, `xla_off`.
@@ -46,6 +49,7 @@ def check_saved_model(path: Path, cases: list[Case], warmup: list[Case], toleran
             "warmup": [_encode_case(case) for case in warmup],
             "tolerance": tolerance,
             "alone": alone,
+            "xla": xla,
             "forbidden": ["nlp_suite", "keras_hub"],
         }
     )

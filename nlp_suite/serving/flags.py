@@ -68,7 +68,7 @@ FLAGS = {
     ),
     "enable_grpc_healthcheck_service": Flag(False, "gRPC's health service"),
     "enable_serialization_as_tensor_content": Flag(False, "numbers in answers as tensor_content"),
-    "xla_cpu_compilation_enabled": Flag(False, "let XLA compile functions that ask for it"),
+    "xla_cpu_compilation_enabled": Flag(False, "let XLA compile what asks for it, such as translate_xla"),
     "version": Flag(False, "print the version and end"),
     "engine": Flag(
         "auto", "auto: a tensorflow_model_server on PATH, else builtin; builtin; tensorflow_model_server", own=True

@@ -289,6 +289,7 @@ def _session_settings(options):
         intra_op_threads=options.tensorflow_intra_op_parallelism or both or 1,
         inter_op_threads=options.tensorflow_inter_op_parallelism or both,
         batching=batching,
+        xla=options.xla_cpu_compilation_enabled,
     )
 
 

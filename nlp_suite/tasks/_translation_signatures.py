@@ -5,16 +5,18 @@ Every input and output has the batch in dim 0, and a row's answer does not depen
 
 import numpy as np
 
+from nlp_suite.tasks._translation_compiled import SIGNATURE, compiled_search, filled_up, texts_of_all_widths
 from nlp_suite.tasks._translation_inference import MOST_NATS, TranslationInference
 from nlp_suite.text.text_layer import END, PAD, START, UNKNOWN
 
 METHODS = {}
+COMPILED = (SIGNATURE,)  # those that need a server with XLA, written where they are asked for
 TOLERANCE = 1e-4  # of the self-check: rounding grows along a hundred tokens that are fed back
 EXAMPLE = "A man rides a bicycle."
 MISSING = -1e9  # score of what does not exist; JSON has no -inf
 
 
-def signatures(model, inference: TranslationInference):
+def signatures(model, inference: TranslationInference, xla: bool = False):
     """Traces the signatures of a translation model; beams, penalties and limits are those of the task's settings.
 
     * `serving_default`: `text` string `[B]` → `translation` string `[B]`, `score` float `[B]` (length-normalised),
@@ -32,10 +34,13 @@ def signatures(model, inference: TranslationInference):
     * `tokens`: `tokens` int32 `[B, S]` (of the source, END last), `length` int32 `[B]` → `tokens` int32 `[B, L]`, `score`,
       `log_prob`, `length`, `truncated`. What stands at or after `length` is ignored; a row of length 0 is the empty text; an id
       that is no token counts as unknown.
+    * `translate_xla`, where it is asked for: as `serving_default`, its search compiled by XLA, which a stock server must be
+      told to have (`--xla_cpu_compilation_enabled`); the first request of each of a few shapes compiles for seconds.
 
     Args:
         model: `TranslationModel`, under the TensorFlow backend.
         inference: the same model at work in Python: its text layers and limits.
+        xla: whether `translate_xla` is one of them.
 
     Returns:
         A `tf.Module` that holds all resources, and a mapping of signature names to functions.
@@ -55,7 +60,7 @@ def signatures(model, inference: TranslationInference):
             found = inference.search.hypotheses(
                 source,
                 most,
-                tf.fill(tf.shape(most), settings.min_length),
+                settings.min_length,
                 settings.length_penalty,
                 settings.coverage_penalty,
                 limit=limit,
@@ -94,13 +99,15 @@ def signatures(model, inference: TranslationInference):
         found = search_best(source, most_tokens(source, length, truncated))
         return source, length, truncated, {name: value[:, 0] for name, value in found.items()}
 
+    def answers(best, truncated):
+        outputs = {name: best[name] for name in ("score", "log_prob", "length")}
+        return outputs | {"translation": decode(best["tokens"], best["length"]), "truncated": truncated}
+
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     def serving_default(text):
         (text,), rows = _at_least_one([text])
         _, _, truncated, best = best_of(text)
-        outputs = {name: best[name] for name in ("score", "log_prob", "length")}
-        outputs |= {"translation": decode(best["tokens"], best["length"]), "truncated": truncated}
-        return _first(outputs, rows)
+        return _first(answers(best, truncated), rows)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     def translate_n_best(text):
@@ -179,13 +186,26 @@ def signatures(model, inference: TranslationInference):
         outputs = {name: found[name][:, 0] for name in ("tokens", "score", "log_prob", "length")}
         return _first({**outputs, "truncated": truncated}, rows)
 
-    return module, {
+    made = {
         "serving_default": serving_default,
         "translate_n_best": translate_n_best,
         "attention": attention,
         "score": score,
         "tokens": tokens,
     }
+    if xla:
+        search_compiled = compiled_search(inference)
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+        def translate_xla(text):
+            text, rows = filled_up(tf.reshape(text, [-1]))
+            source, length, truncated = encode(text)
+            found = search_compiled(source, most_tokens(source, length, truncated))
+            best = found | {name: tf.maximum(found[name], MISSING) for name in ("score", "log_prob")}
+            return _first(answers(best, truncated), rows)
+
+        made[SIGNATURE] = translate_xla
+    return module, made
 
 
 def _shifted(tokens, length):
@@ -234,8 +254,18 @@ def _first(outputs, rows):
     return {name: value[:rows] for name, value in outputs.items()}
 
 
+def compiled_cases(inference: TranslationInference, texts: list[bytes]) -> list:
+    """As `cases`, of the signatures in `COMPILED`."""
+    return [(SIGNATURE, *case[1:]) for case in cases(inference, texts) if case[0] == "serving_default"]
+
+
+def warm_shapes(inference: TranslationInference, texts: list[bytes]) -> list:
+    """Requests to `serving_default`, without answers, that make a server which compiles it compile every shape of a text."""
+    return [("serving_default", {"text": [text]}, {}) for text in texts_of_all_widths(inference, texts)]
+
+
 def cases(inference: TranslationInference, texts: list[bytes]) -> list:
-    """Requests with expected answers: one of every signature.
+    """Requests with expected answers: one of every signature that a stock server answers.
 
     Args:
         inference: the model in Python.

@@ -26,21 +26,23 @@ class SavedModelSettings(ComponentSettings):
     """Settings of the SavedModel format."""
 
     server_version: str | None = Field(None, description="TensorFlow Serving version; default: the config's")
+    xla: bool = Field(False, description="also the signature translate_xla (translation), for servers with XLA")
 
 
 @EXPORTERS.register(SavedModelSettings)
 class SavedModelExporter(Exporter):
     """Writes a version that a stock server of the chosen version can run, and proves it before it is seen.
 
-    The task's signatures stand in `nlp_suite/tasks/_TASK_signatures.py`. The graph has no XLA, cuDNN or Python op; the
-    version folder appears complete or not at all.
+    The task's signatures stand in `nlp_suite/tasks/_TASK_signatures.py`. The graph has no XLA, cuDNN or Python op, but in
+    signatures that are asked for with `xla`; the version folder appears complete or not at all.
 
     Args:
         server_version: TensorFlow Serving version that must be able to run it; default: the config's.
+        xla: whether signatures compiled by XLA stand beside the others, where the task has any.
     """
 
-    def __init__(self, server_version: str | None = None):
-        self._server = server_version
+    def __init__(self, server_version: str | None = None, xla: bool = False):
+        self._server, self._xla = server_version, xla
 
     def export(self, run, to: Path) -> ExportResult:
         server = self._server or run.experiment.export.server_version
@@ -48,26 +50,34 @@ class SavedModelExporter(Exporter):
         _check_destination(to)
         tf = _tensorflow()
         task = importlib.import_module(f"nlp_suite.tasks._{run.experiment.task.name}_signatures")
+        compiled = getattr(task, "COMPILED", ()) if self._xla else ()
+        if self._xla and not compiled:
+            raise ExportError(f"xla: the task {run.experiment.task.name} has no signature for XLA; translation has one")
         model = run.model()
         predictor = open_run(run, model)
         try:
             with staging(to) as folder, without_cudnn(model):
                 written = folder / "written"
-                module, functions = task.signatures(model, predictor)
+                module, functions = task.signatures(model, predictor, **({"xla": True} if compiled else {}))
                 options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
                 tf.saved_model.save(module, str(written), signatures=functions, options=options)
                 _set_methods(tf, written, task.METHODS)
-                ops = check_ops(written, server)
+                ops = check_ops(written, server, compiled)
                 ops.refuse()
                 _refuse_paths(written, [folder.resolve(), *_text_files(run)])
                 warmup = _cases(task, predictor, warmup_texts(run))
                 warmup = [part for case in warmup for part in (case.rows(slice(1)), case)]  # one text, then all
+                if compiled:
+                    warmup += [Case(*case) for case in task.warm_shapes(predictor, warmup_texts(run))]
                 write_warmup(written, warmup, task.METHODS, to.name)
                 _write_extras(written / "assets.extra", run, model, to.name, ops)
                 moved = written.rename(folder / "moved")
                 tolerance = getattr(task, "TOLERANCE", TOLERANCE)
                 answers = _cases(task, predictor, check_texts(run))
                 check = check_saved_model(moved, answers, read_warmup(moved), tolerance)
+                if compiled:
+                    answers = [Case(*case) for case in task.compiled_cases(predictor, check_texts(run))]
+                    check["compiled"] = check_saved_model(moved, answers, [], tolerance, alone=4, xla=True)
                 signatures = _describe(tf, moved)
                 size = sum(file.stat().st_size for file in moved.rglob("*") if file.is_file())
                 path = place_version(moved, to)
