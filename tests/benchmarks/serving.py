@@ -37,6 +37,8 @@ def serve(options):
         "port": options.ports[0],
         "rest_api_port": options.ports[1],
     }
+    if options.xla:
+        flags |= {"xla_cpu_compilation_enabled": True}
     if options.batching:
         flags |= {"enable_batching": True, "batching_parameters_file": options.batching}
     with Server(Options(**flags)) as server:
@@ -189,6 +191,7 @@ def main():
         default=max(1, (os.cpu_count() or 1) // 2),
         help="num_batch_threads of the batching file; default: half of the cores, the others read and write requests",
     )
+    parser.add_argument("--xla", action="store_true", help="with XLA: translate_xla, where an export has it")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--ports", type=int, nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--batching", help=argparse.SUPPRESS)

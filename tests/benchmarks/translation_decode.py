@@ -6,8 +6,8 @@ the task's own (`max_tokens` 100); CTranslate2's model comes from `--format ctra
 `--models`, and each implementation opens its own in a process of its own; they run in turns. `suite` is the SavedModel
 under `tf.saved_model.load`, `endpoint` the same in the session that `nlp-suite serve` makes. `opennmt` is OpenNMT-tf's own
 SavedModel of a model of these sizes (`opennmt_step.py` says how to make its environment), given words instead of ids; it
-takes part where `--opennmt-python` names it. `xla` is the same search of the same weights compiled by XLA in this process,
-its caches of fixed size (56 places: the most tokens that 24 are translated by, 24 x 1.5 + 20).
+takes part where `--opennmt-python` names it. `xla` is the search of the signature `translate_xla` with the same weights, made
+in this process: 24 ids are padded to 32, whose caches have 66 places (31 x 1.5 + 20, as the task's settings are by default).
 
     pip install 'nlp-suite[ctranslate2]'
     python tests/benchmarks/translation_decode.py --threads 1
@@ -33,7 +33,6 @@ IMPLEMENTATIONS = {
     "xla": "nlp_suite, XLA",
 }
 SOURCE, TARGET = 24, 25  # ids, END of the source included
-XLA_LIMIT = 56  # places of a cache whose shape may not change
 
 
 def network(options):
@@ -143,28 +142,12 @@ def endpoint_step(options):
 def xla_step(options):
     """As `suite_step`, the search compiled by XLA; the first call of every shape compiles for seconds."""
     tf = turns.limit_tensorflow(options.threads)
-    from nlp_suite.backbones.decoders import transformer
+    from nlp_suite.tasks._translation_compiled import compiled_search
 
-    transformer.can_grow = lambda: False  # XLA: no shape changes in a loop
     _, _, inference = network(options)
-    settings = inference.settings
-
-    @tf.function(jit_compile=True, autograph=False)
-    def search(source, most):
-        found = inference.search.hypotheses(
-            source,
-            most,
-            tf.fill(tf.shape(most), settings.min_length),
-            settings.length_penalty,
-            0.0,
-            limit=XLA_LIMIT,
-            beam_size=settings.beam_size,
-            n_best=1,
-            no_repeat_ngram=0,
-            covers=False,
-        )
-        return {name: found[name][:, 0] for name in ("tokens", "score", "log_prob", "length")}
-
+    inference.settings = inference.settings.model_copy(update={"max_length_factor": 1.5, "max_length_extra": 20})
+    shapes = [tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)]
+    search = tf.function(compiled_search(inference), input_signature=shapes, autograph=False)
     rows = tf.constant(sources(options))
     most = tf.fill([len(rows)], TARGET)
 
