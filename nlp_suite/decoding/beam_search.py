@@ -102,8 +102,9 @@ def beam_search(
         return step(tokens, state) if shared is None else step(tokens, state, shared)
 
     state, last = read_prompt(read, state, prompt, prompt_length)
-    penalties = {"alpha": length_penalty, "beta": coverage_penalty}  # numbers, or tensors [] or [B]
-    rows = {name: value for name, value in penalties.items() if len(getattr(value, "shape", ())) == 1}
+    penalties = {"alpha": length_penalty, "beta": coverage_penalty}
+    penalties = {k: v if isinstance(v, (int, float)) else ops.cast(v, "float32") for k, v in penalties.items()}
+    rows = {name: value for name, value in penalties.items() if getattr(value, "shape", ())}  # those of [B]
     rows |= {"most": max_tokens, "least": min_tokens, "shared": () if shared is None else shared}
 
     def loop(go_on, rows, time, h):

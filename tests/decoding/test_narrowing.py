@@ -71,6 +71,7 @@ def given(rows=slice(None)):
         {"beam_size": 4, "n_best": 3, "length_penalty": 0.6},
         {"beam_size": 3, "n_best": 2, "no_repeat_ngram": 2, "min_tokens": 2},
         {"beam_size": 4, "coverage_penalty": 0.5, "length_penalty": np.linspace(0, 1, 8, dtype="float32")},
+        {"beam_size": 2, "coverage_penalty": [0.0, 0.5, 0.0, 1.0, 0.5, 0.2, 0.0, 2.0], "length_penalty": 1.0},
     ],
 )
 def test_the_answers_are_those_of_rows_that_stay_and_of_rows_alone(options):
@@ -80,7 +81,7 @@ def test_the_answers_are_those_of_rows_that_stay_and_of_rows_alone(options):
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, rtol=1e-6)
     for row in range(8):
-        one = {k: v[row : row + 1] if isinstance(v, np.ndarray) else v for k, v in options.items()}
+        one = {k: v[row : row + 1] if isinstance(v, (list, np.ndarray)) else v for k, v in options.items()}
         for name, value in arrays(search(**one)(*given(slice(row, row + 1)))).items():
             np.testing.assert_allclose(value[0], expected[name][row], rtol=1e-6)
 
