@@ -104,7 +104,7 @@ def beam_search(
     state, last = read_prompt(read, state, prompt, prompt_length)
     penalties = {"alpha": length_penalty, "beta": coverage_penalty}
     penalties = {k: v if isinstance(v, (int, float)) else ops.cast(v, "float32") for k, v in penalties.items()}
-    rows = {name: value for name, value in penalties.items() if getattr(value, "shape", ())}  # those of [B]
+    rows = {name: value for name, value in penalties.items() if len(getattr(value, "shape", ()))}  # of [B]
     rows |= {"most": max_tokens, "least": min_tokens, "shared": () if shared is None else shared}
 
     def loop(go_on, rows, time, h):

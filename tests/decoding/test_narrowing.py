@@ -86,6 +86,26 @@ def test_the_answers_are_those_of_rows_that_stay_and_of_rows_alone(options):
             np.testing.assert_allclose(value[0], expected[name][row], rtol=1e-6)
 
 
+def test_penalties_may_be_tensors_of_no_axes():
+    import tensorflow as tf
+
+    shape = [tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.float32)]
+
+    @tf.function(input_signature=shape, autograph=False)
+    def traced(most, alpha):
+        batch = tf.shape(most)[0]
+        start, one = tf.fill([batch, 1], 4), tf.ones([batch], tf.int32)
+        rules = {"limit": 9, "beam_size": 3, "end_token": END, "length_penalty": alpha}
+        return beam_search(MODEL.step, MODEL.initial_state(batch), start, one, most, **rules)
+
+    found = arrays(traced(given()[0], 0.6))
+    batch = keras.ops.ones((8,), "int32")
+    rules = {"limit": 9, "beam_size": 3, "end_token": END, "length_penalty": 0.6}
+    wanted = beam_search(MODEL.step, MODEL.initial_state(8), batch[:, None] * 4, batch, given()[0], **rules)
+    for name, value in arrays(wanted).items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-6)
+
+
 def test_finished_rows_are_not_decoded_on():
     import tensorflow as tf
 
