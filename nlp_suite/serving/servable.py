@@ -28,8 +28,8 @@ class SessionSettings:
             request's own thread cost 10 µs less, but then nothing could end a request whose time is up.)
         batching: how requests are put together, or None.
         xla: whether XLA is on. A request of one row is then answered by the compiled form of its signature, where the
-            export has one and requests are not put together: it took about half the time. (Of 32 rows at once it took
-            as long or longer: compiled, rows that are finished cannot be dropped.)
+            export has one and requests are not put together: it took about half the time. (Of 32 real sentences at once
+            it took as long or longer: compiled, rows that are finished cannot be dropped.)
     """
 
     tags: tuple[str, ...] = ("serve",)
@@ -110,11 +110,16 @@ class Servable:
                 return self._answers(sources, {alias: batched.targets[alias] for alias in outputs}, timeout_ms)
             except (self._tf.errors.InvalidArgumentError, self._tf.errors.OutOfRangeError):
                 pass  # of this request or of another in its batch: alone it gets what is its own
+        wanted = outputs
         if signature in self._compiled and all(array.ndim and len(array) == 1 for array in feeds.values()):
             definition = self.signatures[self._compiled[signature]]
+            wanted = sorted(
+                definition.outputs
+            )  # always all: another choice could be compiled anew, which takes seconds
         sources = {self._place(definition.inputs[alias].name): array for alias, array in feeds.items()}
-        targets = {alias: self._place(definition.outputs[alias].name) for alias in outputs}
-        return self._answers(sources, targets, timeout_ms)
+        targets = {alias: self._place(definition.outputs[alias].name) for alias in wanted}
+        answers = self._answers(sources, targets, timeout_ms)
+        return {alias: answers[alias] for alias in outputs}
 
     def _alike(self, name, form) -> bool:
         """Whether the export has both signatures, with the same inputs and outputs."""

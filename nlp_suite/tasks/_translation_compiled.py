@@ -8,7 +8,7 @@ from nlp_suite.text.text_layer import PAD
 
 SIGNATURE = "translate_xla"
 _SHORTEST = 16  # tokens of the narrowest source that is compiled
-_ROWS = tuple(2**n for n in range(11))  # of a batch that is compiled
+_ROWS = tuple(2**n for n in range(31))  # of a batch that is compiled
 
 
 def widths(read: int) -> list[int]:
@@ -79,35 +79,42 @@ def compiled_search(inference: TranslationInference):
 
 
 def filled_up(text):
-    """Texts `[B]` with empty ones behind them, up to a number of rows that is compiled; and how many there were."""
+    """Texts `[B]` with empty ones behind them, up to a power of two of rows; and how many there were."""
     import tensorflow as tf
 
     rows = tf.shape(text)[0]
-    place = tf.minimum(tf.searchsorted(tf.constant(_ROWS), [rows])[0], len(_ROWS) - 1)
-    whole = tf.gather(_ROWS, place)
-    whole = whole * tf.maximum((rows + whole - 1) // whole, 1)  # beyond the last a multiple of it
+    whole = tf.gather(_ROWS, tf.searchsorted(tf.constant(_ROWS), [rows])[0])
     return tf.concat([text, tf.fill([whole - rows], "")], 0), rows
 
 
 def texts_of_all_widths(inference: TranslationInference, texts: list[bytes]) -> list[bytes]:
-    """A text for each of `widths`, made of the words of `texts`: a server that is warmed up with them compiles all."""
-    words = b" ".join(texts).split() or [b"a"]
+    """A text for each of `widths`, cut from `texts`: a server that is warmed up with them compiles all.
+
+    A width is left out where no such text was found, as where a character more is many tokens more.
+    """
+    whole = b" ".join(texts).decode("utf-8", "replace").strip() or "a"
     found, low = [], 0
     for size in widths(inference.text.settings.max_length):
-        text = _text_of(inference, words, low, size)
+        text = _text_of(inference, whole, low, size)
         if text is not None:
-            found.append(text)
+            found.append(text.encode("utf-8"))
         low = size
     return found
 
 
-def _text_of(inference, words, low, high):
-    """A text of more than `low` and at most `high` tokens; None where none was found."""
-    for number in range(1, high + 1):
-        text = b" ".join(words[i % len(words)] for i in range(number))
-        tokens = len(inference.text.encode([text])[0])
+def _text_of(inference, whole, low, high):
+    """The beginning of a text, again and again if need be, that has more than `low` and at most `high` tokens; or None."""
+    _, count = inference.text.encode_with_lengths([whole])
+    times = -(-high // max(count[0] - 1, 1))
+    whole = " ".join([whole] * times)
+    shortest, longest = 1, len(whole)
+    while shortest <= longest:
+        middle = (shortest + longest) // 2
+        _, (tokens,) = inference.text.encode_with_lengths([whole[:middle]])
         if low < tokens <= high:
-            return text
+            return whole[:middle]
         if tokens > high:
-            return None
+            longest = middle - 1
+        else:
+            shortest = middle + 1
     return None

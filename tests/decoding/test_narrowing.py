@@ -51,8 +51,14 @@ def search(rows=None, **options):
             limit=9,
             end_token=END,
             forbidden=(0, 1, 2),
-            **options,
+            **{name: unknown(value) for name, value in options.items()},
         )
+
+    def unknown(value):
+        """An option a row, with as many rows as there may be: a constant's number would be known."""
+        if not isinstance(value, (list, np.ndarray)):
+            return value
+        return tf.compat.v1.placeholder_with_default(np.array(value, "float32"), [None])
 
     return traced
 
@@ -124,5 +130,9 @@ def test_finished_rows_are_not_decoded_on():
 
 
 def test_an_empty_batch_has_no_step():
-    found = arrays(search(beam_size=2)(*given(slice(0, 0))))
+    import tensorflow as tf
+
+    rows = tf.Variable(7)
+    found = arrays(search(rows, beam_size=2)(*given(slice(0, 0))))
+    assert int(rows) == 7
     assert found["tokens"].shape == (0, 1, 9) and found["score"].shape == (0, 1)

@@ -1,16 +1,19 @@
 """The signature `translate_xla`: the answers of `serving_default`, where XLA is on; the endpoint's own way to it."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from nlp_suite.config import TextSettings
 from nlp_suite.export import ExportError, run_export
 from nlp_suite.export.op_check import check_ops
 from nlp_suite.export.warmup import read_warmup
 from nlp_suite.serving.doctor import examine
 from nlp_suite.tasks import _translation_compiled as compiled
+from nlp_suite.text.text_layer import TextLayer
 from tests.serving.endpoint import Command
 from tests.translation_models import PAIRS, make_run
 
@@ -33,10 +36,22 @@ def test_widths_end_with_what_is_read():
     assert compiled.widths(64) == [16, 32, 64] and compiled.widths(10) == [10] and compiled.widths(17) == [16, 17]
 
 
-@pytest.mark.parametrize(("rows", "whole"), [(0, 1), (1, 1), (3, 4), (1024, 1024), (1025, 2048), (2049, 3072)])
-def test_rows_are_filled_up_to_a_number_that_is_compiled(rows, whole):
+@pytest.mark.parametrize(("rows", "whole"), [(0, 1), (1, 1), (3, 4), (1024, 1024), (1025, 2048)])
+def test_rows_are_filled_up_to_a_power_of_two(rows, whole):
     text, count = compiled.filled_up(tf.fill([rows], "a"))
     assert text.numpy().tolist() == [b"a"] * rows + [b""] * (whole - rows) and int(count) == rows
+
+
+@pytest.mark.parametrize("tokenizer", ["word", "character"])
+@pytest.mark.parametrize("texts", [["the cat sees"], ["日本語の文章には空白がない"], ["  "], []])
+def test_there_is_a_text_of_every_width(tokenizer, texts):
+    settings = TextSettings(tokenizer={"name": tokenizer}, add_end=True, max_length=70)
+    text = TextLayer.train(settings, [source for source, _ in PAIRS])
+    found = compiled.texts_of_all_widths(SimpleNamespace(text=text), [each.encode() for each in texts])
+    lengths = [len(row) for row in text.encode(found)]
+    assert [low < n <= high for low, n, high in zip((0, 16, 32, 64), lengths, (16, 32, 64, 70), strict=True)] == [
+        True
+    ] * 4
 
 
 @pytest.mark.slow
@@ -78,6 +93,8 @@ def test_the_endpoint_translates_a_text_alone_by_it_where_xla_is_on(exported, tm
             endpoint.wait_ready()
             for texts in (TEXTS[:1], TEXTS[:3], TEXTS[4:5]):
                 answers.append(endpoint.rest("POST", "/v1/models/m:predict", {"instances": texts}).json["predictions"])
+            only, _ = endpoint.predict("m", {"text": np.array([TEXTS[0].encode()], object)}, outputs=["length"])
+            assert list(only) == ["length"] and only["length"].tolist() == [answers[-3][0]["length"]]
             refused = endpoint.rest(
                 "POST", "/v1/models/m:predict", {"instances": TEXTS[:1], "signature_name": "translate_xla"}
             )
