@@ -47,18 +47,7 @@ def compiled_search(inference: TranslationInference):
         @tf.function(jit_compile=True, autograph=False)
         def search(source, most):
             with fixed_shapes():
-                found = inference.search.hypotheses(
-                    source,
-                    most,
-                    settings.min_length,
-                    settings.length_penalty,
-                    settings.coverage_penalty,
-                    limit=limit,
-                    beam_size=settings.beam_size,
-                    n_best=1,
-                    no_repeat_ngram=settings.no_repeat_ngram,
-                    covers=settings.coverage_penalty > 0,
-                )
+                found = inference.search.as_set(settings, source, most, limit=limit, n_best=1)
             return {name: value[:, 0] for name, value in found.items()}
 
         def padded(source, most):

@@ -99,6 +99,21 @@ class TranslationSearch:
             n_best=n_best,
         )
 
+    def as_set(self, settings, source, most, *, limit, n_best):
+        """`hypotheses` by a task's settings."""
+        return self.hypotheses(
+            source,
+            most,
+            settings.min_length,
+            settings.length_penalty,
+            settings.coverage_penalty,
+            limit=limit,
+            beam_size=settings.beam_size,
+            n_best=n_best,
+            no_repeat_ngram=settings.no_repeat_ngram,
+            covers=settings.coverage_penalty > 0,
+        )
+
     def _sample(self, source, most, *options, limit):
         step, state, shared = self._begin(source, limit)
         options, step = Options(*options), partial(step, shared=shared)

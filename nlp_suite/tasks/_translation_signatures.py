@@ -57,18 +57,7 @@ def signatures(model, inference: TranslationInference, xla: bool = False):
     def searching(number):
         @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([None], tf.int32)])
         def search(source, most):  # traced once for all signatures
-            found = inference.search.hypotheses(
-                source,
-                most,
-                settings.min_length,
-                settings.length_penalty,
-                settings.coverage_penalty,
-                limit=limit,
-                beam_size=settings.beam_size,
-                n_best=number,
-                no_repeat_ngram=settings.no_repeat_ngram,
-                covers=settings.coverage_penalty > 0,
-            )
+            found = inference.search.as_set(settings, source, most, limit=limit, n_best=number)
             return found | {name: tf.maximum(found[name], MISSING) for name in ("score", "log_prob")}
 
         return search
