@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from nlp_suite.errors import ConfigError
 from nlp_suite.registry import BACKBONES, SCHEDULES, SOURCES, TASKS, TOKENIZERS, Registry, unknown
 
 
@@ -43,10 +44,6 @@ def _as_text(value):
     if isinstance(value, dict):
         return {str(key): item for key, item in value.items()}
     return value
-
-
-class ConfigError(ValueError):
-    """A config that cannot be used; the message names the key, what was given and what is allowed."""
 
 
 class Settings(BaseModel):

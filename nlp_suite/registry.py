@@ -1,30 +1,32 @@
-"""One registry for everything that is chosen by name: a name is a file name, its help the file's first line.
+"""One registry for everything that is chosen by name: a name is a module or package, its help the first line of its docstring.
 
-A component is one file that registers its class and its settings:
+A component is one file (or one folder) that registers its class and its settings:
 
     # nlp_suite/backbones/lstm.py
     \"\"\"Long short-term memory, in one or both directions.\"\"\"
     @BACKBONES.register(LSTMSettings)
     class LSTMBackbone(RecurrentBackbone): ...
 
-Listing names and help reads files but imports nothing; asking for a name imports that one file.
+Listing names and help reads files but imports nothing; asking for a name imports that one module. A module that registers
+nothing is a helper and has no name. This is the only module that imports by a computed name.
 """
 
 import ast
 import difflib
 import importlib
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
+
+from nlp_suite.errors import UnknownNameError
+
+Component = TypeVar("Component", bound=Callable[..., Any])
 
 
-class UnknownNameError(KeyError, ValueError):
-    """A name that no component has; the message suggests the nearest one."""
-
-    def __str__(self):
-        return self.args[0]
-
-
-def unknown(kind: str, given: str, allowed) -> str:
+def unknown(kind: str, given: object, allowed: Iterable[str]) -> str:
     """The sentence for a name that does not exist: what was given, the nearest name, all names allowed."""
     allowed = list(allowed)
     near = difflib.get_close_matches(str(given), allowed, n=1, cutoff=0.5)
@@ -32,12 +34,25 @@ def unknown(kind: str, given: str, allowed) -> str:
     return f"unknown {kind} {given!r}{hint} (allowed: {', '.join(allowed) or 'none'})"
 
 
+def missing_members(cls: type) -> list[str]:
+    """What a class must define to be used: abstract methods, and class attributes that are declared without a value.
+
+    Declared are the `ClassVar` annotations of its bases in this package.
+    """
+    members = {name for name in dir(cls) if getattr(getattr(cls, name, None), "__isabstractmethod__", False)}
+    for base in cls.__mro__:
+        if base.__module__.partition(".")[0] == "nlp_suite":
+            declared = base.__dict__.get("__annotations__", {})
+            members |= {n for n, kind in declared.items() if "ClassVar" in str(kind) and not hasattr(cls, n)}
+    return sorted(members)
+
+
 class Registry:
-    """Names to classes of one kind, found as files of one package.
+    """Names to classes of one kind, found as modules and packages of one package.
 
     Args:
         kind: what a component is called in messages and on the command line, such as `"backbone"`.
-        package: dotted name of the package whose files are the components.
+        package: dotted name of the package whose modules are the components.
 
     Example:
         >>> BACKBONES.get("lstm")
@@ -47,36 +62,46 @@ class Registry:
     def __init__(self, kind: str, package: str):
         self.kind = kind
         self.package = package
-        self._directory = Path(__file__).parent.joinpath(*package.split(".")[1:])
-        self._registered: dict[str, tuple[type, type]] = {}
+        self._registered: dict[str, tuple[Any, Any]] = {}
+
+    def _folders(self) -> list[Path]:
+        """Where the components lie: the package's search path, which is read off the disk until it is imported."""
+        if self.package in sys.modules:
+            return [Path(folder) for folder in sys.modules[self.package].__path__]
+        return [Path(__file__).parent.joinpath(*self.package.split(".")[1:])]
+
+    def _files(self) -> dict[str, Path]:
+        """Name → the file that registers it."""
+        paths = [p for folder in self._folders() for p in (*folder.glob("[!_]*.py"), *folder.glob("*/__init__.py"))]
+        registers = re.compile(r"^@[A-Z_]+\.register\(", re.MULTILINE)
+        named = ((path.parent.name if path.stem == "__init__" else path.stem, path) for path in paths)
+        return {name: path for name, path in named if registers.search(path.read_text("utf-8"))}
 
     def names(self) -> list[str]:
         """All names, sorted; reads the folder and imports nothing."""
-        files = {p.stem for p in self._directory.glob("*.py") if not p.stem.startswith("_")}
-        return sorted(files | set(self._registered))
+        return sorted(set(self._files()) | set(self._registered))
 
     def help(self) -> dict[str, str]:
         """Name to the first line of the component's docstring; imports nothing."""
-        return {name: self._first_line(name) for name in self.names()}
+        files = self._files()
+        return {name: self._first_line(name, files.get(name)) for name in self.names()}
 
-    def _first_line(self, name: str) -> str:
-        path = self._directory / f"{name}.py"
-        doc = (
-            ast.get_docstring(ast.parse(path.read_text("utf-8")))
-            if path.exists()
-            else self._registered[name][0].__doc__
-        )
+    def _first_line(self, name: str, path: Path | None) -> str:
+        doc = ast.get_docstring(ast.parse(path.read_text("utf-8"))) if path else self._registered[name][0].__doc__
         return (doc or "").strip().split("\n")[0]
 
-    def register(self, settings: type, name: str | None = None):
-        """Class decorator: makes the class known under its file's name (or `name`), with its settings model.
+    def register(self, settings: type | None = None, name: str | None = None) -> Callable[[Component], Component]:
+        """Class decorator: makes the class known under its module's name (or `name`), with its settings model.
 
         Raises:
             ValueError: another class already has that name.
+            TypeError: the class lacks something of its contract; the message names it.
         """
 
-        def decorate(cls):
+        def decorate(cls: Component) -> Component:
             key = name or cls.__module__.rsplit(".", 1)[-1]
+            if isinstance(cls, type) and (missing := missing_members(cls)):
+                raise TypeError(f"{self.kind} {key!r} ({cls.__qualname__}) does not define: {', '.join(missing)}")
             taken = self._registered.get(key)
             if taken and (taken[0].__module__, taken[0].__qualname__) != (cls.__module__, cls.__qualname__):
                 raise ValueError(f"{self.kind} {key!r} is already registered by {taken[0].__module__}")
@@ -85,24 +110,24 @@ class Registry:
 
         return decorate
 
-    def _entry(self, name: str) -> tuple[type, type]:
+    def _entry(self, name: str) -> tuple[Any, Any]:
         key = str(name).replace("-", "_")
         if key not in self._registered:
-            if key not in self.names():
+            if key not in self._files():
                 raise UnknownNameError(unknown(self.kind, name, self.names()))
             importlib.import_module(f"{self.package}.{key}")
         return self._registered[key]
 
-    def get(self, name: str) -> type:
+    def get(self, name: str) -> Any:
         """The class called `name`. Raises `UnknownNameError` with the nearest name."""
         return self._entry(name)[0]
 
-    def settings(self, name: str) -> type:
+    def settings(self, name: str) -> Any:
         """The settings model of the class called `name`."""
         return self._entry(name)[1]
 
     @contextmanager
-    def temporary(self):
+    def temporary(self) -> Iterator["Registry"]:
         """Within the context, registrations are undone at the end (for tests); not those of the package's own files."""
         before = dict(self._registered)
         try:
@@ -113,6 +138,7 @@ class Registry:
 
 
 TASKS = Registry("task", "nlp_suite.tasks")
+CORPUS_KINDS = Registry("corpus kind", "nlp_suite.data.kinds")
 SOURCES = Registry("source", "nlp_suite.data.sources")
 TOKENIZERS = Registry("tokenizer", "nlp_suite.text.tokenizers")
 BACKBONES = Registry("backbone", "nlp_suite.backbones")
@@ -121,7 +147,7 @@ ATTENTIONS = Registry("attention", "nlp_suite.layers.attentions")
 SCHEDULES = Registry("schedule", "nlp_suite.training.schedules")
 EXPORTERS = Registry("export format", "nlp_suite.export.formats")
 
-KINDS = {
+COMPONENTS: Mapping[str, Registry] = {  # what `nlp-suite list` shows
     "tasks": TASKS,
     "sources": SOURCES,
     "tokenizers": TOKENIZERS,

@@ -37,7 +37,7 @@ def model(folder):
 @pytest.fixture
 def run(folder, model, monkeypatch):
     """Calls the command line in this process; models are opened once."""
-    from nlp_suite.export import language_output
+    from nlp_suite.tasks.language_model import output as language_output
 
     opened = {str(folder / "lm"): model}
     monkeypatch.setattr(language_output, "load", lambda path: opened.get(str(path)) or load(path))

@@ -13,9 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from nlp_suite import cli
-from nlp_suite.export import translation_output
 from nlp_suite.export.load import load
 from nlp_suite.export.openers.translation import open_ensemble
+from nlp_suite.tasks.translation import output as translation_output
 from tests.language_models import make_run as make_language_model
 from tests.translation_models import PAIRS, make_run
 
@@ -245,7 +245,7 @@ def test_lines_that_came_are_not_held_back(monkeypatch):
 
 def test_a_reader_that_has_seen_enough():
     script = (
-        "from nlp_suite.export.translation_output import write_translations\n"
+        "from nlp_suite.tasks.translation.output import write_translations\n"
         "class Echo:\n"
         "    def translate(self, texts, **options):\n"
         "        return [{'translation': text.upper(), 'truncated': False} for text in texts]\n"

@@ -7,7 +7,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlp_suite.config import ComponentSettings, ConfigError, Experiment, differences, load_experiment
+from nlp_suite.config import ComponentSettings, Experiment, differences, load_experiment
+from nlp_suite.errors import ConfigError
 from nlp_suite.registry import TASKS
 
 

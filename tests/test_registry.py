@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from nlp_suite.registry import BACKBONES, KINDS, SOURCES, TASKS, Registry, UnknownNameError
+from nlp_suite.errors import UnknownNameError
+from nlp_suite.registry import BACKBONES, KINDS, SOURCES, TASKS, Registry
 
 
 def test_names_are_files():

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 from pydantic import Field
 
-from nlp_suite.backbones._base import Backbone, BackboneSettings
+from nlp_suite.backbones.base import Backbone, BackboneSettings
 from nlp_suite.layers.inline import apply
 from nlp_suite.layers.ngrams import ngram_ids
 from nlp_suite.layers.type_dropout import TypeDropout

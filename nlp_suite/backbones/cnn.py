@@ -4,7 +4,7 @@ import keras
 from keras import ops
 from pydantic import Field
 
-from nlp_suite.backbones._base import Backbone, BackboneSettings
+from nlp_suite.backbones.base import Backbone, BackboneSettings
 from nlp_suite.registry import BACKBONES
 
 

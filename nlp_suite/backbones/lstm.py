@@ -2,7 +2,7 @@
 
 import keras
 
-from nlp_suite.backbones._recurrent import RecurrentBackbone, RecurrentSettings
+from nlp_suite.backbones.recurrent import RecurrentBackbone, RecurrentSettings
 from nlp_suite.layers.lstm import LSTM
 from nlp_suite.registry import BACKBONES
 

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 from pydantic import Field, model_validator
 
-from nlp_suite.backbones._base import Backbone, BackboneSettings
+from nlp_suite.backbones.base import Backbone, BackboneSettings
 from nlp_suite.layers.dropout import dropout
 from nlp_suite.layers.inline import apply
 from nlp_suite.layers.layer_norm import layer_norm

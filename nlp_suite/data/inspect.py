@@ -4,9 +4,9 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from nlp_suite.data.corpora.text import lines
-from nlp_suite.data.counts import SHOWN, duplicates, figures, shortened, text_hash
+from nlp_suite.data.corpus_stats import SHOWN, duplicates, figures, shortened, text_hash
 from nlp_suite.data.inspect_pairs import inspect_pairs
+from nlp_suite.data.kinds.text import lines
 
 
 def inspect(examples: Mapping[str, Iterable[dict[str, str]]], store_statistics: dict | None = None) -> dict:

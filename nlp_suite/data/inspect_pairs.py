@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from nlp_suite.data.counts import SHOWN, duplicates, figures, shortened, text_hash
+from nlp_suite.data.corpus_stats import SHOWN, duplicates, figures, shortened, text_hash
 
 SIDES = ("source", "target")
 

@@ -2,7 +2,7 @@
 
 import itertools
 
-from nlp_suite.data.counts import PERCENTILES
+from nlp_suite.data.corpus_stats import PERCENTILES
 
 UNITS = {  # kind → what a row of the table of lengths counts → key of the report
     "labelled": {"words": "words", "characters": "characters"},

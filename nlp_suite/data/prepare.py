@@ -16,9 +16,9 @@ from nlp_suite._version import __version__
 from nlp_suite.config import Experiment
 from nlp_suite.data.pair_store import PairStore
 from nlp_suite.data.selection import selected
-from nlp_suite.data.sources._base import DataError
 from nlp_suite.data.staging import hidden_folder, place_folder
 from nlp_suite.data.store import SCHEMA, TokenStore
+from nlp_suite.errors import DataError
 from nlp_suite.registry import SOURCES
 from nlp_suite.text.statistics import text_statistics
 from nlp_suite.text.text_layer import UNKNOWN, TextLayer
@@ -113,12 +113,12 @@ def _holds(directory: Path, text, target_text, labels) -> bool:
 
 
 def kind_of(experiment: Experiment) -> str:
-    """What the task wants of the examples: the name of a file in `nlp_suite/data/corpora`."""
+    """What the task wants of the examples: the name of a file in `nlp_suite/data/kinds`."""
     return getattr(experiment.task, "examples", "labelled")
 
 
 def _corpus(experiment: Experiment):
-    return importlib.import_module(f"nlp_suite.data.corpora.{kind_of(experiment)}")
+    return importlib.import_module(f"nlp_suite.data.kinds.{kind_of(experiment)}")
 
 
 def open_source(experiment: Experiment):

@@ -6,9 +6,9 @@ from keras import ops
 
 from nlp_suite.decoding import history
 from nlp_suite.decoding.continuations import Continuations
+from nlp_suite.decoding.drop_finished_rows import can_narrow, narrowing_loop
 from nlp_suite.decoding.gather import gather
 from nlp_suite.decoding.hypothesis_score import HypothesisScore
-from nlp_suite.decoding.narrowing import can_narrow, narrowing_loop
 from nlp_suite.decoding.ngram_blocking import block_repeats
 from nlp_suite.decoding.prefix import read_prompt
 

@@ -14,7 +14,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
-from nlp_suite.evaluation.numerals import less_is_better
+from nlp_suite.evaluation.number_format import less_is_better
 
 COLORS = {
     "ink": "#1c2430",

@@ -9,10 +9,12 @@ import importlib
 import json
 from pathlib import Path
 
-from nlp_suite.evaluation import numerals, plots, views
+from nlp_suite.errors import UnknownNameError
+from nlp_suite.evaluation import number_format as numerals
+from nlp_suite.evaluation import plots
 from nlp_suite.evaluation.files import write_file
 from nlp_suite.evaluation.page import Html, Section, code, columns, details, escape, join, page, picture, table
-from nlp_suite.registry import UnknownNameError, unknown
+from nlp_suite.registry import unknown
 
 NOT_SHOWN = {"schema", "statistics", "labels", "best", "state"}  # of info: shown elsewhere or of no interest
 COUNTED = ("examples", "documents", "sentences", "tokens", "words", "characters")  # of a report: what was evaluated

@@ -4,7 +4,7 @@
 neither TensorFlow nor Keras.
 """
 
-from nlp_suite.export.errors import ExportError
+from nlp_suite.errors import ExportError
 from nlp_suite.export.run_export import ExportResult, run_export
 
 __all__ = ["ExportError", "ExportResult", "run_export"]

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from nlp_suite.export.errors import ExportError
-from nlp_suite.export.language import SavedModelLanguage
+from nlp_suite.errors import ExportError
 from nlp_suite.export.loaded import LoadedSignatures
 from nlp_suite.export.open_network import open_run
-from nlp_suite.export.predictors import SavedModelPredictor
 from nlp_suite.export.staging import versions
-from nlp_suite.export.translation import SavedModelTranslation
+from nlp_suite.tasks.language_model.export_predictor import SavedModelLanguage
+from nlp_suite.tasks.sentiment.predictor import SavedModelPredictor
+from nlp_suite.tasks.translation.export_predictor import SavedModelTranslation
 
 _EXPECTED = (
     "a run folder (with run.json), an exported version (with saved_model.pb), a folder of versions, or a .keras file "
@@ -39,7 +39,7 @@ def load(path: str | Path):
     if not path.exists():
         raise ExportError(f"{str(path)!r} does not exist; expected {_EXPECTED}")
     if path.is_file() and path.suffix == ".keras":
-        from nlp_suite.export.formats._keras_file import open_keras_file
+        from nlp_suite.export.formats.keras_file import open_keras_file
 
         return open_keras_file(path)
     if (path / "run.json").is_file():

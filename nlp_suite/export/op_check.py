@@ -8,9 +8,9 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nlp_suite.errors import ExportError
 from nlp_suite.export import server_ops
-from nlp_suite.export.errors import ExportError
-from nlp_suite.export.reach import functions_of_only
+from nlp_suite.export.graph_reachability import functions_of_only
 
 _COMPILED = "_XlaMustCompile"  # attribute of functions, and of calls to them, that only XLA can run
 

@@ -3,8 +3,8 @@
 import importlib
 import importlib.util
 
-from nlp_suite.export.predictors import NetworkPredictor
 from nlp_suite.export.samples import check_texts
+from nlp_suite.tasks.sentiment.predictor import NetworkPredictor
 
 
 def resolved(run):

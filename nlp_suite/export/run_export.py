@@ -5,8 +5,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from nlp_suite.export.errors import ExportError
-from nlp_suite.export.formats._base import ExportResult
+from nlp_suite.errors import ExportError
+from nlp_suite.export.formats.base import ExportResult
 from nlp_suite.registry import EXPORTERS, unknown
 
 

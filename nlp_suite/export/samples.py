@@ -26,7 +26,7 @@ def check_texts(run, number: int = 24) -> list[bytes]:
 
 
 def _from_split(run, split, number) -> list[bytes]:
-    from nlp_suite.data.sources._base import DataError
+    from nlp_suite.errors import DataError
 
     try:
         store = run.stores()[split]

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from nlp_suite.errors import ExportError
 from nlp_suite.export.cases import Case, tensor_proto
-from nlp_suite.export.errors import ExportError
 
 TOLERANCE = 1e-5
-_SCRIPT = Path(__file__).with_name("_fresh_process.py")
+_SCRIPT = Path(__file__).with_name("fresh_process.py")
 
 
 def check_saved_model(

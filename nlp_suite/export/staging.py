@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nlp_suite.data.staging import flush, flush_folder, hidden_folder, place_folder
-from nlp_suite.export.errors import ExportError
+from nlp_suite.errors import ExportError
 
 _PREFIX = ".export-"
 

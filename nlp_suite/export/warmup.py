@@ -7,8 +7,8 @@ tables and kernels ready.
 
 from pathlib import Path
 
+from nlp_suite.errors import ExportError
 from nlp_suite.export.cases import Case, tensor_proto
-from nlp_suite.export.errors import ExportError
 
 FILE = "assets.extra/tf_serving_warmup_requests"
 CLASSIFY = "tensorflow/serving/classify"

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nlp_suite.data.staging import flush, flush_folder
-from nlp_suite.export.errors import ExportError
+from nlp_suite.errors import ExportError
 
 RUNNERS = {"direct": "DirectRunner", "flink": "FlinkRunner", "spark": "SparkRunner", "dataflow": "DataflowRunner"}
 CHUNK_BYTES = 4 * 2**20
@@ -76,7 +76,7 @@ def batch_predict(
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
         raise ImportError(f"batch prediction needs Apache Beam: pip install 'nlp-suite[beam]' ({error})") from error
-    from nlp_suite.serving._batch_model import SignatureHandler
+    from nlp_suite.serving.batch_model import SignatureHandler
 
     path, output = _version(Path(model)), Path(output)
     output.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nlp_suite.export.op_check import server_version as check_server_version
-from nlp_suite.serving._doctor_checks import Check
+from nlp_suite.serving.doctor_checks import Check
 
 _MARKS = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("!", "yellow")}
 
@@ -56,24 +56,24 @@ def examine(path: str | Path, server_version: str = "2.19") -> DoctorReport:
         >>> examine("saved_models/sentiment").ok
         True
     """
-    from nlp_suite.serving import _doctor_files, _doctor_graph, _doctor_ops, _doctor_warmup
+    from nlp_suite.serving import doctor_files, doctor_graph, doctor_ops, doctor_warmup
 
     check_server_version(server_version)
-    folder = _doctor_files.version_folder(Path(path))
+    folder = doctor_files.version_folder(Path(path))
     report = DoctorReport(folder, str(server_version))
-    report.checks.append(_doctor_files.check_versions(folder))
-    read, meta_graph = _doctor_graph.read(folder)
+    report.checks.append(doctor_files.check_versions(folder))
+    read, meta_graph = doctor_graph.read(folder)
     report.checks.extend(read)
     if meta_graph is None:
         return report
-    ops, broken = _doctor_ops.check(folder, meta_graph, str(server_version))
+    ops, broken = doctor_ops.check(folder, meta_graph, str(server_version))
     report.checks += ops
-    report.checks += _doctor_graph.check_signatures(meta_graph)
-    report.checks.append(_doctor_graph.check_labels(folder, meta_graph))
-    report.checks.append(_doctor_files.check_variables(folder, meta_graph))
-    report.checks.append(_doctor_files.check_assets(folder, meta_graph))
-    report.checks.append(_doctor_warmup.check(folder, meta_graph, broken))
-    report.checks += _doctor_files.check_sizes(folder, meta_graph)
+    report.checks += doctor_graph.check_signatures(meta_graph)
+    report.checks.append(doctor_graph.check_labels(folder, meta_graph))
+    report.checks.append(doctor_files.check_variables(folder, meta_graph))
+    report.checks.append(doctor_files.check_assets(folder, meta_graph))
+    report.checks.append(doctor_warmup.check(folder, meta_graph, broken))
+    report.checks += doctor_files.check_sizes(folder, meta_graph)
     return report
 
 

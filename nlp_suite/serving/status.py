@@ -2,6 +2,8 @@
 
 import enum
 
+from nlp_suite.errors import NlpSuiteError
+
 MESSAGE_LIMIT = 1024  # bytes of an error's text that go over gRPC
 
 
@@ -48,7 +50,7 @@ HTTP_STATUS = {
 }
 
 
-class ServingError(RuntimeError):
+class ServingError(NlpSuiteError, RuntimeError):
     """A request that cannot be answered; its code and text are what the client gets.
 
     Args:

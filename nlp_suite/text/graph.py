@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from nlp_suite.config import TextSettings
 from nlp_suite.text.normalise import normalise, stop_word_list
-from nlp_suite.text.tokenizers._base import END, PAD, START, Tokenizer
+from nlp_suite.text.tokenizers.base import END, PAD, START, Tokenizer
 
 
 class TextGraph(tf.Module):

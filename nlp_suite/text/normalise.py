@@ -9,9 +9,9 @@ is in TensorFlow Serving's TF Text 2.12.
 import re
 
 from nlp_suite.config import TextSettings
+from nlp_suite.errors import TextError
 from nlp_suite.text.stop_words import LISTS
-from nlp_suite.text.tokenizers._base import TextError
-from nlp_suite.text.tokenizers._words import _WORD
+from nlp_suite.text.tokenizers.words import _WORD
 
 _TAG = r"</?[A-Za-z][^>]*>"
 _SPACES = r"\s\p{Z}\x{0B}\x{1C}-\x{1F}\x{85}\x{FEFF}"

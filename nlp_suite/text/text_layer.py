@@ -13,8 +13,9 @@ import numpy as np
 from pydantic import ValidationError
 
 from nlp_suite.config import TextSettings
+from nlp_suite.errors import TextError
 from nlp_suite.registry import TOKENIZERS
-from nlp_suite.text.tokenizers._base import END, PAD, START, UNKNOWN, TextError, Tokenizer, batches
+from nlp_suite.text.tokenizers.base import END, PAD, START, UNKNOWN, Tokenizer, batches
 
 __all__ = ["END", "PAD", "START", "UNKNOWN", "TextError", "TextLayer"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nlp_suite.config import ConfigError
+from nlp_suite.errors import ConfigError
 
 
 def read_word_vectors(path: str, words, table: np.ndarray) -> int:

@@ -1,6 +1,6 @@
 """Starting a backbone from a trained language model (Dai & Le 2015; Howard & Ruder 2018)."""
 
-from nlp_suite.config import ConfigError
+from nlp_suite.errors import ConfigError
 from nlp_suite.text.text_layer import TextLayer
 from nlp_suite.training.run import Run
 

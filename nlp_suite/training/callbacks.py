@@ -10,9 +10,7 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message says at which step and what is kept."""
+from nlp_suite.errors import TrainingError
 
 
 @contextmanager

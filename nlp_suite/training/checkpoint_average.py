@@ -7,9 +7,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from nlp_suite.errors import RunError
 from nlp_suite.training.callbacks import without_optimizer, write_weights
 from nlp_suite.training.optimizer import monitor_mode
-from nlp_suite.training.run import RunError
 
 
 class KeepRounds(keras.callbacks.Callback):

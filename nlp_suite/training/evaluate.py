@@ -3,7 +3,8 @@
 import importlib
 from pathlib import Path
 
-from nlp_suite.training.run import Run, RunError
+from nlp_suite.errors import RunError
+from nlp_suite.training.run import Run
 
 
 def evaluate(run: Run | str | Path, split: str | None = None, *, progress=None) -> dict:

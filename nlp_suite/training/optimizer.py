@@ -4,8 +4,9 @@ import inspect
 
 import keras
 
-from nlp_suite.config import ConfigError, TrainingSettings
-from nlp_suite.evaluation.numerals import less_is_better
+from nlp_suite.config import TrainingSettings
+from nlp_suite.errors import ConfigError
+from nlp_suite.evaluation.number_format import less_is_better
 from nlp_suite.registry import SCHEDULES, unknown
 from nlp_suite.training.averaging import AveragedIterates, StartAverage
 from nlp_suite.training.fused_adam import FusedAdam, can_be_fused

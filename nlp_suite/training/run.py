@@ -7,16 +7,13 @@ import os
 import platform
 from pathlib import Path
 
-from nlp_suite.config import ConfigError, Experiment, load_experiment
+from nlp_suite.config import Experiment, load_experiment
 from nlp_suite.data.prepare import open_texts, prepare
+from nlp_suite.errors import ConfigError, RunError
 from nlp_suite.registry import TASKS
 
 SCHEMA = 1
 _PACKAGES = ("keras", "tensorflow", "tensorflow-text", "jax", "torch", "numpy", "sentencepiece")
-
-
-class RunError(ValueError):
-    """A run folder that cannot be used as asked; the message says why."""
 
 
 class Run:

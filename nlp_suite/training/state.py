@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from nlp_suite.training.run import RunError
+from nlp_suite.errors import RunError
 
 _CALLBACK_STATE = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter", "seconds", "monitored")
 

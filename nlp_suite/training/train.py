@@ -9,9 +9,10 @@ from pathlib import Path
 import keras
 from rich.console import Console
 
-from nlp_suite.config import ConfigError, Experiment, differences
+from nlp_suite.config import Experiment, differences
 from nlp_suite.data.prepare import Prepared, open_texts, prepare, save_texts
 from nlp_suite.data.staging import hidden_folder, only_process, place_folder
+from nlp_suite.errors import ConfigError, RunError
 from nlp_suite.registry import unknown
 from nlp_suite.training.backbone_start import open_backbone
 from nlp_suite.training.callbacks import (
@@ -28,7 +29,6 @@ from nlp_suite.training.optimizer import make_optimizer, monitor_mode
 from nlp_suite.training.run import (
     SCHEMA,
     Run,
-    RunError,
     check_same,
     environment,
     is_run,

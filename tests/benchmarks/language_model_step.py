@@ -37,7 +37,7 @@ def suite_step(options, adaptive):
     import keras
 
     from nlp_suite.backbones.lstm import LSTMBackbone
-    from nlp_suite.tasks._language_model import LanguageModel
+    from nlp_suite.tasks.language_model.network import LanguageModel
 
     keras.utils.set_random_seed(options.seed)
     backbone = LSTMBackbone(

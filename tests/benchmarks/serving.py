@@ -144,9 +144,9 @@ def _timed(function, argument):
 
 def _request(text, alias, signature):
     """A serialized PredictRequest."""
-    from nlp_suite.serving.client import _protos
+    from nlp_suite.serving.client import protos
 
-    request = _protos.message("tensorflow.serving.PredictRequest")()
+    request = protos.message("tensorflow.serving.PredictRequest")()
     request.model_spec.name, request.model_spec.signature_name = "default", signature
     tensor = request.inputs[alias]
     tensor.dtype = 7  # DT_STRING

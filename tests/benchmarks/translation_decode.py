@@ -40,7 +40,7 @@ def network(options):
     import keras
 
     from nlp_suite.config import TextSettings, load_experiment
-    from nlp_suite.tasks._translation_inference import TranslationInference
+    from nlp_suite.tasks.translation.predictor import TranslationInference
     from nlp_suite.text.text_layer import TextLayer
     from nlp_suite.training.run import make_task
 
@@ -69,8 +69,8 @@ def make(options, folder):
     """Writes the SavedModel of a beam size and CTranslate2's model, unless they are there."""
     import tensorflow as tf
 
-    from nlp_suite.export.formats._ctranslate2_spec import transformer_spec
-    from nlp_suite.tasks._translation_signatures import signatures
+    from nlp_suite.export.formats.ctranslate2_spec import transformer_spec
+    from nlp_suite.tasks.translation.signatures import signatures
 
     made = Path(folder, f"suite-{options.beam[0]}")
     if made.exists():
@@ -142,7 +142,7 @@ def endpoint_step(options):
 def xla_step(options):
     """As `suite_step`, the search compiled by XLA; the first call of every shape compiles for seconds."""
     tf = turns.limit_tensorflow(options.threads)
-    from nlp_suite.tasks._translation_compiled import compiled_search
+    from nlp_suite.tasks.translation.compiled import compiled_search
 
     _, _, inference = network(options)
     inference.settings = inference.settings.model_copy(update={"max_length_factor": 1.5, "max_length_extra": 20})

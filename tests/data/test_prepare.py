@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from nlp_suite.data.prepare import prepare
-from nlp_suite.data.sources._base import DataError
 from nlp_suite.data.store import StoreWriter, TokenStore
+from nlp_suite.errors import DataError
 
 
 def tsv(path, rows):

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from nlp_suite.data.sources import _sentiment_grammar as grammar
+from nlp_suite.data.sources import sentiment_grammar as grammar
 from nlp_suite.data.sources.sample import SampleSource
 
 GOOD, BAD = {*grammar.GOOD, *grammar.GOOD_VERBS}, {*grammar.BAD, *grammar.BAD_VERBS}

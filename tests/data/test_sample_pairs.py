@@ -7,11 +7,11 @@ from collections import Counter
 
 import pytest
 
-from nlp_suite.data.sources import _translation_clause as c
-from nlp_suite.data.sources import _translation_grammar as grammar
-from nlp_suite.data.sources import _translation_words as lexicon
-from nlp_suite.data.sources._base import DataError
+from nlp_suite.data.sources import translation_clause as c
+from nlp_suite.data.sources import translation_grammar as grammar
+from nlp_suite.data.sources import translation_words as lexicon
 from nlp_suite.data.sources.sample import SampleSource
+from nlp_suite.errors import DataError
 
 VERBS = {verb.english[0]: verb for verb in lexicon.VERBS}
 CASES = ("nom", "acc", "dat")

@@ -8,10 +8,10 @@ from collections import Counter
 import pytest
 
 from nlp_suite.config import TextSettings
-from nlp_suite.data.sources import _sentence_grammar as grammar
-from nlp_suite.data.sources._base import DataError
-from nlp_suite.data.sources._pcfg import Grammar
+from nlp_suite.data.sources import sentence_grammar as grammar
+from nlp_suite.data.sources.pcfg import Grammar
 from nlp_suite.data.sources.sample import SampleSource
+from nlp_suite.errors import DataError
 from nlp_suite.text.text_layer import TextLayer
 
 RULES = grammar.GRAMMAR.rules

@@ -2,8 +2,8 @@
 
 import pytest
 
-from nlp_suite.data.sources._base import DataError
 from nlp_suite.data.sources.directory import DirectorySource
+from nlp_suite.errors import DataError
 
 
 @pytest.fixture

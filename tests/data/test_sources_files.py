@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nlp_suite.data.sources._base import DataError
 from nlp_suite.data.sources.files import FilesSource
+from nlp_suite.errors import DataError
 from nlp_suite.registry import SOURCES
 
 IMDB = Path(__file__).parents[3] / "shared" / "data" / "imdb"

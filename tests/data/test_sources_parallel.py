@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nlp_suite.config import ConfigError, load_experiment
-from nlp_suite.data.sources._base import KINDS, DataError
+from nlp_suite.config import load_experiment
+from nlp_suite.data.sources.base import KINDS
 from nlp_suite.data.sources.directory import DirectorySource
 from nlp_suite.data.sources.parallel import ParallelSource
 from nlp_suite.data.sources.text import PlainTextSource
+from nlp_suite.errors import ConfigError, DataError
 from nlp_suite.registry import SOURCES
 
 LINE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r"), max_size=20)

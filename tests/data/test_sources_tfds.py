@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from nlp_suite.data.sources._base import DataError
 from nlp_suite.data.sources.tfds import TFDSSource, tfrecords
+from nlp_suite.errors import DataError
 
 FACTS = [(f"text {i} é", i % 2) for i in range(40)]
 

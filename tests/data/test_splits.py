@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nlp_suite.data.sources._base import DataError
 from nlp_suite.data.splits import stratified_split
+from nlp_suite.errors import DataError
 
 
 @settings(deadline=None, max_examples=200)

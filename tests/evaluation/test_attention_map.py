@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from nlp_suite.evaluation.attention_map import attention_map, attention_page, legend, token_html
+from nlp_suite.tasks.translation.attention_map import attention_map, attention_page, legend, token_html
 from tests.evaluation.pages import SCRIPT, Reader, check_alone
 
 SOURCE, TARGET = ["▁a", "▁d", "og", "</s>"], ["▁ein", "▁Hu", "nd"]

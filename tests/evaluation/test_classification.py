@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from nlp_suite.evaluation.classification import ROC_POINTS, classification_report
+from nlp_suite.tasks.sentiment.report import ROC_POINTS, classification_report
 
 
 def random_answers(classes, count, seed=0):

@@ -7,8 +7,8 @@ import math
 import pytest
 from rich.console import Console
 
-from nlp_suite.evaluation.language_modelling import language_model_report
 from nlp_suite.evaluation.report import format_report, write_report
+from nlp_suite.tasks.language_model.report import language_model_report
 from tests.evaluation.pages import SCRIPT, check_alone
 
 CONTEXT = "sliding window of 256 tokens, at least 128 of context"

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from nlp_suite.evaluation.language_modelling import language_model_report
+from nlp_suite.tasks.language_model.report import language_model_report
 
 COUNTS = {"tokens": 8, "words": 4, "characters": 24, "unknown": 2, "context": "whole lines"}
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from nlp_suite.evaluation.numerals import perplexity, probability, share
+from nlp_suite.evaluation.number_format import perplexity, probability, share
 
 
 def test_shares_are_never_rounded_to_all_or_nothing():

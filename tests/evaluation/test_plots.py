@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nlp_suite.evaluation import plots
-from nlp_suite.evaluation.classification import classification_report
+from nlp_suite.tasks.sentiment.report import classification_report
 
 NAN = float("nan")
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from nlp_suite.errors import UnknownNameError
 from nlp_suite.evaluation import page
-from nlp_suite.evaluation.classification import classification_report
-from nlp_suite.evaluation.numerals import share
+from nlp_suite.evaluation.number_format import share
 from nlp_suite.evaluation.report import duration, format_report, write_report
-from nlp_suite.registry import UnknownNameError
+from nlp_suite.tasks.sentiment.report import classification_report
 from tests.evaluation.pages import SCRIPT, Reader, check_alone
 
 

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from nlp_suite.evaluation import surprise
-from nlp_suite.evaluation.surprise import bits, coloured, surprise_page, visible, visible_text, words_apart
+from nlp_suite.tasks.shared import surprise
+from nlp_suite.tasks.shared.surprise import bits, coloured, surprise_page, visible, visible_text, words_apart
 from tests.evaluation.pages import SCRIPT, check_alone
 
 HOSTILE = [

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import sacrebleu
 
-from nlp_suite.evaluation.translation import corpus_bleu, translation_report
+from nlp_suite.tasks.translation.report import corpus_bleu, translation_report
 
 SOURCES = [
     "A man sleeps.",

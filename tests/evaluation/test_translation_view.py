@@ -8,7 +8,7 @@ from rich.console import Console
 
 from nlp_suite.evaluation import plots
 from nlp_suite.evaluation.report import format_report, write_report
-from nlp_suite.evaluation.translation import translation_report
+from nlp_suite.tasks.translation.report import translation_report
 from tests.evaluation.pages import SCRIPT, check_alone
 from tests.evaluation.test_translation import GIVEN
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from nlp_suite.data.prepare import open_texts
-from nlp_suite.export import ExportError, run_export
-from nlp_suite.export.formats import _ctranslate2_check, _ctranslate2_spec
+from nlp_suite.errors import ExportError
+from nlp_suite.export import run_export
+from nlp_suite.export.formats import ctranslate2_check, ctranslate2_spec
 from nlp_suite.export.load import load
 from tests.translation_models import NETWORKS, PAIRS, make_run
 
@@ -64,11 +65,11 @@ def test_translations_and_log_probabilities_are_those_of_python(run_dir, tmp_pat
 
 def test_a_wrong_weight_is_found_and_leaves_nothing(tmp_path, monkeypatch):
     run_dir = make_run(tmp_path / "run", "transformer", scale=0.4)
-    right = _ctranslate2_spec._positions
-    monkeypatch.setattr(_ctranslate2_spec, "_positions", lambda layer, places: right(layer, places + 1)[1:])
+    right = ctranslate2_spec._positions
+    monkeypatch.setattr(ctranslate2_spec, "_positions", lambda layer, places: right(layer, places + 1)[1:])
     with pytest.raises(ExportError, match="CTranslate2"):
         run_export(run_dir, tmp_path / "models" / "m", format="ctranslate2")
-    monkeypatch.setattr(_ctranslate2_check, "_clear", lambda model, source, targets: [False] * len(targets))
+    monkeypatch.setattr(ctranslate2_check, "_clear", lambda model, source, targets: [False] * len(targets))
     with pytest.raises(
         ExportError, match=r"log-probability of CTranslate2 differs from Python's by .* \(0\.0001 allowed"
     ):
@@ -101,7 +102,7 @@ def test_tokens_that_look_like_special_ones_get_names_of_their_own():
         def id_to_token(self, ids):
             return ["<pad>", "<unk>", "<s>", "</s>", "a", "<s>", "\\<s>"]
 
-    tokens = _ctranslate2_spec.tokens_of(Text())
+    tokens = ctranslate2_spec.tokens_of(Text())
     assert tokens[:5] == ["<pad>", "<unk>", "<s>", "</s>", "a"] and len(set(tokens)) == 7
 
 

@@ -6,12 +6,13 @@ import keras
 import numpy as np
 import pytest
 
-from nlp_suite.export import ExportError, run_export
+from nlp_suite.errors import ExportError
+from nlp_suite.export import run_export
 from nlp_suite.export.formats.keras_plain import plain_model
 from nlp_suite.export.load import load
 from nlp_suite.export.self_check import check_keras
 from nlp_suite.layers.sequence_pooling import POOLINGS
-from nlp_suite.tasks._sentiment_model import SentimentModel
+from nlp_suite.tasks.sentiment.network import SentimentModel
 from tests.export.conftest import SMALL, TEXTS, make_run
 
 VARIANTS = {

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 import nlp_suite
-from nlp_suite.export import ExportError, run_export
-from nlp_suite.export.language import SavedModelLanguage
+from nlp_suite.errors import ExportError
+from nlp_suite.export import run_export
 from nlp_suite.export.op_check import check_ops
 from nlp_suite.export.warmup import read_warmup
-from nlp_suite.tasks._language_inference import LanguageInference
-from nlp_suite.tasks._language_model_signatures import cases, signatures
+from nlp_suite.tasks.language_model.export_predictor import SavedModelLanguage
+from nlp_suite.tasks.language_model.predictor import LanguageInference
+from nlp_suite.tasks.language_model.signatures import cases, signatures
 from nlp_suite.text.text_layer import TextLayer
 from tests.export.conftest import Server
 from tests.language_models import make_run

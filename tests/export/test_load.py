@@ -5,9 +5,9 @@ import shutil
 import numpy as np
 import pytest
 
-from nlp_suite.export import ExportError
+from nlp_suite.errors import ExportError
 from nlp_suite.export.load import load
-from nlp_suite.export.predictors import Predictor, _round_up
+from nlp_suite.tasks.sentiment.predictor import Predictor, _round_up
 from tests.export.conftest import LABELS, TEXTS
 
 

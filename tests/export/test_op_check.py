@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from nlp_suite.export import ExportError
+from nlp_suite.errors import ExportError
 from nlp_suite.export.op_check import check_ops
 from nlp_suite.export.server_ops import FIRST_VERSION, TEXT_OPS, TEXT_OPS_SINCE_2_20
 

@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from nlp_suite.export import ExportError
-from nlp_suite.export.predict_output import read_texts, write_predictions
+from nlp_suite.errors import ExportError
+from nlp_suite.tasks.sentiment.output import read_texts, write_predictions
 from tests.export.conftest import LABELS
 
 TEXTS = ['a "fine"\tfilm', "", "[bold]dull[/bold] größe"]

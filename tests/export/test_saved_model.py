@@ -15,7 +15,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.client import pywrap_tf_session
 
-from nlp_suite.export import ExportError, run_export
+from nlp_suite.errors import ExportError
+from nlp_suite.export import run_export
 from nlp_suite.export.cases import Case
 from nlp_suite.export.formats import saved_model
 from nlp_suite.export.op_check import check_ops
@@ -161,11 +162,11 @@ def test_what_the_exporter_says(exported):
 
 
 def test_a_wrong_answer_is_found_by_the_fresh_process(exported, predictor, monkeypatch):
-    from nlp_suite.tasks import _sentiment_signatures
+    from nlp_suite.tasks.sentiment import signatures
 
     right = predictor.probabilities
     monkeypatch.setattr(predictor, "probabilities", lambda texts: right(texts) + np.array([[0, 3e-5]], "float32"))
-    wrong = [Case(*case) for case in _sentiment_signatures.cases(predictor, [text.encode() for text in TEXTS[:3]])]
+    wrong = [Case(*case) for case in signatures.cases(predictor, [text.encode() for text in TEXTS[:3]])]
     with pytest.raises(ExportError, match=r"signature 'serving_default', output 'prob.*differs by"):
         check_saved_model(exported.path, wrong, [])
 

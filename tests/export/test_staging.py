@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nlp_suite.export import ExportError
+from nlp_suite.errors import ExportError
 from nlp_suite.export.staging import place_file, place_version, staging, versions
 
 ROOT = Path(__file__).parents[2]

@@ -8,11 +8,12 @@ import pytest
 import tensorflow as tf
 
 from nlp_suite.config import TextSettings
-from nlp_suite.export import ExportError, run_export
+from nlp_suite.errors import ExportError
+from nlp_suite.export import run_export
 from nlp_suite.export.op_check import check_ops
 from nlp_suite.export.warmup import read_warmup
 from nlp_suite.serving.doctor import examine
-from nlp_suite.tasks import _translation_compiled as compiled
+from nlp_suite.tasks.translation import compiled
 from nlp_suite.text.text_layer import TextLayer
 from tests.serving.endpoint import Command
 from tests.translation_models import PAIRS, make_run

@@ -9,13 +9,13 @@ from typer.testing import CliRunner
 
 import nlp_suite
 from nlp_suite import cli
-from nlp_suite.export import ExportError, run_export
+from nlp_suite.errors import ExportError, RequestError
+from nlp_suite.export import run_export
 from nlp_suite.export.model_card import as_markdown
 from nlp_suite.export.op_check import check_ops
-from nlp_suite.export.translation import SavedModelTranslation
 from nlp_suite.export.warmup import read_warmup
-from nlp_suite.tasks._requests import RequestError
-from nlp_suite.tasks._translation_inference import TranslationInference
+from nlp_suite.tasks.translation.export_predictor import SavedModelTranslation
+from nlp_suite.tasks.translation.predictor import TranslationInference
 from tests.export.conftest import Server
 from tests.translation_models import PAIRS, make_run
 

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import grpc
 
-from nlp_suite.serving.client import _protos
+from nlp_suite.serving.client import protos
 
 DTYPES = {"DT_FLOAT": 1, "DT_INT32": 3, "DT_STRING": 7, "DT_INT64": 9}
 FIELDS = {"DT_FLOAT": "float_val", "DT_INT32": "int_val", "DT_STRING": "string_val", "DT_INT64": "int64_val"}
@@ -121,7 +121,7 @@ class FakeGrpc(Fake):
         }.items():
             handlers = {}
             for method in methods:
-                _, request, response = _protos.rpc(service, method)
+                _, request, response = protos.rpc(service, method)
                 handlers[method] = grpc.unary_unary_rpc_method_handler(
                     self._handler(method), request.FromString, response.SerializeToString
                 )
@@ -156,7 +156,7 @@ class FakeGrpc(Fake):
             if proto.dtype != DTYPES[dtype]:
                 context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"Expects arg[0] to be {dtype}")
             inputs[alias] = ([dim.size for dim in proto.tensor_shape.dim], _values(proto, dtype))
-        response = _protos.message("tensorflow.serving.PredictResponse")()
+        response = protos.message("tensorflow.serving.PredictResponse")()
         response.model_spec.name, response.model_spec.version.value = model, 2
         for alias, (shape, values) in answer(model, name, inputs).items():
             if alias not in (request.output_filter or signature[1]):
@@ -170,7 +170,7 @@ class FakeGrpc(Fake):
         return response
 
     def Classify(self, request, context):
-        response = _protos.message("tensorflow.serving.ClassificationResponse")()
+        response = protos.message("tensorflow.serving.ClassificationResponse")()
         for example in request.input.example_list.examples:
             score = positive(example.features.feature["text"].bytes_list.value[0])
             row = response.result.classifications.add()
@@ -179,9 +179,9 @@ class FakeGrpc(Fake):
         return response
 
     def GetModelMetadata(self, request, context):
-        response = _protos.message("tensorflow.serving.GetModelMetadataResponse")()
+        response = protos.message("tensorflow.serving.GetModelMetadataResponse")()
         response.model_spec.name, response.model_spec.version.value = request.model_spec.name, 2
-        found = _protos.message("tensorflow.serving.SignatureDefMap")()
+        found = protos.message("tensorflow.serving.SignatureDefMap")()
         for name, (inputs, outputs, method) in self.signatures[request.model_spec.name].items():
             signature = found.signature_def[name]
             signature.method_name = method
@@ -195,7 +195,7 @@ class FakeGrpc(Fake):
         return response
 
     def GetModelStatus(self, request, context):
-        response = _protos.message("tensorflow.serving.GetModelStatusResponse")()
+        response = protos.message("tensorflow.serving.GetModelStatusResponse")()
         for version, state in self.states:
             response.model_version_status.add(version=version, state=state)
         return response

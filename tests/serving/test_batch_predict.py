@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from nlp_suite.cli import app
-from nlp_suite.export.errors import ExportError
+from nlp_suite.errors import ExportError
 from nlp_suite.serving.batch_predict import _same_run, batch_predict, cut, read_chunk, write_chunk
 
 

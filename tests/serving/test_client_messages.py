@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from nlp_suite.serving.client import _protos, tensors
+from nlp_suite.serving.client import protos, tensors
 
 NUMBERS = arrays_of.arrays(
     st.sampled_from(
@@ -48,7 +48,7 @@ def test_tensors_of_tensorflow_are_read_and_ours_by_it():
 
     for array in (np.eye(2, dtype="float32"), np.arange(3), np.array([[b"a", b"\xff"]], object), np.float16([1.5, 2])):
         tensorflows = tf.make_tensor_proto(array)  # numbers as tensor_content
-        ours = _protos.message("tensorflow.TensorProto").FromString(tensorflows.SerializeToString())
+        ours = protos.message("tensorflow.TensorProto").FromString(tensorflows.SerializeToString())
         np.testing.assert_array_equal(tensors.from_proto(ours), array)
         back = tensors.to_proto(tensors.to_array(array)).SerializeToString()
         np.testing.assert_array_equal(tf.make_ndarray(type(tensorflows).FromString(back)), array)
@@ -72,7 +72,7 @@ def test_typed_values_are_read(dtype, field):
     import tensorflow as tf
 
     for values in ([1, 0, 1], [0, 1], []):
-        proto = _protos.message("tensorflow.TensorProto")(dtype=tf.as_dtype(dtype).as_datatype_enum)
+        proto = protos.message("tensorflow.TensorProto")(dtype=tf.as_dtype(dtype).as_datatype_enum)
         proto.tensor_shape.dim.add(size=3)
         getattr(proto, field).extend(np.array(values, dtype).view("uint16") if dtype == "float16" else values)
         found = tensors.from_proto(proto)
@@ -97,12 +97,12 @@ def test_tensors_that_make_no_sense_are_refused():
 
 
 def test_the_messages_are_those_of_the_installed_api():
-    """`python -m nlp_suite.serving.client._protos_from_api` was run after the last change."""
-    from nlp_suite.serving.client._protos_from_api import file_descriptor_set
+    """`python -m nlp_suite.serving.client.protos_from_api` was run after the last change."""
+    from nlp_suite.serving.client.protos_from_api import file_descriptor_set
 
     compared = {"services": 0, "messages": 0}
     for file in file_descriptor_set().file:
-        mine = _protos.pool().FindFileByName(file.name)
+        mine = protos.pool().FindFileByName(file.name)
         if not file.name.startswith("tensorflow_serving/") and not file.name.endswith(("tensor.proto", "types.proto")):
             continue
         for service in file.service:

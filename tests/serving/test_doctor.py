@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nlp_suite.export.errors import ExportError
+from nlp_suite.errors import ExportError
 from nlp_suite.serving.doctor import examine, format_report
 from tests.serving.doctor_models import TEXT, WARMUP, edit, found, predict_log, save, small_model, write_records
 

@@ -233,7 +233,7 @@ def inputs_of(prompt, **given):
 
 
 def test_surprise_is_that_of_score_token_by_token(tab, server):
-    from nlp_suite.evaluation.surprise import LEVELS
+    from nlp_suite.tasks.shared.surprise import LEVELS
 
     text = "the cat sees\na zebra"
     deep(tab, server, model="language", mode="surprise", text=text)
@@ -314,7 +314,7 @@ def test_what_is_not_there_is_said_beside_the_error(tab, server, given):
 
 
 def test_tokens_are_made_visible_as_in_the_reports(tab, server):
-    from nlp_suite.evaluation.surprise import visible
+    from nlp_suite.tasks.shared.surprise import visible
 
     tab.open(server)
     tab.until("document.querySelector('h1')")

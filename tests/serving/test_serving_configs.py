@@ -11,7 +11,7 @@ import pytest
 import yaml
 from google.protobuf import text_format
 
-from nlp_suite.serving.client._protos_from_api import FILE as PROTOS
+from nlp_suite.serving.client.protos_from_api import FILE as PROTOS
 from tests.serving.fake_servers import FakeGrpc, FakeRest
 
 FOLDER = Path(__file__).parents[2] / "configs" / "serving"

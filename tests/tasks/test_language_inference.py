@@ -6,8 +6,8 @@ from keras import ops
 
 from nlp_suite.config import load_experiment
 from nlp_suite.decoding.beam_search import beam_search
-from nlp_suite.tasks._language_inference import FORBIDDEN, LanguageInference
-from nlp_suite.tasks._requests import RequestError
+from nlp_suite.errors import RequestError
+from nlp_suite.tasks.language_model.predictor import FORBIDDEN, LanguageInference
 from nlp_suite.text.text_layer import END, TextLayer
 from tests.language_models import TEXT, network
 

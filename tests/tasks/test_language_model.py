@@ -6,9 +6,10 @@ import pytest
 import yaml
 from keras import ops
 
-from nlp_suite.config import ConfigError, load_experiment
-from nlp_suite.tasks._token_metrics import Perplexity, TokenLoss
+from nlp_suite.config import load_experiment
+from nlp_suite.errors import ConfigError
 from nlp_suite.tasks.language_model import LanguageModelTask
+from nlp_suite.tasks.shared.token_metrics import Perplexity, TokenLoss
 from nlp_suite.training.run import make_task
 from tests.language_models import BACKBONES, RECURRENT, network
 

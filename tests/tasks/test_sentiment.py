@@ -7,8 +7,8 @@ from rich.console import Console
 from sklearn.metrics import f1_score
 
 from nlp_suite.export.load import load
-from nlp_suite.tasks._macro_f1 import MacroF1
 from nlp_suite.tasks.sentiment import SentimentTask
+from nlp_suite.tasks.sentiment.metrics import MacroF1
 from nlp_suite.training.evaluate import evaluate
 from nlp_suite.training.train import train
 

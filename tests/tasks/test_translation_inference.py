@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from keras import ops
 
-from nlp_suite.tasks._requests import RequestError
-from nlp_suite.tasks._translation_inference import TranslationInference
-from nlp_suite.tasks._translation_signatures import MISSING, signatures
+from nlp_suite.errors import RequestError
 from nlp_suite.tasks.translation import TranslationSettings
+from nlp_suite.tasks.translation.predictor import TranslationInference
+from nlp_suite.tasks.translation.signatures import MISSING, signatures
 from nlp_suite.text.text_layer import END, START
 from tests.translation_models import NETWORKS, PAIRS, network, text_layers
 

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from keras import ops
 
-from nlp_suite.config import ConfigError, load_experiment
+from nlp_suite.config import load_experiment
 from nlp_suite.data.prepare import prepare
-from nlp_suite.tasks._translation_search import TranslationSearch
+from nlp_suite.errors import ConfigError
 from nlp_suite.tasks.translation import TranslationSettings, TranslationTask, own_share
+from nlp_suite.tasks.translation.search import TranslationSearch
 from nlp_suite.text.text_layer import END, PAD, START
 from nlp_suite.training.run import make_network, make_task
 from tests.language_models import randomised

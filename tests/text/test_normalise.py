@@ -3,8 +3,9 @@
 import pytest
 
 from nlp_suite.config import TextSettings
+from nlp_suite.errors import TextError
 from nlp_suite.text.stop_words import LISTS
-from nlp_suite.text.text_layer import TextError, TextLayer
+from nlp_suite.text.text_layer import TextLayer
 from tests.text.conftest import trained
 
 

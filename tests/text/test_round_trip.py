@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nlp_suite.config import TextSettings
 from nlp_suite.text.text_layer import END, PAD, START, UNKNOWN, TextLayer
-from nlp_suite.text.tokenizers._base import UNKNOWN_SURFACE
+from nlp_suite.text.tokenizers.base import UNKNOWN_SURFACE
 from tests.text.conftest import CORPUS, TOKENIZERS, trained
 from tests.text.nasty import NASTY
 

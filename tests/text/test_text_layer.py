@@ -9,9 +9,10 @@ import time
 import numpy as np
 import pytest
 
-from nlp_suite.config import ConfigError, TextSettings, load_experiment
+from nlp_suite.config import TextSettings, load_experiment
+from nlp_suite.errors import ConfigError, TextError
 from nlp_suite.registry import TOKENIZERS
-from nlp_suite.text.text_layer import END, PAD, START, UNKNOWN, TextError, TextLayer
+from nlp_suite.text.text_layer import END, PAD, START, UNKNOWN, TextLayer
 from tests.text.conftest import CORPUS, trained
 from tests.text.nasty import NASTY
 

@@ -6,11 +6,11 @@ import pytest
 import yaml
 from rich.console import Console
 
-from nlp_suite.config import ConfigError
+from nlp_suite.errors import ConfigError, RunError
 from nlp_suite.export.load import load
 from nlp_suite.training import state as state_module
 from nlp_suite.training import train as train_module
-from nlp_suite.training.run import Run, RunError, make_task
+from nlp_suite.training.run import Run, make_task
 from nlp_suite.training.train import train
 from tests.language_models import experiment
 

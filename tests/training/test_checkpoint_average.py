@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from nlp_suite.errors import RunError
 from nlp_suite.training.checkpoint_average import average, kept_rounds, ranked
-from nlp_suite.training.run import Run, RunError
+from nlp_suite.training.run import Run
 from nlp_suite.training.train import train
 from tests.training.test_train import Killed, stop_after
 

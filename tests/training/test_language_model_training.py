@@ -15,8 +15,8 @@ import yaml
 from rich.console import Console
 
 from nlp_suite.data.prepare import prepare
+from nlp_suite.errors import TrainingError
 from nlp_suite.training import state as state_module
-from nlp_suite.training.callbacks import TrainingError
 from nlp_suite.training.evaluate import evaluate
 from nlp_suite.training.run import Run
 from nlp_suite.training.train import train

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from nlp_suite.config import ConfigError, load_experiment
+from nlp_suite.config import load_experiment
+from nlp_suite.errors import ConfigError
 from nlp_suite.registry import SCHEDULES
 
 

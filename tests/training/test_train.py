@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from nlp_suite.config import ConfigError
 from nlp_suite.data.staging import only_process
+from nlp_suite.errors import ConfigError, RunError, TrainingError
 from nlp_suite.tasks.sentiment import class_weights
 from nlp_suite.training import state as state_module
-from nlp_suite.training.callbacks import TrainingError
 from nlp_suite.training.evaluate import evaluate
 from nlp_suite.training.optimizer import LossScale
-from nlp_suite.training.run import Run, RunError
+from nlp_suite.training.run import Run
 from nlp_suite.training.train import train
 
 QUIET = Console(quiet=True)

@@ -16,9 +16,9 @@ import yaml
 from rich.console import Console
 
 import nlp_suite
-from nlp_suite.config import ConfigError, load_experiment
+from nlp_suite.config import load_experiment
+from nlp_suite.errors import ConfigError, TrainingError
 from nlp_suite.training import state as state_module
-from nlp_suite.training.callbacks import TrainingError
 from nlp_suite.training.evaluate import evaluate
 from nlp_suite.training.run import Run
 from nlp_suite.training.train import train

@@ -2,7 +2,7 @@
 
 import keras
 
-from nlp_suite.backbones.decoders._recurrent import RecurrentDecoder, RecurrentDecoderSettings
+from nlp_suite.backbones.decoders.recurrent import RecurrentDecoder, RecurrentDecoderSettings
 from nlp_suite.layers.gru import GRU
 from nlp_suite.registry import DECODERS
 

@@ -2,7 +2,7 @@
 
 import keras
 
-from nlp_suite.backbones.decoders._recurrent import RecurrentDecoder, RecurrentDecoderSettings
+from nlp_suite.backbones.decoders.recurrent import RecurrentDecoder, RecurrentDecoderSettings
 from nlp_suite.layers.simple_rnn import SimpleRNN
 from nlp_suite.registry import DECODERS
 

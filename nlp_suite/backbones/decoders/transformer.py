@@ -6,7 +6,7 @@ import keras
 from keras import ops
 from pydantic import Field
 
-from nlp_suite.backbones.decoders._base import Decoder, DecoderSettings
+from nlp_suite.backbones.decoders.base import Decoder, DecoderSettings
 from nlp_suite.layers.attention_scores import heads_for
 from nlp_suite.layers.dot_product_attention import attention_bias
 from nlp_suite.layers.dropout import dropout

@@ -8,8 +8,9 @@ from pathlib import Path
 from pydantic import Field
 
 from nlp_suite.config import ComponentSettings
-from nlp_suite.data.sources._base import DataError, PathText, Source
-from nlp_suite.data.sources._reading import whole_text
+from nlp_suite.data.sources.base import PathText, Source
+from nlp_suite.data.sources.reading import whole_text
+from nlp_suite.errors import DataError
 from nlp_suite.registry import SOURCES
 
 FOLDERS = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}

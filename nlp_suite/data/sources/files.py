@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from nlp_suite.config import ComponentSettings
-from nlp_suite.data.sources._base import SPLITS, DataError, PathText, Source
-from nlp_suite.data.sources._formats import csv_rows, format_of, jsonl_examples, table_examples, tsv_rows
-from nlp_suite.data.sources._reading import existing_file, stamp
+from nlp_suite.data.sources.base import SPLITS, PathText, Source
+from nlp_suite.data.sources.formats import csv_rows, format_of, jsonl_examples, table_examples, tsv_rows
+from nlp_suite.data.sources.reading import existing_file, stamp
+from nlp_suite.errors import DataError
 from nlp_suite.registry import SOURCES
 
 Paths = PathText | Annotated[list[PathText], Field(min_length=1)] | None

@@ -8,10 +8,11 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from nlp_suite.config import ComponentSettings, Settings, in_one_line
-from nlp_suite.data.sources._base import SPLITS, DataError, PathText, Source
-from nlp_suite.data.sources._formats import table_examples, tsv_rows
-from nlp_suite.data.sources._reading import count_lines, cut_lines, existing_file, stamp
+from nlp_suite.data.sources.base import SPLITS, PathText, Source
 from nlp_suite.data.sources.directory import FOLDERS
+from nlp_suite.data.sources.formats import table_examples, tsv_rows
+from nlp_suite.data.sources.reading import count_lines, cut_lines, existing_file, stamp
+from nlp_suite.errors import DataError
 from nlp_suite.registry import SOURCES, unknown
 
 Paths = PathText | Annotated[list[PathText], Field(min_length=1)]

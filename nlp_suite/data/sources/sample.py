@@ -12,14 +12,15 @@ from pydantic import Field
 
 from nlp_suite.config import ComponentSettings
 from nlp_suite.data.sources import (
-    _pcfg,
-    _sentence_grammar,
-    _translation_clause,
-    _translation_grammar,
-    _translation_words,
+    pcfg,
+    sentence_grammar,
+    translation_clause,
+    translation_grammar,
+    translation_words,
 )
-from nlp_suite.data.sources import _sentiment_grammar as grammar
-from nlp_suite.data.sources._base import DataError, Source
+from nlp_suite.data.sources import sentiment_grammar as grammar
+from nlp_suite.data.sources.base import Source
+from nlp_suite.errors import DataError
 from nlp_suite.registry import SOURCES
 
 SIZES = {
@@ -29,8 +30,8 @@ SIZES = {
 }  # kind → examples of train and of test
 MODULES = {  # what decides the examples
     "labelled": [grammar],
-    "text": [_pcfg, _sentence_grammar],
-    "pairs": [_translation_words, _translation_clause, _translation_grammar],
+    "text": [pcfg, sentence_grammar],
+    "pairs": [translation_words, translation_clause, translation_grammar],
 }
 LABELS = {2: ("negative", "positive"), 3: ("negative", "neutral", "positive")}
 
@@ -56,14 +57,14 @@ class SampleSettings(ComponentSettings):
 class SampleSource(Source):
     """Examples of a seeded grammar, for which the best possible result is known.
 
-    `kind="labelled"`: film reviews (see `_sentiment_grammar`). Word order decides: half of the positive and negative
+    `kind="labelled"`: film reviews (see `sentiment_grammar`). Word order decides: half of the positive and negative
     reviews are drawn from pairs of opposite label and equal words, so no bag of single words can know more than the
     toss of a coin about them.
 
-    `kind="text"`: sentences of a probabilistic grammar (see `_sentence_grammar`), each a document, tokens with a space
+    `kind="text"`: sentences of a probabilistic grammar (see `sentence_grammar`), each a document, tokens with a space
     between them. They are drawn independently, so that entropy is exact: short ones occur in train and in test.
 
-    `kind="pairs"`: English sentences and their German translations (see `_translation_grammar`). Each has exactly one, a
+    `kind="pairs"`: English sentences and their German translations (see `translation_grammar`). Each has exactly one, a
     sentence occurs once, and never in both splits.
 
     Args:
@@ -96,7 +97,7 @@ class SampleSource(Source):
         train, test = SIZES[kind]
         self.sizes = {"train": s.size or train, "test": s.test or test}
         if kind == "text":
-            self.entropy = _sentence_grammar.entropy() / _sentence_grammar.mean_length()
+            self.entropy = sentence_grammar.entropy() / sentence_grammar.mean_length()
             self.perplexity = math.exp(self.entropy)
             return
         if kind == "pairs":
@@ -116,11 +117,11 @@ class SampleSource(Source):
         self._check_split(split)
         s, count = self.settings, self.sizes[split]
         if self.kind == "text":
-            for sentence in itertools.islice(_sentence_grammar.sentences(s.seed, split), count):
+            for sentence in itertools.islice(sentence_grammar.sentences(s.seed, split), count):
                 yield {"text": sentence}
             return
         if self.kind == "pairs":
-            for english, german in itertools.islice(_translation_grammar.pairs(s.seed, split), count):
+            for english, german in itertools.islice(translation_grammar.pairs(s.seed, split), count):
                 yield {"source": english, "target": german}
             return
         noise = random.Random(f"{s.seed} {split} noise")
@@ -141,7 +142,7 @@ class SampleSource(Source):
             raise DataError(f"the best perplexity is known of kind 'text' only; this source is of kind {self.kind!r}")
         log_prob = tokens = 0
         for example in self.examples(split):
-            log_prob += _sentence_grammar.log_prob(example["text"])
+            log_prob += sentence_grammar.log_prob(example["text"])
             tokens += len(example["text"].split(" ")) + 1
         return math.exp(-log_prob / tokens)
 

@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from nlp_suite.config import ComponentSettings
-from nlp_suite.data.sources._base import SPLITS, DataError, PathText, Source
-from nlp_suite.data.sources._reading import cut_lines, existing_file, stamp
+from nlp_suite.data.sources.base import SPLITS, PathText, Source
+from nlp_suite.data.sources.reading import cut_lines, existing_file, stamp
+from nlp_suite.errors import DataError
 from nlp_suite.registry import SOURCES
 
 Paths = PathText | Annotated[list[PathText], Field(min_length=1)]

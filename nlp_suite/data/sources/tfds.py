@@ -16,9 +16,10 @@ from typing import Literal
 from pydantic import Field
 
 from nlp_suite.config import ComponentSettings, Settings
-from nlp_suite.data.sources import _tfds_download
-from nlp_suite.data.sources._base import SPLITS, DataError, PathText, Source
-from nlp_suite.data.sources._tfds_languages import language_pair
+from nlp_suite.data.sources import tfds_download
+from nlp_suite.data.sources.base import SPLITS, PathText, Source
+from nlp_suite.data.sources.tfds_languages import language_pair
+from nlp_suite.errors import DataError
 from nlp_suite.registry import SOURCES, unknown
 
 WIKI_MARKER = re.compile("\n*_START_(?:ARTICLE|SECTION|PARAGRAPH)_\n*|_NEWLINE_")
@@ -268,7 +269,7 @@ def tfrecords(path: str) -> Iterator[bytes]:
 
 def _download(dataset: str, data_dir: str | None) -> str:
     """One attempt to download and prepare, in a process that sees no GPU; the reason if it failed, else ''."""
-    command = [sys.executable, "-P", _tfds_download.__file__, dataset, data_dir or ""]
+    command = [sys.executable, "-P", tfds_download.__file__, dataset, data_dir or ""]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode == 0:

@@ -7,10 +7,10 @@ from pydantic import Field
 from nlp_suite.config import ComponentSettings
 from nlp_suite.data.prepare import save_texts
 from nlp_suite.data.staging import place_folder
-from nlp_suite.export.errors import ExportError
-from nlp_suite.export.formats._base import Exporter, ExportResult
-from nlp_suite.export.formats._ctranslate2_check import check_translator
-from nlp_suite.export.formats._ctranslate2_spec import transformer_spec
+from nlp_suite.errors import ExportError
+from nlp_suite.export.formats.base import Exporter, ExportResult
+from nlp_suite.export.formats.ctranslate2_check import check_translator
+from nlp_suite.export.formats.ctranslate2_spec import transformer_spec
 from nlp_suite.export.model_card import model_card, write_card
 from nlp_suite.export.open_network import open_run, resolved
 from nlp_suite.export.samples import check_texts

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from nlp_suite.export.errors import ExportError
-from nlp_suite.export.formats._base import Exporter, ExporterSettings, ExportResult
-from nlp_suite.export.formats._keras_file import write_keras_file
+from nlp_suite.errors import ExportError
+from nlp_suite.export.formats.base import Exporter, ExporterSettings, ExportResult
+from nlp_suite.export.formats.keras_file import write_keras_file
 from nlp_suite.registry import EXPORTERS
 
 

@@ -9,9 +9,9 @@ from pydantic import Field
 
 from nlp_suite.config import ComponentSettings
 from nlp_suite.data.prepare import save_texts
+from nlp_suite.errors import ExportError
 from nlp_suite.export.cases import Case
-from nlp_suite.export.errors import ExportError
-from nlp_suite.export.formats._base import Exporter, ExportResult
+from nlp_suite.export.formats.base import Exporter, ExportResult
 from nlp_suite.export.model_card import model_card, write_card
 from nlp_suite.export.op_check import check_ops, server_version
 from nlp_suite.export.open_network import open_run, resolved

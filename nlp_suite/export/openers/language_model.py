@@ -3,7 +3,7 @@
 import numpy as np
 
 from nlp_suite.export.samples import check_texts
-from nlp_suite.tasks._language_inference import LanguageInference, stops_at_line_end
+from nlp_suite.tasks.language_model.predictor import LanguageInference, stops_at_line_end
 
 
 def resolved(run):

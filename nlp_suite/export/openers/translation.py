@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from nlp_suite.export.errors import ExportError
+from nlp_suite.errors import ExportError
 from nlp_suite.export.samples import check_texts
-from nlp_suite.tasks._translation_inference import TranslationInference
+from nlp_suite.tasks.translation.predictor import TranslationInference
 from nlp_suite.text.text_layer import START
 
 

@@ -5,7 +5,7 @@ from keras import ops
 from pydantic import Field
 
 from nlp_suite.layers.attention_scores import Multiplicative, heads_for, split_heads
-from nlp_suite.layers.attentions._base import Attention, AttentionSettings
+from nlp_suite.layers.attentions.base import Attention, AttentionSettings
 from nlp_suite.registry import ATTENTIONS
 
 

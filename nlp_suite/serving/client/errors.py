@@ -3,12 +3,13 @@
 import random
 import time
 
+from nlp_suite.errors import NlpSuiteError
 from nlp_suite.serving.status import Code
 
 FIRST_DELAY, LONGEST_DELAY = 0.1, 3.0  # seconds between attempts; it doubles, and a random part of up to half comes off
 
 
-class ServingClientError(RuntimeError):
+class ServingClientError(NlpSuiteError, RuntimeError):
     """What a server refused, or why it could not be asked.
 
     Attributes:

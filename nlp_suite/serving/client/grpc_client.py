@@ -2,7 +2,7 @@
 
 import grpc
 
-from nlp_suite.serving.client import _protos
+from nlp_suite.serving.client import protos
 from nlp_suite.serving.client.answers import Metadata, Signature, TensorSpec, VersionStatus
 from nlp_suite.serving.client.base import ServingClient, Where, check_port
 from nlp_suite.serving.client.errors import Again, with_retries
@@ -63,7 +63,7 @@ class GrpcClient(ServingClient):
         request = self._request("PredictionService", "GetModelMetadata", Where(model, version, label).check())
         request.metadata_field.append("signature_def")
         answer = self._call("PredictionService", "GetModelMetadata", request)
-        signatures = _protos.message("tensorflow.serving.SignatureDefMap")()
+        signatures = protos.message("tensorflow.serving.SignatureDefMap")()
         signatures.ParseFromString(answer.metadata["signature_def"].value)
         return Metadata(
             answer.model_spec.name,
@@ -96,7 +96,7 @@ class GrpcClient(ServingClient):
         ]
 
     def _request(self, service, method, where: Where, signature: str = ""):
-        request = _protos.rpc(service, method)[1]()
+        request = protos.rpc(service, method)[1]()
         request.model_spec.name, request.model_spec.signature_name = where.model, signature
         if where.version is not None:
             request.model_spec.version.value = where.version
@@ -106,7 +106,7 @@ class GrpcClient(ServingClient):
 
     def _call(self, service, method, request, timeout=None, retries=None):
         if (service, method) not in self._methods:
-            path, request_type, answer_type = _protos.rpc(service, method)
+            path, request_type, answer_type = protos.rpc(service, method)
             call = self._channel.unary_unary(path, request_type.SerializeToString, answer_type.FromString)
             self._methods[service, method] = call
         call = self._methods[service, method]
@@ -136,4 +136,4 @@ def _signature(proto) -> Signature:
 def _spec(info) -> TensorSpec:
     shape = info.tensor_shape
     sizes = None if shape.unknown_rank else tuple(None if dim.size < 0 else dim.size for dim in shape.dim)
-    return TensorSpec(dtype_of(_protos.data_type(info.dtype)), sizes)
+    return TensorSpec(dtype_of(protos.data_type(info.dtype)), sizes)

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from nlp_suite.serving.client import _protos
+from nlp_suite.serving.client import protos
 
 _TYPES = {  # DataType: (NumPy name, field of typed values)
     "DT_FLOAT": ("float32", "float_val"),
@@ -72,11 +72,11 @@ def _encoded(item) -> bytes:
 
 def to_proto(array: np.ndarray):
     """A TensorProto of an array that `to_array` made."""
-    proto = _protos.message("tensorflow.TensorProto")()
+    proto = protos.message("tensorflow.TensorProto")()
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
     name = "string" if array.dtype == object else array.dtype.name
-    proto.dtype = _protos.pool().FindEnumTypeByName("tensorflow.DataType").values_by_name[_NAMES[name]].number
+    proto.dtype = protos.pool().FindEnumTypeByName("tensorflow.DataType").values_by_name[_NAMES[name]].number
     if name == "string":
         proto.string_val.extend(array.ravel())
     else:
@@ -90,7 +90,7 @@ def from_proto(proto) -> np.ndarray:
     Raises:
         ValueError: a type that NumPy lacks, or values that do not fit the shape.
     """
-    name = _protos.data_type(proto.dtype)
+    name = protos.data_type(proto.dtype)
     if name not in _TYPES:
         raise ValueError(f"a tensor of {name} is not read (known: {', '.join(_TYPES)})")
     dtype, field = _TYPES[name]

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from nlp_suite.config import ComponentSettings
 from nlp_suite.registry import TOKENIZERS
-from nlp_suite.text.tokenizers._base import SPECIAL_TOKENS, Tokenizer
+from nlp_suite.text.tokenizers.base import SPECIAL_TOKENS, Tokenizer
 
 _FIRST = len(SPECIAL_TOKENS)
 

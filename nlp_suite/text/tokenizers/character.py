@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from pydantic import Field
 
 from nlp_suite.config import ComponentSettings
+from nlp_suite.errors import TextError
 from nlp_suite.registry import TOKENIZERS
-from nlp_suite.text.tokenizers._base import (
+from nlp_suite.text.tokenizers.base import (
     SPECIAL_TOKENS,
     UNKNOWN,
     UNKNOWN_SURFACE,
-    TextError,
     Tokenizer,
     by_count,
     from_lines,

@@ -11,15 +11,15 @@ from typing import Literal
 from pydantic import Field
 
 from nlp_suite.config import ComponentSettings
+from nlp_suite.errors import TextError
 from nlp_suite.registry import TOKENIZERS
-from nlp_suite.text.tokenizers._base import (
+from nlp_suite.text.tokenizers.base import (
     END,
     PAD,
     SPECIAL_TOKENS,
     START,
     UNKNOWN,
     UNKNOWN_SURFACE,
-    TextError,
     Tokenizer,
 )
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from nlp_suite.config import ComponentSettings
 from nlp_suite.registry import TOKENIZERS
-from nlp_suite.text.tokenizers._base import (
+from nlp_suite.text.tokenizers.base import (
     SPECIAL_TOKENS,
     UNKNOWN,
     UNKNOWN_SURFACE,
@@ -15,7 +15,7 @@ from nlp_suite.text.tokenizers._base import (
     from_lines,
     to_lines,
 )
-from nlp_suite.text.tokenizers._words import WORD_PATTERN, check_pattern, count_words, join_words, split_words
+from nlp_suite.text.tokenizers.words import WORD_PATTERN, check_pattern, count_words, join_words, split_words
 
 
 class WordSettings(ComponentSettings):

@@ -5,17 +5,17 @@ from collections.abc import Iterable
 from pydantic import Field
 
 from nlp_suite.config import ComponentSettings
+from nlp_suite.errors import TextError
 from nlp_suite.registry import TOKENIZERS
-from nlp_suite.text.tokenizers._base import (
+from nlp_suite.text.tokenizers.base import (
     SPECIAL_TOKENS,
     UNKNOWN,
     UNKNOWN_SURFACE,
-    TextError,
     Tokenizer,
     from_lines,
     to_lines,
 )
-from nlp_suite.text.tokenizers._words import PLAIN_PATTERN, count_words, join_words, split_words
+from nlp_suite.text.tokenizers.words import PLAIN_PATTERN, count_words, join_words, split_words
 
 _SUFFIX = "##"
 _FILE = "vocabulary.txt"

@@ -1,7 +1,7 @@
 """The same learning rate throughout, after an optional warm-up."""
 
 from nlp_suite.registry import SCHEDULES
-from nlp_suite.training.schedules._base import ScheduleSettings, Warmup
+from nlp_suite.training.schedules.base import ScheduleSettings, Warmup
 
 
 @SCHEDULES.register(ScheduleSettings)

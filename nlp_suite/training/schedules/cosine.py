@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from nlp_suite.registry import SCHEDULES
-from nlp_suite.training.schedules._base import ScheduleSettings, Warmup
+from nlp_suite.training.schedules.base import ScheduleSettings, Warmup
 from nlp_suite.training.schedules.constant import ConstantSchedule
 
 

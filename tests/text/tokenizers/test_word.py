@@ -2,8 +2,9 @@
 
 import pytest
 
-from nlp_suite.config import ConfigError, TextSettings, load_experiment
-from nlp_suite.text.text_layer import UNKNOWN, TextError, TextLayer
+from nlp_suite.config import TextSettings, load_experiment
+from nlp_suite.errors import ConfigError, TextError
+from nlp_suite.text.text_layer import UNKNOWN, TextLayer
 
 
 def train(texts, **settings):

@@ -3,7 +3,8 @@
 import pytest
 
 from nlp_suite.config import TextSettings
-from nlp_suite.text.text_layer import UNKNOWN, TextError, TextLayer
+from nlp_suite.errors import TextError
+from nlp_suite.text.text_layer import UNKNOWN, TextLayer
 from nlp_suite.text.tokenizers.wordpiece import _search
 from tests.text.conftest import CORPUS, trained
 

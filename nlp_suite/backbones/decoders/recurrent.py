@@ -1,0 +1,312 @@
+"""The decoder that `rnn`, `lstm` and `gru` share; they differ in the layer class only."""
+
+from typing import Literal
+
+import keras
+from keras import ops
+from pydantic import Field, TypeAdapter, model_validator
+
+from nlp_suite.backbones.decoders.base import Decoder, DecoderSettings
+from nlp_suite.config import component
+from nlp_suite.layers import attention_loop, bptt
+from nlp_suite.layers.attention_scores import softmax_bias
+from nlp_suite.registry import ATTENTIONS
+
+AttentionComponent = component(ATTENTIONS, "bahdanau")
+
+
+class RecurrentDecoderSettings(DecoderSettings):
+    """Settings of the recurrent decoders."""
+
+    units: int = Field(256, ge=1, description="units of a layer")
+    layers: int = Field(1, ge=1)
+    attention: AttentionComponent = "bahdanau"
+    input_feeding: bool = Field(
+        True, description="what attention finds enters the steps; false: it only enters the features (fastest)"
+    )
+    conditional: bool = Field(False, description="two cells a step with the attention between them (Nematus)")
+    bridge: Literal["mean", "last", "zero"] = Field(
+        "mean", description="what the first state is made from: the source's mean, its last features, or nothing"
+    )
+    embedding_dropout: float = Field(
+        0.0, ge=0, lt=1, description="rate of target embedding features dropped, the same at every token of a row"
+    )
+    context_dropout: float = Field(0.0, ge=0, lt=1, description="rate on the encoded source")
+    dropout: float = Field(0.0, ge=0, lt=1, description="rate after every layer, the same at every step")
+    layer_norm: bool = Field(False, description="layer norm after every layer")
+    residual: bool = Field(False, description="add a layer's input to its output where sizes agree")
+    readout: Literal["deep", "none"] | None = Field(
+        None,
+        description="deep: tanh(W [state; context; embedding]); default: none where there is an attentional vector",
+    )
+    readout_size: int | None = Field(None, ge=1, description="features of a deep readout; default: embedding_size")
+
+    @model_validator(mode="after")
+    def _conditional_needs_a_context(self):
+        if self.conditional and not self.input_feeding:
+            raise ValueError("conditional decoders read the context in every step: input_feeding must be true")
+        return self
+
+    def misfit(self, embedding_size, memory_size):
+        wrong = self.attention.misfit(self.units, memory_size)
+        return wrong and f"attention.{wrong}"
+
+
+class RecurrentDecoder(Decoder):
+    """Recurrent layers over target embeddings that attend to the source, after Bahdanau et al. and Luong et al. (2015).
+
+    With `input_feeding` the lowest layer attends in every step (Wu et al. 2016; the others run over the whole target
+    at once). Where depends on the attention: `bahdanau` asks with the state before a step and its context enters the
+    cell; the others ask with the state after it, and the attentional vector tanh(W [context; state]) of `units`
+    features is the layer's output and enters the next step (Luong's §3.3). `conditional` puts the attention, whichever
+    it is, between two cells (Sennrich et al. 2017, Nematus). Without `input_feeding` no step waits for attention: it is
+    asked with the outputs of the highest layer, and the attentional vector stands above them.
+
+    The features are the highest layer's outputs (or attentional vectors), or those in a deep readout (Pascanu et al.
+    2014; Bahdanau et al. 2015, A.2.2). First states are tanh(W m + b), one W for every layer: m is the mean of the
+    source's features (`mean`), or the last features of their forward half and the first of the backward half (`last`);
+    or zeros.
+
+    Dropout is variational (Gal & Ghahramani 2016) but for `context_dropout`.
+
+    Args:
+        embedding_size: features E of a target embedding.
+        units, layers, attention, input_feeding, conditional, bridge, embedding_dropout, context_dropout, dropout,
+            layer_norm, residual, readout, readout_size: see `RecurrentDecoderSettings`. `attention` is a name or a
+            mapping with `name` and settings.
+        kwargs: those of `keras.layers.Layer`.
+
+    Attributes:
+        where: `"before"`, `"between"` or `"after"` a step with `input_feeding`, `"above"` all layers without.
+    """
+
+    layer_class = None
+
+    def __init__(
+        self,
+        embedding_size=128,
+        units=256,
+        layers=1,
+        attention="bahdanau",
+        input_feeding=True,
+        conditional=False,
+        bridge="mean",
+        embedding_dropout=0.0,
+        context_dropout=0.0,
+        dropout=0.0,
+        layer_norm=False,
+        residual=False,
+        readout=None,
+        readout_size=None,
+        **kwargs,
+    ):
+        super().__init__(embedding_size, **kwargs)
+        attention = TypeAdapter(AttentionComponent).validate_python(attention)
+        self.settings |= {
+            "units": units,
+            "layers": layers,
+            "attention": attention.model_dump(),
+            "input_feeding": input_feeding,
+            "conditional": conditional,
+            "bridge": bridge,
+            "embedding_dropout": embedding_dropout,
+            "context_dropout": context_dropout,
+            "dropout": dropout,
+            "layer_norm": layer_norm,
+            "residual": residual,
+            "readout": readout,
+            "readout_size": readout_size,
+        }
+        self.units, self.bridge_from, self.residual = units, bridge, residual
+        policy = {"dtype": self.dtype_policy}
+        self.attention = ATTENTIONS.get(attention.name)(**attention.arguments(), **policy)
+        self.where = "above"
+        if input_feeding:
+            self.where = "between" if conditional else "before" if self.attention.attends_first else "after"
+        make = {"return_sequences": True, "return_state": True, **policy}
+        self.recurrent = [self.layer_class(units, **make) for _ in range(layers)]
+        self.second = self.layer_class(units, **make) if conditional else None
+        self.attentional = self.bridge = self.deep = None
+        if self.where in ("after", "above"):
+            self.attentional = keras.layers.Dense(units, "tanh", use_bias=False, name="attentional", **policy)
+        self.state_tensors = 2 if isinstance(self.recurrent[0], keras.layers.LSTM) else 1
+        if bridge != "zero":
+            self.bridge = keras.layers.Dense(layers * self.state_tensors * units, "tanh", name="bridge", **policy)
+        if readout == "deep" or (readout is None and self.attentional is None):
+            self.deep = keras.layers.Dense(readout_size or embedding_size, "tanh", name="readout", **policy)
+        self.output_size = self.deep.units if self.deep else units
+        self.drop_features = keras.layers.SpatialDropout1D(embedding_dropout, **policy)
+        self.drop_context = keras.layers.Dropout(context_dropout, **policy)
+        self.drops = [keras.layers.SpatialDropout1D(dropout, **policy) for _ in range(layers)]
+        self.norms = [keras.layers.LayerNormalization(**policy) for _ in range(layers * layer_norm)]
+
+    def build(self, memory_size, bidirectional_memory=False):
+        self.bidirectional_memory = bidirectional_memory
+        self.attention.build(self.units, memory_size)
+        context = self.attention.context_size
+        fed = {"before": context, "after": self.units}.get(self.where, 0)
+        for i, layer in enumerate(self.recurrent):
+            layer.build((None, None, self.units if i else self.embedding_size + fed))
+        for norm in self.norms:
+            norm.build((None, None, self.units))
+        if self.second:
+            self.second.build((None, None, context))
+        if self.attentional:
+            self.attentional.build((None, None, context + self.units))
+        if self.bridge:
+            self.bridge.build((None, memory_size))
+        if self.deep:
+            self.deep.build((None, None, self.units + context + self.embedding_size))
+
+    def memory(self, encoded, mask):
+        encoded = self.drop_context(ops.cast(encoded, self.compute_dtype))
+        mask = ops.cast(mask, "bool")
+        memory = {"mask": mask, "attention": self.attention.prepare(encoded, mask)}
+        if self.bridge:
+            memory["bridge"] = self.bridge(self._summary(encoded, mask))  # [B, layers * states * U]
+        return memory
+
+    def _summary(self, encoded, mask):
+        """One vector [B, D] of a source, see `bridge`."""
+        counts = ops.cast(ops.expand_dims(mask, -1), encoded.dtype)  # [B, S, 1]
+        if self.bridge_from == "mean":
+            return ops.sum(encoded * counts, axis=1) / ops.maximum(ops.sum(counts, axis=1), 1.0)
+        after = ops.pad(counts[:, 1:], ((0, 0), (0, 1), (0, 0)))
+        last = ops.sum(encoded * counts * (1.0 - after), axis=1)  # [B, D]
+        if not self.bidirectional_memory:
+            return last
+        half = encoded.shape[-1] // 2
+        return ops.concatenate([last[:, :half], encoded[:, 0, half:]], axis=-1)
+
+    def initial_state(self, batch_size, memory, length=None):
+        """For every layer a list of `[B·K, U]`, h and, for an LSTM, c; `after` a step also the vector fed."""
+        size = len(self.recurrent) * self.state_tensors * self.units
+        if self.bridge:
+            rows = ops.shape(memory["mask"])[0]
+            flat = ops.broadcast_to(ops.expand_dims(memory["bridge"], 1), (rows, batch_size // rows, size))
+            flat = ops.reshape(flat, (-1, size))
+        else:
+            flat = ops.zeros((batch_size, size), self.compute_dtype)
+        parts = ops.split(flat, len(self.recurrent) * self.state_tensors, axis=-1)
+        n = self.state_tensors
+        state = {"layers": [list(parts[i : i + n]) for i in range(0, len(parts), n)]}
+        if self.where == "after":
+            state["fed"] = ops.zeros_like(parts[0])
+        return state
+
+    def call(self, x, mask, memory, training=None):
+        # Padding stands on the right: no step that counts comes after it, so the mask is not needed.
+        x = embeddings = self.drop_features(x)  # [B, T, E]
+        states = self.initial_state(ops.shape(x)[0], memory)["layers"]
+        context = weights = None
+        for i, layer in enumerate(self.recurrent):
+            if i == 0 and self.where != "above":
+                y, context, weights = self._loop(x, states[0], memory["attention"])
+            else:
+                y = layer(x, initial_state=states[i])[0]
+            x = self._after_layer(i, x, y)
+        return self._features(x, context, weights, embeddings, lambda query: self.attention(query, memory["attention"]))
+
+    def _features(self, x, context, weights, embeddings, attend):
+        """Features `[..., F]` and weights from the highest layer's outputs `[..., U]` and what was found below."""
+        if self.where == "above":
+            context, weights = attend(x)
+            x = self.attentional(ops.concatenate([context, x], axis=-1))
+        if self.deep:
+            x = self.deep(ops.concatenate([x, context, embeddings], axis=-1))
+        return x, weights
+
+    def _loop(self, x, states, prepared):
+        """The lowest layer over a whole target: outputs `[B, T, U]`, contexts `[B, T, C]`, weights `[B, T, S]`."""
+        entry, attention = self.recurrent[0], self.attention
+        x = ops.transpose(ops.cast(x, self.compute_dtype), (1, 0, 2))  # [T, B, E]
+        kernel = entry._by_gate(entry.cell.kernel, x.dtype)
+        kernel, fed = ops.split(kernel, [self.embedding_size], axis=0)
+        input_bias, first_bias = (None if b is None else entry._by_gate(b, x.dtype) for b in entry._biases())
+        z = bptt.dense(x, kernel) + (0.0 if input_bias is None else input_bias)  # [T, B, G*U]
+        recurrent = entry._by_gate(entry.cell.recurrent_kernel, x.dtype)
+        weights = {"keys": prepared["keys"], "values": prepared["values"], "bias": softmax_bias(prepared["mask"])}
+        side, side_bias = [], None
+        first, second = entry._recurrence(), None
+        if self.where == "before":
+            first, second, side, side_bias = None, first, [recurrent], first_bias
+            weights["context"] = fed
+        else:
+            weights["first"] = recurrent
+            if first_bias is not None:
+                weights["first_bias"] = first_bias
+        if self.where == "between":
+            second = self.second._recurrence()
+            side.append(self.second._by_gate(self.second.cell.recurrent_kernel, x.dtype))
+            weights["context"] = self.second._by_gate(self.second.cell.kernel, x.dtype)
+            weights["context_bias"], side_bias = (
+                None if b is None else self.second._by_gate(b, x.dtype) for b in self.second._biases()
+            )
+        query = attention.query_kernel
+        if query is not None:
+            side.append(ops.cast(query, x.dtype))
+        if self.where == "after":
+            kernel = ops.cast(self.attentional.kernel, x.dtype)
+            weights["context"], own = ops.split(kernel, [attention.context_size], axis=0)
+            side.append(own)
+            weights["fed"] = fed
+        weights["side"] = side[0] if len(side) == 1 else ops.concatenate(side, axis=1)
+        if side_bias is not None:
+            rest = weights["side"].shape[1] - side_bias.shape[0]
+            weights["side_bias"] = ops.pad(side_bias, ((0, rest),))
+        outputs, contexts, alphas = attention_loop.run(
+            attention.score,
+            z,
+            tuple(states),
+            weights,
+            tuple(ops.cast(p, x.dtype) for p in attention.parameters()),
+            first=first,
+            second=second,
+            query_size=0 if query is None else query.shape[1],
+        )
+        alphas = ops.mean(ops.cast(alphas, "float32"), axis=2)  # [T, B, S]
+        return tuple(ops.transpose(y, (1, 0, 2)) for y in (outputs, contexts, alphas))
+
+    def _after_layer(self, i, x, y):
+        """Norm, dropout and residual connection of layer `i`, on `[B, T, U]`."""
+        if self.norms:
+            y = self.norms[i](y)
+        y = self.drops[i](y)
+        return x + y if self.residual and x.shape[-1] == y.shape[-1] else y
+
+    def step(self, x, state, memory):
+        prepared = memory["attention"]
+        embeddings = x = ops.cast(x, self.compute_dtype)  # [B·K, E]
+        rows = ops.shape(memory["mask"])[0]
+
+        def attend(query):
+            """`[B·K, U]` → contexts `[B·K, C]` and weights `[B·K, S]`; a sentence's hypotheses are T of a target."""
+            found = self.attention(ops.reshape(query, (rows, -1, query.shape[-1])), prepared)
+            return tuple(ops.reshape(y, (-1, ops.shape(y)[-1])) for y in found)
+
+        after, context, weights = {"layers": []}, None, None
+        for i, (layer, before) in enumerate(zip(self.recurrent, state["layers"], strict=True)):
+            read = x
+            if i == 0 and self.where == "before":
+                context, weights = attend(before[0])
+                read = ops.concatenate([x, context], axis=-1)
+            elif i == 0 and self.where == "after":
+                read = ops.concatenate([x, state["fed"]], axis=-1)
+            y, last = layer.cell(read, list(before), training=False)
+            if i == 0 and self.where == "between":
+                context, weights = attend(y)
+                y, last = self.second.cell(context, last, training=False)
+            elif i == 0 and self.where == "after":
+                context, weights = attend(y)
+                y = after["fed"] = self.attentional(ops.concatenate([context, y], axis=-1))
+            after["layers"].append(list(last) if isinstance(last, list | tuple) else [last])
+            x = self._after_layer(i, ops.expand_dims(x, 1), ops.expand_dims(y, 1))[:, 0]
+        features, weights = self._features(x, context, weights, embeddings, attend)
+        return features, after, weights
+
+    def stack(self):
+        groups = [[layer, *self.norms[i : i + 1]] for i, layer in enumerate(self.recurrent)]
+        groups[0] = [*groups[0], *filter(None, [self.second, self.bridge])]
+        groups[0 if self.where != "above" else -1].append(self.attention)
+        groups[-1].extend(filter(None, [self.attentional, self.deep]))
+        return groups

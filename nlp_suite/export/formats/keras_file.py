@@ -1,0 +1,91 @@
+"""A `.keras` file with the text layer and the labels inside, so that one file predicts strings again.
+
+Keras reads its own members of the archive and leaves ours alone; `nlp_suite.load` reads both.
+"""
+
+import json
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from nlp_suite.config import load_experiment
+from nlp_suite.data.prepare import open_texts, save_texts
+from nlp_suite.errors import ExportError
+from nlp_suite.export.formats.base import ExportResult
+from nlp_suite.export.model_card import model_card
+from nlp_suite.export.open_network import check_inputs, open_network, resolved
+from nlp_suite.export.self_check import TOLERANCE, check_keras
+from nlp_suite.export.staging import place_file, staging
+
+_OURS = "nlp_suite"  # folder of our members in the archive
+
+
+def write_keras_file(run, to: Path, convert, *, with_package: bool) -> ExportResult:
+    """Saves `convert(model)`, checks it in a fresh process and renames it into place.
+
+    Args:
+        run: the `Run` whose weights are taken.
+        to: a path that ends in `.keras`; a file there is replaced.
+        convert: from the run's network to the model that is saved.
+        with_package: whether loading needs `import nlp_suite`.
+
+    Raises:
+        ExportError: wrong ending, a network that cannot be converted, or one that answers otherwise once loaded.
+    """
+    if to.suffix != ".keras":
+        raise ExportError(f"{str(to)!r}: a Keras file ends in .keras")
+    if to.is_dir():
+        raise ExportError(f"{str(to)!r} is a folder: give a path for a file")
+    import keras
+
+    network = run.model()
+    model = convert(network)
+    inputs = check_inputs(run)
+    logits = keras.ops.convert_to_numpy(network(inputs, training=False))  # [N, C] or [N, T, V]
+    with staging(to.resolve().parent) as folder:
+        file = folder / to.name
+        try:
+            model.save(file)
+        except (TypeError, ValueError, NotImplementedError) as error:
+            raise ExportError(f"the model cannot be saved as a Keras file: {error}") from error
+        _append(file, run, model_card(run, network, to.stem))
+        tolerance = TOLERANCE * max(1.0, float(np.abs(logits).max()))
+        check = check_keras(file, inputs, logits, with_package=with_package, tolerance=tolerance)
+        size = file.stat().st_size
+        place_file(file, to.resolve())
+    return ExportResult(to, report={"self_check": check, "bytes": size})
+
+
+def _append(file: Path, run, card: dict) -> None:
+    """Adds labels, model card, config and text layer to the archive."""
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(file, "a") as archive:
+        save_texts(Path(folder), run.text, run.target_text)
+        for asset in sorted(Path(folder).glob("*/*")):
+            archive.write(asset, f"{_OURS}/{asset.parent.name}/{asset.name}")
+        archive.writestr(f"{_OURS}/labels.json", json.dumps(run.labels, ensure_ascii=False))
+        archive.writestr(f"{_OURS}/model_card.json", json.dumps(card, indent=1, ensure_ascii=False))
+        archive.writestr(f"{_OURS}/config.yaml", resolved(run).to_yaml())
+
+
+def open_keras_file(path: Path):
+    """The model of a file that `write_keras_file` made, at work in Python.
+
+    Raises:
+        ExportError: a `.keras` file without our members, or a damaged one.
+    """
+    import keras
+
+    try:
+        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
+            ours = [name for name in archive.namelist() if name.startswith(_OURS + "/")]
+            if not ours:
+                raise ExportError(f"{str(path)!r} holds no text layer: it was not written by nlp-suite export")
+            archive.extractall(folder, ours)
+            labels = json.loads((Path(folder) / _OURS / "labels.json").read_text("utf-8"))
+            experiment = load_experiment(Path(folder) / _OURS / "config.yaml")
+            text, target_text = open_texts(Path(folder) / _OURS)
+    except zipfile.BadZipFile as error:
+        raise ExportError(f"{str(path)!r} is no Keras file: {error}") from None
+    return open_network(experiment, keras.saving.load_model(path), text, labels, target_text)

@@ -1,0 +1,156 @@
+"""Runs in a process of its own that knows nothing of this package, and says whether an export answers as expected.
+
+    python -I -S fresh_process.py JOB.json
+
+Never imported. It prints one line of JSON: `{"ok": true, …}` or `{"ok": false, "error": …}`.
+"""
+
+import base64
+import json
+import sys
+
+
+def main(job):
+    sys.path[:] = [*sys.path, *job["sys_path"]]
+    for name in job["forbidden"]:
+        sys.modules[name] = None  # `import` of it fails, installed or not
+    result = {"saved_model": _saved_model, "keras": _keras}[job["kind"]](job)
+    found = [name for name in sys.modules if name.split(".")[0] in job["forbidden"] and sys.modules[name] is not None]
+    if found:
+        raise AssertionError(f"{found} were imported")
+    return result
+
+
+def _saved_model(job):
+    """Every case through the TF1 session loader (the server's own path), together and row by row; then the warm-up."""
+    import numpy as np
+    import tensorflow as tf
+    import tensorflow_text  # noqa: F401
+
+    xla_off = not job["xla"] and _disable_xla(tf)
+    loader = tf.compat.v1.saved_model
+    largest, rows, records = 0.0, 0, 0
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        signatures = loader.load(session, ["serve"], job["path"]).signature_def
+
+        def run(signature, inputs):
+            """All outputs, whatever is asked for: TensorFlow optimises the graph anew for every choice of them."""
+            definition = signatures[signature]
+            if set(inputs) != set(definition.inputs):
+                raise AssertionError(f"signature {signature!r} takes {sorted(definition.inputs)}, not {sorted(inputs)}")
+            feeds = {definition.inputs[name].name: value for name, value in inputs.items()}
+            names = sorted(definition.outputs)
+            return dict(zip(names, session.run([definition.outputs[name].name for name in names], feeds)))
+
+        for case in job["cases"]:
+            inputs, expected = _tensors(tf, case["inputs"]), _tensors(tf, case["outputs"])
+            count = len(next(iter(inputs.values())))
+            together = run(case["signature"], inputs)
+            alone = [
+                run(case["signature"], {name: value[i : i + 1] for name, value in inputs.items()})
+                for i in range(min(count, job["alone"]))
+            ]
+            for how, answers, first in [("co-batched", together, 0), *(("alone", a, i) for i, a in enumerate(alone))]:
+                for name in expected:
+                    answer = answers[name]
+                    wanted = expected[name][first : first + len(answer)]
+                    where = f"signature {case['signature']!r}, output {name!r}, {how}, row {first}"
+                    largest = max(largest, _compare(np, answer, wanted, job["tolerance"], where))
+            rows += count
+        for number, record in enumerate(job["warmup"], 1):
+            try:
+                run(record["signature"], _tensors(tf, record["inputs"]))
+            except Exception as error:
+                raise AssertionError(f"warm-up record {number} ({record['signature']}) fails: {error}") from error
+            records += 1
+    _object_loader(tf, np, job)
+    return {"largest_difference": largest, "rows": rows, "warmup_records": records, "xla_off": xla_off}
+
+
+def _object_loader(tf, np, job):
+    """The first case once more through `tf.saved_model.load`, as a Python program would call it."""
+    case = job["cases"][0]
+    function = tf.saved_model.load(job["path"]).signatures[case["signature"]]
+    answers = function(**{name: tf.constant(value) for name, value in _tensors(tf, case["inputs"]).items()})
+    for name, wanted in _tensors(tf, case["outputs"]).items():
+        _compare(np, answers[name].numpy(), wanted, job["tolerance"], f"tf.saved_model.load, output {name!r}")
+
+
+def _disable_xla(tf):
+    """Switches XLA off for good, as a stock server does at its start; False where this build hides the switch."""
+    import ctypes
+    import os
+
+    library = os.path.join(tf.sysconfig.get_lib(), "libtensorflow_cc.so.2")
+    try:
+        ctypes.CDLL(library)._ZN10tensorflow21DisableXlaCompilationEv()
+    except (OSError, AttributeError):
+        return False
+    return True
+
+
+def _keras(job):
+    """The model of a `.keras` file on padded token ids, together and row by row."""
+    import importlib
+
+    import numpy as np
+
+    for name in job["imports"]:
+        importlib.import_module(name)
+    import keras
+
+    with np.load(job["arrays"]) as arrays:
+        inputs = {name.removeprefix("input "): arrays[name] for name in arrays.files if name != "outputs"}
+        expected = arrays["outputs"]
+    model = keras.saving.load_model(job["path"])
+
+    def answer(inputs):
+        return keras.ops.convert_to_numpy(model(inputs.get("", inputs), training=False))
+
+    largest = _compare(np, answer(inputs), expected, job["tolerance"], "co-batched")
+    for i in range(min(len(expected), job["alone"])):
+        alone = {name: rows[i : i + 1, : max(1, int((rows[i] != 0).sum()))] for name, rows in inputs.items()}
+        row = _compare(np, answer(alone), expected[i : i + 1], job["tolerance"], f"alone, row {i}")
+        largest = max(largest, row)
+    return {"largest_difference": largest, "rows": len(expected)}
+
+
+def _tensors(tf, encoded):
+    from tensorflow.core.framework.tensor_pb2 import TensorProto
+
+    return {name: tf.make_ndarray(TensorProto.FromString(base64.b64decode(value))) for name, value in encoded.items()}
+
+
+def _compare(np, answer, wanted, tolerance, where):
+    """The largest difference of two arrays; raises if it is too large or, of strings, if there is any.
+
+    Differences of numbers above 1 are taken relative to the number. An answer may be narrower than what is expected of
+    the whole batch in every dimension but the first, if only padding (0 or an empty string) is left out.
+    """
+    answer, wanted = np.asarray(answer), np.asarray(wanted)
+    for axis in range(1, wanted.ndim if answer.ndim == wanted.ndim else 0):
+        size, most = answer.shape[axis], wanted.shape[axis]
+        kept, rest = np.split(wanted, [min(size, most)], axis=axis)
+        if not (rest == (0 if rest.dtype.kind in "fiu" else b"")).all():
+            raise AssertionError(f"{where}: {size} places in dimension {axis}, but {most} hold something")
+        wanted = kept
+    if answer.shape != wanted.shape:
+        raise AssertionError(f"{where}: shape {answer.shape}, expected {wanted.shape}")
+    if wanted.dtype.kind not in "fiu":
+        if (answer != wanted).any():
+            raise AssertionError(f"{where}: {answer[answer != wanted][0]!r}, expected {wanted[answer != wanted][0]!r}")
+        return 0.0
+    answer, wanted = answer.astype("float64"), wanted.astype("float64")
+    difference = np.abs(answer - wanted) / np.maximum(np.abs(wanted), 1.0)
+    if not np.all(difference <= tolerance):  # also where there is a NaN
+        raise AssertionError(f"{where}: differs by {difference.max():.3g}, allowed {tolerance:g}")
+    return float(difference.max(initial=0.0))
+
+
+if __name__ == "__main__":
+    with open(sys.argv[1], encoding="utf-8") as file:
+        work = json.load(file)
+    try:
+        print(json.dumps({"ok": True, **main(work)}))
+    except Exception as error:
+        print(json.dumps({"ok": False, "error": f"{type(error).__name__}: {error}"[:4000]}))

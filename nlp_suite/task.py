@@ -1,0 +1,250 @@
+"""The contract of a task: every question that any other part of the suite asks of one.
+
+A task is one file or one folder under `nlp_suite/tasks` that registers a subclass of `Task` with its settings. Nothing else
+names a task: training, evaluation, export, the command line and the server ask these questions only. What most tasks share
+has a default here; what is abstract, or declared without a value, must be defined, and `TASKS.register` refuses a task that
+lacks some of it.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from nlp_suite.config import ComponentSettings, Experiment
+    from nlp_suite.evaluation.report import ReportView
+    from nlp_suite.export.loaded import LoadedSignatures
+    from nlp_suite.export.signatures import Signatures
+    from nlp_suite.text.text_layer import TextLayer
+    from nlp_suite.training.run import Run
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Numbered batches of a split, endless.
+
+    Attributes:
+        batch: function of the batch number to the tuple that `fit` takes: inputs, targets, weights.
+        steps_per_epoch: batches of one pass.
+        description: for people: shapes and padding.
+    """
+
+    batch: Callable[[int], tuple]
+    steps_per_epoch: int
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Assets:
+    """What belongs to a network and is not in its weights: it turns what a user gives into what the network reads, and back.
+
+    Attributes:
+        text: the text layer; None where the corpus kind has no texts.
+        target_text: that of the targets; the same object where both sides have one vocabulary, or there is one side.
+        labels: label names, in the order of the network's outputs; empty where there are none.
+        facts: what the corpus kind found in the training split and a network must know.
+    """
+
+    text: TextLayer | None = None
+    target_text: TextLayer | None = None
+    labels: Sequence[str] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Token ids V of the inputs; 0 without a text layer."""
+        return self.text.vocabulary_size if self.text else 0
+
+    @property
+    def target_vocabulary_size(self) -> int | None:
+        """Token ids of the targets, where they have a vocabulary of their own; else None."""
+        return None if self.target_text in (None, self.text) else self.target_text.vocabulary_size
+
+
+class Predictor:
+    """A trained model that answers requests in Python, whatever it was loaded from; a task's own has its methods.
+
+    Attributes:
+        task_name: the name of its task.
+    """
+
+    task_name: str = ""
+
+    def predict(self, texts: Sequence[str | bytes]) -> list[dict]:
+        """One answer a text, where the task has such a thing.
+
+        Raises:
+            RequestError: the task answers other questions.
+        """
+        from nlp_suite.errors import RequestError
+        from nlp_suite.registry import TASKS
+
+        raise RequestError(f"this is a {TASKS.get(self.task_name).title} model: {TASKS.get(self.task_name).how_to_ask}")
+
+
+class Task:
+    """One task. Its constructor takes the fields of its settings, but the name.
+
+    Attributes:
+        title: what it is called in sentences, such as `"sentiment classification"`.
+        how_to_ask: how its models are asked on the command line, such as `"ask it with nlp-suite predict"`.
+        corpus_kind: what its examples are: a name of `nlp_suite/data/kinds`.
+        causal: whether its backbone must not see the future.
+        defaults: section → key → value, which stand where a config says nothing.
+        honours: keys of common sections that only some tasks use (`nlp_suite.config.TASK_KEYS`) and this one does.
+        loss_metric: name of the metric that is the loss, as logs and `training.monitor` call it `loss`.
+        monitors: further metrics that `interval_callbacks` adds to the logs and `training.monitor` may name.
+        exports_to: export formats that can express it.
+        card_limits: sentences of the model card on where not to trust it.
+        page_form: form of the endpoint's page that asks its models (`nlp_suite/serving/page`).
+        settings: the settings that it was made with.
+    """
+
+    title: ClassVar[str]
+    how_to_ask: ClassVar[str] = "ask it with nlp-suite predict"
+    corpus_kind: ClassVar[str]
+    causal: ClassVar[bool] = False
+    defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    honours: ClassVar[frozenset[str]] = frozenset()
+    loss_metric: ClassVar[str] = "cross_entropy"
+    monitors: ClassVar[tuple[str, ...]] = ()
+    exports_to: ClassVar[tuple[str, ...]] = ("saved_model", "keras", "keras_plain")
+    card_limits: ClassVar[tuple[str, ...]] = (
+        "Trained on one kind of text: expect less on other domains, lengths and languages than those of its training data.",
+        "It may repeat biases of its training data; do not let it alone decide about people.",
+    )
+    page_form: ClassVar[str] = "any"
+
+    def __init__(self, **settings: Any):
+        from nlp_suite.registry import TASKS
+
+        name = type(self).name()
+        self.settings: Any = TASKS.settings(name)(name=name, **settings)
+
+    @classmethod
+    def name(cls) -> str:
+        """Its name in the registry: that of its module or package."""
+        return cls.__module__.rsplit(".", 1)[-1]
+
+    # ---- training
+
+    def check(self, experiment: Experiment) -> None:
+        """Raises ConfigError where settings of other sections do not suit the task; asked before the data are read."""
+
+    @abstractmethod
+    def model(self, backbone: ComponentSettings, assets: Assets) -> Any:
+        """The network, built, with fresh weights.
+
+        Args:
+            backbone: settings of the backbone.
+            assets: vocabulary sizes, labels and facts of the data.
+        """
+
+    def start_weights(self, model: Any, text: TextLayer | None, store: Any) -> list[str]:
+        """Gives a fresh model what the data know beforehand; returns a line for every thing done."""
+        return []
+
+    def loss(self) -> Any:
+        """The Keras loss, or None for a model that adds its own."""
+        return None
+
+    @abstractmethod
+    def metrics(self, labels: Sequence[str]) -> list:
+        """Keras metrics that sum and count, so that batches of any size average right."""
+
+    @abstractmethod
+    def training_batches(
+        self, model: Any, stores: Mapping, labels: Sequence[str], training: Any
+    ) -> tuple[Batches, Batches]:
+        """Batches of the training and of the validation split.
+
+        Args:
+            model: built; gets what it carries from batch to batch.
+            stores: stores by split.
+            labels: label names.
+            training: the training section.
+        """
+
+    def interval_callbacks(
+        self, experiment: Experiment, model: Any, stores: Mapping, assets: Assets, console: Any
+    ) -> list:
+        """Keras callbacks that measure after every checkpoint interval; they stand before those that read the logs."""
+        return []
+
+    # ---- evaluation
+
+    @abstractmethod
+    def measure(self, run: Run, split: str, stores: Mapping) -> dict:
+        """The report of a split, JSON-able.
+
+        Args:
+            run: whose model is measured.
+            split: a key of `stores`.
+            stores: stores by split.
+        """
+
+    @abstractmethod
+    def report_view(self) -> ReportView:
+        """How a report of `measure` is shown: on the page and on the terminal."""
+
+    # ---- prediction
+
+    @abstractmethod
+    def predictor(self, model: Any, assets: Assets, experiment: Experiment) -> Predictor:
+        """A network that answers requests in Python.
+
+        Args:
+            model: the network, with weights.
+            assets: what belongs to it.
+            experiment: as `freeze_data_defaults` gives it.
+        """
+
+    @abstractmethod
+    def export_predictor(self, signatures: LoadedSignatures) -> Predictor:
+        """A SavedModel of this task that answers requests in Python, with the methods of `predictor`."""
+
+    def freeze_data_defaults(self, run: Run) -> Experiment:
+        """The run's experiment with what its data decided written out, so that it can be used without them."""
+        return run.experiment
+
+    def answer_columns(self, answer: Mapping[str, Any], labels: Sequence[str], decimals: int) -> dict[str, str]:
+        """An answer of `predict` as columns of a table or TSV file: name → cell.
+
+        Args:
+            answer: one answer.
+            labels: label names.
+            decimals: of numbers.
+        """
+        cells = {}
+        for key, value in answer.items():
+            if isinstance(value, list | tuple):
+                value = " ".join(map(str, value))
+            cells[key] = f"{value:.{decimals}f}" if isinstance(value, float) else str(value)
+        return cells
+
+    # ---- export
+
+    @abstractmethod
+    def signatures(self, model: Any, predictor: Predictor, xla: bool = False) -> Signatures:
+        """The serving signatures of a network.
+
+        Args:
+            model: the network, under the TensorFlow backend.
+            predictor: the same network's predictor.
+            xla: also those that XLA compiles.
+
+        Raises:
+            ExportError: `xla`, and there is none that XLA compiles.
+        """
+
+    def check_inputs(self, run: Run, texts: Sequence[bytes]) -> Any:
+        """What the network is compared on once it is loaded from a file: token ids int32 `[N, T]` of whole texts."""
+        return run.text.pad(run.text.encode(texts))
+
+    def card_facts(self, experiment: Experiment) -> dict[str, str]:
+        """Facts of the model card: how much of a text is read and written."""
+        text = experiment.text
+        return {"Longest text": f"{text.max_length} tokens, then cut ({text.truncation} is kept)"}

@@ -1,0 +1,113 @@
+"""A language model's SavedModel at work in Python, with the methods and answers of `LanguageInference`."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nlp_suite.decoding.sampling import Options
+from nlp_suite.errors import ExportError
+from nlp_suite.export.loaded import LoadedSignatures
+from nlp_suite.tasks.language_model.text import stop_strings, token_counts
+from nlp_suite.tasks.shared.request_checks import whole
+
+_ROWS = 16  # of a batch
+
+
+class SavedModelLanguage:
+    """The signatures `generate`, `score` and `next` of an export.
+
+    Args:
+        signatures: the opened SavedModel.
+    """
+
+    def __init__(self, signatures: LoadedSignatures):
+        self._ask = signatures
+
+    def score(self, texts: Sequence[str | bytes]) -> list[dict]:
+        """See `LanguageInference.score`; `truncated` too where a text had more than `task.max_scored` tokens."""
+        answers = []
+        for chunk in _chunks(_raw(texts)):
+            answer = self._ask("score", text=chunk)
+            truncated = answer.get("truncated", np.zeros(len(chunk), bool))  # older exports do not say
+            for row in range(len(chunk)):
+                length = int(answer["length"][row])
+                answers.append(
+                    {
+                        "log_prob": float(answer["log_prob"][row]),
+                        "perplexity": float(answer["perplexity"][row]),
+                        "num_tokens": int(answer["num_tokens"][row]),
+                        "tokens": [token.decode("utf-8", "replace") for token in answer["tokens"][row][:length]],
+                        "token_log_probs": answer["token_log_probs"][row][:length].tolist(),
+                        "truncated": bool(truncated[row]),
+                    }
+                )
+        return answers
+
+    def next_tokens(self, prompts: Sequence[str | bytes], top: int = 10) -> list[list[tuple[str, float]]]:
+        """See `LanguageInference.next_tokens`; an export names a fixed number of tokens at most."""
+        answers = []
+        for chunk in _chunks(_raw(prompts)):
+            answer = self._ask("next", prompt=chunk)
+            most = answer["tokens"].shape[1]
+            top = whole("top", top, 1, most, "what this export names")
+            for tokens, probabilities in zip(answer["tokens"], answer["probabilities"]):
+                names = [token.decode("utf-8", "replace") for token in tokens[:top]]
+                answers.append(list(zip(names, probabilities[:top].tolist())))
+        return answers
+
+    def generate(
+        self,
+        prompts: Sequence[str | bytes],
+        *,
+        max_tokens=None,
+        temperature=1.0,
+        top_k=0,
+        top_p=1.0,
+        repetition_penalty=1.0,
+        seed=0,
+        stop: Sequence[str] = (),
+        beam_size: int = 1,
+        length_penalty: float = 0.0,
+    ) -> list[dict]:
+        """See `LanguageInference.generate`.
+
+        Raises:
+            ExportError: beam search or several stop strings, which the signature does not offer.
+            RequestError, ValueError: an option out of range.
+        """
+        if beam_size != 1 or length_penalty:
+            raise ExportError("an export has no beam search: use its run folder, or leave beam_size and length_penalty")
+        stop = stop_strings(stop)
+        if len(stop) > 1:
+            raise ExportError(f"an export takes one stop string, got {stop}")
+        raw = _raw(prompts)
+        counts = token_counts(max_tokens, len(raw), self._ask.experiment().task.max_generated)
+        options = Options.of(
+            len(raw),
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            repetition_penalty=repetition_penalty,
+            seed=seed,
+        )
+        numbers = {name: np.asarray(value) for name, value in options._asdict().items()}
+        numbers["max_tokens"] = counts
+        ends = _raw(stop) or [b""]
+        answers = []
+        for start in range(0, len(raw), _ROWS):
+            part = slice(start, start + _ROWS)
+            rows = {name: values[part] for name, values in numbers.items()}
+            answer = self._ask("generate", prompt=raw[part], stop=ends * len(raw[part]), **rows)
+            for text, log_prob, length in zip(answer["text"], answer["log_prob"], answer["length"]):
+                answers.append({"text": text.decode("utf-8"), "log_prob": float(log_prob), "length": int(length)})
+        return answers
+
+
+def _raw(texts) -> list[bytes]:
+    if isinstance(texts, str | bytes):
+        raise TypeError(f"a list of texts is needed, got the single text {texts[:40]!r}")
+    return [text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text for text in texts]
+
+
+def _chunks(rows):
+    return (rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS))

@@ -1,0 +1,133 @@
+"""Language modelling: perplexity with its context, where the loss comes from, and what the model writes."""
+
+import itertools
+
+import numpy as np
+
+from nlp_suite.data.prepare import open_source
+from nlp_suite.errors import DataError
+from nlp_suite.tasks.language_model.predictor import LanguageInference, stops_at_line_end
+from nlp_suite.tasks.language_model.report import language_model_report
+from nlp_suite.text.text_layer import END, UNKNOWN
+
+_EXCERPT = 150  # tokens
+_SAMPLE = 60
+_PROMPTS = 4
+
+
+def measure(run, split: str, stores: dict) -> dict:
+    """The language model report of a split; see `nlp_suite.tasks.language_model.report`."""
+    store, task = stores[split], run.task
+    model = run.model()
+    kind = task.batching(model, stores["train"])
+    if kind == "stream":
+        model.carry(1, task.settings.evaluation_batch_size)
+    batches, context = task.evaluation_batches(model, store, kind)
+    counts = _counts(stores["train"].flat(), run.text.vocabulary_size)  # [V]
+    edges = [1, *(10**power for power in range(1, len(str(counts.max()))))]  # 0 | 1–9 | 10–99 | …
+    nll, tokens = np.zeros(len(edges) + 1), np.zeros(len(edges) + 1, int)
+    unknown = 0
+    for n in range(batches.steps_per_epoch):
+        inputs, targets, weights = batches.batch(n)
+        losses = np.asarray(model.predict_on_batch(inputs))  # [B, T]
+        kept = weights > 0
+        group = np.searchsorted(edges, counts[targets[kept]], side="right")
+        nll += np.bincount(group, losses[kept].astype("float64"), len(nll))
+        tokens += np.bincount(group, minlength=len(nll))
+        unknown += int((targets[kept] == UNKNOWN).sum())
+    inference = LanguageInference(model, run.text, task.settings, stops_at_line_end(run))
+    excerpt, next_tokens = _excerpt(inference, store)
+    statistics = run.info["statistics"][split]
+    return language_model_report(
+        nll=float(nll.sum()),
+        tokens=int(tokens.sum()),
+        words=statistics["words"],
+        characters=statistics["characters"],
+        unknown=unknown,
+        context=context,
+        entropy=_entropy(run) if unknown == 0 and tokens.sum() == statistics["words"] else None,
+        excerpt=excerpt,
+        next_tokens=next_tokens,
+        samples=_samples(inference, next_tokens),
+        by_frequency=[
+            {"group": name, "tokens": count, "nll": loss}
+            for name, count, loss in zip(_names(edges), tokens, nll)
+            if count
+        ],
+    )
+
+
+def _counts(tokens, vocabulary_size: int, at_once: int = 2**22) -> np.ndarray:
+    """How often each id occurs, int64 `[V]`; the corpus is never in memory."""
+    counts = np.zeros(vocabulary_size, "int64")
+    for start in range(0, len(tokens), at_once):
+        counts += np.bincount(tokens[start : start + at_once], minlength=vocabulary_size)
+    return counts
+
+
+def _names(edges) -> list[str]:
+    """Names of the groups that the edges part, by how often a token occurs in the training split."""
+    names = ["never in training"]
+    for low, high in zip(edges, [*edges[1:], None]):
+        names.append(f"{low:,} or more" if high is None else f"{low:,}–{high - 1:,}")
+    return names
+
+
+def _entropy(run) -> float | None:
+    """Entropy a word of a sample corpus; None for texts whose entropy nobody knows."""
+    try:
+        return getattr(open_source(run.experiment), "entropy", None)
+    except DataError:
+        return None
+
+
+def _excerpt(inference, store):
+    """The beginning of the split, token by token, and what was expected at a few places of it."""
+    excerpt, next_tokens = [], []
+    for tokens in _beginnings(store, inference.window):
+        log_probs = inference.all_log_probs(tokens)  # [T, V]
+        own = log_probs[np.arange(len(tokens)), tokens]
+        ranks = (log_probs > own[:, None]).sum(axis=1) + 1
+        surfaces = inference.text.id_to_token(tokens)
+        excerpt += [{"token": t, "log_prob": float(p), "rank": int(r)} for t, p, r in zip(surfaces, own, ranks)]
+        for place in _middles(tokens)[: _PROMPTS - len(next_tokens)]:
+            best = np.argsort(-log_probs[place])[:8]
+            expected = zip(inference.text.id_to_token(best), np.exp(log_probs[place][best]))
+            prompt = inference.decode(tokens[:place])
+            next_tokens.append({"prompt": prompt, "next": [{"token": t, "probability": float(p)} for t, p in expected]})
+    return excerpt, next_tokens
+
+
+def _beginnings(store, window) -> list[np.ndarray]:
+    """The first documents, `_EXCERPT` tokens in all; of each at most a Transformer's window."""
+    edges, rows, left = store.documents(), [], _EXCERPT
+    for begin, end in itertools.pairwise(edges):
+        if left <= 0:
+            break
+        end = min(end, begin + min(left, window or left))
+        rows.append(np.asarray(store.flat()[begin:end], "int32"))
+        left -= end - begin
+    return rows
+
+
+def _middles(tokens) -> list[int]:
+    """A place amid each line."""
+    ends = np.append(np.flatnonzero(tokens == END), len(tokens))
+    begins = np.append(0, ends[:-1] + 1)
+    return [int(begin + (end - begin) // 2) for begin, end in zip(begins, ends) if end - begin > 1]
+
+
+def _samples(inference, next_tokens) -> list[dict]:
+    """Continuations of the first prompts."""
+    prompts = [row["prompt"] for row in next_tokens[:2]] or [""]
+    ways = [
+        ("most probable token each time", {"temperature": 0.0}),
+        ("temperature 0.8", {"temperature": 0.8}),
+    ]
+    limit = min(_SAMPLE, inference.settings.max_generated)
+    samples = []
+    for how, options in ways:
+        seeds = list(range(1, len(prompts) + 1))
+        for prompt, answer in zip(prompts, inference.generate(prompts, max_tokens=limit, seed=seeds, **options)):
+            samples.append({"prompt": prompt, "text": answer["text"], "how": how})
+    return samples

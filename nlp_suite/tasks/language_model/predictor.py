@@ -1,0 +1,395 @@
+"""A trained language model at work in Python: scores of texts, next tokens, generation, under any backend."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import numpy as np
+from keras import ops
+
+from nlp_suite.data.windows import SlidingWindows, window_arrays
+from nlp_suite.decoding.beam_search import beam_search
+from nlp_suite.decoding.generate import advancing, generate, stream
+from nlp_suite.decoding.prefix import read_prompt
+from nlp_suite.decoding.sampling import Options
+from nlp_suite.tasks.language_model.text import (
+    holds,
+    lines_of,
+    search_options,
+    settled,
+    stop_strings,
+    text_before,
+    token_counts,
+)
+from nlp_suite.tasks.shared.compiled import compiled
+from nlp_suite.tasks.shared.request_checks import several, up, whole
+from nlp_suite.text.text_layer import END, PAD, START, UNKNOWN
+
+FORBIDDEN = (PAD, UNKNOWN, START)  # never generated
+MOST_NATS = 80.0  # a token, in a perplexity: beyond, float32 has no number for it
+_ROWS = 16  # of a batch
+_PIECE = 256  # tokens that a recurrent network scores at a time
+
+
+def stops_at_line_end(run) -> bool:
+    """Whether generation ends with the line: as set, or else where every training document is one line."""
+    chosen = run.experiment.task.stop_at_line_end
+    statistics = run.info["statistics"]["train"]
+    return statistics["documents"] == statistics["texts"] if chosen is None else chosen
+
+
+class LanguageInference:
+    """Scores and generates with a network and its text layer.
+
+    A text is read after an END, as a document is in training; its lines end with END, the last one too (which a prompt
+    leaves out: it goes on).
+
+    Args:
+        model: `LanguageModel`, built.
+        text: the `TextLayer` it was trained with.
+        settings: the task's settings (window, context, limits).
+        stop_at_end: whether generation ends at an END; otherwise it is a line break.
+
+    Attributes:
+        window: tokens that a Transformer scores at a time; None for a recurrent network, which has no such limit.
+    """
+
+    def __init__(self, model, text, settings, stop_at_end: bool):
+        self.model, self.text, self.settings, self.stop_at_end = model, text, settings, stop_at_end
+        self.window = getattr(model.backbone, "max_length", None) and settings.window
+        self._nll = compiled(self._nll_of, model)
+        self._nll_step = compiled(self._nll_with_state, model)
+        self._last = compiled(self._last_log_probs, model)
+        self._generate = compiled(self._generate_rows, model, static=("limit",))
+        self._beam = compiled(self._beam_rows, model, static=("beam_size", "limit", "length_penalty"))
+        self._stream = None  # compiled when first asked for
+
+    # texts and tokens
+
+    def encode(self, texts: Sequence[str | bytes]) -> list[np.ndarray]:
+        """Token ids of whole texts, END after every line."""
+        return self._encode(texts)[0]
+
+    def _encode(self, texts):
+        """Token ids of whole texts, and of which of them a line was cut at the text layer's `max_length`."""
+        split = [lines_of(text) for text in several(texts)]
+        rows, full = self.text.encode_with_lengths([line for lines in split for line in lines])
+        cut = full > self.text.settings.max_length
+        ends = np.cumsum([len(lines) for lines in split])
+        parts = [slice(end - len(lines), end) for end, lines in zip(ends, split)]
+        return [np.concatenate(rows[part]) for part in parts], [bool(cut[part].any()) for part in parts]
+
+    def encode_prompts(self, prompts: Sequence[str | bytes]) -> list[np.ndarray]:
+        """Token ids of prompts without the END of their last line; only the last `max_prompt` are kept."""
+        longest = self.settings.max_prompt
+        split = [lines_of(prompt, whole=False) for prompt in several(prompts)]
+        rows = self.text.encode_ends([line for lines in split for line in lines], longest + 1)
+        ends = np.cumsum([len(lines) for lines in split])
+        return [np.concatenate(rows[end - len(lines) : end])[:-1][-longest:] for end, lines in zip(ends, split)]
+
+    def decode(self, tokens) -> str:
+        """The text of token ids, a line break for every END."""
+        tokens = np.asarray(tokens)
+        lines = np.split(tokens, np.flatnonzero(tokens == END) + 1)
+        return "\n".join(self.text.decode([line[line != END] for line in lines]))
+
+    def continuation(self, prompt, tokens) -> str:
+        """What the text of `prompt + tokens` has after that of `prompt`."""
+        before, whole = self.decode(prompt), self.decode(np.concatenate([prompt, tokens]))
+        return whole[len(before) :] if whole.startswith(before) else self.decode(tokens)
+
+    # scores
+
+    def score(self, texts: Sequence[str | bytes]) -> list[dict]:
+        """Log-probabilities of whole texts.
+
+        Returns:
+            For each `{"log_prob", "perplexity" (a token), "num_tokens", "tokens", "token_log_probs", "truncated"}`, natural
+            logarithms; `truncated`: whether a line was cut at the text layer's `max_length`, and the rest was not read.
+        """
+        rows, truncated = self._encode(texts)
+        answers = []
+        for row, nll, cut in zip(rows, self.nll(rows), truncated):
+            answers.append(
+                {
+                    "log_prob": -float(nll.sum(dtype="float64")),
+                    "perplexity": float(np.exp(min(nll.mean(dtype="float64"), MOST_NATS))),
+                    "num_tokens": len(row),
+                    "tokens": self.text.id_to_token(row),
+                    "token_log_probs": (-nll).tolist(),
+                    "truncated": cut,
+                }
+            )
+        return answers
+
+    def nll(self, rows: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Negative log-likelihood of every token of every row, float32 `[T_i]`.
+
+        A recurrent network reads all that stands before a token; a Transformer the window it was trained with, of which
+        `context` tokens are read again.
+        """
+        answer = [np.zeros(len(row), "float32") for row in rows]
+        if not answer:
+            return answer
+        if self.window:
+            self._nll_in_windows(rows, answer)
+            return answer
+        order = np.argsort([len(row) for row in rows], kind="stable")
+        for start in range(0, len(order), _ROWS):
+            chunk = order[start : start + _ROWS]
+            targets = self.text.pad([rows[i] for i in chunk], up(max(len(rows[i]) for i in chunk)))
+            targets = np.pad(targets, ((0, _ROWS - len(chunk)), (0, 0)))
+            tokens = np.concatenate([np.full((_ROWS, 1), END, "int32"), targets[:, :-1]], axis=1)
+            tokens[targets == PAD] = PAD
+            state = self.model.initial_state(_ROWS)
+            parts = []
+            for begin in range(0, targets.shape[1], _PIECE):
+                piece = slice(begin, begin + _PIECE)
+                nll, state = self._nll_step(tokens[:, piece], targets[:, piece], state)
+                parts.append(ops.convert_to_numpy(nll))
+            losses = np.concatenate(parts, axis=1)
+            for row, i in enumerate(chunk):
+                answer[i][:] = losses[row, : len(rows[i])]
+        return answer
+
+    def _nll_in_windows(self, rows, answer):
+        flat = np.concatenate([*rows, np.zeros(1, "int32")])  # [N+1]
+        edges = np.cumsum([0, *(len(row) for row in rows)])
+        window = min(self.window, up(max(len(row) for row in rows)))
+        context = self.settings.context_tokens if window == self.window else 0
+        windows = SlidingWindows(edges, _ROWS, window, context)
+        losses = np.zeros(len(flat), "float32")
+        for n in range(windows.steps_per_epoch):
+            arrays = window_arrays(flat, windows[n], END)
+            nll = ops.convert_to_numpy(self._nll(arrays["tokens"], arrays["targets"]))  # [B, T]
+            places = windows[n].begin[:, None] + np.arange(window)
+            kept = arrays["weights"] > 0
+            losses[places[kept]] = nll[kept]
+        for row, begin in zip(answer, edges):
+            row[:] = losses[begin : begin + len(row)]
+
+    def _nll_of(self, tokens, targets):
+        return self.model.nll(tokens, targets)
+
+    def _nll_with_state(self, tokens, targets, state):
+        return self.model.nll(tokens, targets, state)
+
+    def all_log_probs(self, row) -> np.ndarray:
+        """Log-probabilities of every token of the vocabulary at every place of one row, float32 `[T, V]`."""
+        tokens = np.concatenate([[END], row[:-1]]).astype("int32")
+        if self.window:
+            tokens = tokens[: self.window]
+        return ops.convert_to_numpy(self.model(tokens[None], training=False))[0]
+
+    # next tokens
+
+    def next_tokens(self, prompts: Sequence[str | bytes], top: int = 10) -> list[list[tuple[str, float]]]:
+        """The `top` most probable next tokens after every prompt, with their probabilities."""
+        top = whole("top", top, 1, self.text.vocabulary_size, "the vocabulary's size")
+        rows = self.encode_prompts(prompts)
+        answers = []
+        for start in range(0, len(rows), _ROWS):
+            prompt, length = self._padded(rows[start : start + _ROWS], self.window)
+            log_probs = ops.convert_to_numpy(self._last(prompt, length))[: len(rows[start : start + _ROWS])]
+            for row in log_probs:
+                best = np.argsort(-row, kind="stable")[:top]
+                answers.append(list(zip(self.text.id_to_token(best), np.exp(row[best].astype("float64")).tolist())))
+        return answers
+
+    def _last_log_probs(self, tokens, length):
+        return self.model.last_log_probs(tokens, length)
+
+    def _padded(self, rows, window=None):
+        """END and the prompt, or the last `window` of these, padded to a width that seldom changes: `[B, P]`, `[B]`."""
+        rows = [np.concatenate([[END], row]).astype("int32") for row in rows]
+        if window:
+            rows = [row[-window:] for row in rows]
+        length = np.array([len(row) for row in rows], "int32")
+        width = up(int(length.max()))
+        return self.text.pad(rows, width), length
+
+    # generation
+
+    def generate(
+        self,
+        prompts: Sequence[str | bytes],
+        *,
+        max_tokens: int | Sequence[int] | None = None,
+        temperature=1.0,
+        top_k=0,
+        top_p=1.0,
+        repetition_penalty=1.0,
+        seed=0,
+        stop: Sequence[str] = (),
+        beam_size: int = 1,
+        length_penalty: float = 0.0,
+    ) -> list[dict]:
+        """Continues prompts.
+
+        Args:
+            prompts: texts to go on from; an empty one begins a document.
+            max_tokens: how many tokens at most, one number or one a prompt; 0 gives an empty text. Default: 50, or
+                `max_generated` where that is less.
+            temperature: 0 takes the most probable token each time.
+            top_k, top_p, repetition_penalty, seed: see `nlp_suite.decoding.sampling.Options`; one value or one a prompt.
+            stop: strings that end a text; it is cut before the first of them. Empty ones end nothing.
+            beam_size: above 1 (1,024 at most), a beam search instead of sampling: the options of sampling must then be
+                left alone.
+            length_penalty: of the beam search, 0 or above, see `beam_search`.
+
+        Returns:
+            For each prompt `{"text", "log_prob", "length"}`: the continuation, and the natural log-probability and number
+            of its tokens. (With `stop`, those up to the token that completed the stop string; after a beam search with
+            `stop` they are scored anew, as by `score`.)
+
+        Raises:
+            RequestError, ValueError: an option out of range, or options that exclude each other.
+        """
+        limit = self.settings.max_generated
+        counts = token_counts(max_tokens, len(prompts), limit)
+        stop = stop_strings(stop)
+        sampling = {"temperature": (temperature, 1.0), "top_k": (top_k, 0), "top_p": (top_p, 1.0)}
+        sampling |= {"repetition_penalty": (repetition_penalty, 1.0), "seed": (seed, 0)}
+        beam_size, length_penalty = search_options(beam_size, length_penalty, **sampling)
+        options = Options.of(len(counts), **{name: value for name, (value, _) in sampling.items()})
+        rows = self.encode_prompts(prompts)
+        if not rows:
+            return []
+        prompt, length = self._padded(rows)
+        if beam_size == 1:
+            tokens, log_probs = self._sampled_answers(prompt, length, counts, options, limit)
+        else:
+            tokens, log_probs = self._beam_answers(prompt, length, counts, limit, beam_size, length_penalty)
+            if stop:
+                log_probs = [self._log_probs_of(*row) for row in zip(rows, tokens)]
+        return [self._answer(*row, stop) for row in zip(rows, tokens, log_probs)]
+
+    def _sampled_answers(self, prompt, length, counts, options, limit):
+        """Token ids and their log-probabilities of every row, in batches."""
+        tokens, log_probs = [], []
+        for start in range(0, len(prompt), _ROWS):
+            part = slice(start, start + _ROWS)
+            state = self.model.initial_state(len(length[part]))
+            chosen = Options(*(option[part] for option in options))
+            answer = self._generate(prompt[part], length[part], counts[part], chosen, state, limit=limit)
+            answer = {name: ops.convert_to_numpy(value) for name, value in answer.items()}
+            for row, count, each in zip(answer["tokens"], answer["length"], answer["token_log_probs"]):
+                tokens.append(row[:count])
+                log_probs.append(each[:count])
+        return tokens, log_probs
+
+    def _generate_rows(self, prompt, length, counts, options, state, *, limit):
+        return generate(
+            self.model.step,
+            state,
+            prompt,
+            length,
+            counts,
+            options,
+            limit=limit,
+            end_token=END,
+            forbidden=FORBIDDEN,
+            stop_at_end=self.stop_at_end,
+        )
+
+    def _beam_answers(self, prompt, length, counts, limit, beam_size, length_penalty):
+        """As `_sampled_answers`, of the best hypothesis; its log-probability stands at its last token."""
+        tokens, log_probs = [], []
+        for start in range(0, len(prompt), _ROWS):
+            part = slice(start, start + _ROWS)
+            best = self._beam(
+                prompt[part],
+                length[part],
+                counts[part],
+                self.model.initial_state(len(length[part])),
+                limit=limit,
+                beam_size=beam_size,
+                length_penalty=length_penalty,
+            )
+            best = {name: ops.convert_to_numpy(value)[:, 0] for name, value in best.items()}
+            for row, count, total in zip(best["tokens"], best["length"], best["log_prob"]):
+                tokens.append(row[:count])
+                log_probs.append(np.append(np.zeros(max(count - 1, 0)), total if count else [])[:count])
+        return tokens, log_probs
+
+    def _log_probs_of(self, prompt, tokens):
+        """Log-probabilities `[n]` of n tokens after a prompt."""
+        row = np.concatenate([prompt, tokens]).astype("int32")
+        return -self.nll([row])[0][len(prompt) :] if len(tokens) else np.zeros(0)
+
+    def _beam_rows(self, prompt, length, counts, state, *, limit, beam_size, length_penalty):
+        return beam_search(
+            self.model.step,
+            state,
+            prompt,
+            length,
+            counts,
+            limit=limit,
+            beam_size=beam_size,
+            end_token=END,
+            forbidden=FORBIDDEN,
+            length_penalty=length_penalty,
+            stop_at_end=self.stop_at_end,
+        )
+
+    def _answer(self, prompt, tokens, log_probs, stop):
+        """Text, log-probability and length of one row, cut before the first stop string."""
+        if self.stop_at_end and len(tokens) and tokens[-1] == END:
+            text = self.continuation(prompt, tokens[:-1])
+        else:
+            text = self.continuation(prompt, tokens)
+        if any(s in text for s in stop):
+            count = next(n for n in range(1, len(tokens) + 1) if holds(self.continuation(prompt, tokens[:n]), stop))
+            tokens, log_probs = tokens[:count], log_probs[:count]
+            text = text_before(text, stop)
+        return {"text": text, "log_prob": float(np.sum(log_probs, dtype="float64")), "length": len(tokens)}
+
+    def stream(
+        self,
+        prompt: str | bytes,
+        *,
+        max_tokens: int | None = None,
+        temperature=1.0,
+        top_k=0,
+        top_p=1.0,
+        repetition_penalty=1.0,
+        seed=0,
+        stop: Sequence[str] = (),
+    ) -> Iterator[str]:
+        """The text that `generate` gives, piece by piece as its tokens come; joined, it is the same.
+
+        A character of which only some bytes have come is held back, and so is what may become a stop string. Options are
+        checked at once, before the first piece is asked for.
+
+        Raises:
+            RequestError, ValueError: an option out of range.
+        """
+        limit = self.settings.max_generated
+        counts = token_counts(max_tokens, 1, limit)
+        stop = stop_strings(stop)
+        options = Options.of(
+            1, temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty, seed=seed
+        )
+        return self._pieces(self.encode_prompts([prompt])[0], counts, options, limit, stop)
+
+    def _pieces(self, row, counts, options, limit, stop):
+        """The pieces of `stream` after a prompt's token ids."""
+        padded, length = self._padded([row])
+        if self._stream is None:
+            advance = advancing(self.model.step, end_token=END, forbidden=FORBIDDEN, stop_at_end=self.stop_at_end)
+            self._stream = compiled(partial(read_prompt, self.model.step), self.model), compiled(advance, self.model)
+        start = (self.model.initial_state(1), padded, length, counts, options)
+        tokens, given = [], ""
+        for (token,) in stream(*self._stream, *start, limit=limit):
+            if token == END and self.stop_at_end:
+                break
+            tokens.append(int(token))
+            text = self.continuation(row, np.array(tokens, "int32"))
+            if holds(text, stop):
+                break
+            safe = settled(text, stop)
+            if len(safe) > len(given) and safe.startswith(given):
+                yield safe[len(given) :]
+                given = safe
+        text = text_before(self.continuation(row, np.array(tokens, "int32")), stop)
+        if len(text) > len(given):
+            yield text[len(given) :]

@@ -1,0 +1,81 @@
+"""What a language model is given and gives as plain strings: lists of texts, their lines, stop strings."""
+
+import numpy as np
+
+from nlp_suite.errors import RequestError
+from nlp_suite.tasks.shared.request_checks import MOST_BEAMS, not_negative, several, whole
+
+DEFAULT_TOKENS = 50
+
+
+def token_counts(max_tokens, rows: int, limit: int) -> np.ndarray:
+    """How many tokens each row may generate, int32 `[rows]`; `None` is 50, or the limit where that is less.
+
+    Raises:
+        RequestError: not one whole number from 0 to the limit, nor one for each of the rows.
+    """
+    max_tokens = min(DEFAULT_TOKENS, limit) if max_tokens is None else max_tokens
+    values = np.atleast_1d(np.asarray(max_tokens))
+    fits = values.dtype.kind in "iu" and len(values) in (1, rows)
+    if not fits or (values < 0).any() or (values > limit).any():
+        raise RequestError(f"max_tokens is {max_tokens}; allowed: whole numbers from 0 to {limit} (task.max_generated)")
+    return np.broadcast_to(values.astype("int32"), (rows,)).copy()
+
+
+def search_options(beam_size, length_penalty, **sampling) -> tuple[int, float]:
+    """Beams and length penalty; 1 beam is no search.
+
+    Args:
+        beam_size, length_penalty: of the search.
+        **sampling: name → (value or values given, what changes nothing).
+
+    Raises:
+        RequestError: one out of range, a length penalty without a search, or a search that is to sample.
+    """
+    beam_size = whole("beam_size", beam_size, 1, MOST_BEAMS, "1: sampling")
+    length_penalty = not_negative("length_penalty", length_penalty)
+    if beam_size == 1 and length_penalty:
+        raise RequestError(f"length_penalty {length_penalty} is for beam search: give a beam_size above 1")
+    given = [name for name, (value, neutral) in sampling.items() if np.any(np.asarray(value) != neutral)]
+    if beam_size > 1 and given:
+        raise RequestError(f"{', '.join(given)}: beam search does not sample; leave it out or use beam_size 1")
+    return beam_size, length_penalty
+
+
+def lines_of(text: str | bytes, whole: bool = True) -> list[bytes]:
+    """Lines of a text; the break at the end of a whole text ends its last line."""
+    if not isinstance(text, str | bytes):
+        raise TypeError(f"a text is str or bytes, not {type(text).__name__}")
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    return (raw.removesuffix(b"\n") if whole else raw).split(b"\n")
+
+
+def stop_strings(stop) -> list[str]:
+    """The stop strings that are not empty.
+
+    Raises:
+        TypeError: a single string.
+        RequestError: something that is no string.
+    """
+    stop = list(several(stop))
+    for each in stop:
+        if not isinstance(each, str):
+            raise RequestError(f"stop has {each!r}; allowed: strings (str)")
+    return [s for s in stop if s]
+
+
+def holds(text: str, stop) -> bool:
+    return any(s in text for s in stop)
+
+
+def text_before(text: str, stop) -> str:
+    """The text before the first of the stop strings."""
+    places = [place for s in stop if (place := text.find(s)) >= 0]
+    return text[: min(places)] if places else text
+
+
+def settled(text: str, stop) -> str:
+    """What later tokens cannot change: not an unfinished character, nor the beginning of a stop string."""
+    text = text.rstrip("\ufffd")
+    longest = max((n for s in stop for n in range(1, len(s)) if text.endswith(s[:n])), default=0)
+    return text[: len(text) - longest]

@@ -1,0 +1,160 @@
+"""How a report of a language model is shown: perplexities, surprise token by token, next tokens, samples."""
+
+import math
+
+from nlp_suite.evaluation.number_format import perplexity, share
+from nlp_suite.evaluation.page import Html, Section, Tile, bar, escape, join, table
+from nlp_suite.tasks.shared import surprise
+
+CURVES = ("perplexity", "loss")
+STYLE = (
+    surprise.STYLE
+    + """.next { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: 1.25rem 2rem; }
+.next th, .next td { padding-top: 0.2rem; padding-bottom: 0.2rem; width: 50%; }
+.prompt { margin: 0 0 0.25rem; font-size: 0.9rem; white-space: pre-line; }
+.sample + .sample { margin-top: 0.75rem; padding-top: 0.75rem; border-top: 1px solid var(--line); }
+.sample figcaption { margin: 0 0 0.25rem; }
+.sample div { max-height: 20rem; overflow-y: auto; white-space: pre-line; }
+.sample b { font-weight: 650; color: var(--accent); }
+"""
+)
+
+
+def headline(report: dict) -> list[Tile]:
+    """The numbers at the head of the page, each with its unit; how it was evaluated beside the perplexity."""
+    if report["tokens"] == report["words"]:
+        first = [Tile("Perplexity per word", perplexity(report["perplexity_per_word"]), _words(report))]
+    else:
+        first = [
+            Tile("Perplexity per token", perplexity(report["perplexity_per_token"]), report["context"]),
+            Tile(
+                "Perplexity per word",
+                perplexity(report["perplexity_per_word"]),
+                "from the same total; compares vocabularies",
+            ),
+        ]
+    tiles = [
+        *first,
+        Tile("Bits per character", _number(report["bits_per_character"], 3), "line breaks counted; 0 is perfect"),
+        Tile("Cross-entropy", _number(report["cross_entropy"], 4), "nats a token; 0 is perfect"),
+    ]
+    if report["best_possible"]:
+        best = report["best_possible"]
+        tiles.append(Tile("Best possible", perplexity(best["perplexity_per_token"]), _excess(best["excess"])))
+    remark = "of the tokens; easy to predict, so compare at equal shares"
+    return [
+        *tiles,
+        Tile("Unknown", share(report["unknown_rate"]), remark if report["unknown_rate"] else "of the tokens"),
+    ]
+
+
+def _words(report: dict) -> str:
+    return f"{report['context']}; a token is a word or a line's end"
+
+
+def _excess(excess: float | None) -> str:
+    if excess is None:
+        return "perplexity per token; this model is far above"
+    where = "above" if excess >= 0 else "below: the text is a finite sample"
+    return f"perplexity per token; this model is {share(abs(excess))} {where}"
+
+
+def sections(report: dict) -> list[Section]:
+    """The coloured excerpt, next tokens, samples, groups of tokens and what was counted, as parts of the page."""
+    parts = []
+    if report["excerpt"]:
+        text = join(surprise.legend(), surprise.coloured(report["excerpt"]))
+        parts.append(Section("What surprises it", text, surprise.HOW_TO_READ))
+    if report["next_tokens"]:
+        tables = Html('<div class="next">\n' + "\n".join(map(_next, report["next_tokens"])) + "\n</div>")
+        parts.append(Section("What it expects next", tables, "The most probable tokens after the text above them."))
+    if report["samples"]:
+        drawn = join(*(_sample(row) for row in report["samples"]))
+        parts.append(Section("What it writes", drawn, "The prompt stands out; the rest is the model's."))
+    if report["by_frequency"]:
+        lead = "Tokens by how often they occur in the training text."
+        parts.append(Section("Where the loss comes from", _groups(report["by_frequency"]), lead))
+    return [*parts, _counts(report)]
+
+
+def _counts(report: dict) -> Section:
+    """The same total over each unit."""
+    units = {
+        "tokens": "token, with the end of each line",
+        "words": "word, with the end of each line",
+        "characters": "character, with line breaks",
+    }
+    if report["tokens"] == report["words"]:
+        del units["tokens"]
+    rows = []
+    for key, name in units.items():
+        mean = None if report["nll"] is None else report["nll"] / report[key]
+        each = None if mean is None or mean > 700 else math.exp(mean)
+        shown = None if mean is None else mean / math.log(2)
+        rows.append([name, f"{report[key]:,}", _number(mean, 4), _number(shown, 4), perplexity(each)])
+    total = "infinite" if report["nll"] is None else f"{report['nll']:,.0f} nats"
+    return Section(
+        "The same loss, unit by unit",
+        table(["unit", "count", "nats each", "bits each", "perplexity"], rows),
+        f"The total is {total}. How it was evaluated: {report['context']}.",
+    )
+
+
+def _next(row: dict) -> Html:
+    prompt = row["prompt"]
+    if prompt:
+        said = f"… {prompt[-120:]}" if len(prompt) > 120 else prompt
+        heading = f'<p class="prompt" dir="auto"><b>{escape(said)}</b> …</p>'
+    else:
+        heading = '<p class="prompt muted">at the beginning of a text</p>'
+    rows = [[surprise.visible_html(n["token"]), bar(n["probability"], share(n["probability"], 1))] for n in row["next"]]
+    return Html("<div>" + heading + table(["token", "probability"], rows) + "</div>")
+
+
+def _sample(row: dict) -> Html:
+    prompt = f"<b>{escape(row['prompt'])}</b>" if row["prompt"] else ""
+    how = f"<figcaption>{escape(row['how'])}</figcaption>"
+    return Html(f'<figure class="sample">{how}<div dir="auto">{prompt}{escape(row["text"])}</div></figure>')
+
+
+def _groups(rows: list[dict]) -> Html:
+    total = sum(row["tokens"] for row in rows)
+    lines = []
+    for row in rows:
+        if not row["tokens"]:
+            lines.append([row["group"], "0", "–", "–", "–"])
+            continue
+        part = row["loss_share"]
+        loss = "–" if part is None else bar(part, share(part, 1))
+        tokens = bar(row["tokens"] / total, share(row["tokens"] / total, 1))
+        lines.append([row["group"], f"{row['tokens']:,}", tokens, perplexity(row["perplexity_per_token"]), loss])
+    return table(["times seen", "tokens", "share of tokens", "perplexity per token", "share of the loss"], lines)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "infinite" if value is None else f"{value:,.{digits}f}"
+
+
+def terminal(report: dict):
+    """Tables for the terminal, as a rich renderable."""
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    summary = Table(box=None, show_header=False, pad_edge=False)
+    for tile in headline(report):
+        summary.add_row(tile.name, Text(tile.value, style="bold"), Text(tile.remark, style="dim"))
+    parts = [summary]
+    if report["by_frequency"]:
+        groups = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        groups.add_column("times seen")
+        for column in ("tokens", "perplexity per token", "share of the loss"):
+            groups.add_column(column, justify="right")
+        for row in report["by_frequency"]:
+            if row["tokens"]:
+                part = "–" if row["loss_share"] is None else share(row["loss_share"], 1)
+                each = perplexity(row["perplexity_per_token"])
+                groups.add_row(Text(row["group"]), f"{row['tokens']:,}", each, part)
+        parts += ["", groups]
+    return Group(*parts)

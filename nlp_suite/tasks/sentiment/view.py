@@ -1,0 +1,126 @@
+"""How a classification report is shown: headline, page sections, terminal table."""
+
+from nlp_suite.evaluation import plots
+from nlp_suite.evaluation.number_format import share
+from nlp_suite.evaluation.page import Html, Section, Tile, bar, columns, details, escape, excerpt, join, picture, table
+
+CURVES = ("loss", "accuracy")
+
+
+def headline(report: dict) -> list[Tile]:
+    """The numbers at the head of the page."""
+    low, high = report["accuracy_interval"]
+    tiles = [
+        Tile("Accuracy", share(report["accuracy"]), f"{share(low, 1)} – {share(high, 1)} (95% interval)"),
+        Tile("Macro F1", f"{report['macro']['f1']:.4f}", "mean over classes; 1 is perfect"),
+        Tile("ROC-AUC", f"{report['roc_auc']:.4f}", "0.5 is guessing, 1 perfect")
+        if report["roc_auc"] is not None
+        else None,
+        Tile("Calibration error", share(report["ece"]), "mean gap of confidence and accuracy (ECE)"),
+        Tile("Cross-entropy", f"{report['cross_entropy']:.4f}", "nats an example; 0 is perfect"),
+    ]
+    return [tile for tile in tiles if tile]
+
+
+def sections(report: dict) -> list[Section]:
+    """Classes, calibration and mistakes, as parts of the page."""
+    parts = [_classes(report), _calibration(report)]
+    if report["mistakes"]:
+        parts.append(_mistakes(report))
+    return parts
+
+
+def _classes(report: dict) -> Section:
+    matrix = report["confusion_matrix"]
+    answers = dict(zip(report["labels"], (sum(column) for column in zip(*matrix))))
+    rows = []
+    for label, row in report["per_class"].items():
+        precision = f"{row['precision']:.3f}" if answers[label] else "–"
+        recall = f"{row['recall']:.3f}" if row["support"] else "–"
+        f1 = bar(row["f1"], f"{row['f1']:.3f}") if row["support"] or answers[label] else "–"
+        rows.append([label, precision, recall, f1, f"{row['support']:,}"])
+    macro = report["macro"]
+    rows.append(
+        ["macro average", *(f"{macro[key]:.3f}" for key in ("precision", "recall", "f1")), f"{report['examples']:,}"]
+    )
+    by_class = table(["class", "precision", "recall", "F1", "examples"], rows, total=True)
+    most, count = max(((label, row["support"]) for label, row in report["per_class"].items()), key=lambda pair: pair[1])
+    baseline = f"Always answering “{plots.shorten(most, 40)}” would be right in {share(count / report['examples'], 1)}."
+    drawing = picture(
+        plots.confusion_matrix(report),
+        "Confusion matrix: rows are true classes, columns predicted ones",
+        "Counts; the depth of colour is the share of the row, that is of the true class.",
+    )
+    return Section(
+        "Which classes are confused",
+        join(drawing, by_class) if len(matrix) > 6 else columns(drawing, by_class),
+        baseline,
+    )
+
+
+def _calibration(report: dict) -> Section:
+    rows = [
+        [
+            f"{row['low']:.0%} – {row['high']:.0%}",
+            share(row["confidence"], 1),
+            share(row["accuracy"], 1),
+            f"{row['count']:,}",
+        ]
+        for row in report["reliability"]
+        if row["count"]
+    ]
+    calibration = picture(
+        plots.reliability(report),
+        "Reliability diagram: accuracy by confidence, and number of answers",
+        "Above the diagonal the model is more often right than it says, below it less often. "
+        f"Hollow points: fewer than {plots.FEW} answers.",
+    )
+    by_bin = table(["confidence bin", "confidence", "accuracy", "answers"], rows)
+    if not report["roc"]:
+        return Section("Can its confidence be trusted", columns(calibration, by_bin))
+    positive = plots.shorten(report["roc"]["positive"], 24)
+    ranking = picture(
+        plots.roc(report),
+        f"ROC curve, area {report['roc_auc']:.4f}",
+        f"How well the probability of “{positive}” ranks the two classes: area {report['roc_auc']:.4f}.",
+    )
+    both = join(columns(calibration, ranking), details("Reliability as a table", by_bin))
+    return Section("Can its confidence be trusted", both)
+
+
+def _mistakes(report: dict) -> Section:
+    wrong = report["examples"] - sum(row[i] for i, row in enumerate(report["confusion_matrix"]))
+    items = []
+    for mistake in report["mistakes"]:
+        verdict = (
+            f'<span class="verdict">answered <b class="said" dir="auto">{escape(mistake["predicted"])}</b> '
+            f'with {escape(share(mistake["probability"]))}, is <b dir="auto">{escape(mistake["label"])}</b> '
+            f"· example {mistake['index']:,}</span>"
+        )
+        text = "" if mistake["text"] is None else excerpt(mistake["text"])
+        items.append(f"<li>{verdict}{text}</li>")
+    return Section(
+        "Most confident mistakes",
+        Html('<ol class="mistakes">\n' + "\n".join(items) + "\n</ol>"),
+        f"{wrong:,} of {report['examples']:,} answers are wrong; of these the model was surest.",
+    )
+
+
+def terminal(report: dict):
+    """Tables for the terminal, as a rich renderable."""
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    summary = Table(box=None, show_header=False, pad_edge=False)
+    for tile in headline(report):
+        summary.add_row(tile.name, Text(tile.value, style="bold"), Text(tile.remark, style="dim"))
+    by_class = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    by_class.add_column("class")
+    for name in ("precision", "recall", "F1", "examples"):
+        by_class.add_column(name, justify="right")
+    for label, row in report["per_class"].items():
+        numbers = (f"{row[key]:.4f}" for key in ("precision", "recall", "f1"))
+        by_class.add_row(Text(plots.shorten(label, 40)), *numbers, f"{row['support']:,}")
+    return Group(summary, "", by_class)

@@ -1,0 +1,207 @@
+"""Translation: a sentence to a sentence in another language, by an encoder and a decoder with attention."""
+
+import math
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from nlp_suite.config import ComponentSettings, component
+from nlp_suite.data.pair_batches import PairBatches, pair_arrays
+from nlp_suite.data.pair_filter import pair_filter
+from nlp_suite.errors import ConfigError
+from nlp_suite.registry import BACKBONES, DECODERS, TASKS
+from nlp_suite.task import Batches, Task
+from nlp_suite.tasks.shared.request_checks import MOST_BEAMS
+from nlp_suite.tasks.shared.token_metrics import Perplexity, TokenLoss
+from nlp_suite.tasks.translation.network import TranslationModel
+
+
+class TranslationSettings(ComponentSettings):
+    """Settings of the translation task."""
+
+    examples: ClassVar[str] = "pairs"
+    defaults: ClassVar[dict] = {
+        "text": {
+            "tokenizer": "sentencepiece",
+            "add_end": True,
+            "lowercase": False,
+            "strip_html": False,
+            "max_length": 256,
+        },
+        "training": {"monitor": "val_loss", "buckets": 24},
+    }
+
+    decoder: component(DECODERS, "gru") = "gru"
+    tie_embeddings: Literal["all", "target", "none"] = Field(
+        "target", description="one embedding table for source, target and output; for target and output; for none"
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="rate on the decoder's features, the same at every token")
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    scheduled_sampling: Literal["none", "linear", "exponential", "inverse_sigmoid"] = Field(
+        "none", description="how the share of tokens that the decoder reads from itself grows in training"
+    )
+    sampling_share: float = Field(0.25, gt=0, le=1, description="that share at the end of its growth")
+    sampling_from: int = Field(0, ge=0, description="step at which it begins to grow")
+    sampling_steps: int = Field(10_000, ge=1, description="steps in which it grows")
+    max_tokens: int = Field(
+        100,
+        ge=1,
+        description="training pairs with more tokens on a side are left out; so long is a translation at most",
+    )
+    max_ratio: float | None = Field(None, gt=1, description="as are those one side of which is so much longer")
+
+    beam_size: int = Field(4, ge=1, le=MOST_BEAMS, description="hypotheses of the search; 1 is greedy")
+    n_best: int | None = Field(
+        None, ge=1, description="translations of an export's n-best signature; default: beam_size"
+    )
+    length_penalty: float = Field(0.6, ge=0, description="alpha of the GNMT length penalty; 0 for none")
+    coverage_penalty: float = Field(0.0, ge=0, description="beta of the GNMT coverage penalty")
+    no_repeat_ngram: int = Field(
+        0, ge=0, description="n-grams of this length occur once in a translation; 0: any often"
+    )
+    min_length: int = Field(0, ge=0, description="tokens of a translation at least; END is none")
+    max_length_factor: float = Field(
+        1.5, gt=0, description="a translation has at most this many tokens a source token,"
+    )
+    max_length_extra: int = Field(20, ge=1, description="and these, unless min_length wants more")
+    long_sources: Literal["truncate", "refuse"] = Field(
+        "truncate", description="what becomes of a text to translate with more tokens than text.max_length"
+    )
+    shown_sentences: int = Field(3, ge=0, description="sentences of validation that are translated after every round")
+    validation_bleu_sentences: int = Field(
+        500, ge=1, description="sentences of validation over which training measures val_bleu, greedily, at most"
+    )
+
+    @model_validator(mode="after")
+    def _fits(self):
+        if self.n_best is not None and self.n_best > self.beam_size:
+            raise ValueError(f"n_best {self.n_best} is more than beam_size {self.beam_size}")
+        for name in ("min_length", "no_repeat_ngram"):
+            if getattr(self, name) > self.max_tokens:
+                raise ValueError(f"{name} {getattr(self, name)} is more than max_tokens {self.max_tokens}")
+        return self
+
+
+@TASKS.register(TranslationSettings)
+class TranslationTask(Task):
+    """Model, metrics and batches of translation.
+
+    A source is its tokens and END; the decoder reads START and the target's tokens and predicts these and END.
+
+    Args:
+        see `TranslationSettings`.
+    """
+
+    def __init__(self, **settings):
+        self.settings = TranslationSettings(name="translation", **settings)
+
+    def check(self, experiment) -> None:
+        s, training, backbone = self.settings, experiment.training, experiment.backbone
+        if training.class_weights != "none":
+            raise ConfigError("training.class_weights: a translation has no classes")
+        if not BACKBONES.get(backbone.name).keeps_places:
+            kept = [name for name in BACKBONES.names() if BACKBONES.get(name).keeps_places]
+            raise ConfigError(
+                f"backbone {backbone.name!r} has no features for the single tokens that a decoder could attend to; "
+                f"allowed: {', '.join(kept)}"
+            )
+        if s.tie_embeddings == "all":
+            if experiment.target_text is not None:
+                raise ConfigError(
+                    "task.tie_embeddings: all needs one vocabulary for both languages; leave target_text out, or use target"
+                )
+            if self._decoder_sizes(backbone)["embedding_size"] != backbone.embedding_size:
+                raise ConfigError(
+                    f"task.tie_embeddings: all needs equal sizes: backbone.embedding_size is {backbone.embedding_size}, "
+                    f"task.decoder.embedding_size {s.decoder.embedding_size}"
+                )
+        memory_size = BACKBONES.get(backbone.name)(vocabulary_size=1, **backbone.arguments()).output_size
+        if wrong := s.decoder.misfit(self._decoder_sizes(backbone)["embedding_size"], memory_size):
+            raise ConfigError(f"task.decoder.{wrong}")
+        for name, text in (("text", experiment.text), ("target_text", experiment.target_text)):
+            if text is not None and text.max_length < s.max_tokens:
+                raise ConfigError(
+                    f"{name}.max_length {text.max_length} cuts pairs that task.max_tokens {s.max_tokens} lets in; "
+                    "lower task.max_tokens or raise it"
+                )
+
+    def _decoder_sizes(self, backbone_settings) -> dict:
+        """The decoder's arguments; its embeddings are as wide as the encoder's where nothing is said."""
+        sizes = self.settings.decoder.arguments()
+        return {**sizes, "embedding_size": sizes["embedding_size"] or backbone_settings.embedding_size}
+
+    def model(self, backbone_settings, vocabulary_size: int, labels, target_vocabulary_size=None) -> TranslationModel:
+        """The network, built, with fresh weights."""
+        s = self.settings
+        model = TranslationModel(
+            BACKBONES.get(backbone_settings.name)(vocabulary_size=vocabulary_size, **backbone_settings.arguments()),
+            DECODERS.get(s.decoder.name)(**self._decoder_sizes(backbone_settings)),
+            target_vocabulary_size=target_vocabulary_size,
+            tie_embeddings=s.tie_embeddings,
+            label_smoothing=s.label_smoothing,
+            dropout=s.dropout,
+        )
+        model.build((None, None))
+        return model
+
+    def metrics(self, labels: list[str]) -> list:
+        return [TokenLoss(), Perplexity()]
+
+    def training_batches(self, model, stores, labels, training) -> tuple[Batches, Batches]:
+        s, store = self.settings, stores["train"]
+        rows, dropped = pair_filter(store.full_lengths, s.max_tokens, s.max_ratio)
+        if not len(rows):
+            raise ConfigError(f"no training pair is left: {_reasons(dropped)}; see task.max_tokens and task.max_ratio")
+        sizes = {"tokens": training.batch_tokens, "batch_size": training.batch_size, "buckets": training.buckets}
+        batches = PairBatches(store.lengths, rows, seed=training.seed, **sizes)
+        model.tokens_per_batch = float(store.lengths[rows, 1].sum()) / batches.steps_per_epoch
+        padding = batches.padding
+        description = (
+            f"{len(batches.bounds)} batch shapes ({padding['both']:.0%} padding; source {padding['source']:.0%}, "
+            f"target {padding['target']:.0%})"
+        )
+        if any(dropped.values()):
+            description += f"; {len(rows):,} of {len(store):,} pairs, left out: {_reasons(dropped)}"
+
+        def batch(n):
+            arrays = pair_arrays(store, *batches[n])
+            if s.scheduled_sampling != "none":
+                share = np.float32(1 - own_share(s, n))
+                arrays["forcing"] = np.full(len(arrays["source"]), share)
+            return arrays, arrays["targets"], arrays["weights"]
+
+        held_out = self.evaluation_batches(stores["validation"], training)
+        return Batches(batch, batches.steps_per_epoch, description), held_out
+
+    def evaluation_batches(self, store, training) -> Batches:
+        """Batches of all pairs of a split, in the shapes of training's settings."""
+        sizes = {"tokens": training.batch_tokens, "batch_size": training.batch_size, "buckets": training.buckets}
+        batches = PairBatches(store.lengths, np.arange(len(store)), seed=None, **sizes)
+
+        def batch(n):
+            arrays = pair_arrays(store, *batches[n])
+            return arrays, arrays["targets"], arrays["weights"]
+
+        return Batches(batch, batches.steps_per_epoch)
+
+
+def own_share(settings, step: int) -> float:
+    """Share of the decoder's inputs that are its own at a training step (Bengio et al. 2015, §2.4).
+
+    It grows from 0 at `sampling_from` to `sampling_share`, `sampling_steps` later: evenly; by exponential decay of the
+    reference's share, of which 1 % is left at the end; or along a sigmoid from its 1 % to its 99 % point.
+    """
+    part = (step - settings.sampling_from) / settings.sampling_steps
+    if settings.scheduled_sampling == "none" or part <= 0:
+        return 0.0
+    part = min(part, 1.0)
+    if settings.scheduled_sampling == "exponential":
+        part = 1 - 0.01**part
+    elif settings.scheduled_sampling == "inverse_sigmoid":
+        part = 1 / (1 + math.exp(-2 * math.log(99) * (part - 0.5)))
+    return settings.sampling_share * part
+
+
+def _reasons(dropped: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in dropped.items() if count)

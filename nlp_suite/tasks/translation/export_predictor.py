@@ -1,0 +1,148 @@
+"""A translation model's SavedModel at work in Python, with the methods and answers of `TranslationInference`."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+from nlp_suite.errors import ExportError, RequestError
+from nlp_suite.export.loaded import LoadedSignatures
+from nlp_suite.tasks.shared.request_checks import all_texts, by_length, several, whole
+from nlp_suite.tasks.translation.signatures import MISSING
+
+_ROWS = 32  # of a batch
+_SORTED = 16  # batches whose sentences are sorted by length together
+
+
+class SavedModelTranslation:
+    """The signatures `serving_default`, `translate_n_best`, `attention` and `score` of an export.
+
+    Args:
+        signatures: the opened SavedModel.
+    """
+
+    def __init__(self, signatures: LoadedSignatures):
+        self._ask = signatures
+
+    def translate(self, texts: Sequence[str | bytes], **options) -> list[dict]:
+        """See `TranslationInference.translate`; `"tokens"` and `"source_tokens"` come with `attention` only.
+
+        Args:
+            texts: sentences in the language of the source.
+            n_best, attention, before: as there; an n-best list has no attention.
+
+        Raises:
+            ExportError: options of the search, which an export has fixed.
+            RequestError: an option out of range, or a text too long where the export refuses such.
+        """
+        return list(self.translate_iter(all_texts(texts), **options))
+
+    def translate_iter(
+        self, texts: Iterable[str | bytes], *, n_best: int = 1, attention: bool = False, before: int = 0, **search
+    ) -> Iterator[dict]:
+        """As `translate`, one answer at a time; memory stays flat however many texts come."""
+        if given := [name for name, value in search.items() if value is not None]:
+            raise ExportError(f"{', '.join(given)}: fixed in an export by the settings of its task; use the run folder")
+        experiment = self._ask.experiment()
+        settings = experiment.task
+        most = settings.n_best or settings.beam_size
+        number = whole("n_best", n_best, 1, most, "what the export was made with")
+        if attention and number > 1:
+            raise RequestError(f"attention with n_best {number}: an export gives that of the best translation only")
+        answer = self._attention if attention else self._n_best if number > 1 else self._best
+        texts = iter(several(texts))
+        while chunk := all_texts(islice(texts, _ROWS * _SORTED)):
+            raw = _raw(chunk)
+            answers = [None] * len(raw)
+            for places in by_length([len(text) for text in raw], _ROWS):
+                for place, each in zip(places, answer([raw[i] for i in places], number)):
+                    answers[place] = each
+            for answer in answers:
+                before += 1
+                if answer["truncated"] and settings.long_sources == "refuse":
+                    limit = experiment.text.max_length
+                    raise RequestError(
+                        f"text {before} has more than {limit} tokens; allowed: {limit} (text.max_length)"
+                    )
+                yield answer
+
+    def _best(self, texts, number):
+        found = self._ask("serving_default", text=texts)
+        return [
+            _answer([_hypothesis(*row)], cut)
+            for *row, cut in zip(*(found[name] for name in ("translation", "score", "log_prob", "length", "truncated")))
+        ]
+
+    def _n_best(self, texts, number):
+        found = self._ask("translate_n_best", text=texts)
+        answers = []
+        for row, cut in enumerate(found["truncated"]):
+            columns = (found[name][row, :number] for name in ("translations", "scores", "log_probs", "lengths"))
+            hypotheses = [_hypothesis(*each) for each in zip(*columns)]
+            answers.append(_answer([h for i, h in enumerate(hypotheses) if not i or h["score"] > MISSING], cut))
+        return answers
+
+    def _attention(self, texts, number):
+        found = self._ask("attention", text=texts)
+        answers = self._best(texts, number)
+        for row, answer in enumerate(answers):
+            source, target = int(found["source_length"][row]), int(found["target_length"][row])
+            more = {
+                "tokens": [token.decode("utf-8", "replace") for token in found["target_tokens"][row][:target]],
+                "attention": found["weights"][row, :target, :source].tolist(),
+            }
+            answer["hypotheses"][0].update(more)
+            answer.update(more)
+            answer["source_tokens"] = [
+                token.decode("utf-8", "replace") for token in found["source_tokens"][row][:source]
+            ]
+        return answers
+
+    def score(self, sources: Sequence[str | bytes], targets: Sequence[str | bytes], before: int = 0) -> list[dict]:
+        """See `TranslationInference.score`.
+
+        Raises:
+            RequestError: as many sources as targets are needed; or a text too long where the export refuses such.
+        """
+        experiment = self._ask.experiment()
+        sources, targets = all_texts(sources), all_texts(targets)
+        if len(sources) != len(targets):
+            raise RequestError(f"{len(sources)} sources and {len(targets)} targets: give a target for every source")
+        answers = []
+        for start in range(0, len(sources), _ROWS):
+            part = slice(start, start + _ROWS)
+            found = self._ask("score", source=_raw(sources[part]), target=_raw(targets[part]))
+            for row, length in enumerate(found["length"]):
+                if found["truncated"][row] and experiment.task.long_sources == "refuse":
+                    most = experiment.text.max_length
+                    most_target = (experiment.target_text or experiment.text).max_length
+                    raise RequestError(
+                        f"pair {before + start + row + 1} has more tokens than are allowed: {most} of a source "
+                        f"(text.max_length), {most_target} of a target (target_text.max_length)"
+                    )
+                answers.append(
+                    {
+                        "log_prob": float(found["log_prob"][row]),
+                        "perplexity": float(found["perplexity"][row]),
+                        "num_tokens": int(length),
+                        "tokens": [token.decode("utf-8", "replace") for token in found["tokens"][row][:length]],
+                        "token_log_probs": found["token_log_probs"][row][:length].tolist(),
+                        "truncated": bool(found["truncated"][row]),
+                    }
+                )
+        return answers
+
+
+def _raw(texts) -> list[bytes]:
+    return [text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text for text in texts]
+
+
+def _hypothesis(translation, score, log_prob, length) -> dict:
+    return {
+        "translation": translation.decode("utf-8"),
+        "score": float(score),
+        "log_prob": float(log_prob),
+        "length": int(length),
+    }
+
+
+def _answer(hypotheses, truncated) -> dict:
+    return {**hypotheses[0], "truncated": bool(truncated), "hypotheses": hypotheses}

@@ -1,0 +1,270 @@
+"""Translations and scores of translations for a terminal or a program: lines in, lines out, as they come."""
+
+import csv
+import itertools
+import json
+import os
+import select
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from nlp_suite.data.sources.parallel import parting
+from nlp_suite.errors import ExportError
+from nlp_suite.export.load import load
+from nlp_suite.registry import unknown
+from nlp_suite.tasks.language_model.output import _jsonl, _table, _Total, _tsv, say_truncated
+from nlp_suite.tasks.sentiment.output import FORMATS as SCORE_FORMATS
+from nlp_suite.tasks.sentiment.output import check_file, read_texts
+
+FORMATS = ("text", "tsv", "jsonl")
+_AT_ONCE = 256  # lines
+
+
+def open_translation(paths: list[Path]):
+    """What `load` opens, if it translates; of several paths an ensemble of runs.
+
+    Raises:
+        ExportError: it is another task's, or they do not fit together.
+    """
+    if len(paths) > 1:
+        from nlp_suite.export.openers.translation import open_ensemble
+
+        return open_ensemble(paths)
+    model = load(paths[0])
+    if not hasattr(model, "translate"):
+        other = "a language model: ask it with nlp-suite generate" if hasattr(model, "generate") else "a classifier"
+        raise ExportError(f"{str(paths[0])!r} is no translation model but {other}")
+    return model
+
+
+def write_translations(
+    model,
+    texts: list[str] | None,
+    input: Path | None = None,
+    output: Path | None = None,
+    format: str = "text",
+    attention: Path | None = None,
+    **options,
+) -> None:
+    """Writes a translation for every text, in order and as soon as it is there.
+
+    `text` gives one line a text, or, with `n_best` above 1, Moses' `number ||| translation ||| score` (the number of the
+    text, from 0). An empty line gives an empty one. `jsonl` has the weights of attention where a page of it is written.
+    From standard input whatever lines have come are translated together.
+
+    Args:
+        model: what `open_translation` gives.
+        texts: from the command line; None or `["-"]`: standard input.
+        input: a file with a text a line, instead.
+        output: a file to write; default: standard output.
+        format: `text`, `tsv` or `jsonl`.
+        attention: a page to write, with what every token of every hypothesis looked at.
+        **options: of `TranslationInference.translate`.
+
+    Raises:
+        ExportError: unknown format, no such file, or one that cannot be written or would be read and written at once.
+        RequestError: an option out of range. No file has been touched then.
+    """
+    if format not in FORMATS:
+        raise ExportError(unknown("output format", format, FORMATS))
+    if not texts and input is None:
+        texts = ["-"]
+    chunks = _chunks(texts, input)
+    _check_outputs(input, {"--output": output, "--attention": attention})
+    options["attention"] = attention is not None
+    model.translate([], **options)  # refuses options before a file is opened
+    pages, truncated = [], []
+    with open(output, "w", encoding="utf-8") if output else nullcontext(sys.stdout) as file, _broken_pipes(file):
+        write = {"text": _write_text, "tsv": _write_tsv, "jsonl": _write_jsonl}[format](file, options.get("n_best", 1))
+        number = 0
+        for chunk in chunks:
+            for text, answer in zip(chunk, model.translate(chunk, before=number, **options)):
+                write(number, text, answer)
+                number += 1
+                if answer["truncated"]:
+                    truncated.append(number)
+                if attention:
+                    pages.append(_page_row(text, answer))
+            file.flush()
+    say_truncated(truncated, f"of {number:,} texts were longer than text.max_length and cut there")
+    if attention:
+        from nlp_suite.tasks.translation.attention_map import attention_page
+
+        attention.write_text(attention_page(pages), "utf-8")
+        print(f"page: {attention}", file=sys.stderr)
+
+
+def _check_outputs(input, outputs):
+    """Refuses files that cannot be written, before anything is translated for them.
+
+    Args:
+        input: path that is read, or None.
+        outputs: option → path to write, or None.
+    """
+    taken = {} if input is None else {"--input": input}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        if path.is_dir() or not path.parent.is_dir():
+            why = "a folder, not a file" if path.is_dir() else f"there is no folder {str(path.parent)!r}"
+            raise ExportError(f"{option} {str(path)!r}: {why}")
+        for other, its in taken.items():
+            if _same_file(path, its):
+                raise ExportError(f"{other} and {option} are the same file, {str(path)!r}; give another")
+        taken[option] = path
+
+
+def _same_file(one, other) -> bool:
+    """Whether two paths are one file, there or not; a device may be two."""
+    if one.exists() and other.exists():
+        return one.is_file() and one.samefile(other)
+    return one.absolute() == other.absolute()
+
+
+def _page_row(text, answer):
+    hypotheses = [
+        {
+            "translation": each["translation"],
+            "target_tokens": each["tokens"],
+            "weights": each["attention"],
+            "score": each["score"],
+        }
+        for each in answer["hypotheses"]
+    ]
+    return {"source": text, "source_tokens": answer["source_tokens"], "hypotheses": hypotheses}
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.splitlines())
+
+
+def _write_text(file, n_best):
+    def write(number, text, answer):
+        if n_best == 1:
+            print(_one_line(answer["translation"]), file=file)
+            return
+        for each in answer["hypotheses"]:
+            print(f"{number} ||| {_one_line(each['translation'])} ||| {each['score']:.6f}", file=file)
+
+    return write
+
+
+def _write_tsv(file, n_best):
+    writer = csv.writer(file, "excel-tab", lineterminator="\n")
+    names = ["translation", "score", "log_prob", "length"]
+    writer.writerow(["number", "rank", "source", *names, "truncated"])
+
+    def write(number, text, answer):
+        for rank, each in enumerate(answer["hypotheses"]):
+            values = [each["translation"], f"{each['score']:.6f}", f"{each['log_prob']:.6f}", each["length"]]
+            writer.writerow([number, rank, text, *values, int(answer["truncated"])])
+
+    return write
+
+
+def _write_jsonl(file, n_best):
+    def write(number, text, answer):
+        line = {"source": text, **answer}
+        if n_best == 1:
+            del line["hypotheses"]
+        print(json.dumps(line, ensure_ascii=False), file=file)
+
+    return write
+
+
+def write_pair_scores(
+    path: Path, source: Path, target: Path, format: str, tokens: bool, html: Path | None, max_length: int
+) -> None:
+    """Prints log-probability and perplexity of every translation given its source, and of all on standard error.
+
+    There it also says which pairs were cut to the `max_length` of their text layers.
+
+    Args:
+        path: what `load` opens.
+        source, target: files with a text a line.
+        format, tokens, html, max_length: as in `nlp_suite.tasks.language_model.output.write_scores`.
+
+    Raises:
+        ExportError: unknown format, no such file, files of different length, or `path` is no translation model.
+    """
+    if format not in SCORE_FORMATS:
+        raise ExportError(unknown("output format", format, SCORE_FORMATS))
+    for name, file in {"--source": source, "--target": target}.items():
+        check_file(name, file)
+        if not file.is_file():
+            raise ExportError(f"{name} {str(file)!r}: a pipe; allowed: a file, for it is read twice")
+    counts = [sum(1 for _ in read_texts(None, file)) for file in (source, target)]
+    if counts[0] != counts[1]:
+        raise ExportError(f"{source} has {counts[0]:,} lines and {target} {counts[1]:,}; {parting(source, target)}")
+    if not counts[0]:
+        raise ExportError("there is nothing to score: the files have no line")
+    model = open_translation([path])
+    total, pages, truncated = _Total(), [], []
+
+    def scored():
+        pairs = zip(read_texts(None, source), read_texts(None, target), strict=True)
+        for chunk in _batched(pairs):
+            for pair, answer in zip(chunk, model.score(*map(list, zip(*chunk)), before=total.texts)):
+                total.add(answer)
+                if answer["truncated"]:
+                    truncated.append(total.texts)
+                if html:
+                    tokens_of = zip(answer["tokens"], answer["token_log_probs"])
+                    pages.append({"tokens": [{"token": token, "log_prob": value} for token, value in tokens_of]})
+                yield pair[1], {"source": pair[0], **answer} if format == "jsonl" else answer
+
+    with _broken_pipes(sys.stdout):
+        {"table": _table, "jsonl": _jsonl, "tsv": _tsv}[format](scored(), tokens, max_length)
+    print(total.line(), file=sys.stderr)
+    cut = "had a source longer than text.max_length or a target longer than target_text.max_length and were cut there"
+    say_truncated(truncated, f"of {total.texts:,} pairs {cut}")
+    if html:
+        from nlp_suite.tasks.shared.surprise import surprise_page
+
+        print(f"page: {surprise_page(html, f'Translations in the eyes of {path}', pages)}", file=sys.stderr)
+
+
+def _batched(items) -> Iterator[list]:
+    items = iter(items)
+    while chunk := list(itertools.islice(items, _AT_ONCE)):
+        yield chunk
+
+
+def _chunks(texts, input) -> Iterator[list[str]]:
+    """Texts to translate together."""
+    if texts == ["-"] and input is None and hasattr(select, "poll"):
+        try:
+            return _lines_that_came(sys.stdin.fileno())
+        except (OSError, ValueError, AttributeError):
+            pass  # not a file of the system
+    return _batched(read_texts(texts, input))
+
+
+def _lines_that_came(descriptor: int) -> Iterator[list[str]]:
+    """Lists of lines, at most `_AT_ONCE`: of a slow writer what there is, so that no line waits for others."""
+    rest, ended = b"", False
+    ready = select.poll()
+    ready.register(descriptor, select.POLLIN | select.POLLHUP)
+    while not ended:
+        lines = []
+        while not ended and (not lines or (len(lines) < _AT_ONCE and ready.poll(0))):
+            piece = os.read(descriptor, 1 << 16)
+            ended = not piece
+            *new, rest = (rest + piece).split(b"\n")
+            lines += new
+        if ended and rest:
+            lines.append(rest)
+        for start in range(0, len(lines), _AT_ONCE):
+            yield [line.rstrip(b"\r").decode("utf-8", "replace") for line in lines[start : start + _AT_ONCE]]
+
+
+@contextmanager
+def _broken_pipes(file):
+    """A reader that has seen enough, such as `head`, ends the work quietly."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())  # what is still buffered goes nowhere
+        raise SystemExit(0) from None

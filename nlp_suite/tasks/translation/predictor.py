@@ -1,0 +1,332 @@
+"""Trained translation models at work in Python: translations, n-best lists, attention, scores, under any backend."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from nlp_suite.decoding.sampling import Options
+from nlp_suite.errors import RequestError
+from nlp_suite.tasks.shared.request_checks import (
+    MOST_BEAMS,
+    all_texts,
+    by_length,
+    not_negative,
+    rows_of,
+    several,
+    whole,
+    width_of,
+)
+from nlp_suite.tasks.translation.search import TranslationSearch
+from nlp_suite.text.text_layer import END, START
+
+_ROWS = 32  # sentences of a batch
+_SORTED = 16  # batches whose sentences are sorted by length together
+MOST_NATS = 80.0  # a token, in a perplexity: beyond, float32 has no number for it
+
+
+@dataclass(frozen=True)
+class _Request:
+    """The options of a translation, checked."""
+
+    beam_size: int
+    n_best: int
+    length_penalty: float
+    coverage_penalty: float
+    no_repeat_ngram: int
+    min_length: int
+    max_length: int
+    sampling: dict | None  # of `Options`, where one samples
+    attention: bool
+    before: int
+
+
+class TranslationInference:
+    """Translates with networks and their text layers.
+
+    Args:
+        models: `TranslationModel`s, built, over the same vocabularies. Of several, an ensemble, every token has their mean
+            probability; attention is that of the first.
+        text: the `TextLayer` of the source.
+        target_text: that of the target; the same object where there is one vocabulary.
+        settings: the task's settings: what a request does not say, and limits.
+
+    Example:
+        >>> inference = TranslationInference([model], run.text, run.target_text, run.experiment.task)
+        >>> inference.translate(["A dog runs."])[0]["translation"]
+        'Ein Hund rennt.'
+    """
+
+    def __init__(self, models, text, target_text, settings):
+        self.text, self.target_text, self.settings = text, target_text, settings
+        self.search = TranslationSearch(models)
+
+    def translate(self, texts: Sequence[str | bytes], **options) -> list[dict]:
+        """Translates texts.
+
+        Args:
+            texts: sentences in the language of the source.
+            beam_size: hypotheses of the search, 1 is greedy; this and what follows as in the task's settings by default.
+            n_best: how many translations of each, at most `beam_size`; default 1.
+            length_penalty, coverage_penalty, no_repeat_ngram: see `beam_search`.
+            min_length, max_length: tokens of a translation, without and with END. Whatever `max_length` says, a translation
+                has at most `max_length_factor` tokens a source token and `max_length_extra` (of the settings), unless
+                `min_length` wants more.
+            temperature, top_k, top_p, seed: with any of the first three one translation is sampled instead, see
+                `nlp_suite.decoding.sampling.Options`; one value or one a text.
+            attention: whether every hypothesis comes with its attention.
+            before: how many texts of the same list came in earlier calls; an error counts from there.
+
+        Returns:
+            For each text a mapping of the best hypothesis (`"translation"`, its length-normalised `"score"`, the natural
+            `"log_prob"`, the `"length"` in tokens, END included, the `"tokens"`, and `"attention"` `[T][S]` if asked for),
+            of all `"hypotheses"`, best first, and of the `"source_tokens"`; `"truncated"` says whether the text had more
+            tokens than the text layer's `max_length`, and the rest was not read. A text of which nothing is left after
+            normalisation has the empty translation.
+
+        Raises:
+            RequestError, ValueError: an option out of range, or a text too long where `long_sources` is `refuse`.
+            TypeError: not a list of texts.
+        """
+        texts = all_texts(texts)
+        for name in ("temperature", "top_k", "top_p", "seed"):
+            if np.ndim(options.get(name)) and len(options[name]) != len(texts):
+                raise RequestError(
+                    f"{name} has {len(options[name])} values; allowed: one, or one for each of {len(texts)} texts"
+                )
+        return list(self.translate_iter(texts, **options))
+
+    def translate_iter(self, texts: Iterable[str | bytes], **options) -> Iterator[dict]:
+        """As `translate`, one answer at a time; memory stays flat however many texts come."""
+        texts, first = iter(several(texts)), 0
+        request = self._request(**options)
+        while chunk := all_texts(islice(texts, _ROWS * _SORTED)):
+            yield from self._translated(chunk, first, request)
+            first += len(chunk)
+
+    def _request(
+        self,
+        *,
+        beam_size=None,
+        n_best=1,
+        length_penalty=None,
+        coverage_penalty=None,
+        no_repeat_ngram=None,
+        min_length=None,
+        max_length=None,
+        temperature=None,
+        top_k=None,
+        top_p=None,
+        seed=None,
+        attention=False,
+        before=0,
+    ) -> _Request:
+        settings, longest = self.settings, self.settings.max_tokens
+        sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+        sampling = {name: value for name, value in sampling.items() if value is not None}
+        search = {"coverage_penalty": coverage_penalty, "no_repeat_ngram": no_repeat_ngram, "min_length": min_length}
+        if sampling:
+            given = [name for name, value in {"beam_size": beam_size, **search}.items() if value not in (None, 0)]
+            given = [name for name in given if not (name == "beam_size" and beam_size == 1)]
+            if given or n_best != 1:
+                wrong = given or ["n_best"]
+                raise RequestError(f"{', '.join(wrong)}: of a beam search; leave it out, or {', '.join(sampling)}")
+            beam_size, search = 1, dict.fromkeys(search, 0)
+            sampling["seed"] = 0 if seed is None else seed
+        elif seed is not None:
+            raise RequestError("seed: a search draws nothing at random; give a temperature (1 samples from the model)")
+
+        def chosen(value, name):
+            return getattr(settings, name) if value is None else value
+
+        beam_size = whole("beam_size", chosen(beam_size, "beam_size"), 1, MOST_BEAMS)
+        n_best = whole("n_best", n_best, 1, beam_size, f"beam_size is {beam_size}")
+        numbers = {name: chosen(value, name) for name, value in search.items()}
+        most = whole("max_length", longest if max_length is None else max_length, 1, longest, "task.max_tokens")
+        return _Request(
+            beam_size,
+            n_best,
+            not_negative("length_penalty", chosen(length_penalty, "length_penalty")),
+            not_negative("coverage_penalty", numbers["coverage_penalty"]),
+            whole("no_repeat_ngram", numbers["no_repeat_ngram"], 0, longest, "0: off; task.max_tokens"),
+            whole(
+                "min_length", numbers["min_length"], 0, most, "task.max_tokens" if max_length is None else "max_length"
+            ),
+            most,
+            sampling or None,
+            bool(attention),
+            before,
+        )
+
+    def _translated(self, texts, first, request) -> list[dict]:
+        """Answers of a chunk of texts, of which `first` is the number of the first."""
+        rows, truncated = self._encode(texts, request.before + first)
+        most = np.array([self._most(row, request) for row in rows], "int32")
+        sampling = request.sampling and Options.of(len(rows), **self._of_chunk(request.sampling, first, len(rows)))
+        found = [None] * len(rows)
+        for places in by_length([len(row) for row in rows], _ROWS):
+            source, count = self._padded([rows[i] for i in places]), len(places)
+            limit = _limit(most[places].max(), self.settings.max_tokens)
+            filler = np.zeros(len(source) - count, "int32")
+            counts = np.append(most[places], filler)
+            if sampling:
+                chosen = Options(*(np.append(np.asarray(option)[places], filler) for option in sampling))
+                answer = self.search.sample(source, counts, chosen, limit)
+                answer = {name: value[:, None] for name, value in answer.items()}
+                alpha = request.length_penalty
+                answer["score"] = answer["log_prob"] / ((5.0 + answer["length"]) / 6.0) ** alpha
+            else:
+                answer = self.search.beam(
+                    source,
+                    counts,
+                    np.full(len(source), request.min_length, "int32"),
+                    request.length_penalty,
+                    request.coverage_penalty,
+                    limit=limit,
+                    beam_size=request.beam_size,
+                    n_best=request.n_best,
+                    no_repeat_ngram=request.no_repeat_ngram,
+                    covers=request.coverage_penalty > 0,
+                )
+            for row, i in enumerate(places):
+                number = request.before + first + i
+                found[i] = self._hypotheses({name: value[row] for name, value in answer.items()}, number, request)
+        return self._answers(rows, truncated, found, request)
+
+    def _of_chunk(self, sampling, first, count):
+        """Options of sampling for a chunk: those given one a text are cut out."""
+        return {
+            name: value if np.ndim(value) == 0 else value[first : first + count] for name, value in sampling.items()
+        }
+
+    def _hypotheses(self, answer, number, request) -> list[dict]:
+        """Token ids and numbers of a text's hypotheses, best first."""
+        exists = answer["score"] > -np.inf
+        if not exists.any():
+            raise RequestError(
+                f"text {number + 1} has no translation with min_length {request.min_length} and no_repeat_ngram "
+                f"{request.no_repeat_ngram}: no token is left; lower one of them"
+            )
+        names = ("tokens", "length", "score", "log_prob")
+        return [
+            {"ids": tokens[:length], "score": float(score), "log_prob": float(log_prob)}
+            for tokens, length, score, log_prob in zip(*(answer[name][exists] for name in names))
+        ]
+
+    def _answers(self, rows, truncated, found, request) -> list[dict]:
+        flat = [hypothesis for hypotheses in found for hypothesis in hypotheses]
+        texts = self.target_text.decode([hypothesis["ids"] for hypothesis in flat])
+        if request.attention:
+            sources = [row for row, hypotheses in zip(rows, found) for _ in hypotheses]
+            for hypothesis, weights in zip(flat, self._attention(sources, [each["ids"] for each in flat])):
+                hypothesis["attention"] = weights
+        complete = iter(
+            {
+                "translation": text,
+                "score": hypothesis["score"],
+                "log_prob": hypothesis["log_prob"],
+                "length": len(hypothesis["ids"]),
+                "tokens": self.target_text.id_to_token(hypothesis["ids"]),
+                **({"attention": hypothesis["attention"]} if request.attention else {}),
+            }
+            for text, hypothesis in zip(texts, flat)
+        )
+        answers = []
+        for row, cut, hypotheses in zip(rows, truncated, found):
+            hypotheses = list(islice(complete, len(hypotheses)))
+            source_tokens = self.text.id_to_token(row)
+            answers.append(
+                {**hypotheses[0], "truncated": cut, "hypotheses": hypotheses, "source_tokens": source_tokens}
+            )
+        return answers
+
+    def _attention(self, sources, targets) -> list[list[list[float]]]:
+        """Weights `[T][S]` of the first model for every pair of source ids and target ids, by teacher forcing."""
+        answers = [[]] * len(sources)
+        order = [i for i, target in enumerate(targets) if len(target)]
+        for places in by_length([len(targets[i]) for i in order], _ROWS):
+            chosen = [order[place] for place in places]
+            source = self._padded([sources[i] for i in chosen])
+            target_in, _ = self._forced([targets[i] for i in chosen], len(source))
+            weights = self.search.attention(source, target_in)  # [B, T, S]
+            for row, i in enumerate(chosen):
+                answers[i] = weights[row, : len(targets[i]), : len(sources[i])].tolist()
+        return answers
+
+    def score(self, sources: Sequence[str | bytes], targets: Sequence[str | bytes], before: int = 0) -> list[dict]:
+        """Log-probabilities of translations that are given.
+
+        Args:
+            sources: texts.
+            targets: a translation of each.
+            before: how many pairs of the same list came in earlier calls; an error counts from there.
+
+        Returns:
+            For each pair `{"log_prob", "perplexity" (a token), "num_tokens", "tokens", "token_log_probs", "truncated"}`,
+            natural logarithms, END included; `truncated`: whether one of the two was cut to its text layer's `max_length`.
+
+        Raises:
+            RequestError: as many sources as targets are needed; or a text too long where `long_sources` is `refuse`.
+        """
+        sources, targets = all_texts(sources), all_texts(targets)
+        if len(sources) != len(targets):
+            raise RequestError(f"{len(sources)} sources and {len(targets)} targets: give a target for every source")
+        rows, cut = self._encode(sources, before)
+        wanted, cut_target = self._encode(targets, before, target=True)
+        answers = [None] * len(rows)
+        for places in by_length([len(row) for row in wanted], _ROWS):
+            source = self._padded([rows[i] for i in places])
+            target_in, labels = self._forced([wanted[i] for i in places], len(source))
+            nll = self.search.nll(source, target_in, labels)  # [B, T]
+            for row, i in enumerate(places):
+                log_probs = -nll[row, : len(wanted[i])]
+                answers[i] = {
+                    "log_prob": float(log_probs.sum(dtype="float64")),
+                    "perplexity": float(np.exp(min(-log_probs.mean(dtype="float64"), MOST_NATS))),
+                    "num_tokens": len(wanted[i]),
+                    "tokens": self.target_text.id_to_token(wanted[i]),
+                    "token_log_probs": log_probs.tolist(),
+                    "truncated": cut[i] or cut_target[i],
+                }
+        return answers
+
+    def _encode(self, texts, first, target=False):
+        """Ids of texts, each with END, and which of them were truncated."""
+        text = self.target_text if target else self.text
+        rows, full = text.encode_with_lengths(texts)
+        limit = text.settings.max_length
+        truncated = (full > limit).tolist()
+        if any(truncated) and self.settings.long_sources == "refuse":
+            place = truncated.index(True)
+            what, key = ("target", "target_text.max_length") if target else ("text", "text.max_length")
+            raise RequestError(
+                f"{what} {first + place + 1} has {full[place]} tokens; allowed: {limit} ({key}), unless "
+                "task.long_sources is truncate"
+            )
+        return rows, truncated
+
+    def _most(self, row, request) -> int:
+        """How many tokens the translation of a source may have; those asked for at least, and END, have room in them."""
+        if len(row) == 1 and row[0] == END:
+            return 0
+        tokens = len(row) - int(row[-1] == END)
+        allowed = int(self.settings.max_length_factor * tokens) + self.settings.max_length_extra
+        return min(request.max_length, max(allowed, request.min_length + 1))
+
+    def _padded(self, rows):
+        """Source ids `[B, S]`; rows beyond those given hold an END."""
+        rows = [*rows, *([np.array([END], "int32")] * (rows_of(len(rows)) - len(rows)))]
+        return self.text.pad(rows, width_of(rows))
+
+    def _forced(self, rows, count):
+        """What the decoder reads, START and all but the last token, and what it predicts; `[B, T]` each."""
+        rows = [*rows, *([np.array([END], "int32")] * (count - len(rows)))]
+        targets = self.target_text.pad(rows, width_of(rows))
+        before = [np.concatenate([[START], row[:-1]]).astype("int32") for row in rows]
+        return self.target_text.pad(before, targets.shape[1]), targets
+
+
+def _limit(most: int, longest: int) -> int:
+    """The width of a search's answer, which its graph is made for: 32, 64, …, or `longest`."""
+    return min(longest, max(32, 1 << (int(most) - 1).bit_length())) if most > 0 else min(longest, 32)

@@ -1,0 +1,159 @@
+"""The compiled part of translation: from source ids to hypotheses, attention and losses, with one model or several."""
+
+from functools import partial
+from types import SimpleNamespace
+
+import keras
+from keras import ops
+
+from nlp_suite.decoding.beam_search import beam_search
+from nlp_suite.decoding.ensemble import ensemble
+from nlp_suite.decoding.generate import generate
+from nlp_suite.decoding.sampling import Options
+from nlp_suite.tasks.shared.compiled import compiled
+from nlp_suite.text.text_layer import END, PAD, START, UNKNOWN
+
+FORBIDDEN = (PAD, UNKNOWN, START)  # never generated
+_IDS, _NUMBERS, _NUMBER = ([None, None], "int32"), ([None], "int32"), ([], "float32")
+
+
+class TranslationSearch:
+    """Functions of arrays, each compiled for the options that shape its graph.
+
+    Args:
+        models: `TranslationModel`s over the same vocabularies; the answers are those of their mean probability.
+    """
+
+    def __init__(self, models):
+        self.models = list(models)
+        self._all = SimpleNamespace(variables=[v for model in self.models for v in model.variables])
+        self._made = {}
+
+    def attention(self, source, target_in):
+        """Attention weights of the first model, float32 `[B, T, S]`, for tokens read int32 `[B, T]`."""
+        return self._compiled(self._attention, [_IDS, _IDS], {})(source, target_in)
+
+    def nll(self, source, target_in, targets):
+        """Negative log-likelihood of targets under the mean probability of the models, float32 `[B, T]`."""
+        return self._compiled(self._nll, [_IDS, _IDS, _IDS], {})(source, target_in, targets)
+
+    def beam(self, source, most, least, alpha, beta, **options):
+        """Hypotheses as `beam_search` gives them.
+
+        Args:
+            source: int32 `[B, S]`.
+            most, least: tokens of a translation, int32 `[B]`.
+            alpha, beta: length and coverage penalty, float32 `[]`.
+            **options: `limit`, `beam_size`, `n_best`, `no_repeat_ngram`, and `covers`, whether beta counts.
+        """
+        shapes = [_IDS, _NUMBERS, _NUMBERS, _NUMBER, _NUMBER]
+        return self._compiled(self.hypotheses, shapes, options)(source, most, least, alpha, beta)
+
+    def sample(self, source, most, options: Options, limit: int):
+        """One sampled translation a row, as `generate` gives it; `options` of arrays `[B]`."""
+        shapes = [_IDS, _NUMBERS, *(([None], dtype) for dtype in ("float32", "int32", "float32", "float32", "int32"))]
+        return self._compiled(self._sample, shapes, {"limit": limit})(source, most, *options)
+
+    def _compiled(self, function, shapes, options):
+        """The function of arrays, compiled once for these options; it answers with NumPy arrays."""
+        key = (function.__name__, *sorted(options.items()))
+        if key not in self._made:
+            self._made[key] = compiled(partial(function, **options), self._all, shapes=shapes)
+        made = self._made[key]
+
+        def answer(*arrays):
+            arrays = [ops.convert_to_tensor(array, dtype) for array, (_, dtype) in zip(arrays, shapes, strict=True)]
+            return keras.tree.map_structure(ops.convert_to_numpy, made(*arrays))
+
+        return answer
+
+    def _begin(self, source, limit, attending=False):
+        """The step function over all models, the state before START, and what the step reads of the sources."""
+        memories = [model.encode(source) for model in self.models]
+        rows = ops.shape(source)[0]
+        states = [model.initial_state(rows, memory, limit) for model, memory in zip(self.models, memories)]
+        shared = {"memories": memories, "there": source != PAD}
+        if attending:
+            states = {"models": states, "received": ops.zeros_like(source, dtype="float32")}
+            return partial(_summing, [model.step_with_attention for model in self.models]), states, shared
+        return partial(_together, [model.step for model in self.models]), states, shared
+
+    def hypotheses(self, source, most, least, alpha, beta, *, limit, beam_size, n_best, no_repeat_ngram, covers):
+        """What `beam` compiles: the same of tensors, for a graph of one's own."""
+        step, state, shared = self._begin(source, limit, covers)
+        return beam_search(
+            step,
+            state,
+            *_starts(most),
+            most,
+            limit=limit,
+            beam_size=beam_size,
+            end_token=END,
+            shared=shared,
+            forbidden=FORBIDDEN,
+            length_penalty=alpha,
+            coverage=(lambda state, shared: (state["received"], shared["there"])) if covers else None,
+            coverage_penalty=beta if covers else 0.0,
+            no_repeat_ngram=no_repeat_ngram,
+            min_tokens=least,
+            n_best=n_best,
+        )
+
+    def as_set(self, settings, source, most, *, limit, n_best):
+        """`hypotheses` by a task's settings."""
+        return self.hypotheses(
+            source,
+            most,
+            settings.min_length,
+            settings.length_penalty,
+            settings.coverage_penalty,
+            limit=limit,
+            beam_size=settings.beam_size,
+            n_best=n_best,
+            no_repeat_ngram=settings.no_repeat_ngram,
+            covers=settings.coverage_penalty > 0,
+        )
+
+    def _sample(self, source, most, *options, limit):
+        step, state, shared = self._begin(source, limit)
+        options, step = Options(*options), partial(step, shared=shared)
+        return generate(step, state, *_starts(most), most, options, limit=limit, end_token=END, forbidden=FORBIDDEN)
+
+    def _attention(self, source, target_in):
+        model = self.models[0]
+        return model.forced(model.encode(source), target_in)[1]
+
+    def _nll(self, source, target_in, targets):
+        def of(model):
+            return lambda tokens, state: (-model.nll_of(model.encode(source), target_in, targets)[0], state)
+
+        answers = ensemble([of(model) for model in self.models])(target_in, [()] * len(self.models))
+        return -answers[0]
+
+
+def _starts(most):
+    """Prompts: START in every row."""
+    return ops.expand_dims(ops.full_like(most, START), -1), ops.ones_like(most)
+
+
+def _together(steps, tokens, states, shared):
+    """A step of all models: the mean of their probabilities."""
+    steps = [partial(step, memory=memory) for step, memory in zip(steps, shared["memories"], strict=True)]
+    if len(steps) == 1:
+        log_probs, state = steps[0](tokens, states[0])
+        return log_probs, [state]
+    return ensemble(steps)(tokens, states)
+
+
+def _summing(steps, tokens, state, shared):
+    """As `_together`, with a state that also sums up the attention, the mean over the models: `received` `[B*K, S]`."""
+    weights = []
+
+    def without_weights(step, tokens, state, memory):
+        log_probs, state, attention = step(tokens, state, memory)
+        weights.append(attention)
+        return log_probs, state
+
+    log_probs, states = _together([partial(without_weights, step) for step in steps], tokens, state["models"], shared)
+    mean = sum(ops.cast(each, "float32") for each in weights) / len(weights)
+    return log_probs, {"models": states, "received": state["received"] + mean}

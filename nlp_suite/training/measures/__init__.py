@@ -1,1 +1,0 @@
-"""What is measured on a split, a file a task: `measure(run, split, store, progress) -> report`."""
