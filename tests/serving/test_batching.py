@@ -137,7 +137,7 @@ def test_outputs_come_whatever_their_order(load):
 
 
 def test_more_sets_of_outputs_than_queues_are_answered_too(load, monkeypatch):
-    monkeypatch.setattr(servable_module, "_MOST_FORMS", 1)
+    monkeypatch.setattr(servable_module, "_MAX_BATCHED_FORMS", 1)
     model = load("two_out", max_batch_size=1)
     for outputs in (["upper"], ["len"], ["len", "upper"]):
         assert sorted(run(model, texts("abc"), outputs)) == outputs

@@ -81,9 +81,9 @@ def test_the_model_is_not_loaded(model):
 
 
 def test_no_model_there(tmp_path):
-    with pytest.raises(ValueError, match="nowhere' is not there"):
+    with pytest.raises(ExportError, match="nowhere' does not exist"):
         examine(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="holds neither saved_model.pb nor versions"):
+    with pytest.raises(ExportError, match="holds neither saved_model.pb nor versions"):
         examine(tmp_path)
     with pytest.raises(ExportError, match=r"'1\.2'"):
         examine(tmp_path, "1.2")
@@ -95,7 +95,9 @@ def test_a_truncated_graph(model):
         (model / "saved_model.pb").write_bytes(data[:size])
         report = examine(model)
         assert (
-            not report.ok and report.checks[-1].name == "graph" and "truncated or half-copied" in report.checks[-1].what
+            not report.ok
+            and report.checks[-1].name == "graph"
+            and "truncated or half-copied" in report.checks[-1].message
         )
     (model / "saved_model.pb").unlink()
     assert found(model, "graph")[0] is False

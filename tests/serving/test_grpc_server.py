@@ -9,7 +9,7 @@ import grpc
 import numpy as np
 import pytest
 
-from nlp_suite.serving.server import _bound
+from nlp_suite.serving.server import bind_rest_socket
 from nlp_suite.serving.status import ServingError
 from tests.serving import toy_models
 from tests.serving.endpoint import Asker, Endpoint, free_port
@@ -204,7 +204,7 @@ def test_an_ipv6_host(folder):
         assert asker.half("m") == 3.0
         asker.channel.close()
         with pytest.raises(ServingError, match=rf"cannot listen for REST on \[::1\]:{rest_port}"):
-            _bound(made.server._options)
+            bind_rest_socket(made.server._options)
 
 
 @pytest.mark.parametrize("text", ["key", "=1", "a=1,b"])

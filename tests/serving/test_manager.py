@@ -72,7 +72,7 @@ def put(folder, version, what="good"):
 
 
 def apply(manager, models, wait=10):
-    manager.apply(parsed(model_list(models)), wait)
+    manager.apply_config(parsed(model_list(models)), wait)
 
 
 def spec(name="m", version=None, label=None):
@@ -123,7 +123,7 @@ def test_the_latest_two(make, tmp_path):
     until(lambda: states(manager) == {2: AVAILABLE, 3: AVAILABLE})
     assert [answering(manager, version=v) for v in (2, 3)] == [2, 3]
     put(tmp_path, 4)
-    manager.look()
+    manager.poll_filesystem()
     until(lambda: states(manager) == {2: END, 3: AVAILABLE, 4: AVAILABLE})
     assert [v for v, _, _ in manager.status("m")] == [4, 3, 2]  # newest first
     with pytest.raises(ServingError, match=r"Servable not found for request: Specific\(m, 2\)"):
@@ -135,11 +135,11 @@ def test_a_new_version_takes_over_only_when_it_is_there(make, tmp_path):
     manager = make()
     apply(manager, {"m": tmp_path})
     put(tmp_path, 2, "0.2")
-    manager.look()
+    manager.poll_filesystem()
     seen = []
     while states(manager)[2] != AVAILABLE:
         seen.append((answering(manager), states(manager)[1]))
-        manager.look()
+        manager.poll_filesystem()
     assert {(1, AVAILABLE)} == set(seen) - {(2, UNLOADING), (2, END)} and answering(manager) == 2
     until(lambda: states(manager) == {1: END, 2: AVAILABLE})
 
@@ -150,11 +150,11 @@ def test_a_version_that_is_taken_away_is_unloaded_and_may_come_back(make, tmp_pa
     apply(manager, {"m": (tmp_path, ALL)})
     until(lambda: states(manager) == {1: AVAILABLE, 2: AVAILABLE})
     shutil.rmtree(tmp_path / "2")
-    manager.look()
+    manager.poll_filesystem()
     until(lambda: states(manager) == {1: AVAILABLE, 2: END})
     assert answering(manager) == 1
     put(tmp_path, 2)
-    manager.look()
+    manager.poll_filesystem()
     until(lambda: answering(manager) == 2)
 
 
@@ -163,7 +163,7 @@ def test_a_version_goes_back_to_an_older_one(make, tmp_path):
     manager = make()
     apply(manager, {"m": tmp_path})
     shutil.rmtree(tmp_path / "2")
-    manager.look()
+    manager.poll_filesystem()
     until(lambda: states(manager) == {1: AVAILABLE, 2: END})
 
 
@@ -175,8 +175,8 @@ def test_a_folder_that_cannot_be_read_changes_nothing(make, tmp_path, monkeypatc
     def fails(*_):
         raise PermissionError("stale file handle")
 
-    monkeypatch.setattr(manager_module, "aspired_versions", fails)
-    manager.look()
+    monkeypatch.setattr(manager_module, "desired_versions", fails)
+    manager.poll_filesystem()
     assert answering(manager) == 1 and "cannot look for versions of model m: stale file handle" in caplog.text
 
 
@@ -191,8 +191,8 @@ def test_requests_do_not_wait_while_a_folder_is_read(make, tmp_path, monkeypatch
         assert go_on.wait(10)
         return {1: tmp_path / "1"}
 
-    monkeypatch.setattr(manager_module, "aspired_versions", slow)
-    looking = threading.Thread(target=manager.look)
+    monkeypatch.setattr(manager_module, "desired_versions", slow)
+    looking = threading.Thread(target=manager.poll_filesystem)
     looking.start()
     assert reading.wait(10) and answering(manager) == 1 and manager.names() == ["m"]
     go_on.set()
@@ -207,17 +207,17 @@ def test_a_broken_version_never_replaces_a_good_one_and_is_named(make, tmp_path,
     manager = make(max_retries=2)
     apply(manager, {"m": tmp_path})
     put(tmp_path, 2, "broken")
-    manager.look()
+    manager.poll_filesystem()
     until(lambda: states(manager)[2] == END)
     assert caplog.text.count("cannot load m version 2") == 3
     for _ in range(3):
-        manager.look()
+        manager.poll_filesystem()
     assert answering(manager) == 1 and states(manager) == {2: END, 1: AVAILABLE}
     error = manager.status("m", 2)[0][2]
     assert (error.code, error.message) == (Code.DATA_LOSS, "2 is broken")
     assert error.__traceback__ is None and error.__cause__ is None  # which would keep the graph
     put(tmp_path, 3)
-    manager.look()
+    manager.poll_filesystem()
     until(lambda: states(manager) == {3: AVAILABLE, 2: END, 1: END})
 
 
@@ -234,7 +234,7 @@ def test_a_failing_warm_up_is_a_failed_load(make, tmp_path, monkeypatch):
     manager = make(max_retries=0, metrics=metrics)
     apply(manager, {"m": tmp_path})
     put(tmp_path, 2)
-    manager.look()
+    manager.poll_filesystem()
     until(lambda: states(manager)[2] == END)
     assert answering(manager) == 1 and Pretended.alive == 1
     assert manager.status("m", 2)[0][2].message == "warmup record 1 fails"
@@ -258,9 +258,9 @@ def test_a_given_up_version_is_tried_anew_when_it_has_been_away(make, tmp_path):
     with pytest.raises(ServingError, match=r"1 servable\(s\) did not become available: .*DATA_LOSS: 1 is broken"):
         apply(manager, {"m": tmp_path})
     shutil.rmtree(tmp_path / "1")
-    manager.look()
+    manager.poll_filesystem()
     put(tmp_path, 1)
-    manager.look()
+    manager.poll_filesystem()
     until(lambda: states(manager) == {1: AVAILABLE})
 
 
@@ -274,10 +274,10 @@ def test_waiting_for_a_retry_keeps_no_loader(make, tmp_path):
     until(lambda: manager.names() and states(manager).get(1) == LOADING)
     until(lambda: states(manager, "n") == {1: AVAILABLE})
     shutil.rmtree(tmp_path / "bad" / "1")  # what is taken away is not waited for
-    manager.look()
+    manager.poll_filesystem()
     until(lambda: states(manager) == {1: END})
     put(tmp_path / "bad", 1)
-    manager.look()
+    manager.poll_filesystem()
     apply_in_thread.join(10)
     assert not apply_in_thread.is_alive() and answering(manager) == 1
 
@@ -291,7 +291,7 @@ def test_a_version_is_closed_after_its_last_request(make, tmp_path):
     apply(manager, {"m": tmp_path})
     with manager.use(spec()) as first, manager.use(spec()):
         put(tmp_path, 2)
-        manager.look()
+        manager.poll_filesystem()
         until(lambda: answering(manager) == 2)
         assert first.version == 1 and first.open and states(manager)[1] == UNLOADING
         with pytest.raises(ServingError, match="Servable not found"):
@@ -364,7 +364,15 @@ def test_states_stay_right_under_lists_looks_and_requests_at_once(make, tmp_path
             assert servable.open
             answered[0] += 1
 
-    jobs = [new_list, lambda _: manager.look(), lambda _: manager.look(), move, request, request, request]
+    jobs = [
+        new_list,
+        lambda _: manager.poll_filesystem(),
+        lambda _: manager.poll_filesystem(),
+        move,
+        request,
+        request,
+        request,
+    ]
     threads = [threading.Thread(target=again_and_again, args=job) for job in zip(jobs, range(len(jobs)))]
     for thread in threads:
         thread.start()
@@ -390,7 +398,7 @@ def test_close_waits_for_requests_and_loads(make, tmp_path):
             answering(manager)
     assert manager.close(10) and Pretended.alive == 0
     assert isinstance(waiting.exception(10), ServingError)
-    manager.look()
+    manager.poll_filesystem()
     assert manager.names() == [] and set(states(manager, "n").values()) == {END}
 
 
@@ -404,7 +412,7 @@ def test_a_list_waits_for_the_one_before_no_longer_than_it_may(make, tmp_path):
         apply(manager, {"m": tmp_path / "m"}, 0.05)
     assert caught.value.code == Code.DEADLINE_EXCEEDED
     put(tmp_path / "empty", 1)
-    manager.look()
+    manager.poll_filesystem()
     waiting.join(10)
     apply(manager, {"m": tmp_path / "m"})
     assert answering(manager) == 1
@@ -451,7 +459,7 @@ def test_a_new_label_may_wait_for_its_version_where_that_is_allowed(make, tmp_pa
     with pytest.raises(ServingError, match="assign label to version 2"):
         apply(manager, {"m": labelled(tmp_path, stable=2)})  # one in use does not move there
     put(tmp_path, 2)
-    manager.look()
+    manager.poll_filesystem()
     until(lambda: states(manager)[2] == AVAILABLE)
     assert answering(manager, label="next") == 2
 
@@ -489,7 +497,7 @@ def test_a_wrong_list_changes_nothing(make, tmp_path, text, message):
     manager = make()
     apply(manager, {"m": tmp_path})
     with pytest.raises(ServingError, match=message) as caught:
-        manager.apply(parsed(text), 1)
+        manager.apply_config(parsed(text), 1)
     assert caught.value.code == Code.INVALID_ARGUMENT and answering(manager) == 1
 
 
@@ -509,5 +517,5 @@ def test_a_folder_is_named_by_path_or_uri(make, tmp_path, name_of):
     apply(manager, {"m": name_of(tmp_path)})
     assert answering(manager) == 1
     manager = make()
-    manager.apply(one_model("m", name_of(tmp_path)), 10)
+    manager.apply_config(one_model("m", name_of(tmp_path)), 10)
     assert answering(manager) == 1

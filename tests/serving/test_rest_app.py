@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from nlp_suite.serving.rest.protocol import MOST_HEAD_BYTES
+from nlp_suite.serving.rest.protocol import MAX_HEAD_BYTES
 from nlp_suite.serving.status import ServingError
 from tests.serving import toy_models
 from tests.serving.endpoint import Endpoint, http_ask
@@ -132,7 +132,7 @@ def test_a_slow_head_ends_the_connection(endpoint, monkeypatch):
 
 def test_an_endless_head_is_400(endpoint):
     line = b"X-Much: " + b"y" * 1000 + b"\r\n"
-    found = raw(endpoint, b"GET /v1/models/default HTTP/1.1\r\n", *[line] * (MOST_HEAD_BYTES // 1000 + 1))
+    found = raw(endpoint, b"GET /v1/models/default HTTP/1.1\r\n", *[line] * (MAX_HEAD_BYTES // 1000 + 1))
     assert found.startswith(b"HTTP/1.1 400 ") and b"head has more than 65536 bytes" in found
 
 

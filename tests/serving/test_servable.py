@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from nlp_suite.serving.batching_parameters import BatchingParameters
 from nlp_suite.serving.servable import Servable, SessionSettings
-from nlp_suite.serving.status import of_exception
+from nlp_suite.serving.status import as_serving_error
 from tests.serving import toy_models
 
 
@@ -55,7 +55,7 @@ def test_the_runtime_speaks_for_itself(load):
 def test_an_error_that_quotes_bytes_which_are_no_text(load, batching):
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         ask(load("numbers", batching=batching), text=[b"\xff\xfe"])
-    assert "could not correctly convert string: \ufffd" in of_exception(caught.value).message
+    assert "could not correctly convert string: \ufffd" in as_serving_error(caught.value).message
 
 
 @pytest.mark.parametrize(

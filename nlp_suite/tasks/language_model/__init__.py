@@ -100,7 +100,7 @@ class LanguageModelTask(Task):
         "Its log-probabilities compare texts under this model and this vocabulary only.",
         "It may repeat biases of its training data; do not let what it writes reach people unread.",
     )
-    page_form = "language"
+    page_form = "generation"
 
     def check(self, experiment) -> None:
         training, task = experiment.training, self.settings

@@ -46,7 +46,7 @@ class SentimentTask(Task):
         "Every text gets one of the labels, also an empty one or one in another language.",
         "It may repeat biases of its training data; do not let it alone decide about people.",
     )
-    page_form = "sentiment"
+    page_form = "classification"
 
     @classmethod
     def import_network(cls):
