@@ -12,18 +12,13 @@ import tensorflow as tf
 
 from nlp_suite.errors import ExportError
 from nlp_suite.serving.doctor import examine, format_report
-from tests.serving.doctor_models import TEXT, WARMUP, edit, found, predict_log, save, small_model, write_records
-
-
-@pytest.fixture(scope="session")
-def made(tmp_path_factory):
-    return small_model(tmp_path_factory.mktemp("doctor"))
+from tests.serving.doctor_models import TEXT, WARMUP, edit, found, predict_log, save, write_records
 
 
 @pytest.fixture
-def model(made, tmp_path):
+def model(sound_model, tmp_path):
     """A copy of a sound model, to be broken."""
-    return shutil.copytree(made, tmp_path / "m" / "1")
+    return shutil.copytree(sound_model, tmp_path / "m" / "1")
 
 
 # ---------------------------------------------------------------------------------------------------- sound models
@@ -40,17 +35,12 @@ def test_a_sound_model(model):
 
 
 @pytest.mark.slow
-def test_an_export_of_ours(tmp_path):
-    from nlp_suite.export import run_export
-    from tests.export.conftest import SMALL, make_run
-
-    run = tmp_path / "run"
-    run.mkdir()
-    exported = run_export(make_run(run, SMALL["bag"]), tmp_path / "out" / "m")
-    report = examine(tmp_path / "out" / "m")
-    assert report.ok and report.path == exported.path
+def test_an_export_of_ours(exports):
+    folder = exports("sentiment")
+    report = examine(folder)
+    assert report.ok and report.path == folder / "1"
     assert all(check.ok is True for check in report.checks), report.as_dict()
-    assert "negative, positive" in found(exported.path, "label names")[1]
+    assert "negative, positive" in found(folder / "1", "label names")[1]
 
 
 def test_the_report_for_programs_and_people(model):
