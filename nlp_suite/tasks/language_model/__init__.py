@@ -83,6 +83,7 @@ class LanguageModelTask(Task):
 
     title = "language modelling"
     how_to_ask = "ask it with nlp-suite score or nlp-suite generate"
+    model_kind = "language model"
     corpus_kind = "text"
     causal = True
     defaults = {  # noqa: RUF012

@@ -82,6 +82,7 @@ class TranslationTask(Task):
 
     title = "translation"
     how_to_ask = "ask it with nlp-suite translate, or score --source FILE --target FILE"
+    model_kind = "translation model"
     corpus_kind = "pairs"
     honours = frozenset({"target_text", "training.batch_tokens"})
     defaults = {  # noqa: RUF012

@@ -278,6 +278,7 @@ class TaggingTask(Task):
     """Sequence tagging."""
 
     title = "sequence tagging"
+    model_kind = "tagger"
     corpus_kind = "tagged"
     defaults = {"training": {"monitor": "val_accuracy"}}  # noqa: RUF012
     exports_to = ("saved_model", "keras")
