@@ -177,7 +177,10 @@ def write_pair_scores(predictor, options: ScoreOptions) -> None:
     """
     source, target = options.source, options.target
     if options.file is not None or source is None or target is None:
-        raise UsageError("of pairs give both --source FILE and --target FILE, and no other file")
+        raise UsageError(
+            f"{str(options.model)!r} is a translation model, which scores pairs: give both --source FILE and --target FILE, "
+            "and no other file"
+        )
     for name, file in {"--source": source, "--target": target}.items():
         check_file(name, file)
         if not file.is_file():
