@@ -73,7 +73,9 @@ def test_imports_run_downwards(path):
 def test_only_the_registry_imports_by_a_computed_name(path):
     if path.name == "registry.py":
         return
-    calls = [ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+    calls = [
+        ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)
+    ]
     dynamic = [call for call in calls if call.split(".")[-1] in ("import_module", "__import__", "find_spec")]
     assert not dynamic
 

@@ -147,5 +147,8 @@ def test_a_task_that_lacks_something_is_refused_and_told_what():
     from nlp_suite.config import ComponentSettings
     from nlp_suite.task import Task
 
-    with TASKS.temporary(), pytest.raises(TypeError, match="does not define: corpus_kind, export_predictor, measure, m"):
+    with (
+        TASKS.temporary(),
+        pytest.raises(TypeError, match="does not define: corpus_kind, export_predictor, measure, m"),
+    ):
         TASKS.register(ComponentSettings, "half")(type("HalfTask", (Task,), {"title": "half"}))

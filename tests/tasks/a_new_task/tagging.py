@@ -77,7 +77,9 @@ class TaggedKind(CorpusKind):
                 number += 1
                 names = example["tags"].split()
                 if len(names) != len(row) or not set(names) <= set(ids):
-                    raise DataError(f"{split} split, example {number}: {len(row)} words, tags {names}; known: {set(ids)}")
+                    raise DataError(
+                        f"{split} split, example {number}: {len(row)} words, tags {names}; known: {set(ids)}"
+                    )
                 tagged.append(np.array([ids[name] for name in names], "int32"))
             lengths, zeros = [len(row) for row in rows], [0] * len(rows)
             words.append(rows, lengths, zeros, [example["text"] for example in chunk])
