@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from nlp_suite.cli import app
 from nlp_suite.data.kinds import pairs as corpus
-from nlp_suite.data.pair_store import PairStore
+from nlp_suite.data.kinds.pairs.store import PairStore
 from nlp_suite.data.prepare import open_texts, prepare
 from nlp_suite.errors import DataError
 from nlp_suite.text.text_layer import END

@@ -6,6 +6,7 @@ import hashlib
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from nlp_suite.errors import DataError
 
@@ -87,7 +88,7 @@ def whole_text(path: Path, on_error: str = "fail") -> str:
     return "".join(line for _, line in text_lines(path, on_error))
 
 
-def stamp(path: Path) -> list:
+def stamp(path: Path) -> list[Any]:
     """JSON-able facts that change with a file: its size, and the hash of its bytes or, if large, path and time."""
     status = path.stat()
     if status.st_size > HASH_UP_TO:

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from nlp_suite.config import ComponentSettings
+from nlp_suite.data.selection import Example
 from nlp_suite.data.sources.base import SPLITS, PathText, Source
 from nlp_suite.data.sources.reading import cut_lines, existing_file, stamp
 from nlp_suite.errors import DataError
@@ -33,7 +34,7 @@ class PlainTextSettings(ComponentSettings):
     )
 
     @model_validator(mode="after")
-    def _usable_heading(self):
+    def _usable_heading(self) -> "PlainTextSettings":
         if self.heading is not None and self.documents != "file":
             raise ValueError(f"a heading begins a document with documents: file only, got documents: {self.documents}")
         try:
@@ -45,7 +46,7 @@ class PlainTextSettings(ComponentSettings):
 
 @SOURCES.register(PlainTextSettings)
 class PlainTextSource(Source):
-    r"""Lines of text files, read one by one; for running text only (`kind="text"`), as there are no labels.
+    r"""Lines of text files, read one by one; for running text only, as there are no labels.
 
     A line ends at `"\n"` and nowhere else (at `"\r\n"` where a file's first line does); spaces at its ends are kept. How
     lines make documents:
@@ -57,7 +58,7 @@ class PlainTextSource(Source):
 
     Args:
         on_error: `"fail"` or `"replace"`, for invalid UTF-8.
-        kind: `"text"`.
+        kind: name of a corpus kind of texts.
         **settings: the fields of `PlainTextSettings`.
 
     Raises:
@@ -71,10 +72,11 @@ class PlainTextSource(Source):
     """
 
     Settings = PlainTextSettings
-    kinds = ("text",)
-    gives = "text without labels"
+    reads = "plain text files"
+    field_sets = (("text", "document"),)
+    settings: PlainTextSettings
 
-    def __init__(self, *, on_error: str = "fail", kind: str = "labelled", **settings):
+    def __init__(self, *, on_error: str = "fail", kind: str = "labelled", **settings: Any):
         super().__init__(on_error=on_error, kind=kind, **settings)
         self._files: dict[str, list[Path]] = {}
         for split in SPLITS:
@@ -85,7 +87,7 @@ class PlainTextSource(Source):
     def splits(self) -> list[str]:
         return list(self._files)
 
-    def examples(self, split: str) -> Iterator[dict[str, str]]:
+    def examples(self, split: str) -> Iterator[Example]:
         self._check_split(split)
         read = {"line": self._lines, "blank_line": self._blocks, "file": self._whole}[self.settings.documents]
         for number, path in enumerate(self._files[split], 1):

@@ -5,12 +5,16 @@ chosen as depots are: one shape after the other, always the one that saves the m
 that saves anything. A pair belongs to the cheapest shape that it fits into.
 """
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
-_VALUES = 48  # different lengths of a side among which bounds are searched, at most
+MAX_VALUES = 48  # lengths of a side among which bounds are searched: 48² candidate shapes take well below a second
+MAX_MOVES = 6  # shapes that are tried elsewhere in a round of the search: those without which the cost grows least
 
 
-def pair_bounds(lengths, buckets: int) -> np.ndarray:
+def pair_bounds(lengths: Any, buckets: int) -> NDArray[Any]:
     """Shapes for pairs of lengths `[N, 2]`.
 
     Args:
@@ -28,15 +32,15 @@ def pair_bounds(lengths, buckets: int) -> np.ndarray:
     width = lengths.max() + 1
     codes, count = np.unique(lengths[:, 0] * width + lengths[:, 1], return_counts=True)
     cells = np.stack([codes // width, codes % width], axis=1)  # the N different pairs of lengths [N, 2]
-    values = [_values(cells[:, side], count) for side in (0, 1)]
+    values = [_candidates(cells[:, side], count) for side in (0, 1)]
     corners = np.stack([v[np.searchsorted(v, cells[:, side])] for side, v in enumerate(values)], axis=1)
-    corners, place = np.unique(corners, axis=0, return_inverse=True)
+    corners, corner_of_cell = np.unique(corners, axis=0, return_inverse=True)
     shapes = np.stack(np.meshgrid(*values, indexing="ij"), axis=-1).reshape(-1, 2)  # [C, 2], the last is the largest
-    chosen = _search(corners, np.bincount(place.reshape(-1), count), shapes, buckets)
+    chosen = _search(corners, np.bincount(corner_of_cell.reshape(-1), count), shapes, buckets)
     return _tightened(cells, count, shapes[chosen])
 
 
-def nearest_shape(lengths, bounds) -> np.ndarray:
+def nearest_shape(lengths: Any, bounds: NDArray[Any]) -> NDArray[Any]:
     """The shape of least sum into which each pair fits: its number `[N]`; `bounds` as `pair_bounds` gives them."""
     lengths = np.asarray(lengths)
     nearest = np.full(len(lengths), -1)
@@ -45,26 +49,32 @@ def nearest_shape(lengths, bounds) -> np.ndarray:
     return nearest
 
 
-def _values(lengths, count) -> np.ndarray:
-    """The lengths among which bounds are searched: all, or half by rank and half evenly spaced; the last is the largest."""
-    found, place = np.unique(lengths, return_inverse=True)
-    if len(found) <= _VALUES:
-        return found
-    ranks = np.cumsum(np.bincount(place, count))
-    by_rank = np.searchsorted(ranks, np.arange(1, _VALUES // 2 + 1) * (ranks[-1] / (_VALUES // 2)))
-    evenly = np.searchsorted(found, np.linspace(found[0], found[-1], _VALUES - _VALUES // 2))
-    return found[np.unique(np.minimum(np.concatenate([by_rank, evenly]), len(found) - 1))]
+def _candidates(lengths: NDArray[Any], count: NDArray[Any]) -> NDArray[Any]:
+    """The lengths among which bounds are searched: all, or half by rank and half evenly spaced; the last is the largest.
+
+    By rank, bounds lie where pairs are many; evenly spaced, a few very long pairs do not share one huge shape.
+    """
+    different: NDArray[Any]
+    different, index = np.unique(lengths, return_inverse=True)
+    if len(different) <= MAX_VALUES:
+        return different
+    ranks = np.cumsum(np.bincount(index, count))
+    half = MAX_VALUES // 2
+    by_rank = np.searchsorted(ranks, np.arange(1, half + 1) * (ranks[-1] / half))
+    evenly = np.searchsorted(different, np.linspace(different[0], different[-1], MAX_VALUES - half))
+    chosen = np.unique(np.minimum(np.concatenate([by_rank, evenly]), len(different) - 1))
+    return different[chosen]
 
 
-def _search(corners, count, shapes, buckets: int) -> list[int]:
-    """Which shapes to take for `count` pairs of each corner; all numbers are whole, so the same ones everywhere."""
+def _search(corners: NDArray[Any], count: NDArray[Any], shapes: NDArray[Any], buckets: int) -> list[int]:
+    """Which shapes to take for `count` pairs of each corner; all numbers are whole, so the same ones on every machine."""
     fits = (corners[None, :, 0] <= shapes[:, None, 0]) & (corners[None, :, 1] <= shapes[:, None, 1])  # [C, N]
-    price = shapes.sum(axis=1).astype("float64")  # [C]
+    price = shapes.sum(axis=1).astype("float64")  # [C] places of a pair
 
-    def cost(chosen):  # places that each corner's pair takes, [N]
+    def cost(chosen: list[int]) -> Any:  # places that a pair of each corner takes, [N]
         return np.where(fits[chosen], price[chosen, None], np.inf).min(axis=0)
 
-    def best_addition(now):
+    def best_addition(now: Any) -> int:
         return int(np.argmax((fits * np.maximum(now - price[:, None], 0)) @ count))
 
     chosen = [len(shapes) - 1]
@@ -73,9 +83,9 @@ def _search(corners, count, shapes, buckets: int) -> list[int]:
     total, moved = cost(chosen) @ count, True
     while moved:
         moved = False
-        others = [[c for c in chosen if c != one] for one in chosen[1:]]
-        others.sort(key=lambda rest: cost(rest) @ count)
-        for rest in others[:6]:
+        without_one = [[c for c in chosen if c != left_out] for left_out in chosen[1:]]  # the largest must stay
+        without_one.sort(key=lambda rest: cost(rest) @ count)
+        for rest in without_one[:MAX_MOVES]:
             attempt = [*rest, best_addition(cost(rest))]
             if cost(attempt) @ count < total:
                 chosen, total, moved = attempt, cost(attempt) @ count, True
@@ -83,7 +93,7 @@ def _search(corners, count, shapes, buckets: int) -> list[int]:
     return chosen
 
 
-def _tightened(cells, count, shapes) -> np.ndarray:
+def _tightened(cells: NDArray[Any], count: NDArray[Any], shapes: NDArray[Any]) -> NDArray[Any]:
     """Shapes as small as the pairs they hold, while pairs that then fit elsewhere move there."""
     total = np.inf
     while True:
