@@ -132,11 +132,7 @@ class CorpusKind(ABC):
     # ---- what is learned from the training split
 
     def label_names(self, experiment: Experiment, train: Selection) -> list[str]:
-        """Names of the labels, in the order of their ids; empty, and refused in the config, for a kind without labels."""
-        if experiment.data.labels is not None:
-            raise DataError(
-                f"data.labels {experiment.data.labels} is given, but the task {experiment.task.name!r} has none"
-            )
+        """Names of the labels, in the order of their ids; empty for a kind without labels."""
         return []
 
     def learn(self, experiment: Experiment, train: Selection, given: Assets, progress: Progress) -> Assets:

@@ -142,8 +142,16 @@ def _verb(
 ) -> Verb:
     base, singular, participle = (form.replace("_", " ") for form in english.split())
     finite, infinitive, german_participle = german.split()
-    lists = (tuple(words.split()) for words in (subjects, dative, accusative, phrases))
-    return Verb((base, singular, participle), (finite, infinitive, german_participle), *lists, particle, sein)
+    return Verb(
+        (base, singular, participle),
+        (finite, infinitive, german_participle),
+        tuple(subjects.split()),
+        tuple(dative.split()),
+        tuple(accusative.split()),
+        tuple(phrases.split()),
+        particle,
+        sein,
+    )
 
 
 BE = _verb("be is been", "ist sein gewesen", "person animal thing", phrases="location")

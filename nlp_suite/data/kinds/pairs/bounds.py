@@ -54,7 +54,6 @@ def _candidates(lengths: NDArray[Any], count: NDArray[Any]) -> NDArray[Any]:
 
     By rank, bounds lie where pairs are many; evenly spaced, a few very long pairs do not share one huge shape.
     """
-    different: NDArray[Any]
     different, index = np.unique(lengths, return_inverse=True)
     if len(different) <= MAX_VALUES:
         return different
@@ -63,7 +62,7 @@ def _candidates(lengths: NDArray[Any], count: NDArray[Any]) -> NDArray[Any]:
     by_rank = np.searchsorted(ranks, np.arange(1, half + 1) * (ranks[-1] / half))
     evenly = np.searchsorted(different, np.linspace(different[0], different[-1], MAX_VALUES - half))
     chosen = np.unique(np.minimum(np.concatenate([by_rank, evenly]), len(different) - 1))
-    return different[chosen]
+    return np.take(different, chosen)
 
 
 def _search(corners: NDArray[Any], count: NDArray[Any], shapes: NDArray[Any], buckets: int) -> list[int]:
