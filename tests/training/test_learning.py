@@ -42,6 +42,8 @@ def test_word_order_is_learned(tmp_path, backbone):
 @pytest.mark.slow
 def test_a_bag_of_single_words_cannot(tmp_path):
     reached, source = accuracy(tmp_path, ["backbone={name: bag, ngrams: 1, embedding_size: 16}", *BAG])
-    assert reached < source.optimum["bag_accuracy"] + 0.04 < 0.8, "the ceiling, and three standard errors of 1,000 test reviews"
+    assert reached < source.optimum["bag_accuracy"] + 0.04 < 0.8, (
+        "the ceiling, and three standard errors of 1,000 test reviews"
+    )
     with_bigrams, _ = accuracy(tmp_path / "2", ["backbone={name: bag, ngrams: 2, embedding_size: 16}", *BAG])
     assert with_bigrams > reached
