@@ -44,7 +44,7 @@ class NumberedBatches:
     Args:
         members: row numbers of every bucket.
         sizes: rows of a batch, of every bucket.
-        shapes: what stands beside the rows of a bucket's batches: one length or several.
+        shapes: the length or lengths of every bucket's batches.
         seed: of the shuffling; `None` keeps the order and is for evaluation.
 
     Attributes:
@@ -90,7 +90,7 @@ class BucketedBatches(NumberedBatches):
     Args:
         lengths: tokens a row, `[N]`.
         batch_size: rows of every batch.
-        buckets: number of different batch lengths at most.
+        buckets: the largest number of batch lengths.
         seed: of the shuffling; `None` keeps the order and is for evaluation.
 
     Attributes:

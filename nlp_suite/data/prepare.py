@@ -73,7 +73,7 @@ def prepare(
         text: a trained text layer to use instead of training one.
         target_text: the same for the targets, where they have a vocabulary of their own (`target_text` of the config);
             else it is ignored.
-        labels: label names to use instead of those of the training split; with a text layer or facts.
+        labels: label names to use instead of those of the training split; only with a text layer or facts.
         facts: facts to use instead of finding them in the training split (`Assets.facts`).
         progress: called with a line of text for every step of the work.
 
@@ -86,12 +86,12 @@ def prepare(
     """
     progress = progress or (lambda line: None)
     source = open_source(experiment)
-    given = Assets(text, target_text if experiment.target_text else None, labels or (), facts or {})
+    known = Assets(text, target_text if experiment.target_text else None, labels or (), facts or {})
     directory = Path(experiment.data.cache) / _key(experiment, source)
-    if (given.text or given.target_text or given.facts) and not _holds(directory, experiment, given, labels):
-        directory = directory.with_name(_key(experiment, source, given, labels))
+    if (known.text or known.target_text or known.facts) and not _holds(directory, experiment, known, labels):
+        directory = directory.with_name(_key(experiment, source, known, labels))
     if not (directory / "prepared.json").exists():
-        _build(experiment, source, given, directory, progress)
+        _build(experiment, source, known, directory, progress)
     else:
         progress(f"prepared data: {directory} (used again)")
     info, kind = _read_info(directory), kind_of(experiment)
@@ -169,49 +169,49 @@ def _read_info(directory: Path) -> dict[str, Any]:
     return info
 
 
-def _holds(directory: Path, experiment: Experiment, given: Assets, labels: Sequence[str] | None) -> bool:
-    """Whether a prepared folder was made with what is given: these text layers (`None`: any), labels and facts."""
+def _holds(directory: Path, experiment: Experiment, known: Assets, labels: Sequence[str] | None) -> bool:
+    """Whether a prepared folder was made with what is known: its text layers (`None`: any), these labels and its facts."""
     if not (directory / "prepared.json").exists():
         return False
     info = _read_info(directory)
     held = open_assets(experiment, directory, info["labels"], info.get("facts", {}))
-    texts = ((given.text, held.text), (given.target_text, held.target_text))
+    texts = ((known.text, held.text), (known.target_text, held.target_text))
     return (
         labels is not None
         and list(held.labels) == list(labels)
-        and held.facts == given.facts
+        and held.facts == known.facts
         and all(ours is None or (theirs and ours.fingerprint == theirs.fingerprint) for ours, theirs in texts)
     )
 
 
 def _key(
-    experiment: Experiment, source: Source, given: Assets | None = None, labels: Sequence[str] | None = None
+    experiment: Experiment, source: Source, known: Assets | None = None, labels: Sequence[str] | None = None
 ) -> str:
     """The name of a prepared folder: the hash of all that decides its content."""
-    given = given or Assets()
+    known = known or Assets()
     parts: dict[str, Any] = {
         "schema": SCHEMA,
         "version": __version__,
         "source": [experiment.data.source.name, kind_of(experiment).name, source.fingerprint()],
         "data": experiment.data.model_dump(mode="json", exclude={"cache", "source"}),
-        "text": given.text.fingerprint if given.text else experiment.text.model_dump(mode="json"),
+        "text": known.text.fingerprint if known.text else experiment.text.model_dump(mode="json"),
         "labels": labels,
     }
     if experiment.target_text:
         settings = experiment.target_text.model_dump(mode="json")
-        parts["target_text"] = given.target_text.fingerprint if given.target_text else settings
-    if given.facts:
-        parts["facts"] = given.facts
+        parts["target_text"] = known.target_text.fingerprint if known.target_text else settings
+    if known.facts:
+        parts["facts"] = known.facts
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _build(
-    experiment: Experiment, source: Source, given: Assets, directory: Path, progress: Callable[[str], None]
+    experiment: Experiment, source: Source, known: Assets, directory: Path, progress: Callable[[str], None]
 ) -> None:
     """Writes a prepared folder beside and renames it into place."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     kind, selections = kind_of(experiment), splits(experiment, source)
-    assets = kind.learn(experiment, selections["train"], given, progress)
+    assets = kind.learn(experiment, selections["train"], known, progress)
     with hidden_folder(directory.parent, f".{directory.name}-") as hidden:
         temporary = hidden / "prepared"
         temporary.mkdir()

@@ -47,11 +47,11 @@ class Selection:
         """How many examples there are; where all rows are selected, they are read for it."""
         return sum(1 for _ in self) if self.rows is None else len(self.rows)
 
-    def take(self, places: NDArray[Any] | None) -> "Selection":
-        """Those of its examples that stand at the given places, ascending and counted from 0; None: all."""
-        if places is None:
+    def take(self, positions: NDArray[Any] | None) -> "Selection":
+        """Its examples at some positions, which are counted from 0 and ascend; None: all."""
+        if positions is None:
             return self
-        return Selection(self.source, self.origin, places if self.rows is None else self.rows[places])
+        return Selection(self.source, self.origin, positions if self.rows is None else self.rows[positions])
 
 
 def chunks(items: Iterable[Any], size: int = CHUNK_EXAMPLES) -> Iterator[list[Any]]:

@@ -13,8 +13,8 @@ def stratified_split(labels: Sequence[Any], fraction: float, seed: int) -> tuple
     """Splits row numbers in two, class by class.
 
     Together the held-out rows are `round(fraction * N)`, shared among the classes by their size (largest remainders
-    first). A class of two rows or more stands on both sides, even where that makes the held-out part larger; the row
-    of a class of one is kept. The same labels, fraction and seed give the same rows.
+    first). A class of two rows or more has some on both sides, even where that makes the held-out part larger; a class's
+    only row is kept. The same labels, fraction and seed give the same rows.
 
     Args:
         labels: N labels, of any sortable kind.

@@ -112,7 +112,7 @@ def token_statistics_table(unit: str, statistics: Mapping[str, Mapping[str, Any]
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested facts as `outer.inner` keys; label counts stand in a table of their own."""
+    """Nested facts as `outer.inner` keys; label counts have their own table."""
     flat: dict[str, Any] = {}
     for key, value in facts.items():
         if isinstance(value, dict) and key != "labels":

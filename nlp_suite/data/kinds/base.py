@@ -27,7 +27,7 @@ from nlp_suite.text.text_layer import UNKNOWN, TextLayer
 if TYPE_CHECKING:
     from rich.table import Table
 
-Rows = NDArray[Any]  # row numbers, ascending
+Positions = NDArray[Any]  # of examples in a selection: counted from 0, ascending
 Progress = Callable[[str], None]
 
 
@@ -89,8 +89,8 @@ class CorpusKind(ABC):
 
     # ---- splits
 
-    def split(self, data: DataSettings, train: Selection) -> tuple[Rows, Rows]:
-        """Places of the training examples that are kept, and of those that are held out for validation.
+    def split(self, data: DataSettings, train: Selection) -> tuple[Positions, Positions]:
+        """Positions of the training examples that are kept, and of those that are held out for validation.
 
         A random part is held out; examples of one `group` stay together, so that nothing held out was seen in training.
 
@@ -119,11 +119,11 @@ class CorpusKind(ABC):
         return np.flatnonzero(~held_out[group]), np.flatnonzero(held_out[group])
 
     def group(self, example: Example) -> str:
-        """What examples that must not be parted by `split` have in common: their first field, however it is spaced."""
+        """What examples that `split` must keep together have in common: their first field, however it is spaced."""
         return " ".join(str(example[self.fields[0]]).split())
 
-    def limit(self, data: DataSettings, examples: Selection) -> Rows | None:
-        """Places of at most `data.limit` examples, or None for all; drawn at random, as corpora are often sorted."""
+    def limit(self, data: DataSettings, examples: Selection) -> Positions | None:
+        """Positions of at most `data.limit` examples, or None for all; drawn at random, as corpora are often sorted."""
         count = examples.count()
         if data.limit is None or count <= data.limit:
             return None
@@ -135,22 +135,22 @@ class CorpusKind(ABC):
         """Names of the labels, in the order of their ids; empty for a kind without labels."""
         return []
 
-    def learn(self, experiment: Experiment, train: Selection, given: Assets, progress: Progress) -> Assets:
-        """What belongs to a network: what is given, and the rest from the training split.
+    def learn(self, experiment: Experiment, train: Selection, known: Assets, progress: Progress) -> Assets:
+        """What belongs to a network and is not in its weights: what is known already, and all else from the training split.
 
         Args:
             experiment: the resolved config.
             train: the training split.
-            given: text layers, labels and facts of an earlier training; what is empty is learned.
-            progress: called with a line of text as the work goes on.
+            known: text layers, labels and facts of an earlier training; what is empty in it is learned.
+            progress: called with a line of text for every step of the work.
 
         Raises:
             DataError: labels that cannot be used.
             TextError: texts that no tokenizer can be trained on.
         """
-        labels = given.labels or self.label_names(experiment, train)
-        text = given.text or train_text_layer(experiment.text, self.texts(train), progress)
-        return Assets(text, text, labels, given.facts)
+        labels = known.labels or self.label_names(experiment, train)
+        text = known.text or train_text_layer(experiment.text, self.texts(train), progress)
+        return Assets(text, text, labels, known.facts)
 
     # ---- stores
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlp_suite.config import DataSettings, Experiment
 from nlp_suite.data.corpus_stats import SHOWN_EXAMPLES, TextCounts, duplicates, figures, shortened, text_hash
-from nlp_suite.data.kinds.base import CorpusKind, Rows
+from nlp_suite.data.kinds.base import CorpusKind, Positions
 from nlp_suite.data.selection import Example, Selection, chunks
 from nlp_suite.data.splits import stratified_split
 from nlp_suite.data.store import StoreWriter
@@ -53,11 +53,11 @@ class LabelledKind(CorpusKind):
             raise DataError("the label is empty (texts without labels are read with label_column: null)")
         return value
 
-    def split(self, data: DataSettings, train: Selection) -> tuple[Rows, Rows]:
+    def split(self, data: DataSettings, train: Selection) -> tuple[Positions, Positions]:
         """See `CorpusKind.split`; every class keeps its share."""
         return stratified_split(_labels(train), data.validation, data.seed)
 
-    def limit(self, data: DataSettings, examples: Selection) -> Rows | None:
+    def limit(self, data: DataSettings, examples: Selection) -> Positions | None:
         """See `CorpusKind.limit`; every class keeps its share."""
         labels = _labels(examples)
         if data.limit is None or len(labels) <= data.limit:

@@ -10,7 +10,7 @@ import numpy as np
 
 from nlp_suite.config import DataSettings, TextSettings
 from nlp_suite.data.corpus_stats import SHOWN_EXAMPLES, TextCounts, duplicates, figures, shortened, text_hash
-from nlp_suite.data.kinds.base import CorpusKind, Rows
+from nlp_suite.data.kinds.base import CorpusKind, Positions
 from nlp_suite.data.selection import Example, Selection, chunks
 from nlp_suite.data.store import StoreWriter
 from nlp_suite.data.tables import (
@@ -48,7 +48,7 @@ class TextKind(CorpusKind):
     def texts(self, examples: Iterable[Example]) -> Iterator[str]:
         return (line for line, _ in lines(examples))
 
-    def split(self, data: DataSettings, train: Selection) -> tuple[Rows, Rows]:
+    def split(self, data: DataSettings, train: Selection) -> tuple[Positions, Positions]:
         """See `CorpusKind.split`; held out is the last part of the characters, in whole examples."""
         ends = np.cumsum([len(example["text"]) + 1 for example in train])
         if len(ends) < 2:
@@ -57,10 +57,10 @@ class TextKind(CorpusKind):
                 f"example{'s' * (len(ends) != 1)}; give a validation split"
             )
         first_held_out = np.searchsorted(ends, ends[-1] * (1 - data.validation), "right")
-        kept_rows = int(np.clip(first_held_out, 1, len(ends) - 1))
-        return np.arange(kept_rows), np.arange(kept_rows, len(ends))
+        first_held_out = int(np.clip(first_held_out, 1, len(ends) - 1))
+        return np.arange(first_held_out), np.arange(first_held_out, len(ends))
 
-    def limit(self, data: DataSettings, examples: Selection) -> Rows | None:
+    def limit(self, data: DataSettings, examples: Selection) -> Positions | None:
         """See `CorpusKind.limit`; the first ones, as text is read in its order."""
         if data.limit is None or sum(1 for _ in itertools.islice(examples, data.limit + 1)) <= data.limit:
             return None

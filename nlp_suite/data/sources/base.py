@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from nlp_suite.config import ComponentSettings
 from nlp_suite.data.kinds.base import CorpusKind, corpus_kind
@@ -18,6 +18,13 @@ from nlp_suite.registry import SOURCES, unknown
 SPLITS = ("train", "validation", "test")
 
 PathText = Annotated[str, BeforeValidator(lambda path: os.fspath(path) if isinstance(path, os.PathLike) else path)]
+
+Paths = PathText | Annotated[list[PathText], Field(min_length=1)]
+
+
+def listed(paths: str | list[str] | None) -> list[str]:
+    """The paths of a setting as a list; empty for None."""
+    return [paths] if isinstance(paths, str) else paths or []
 
 
 class Source(ABC):

@@ -11,7 +11,7 @@ from pydantic import Field
 from nlp_suite.config import ComponentSettings
 from nlp_suite.data.selection import Example
 from nlp_suite.data.sources.base import PathText, Source
-from nlp_suite.data.sources.reading import whole_text
+from nlp_suite.data.sources.reading import file_text
 from nlp_suite.errors import DataError
 from nlp_suite.registry import SOURCES
 
@@ -24,7 +24,7 @@ class DirectorySettings(ComponentSettings):
     name: str = "directory"
     root: PathText = Field(description="folder of the splits, or of the classes")
     ignore: list[str] = Field(["unsup"], description="folders that are no class")
-    suffix: str = Field(".txt", description="end of the names of example files; other files are passed over")
+    suffix: str = Field(".txt", description="end of the names of example files; other files are ignored")
 
 
 @SOURCES.register(DirectorySettings)
@@ -32,8 +32,8 @@ class DirectorySource(Source):
     """Examples from one file each; the name of the file's folder is its label.
 
     If the root has a folder `train`, `validation` (or `valid`, `val`, `dev`) or `test`, these are the splits and
-    the classes stand in them; otherwise the root's folders are the classes of a `train` split. Files come sorted by
-    name, one of each class in turn, so that the first rows are of all classes.
+    the classes are folders in them; otherwise the root's folders are the classes of a `train` split. Files are sorted by
+    name and taken from the classes in turn, so that the first rows are of all classes.
 
     Where the task needs no labels every file is a text, and where a split's folder holds no other folders, its own files
     are read (`root/train/*.txt` or `root/*.txt`), with `"\\n"` for `"\\r\\n"`.
@@ -103,7 +103,7 @@ class DirectorySource(Source):
     def examples(self, split: str) -> Iterator[Example]:
         self._check_split(split)
         for path in self._paths(split):
-            text = whole_text(path, self.on_error)
+            text = file_text(path, self.on_error)
             if self._labelled:
                 yield {"text": text, "label": path.parent.name}
             else:

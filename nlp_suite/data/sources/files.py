@@ -9,7 +9,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from nlp_suite.config import ComponentSettings
 from nlp_suite.data.kinds.base import CorpusKind
 from nlp_suite.data.selection import Example
-from nlp_suite.data.sources.base import SPLITS, PathText, Source
+from nlp_suite.data.sources.base import SPLITS, Paths, Source, listed
 from nlp_suite.data.sources.formats import (
     Column,
     csv_rows,
@@ -22,7 +22,6 @@ from nlp_suite.data.sources.reading import existing_file, stamp
 from nlp_suite.errors import DataError
 from nlp_suite.registry import SOURCES, unknown
 
-Paths = PathText | Annotated[list[PathText], Field(min_length=1)] | None
 ColumnName = str | Annotated[int, Field(ge=0)]
 
 
@@ -30,9 +29,9 @@ class FilesSettings(ComponentSettings):
     """Which files, and which of their columns."""
 
     name: str = "files"
-    train: Paths = Field(None, description="a path, or a list of paths")
-    validation: Paths = None
-    test: Paths = None
+    train: Paths | None = Field(None, description="a path, or a list of paths")
+    validation: Paths | None = None
+    test: Paths | None = None
     format: Literal["auto", "tsv", "csv", "jsonl"] = Field("auto", description="auto: by suffix, before .gz")
     text_column: ColumnName = Field("text", description="name, or number from 0")
     label_column: ColumnName | None = Field(
@@ -95,8 +94,7 @@ class FilesSource(Source):
         self._check_columns()
         self._files: dict[str, list[tuple[Path, str]]] = {}
         for split in SPLITS:
-            given = getattr(self.settings, split)
-            paths = [existing_file(path) for path in ([given] if isinstance(given, str) else given or [])]
+            paths = [existing_file(path) for path in listed(getattr(self.settings, split))]
             if paths:
                 self._files[split] = [(path, self._format(path)) for path in paths]
 

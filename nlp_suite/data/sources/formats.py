@@ -10,7 +10,7 @@ from typing import Any
 
 from nlp_suite.data.kinds.base import CorpusKind
 from nlp_suite.data.selection import Example
-from nlp_suite.data.sources.reading import cut_lines, text_lines
+from nlp_suite.data.sources.reading import lines_without_ends, text_lines
 from nlp_suite.errors import DataError
 from nlp_suite.registry import unknown
 
@@ -48,7 +48,7 @@ def tsv_rows(path: Path, delimiter: str, on_error: str) -> Iterator[tuple[int, l
 
     Where the first line ends in `"\r\n"`, one `"\r"` is taken off the end of every line.
     """
-    for number, line in cut_lines(path, on_error):
+    for number, line in lines_without_ends(path, on_error):
         if line:
             yield number, line.split(delimiter)
 

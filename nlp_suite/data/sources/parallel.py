@@ -9,14 +9,13 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from nlp_suite.config import ComponentSettings, Settings, in_one_line
 from nlp_suite.data.selection import Example
-from nlp_suite.data.sources.base import SPLITS, PathText, Source
+from nlp_suite.data.sources.base import SPLITS, Paths, PathText, Source, listed
 from nlp_suite.data.sources.directory import FOLDERS
 from nlp_suite.data.sources.formats import Column, table_examples, tsv_rows
-from nlp_suite.data.sources.reading import count_lines, cut_lines, existing_file, stamp
+from nlp_suite.data.sources.reading import count_lines, existing_file, lines_without_ends, stamp
 from nlp_suite.errors import DataError
 from nlp_suite.registry import SOURCES, unknown
 
-Paths = PathText | Annotated[list[PathText], Field(min_length=1)]
 SUFFIXES = (".txt", ".txt.gz")
 
 
@@ -68,35 +67,32 @@ class ParallelSettings(ComponentSettings):
 
     @model_validator(mode="after")
     def _usable(self) -> "ParallelSettings":
-        given = [getattr(self, split) for split in SPLITS if getattr(self, split) is not None]
+        files = [getattr(self, split) for split in SPLITS if getattr(self, split) is not None]
         languages = self.source_language, self.target_language
         if self.directory is not None:
-            if given:
+            if files:
                 raise ValueError("either a directory or files are given (train, validation, test), not both")
             if None in languages:
                 raise ValueError("a directory needs source_language and target_language, such as en and de")
             if len(set(languages)) == 1:
                 raise ValueError(f"source_language and target_language are the same: {self.source_language!r}")
-        elif not given:
+        elif not files:
             raise ValueError("no file is given: set train, validation or test, or a directory and its languages")
         elif any(languages):
             raise ValueError("source_language and target_language belong to a directory, and none is given")
         if self.source_column == self.target_column:
             raise ValueError(f"source_column and target_column are the same: {self.source_column}")
         columns = self.source_column, self.target_column
-        if columns != (0, 1) and not any(isinstance(files, (str, list)) for files in given):
+        if columns != (0, 1) and not any(isinstance(paths, str | list) for paths in files):
             raise ValueError("source_column and target_column belong to a TSV, and no split is one")
         return self
 
 
-def listed(paths: Paths) -> list[str]:
-    """The paths as a list."""
-    return [paths] if isinstance(paths, str) else paths
-
-
-def parting(source: Path, target: Path) -> str:
-    """Where two files of different length first differ in emptiness, as the end of a message."""
-    for (number, line), (_, other) in zip(cut_lines(source, "replace"), cut_lines(target, "replace"), strict=False):
+def mismatch_hint(source: Path, target: Path) -> str:
+    """The first line that is empty in one of two files only, as the end of a message about their lengths."""
+    for (number, line), (_, other) in zip(
+        lines_without_ends(source, "replace"), lines_without_ends(target, "replace"), strict=False
+    ):
         if bool(line.strip()) != bool(other.strip()):
             empty = target if line.strip() else source
             return f"the first line that is empty in one of them only: line {number}, empty in {empty.name}"
@@ -108,7 +104,7 @@ class ParallelSource(Source):
     r"""Pairs of sentences, read line by line: line n of the target translates line n of the source.
 
     A line ends at `"\n"` and nowhere else (at `"\r\n"` where a file's first line does); spaces at its ends are kept, and
-    in two files tabs, too. In a TSV, which has no quoting and no header, a tab ends a column and blank lines are skipped.
+    in two files tabs as well. In a TSV, which has no quoting and no header, a tab ends a column and blank lines are skipped.
     Two files must have the same number of lines, which is counted before the first pair is given; empty lines are pairs.
 
     In a folder, as `tfds.folder_dataset.TranslateFolder` reads it, a split is `en.train.txt` and `de.train.txt` (or
@@ -141,12 +137,12 @@ class ParallelSource(Source):
             self._files = self._in_folder(Path(self.settings.directory).expanduser())
             return
         for split in SPLITS:
-            given = getattr(self.settings, split)
-            if isinstance(given, TwoFiles):
-                both = zip(listed(given.source), listed(given.target), strict=True)
+            files = getattr(self.settings, split)
+            if isinstance(files, TwoFiles):
+                both = zip(listed(files.source), listed(files.target), strict=True)
                 self._files[split] = [(existing_file(source), existing_file(target)) for source, target in both]
-            elif given is not None:
-                self._files[split] = [(existing_file(path),) for path in listed(given)]
+            elif files is not None:
+                self._files[split] = [(existing_file(path),) for path in listed(files)]
 
     def _in_folder(self, folder: Path) -> dict[str, list[tuple[Path, ...]]]:
         if not folder.is_dir():
@@ -194,10 +190,12 @@ class ParallelSource(Source):
     def _two_files(self, source: Path, target: Path) -> Iterator[Example]:
         counts = count_lines(source), count_lines(target)
         if counts[0] != counts[1]:
-            raise DataError(f"{source} has {counts[0]:,} lines and {target} {counts[1]:,}; {parting(source, target)}")
+            raise DataError(
+                f"{source} has {counts[0]:,} lines and {target} {counts[1]:,}; {mismatch_hint(source, target)}"
+            )
         if not counts[0]:
             raise DataError(f"{source} and {target} are empty; a sentence a line is expected")
-        both = zip(cut_lines(source, self.on_error), cut_lines(target, self.on_error), strict=True)
+        both = zip(lines_without_ends(source, self.on_error), lines_without_ends(target, self.on_error), strict=True)
         for (_, line), (_, translation) in both:
             yield {"source": line, "target": translation}
 

@@ -3,18 +3,16 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from nlp_suite.config import ComponentSettings
 from nlp_suite.data.selection import Example
-from nlp_suite.data.sources.base import SPLITS, PathText, Source
-from nlp_suite.data.sources.reading import cut_lines, existing_file, stamp
+from nlp_suite.data.sources.base import SPLITS, Paths, Source, listed
+from nlp_suite.data.sources.reading import existing_file, lines_without_ends, stamp
 from nlp_suite.errors import DataError
 from nlp_suite.registry import SOURCES
-
-Paths = PathText | Annotated[list[PathText], Field(min_length=1)]
 
 
 class PlainTextSettings(ComponentSettings):
@@ -51,8 +49,8 @@ class PlainTextSource(Source):
     A line ends at `"\n"` and nowhere else (at `"\r\n"` where a file's first line does); spaces at its ends are kept. How
     lines make documents:
 
-    * `documents="line"`: every line is a document of its own; examples have no `"document"`;
-    * `"blank_line"`: lines that are empty or white space part documents and are no lines themselves;
+    * `documents="line"`: every line is a document; examples have no `"document"`;
+    * `"blank_line"`: lines that are empty or white space separate documents and are no lines themselves;
     * `"file"`: a file is one document and its blank lines are lines, too; with `heading` (Python's `re.fullmatch` on a
       line without its end) a line that matches begins the next one.
 
@@ -62,7 +60,7 @@ class PlainTextSource(Source):
         **settings: the fields of `PlainTextSettings`.
 
     Raises:
-        DataError: a missing or empty file, one of blank lines only where these part documents, a heading that no line of a
+        DataError: a missing or empty file, one of blank lines only where these separate documents, a heading that no line of a
             file has, a broken gzip, invalid UTF-8: with file and line; a task that needs labels or pairs.
 
     Example:
@@ -80,9 +78,8 @@ class PlainTextSource(Source):
         super().__init__(on_error=on_error, kind=kind, **settings)
         self._files: dict[str, list[Path]] = {}
         for split in SPLITS:
-            given = getattr(self.settings, split)
-            if given is not None:
-                self._files[split] = [existing_file(path) for path in ([given] if isinstance(given, str) else given)]
+            if paths := listed(getattr(self.settings, split)):
+                self._files[split] = [existing_file(path) for path in paths]
 
     def splits(self) -> list[str]:
         return list(self._files)
@@ -96,16 +93,20 @@ class PlainTextSource(Source):
                 empty = False
                 yield {"text": line} if begin is None else {"text": line, "document": f"{number}:{begin}"}
             if empty:
-                what = "is empty" if next(cut_lines(path, self.on_error), None) is None else "has only blank lines"
+                what = (
+                    "is empty"
+                    if next(lines_without_ends(path, self.on_error), None) is None
+                    else "has only blank lines"
+                )
                 raise DataError(f"{path}: the file {what}; lines of text are expected")
 
     def _lines(self, path: Path) -> Iterator[tuple[str, None]]:
-        return ((line, None) for _, line in cut_lines(path, self.on_error))
+        return ((line, None) for _, line in lines_without_ends(path, self.on_error))
 
     def _blocks(self, path: Path) -> Iterator[tuple[str, int]]:
         """Lines that are not blank, each with the number of its document's first line."""
         begin = None
-        for number, line in cut_lines(path, self.on_error):
+        for number, line in lines_without_ends(path, self.on_error):
             if not line or line.isspace():
                 begin = None
                 continue
@@ -116,7 +117,7 @@ class PlainTextSource(Source):
         """All lines, each with the number of its document's first line."""
         heading = re.compile(self.settings.heading) if self.settings.heading else None
         begin, matched, first = 1, False, None
-        for number, line in cut_lines(path, self.on_error):
+        for number, line in lines_without_ends(path, self.on_error):
             if heading and heading.fullmatch(line):
                 begin, matched = number, True
             first = first or (line if line.strip() else None)

@@ -24,7 +24,7 @@ from nlp_suite.errors import DataError
 from nlp_suite.registry import SOURCES, unknown
 
 WIKI_MARKER = re.compile("\n*_START_(?:ARTICLE|SECTION|PARAGRAPH)_\n*|_NEWLINE_")
-OTHERWISE = "with the data in files: --set data.source=files --set data.source.train=PATH --set data.source.test=PATH"
+OTHERWISE = "read the data from files: --set data.source=files --set data.source.train=PATH --set data.source.test=PATH"
 
 
 class SplitNames(Settings):
@@ -122,13 +122,13 @@ class TFDSSource(Source):
         if builder.is_prepared():
             return builder
         if not self.settings.download:
-            raise DataError(f"{self._where} is not in {builder.data_path}, and download is false; go on {OTHERWISE}")
+            raise DataError(f"{self._where} is not in {builder.data_path}, and download is false; {OTHERWISE}")
         reason = _download(self.settings.dataset, data_dir)
         builder = tfds.builder(self.settings.dataset, data_dir=data_dir)
         if reason or not builder.is_prepared():
             raise DataError(
                 f"{self._where} is not in {builder.data_path}, and downloading it failed ({reason}); prepare it there "
-                f"on a machine with network, set data.source.data_dir, or go on {OTHERWISE}"
+                f"on a machine with network, set data.source.data_dir, or {OTHERWISE}"
             )
         return builder
 
@@ -151,14 +151,14 @@ class TFDSSource(Source):
         return features
 
     def _languages(self) -> Mapping[str, FeaturePath]:
-        """Where source and target stand in the values of a record."""
+        """Where a record has source and target."""
         features, s = self._named_features(), self.settings
         supervised = self._builder.info.supervised_keys
         pair = language_pair(self._where, features, supervised, s.source_language, s.target_language)
         return dict(zip(("source", "target"), pair, strict=True))
 
     def _text_and_label(self) -> Mapping[str, FeaturePath]:
-        """Where the text and, if it is read, the label stand in the values of a record."""
+        """Where a record has the text and, if it is read, the label."""
         import numpy as np
 
         features = self._named_features()

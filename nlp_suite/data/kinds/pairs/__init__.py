@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlp_suite.config import DataSettings, Experiment
-from nlp_suite.data.kinds.base import CorpusKind, Progress, Rows, train_text_layer
+from nlp_suite.data.kinds.base import CorpusKind, Positions, Progress, train_text_layer
 from nlp_suite.data.kinds.pairs.inspection import inspect_pairs, pair_tables
 from nlp_suite.data.kinds.pairs.store import SIDES, PairStore
 from nlp_suite.data.selection import Example, Selection, chunks
@@ -35,24 +35,24 @@ class PairsKind(CorpusKind):
         """See `CorpusKind.texts`; of every pair the given sides."""
         return (example[side] for example in examples for side in sides)
 
-    def split(self, data: DataSettings, train: Selection) -> tuple[Rows, Rows]:
+    def split(self, data: DataSettings, train: Selection) -> tuple[Positions, Positions]:
         try:
             return super().split(data, train)
         except DataError:
             _refuse_empty(train)
             raise
 
-    def learn(self, experiment: Experiment, train: Selection, given: Assets, progress: Progress) -> Assets:
+    def learn(self, experiment: Experiment, train: Selection, known: Assets, progress: Progress) -> Assets:
         """See `CorpusKind.learn`; with `target_text` in the config, a text layer for each side."""
         if not experiment.target_text:
-            return super().learn(experiment, train, given, progress)
-        text = given.text or train_text_layer(
+            return super().learn(experiment, train, known, progress)
+        text = known.text or train_text_layer(
             experiment.text, self.texts(train, ["source"]), progress, " of the sources"
         )
-        target_text = given.target_text or train_text_layer(
+        target_text = known.target_text or train_text_layer(
             experiment.target_text, self.texts(train, ["target"]), progress, " of the targets"
         )
-        return Assets(text, target_text, given.labels or self.label_names(experiment, train), given.facts)
+        return Assets(text, target_text, known.labels or self.label_names(experiment, train), known.facts)
 
     def write_split(self, directory: Path, examples: Iterable[Example], split: str, assets: Assets) -> dict[str, Any]:
         """See `CorpusKind.write_split`; every pair is kept.

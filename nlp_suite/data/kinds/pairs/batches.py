@@ -22,8 +22,8 @@ class PairBatches(NumberedBatches):
         rows: row numbers of the pairs that are read (`pair_filter`).
         tokens: rows × the longer of S and T is at most this (but a batch has at least one row), as in fairseq and
             OpenNMT; `None`: `batch_size` counts.
-        batch_size: rows of a batch at most, where `tokens` is `None`.
-        buckets: number of shapes at most.
+        batch_size: the most rows of a batch, where `tokens` is `None`.
+        buckets: the largest number of shapes.
         seed: of the shuffling; `None` keeps the order and is for evaluation.
 
     Attributes:

@@ -1,8 +1,8 @@
 """The batch shapes (source length, target length) that waste the least padding on a set of sentence pairs.
 
-The two lengths of a pair are alike, so good shapes lie along the diagonal, and beside it where pairs are many. They are
-chosen as depots are: one shape after the other, always the one that saves the most, then single ones are moved while
-that saves anything. A pair belongs to the cheapest shape that it fits into.
+The two lengths of a pair are alike, so good shapes lie along the diagonal, and beside it where pairs are many. The choice is
+one of facility location, by greedy search: one shape after another, always the one that saves the most places; then single
+shapes are moved as long as that saves any. A pair belongs to the cheapest shape that it fits into.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_VALUES = 48  # lengths of a side among which bounds are searched: 48² candidate shapes take well below a second
-MAX_MOVES = 6  # shapes that are tried elsewhere in a round of the search: those without which the cost grows least
+MAX_MOVES = 6  # shapes that a step of the search tries to move: those without which the cost grows least
 
 
 def pair_bounds(lengths: Any, buckets: int) -> NDArray[Any]:
@@ -19,10 +19,10 @@ def pair_bounds(lengths: Any, buckets: int) -> NDArray[Any]:
 
     Args:
         lengths: tokens of source and target, `[N, 2]`, N ≥ 1.
-        buckets: number of shapes at most.
+        buckets: the largest number of shapes.
 
     Returns:
-        int64 `[K, 2]`, K ≤ `buckets`, by rising sum; every pair fits into one of them at least.
+        int64 `[K, 2]`, K ≤ `buckets`, by rising sum; every pair fits into at least one of them.
 
     Example:
         >>> pair_bounds([[3, 3], [3, 4], [9, 2], [9, 9]], 2)
@@ -93,7 +93,7 @@ def _search(corners: NDArray[Any], count: NDArray[Any], shapes: NDArray[Any], bu
 
 
 def _tightened(cells: NDArray[Any], count: NDArray[Any], shapes: NDArray[Any]) -> NDArray[Any]:
-    """Shapes as small as the pairs they hold, while pairs that then fit elsewhere move there."""
+    """Shapes as small as their pairs allow; pairs that then fit into a cheaper shape move there, until none does."""
     total = np.inf
     while True:
         shapes = shapes[np.lexsort((shapes[:, 0], shapes.sum(axis=1)))]

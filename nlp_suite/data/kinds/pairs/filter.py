@@ -13,8 +13,8 @@ def pair_filter(full_lengths: Any, max_tokens: int, max_ratio: float | None) -> 
 
     Args:
         full_lengths: tokens of source and target before truncation, END counted, `[N, 2]`.
-        max_tokens: most tokens of a side, END counted.
-        max_ratio: most tokens of the longer side for one of the shorter, END counted; `None`: any.
+        max_tokens: of a side, END counted.
+        max_ratio: tokens of the longer side for one of the shorter, END counted; `None`: any.
 
     Returns:
         `(rows, counts)`: int64 row numbers, ascending; reason → pairs.

@@ -14,7 +14,7 @@ class PairStore:
     """One tokenised split of sentence pairs, opened without reading it into memory.
 
     Args:
-        directory: holds the token stores `source` and `target`, of as many rows each.
+        directory: holds the token stores `source` and `target`, which have equally many rows.
 
     Attributes:
         source: token store of the sources.
@@ -23,7 +23,7 @@ class PairStore:
         full_lengths: int32 `[N, 2]`, the same before truncation.
 
     Raises:
-        DataError: the stores have not as many rows, so that no row is a pair.
+        DataError: one store has more rows than the other.
 
     Example:
         >>> store = prepared.stores["train"]
