@@ -2,7 +2,7 @@
 
 A window is a stretch of one document: its begin in the token store, its number of tokens, and how many tokens of context
 stand before those that are predicted. `window_arrays` turns a batch of them into what a language model takes. No window
-crosses from one document into the next: the first token of a document is predicted after START, not after another text.
+crosses from one document into the next: the first token of a document is predicted from a start token, not from another text.
 """
 
 from dataclasses import dataclass
@@ -91,9 +91,8 @@ class Streams:
         row = np.searchsorted(cuts, edges[:-1], side="right") - 1
         self._spans = [(edges[:-1][row == r], edges[1:][row == r], begins_document[row == r]) for r in range(rows)]
         self._tokens = int(last - first)
-        # The longest row decides how many steps an epoch has; the last ones may be empty in all rows.
         fixed = self._plan([window] * self._max_steps())
-        self._fixed = [batch for batch in fixed if batch.count.any()]
+        self._fixed = [batch for batch in fixed if batch.count.any()]  # the epoch of windows of one length
         self.steps_per_epoch = len(self._fixed)
         self.bounds = [window]
         self._planned: tuple[int, list[Windows]] = (0, self._fixed)  # the epoch whose batches were planned last
@@ -110,6 +109,7 @@ class Streams:
         return 1 - self._tokens / (len(self._fixed) * self._rows * self._window)
 
     def _max_steps(self) -> int:
+        """Windows of the row that has the most: every span ends with one that may be short."""
         return max(int(np.sum(-(-(end - begin) // self._window))) for begin, end, _ in self._spans)
 
     def _lengths(self) -> tuple[list[int], NDArray[Any]]:
@@ -197,7 +197,7 @@ class ShuffledWindows:
         document, places = _steps(self._begins - offset, self._ends, self._window)
         begins, ends = self._begins[document], self._ends[document]
         starts, stops = np.maximum(places, begins), np.minimum(places + self._window, ends)
-        not_empty = stops > starts  # of a document shorter than the offset, the first window lies before it
+        not_empty = stops > starts  # with an offset, a document without tokens is given a window, too
         return starts[not_empty], (stops - starts)[not_empty], (starts == begins)[not_empty]
 
     def __getitem__(self, n: int) -> Windows:
@@ -250,7 +250,7 @@ class SlidingWindows:
 
 
 class WholeDocuments:
-    """A document a row, bucketed by length and padded; those longer than `longest` are cut into pieces.
+    """A row a document, bucketed by length and padded; those longer than `longest` are cut into pieces.
 
     Args:
         documents: see `Streams`.

@@ -39,9 +39,7 @@ class DirectorySource(Source):
     are read (`root/train/*.txt` or `root/*.txt`), with `"\\n"` for `"\\r\\n"`.
 
     Args:
-        on_error: `"fail"` or `"replace"`, for invalid UTF-8.
-        kind: name of a corpus kind of texts, or of texts and labels.
-        **settings: the fields of `DirectorySettings`.
+        **arguments: see `Source`; the settings are those of `DirectorySettings`.
 
     Raises:
         DataError: no such folder, no class or file in it, a class without files, a file that cannot be read.
@@ -57,8 +55,8 @@ class DirectorySource(Source):
     field_sets = (("text", "label"),)
     settings: DirectorySettings
 
-    def __init__(self, *, on_error: str = "fail", kind: str = "labelled", **settings: Any):
-        super().__init__(on_error=on_error, kind=kind, **settings)
+    def __init__(self, **arguments: Any):
+        super().__init__(**arguments)
         self._labelled = "label" in self.kind.fields
         root = Path(self.settings.root).expanduser()
         if not root.is_dir():

@@ -70,9 +70,7 @@ class FilesSource(Source):
     is a document, unless `columns` names one for `document`.
 
     Args:
-        on_error: `"fail"` or `"replace"`, for invalid UTF-8.
-        kind: name of the corpus kind.
-        **settings: the fields of `FilesSettings`.
+        **arguments: see `Source`; the settings are those of `FilesSettings`.
 
     Raises:
         DataError: a missing file, column or key, an empty file, a row with too few or too many columns, a broken
@@ -88,8 +86,8 @@ class FilesSource(Source):
     reads = "TSV, CSV or JSONL"
     settings: FilesSettings
 
-    def __init__(self, *, on_error: str = "fail", kind: str = "labelled", **settings: Any):
-        super().__init__(on_error=on_error, kind=kind, **settings)
+    def __init__(self, **arguments: Any):
+        super().__init__(**arguments)
         self._columns = self._read_columns()
         self._check_columns()
         self._files: dict[str, list[tuple[Path, str]]] = {}

@@ -111,9 +111,7 @@ class ParallelSource(Source):
     `.txt.gz`); `validation` may be called `valid`, `val` or `dev`. Other languages and other files are passed over.
 
     Args:
-        on_error: `"fail"` or `"replace"`, for invalid UTF-8.
-        kind: name of a corpus kind of sources and targets.
-        **settings: the fields of `ParallelSettings`.
+        **arguments: see `Source`; the settings are those of `ParallelSettings`.
 
     Raises:
         DataError: a missing or empty file, files of different length, a row of a TSV with too few or too many columns, a
@@ -130,8 +128,8 @@ class ParallelSource(Source):
     field_sets = (("source", "target"),)
     settings: ParallelSettings
 
-    def __init__(self, *, on_error: str = "fail", kind: str = "labelled", **settings: Any):
-        super().__init__(on_error=on_error, kind=kind, **settings)
+    def __init__(self, **arguments: Any):
+        super().__init__(**arguments)
         self._files: dict[str, list[tuple[Path, ...]]] = {}  # split → pairs of files, or TSVs
         if self.settings.directory is not None:
             self._files = self._in_folder(Path(self.settings.directory).expanduser())

@@ -161,9 +161,7 @@ class SampleSource(Source):
     `SamplePairs`.
 
     Args:
-        on_error: takes no effect: the text is valid.
-        kind: name of the corpus kind.
-        **settings: the fields of `SampleSettings`.
+        **arguments: see `Source`; the settings are those of `SampleSettings`.
 
     Attributes:
         sizes: split → number of examples.
@@ -182,8 +180,8 @@ class SampleSource(Source):
     field_sets = tuple(corpus.fields for corpus in CORPORA)
     settings: SampleSettings
 
-    def __init__(self, *, on_error: str = "fail", kind: str = "labelled", **settings: Any):
-        super().__init__(on_error=on_error, kind=kind, **settings)
+    def __init__(self, **arguments: Any):
+        super().__init__(**arguments)
         s = self.settings
         self._corpus = next(corpus for corpus in CORPORA if set(corpus.fields) == set(self.kind.fields))(s)
         train, test = self._corpus.sizes

@@ -55,9 +55,7 @@ class PlainTextSource(Source):
       line without its end) a line that matches begins the next one.
 
     Args:
-        on_error: `"fail"` or `"replace"`, for invalid UTF-8.
-        kind: name of a corpus kind of texts.
-        **settings: the fields of `PlainTextSettings`.
+        **arguments: see `Source`; the settings are those of `PlainTextSettings`.
 
     Raises:
         DataError: a missing or empty file, one of blank lines only where these separate documents, a heading that no line of a
@@ -74,8 +72,8 @@ class PlainTextSource(Source):
     field_sets = (("text", "document"),)
     settings: PlainTextSettings
 
-    def __init__(self, *, on_error: str = "fail", kind: str = "labelled", **settings: Any):
-        super().__init__(on_error=on_error, kind=kind, **settings)
+    def __init__(self, **arguments: Any):
+        super().__init__(**arguments)
         self._files: dict[str, list[Path]] = {}
         for split in SPLITS:
             if paths := listed(getattr(self.settings, split)):

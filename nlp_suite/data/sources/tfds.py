@@ -68,9 +68,7 @@ class TFDSSource(Source):
     `Translation` feature; where one is given, the other is the other one of the supervised keys.
 
     Args:
-        on_error: `"fail"` or `"replace"`, for invalid UTF-8.
-        kind: name of a corpus kind of texts, of texts and labels, or of sources and targets.
-        **settings: the fields of `TFDSSettings`.
+        **arguments: see `Source`; the settings are those of `TFDSSettings`.
 
     Raises:
         DataError: an unknown data set, split or feature; data that are neither in `data_dir` nor to be had; a split
@@ -87,8 +85,8 @@ class TFDSSource(Source):
     field_sets = (("text", "label"), ("source", "target"))
     settings: TFDSSettings
 
-    def __init__(self, *, on_error: str = "fail", kind: str = "labelled", **settings: Any):
-        super().__init__(on_error=on_error, kind=kind, **settings)
+    def __init__(self, **arguments: Any):
+        super().__init__(**arguments)
         self._builder = self._prepared()
         names = self.settings.splits.model_dump()
         self._slices = {split: names[split] for split in SPLITS if names[split]}
