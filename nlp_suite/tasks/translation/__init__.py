@@ -7,8 +7,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from nlp_suite.config import ComponentSettings, component
-from nlp_suite.data.pair_batches import PairBatches, pair_arrays
-from nlp_suite.data.pair_filter import pair_filter
+from nlp_suite.data.kinds.pairs.batches import PairBatches, pair_arrays
+from nlp_suite.data.kinds.pairs.filter import pair_filter
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import BACKBONES, DECODERS, TASKS
 from nlp_suite.task import Batches, Task

@@ -13,7 +13,7 @@ class TranslationModel(keras.Model):
 
     Called with `{"source": int32 [B, S], "target_in": int32 [B, T]}` (both right-padded with 0; `target_in` begins with
     START) it gives log-probabilities float32 `[B, T, V]`. With `"targets"` int32 `[B, T]` and `"weights"` float32 `[B, T]`
-    too, as `nlp_suite.data.pair_batches.pair_arrays` makes them, it gives the negative log-likelihood of the targets,
+    too, as `nlp_suite.data.kinds.pairs.batches.pair_arrays` makes them, it gives the negative log-likelihood of the targets,
     float32 `[B, T]`, without ever holding `[B, T, V]`, and adds its mean, smoothed in training, to the losses. With
     `"forcing"` float32 `[B]`, the decoder reads a token of the reference with that probability and otherwise what the
     model itself would have written there (parallel scheduled sampling: Bengio et al. 2015, in the two passes of Mihaylova
