@@ -32,7 +32,7 @@ def __getattr__(name):
 @wrapt.when_imported("keras")
 def _register_with_keras(_):
     """Imports every class of ours that Keras may meet in a saved model."""
-    import importlib
+    from nlp_suite.registry import import_all
 
-    for room in ("layers", "backbones", "tasks"):
-        importlib.import_module(f"nlp_suite.{room}._serializable")
+    for package in ("layers", "layers.attentions", "backbones", "backbones.decoders", "tasks"):
+        import_all(f"nlp_suite.{package}")
