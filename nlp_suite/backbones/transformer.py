@@ -95,8 +95,7 @@ class TransformerBackbone(Backbone):
             "causal": causal,
         }
         self.settings |= {"layers": layers, "positions": positions, "max_length": max_length, **block}
-        self.causal, self.max_length = causal, max_length
-        self.context_limit = max_length if causal else None
+        self.causal, self.context_limit = causal, max_length if causal else None
         self.positions = PositionEmbedding(positions, self.embedding_size, max_length, dtype=self.dtype_policy)
         self.drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
         self.blocks = [
@@ -139,10 +138,10 @@ class TransformerBackbone(Backbone):
         return self._leave(x, training), None
 
     def initial_state(self, batch_size, memory=None):
-        """Position 0 `[B]` and an empty key/value cache of `max_length` places for every block."""
+        """Position 0 `[B]` and an empty key/value cache of `context_limit` places for every block."""
         if not self.causal:
             return super().initial_state(batch_size, memory)
-        caches = [block.initial_state(batch_size, self.max_length) for block in self.blocks]
+        caches = [block.initial_state(batch_size, self.context_limit) for block in self.blocks]
         return {"position": ops.zeros((batch_size,), "int32"), "blocks": caches}
 
     def step(self, x, state):

@@ -47,9 +47,9 @@ class RecurrentDecoderSettings(DecoderSettings):
             raise ValueError("conditional decoders read the context in every step: input_feeding must be true")
         return self
 
-    def misfit(self, embedding_size, memory_size):
-        wrong = self.attention.misfit(self.units, memory_size)
-        return wrong and f"attention.{wrong}"
+    def shape_mismatch(self, embedding_size, memory_size):
+        mismatch = self.attention.shape_mismatch(self.units, memory_size)
+        return mismatch and f"attention.{mismatch}"
 
 
 class RecurrentDecoder(Decoder):

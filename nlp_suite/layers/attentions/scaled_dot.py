@@ -14,7 +14,7 @@ class ScaledDotSettings(AttentionSettings):
 
     heads: int = Field(4, ge=1, description="heads; they share the features of query and memory out")
 
-    def misfit(self, query_size, memory_size):
+    def shape_mismatch(self, query_size, memory_size):
         if query_size % self.heads == memory_size % self.heads == 0:
             return ""
         return (
