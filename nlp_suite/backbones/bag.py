@@ -164,7 +164,7 @@ class BagBackbone(Backbone):
         return self._average([self.encoder_input(x, mask, state, training)], training), None
 
     def _average(self, inputs, training):
-        """The average `[B, 1, D]` of all pairs of vectors `[B, T, E]` and mask `[B, T]`, and what stands above it."""
+        """The average `[B, 1, D]` of all pairs of vectors `[B, T, E]` and mask `[B, T]`, and the layers above it."""
         total = count = 0.0
         for vectors, mask in inputs:
             is_token = ops.cast(ops.expand_dims(mask, -1), "float32")  # [B, T, 1]

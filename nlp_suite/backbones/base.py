@@ -80,7 +80,7 @@ class Backbone(keras.layers.Layer):
     """An embedding and an encoder: token ids `[B, T]`, or features `[B, T, E]`, to features `[B, T', D]`.
 
     `call` embeds token ids, of which 0 is padding, and encodes them. `encode` takes features of any origin: embeddings,
-    rows of a pretrained table, a time series. Padding stands on the right and never changes anything; every row has at
+    rows of a pretrained table, a time series. Padding is on the right and never changes anything; every row has at
     least one place that counts. `output_mask` says which of the T' places of the features count.
 
     A causal backbone also has `initial_state` and `step`, which give the same features one place at a time.
@@ -197,10 +197,10 @@ class Backbone(keras.layers.Layer):
 
     @abstractmethod
     def encode(self, x, mask, *, state=None, training=False):
-        """What stands above the embedding.
+        """Features `[B, T', D]` of features `[B, T, E]`: the layers above the embedding.
 
         Args:
-            x: features `[B, T, E]`; what stands at padding does not matter.
+            x: features `[B, T, E]`; those of padding do not matter, as long as they are finite.
             mask: bool `[B, T]`, true where a place counts; padding is on the right.
             state: where to continue from: of `initial_state` or of the call before. None: from the beginning.
             training: whether dropout is on.
@@ -227,7 +227,7 @@ class Backbone(keras.layers.Layer):
 
     @abstractmethod
     def stack(self) -> list[list]:
-        """The layers that hold variables, in groups from bottom to top; None stands for one that there is not."""
+        """The layers that hold variables, in groups from bottom to top; None for one that it does not have."""
 
     def layer_groups(self) -> list[list]:
         """Trainable variables in groups from bottom (embedding, positions) to top, each variable once.

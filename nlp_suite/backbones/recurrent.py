@@ -1,4 +1,4 @@
-"""The stack that `rnn`, `lstm` and `gru` share; they differ in the layer class only."""
+"""The network that `rnn`, `lstm` and `gru` share; they differ in the layer class only."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar

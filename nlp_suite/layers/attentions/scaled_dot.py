@@ -18,7 +18,7 @@ class ScaledDotSettings(AttentionSettings):
         if query_size % self.heads == memory_size % self.heads == 0:
             return ""
         return (
-            f"heads {self.heads} cannot share out the decoder's {query_size} units and the backbone's {memory_size} "
+            f"heads {self.heads} does not divide the decoder's {query_size} units and the backbone's {memory_size} "
             f"features; allowed: {heads_for(query_size, memory_size)}"
         )
 
