@@ -141,7 +141,7 @@ class BagBackbone(Backbone):
 
     def _lookups(self, tokens):
         """Vectors `[B, T, E]` and mask `[B, T]` of the words, then of the n-grams of every length."""
-        for order, ids in enumerate(self.ids(apply(self.drop_words, tokens))):
+        for order, ids in enumerate(self.ids(self._with_word_dropout(tokens))):
             table, drop = (self.table, self.drop_ngrams) if order else (self.embedding, self.drop_types)
             vectors = apply(drop, table(ids), ids)  # [B, T, E]
             if self.priors:

@@ -180,10 +180,13 @@ class Backbone(keras.layers.Layer):
         Raises:
             ValueError: there is no vocabulary.
         """
+        tokens = self._with_word_dropout(tokens)
+        return apply(self.drop_types, self.embedding(tokens), tokens)
+
+    def _with_word_dropout(self, tokens):
         if self.embedding is None:
             raise ValueError(f"{type(self).__name__} has no vocabulary: give features to encode")
-        tokens = apply(self.drop_words, tokens)
-        return apply(self.drop_types, self.embedding(tokens), tokens)
+        return apply(self.drop_words, tokens)
 
     def embedding_mask(self, tokens):
         """Which places of `embed(tokens)` hold a token, bool `[B, T]`."""
