@@ -244,7 +244,9 @@ def check_context_limit(settings):
     settings = settings.with_context_limit(4)
     if settings.context_limit is None:
         return
-    one_layer = {"layers": 1} if "layers" in settings.arguments() else {}  # a higher layer looks further, through others
+    one_layer = (
+        {"layers": 1} if "layers" in settings.arguments() else {}
+    )  # a higher layer looks further, through others
     backbone = make(settings, **one_layer)
     limit = backbone.context_limit
     tokens = np.random.default_rng(0).integers(1, VOCABULARY, (ROWS, 3 * limit)).astype("int32")
@@ -286,7 +288,9 @@ def check_symbolic(settings):
     symbolic = keras.Input((None,), dtype="int32")
     plain = keras.Model(symbolic, backbone.call(symbolic))
     assert {type(layer).__module__.split(".")[0] for layer in plain.layers} == {"keras"}
-    np.testing.assert_allclose(numpy(plain(tokens)), numpy(backbone(tokens)), atol=1e-5)  # a backend may fuse differently
+    np.testing.assert_allclose(
+        numpy(plain(tokens)), numpy(backbone(tokens)), atol=1e-5
+    )  # a backend may fuse differently
 
 
 def check_graph(settings):

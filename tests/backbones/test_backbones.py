@@ -23,7 +23,9 @@ from tests.backbones.backbone_checks import (
 from tests.backbones.gradients import numpy
 
 REGISTERED = {name: {} for name in BACKBONES.names()}
-REGISTERED |= {f"{n}-causal": {**overrides} for n in REGISTERED if (overrides := BACKBONES.settings(n).causal_overrides)}
+REGISTERED |= {
+    f"{n}-causal": {**overrides} for n in REGISTERED if (overrides := BACKBONES.settings(n).causal_overrides)
+}
 CAUSAL = {"bidirectional": False}
 VARIANTS = {  # beside the defaults of every one
     "bag-deep": {"ngrams": 3, "ngram_buckets": 64, "hidden": [6], "average": "sqrt", "activation": "tanh"},

@@ -67,12 +67,13 @@ class Decoder(keras.layers.Layer):
         """
 
     @abstractmethod
-    def memory(self, encoded, mask):
+    def memory(self, encoded, mask, training=False):
         """What a sentence's steps read of its source, computed once.
 
         Args:
             encoded: features `[B, S, D]` of the encoder.
             mask: bool `[B, S]`, true where there is a token; every row has one.
+            training: whether dropout is on.
 
         Returns:
             A dict of trees of tensors with the batch in dim 0, with the mask under `"mask"`.

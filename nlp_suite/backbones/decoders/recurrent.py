@@ -161,8 +161,8 @@ class RecurrentDecoder(Decoder):
         if self.deep:
             self.deep.build((None, None, self.units + context + self.embedding_size))
 
-    def memory(self, encoded, mask):
-        encoded = self.drop_context(ops.cast(encoded, self.compute_dtype))
+    def memory(self, encoded, mask, training=False):
+        encoded = self.drop_context(ops.cast(encoded, self.compute_dtype), training=training)
         mask = ops.cast(mask, "bool")
         memory = {"mask": mask, "attention": self.attention.prepare(encoded, mask)}
         if self.bridge:

@@ -127,7 +127,7 @@ class TransformerDecoder(Decoder):
             groups[-1].append(self.final_norm)
         return groups
 
-    def memory(self, encoded, mask):
+    def memory(self, encoded, mask, training=False):
         """Every block's keys and values of the source, and what keeps its padding unseen, see `Decoder.memory`."""
         seen = ops.expand_dims(ops.expand_dims(mask, 1), 1)  # [B, 1, 1, S]
         return {

@@ -140,7 +140,7 @@ class TranslationModel(keras.Model):
             training: whether dropout is on.
         """
         features = self.backbone(source, training=training)  # [B, S, D]
-        return self.decoder.memory(features, self.backbone.output_mask(ops.not_equal(source, PAD)))
+        return self.decoder.memory(features, self.backbone.output_mask(ops.not_equal(source, PAD)), training)
 
     def forced(self, memory, target_in, training=False):
         """Teacher forcing.
