@@ -107,11 +107,11 @@ class TranslationTask(Task):
 
     def check(self, experiment) -> None:
         s, backbone = self.settings, experiment.backbone
-        if not BACKBONES.get(backbone.name).keeps_places:
-            kept = [name for name in BACKBONES.names() if BACKBONES.get(name).keeps_places]
+        if not BACKBONES.get(backbone.name).returns_sequence:
+            usable = [name for name in BACKBONES.names() if BACKBONES.get(name).returns_sequence]
             raise ConfigError(
                 f"backbone {backbone.name!r} has no features for the single tokens that a decoder could attend to; "
-                f"allowed: {', '.join(kept)}"
+                f"allowed: {', '.join(usable)}"
             )
         if s.tie_embeddings == "all":
             if experiment.target_text is not None:
@@ -124,8 +124,8 @@ class TranslationTask(Task):
                     f"task.decoder.embedding_size {s.decoder.embedding_size}"
                 )
         memory_size = BACKBONES.get(backbone.name)(vocabulary_size=1, **backbone.arguments()).output_size
-        if wrong := s.decoder.misfit(self._decoder_sizes(backbone)["embedding_size"], memory_size):
-            raise ConfigError(f"task.decoder.{wrong}")
+        if mismatch := s.decoder.shape_mismatch(self._decoder_sizes(backbone)["embedding_size"], memory_size):
+            raise ConfigError(f"task.decoder.{mismatch}")
         for name, text in (("text", experiment.text), ("target_text", experiment.target_text)):
             if text is not None and text.max_length < s.max_tokens:
                 raise ConfigError(

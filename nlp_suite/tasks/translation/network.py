@@ -22,7 +22,7 @@ class TranslationModel(keras.Model):
     `encode`, `initial_state` and `step` do one target token at a time with the same numbers.
 
     Args:
-        backbone: the encoder, a `Backbone` that keeps one feature vector a token.
+        backbone: the encoder, a `Backbone` that returns a sequence.
         decoder: a `Decoder`.
         target_vocabulary_size: V of the target; `None`: the source's vocabulary is shared.
         tie_embeddings: `"all"`: one table for source, target and output (Press & Wolf 2017); `"target"`: one for target and
@@ -140,7 +140,7 @@ class TranslationModel(keras.Model):
             training: whether dropout is on.
         """
         features = self.backbone(source, training=training)  # [B, S, D]
-        return self.decoder.memory(features, self.backbone.output_mask(source))
+        return self.decoder.memory(features, self.backbone.output_mask(ops.not_equal(source, PAD)), training)
 
     def forced(self, memory, target_in, training=False):
         """Teacher forcing.
