@@ -37,6 +37,7 @@ class SentimentTask(Task):
     """
 
     title = "sentiment classification"
+    model_kind = "classifier"
     corpus_kind = "labelled"
     honours = frozenset({"data.labels", "training.class_weights"})
     defaults = {"training": {"monitor": "val_accuracy"}}  # noqa: RUF012
