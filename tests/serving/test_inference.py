@@ -86,7 +86,10 @@ def test_classes_alone_have_scores_of_zero_and_scores_alone_no_labels():
     ],
 )
 def test_signatures_that_do_not_classify(answers, message):
-    assert refusal(inference.classifications, FakeServable(["inputs"], answers), "", TWO) == ("INVALID_ARGUMENT", message)
+    assert refusal(inference.classifications, FakeServable(["inputs"], answers), "", TWO) == (
+        "INVALID_ARGUMENT",
+        message,
+    )
 
 
 # ---------------------------------------------------------------------------------------------------- regress
