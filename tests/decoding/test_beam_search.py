@@ -37,7 +37,7 @@ def test_one_beam_is_greedy():
         prompt,
         tensor([len(p) for p in PROMPTS]),
         tensor([9, 2, 5, 7]),
-        Options.of(4, temperature=0.0),
+        Options.broadcast(4, temperature=0.0),
         limit=9,
         end_token=END,
         forbidden=(0, 1, 2),

@@ -40,7 +40,7 @@ def by_beams(prompt, length, max_tokens, options):
 
 
 def inputs(rows=slice(None)):
-    options = Options.of(3, **OPTIONS)
+    options = Options.broadcast(3, **OPTIONS)
     return [
         *(tensor(values[rows]) for values in (PROMPT, LENGTH, MAX_TOKENS)),
         Options(*(value[rows] for value in options)),

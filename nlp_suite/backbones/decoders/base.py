@@ -13,7 +13,7 @@ class DecoderSettings(ComponentSettings):
         None, ge=1, description="features E of a target embedding; default: the backbone's"
     )
 
-    def misfit(self, embedding_size: int, memory_size: int) -> str:
+    def shape_mismatch(self, embedding_size: int, memory_size: int) -> str:
         """What does not fit target embeddings of E and a backbone of D features; it begins with a key."""
         return ""
 

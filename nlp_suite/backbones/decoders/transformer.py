@@ -33,7 +33,7 @@ class TransformerDecoderSettings(DecoderSettings):
         256, ge=1, description="rows of the learned position table; tokens that a step sees, the newest ones"
     )
 
-    def misfit(self, embedding_size, memory_size):
+    def shape_mismatch(self, embedding_size, memory_size):
         if embedding_size % self.heads:
             return (
                 f"heads {self.heads} cannot share out the {embedding_size} features of a target embedding "

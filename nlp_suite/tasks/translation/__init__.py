@@ -123,7 +123,7 @@ class TranslationTask(Task):
                     f"task.decoder.embedding_size {s.decoder.embedding_size}"
                 )
         memory_size = BACKBONES.get(backbone.name)(vocabulary_size=1, **backbone.arguments()).output_size
-        if wrong := s.decoder.misfit(self._decoder_sizes(backbone)["embedding_size"], memory_size):
+        if wrong := s.decoder.shape_mismatch(self._decoder_sizes(backbone)["embedding_size"], memory_size):
             raise ConfigError(f"task.decoder.{wrong}")
         for name, text in (("text", experiment.text), ("target_text", experiment.target_text)):
             if text is not None and text.max_length < s.max_tokens:

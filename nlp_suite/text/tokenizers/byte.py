@@ -47,7 +47,7 @@ class ByteTokenizer(Tokenizer):
         return {"bytes": tf.constant([b""] * _FIRST + [bytes([byte]) for byte in range(256)])}  # [260]
 
     def tokenize(self, text, resources: dict):
-        """tf.string [B] → RaggedTensor int32 [B, (T)]; one copy of all bytes, far faster than a split."""
+        """tf.string [B] → RaggedTensor int32 [B, (T)]; by one copy of all bytes, far faster than a split."""
         import tensorflow as tf
 
         values = tf.io.decode_raw(tf.strings.reduce_join(text), tf.uint8)  # [total]

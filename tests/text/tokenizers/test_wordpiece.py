@@ -5,7 +5,7 @@ import pytest
 from nlp_suite.config import TextSettings
 from nlp_suite.errors import TextError
 from nlp_suite.text.text_layer import UNKNOWN, TextLayer
-from nlp_suite.text.tokenizers.wordpiece import _search
+from nlp_suite.text.tokenizers.wordpiece import search_threshold
 from tests.text.conftest import CORPUS, trained
 
 WORDS = [f"{a}{b}{c}{d}" for a in "bcdfg" for b in "aeiou" for c in "lmnpr" for d in ("ing", "ed", "s", "")]
@@ -76,7 +76,7 @@ def test_search_finds_the_threshold_whatever_the_curve():
                 tries.append(threshold)
                 return [None] * max(curve(threshold), 0)
 
-            found = len(_search(learn, 1000, first))
+            found = len(search_threshold(learn, 1000, first))
             assert len(tries) <= 12
             assert found >= 1000 or found == curve(1)
 
