@@ -6,6 +6,7 @@ from keras import ops
 
 from nlp_suite.decoding.noise import gumbel
 from nlp_suite.decoding.sampling import Options, choose
+from nlp_suite.errors import RequestError
 from tests.decoding.step_functions import tensor
 
 
@@ -47,7 +48,7 @@ def test_against_the_definitions(size):
     rng = np.random.default_rng(size)
     rows = 240
     log_probs = log_softmax(rng.normal(size=(rows, size)) * rng.uniform(0.2, 4, size=(rows, 1)))
-    given = {
+    options = {
         "temperature": rng.choice([0.0, 0.5, 1.0, 2.0], rows),
         "top_k": rng.choice([0, 1, 5, 40, 100, 299, 1000], rows),
         "top_p": rng.choice([0.0, 0.1, 0.5, 0.9, 0.99, 1.0], rows),
@@ -56,9 +57,9 @@ def test_against_the_definitions(size):
     }
     step, seen = rng.integers(0, 50, rows), rng.integers(0, size, (rows, 6))
     seen[:, 1:][rng.random((rows, 5)) < 0.3] = -1
-    chosen = pick(log_probs, Options.broadcast(rows, **given), step, seen, (0, 2))
+    chosen = pick(log_probs, Options.broadcast(rows, **options), step, seen, (0, 2))
     for row in range(rows):
-        values = [given[name][row] for name in ("temperature", "top_k", "top_p", "repetition_penalty", "seed")]
+        values = [options[name][row] for name in ("temperature", "top_k", "top_p", "repetition_penalty", "seed")]
         assert chosen[row] == oracle(log_probs[row].copy(), *values, step[row], seen[row], (0, 2)), (row, values)
 
 
@@ -66,15 +67,15 @@ def test_a_row_does_not_depend_on_its_neighbours():
     rng = np.random.default_rng(1)
     rows = 24
     log_probs = log_softmax(rng.normal(size=(rows, 90)))
-    given = {
+    options = {
         "temperature": rng.choice([0.0, 0.7, 1.3], rows),
         "top_k": rng.choice([0, 3, 70], rows),
         "top_p": rng.choice([0.4, 0.95, 1.0], rows),
         "seed": np.arange(rows),
     }
-    together = pick(log_probs, Options.broadcast(rows, **given))
+    together = pick(log_probs, Options.broadcast(rows, **options))
     for row in range(rows):
-        alone = Options.broadcast(1, **{name: values[row].item() for name, values in given.items()})
+        alone = Options.broadcast(1, **{name: values[row].item() for name, values in options.items()})
         assert pick(log_probs[row : row + 1], alone) == together[row]
 
 
@@ -172,5 +173,5 @@ def test_values_out_of_range_in_a_graph_have_a_meaning():
     ],
 )
 def test_errors_name_what_was_given(name, value, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(RequestError, match=message):
         Options.broadcast(2, **{name: value})
