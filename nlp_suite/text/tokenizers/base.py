@@ -22,9 +22,12 @@ class Tokenizer(ABC):
 
     Attributes:
         tokens: the surface form of every id; empty while untrained.
+        lossless: whether decoding gives every normalised text back exactly. With any tokenizer, decoded text has the
+            ids that it was decoded from.
     """
 
     tokens: Sequence[str] = ()
+    lossless: bool = False
 
     @property
     def vocabulary_size(self) -> int:

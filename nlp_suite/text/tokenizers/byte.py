@@ -27,6 +27,8 @@ class ByteTokenizer(Tokenizer):
         '<0x61>'
     """
 
+    lossless = True
+
     def __init__(self):
         self.tokens = [*SPECIAL_TOKENS, *(f"<0x{byte:02X}>" for byte in range(256))]
 

@@ -89,6 +89,7 @@ class SentencePieceTokenizer(Tokenizer):
             "split_digits": split_digits,
         }
         self._model = b""
+        self.lossless = byte_fallback
 
     def train(self, texts: Iterable[bytes]) -> None:
         """Runs SentencePiece's trainer in memory; the same texts in the same order give the same model."""
