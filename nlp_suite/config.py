@@ -95,7 +95,7 @@ def component(registry: Registry, default: str):
         except ValidationError as error:
             raise ValueError(in_one_line(error)) from None
 
-    return Annotated[SerializeAsAny[ComponentSettings], BeforeValidator(resolve)]
+    return Annotated[SerializeAsAny[ComponentSettings], BeforeValidator(resolve), registry]
 
 
 class TextSettings(Settings):
