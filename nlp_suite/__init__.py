@@ -7,10 +7,11 @@ is imported, before or after, so `keras.saving.load_model` opens a model of ours
 import wrapt
 
 from nlp_suite._version import __version__
+from nlp_suite.errors import NlpSuiteError
 
-__all__ = ["__version__", "evaluate", "export_run", "load", "load_experiment", "prepare", "train"]
+__all__ = ["NlpSuiteError", "__version__", "evaluate", "export_run", "load", "load_experiment", "prepare", "train"]
 
-_DOORS = {  # public name: (module, attribute), imported when asked for
+_LAZY_EXPORTS = {  # public name: (module, attribute), imported when asked for
     "load": ("nlp_suite.export.load", "load"),
     "load_experiment": ("nlp_suite.config", "load_experiment"),
     "prepare": ("nlp_suite.data.prepare", "prepare"),
@@ -23,16 +24,15 @@ _DOORS = {  # public name: (module, attribute), imported when asked for
 def __getattr__(name):
     import importlib
 
-    if name not in _DOORS:
+    if name not in _LAZY_EXPORTS:
         raise AttributeError(f"module 'nlp_suite' has no attribute {name!r} (public: {', '.join(__all__)})")
-    module, attribute = _DOORS[name]
+    module, attribute = _LAZY_EXPORTS[name]
     return getattr(importlib.import_module(module), attribute)
 
 
 @wrapt.when_imported("keras")
 def _register_with_keras(_):
     """Imports every class of ours that Keras may meet in a saved model."""
-    import importlib
-
-    for room in ("layers", "backbones", "tasks"):
-        importlib.import_module(f"nlp_suite.{room}._serializable")
+    import nlp_suite.backbones.serializable
+    import nlp_suite.layers.serializable
+    import nlp_suite.tasks.serializable  # noqa: F401

@@ -27,6 +27,10 @@ from pydantic import (
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import BACKBONES, SCHEDULES, SOURCES, TASKS, TOKENIZERS, Registry, unknown
 
+DEFAULT_TASK, DEFAULT_BACKBONE = "sentiment", "lstm"
+TASK_KEYS = ("data.labels", "target_text", "training.batch_tokens", "training.class_weights")
+"""Keys of common sections that only some tasks use: those name them in `Task.honours`, for the others they are refused."""
+
 
 class _Loader(yaml.SafeLoader):
     """YAML in which 1e-4 is a number, as everybody expects (YAML 1.1 wants 1.0e-4)."""
@@ -143,7 +147,7 @@ class TrainingSettings(Settings):
     batch_tokens: int | None = Field(
         None,
         ge=1,
-        description="tokens of a batch, padding included, of the longer side; in place of batch_size; translation only",
+        description="tokens of a batch, padding included, of the longer side; in place of batch_size",
     )
     buckets: int = Field(8, ge=1, le=24, description="number of batch lengths at most")
     optimizer: str = Field("adam", description="Keras name: adam, adamw, sgd, rmsprop, adagrad, lion, …")
@@ -170,7 +174,7 @@ class TrainingSettings(Settings):
     save_every: int | None = Field(
         None, ge=1, description="steps of a round, after which it validates and saves; default: an epoch"
     )
-    monitor: str = Field("val_accuracy", description="metric that chooses the best checkpoint and stops early")
+    monitor: str = Field("val_loss", description="metric that chooses the best checkpoint and stops early")
     patience: int | None = Field(None, ge=1, description="stop after this many rounds without a better `monitor`")
     class_weights: Annotated[
         Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]], BeforeValidator(_as_text)
@@ -200,14 +204,14 @@ class ExportSettings(Settings):
 class Experiment(Settings):
     """A whole experiment, as one YAML file describes it."""
 
-    task: component(TASKS, "sentiment") = "sentiment"
+    task: component(TASKS, DEFAULT_TASK) = DEFAULT_TASK
     data: DataSettings = DataSettings.model_construct()
     text: TextSettings = TextSettings.model_construct()
     target_text: TextSettings | None = Field(
         None,
         description="of translation, a vocabulary of the target's own; what is not given is as in text; null: one for both",
     )
-    backbone: component(BACKBONES, "lstm") = "lstm"
+    backbone: component(BACKBONES, DEFAULT_BACKBONE) = DEFAULT_BACKBONE
     training: TrainingSettings = TrainingSettings.model_construct()
     export: ExportSettings = ExportSettings.model_construct()
 
@@ -218,11 +222,12 @@ class Experiment(Settings):
         return self
 
     @model_validator(mode="after")
-    def _pairs_only(self):
-        given = {"target_text": self.target_text, "training.batch_tokens": self.training.batch_tokens}
-        wrong = [key for key, value in given.items() if value is not None]
-        if wrong and getattr(self.task, "examples", "labelled") != "pairs":
-            raise ValueError(f"the task {self.task.name!r} has no target texts: leave out {' and '.join(wrong)}")
+    def _only_what_the_task_uses(self):
+        honours = TASKS.get(self.task.name).honours
+        idle = [key for key in TASK_KEYS if key not in honours and _value_at(self, key) != _default_of(key)]
+        if idle:
+            users = [name for name in TASKS.names() if set(idle) <= TASKS.get(name).honours]
+            raise ValueError(f"the task {self.task.name!r} does not use {' and '.join(idle)}; {_users(users)}")
         return self
 
     @model_validator(mode="before")
@@ -230,20 +235,22 @@ class Experiment(Settings):
     def _sections(cls, values):
         """Absent sections are validated from nothing, so that their components are resolved too.
 
-        What the task's settings class has in `defaults` (section → key → value) stands where nothing is given, and what
-        `text` has where `target_text` gives nothing.
+        What the task has in `defaults` (section → key → value) stands where nothing is given, and what `text` has where
+        `target_text` gives nothing.
         """
         if not isinstance(values, dict):
             return values
         values = {**{key: {} for key in ("data", "text", "training", "export")}, **values}
         values = {key: {} if value is None and key != "target_text" else value for key, value in values.items()}
-        for section, settings in _task_defaults(values.get("task", "sentiment")).items():
+        task = _class_of(TASKS, values.get("task", DEFAULT_TASK), DEFAULT_TASK)
+        for section, settings in getattr(task, "defaults", {}).items():
             if isinstance(values.get(section, {}), dict):
-                values[section] = _over(settings, values.get(section, {}))
+                values[section] = _filled(settings, values.get(section, {}))
         text = values["text"].model_dump() if isinstance(values["text"], TextSettings) else values["text"]
         if isinstance(values.get("target_text"), dict) and isinstance(text, dict):
-            values["target_text"] = _over(text, values["target_text"])
-        values["backbone"] = _causal(values.get("task", "sentiment"), values.get("backbone", "lstm"))
+            values["target_text"] = _filled(text, values["target_text"])
+        if getattr(task, "causal", False):
+            values["backbone"] = _causal(values.get("backbone", DEFAULT_BACKBONE))
         return values
 
     def to_yaml(self) -> str:
@@ -251,36 +258,53 @@ class Experiment(Settings):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _over(below: dict, given: dict) -> dict:
-    """What is given, on top of what stands where nothing is; a component without `name` changes the one below."""
-    merged = {**below, **given}
-    for key, value in given.items():
-        under = {"name": below[key]} if isinstance(below.get(key), str) else below.get(key)
-        if isinstance(value, dict) and isinstance(under, dict) and "name" in under and "name" not in value:
-            merged[key] = {**under, **value}
+def _filled(defaults: dict, values: dict) -> dict:
+    """`values` with `defaults` for the keys they lack; a component without `name` changes the default's settings."""
+    merged = {**defaults, **values}
+    for key, value in values.items():
+        default = {"name": defaults[key]} if isinstance(defaults.get(key), str) else defaults.get(key)
+        if isinstance(value, dict) and isinstance(default, dict) and "name" in default and "name" not in value:
+            merged[key] = {**default, **value}
     return merged
 
 
-def _settings_of(registry: Registry, value, default: str):
-    """The settings class of a component given by name or mapping; None for an unknown one, refused elsewhere."""
+def _class_of(registry: Registry, value, default: str):
+    """The class of a component given by name or mapping; None for an unknown one, refused elsewhere."""
     name = value.get("name", default) if isinstance(value, dict) else getattr(value, "name", value)
     try:
-        return registry.settings(name)
+        return registry.get(name)
     except (KeyError, TypeError):
         return None
 
 
-def _task_defaults(task) -> dict[str, dict]:
-    """The defaults that a task brings along."""
-    return getattr(_settings_of(TASKS, task, "sentiment"), "defaults", {})
-
-
-def _causal(task, backbone):
-    """The backbone with what makes it causal, where the task needs that and nothing else is said."""
-    if not getattr(_settings_of(TASKS, task, "sentiment"), "causal", False) or not isinstance(backbone, str | dict):
+def _causal(backbone):
+    """The backbone with the settings that make it causal, where nothing else is given for them."""
+    if not isinstance(backbone, str | dict):
         return backbone
-    given = {"name": backbone} if isinstance(backbone, str) else backbone
-    return {**getattr(_settings_of(BACKBONES, given, "lstm"), "if_causal", {}), **given}
+    values = {"name": backbone} if isinstance(backbone, str) else backbone
+    if _class_of(BACKBONES, values, DEFAULT_BACKBONE) is None:
+        return values
+    return {**getattr(BACKBONES.settings(values.get("name", DEFAULT_BACKBONE)), "if_causal", {}), **values}
+
+
+def _value_at(settings: Settings, path: str):
+    """The value of a key such as `"training.class_weights"`."""
+    for key in path.split("."):
+        settings = getattr(settings, key)
+    return settings
+
+
+def _default_of(path: str):
+    """The default of a key of the schema."""
+    model: type[BaseModel] = Experiment
+    *parents, last = path.split(".")
+    for key in parents:
+        model = model.model_fields[key].annotation
+    return model.model_fields[last].default
+
+
+def _users(tasks: list[str]) -> str:
+    return f"tasks that do: {', '.join(tasks)}" if tasks else "no task uses all of them"
 
 
 def load_experiment(source: str | Path | dict, overrides: list[str] | tuple[str, ...] = ()) -> Experiment:

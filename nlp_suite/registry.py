@@ -14,6 +14,7 @@ nothing is a helper and has no name. This is the only module that imports by a c
 import ast
 import difflib
 import importlib
+import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -42,7 +43,7 @@ def missing_members(cls: type) -> list[str]:
     members = {name for name in dir(cls) if getattr(getattr(cls, name, None), "__isabstractmethod__", False)}
     for base in cls.__mro__:
         if base.__module__.partition(".")[0] == "nlp_suite":
-            declared = base.__dict__.get("__annotations__", {})
+            declared = inspect.get_annotations(base)
             members |= {n for n, kind in declared.items() if "ClassVar" in str(kind) and not hasattr(cls, n)}
     return sorted(members)
 
@@ -137,7 +138,63 @@ class Registry:
             self._registered = {**own, **before}
 
 
+class VerbRegistry:
+    """Verbs of the command line that belong to a task: decorated functions of `tasks/NAME/verbs.py` or `tasks/NAME.py`.
+
+    Args:
+        package: dotted name of the package of the tasks.
+
+    Example:
+        >>> VERBS.help()["generate"]
+        'Let a language model continue a prompt.'
+    """
+
+    def __init__(self, package: str):
+        self._tasks = Registry("task", package)
+        self._package = package
+        self._registered: dict[str, Callable[..., Any]] = {}
+
+    def _found(self) -> dict[str, tuple[str, str]]:
+        """Verb → the module that has it and the first line of its help; reads files and imports nothing."""
+        found = {name: (verb.__module__, verb.__doc__ or "") for name, verb in self._registered.items()}
+        for task, path in self._tasks._files().items():
+            path, module = (path.with_name("verbs.py"), f"{task}.verbs") if path.stem == "__init__" else (path, task)
+            if not path.exists():
+                continue
+            for node in ast.parse(path.read_text("utf-8")).body:
+                if isinstance(node, ast.FunctionDef) and "VERBS.register()" in map(ast.unparse, node.decorator_list):
+                    found[node.name] = (f"{self._package}.{module}", ast.get_docstring(node) or "")
+        return {name: (module, doc.strip().split("\n")[0]) for name, (module, doc) in found.items()}
+
+    def help(self) -> dict[str, str]:
+        """Verb to the first line of its help; imports nothing."""
+        return {name: doc for name, (_, doc) in sorted(self._found().items())}
+
+    def register(self) -> Callable[[Component], Component]:
+        """Decorator of a function whose parameters are Typer's and whose docstring is the help.
+
+        Raises:
+            ValueError: another module has a verb of that name.
+        """
+
+        def decorate(verb: Component) -> Component:
+            taken = self._registered.get(verb.__name__)
+            if taken and taken.__module__ != verb.__module__:
+                raise ValueError(f"verb {verb.__name__!r} is already registered by {taken.__module__}")
+            self._registered[verb.__name__] = verb
+            return verb
+
+        return decorate
+
+    def get(self, name: str) -> Callable[..., Any]:
+        """The function of a verb; imports its module."""
+        if name not in self._registered:
+            importlib.import_module(self._found()[name][0])
+        return self._registered[name]
+
+
 TASKS = Registry("task", "nlp_suite.tasks")
+VERBS = VerbRegistry("nlp_suite.tasks")
 CORPUS_KINDS = Registry("corpus kind", "nlp_suite.data.kinds")
 SOURCES = Registry("source", "nlp_suite.data.sources")
 TOKENIZERS = Registry("tokenizer", "nlp_suite.text.tokenizers")

@@ -8,16 +8,21 @@ lacks some of it.
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from nlp_suite.errors import ExportError, RequestError
+from nlp_suite.registry import TASKS
 
 if TYPE_CHECKING:
     from nlp_suite.config import ComponentSettings, Experiment
     from nlp_suite.evaluation.report import ReportView
     from nlp_suite.export.loaded import LoadedSignatures
     from nlp_suite.export.signatures import Signatures
+    from nlp_suite.tasks.shared.score_output import ScoreOptions
     from nlp_suite.text.text_layer import TextLayer
     from nlp_suite.training.run import Run
 
@@ -79,10 +84,8 @@ class Predictor:
         Raises:
             RequestError: the task answers other questions.
         """
-        from nlp_suite.errors import RequestError
-        from nlp_suite.registry import TASKS
-
-        raise RequestError(f"this is a {TASKS.get(self.task_name).title} model: {TASKS.get(self.task_name).how_to_ask}")
+        task = TASKS.get(self.task_name)
+        raise RequestError(f"this is no model that predicts, but one of {task.title}: {task.how_to_ask}")
 
 
 class Task:
@@ -119,8 +122,6 @@ class Task:
     page_form: ClassVar[str] = "any"
 
     def __init__(self, **settings: Any):
-        from nlp_suite.registry import TASKS
-
         name = type(self).name()
         self.settings: Any = TASKS.settings(name)(name=name, **settings)
 
@@ -128,6 +129,13 @@ class Task:
     def name(cls) -> str:
         """Its name in the registry: that of its module or package."""
         return cls.__module__.rsplit(".", 1)[-1]
+
+    @classmethod
+    def import_network(cls) -> None:
+        """Imports the module of the network's classes, so that Keras finds them when it opens a saved model.
+
+        Nothing is to be done where they stand in the task's own module.
+        """
 
     # ---- training
 
@@ -210,20 +218,24 @@ class Task:
         """The run's experiment with what its data decided written out, so that it can be used without them."""
         return run.experiment
 
-    def answer_columns(self, answer: Mapping[str, Any], labels: Sequence[str], decimals: int) -> dict[str, str]:
-        """An answer of `predict` as columns of a table or TSV file: name → cell.
+    @classmethod
+    def answer_columns(cls, labels: Sequence[str], for_people: bool) -> dict[str, Callable[[dict], str]]:
+        """Columns of a table of answers of `predict`: name → what makes the cell of an answer.
 
         Args:
-            answer: one answer.
             labels: label names.
-            decimals: of numbers.
+            for_people: for a terminal, else for a TSV file.
         """
-        cells = {}
-        for key, value in answer.items():
-            if isinstance(value, list | tuple):
-                value = " ".join(map(str, value))
-            cells[key] = f"{value:.{decimals}f}" if isinstance(value, float) else str(value)
-        return cells
+        return {"answer": lambda answer: json.dumps(answer, ensure_ascii=False)}
+
+    @classmethod
+    def write_scores(cls, predictor: Predictor, options: ScoreOptions) -> None:
+        """Prints what `nlp-suite score` answers, where the task has log-probabilities.
+
+        Raises:
+            RequestError: it has none.
+        """
+        raise RequestError(f"{str(options.model)!r} is a model of {cls.title}, which scores nothing: {cls.how_to_ask}")
 
     # ---- export
 
@@ -239,6 +251,15 @@ class Task:
         Raises:
             ExportError: `xla`, and there is none that XLA compiles.
         """
+
+    def refuse_xla(self, xla: bool) -> None:
+        """For tasks without signatures that XLA compiles.
+
+        Raises:
+            ExportError: they are asked for.
+        """
+        if xla:
+            raise ExportError(f"xla: {self.title} has no signature for XLA; translation has one")
 
     def check_inputs(self, run: Run, texts: Sequence[bytes]) -> Any:
         """What the network is compared on once it is loaded from a file: token ids int32 `[N, T]` of whole texts."""

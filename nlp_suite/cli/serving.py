@@ -7,13 +7,8 @@ from typing import Annotated
 import typer
 
 
-def add_commands(app: typer.Typer, native_stderr_closed) -> None:
-    """Adds the verbs to the command line.
-
-    Args:
-        app: the command line.
-        native_stderr_closed: context manager that drops what native code writes to standard error.
-    """
+def add_commands(app: typer.Typer) -> None:
+    """Adds the verbs to the command line."""
 
     @app.command(
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
@@ -50,9 +45,10 @@ def add_commands(app: typer.Typer, native_stderr_closed) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
     ):
         """Say whether a stock TensorFlow Serving will serve a SavedModel; exit code 1 if not."""
+        from nlp_suite.native_output import suppress_native_log
         from nlp_suite.serving.doctor import examine, format_report
 
-        with native_stderr_closed():
+        with suppress_native_log():
             report = examine(model, server_version)
         if as_json:
             print(json.dumps(report.as_dict()))

@@ -19,7 +19,8 @@ from nlp_suite.data.selection import selected
 from nlp_suite.data.staging import hidden_folder, place_folder
 from nlp_suite.data.store import SCHEMA, TokenStore
 from nlp_suite.errors import DataError
-from nlp_suite.registry import SOURCES
+from nlp_suite.registry import SOURCES, TASKS
+from nlp_suite.task import Assets
 from nlp_suite.text.statistics import text_statistics
 from nlp_suite.text.text_layer import UNKNOWN, TextLayer
 
@@ -46,6 +47,11 @@ class Prepared:
     stores: dict[str, TokenStore | PairStore]
     statistics: dict
     directory: Path
+
+    @property
+    def assets(self) -> Assets:
+        """What a network needs to know of the data."""
+        return Assets(self.text, self.target_text, self.labels)
 
 
 def prepare(
@@ -114,7 +120,7 @@ def _holds(directory: Path, text, target_text, labels) -> bool:
 
 def kind_of(experiment: Experiment) -> str:
     """What the task wants of the examples: the name of a file in `nlp_suite/data/kinds`."""
-    return getattr(experiment.task, "examples", "labelled")
+    return TASKS.get(experiment.task.name).corpus_kind
 
 
 def _corpus(experiment: Experiment):

@@ -1,27 +1,55 @@
 """The report of a run: report.json for programs, report.html for people, a table for the terminal.
 
-What is particular to a kind of report stands in `nlp_suite/evaluation/views/<kind>.py`, where `<kind>` is the report's
-`kind`: `CURVES` (metrics whose curves are drawn), `headline(report)`, `sections(report)` and `terminal(report)`, and
-`STYLE` (CSS) where it needs more than the page has. A new kind is a new file there.
+What is particular to a task's report is its `ReportView`.
 """
 
-import importlib
 import json
+from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any, ClassVar
 
-from nlp_suite.errors import UnknownNameError
 from nlp_suite.evaluation import number_format as numerals
 from nlp_suite.evaluation import plots
 from nlp_suite.evaluation.files import write_file
-from nlp_suite.evaluation.page import Html, Section, code, columns, details, escape, join, page, picture, table
-from nlp_suite.registry import unknown
+from nlp_suite.evaluation.page import Html, Section, Tile, code, columns, details, escape, join, page, picture, table
 
 NOT_SHOWN = {"schema", "statistics", "labels", "best", "state"}  # of info: shown elsewhere or of no interest
 COUNTED = ("examples", "documents", "sentences", "tokens", "words", "characters")  # of a report: what was evaluated
 
 
+class ReportView(ABC):
+    """How the reports of a task are shown.
+
+    Attributes:
+        curves: metrics whose curves over the training are drawn.
+        style: CSS that the page needs beside its own.
+    """
+
+    curves: ClassVar[tuple[str, ...]] = ("loss",)
+    style: ClassVar[str] = ""
+
+    @abstractmethod
+    def headline(self, report: dict) -> list[Tile]:
+        """The numbers at the head of the page."""
+
+    @abstractmethod
+    def sections(self, report: dict) -> list[Section]:
+        """The parts of the page."""
+
+    @abstractmethod
+    def terminal(self, report: dict) -> Any:
+        """The report as a rich renderable."""
+
+
 def write_report(
-    directory: str | Path, report: dict, *, title: str, history: list[dict], experiment_yaml: str, info: dict
+    directory: str | Path,
+    report: dict,
+    view: ReportView,
+    *,
+    title: str,
+    history: list[dict],
+    experiment_yaml: str,
+    info: dict,
 ) -> Path:
     """Writes `report.json` and `report.html`; each is written beside and renamed, so that it is never half there.
 
@@ -29,7 +57,8 @@ def write_report(
 
     Args:
         directory: where to; made if absent.
-        report: numbers, with the `kind` of view that shows them, and perhaps the `split` that was evaluated.
+        report: numbers, and perhaps the `split` that was evaluated.
+        view: how they are shown.
         title: heading of the page.
         history: one row a round: `epoch`, `step`, metrics and `val_` metrics; values may be None or NaN.
         experiment_yaml: the resolved config.
@@ -38,12 +67,9 @@ def write_report(
 
     Returns:
         The path of `report.html`.
-
-    Raises:
-        UnknownNameError: there is no view for the report's kind.
     """
-    view, report = _view(report), _plain(report)
-    sections = [_learning(history, view.CURVES, info.get("best")), *view.sections(report)]
+    report = _plain(report)
+    sections = [_learning(history, view.curves, info.get("best")), *view.sections(report)]
     if info.get("statistics"):
         sections.append(_statistics(info["statistics"]))
     sections.append(_run(info, experiment_yaml))
@@ -53,27 +79,8 @@ def write_report(
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     write_file(directory / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
-    write_file(
-        directory / "report.html", page(title, subtitle, view.headline(report), sections, getattr(view, "STYLE", ""))
-    )
+    write_file(directory / "report.html", page(title, subtitle, view.headline(report), sections, view.style))
     return directory / "report.html"
-
-
-def format_report(report: dict):
-    """The report as a rich renderable for the terminal.
-
-    Example:
-        >>> rich.print(format_report(report))
-    """
-    return _view(report).terminal(report)
-
-
-def _view(report: dict):
-    kinds = sorted(p.stem for p in Path(views.__path__[0]).glob("*.py") if not p.stem.startswith("_"))
-    kind = report.get("kind")
-    if kind not in kinds:
-        raise UnknownNameError(unknown("kind of report", kind, kinds))
-    return importlib.import_module(f"{views.__name__}.{kind}")
 
 
 def _plain(value):

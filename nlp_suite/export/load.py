@@ -1,14 +1,12 @@
-"""One door to everything that predicts: a run folder, an exported version, a model's folder, or a `.keras` file."""
+"""Opening whatever was trained or exported: a run folder, an exported version, a model's folder, or a `.keras` file."""
 
 from pathlib import Path
 
-from nlp_suite.errors import ExportError
+from nlp_suite.errors import ConfigError, ExportError
 from nlp_suite.export.loaded import LoadedSignatures
-from nlp_suite.export.open_network import open_run
 from nlp_suite.export.staging import versions
-from nlp_suite.tasks.language_model.export_predictor import SavedModelLanguage
-from nlp_suite.tasks.sentiment.predictor import SavedModelPredictor
-from nlp_suite.tasks.translation.export_predictor import SavedModelTranslation
+from nlp_suite.task import Predictor
+from nlp_suite.training.run import Run, make_task
 
 _EXPECTED = (
     "a run folder (with run.json), an exported version (with saved_model.pb), a folder of versions, or a .keras file "
@@ -16,17 +14,17 @@ _EXPECTED = (
 )
 
 
-def load(path: str | Path):
-    """Opens a trained model to be asked.
+def load(path: str | Path) -> Predictor:
+    """Opens a trained model to be asked; the config that lies in it says which task it is of.
 
     Args:
         path: a run folder (its best weights), an exported SavedModel, the folder of its versions (the newest is
             taken), or a `.keras` file of `nlp-suite export --format keras`.
 
     Returns:
-        Of a classifier an object with `labels`, `predict(texts)` and, for streams, `predict_iter(texts)`; of a language
-        model one with `score(texts)`, `generate(prompts, …)` and `next_tokens(prompts)`; of a translation model one with
-        `translate(texts, …)` and `score(sources, targets)`.
+        The task's predictor: of a classifier an object with `labels`, `predict(texts)` and, for streams,
+        `predict_iter(texts)`; of a language model one with `score(texts)`, `generate(prompts, …)` and
+        `next_tokens(prompts)`; of a translation model one with `translate(texts, …)` and `score(sources, targets)`.
 
     Raises:
         ExportError: the path does not exist or is none of these.
@@ -43,29 +41,30 @@ def load(path: str | Path):
 
         return open_keras_file(path)
     if (path / "run.json").is_file():
-        from nlp_suite.training.run import Run
-
         run = Run(path)
         return open_run(run, run.model())
-    found = {number: folder for number, folder in versions(path).items() if (folder / "saved_model.pb").is_file()}
+    exported = {number: folder for number, folder in versions(path).items() if (folder / "saved_model.pb").is_file()}
     if (path / "saved_model.pb").is_file():
         return open_saved_model(path)
-    if found:
-        return open_saved_model(found[max(found)])
+    if exported:
+        return open_saved_model(exported[max(exported)])
     raise ExportError(f"{str(path)!r} is none of these: {_EXPECTED}")
 
 
-def open_saved_model(path: Path):
-    """An export at work in Python, by what its `serving_default` signature answers."""
+def open_run(run: Run, model) -> Predictor:
+    """A run's network as its task's predictor."""
+    return run.task.predictor(model, run.assets, run.task.freeze_data_defaults(run))
+
+
+def open_saved_model(path: Path) -> Predictor:
+    """An export as its task's predictor.
+
+    Raises:
+        ExportError: it has no config of ours.
+    """
     loaded = LoadedSignatures(path)
-    outputs = set(loaded.outputs("serving_default"))
-    if {"probabilities", "labels"} <= outputs:
-        return SavedModelPredictor(loaded)
-    if {"translation", "score", "log_prob"} <= outputs:
-        return SavedModelTranslation(loaded)
-    if {"text", "log_prob", "length"} <= outputs:
-        return SavedModelLanguage(loaded)
-    raise ExportError(
-        f"{str(path)!r} is no model of nlp-suite export: its serving_default signature has the outputs "
-        f"{sorted(outputs)}"
-    )
+    try:
+        experiment = loaded.experiment()
+    except ConfigError as error:
+        raise ExportError(f"{str(path)!r} is no model of nlp-suite export: {error}") from None
+    return make_task(experiment).export_predictor(loaded)

@@ -6,25 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-LIMITS = (
-    "Trained on one kind of text: expect less on other domains, lengths and languages than those of its training data.",
-    "Probabilities are the network's own; see the calibration error before reading them as chances.",
-    "Every text gets one of the labels, also an empty one or one in another language.",
-    "It may repeat biases of its training data; do not let it alone decide about people.",
-)
-TEXT_LIMITS = (
-    "Trained on one kind of text: expect less on other domains and languages than those of its training data.",
-    "What it writes is likely text, not fact; it may repeat its training text word for word.",
-    "Its log-probabilities compare texts under this model and this vocabulary only.",
-    "It may repeat biases of its training data; do not let what it writes reach people unread.",
-)
-TRANSLATION_LIMITS = (
-    "Trained on one kind of text: expect less on other domains, longer sentences and other languages.",
-    "A translation may be fluent and wrong: names, numbers and negations are worth a look.",
-    "Scores compare translations of one text under this model only; they are no measure of quality.",
-    "It may repeat biases of its training data; do not let what it writes reach people unread.",
-)
-
 
 def model_card(run, model, name: str) -> dict:
     """Everything the card says, as one JSON-able mapping.
@@ -43,6 +24,7 @@ def model_card(run, model, name: str) -> dict:
         "license": experiment.export.license,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "task": experiment.task.name,
+        "reads_and_writes": run.task.card_facts(experiment),
         "task_settings": experiment.task.model_dump(mode="json", exclude={"name"}),
         "labels": list(run.labels),
         "parameters": int(model.count_params()),
@@ -53,11 +35,8 @@ def model_card(run, model, name: str) -> dict:
         "data": {**experiment.data.source.model_dump(mode="json"), "splits": info.get("statistics") or {}},
         "metrics": _metrics(run.directory / "report.json"),
         "training": {key: info[key] for key in ("best", "seconds", "hardware", "versions") if key in info},
-        "limits": list(LIMITS if run.labels else _TASK_LIMITS[experiment.task.name]),
+        "limits": list(run.task.card_limits),
     }
-
-
-_TASK_LIMITS = {"language_model": TEXT_LIMITS, "translation": TRANSLATION_LIMITS}
 
 
 def _of_targets(run) -> dict:
@@ -90,7 +69,7 @@ def as_markdown(card: dict) -> str:
         "Parameters": f"{card['parameters']:,} ({card['weight_bytes'] / 2**20:.1f} MiB of weights)",
         "Tokenizer": f"{card['text']['tokenizer']['name']}, {card['text']['vocabulary_size']:,} tokens",
         **_target_tokenizer(card),
-        **_limits(card),
+        **card["reads_and_writes"],
         "Licence": card["license"],
         "Exported": card["created"],
     }
@@ -118,25 +97,6 @@ def _target_tokenizer(card: dict) -> dict[str, str]:
     return (
         {"Tokenizer of the target": f"{text['tokenizer']['name']}, {text['vocabulary_size']:,} tokens"} if text else {}
     )
-
-
-def _limits(card: dict) -> dict[str, str]:
-    """How much of a text it reads and writes."""
-    settings = card["task_settings"]
-    if "max_generated" in settings:
-        return {
-            "Prompt": f"its last {settings['max_prompt']:,} tokens are read",
-            "Writes": f"at most {settings['max_generated']:,} tokens a request",
-            "Scores": f"the first {settings['max_scored']:,} tokens of a text",
-        }
-    if "beam_size" in settings:
-        longer = "refused" if settings["long_sources"] == "refuse" else "cut, and flagged"
-        return {
-            "Search": f"beam {settings['beam_size']}, length penalty {settings['length_penalty']}",
-            "Longest text": f"{card['text']['max_length']} tokens; longer ones are {longer}",
-            "Writes": f"at most {settings['max_tokens']} tokens",
-        }
-    return {"Longest text": f"{card['text']['max_length']} tokens, then cut ({card['text']['truncation']} is kept)"}
 
 
 def _flat(values: dict, prefix=""):

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -10,23 +11,17 @@ from nlp_suite.export.formats.base import ExportResult
 from nlp_suite.registry import EXPORTERS, unknown
 
 
-def run_export(
-    run_dir: str | Path,
-    to: str | Path,
-    format: str = "saved_model",
-    server_version: str | None = None,
-    xla: bool = False,
-) -> ExportResult:
+def run_export(run_dir: str | Path, to: str | Path, format: str = "saved_model", **settings: Any) -> ExportResult:
     """Exports the best weights of a run.
 
     Args:
         run_dir: a run folder.
         to: for `saved_model` the model's folder, such as `saved_models/imdb` (the next version is made in it); for
             `keras` and `keras-plain` a path that ends in `.keras`; for `ctranslate2` a new folder.
-        format: `saved_model`, `keras`, `keras-plain` or `ctranslate2`.
-        server_version: TensorFlow Serving version that must be able to run a SavedModel; default: the config's.
-
-        xla: whether a translation's SavedModel also gets the signature `translate_xla`, for servers with XLA.
+        format: a name of `nlp_suite/export/formats`.
+        **settings: of the format; None and False leave a default. `saved_model` takes `server_version` (of TensorFlow
+            Serving, that must be able to run it; default: the config's) and `xla` (whether signatures that XLA compiles
+            stand beside the others).
 
     Raises:
         ExportError: the model cannot be expressed in the format, the server lacks an op, an answer differs from
@@ -38,17 +33,23 @@ def run_export(
         >>> print(run_export("runs/imdb", "saved_models/imdb").curl)
     """
     start = time.perf_counter()
-    exporter, settings = EXPORTERS.get(format), EXPORTERS.settings(format)
-    given = {key: value for key, value in {"server_version": server_version, "xla": xla}.items() if value}
-    for key in given:
-        if key not in settings.model_fields:
-            raise ExportError(f"format {format!r}: {unknown('setting', key, set(settings.model_fields) - {'name'})}")
+    exporter, model = EXPORTERS.get(format), EXPORTERS.settings(format)
+    settings = {key: value for key, value in settings.items() if value not in (None, False)}
+    for key in settings:
+        if key not in model.model_fields:
+            raise ExportError(f"format {format!r}: {unknown('setting', key, set(model.model_fields) - {'name'})}")
     try:
-        arguments = settings(name=format, **given).arguments()
+        arguments = model(name=format, **settings).arguments()
     except ValidationError as error:
         raise ExportError(f"format {format!r}: {error.errors()[0]['msg']}") from None
     from nlp_suite.training.run import Run
 
-    result = exporter(**arguments).export(Run(run_dir), Path(to))
+    run = Run(run_dir)
+    if format.replace("-", "_") not in run.task.exports_to:
+        allowed = ", ".join(run.task.exports_to)
+        raise ExportError(
+            f"format {format!r} cannot express a run of {run.experiment.task.name!r} (allowed: {allowed})"
+        )
+    result = exporter(**arguments).export(run, Path(to))
     result.seconds = time.perf_counter() - start
     return result

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from nlp_suite.errors import ExportError
 from nlp_suite.export.cases import Case, tensor_proto
+from nlp_suite.export.signatures import CLASSIFY
 
 FILE = "assets.extra/tf_serving_warmup_requests"
-CLASSIFY = "tensorflow/serving/classify"
 
 
 def write_warmup(directory: Path, cases: list[Case], methods: dict[str, str], model_name: str) -> Path:

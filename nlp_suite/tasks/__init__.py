@@ -1,3 +1,1 @@
-"""The tasks: a model with its loss, metrics and serving signatures, each one file of the registry."""
-
-import keras  # noqa: F401  see nlp_suite.layers
+"""The tasks, each one file or one folder; see `nlp_suite.task` for what a task is."""

@@ -1,5 +1,6 @@
 """Imports every model that Keras may meet in a saved file, which registers them."""
 
-import nlp_suite.tasks.language_model
-import nlp_suite.tasks.sentiment
-import nlp_suite.tasks.translation  # noqa: F401
+from nlp_suite.registry import TASKS
+
+for _name in TASKS.names():
+    TASKS.get(_name).import_network()

@@ -1,6 +1,5 @@
 """Evaluating a run on one of its splits: `report.json` and `report.html`."""
 
-import importlib
 from pathlib import Path
 
 from nlp_suite.errors import RunError
@@ -10,8 +9,7 @@ from nlp_suite.training.run import Run
 def evaluate(run: Run | str | Path, split: str | None = None, *, progress=None) -> dict:
     """Measures a run on a split and writes `report.json` and `report.html`.
 
-    They go into the run folder; those of another than the default split into a folder of the split's name in it. What
-    is measured stands in `nlp_suite/training/measures/TASK.py`.
+    They go into the run folder; those of another than the default split into a folder of the split's name in it.
 
     Args:
         run: the run, or its folder.
@@ -19,8 +17,7 @@ def evaluate(run: Run | str | Path, split: str | None = None, *, progress=None) 
         progress: called with a line of text as the work goes on.
 
     Returns:
-        The report, see `classification_report` and `language_model_report` in `nlp_suite.evaluation`; `page` is where
-        its HTML lies.
+        The report of the run's task, see its `report` module; `page` is where its HTML lies.
 
     Raises:
         RunError: the run's data have no such split.
@@ -33,13 +30,13 @@ def evaluate(run: Run | str | Path, split: str | None = None, *, progress=None) 
     split = split or default
     if split not in stores:
         raise RunError(f"{run.directory}: there is no split {split!r} (there are: {', '.join(stores)})")
-    task = run.experiment.task.name
-    measures = importlib.import_module(f"nlp_suite.training.measures.{task}")
-    report = {"split": split, "run": str(run.directory), **measures.measure(run, split, stores)}
-    title = f"{run.directory.name}: {task.replace('_', ' ')}, {run.experiment.backbone.name}, {split} split"
+    report = {"split": split, "run": str(run.directory), **run.task.measure(run, split, stores)}
+    task = run.experiment.task.name.replace("_", " ")
+    title = f"{run.directory.name}: {task}, {run.experiment.backbone.name}, {split} split"
     page = write_report(
         run.directory if split == default else run.directory / split,
         report,
+        run.task.report_view(),
         title=title,
         history=run.history,
         experiment_yaml=run.experiment.to_yaml(),

@@ -11,6 +11,7 @@ from nlp_suite.config import Experiment, load_experiment
 from nlp_suite.data.prepare import open_texts, prepare
 from nlp_suite.errors import ConfigError, RunError
 from nlp_suite.registry import TASKS
+from nlp_suite.task import Assets, Task
 
 SCHEMA = 1
 _PACKAGES = ("keras", "tensorflow", "tensorflow-text", "jax", "torch", "numpy", "sentencepiece")
@@ -49,9 +50,14 @@ class Run:
         return read_history(self.directory / "history.csv")
 
     @property
-    def task(self):
+    def task(self) -> Task:
         """The task, made from the config."""
         return make_task(self.experiment)
+
+    @property
+    def assets(self) -> Assets:
+        """What belongs to the network beside its weights."""
+        return Assets(self.text, self.target_text, self.labels, self.info.get("facts", {}))
 
     def weights(self, checkpoint: str | None = None) -> Path:
         """The file of the weights of `"average"`, `"best"` or `"last"`; default: of the first two the one there is.
@@ -71,7 +77,7 @@ class Run:
     def model(self, checkpoint: str | None = None):
         """The network with the weights of a checkpoint, see `weights`."""
         path = self.weights(checkpoint)
-        model = make_network(self.experiment, self.text, self.target_text, self.labels)
+        model = self.task.model(self.experiment.backbone, self.assets)
         model.load_weights(path)
         return model
 
@@ -81,15 +87,9 @@ class Run:
         return prepare(self.experiment, **texts, labels=self.labels, progress=progress).stores
 
 
-def make_task(experiment: Experiment):
+def make_task(experiment: Experiment) -> Task:
     """The task object of an experiment."""
     return TASKS.get(experiment.task.name)(**experiment.task.arguments())
-
-
-def make_network(experiment: Experiment, text, target_text, labels: list[str]):
-    """The network of an experiment, built, with fresh weights."""
-    own = {} if target_text is text else {"target_vocabulary_size": target_text.vocabulary_size}
-    return make_task(experiment).model(experiment.backbone, text.vocabulary_size, labels, **own)
 
 
 def is_run(directory: str | Path) -> bool:

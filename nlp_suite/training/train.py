@@ -1,7 +1,6 @@
 """Training an experiment into a run folder, from the start or from where it was interrupted."""
 
 import csv
-import importlib
 import io
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +31,6 @@ from nlp_suite.training.run import (
     check_same,
     environment,
     is_run,
-    make_network,
     make_task,
     read_info,
     replace_file,
@@ -102,18 +100,17 @@ def _train(experiment: Experiment, directory: Path, console: Console) -> Run:
     prepared = prepare(
         experiment, text=texts[0], target_text=texts[1], labels=origin.labels if origin else None, progress=say
     )
-    stores = prepared.stores
+    stores, assets = prepared.stores, prepared.assets
     _check_same_data(directory, prepared)
 
     keras.utils.set_random_seed(settings.seed)
-    model = make_network(experiment, prepared.text, prepared.target_text, prepared.labels)
+    model = task.model(experiment.backbone, assets)
     batches, held_out = task.training_batches(model, stores, prepared.labels, settings)
     steps = settings.save_every or batches.steps_per_epoch
     rounds = -(-settings.epochs * batches.steps_per_epoch // steps)  # the last round is whole
     optimizer, optimizer_callbacks = make_optimizer(settings, rounds * steps, groups=model.layer_groups())
     metrics = task.metrics(prepared.labels)
-    measures = importlib.import_module(f"nlp_suite.training.measures.{experiment.task.name}")
-    _check_monitor(settings.monitor, task.loss_metric, metrics, getattr(measures, "MONITORS", ()))
+    _check_monitor(settings.monitor, task.loss_metric, metrics, task.monitors)
     jit_compile = settings.xla if keras.backend.backend() == "tensorflow" else "auto"
     model.compile(optimizer, task.loss(), weighted_metrics=metrics, jit_compile=jit_compile)
     model.optimizer.build(model.trainable_variables)
@@ -133,10 +130,9 @@ def _train(experiment: Experiment, directory: Path, console: Console) -> Run:
     log = RoundLog(task.loss_metric, steps)
     checkpoints = Checkpoints(directory / "checkpoints", settings.monitor, mode)
     stateful = [log, *optimizer_callbacks, checkpoints]
-    if after_round := getattr(measures, "after_round", None):
-        texts = (prepared.text, prepared.target_text)
-        measured = after_round(experiment, model, task, stores, *texts, console)
-        stateful[1:1] = [measured] if measured else []  # before those that read the logs
+    stateful[1:1] = task.interval_callbacks(
+        experiment, model, stores, assets, console
+    )  # before those that read the logs
     if settings.average_checkpoints:
         number, of = settings.average_checkpoints, settings.average_of
         stateful.append(KeepRounds(directory / "checkpoints", number, of, settings.monitor, mode))

@@ -40,7 +40,7 @@ def network(options):
     import keras
 
     from nlp_suite.config import TextSettings, load_experiment
-    from nlp_suite.tasks.translation.predictor import TranslationInference
+    from nlp_suite.tasks.translation.predictor import TranslationPredictor
     from nlp_suite.text.text_layer import TextLayer
     from nlp_suite.training.run import make_task
 
@@ -62,7 +62,7 @@ def network(options):
     )
     model = make_task(experiment).model(experiment.backbone, text.vocabulary_size, [])
     model.build()
-    return model, text, TranslationInference([model], text, text, experiment.task)
+    return model, text, TranslationPredictor([model], text, text, experiment.task)
 
 
 def make(options, folder):

@@ -11,8 +11,8 @@ from nlp_suite.errors import ExportError
 from nlp_suite.export import run_export
 from nlp_suite.export.op_check import check_ops
 from nlp_suite.export.warmup import read_warmup
-from nlp_suite.tasks.language_model.export_predictor import SavedModelLanguage
-from nlp_suite.tasks.language_model.predictor import LanguageInference
+from nlp_suite.tasks.language_model.export_predictor import SavedModelLanguageModel
+from nlp_suite.tasks.language_model.predictor import LanguageModelPredictor
 from nlp_suite.tasks.language_model.signatures import cases, signatures
 from nlp_suite.text.text_layer import TextLayer
 from tests.export.conftest import Server
@@ -40,7 +40,7 @@ def run_dir(tmp_path_factory):
 @pytest.fixture(scope="module")
 def python(run_dir):
     found = nlp_suite.load(run_dir)
-    assert isinstance(found, LanguageInference) and not found.stop_at_end
+    assert isinstance(found, LanguageModelPredictor) and not found.stop_at_end
     return found
 
 
@@ -58,7 +58,7 @@ def server(exported, tmp_path_factory):
 @pytest.fixture(scope="module")
 def loaded(exported):
     found = nlp_suite.load(exported.path.parent)
-    assert isinstance(found, SavedModelLanguage)
+    assert isinstance(found, SavedModelLanguageModel)
     return found
 
 
@@ -169,7 +169,7 @@ def test_what_the_graph_reads_of_long_texts_is_what_it_says(python):
 
     settings = python.settings.model_copy(update={"max_scored": 9, "max_prompt": 6})
     layer = TextLayer(python.text.settings.model_copy(update={"max_length": 5}), python.text.tokenizer)
-    short = LanguageInference(python.model, layer, settings, False)
+    short = LanguageModelPredictor(python.model, layer, settings, False)
     module, functions = signatures(python.model, short)
     texts = ["the cat sees a", "the cat sees a dog", "a\n" * 4 + "\n", "a\n" * 5, "a b\n1 2 3 4 5\nc", ""]
     answer = functions["score"](tf.constant(texts))
@@ -279,7 +279,7 @@ def test_run_and_keras_file_answer_alike(python, run_dir, tmp_path):
     assert result.report["self_check"]["largest_difference"] < 1e-4
     shutil.copy(result.path, tmp_path / "moved.keras")
     found = nlp_suite.load(tmp_path / "moved.keras")
-    assert isinstance(found, LanguageInference) and found.stop_at_end == python.stop_at_end
+    assert isinstance(found, LanguageModelPredictor) and found.stop_at_end == python.stop_at_end
     assert_same_doors(python, found)
     beams = [m.generate(PROMPTS[:2], max_tokens=5, beam_size=2) for m in (python, found)]
     assert [b["text"] for b in beams[0]] == [b["text"] for b in beams[1]]

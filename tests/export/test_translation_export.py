@@ -15,7 +15,7 @@ from nlp_suite.export.model_card import as_markdown
 from nlp_suite.export.op_check import check_ops
 from nlp_suite.export.warmup import read_warmup
 from nlp_suite.tasks.translation.export_predictor import SavedModelTranslation
-from nlp_suite.tasks.translation.predictor import TranslationInference
+from nlp_suite.tasks.translation.predictor import TranslationPredictor
 from tests.export.conftest import Server
 from tests.translation_models import PAIRS, make_run
 
@@ -251,7 +251,7 @@ def assert_same_doors(one, other, texts, **options):
 
 
 def test_run_and_saved_model_answer_alike(exported):
-    assert isinstance(exported.loaded, SavedModelTranslation) and isinstance(exported.python, TranslationInference)
+    assert isinstance(exported.loaded, SavedModelTranslation) and isinstance(exported.python, TranslationPredictor)
     texts = exported.allowed(TEXTS)
     assert_same_doors(exported.python, exported.loaded, texts)
     assert_same_doors(exported.python, exported.loaded, texts, n_best=2)
@@ -285,7 +285,7 @@ def test_run_and_keras_file_answer_alike(exported, tmp_path):
     assert result.report["self_check"]["largest_difference"] < 1e-4
     shutil.copy(result.path, tmp_path / "moved.keras")
     found = nlp_suite.load(tmp_path / "moved.keras")
-    assert isinstance(found, TranslationInference)
+    assert isinstance(found, TranslationPredictor)
     assert (found.target_text is found.text) == (exported.python.target_text is exported.python.text)
     assert_same_doors(exported.python, found, exported.allowed(TEXTS), n_best=2)
 

@@ -7,7 +7,7 @@ from keras import ops
 from nlp_suite.config import load_experiment
 from nlp_suite.decoding.beam_search import beam_search
 from nlp_suite.errors import RequestError
-from nlp_suite.tasks.language_model.predictor import FORBIDDEN, LanguageInference
+from nlp_suite.tasks.language_model.predictor import FORBIDDEN, LanguageModelPredictor
 from nlp_suite.text.text_layer import END, TextLayer
 from tests.language_models import TEXT, network
 
@@ -20,7 +20,7 @@ def inference(backbone, text=None, stop_at_end=False, scale=0.6, **task):
     task = {"window": 12, "max_generated": 20, **task}
     model = network(backbone, layer.vocabulary_size, scale=scale, **task)
     settings = load_experiment({"task": {"name": "language_model", **task}}).task
-    return LanguageInference(model, layer, settings, stop_at_end)
+    return LanguageModelPredictor(model, layer, settings, stop_at_end)
 
 
 def experiment_values(text):
@@ -36,7 +36,7 @@ def lstm():
 @pytest.fixture(scope="module")
 def lines(lstm):
     """The same network, which stops at the end of a line."""
-    return LanguageInference(lstm.model, lstm.text, lstm.settings, True)
+    return LanguageModelPredictor(lstm.model, lstm.text, lstm.settings, True)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_a_score_is_the_sum_of_the_models_log_probabilities(which, request):
 
 def test_a_text_cut_at_the_text_layers_length_is_said(lstm):
     settings = lstm.text.settings.model_copy(update={"max_length": 4})
-    short = LanguageInference(lstm.model, TextLayer(settings, lstm.text.tokenizer), lstm.settings, False)
+    short = LanguageModelPredictor(lstm.model, TextLayer(settings, lstm.text.tokenizer), lstm.settings, False)
     answers = short.score(["the cat sees", "the cat sees a", "", "the\nthe cat sees a dog\na"])
     assert [answer["truncated"] for answer in answers] == [False, True, False, True]
     assert answers[1]["tokens"] == ["the", "cat", "sees", "</s>"]
@@ -246,7 +246,7 @@ def test_each_row_has_its_own_options(lstm):
 
 
 def test_a_prompt_beyond_max_prompt_is_read_from_its_end(lstm):
-    short = LanguageInference(lstm.model, lstm.text, lstm.settings.model_copy(update={"max_prompt": 3}), False)
+    short = LanguageModelPredictor(lstm.model, lstm.text, lstm.settings.model_copy(update={"max_prompt": 3}), False)
     long = "a dog and the bird sings the old cat"
     kept = short.encode_prompts([long])[0]
     assert kept.tolist() == short.encode_prompts(["the old cat"])[0].tolist()
@@ -256,7 +256,7 @@ def test_a_prompt_beyond_max_prompt_is_read_from_its_end(lstm):
 
 def test_a_prompts_end_is_read_whatever_the_text_layer_keeps(lstm):
     settings = lstm.text.settings.model_copy(update={"max_length": 4})
-    short = LanguageInference(lstm.model, TextLayer(settings, lstm.text.tokenizer), lstm.settings, False)
+    short = LanguageModelPredictor(lstm.model, TextLayer(settings, lstm.text.tokenizer), lstm.settings, False)
     for prompt in ("a dog and the bird sings the old cat", "the cat\nthe bird sings the old cat\na", "", "\n"):
         assert short.encode_prompts([prompt])[0].tolist() == lstm.encode_prompts([prompt])[0].tolist()
     many = ["the bird sings the old cat"] * 2500  # several batches of the text layer
@@ -322,7 +322,7 @@ def test_several_lines_have_line_breaks_and_one_line_has_none(bytes_model):
     options = {"max_tokens": 20, "seed": list(range(6))}
     many = bytes_model.generate(["a"] * 6, **options)
     assert all(answer["length"] == 20 for answer in many) and any("\n" in answer["text"] for answer in many)
-    one = LanguageInference(bytes_model.model, bytes_model.text, bytes_model.settings, True)
+    one = LanguageModelPredictor(bytes_model.model, bytes_model.text, bytes_model.settings, True)
     for whole, line in zip(many, one.generate(["a"] * 6, **options)):
         assert line["text"] == whole["text"].split("\n")[0]
         if "\ufffd" not in line["text"]:

@@ -8,7 +8,7 @@ from keras import ops
 
 from nlp_suite.errors import RequestError
 from nlp_suite.tasks.translation import TranslationSettings
-from nlp_suite.tasks.translation.predictor import TranslationInference
+from nlp_suite.tasks.translation.predictor import TranslationPredictor
 from nlp_suite.tasks.translation.signatures import MISSING, signatures
 from nlp_suite.text.text_layer import END, START
 from tests.translation_models import NETWORKS, PAIRS, network, text_layers
@@ -21,7 +21,7 @@ def inference(chosen="gru", shared=True, seeds=(5,), **settings):
     text, target_text = TEXTS[shared]
     settings = TranslationSettings(name="translation", **{"max_tokens": 12, "max_length_extra": 3, **settings})
     models = [network(chosen, text, target_text, seed) for seed in seeds]
-    return TranslationInference(models, text, target_text, settings)
+    return TranslationPredictor(models, text, target_text, settings)
 
 
 @pytest.fixture(scope="module")

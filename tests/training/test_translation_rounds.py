@@ -101,7 +101,7 @@ def test_evenly():
     ("monitor", "shown", "wanted"), [("val_loss", 0, False), ("val_loss", 1, True), ("val_bleu", 0, True)]
 )
 def test_only_where_something_asks_for_it(monkeypatch, monitor, shown, wanted):
-    monkeypatch.setattr("nlp_suite.tasks.translation.measure.TranslationInference", lambda *_: None)
+    monkeypatch.setattr("nlp_suite.tasks.translation.measure.TranslationPredictor", lambda *_: None)
     experiment = SimpleNamespace(training=SimpleNamespace(monitor=monitor))
     task = SimpleNamespace(settings=TranslationSettings(name="translation", shown_sentences=shown))
     made = after_round(experiment, None, task, {"validation": Store(2)}, None, None, Console())

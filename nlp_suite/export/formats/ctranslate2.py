@@ -11,8 +11,8 @@ from nlp_suite.errors import ExportError
 from nlp_suite.export.formats.base import Exporter, ExportResult
 from nlp_suite.export.formats.ctranslate2_check import check_translator
 from nlp_suite.export.formats.ctranslate2_spec import transformer_spec
+from nlp_suite.export.load import open_run
 from nlp_suite.export.model_card import model_card, write_card
-from nlp_suite.export.open_network import open_run, resolved
 from nlp_suite.export.samples import check_texts
 from nlp_suite.export.staging import staging
 from nlp_suite.registry import EXPORTERS
@@ -52,10 +52,6 @@ class CTranslate2Exporter(Exporter):
     def export(self, run, to: Path) -> ExportResult:
         ctranslate2 = _package()
         _check_destination(to)
-        if run.experiment.task.name != "translation":
-            raise ExportError(
-                f"CTranslate2 is for Transformers that translate: this is a run of {run.experiment.task.name!r}"
-            )
         model = run.model()
         spec = transformer_spec(model, run.text, run.target_text, run.experiment.task.max_tokens)
         to = to.resolve()
@@ -66,7 +62,7 @@ class CTranslate2Exporter(Exporter):
             spec.optimize()
             spec.save(str(written))
             save_texts(written, run.text, run.target_text)
-            (written / "config.yaml").write_text(resolved(run).to_yaml(), "utf-8")
+            (written / "config.yaml").write_text(run.task.freeze_data_defaults(run).to_yaml(), "utf-8")
             write_card(written, model_card(run, model, to.name))
             translator = ctranslate2.Translator(str(written), compute_type="float32", intra_threads=1)
             check = check_translator(translator, model, open_run(run, model), check_texts(run), self._tolerance)

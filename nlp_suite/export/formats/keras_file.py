@@ -15,9 +15,11 @@ from nlp_suite.data.prepare import open_texts, save_texts
 from nlp_suite.errors import ExportError
 from nlp_suite.export.formats.base import ExportResult
 from nlp_suite.export.model_card import model_card
-from nlp_suite.export.open_network import check_inputs, open_network, resolved
+from nlp_suite.export.samples import check_texts
 from nlp_suite.export.self_check import TOLERANCE, check_keras
 from nlp_suite.export.staging import place_file, staging
+from nlp_suite.task import Assets
+from nlp_suite.training.run import make_task
 
 _OURS = "nlp_suite"  # folder of our members in the archive
 
@@ -42,7 +44,7 @@ def write_keras_file(run, to: Path, convert, *, with_package: bool) -> ExportRes
 
     network = run.model()
     model = convert(network)
-    inputs = check_inputs(run)
+    inputs = run.task.check_inputs(run, check_texts(run))
     logits = keras.ops.convert_to_numpy(network(inputs, training=False))  # [N, C] or [N, T, V]
     with staging(to.resolve().parent) as folder:
         file = folder / to.name
@@ -66,11 +68,11 @@ def _append(file: Path, run, card: dict) -> None:
             archive.write(asset, f"{_OURS}/{asset.parent.name}/{asset.name}")
         archive.writestr(f"{_OURS}/labels.json", json.dumps(run.labels, ensure_ascii=False))
         archive.writestr(f"{_OURS}/model_card.json", json.dumps(card, indent=1, ensure_ascii=False))
-        archive.writestr(f"{_OURS}/config.yaml", resolved(run).to_yaml())
+        archive.writestr(f"{_OURS}/config.yaml", run.task.freeze_data_defaults(run).to_yaml())
 
 
 def open_keras_file(path: Path):
-    """The model of a file that `write_keras_file` made, at work in Python.
+    """The predictor of a file that `write_keras_file` made.
 
     Raises:
         ExportError: a `.keras` file without our members, or a damaged one.
@@ -88,4 +90,5 @@ def open_keras_file(path: Path):
             text, target_text = open_texts(Path(folder) / _OURS)
     except zipfile.BadZipFile as error:
         raise ExportError(f"{str(path)!r} is no Keras file: {error}") from None
-    return open_network(experiment, keras.saving.load_model(path), text, labels, target_text)
+    assets = Assets(text, target_text, labels)
+    return make_task(experiment).predictor(keras.saving.load_model(path), assets, experiment)

@@ -1,6 +1,5 @@
 """A SavedModel for TensorFlow Serving: raw text in, answers out, as the next version of saved_models/NAME."""
 
-import importlib
 import json
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,13 +9,12 @@ from pydantic import Field
 from nlp_suite.config import ComponentSettings
 from nlp_suite.data.prepare import save_texts
 from nlp_suite.errors import ExportError
-from nlp_suite.export.cases import Case
 from nlp_suite.export.formats.base import Exporter, ExportResult
+from nlp_suite.export.load import open_run
 from nlp_suite.export.model_card import model_card, write_card
 from nlp_suite.export.op_check import check_ops, server_version
-from nlp_suite.export.open_network import open_run, resolved
 from nlp_suite.export.samples import check_texts, warmup_texts
-from nlp_suite.export.self_check import TOLERANCE, check_saved_model
+from nlp_suite.export.self_check import check_saved_model
 from nlp_suite.export.staging import place_version, staging
 from nlp_suite.export.warmup import read_warmup, write_warmup
 from nlp_suite.registry import EXPORTERS
@@ -26,14 +24,14 @@ class SavedModelSettings(ComponentSettings):
     """Settings of the SavedModel format."""
 
     server_version: str | None = Field(None, description="TensorFlow Serving version; default: the config's")
-    xla: bool = Field(False, description="also the signature translate_xla (translation), for servers with XLA")
+    xla: bool = Field(False, description="also the signatures that XLA compiles, where the task has any")
 
 
 @EXPORTERS.register(SavedModelSettings)
 class SavedModelExporter(Exporter):
     """Writes a version that a stock server of the chosen version can run, and proves it before it is seen.
 
-    The task's signatures stand in `nlp_suite/tasks/_TASK_signatures.py`. The graph has no XLA, cuDNN or Python op, but in
+    The graph has no XLA, cuDNN or Python op, but in
     signatures that are asked for with `xla`; the version folder appears complete or not at all.
 
     Args:
@@ -49,42 +47,40 @@ class SavedModelExporter(Exporter):
         server_version(server)
         _check_destination(to)
         tf = _tensorflow()
-        task = importlib.import_module(f"nlp_suite.tasks._{run.experiment.task.name}_signatures")
-        compiled = getattr(task, "COMPILED", ()) if self._xla else ()
-        if self._xla and not compiled:
-            raise ExportError(f"xla: the task {run.experiment.task.name} has no signature for XLA; translation has one")
         model = run.model()
-        predictor = open_run(run, model)
+        signatures = run.task.signatures(model, open_run(run, model), xla=self._xla)
+        compiled = tuple(signatures.compiled.values())
         try:
             with staging(to) as folder, without_cudnn(model):
                 written = folder / "written"
-                module, functions = task.signatures(model, predictor, **({"xla": True} if compiled else {}))
                 options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-                tf.saved_model.save(module, str(written), signatures=functions, options=options)
-                _set_methods(tf, written, task.METHODS)
+                functions = signatures.functions()
+                tf.saved_model.save(signatures.module, str(written), signatures=functions, options=options)
+                _set_methods(tf, written, signatures.methods)
                 ops = check_ops(written, server, compiled)
                 ops.refuse()
                 _refuse_paths(written, [folder.resolve(), *_text_files(run)])
-                warmup = _cases(task, predictor, warmup_texts(run))
+                warmup = signatures.cases(warmup_texts(run))
                 warmup = [part for case in warmup for part in (case.rows(slice(1)), case)]  # one text, then all
                 if compiled:
-                    warmup += [Case(*case) for case in task.warm_shapes(predictor, warmup_texts(run))]
-                write_warmup(written, warmup, task.METHODS, to.name)
+                    warmup += signatures.compiled_warmup(warmup_texts(run))
+                write_warmup(written, warmup, signatures.methods, to.name)
                 _write_extras(written / "assets.extra", run, model, to.name, ops)
+                serving = {"compiled": signatures.compiled, "page_form": run.task.page_form}
+                (written / "assets.extra" / "serving.json").write_text(json.dumps(serving, indent=1), "utf-8")
                 moved = written.rename(folder / "moved")
-                tolerance = getattr(task, "TOLERANCE", TOLERANCE)
-                answers = _cases(task, predictor, check_texts(run))
+                answers, tolerance = signatures.cases(check_texts(run)), signatures.tolerance
                 check = check_saved_model(moved, answers, read_warmup(moved), tolerance)
                 if compiled:
-                    answers = [Case(*case) for case in task.compiled_cases(predictor, check_texts(run))]
+                    answers = signatures.compiled_cases(check_texts(run))
                     check["compiled"] = check_saved_model(moved, answers, [], tolerance, alone=4, xla=True)
-                signatures = _describe(tf, moved)
+                described = _describe(tf, moved)
                 size = sum(file.stat().st_size for file in moved.rglob("*") if file.is_file())
                 path = place_version(moved, to)
         except tf.errors.OpError as error:
             raise ExportError(f"cannot write the export in {str(to)!r}: {error.message}") from error
         report = {"self_check": check, "ops": ops.as_dict(), "bytes": size}
-        return ExportResult(path, signatures, _curl(to.name, task.EXAMPLE), report=report)
+        return ExportResult(path, described, _curl(to.name, signatures.example), report=report)
 
 
 def _check_destination(to: Path) -> None:
@@ -146,12 +142,8 @@ def _text_files(run) -> list[Path]:
     return [file for side in ("text", "target_text") for file in (run.directory.resolve() / side).glob("*")]
 
 
-def _cases(task, predictor, texts) -> list[Case]:
-    return [Case(*case) for case in task.cases(predictor, texts)]
-
-
 def _write_extras(directory, run, model, name, ops) -> None:
-    (directory / "config.yaml").write_text(resolved(run).to_yaml(), "utf-8")
+    (directory / "config.yaml").write_text(run.task.freeze_data_defaults(run).to_yaml(), "utf-8")
     (directory / "ops.json").write_text(json.dumps(ops.as_dict(), indent=1), "utf-8")
     write_card(directory, model_card(run, model, name))
     save_texts(directory, run.text, run.target_text)  # for clients that tokenise themselves and ask `tokens`

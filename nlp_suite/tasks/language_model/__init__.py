@@ -1,6 +1,6 @@
 """Language modelling: what comes next; perplexity, scores of texts, generation."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -10,26 +10,11 @@ from nlp_suite.data.windows import ShuffledWindows, SlidingWindows, Streams, Who
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import BACKBONES, TASKS
 from nlp_suite.task import Batches, Task
-from nlp_suite.tasks.language_model.network import LanguageModel
-from nlp_suite.tasks.shared.token_metrics import Perplexity, TokenLoss
 from nlp_suite.text.text_layer import END
 
 
 class LanguageModelSettings(ComponentSettings):
     """Settings of the language modelling task."""
-
-    examples: ClassVar[str] = "text"
-    causal: ClassVar[bool] = True
-    defaults: ClassVar[dict] = {
-        "text": {
-            "add_end": True,
-            "lowercase": False,
-            "strip_html": False,
-            "max_length": 100_000,
-            "max_characters": 1_000_000,
-        },
-        "training": {"monitor": "val_loss"},
-    }
 
     tie_embeddings: bool = Field(True, description="the output softmax uses the embedding table")
     softmax: Literal["full", "adaptive"] = "full"
@@ -88,21 +73,37 @@ class LanguageModelSettings(ComponentSettings):
 
 @TASKS.register(LanguageModelSettings)
 class LanguageModelTask(Task):
-    """Model, metrics and batches of language modelling.
+    """Language modelling.
 
     A document is read after an END, and every token of it, the ENDs of its lines included, is predicted once.
 
     Args:
-        see `LanguageModelSettings`.
+        **settings: see `LanguageModelSettings`.
     """
 
-    def __init__(self, **settings):
-        self.settings = LanguageModelSettings(name="language_model", **settings)
+    title = "language modelling"
+    how_to_ask = "ask it with nlp-suite score or nlp-suite generate"
+    corpus_kind = "text"
+    causal = True
+    defaults = {  # noqa: RUF012
+        "text": {
+            "add_end": True,
+            "lowercase": False,
+            "strip_html": False,
+            "max_length": 100_000,
+            "max_characters": 1_000_000,
+        }
+    }
+    card_limits = (
+        "Trained on one kind of text: expect less on other domains and languages than those of its training data.",
+        "What it writes is likely text, not fact; it may repeat its training text word for word.",
+        "Its log-probabilities compare texts under this model and this vocabulary only.",
+        "It may repeat biases of its training data; do not let what it writes reach people unread.",
+    )
+    page_form = "language"
 
     def check(self, experiment) -> None:
         training, task = experiment.training, self.settings
-        if training.class_weights != "none":
-            raise ConfigError("training.class_weights: a language model has no classes")
         backbone = experiment.backbone
         if not getattr(type(backbone), "if_causal", None):
             causal = [name for name in BACKBONES.names() if getattr(BACKBONES.settings(name), "if_causal", None)]
@@ -122,13 +123,18 @@ class LanguageModelTask(Task):
             _check_window(backbone, task)
             _check_positions(backbone, task)
 
-    def model(self, backbone_settings, vocabulary_size: int, labels: list[str]) -> LanguageModel:
-        """The network, built, with fresh weights."""
-        s = self.settings
-        sizes = backbone_settings.arguments()
-        if not _recurrent(backbone_settings):
+    @classmethod
+    def import_network(cls):
+        import nlp_suite.tasks.language_model.network  # noqa: F401
+
+    def model(self, backbone, assets):
+        from nlp_suite.tasks.language_model.network import LanguageModel
+
+        s, vocabulary_size = self.settings, assets.vocabulary_size
+        sizes = backbone.arguments()
+        if not _recurrent(backbone):
             sizes["max_length"] = s.window  # no other distance between tokens is ever trained
-        backbone = BACKBONES.get(backbone_settings.name)(vocabulary_size=vocabulary_size, **sizes)
+        encoder = BACKBONES.get(backbone.name)(vocabulary_size=vocabulary_size, **sizes)
         cutoffs = None
         if s.softmax == "adaptive":
             cutoffs = s.cutoffs or [cutoff for cutoff in (2_000, 10_000) if cutoff < vocabulary_size]
@@ -138,7 +144,7 @@ class LanguageModelTask(Task):
                     f"{vocabulary_size:,} tokens; use softmax: full or smaller task.cutoffs"
                 )
         model = LanguageModel(
-            backbone,
+            encoder,
             tie_embeddings=s.tie_embeddings,
             cutoffs=cutoffs,
             dropout=s.dropout,
@@ -148,10 +154,12 @@ class LanguageModelTask(Task):
         model.build((None, None))
         return model
 
-    def metrics(self, labels: list[str]) -> list:
+    def metrics(self, labels):
+        from nlp_suite.tasks.shared.token_metrics import Perplexity, TokenLoss
+
         return [TokenLoss(), Perplexity()]
 
-    def training_batches(self, model, stores, labels, training) -> tuple[Batches, Batches]:
+    def training_batches(self, model, stores, labels, training):
         s, store = self.settings, stores["train"]
         documents, rows = store.documents(), training.batch_size
         kind = self.batching(model, store)
@@ -205,6 +213,62 @@ class LanguageModelTask(Task):
             windows = WholeDocuments(documents, rows, s.window, 8, None)
             context = f"every document on its own, in pieces of at most {s.window} tokens"
         return Batches(_batch(store, windows), windows.steps_per_epoch), context
+
+    def measure(self, run, split, stores):
+        from nlp_suite.tasks.language_model.measure import measure
+
+        return measure(run, split, stores)
+
+    def report_view(self):
+        from nlp_suite.tasks.language_model.view import LanguageModelView
+
+        return LanguageModelView()
+
+    def freeze_data_defaults(self, run):
+        task = run.experiment.task.model_copy(update={"stop_at_line_end": stops_at_line_end(run)})
+        return run.experiment.model_copy(update={"task": task})
+
+    def predictor(self, model, assets, experiment):
+        from nlp_suite.tasks.language_model.predictor import LanguageModelPredictor
+
+        return LanguageModelPredictor(model, assets.text, experiment.task, experiment.task.stop_at_line_end)
+
+    def export_predictor(self, signatures):
+        from nlp_suite.tasks.language_model.export_predictor import SavedModelLanguageModel
+
+        return SavedModelLanguageModel(signatures)
+
+    @classmethod
+    def write_scores(cls, predictor, options):
+        from nlp_suite.tasks.language_model.output import write_scores
+
+        write_scores(predictor, options)
+
+    def signatures(self, model, predictor, xla=False):
+        from nlp_suite.tasks.language_model.signatures import LanguageModelSignatures
+
+        self.refuse_xla(xla)
+        return LanguageModelSignatures(model, predictor)
+
+    def check_inputs(self, run, texts):
+        """Short pieces of text without padding, int32 `[N, T]`."""
+        tokens = np.concatenate(run.text.encode(texts))[: 8 * 16]
+        return tokens[: len(tokens) // 16 * 16].reshape(-1, 16) if len(tokens) >= 16 else tokens[None]
+
+    def card_facts(self, experiment):
+        s = experiment.task
+        return {
+            "Prompt": f"its last {s.max_prompt:,} tokens are read",
+            "Writes": f"at most {s.max_generated:,} tokens a request",
+            "Scores": f"the first {s.max_scored:,} tokens of a text",
+        }
+
+
+def stops_at_line_end(run) -> bool:
+    """Whether generation ends with the line: as set, or else where every training document is one line."""
+    chosen = run.experiment.task.stop_at_line_end
+    statistics = run.info["statistics"]["train"]
+    return statistics["documents"] == statistics["texts"] if chosen is None else chosen
 
 
 def _check_window(backbone, task) -> None:

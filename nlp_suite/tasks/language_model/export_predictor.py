@@ -1,4 +1,4 @@
-"""A language model's SavedModel at work in Python, with the methods and answers of `LanguageInference`."""
+"""A language model's SavedModel in Python, with the methods and answers of `LanguageModelPredictor`."""
 
 from collections.abc import Sequence
 
@@ -7,49 +7,39 @@ import numpy as np
 from nlp_suite.decoding.sampling import Options
 from nlp_suite.errors import ExportError
 from nlp_suite.export.loaded import LoadedSignatures
+from nlp_suite.task import Predictor
 from nlp_suite.tasks.language_model.text import stop_strings, token_counts
-from nlp_suite.tasks.shared.request_checks import whole
+from nlp_suite.tasks.shared.request_checks import as_bytes, checked_int
+from nlp_suite.tasks.shared.scores import score_answers
 
 _ROWS = 16  # of a batch
 
 
-class SavedModelLanguage:
+class SavedModelLanguageModel(Predictor):
     """The signatures `generate`, `score` and `next` of an export.
 
     Args:
         signatures: the opened SavedModel.
     """
 
+    task_name = "language_model"
+
     def __init__(self, signatures: LoadedSignatures):
         self._ask = signatures
 
     def score(self, texts: Sequence[str | bytes]) -> list[dict]:
-        """See `LanguageInference.score`; `truncated` too where a text had more than `task.max_scored` tokens."""
-        answers = []
-        for chunk in _chunks(_raw(texts)):
-            answer = self._ask("score", text=chunk)
-            truncated = answer.get("truncated", np.zeros(len(chunk), bool))  # older exports do not say
-            for row in range(len(chunk)):
-                length = int(answer["length"][row])
-                answers.append(
-                    {
-                        "log_prob": float(answer["log_prob"][row]),
-                        "perplexity": float(answer["perplexity"][row]),
-                        "num_tokens": int(answer["num_tokens"][row]),
-                        "tokens": [token.decode("utf-8", "replace") for token in answer["tokens"][row][:length]],
-                        "token_log_probs": answer["token_log_probs"][row][:length].tolist(),
-                        "truncated": bool(truncated[row]),
-                    }
-                )
-        return answers
+        """See `LanguageModelPredictor.score`; `truncated` too where a text had more than `task.max_scored` tokens."""
+        return [
+            answer for chunk in _chunks(as_bytes(texts)) for answer in score_answers(self._ask("score", text=chunk))
+        ]
 
     def next_tokens(self, prompts: Sequence[str | bytes], top: int = 10) -> list[list[tuple[str, float]]]:
-        """See `LanguageInference.next_tokens`; an export names a fixed number of tokens at most."""
+        """See `LanguageModelPredictor.next_tokens`; an export names a fixed number of tokens at most."""
         answers = []
-        for chunk in _chunks(_raw(prompts)):
+        for chunk in _chunks(as_bytes(prompts)):
             answer = self._ask("next", prompt=chunk)
             most = answer["tokens"].shape[1]
-            top = whole("top", top, 1, most, "what this export names")
+            top = checked_int("top", top, 1, most, "what this export names")
             for tokens, probabilities in zip(answer["tokens"], answer["probabilities"]):
                 names = [token.decode("utf-8", "replace") for token in tokens[:top]]
                 answers.append(list(zip(names, probabilities[:top].tolist())))
@@ -69,7 +59,7 @@ class SavedModelLanguage:
         beam_size: int = 1,
         length_penalty: float = 0.0,
     ) -> list[dict]:
-        """See `LanguageInference.generate`.
+        """See `LanguageModelPredictor.generate`.
 
         Raises:
             ExportError: beam search or several stop strings, which the signature does not offer.
@@ -80,7 +70,7 @@ class SavedModelLanguage:
         stop = stop_strings(stop)
         if len(stop) > 1:
             raise ExportError(f"an export takes one stop string, got {stop}")
-        raw = _raw(prompts)
+        raw = as_bytes(prompts)
         counts = token_counts(max_tokens, len(raw), self._ask.experiment().task.max_generated)
         options = Options.of(
             len(raw),
@@ -92,7 +82,7 @@ class SavedModelLanguage:
         )
         numbers = {name: np.asarray(value) for name, value in options._asdict().items()}
         numbers["max_tokens"] = counts
-        ends = _raw(stop) or [b""]
+        ends = as_bytes(stop) or [b""]
         answers = []
         for start in range(0, len(raw), _ROWS):
             part = slice(start, start + _ROWS)
@@ -101,12 +91,6 @@ class SavedModelLanguage:
             for text, log_prob, length in zip(answer["text"], answer["log_prob"], answer["length"]):
                 answers.append({"text": text.decode("utf-8"), "log_prob": float(log_prob), "length": int(length)})
         return answers
-
-
-def _raw(texts) -> list[bytes]:
-    if isinstance(texts, str | bytes):
-        raise TypeError(f"a list of texts is needed, got the single text {texts[:40]!r}")
-    return [text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text for text in texts]
 
 
 def _chunks(rows):

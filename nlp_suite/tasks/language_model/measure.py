@@ -6,7 +6,8 @@ import numpy as np
 
 from nlp_suite.data.prepare import open_source
 from nlp_suite.errors import DataError
-from nlp_suite.tasks.language_model.predictor import LanguageInference, stops_at_line_end
+from nlp_suite.tasks.language_model import stops_at_line_end
+from nlp_suite.tasks.language_model.predictor import LanguageModelPredictor
 from nlp_suite.tasks.language_model.report import language_model_report
 from nlp_suite.text.text_layer import END, UNKNOWN
 
@@ -35,8 +36,8 @@ def measure(run, split: str, stores: dict) -> dict:
         nll += np.bincount(group, losses[kept].astype("float64"), len(nll))
         tokens += np.bincount(group, minlength=len(nll))
         unknown += int((targets[kept] == UNKNOWN).sum())
-    inference = LanguageInference(model, run.text, task.settings, stops_at_line_end(run))
-    excerpt, next_tokens = _excerpt(inference, store)
+    predictor = LanguageModelPredictor(model, run.text, task.settings, stops_at_line_end(run))
+    excerpt, next_tokens = _excerpt(predictor, store)
     statistics = run.info["statistics"][split]
     return language_model_report(
         nll=float(nll.sum()),
@@ -48,7 +49,7 @@ def measure(run, split: str, stores: dict) -> dict:
         entropy=_entropy(run) if unknown == 0 and tokens.sum() == statistics["words"] else None,
         excerpt=excerpt,
         next_tokens=next_tokens,
-        samples=_samples(inference, next_tokens),
+        samples=_samples(predictor, next_tokens),
         by_frequency=[
             {"group": name, "tokens": count, "nll": loss}
             for name, count, loss in zip(_names(edges), tokens, nll)
@@ -81,19 +82,19 @@ def _entropy(run) -> float | None:
         return None
 
 
-def _excerpt(inference, store):
+def _excerpt(predictor, store):
     """The beginning of the split, token by token, and what was expected at a few places of it."""
     excerpt, next_tokens = [], []
-    for tokens in _beginnings(store, inference.window):
-        log_probs = inference.all_log_probs(tokens)  # [T, V]
+    for tokens in _beginnings(store, predictor.window):
+        log_probs = predictor.all_log_probs(tokens)  # [T, V]
         own = log_probs[np.arange(len(tokens)), tokens]
         ranks = (log_probs > own[:, None]).sum(axis=1) + 1
-        surfaces = inference.text.id_to_token(tokens)
+        surfaces = predictor.text.id_to_token(tokens)
         excerpt += [{"token": t, "log_prob": float(p), "rank": int(r)} for t, p, r in zip(surfaces, own, ranks)]
         for place in _middles(tokens)[: _PROMPTS - len(next_tokens)]:
             best = np.argsort(-log_probs[place])[:8]
-            expected = zip(inference.text.id_to_token(best), np.exp(log_probs[place][best]))
-            prompt = inference.decode(tokens[:place])
+            expected = zip(predictor.text.id_to_token(best), np.exp(log_probs[place][best]))
+            prompt = predictor.decode(tokens[:place])
             next_tokens.append({"prompt": prompt, "next": [{"token": t, "probability": float(p)} for t, p in expected]})
     return excerpt, next_tokens
 
@@ -117,17 +118,17 @@ def _middles(tokens) -> list[int]:
     return [int(begin + (end - begin) // 2) for begin, end in zip(begins, ends) if end - begin > 1]
 
 
-def _samples(inference, next_tokens) -> list[dict]:
+def _samples(predictor, next_tokens) -> list[dict]:
     """Continuations of the first prompts."""
     prompts = [row["prompt"] for row in next_tokens[:2]] or [""]
     ways = [
         ("most probable token each time", {"temperature": 0.0}),
         ("temperature 0.8", {"temperature": 0.8}),
     ]
-    limit = min(_SAMPLE, inference.settings.max_generated)
+    limit = min(_SAMPLE, predictor.settings.max_generated)
     samples = []
     for how, options in ways:
         seeds = list(range(1, len(prompts) + 1))
-        for prompt, answer in zip(prompts, inference.generate(prompts, max_tokens=limit, seed=seeds, **options)):
+        for prompt, answer in zip(prompts, predictor.generate(prompts, max_tokens=limit, seed=seeds, **options)):
             samples.append({"prompt": prompt, "text": answer["text"], "how": how})
     return samples

@@ -1,4 +1,4 @@
-"""A trained language model at work in Python: scores of texts, next tokens, generation, under any backend."""
+"""A trained language model in Python: scores of texts, next tokens, generation, under any backend."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -11,6 +11,7 @@ from nlp_suite.decoding.beam_search import beam_search
 from nlp_suite.decoding.generate import advancing, generate, stream
 from nlp_suite.decoding.prefix import read_prompt
 from nlp_suite.decoding.sampling import Options
+from nlp_suite.task import Predictor
 from nlp_suite.tasks.language_model.text import (
     holds,
     lines_of,
@@ -21,23 +22,16 @@ from nlp_suite.tasks.language_model.text import (
     token_counts,
 )
 from nlp_suite.tasks.shared.compiled import compiled
-from nlp_suite.tasks.shared.request_checks import several, up, whole
+from nlp_suite.tasks.shared.request_checks import checked_int, checked_list, round_up
+from nlp_suite.tasks.shared.scores import score_answer
 from nlp_suite.text.text_layer import END, PAD, START, UNKNOWN
 
 FORBIDDEN = (PAD, UNKNOWN, START)  # never generated
-MOST_NATS = 80.0  # a token, in a perplexity: beyond, float32 has no number for it
 _ROWS = 16  # of a batch
 _PIECE = 256  # tokens that a recurrent network scores at a time
 
 
-def stops_at_line_end(run) -> bool:
-    """Whether generation ends with the line: as set, or else where every training document is one line."""
-    chosen = run.experiment.task.stop_at_line_end
-    statistics = run.info["statistics"]["train"]
-    return statistics["documents"] == statistics["texts"] if chosen is None else chosen
-
-
-class LanguageInference:
+class LanguageModelPredictor(Predictor):
     """Scores and generates with a network and its text layer.
 
     A text is read after an END, as a document is in training; its lines end with END, the last one too (which a prompt
@@ -52,6 +46,8 @@ class LanguageInference:
     Attributes:
         window: tokens that a Transformer scores at a time; None for a recurrent network, which has no such limit.
     """
+
+    task_name = "language_model"
 
     def __init__(self, model, text, settings, stop_at_end: bool):
         self.model, self.text, self.settings, self.stop_at_end = model, text, settings, stop_at_end
@@ -71,7 +67,7 @@ class LanguageInference:
 
     def _encode(self, texts):
         """Token ids of whole texts, and of which of them a line was cut at the text layer's `max_length`."""
-        split = [lines_of(text) for text in several(texts)]
+        split = [lines_of(text) for text in checked_list(texts)]
         rows, full = self.text.encode_with_lengths([line for lines in split for line in lines])
         cut = full > self.text.settings.max_length
         ends = np.cumsum([len(lines) for lines in split])
@@ -81,7 +77,7 @@ class LanguageInference:
     def encode_prompts(self, prompts: Sequence[str | bytes]) -> list[np.ndarray]:
         """Token ids of prompts without the END of their last line; only the last `max_prompt` are kept."""
         longest = self.settings.max_prompt
-        split = [lines_of(prompt, whole=False) for prompt in several(prompts)]
+        split = [lines_of(prompt, whole=False) for prompt in checked_list(prompts)]
         rows = self.text.encode_ends([line for lines in split for line in lines], longest + 1)
         ends = np.cumsum([len(lines) for lines in split])
         return [np.concatenate(rows[end - len(lines) : end])[:-1][-longest:] for end, lines in zip(ends, split)]
@@ -107,19 +103,8 @@ class LanguageInference:
             logarithms; `truncated`: whether a line was cut at the text layer's `max_length`, and the rest was not read.
         """
         rows, truncated = self._encode(texts)
-        answers = []
-        for row, nll, cut in zip(rows, self.nll(rows), truncated):
-            answers.append(
-                {
-                    "log_prob": -float(nll.sum(dtype="float64")),
-                    "perplexity": float(np.exp(min(nll.mean(dtype="float64"), MOST_NATS))),
-                    "num_tokens": len(row),
-                    "tokens": self.text.id_to_token(row),
-                    "token_log_probs": (-nll).tolist(),
-                    "truncated": cut,
-                }
-            )
-        return answers
+        named = zip(rows, self.nll(rows), truncated)
+        return [score_answer(-nll, self.text.id_to_token(row), cut) for row, nll, cut in named]
 
     def nll(self, rows: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Negative log-likelihood of every token of every row, float32 `[T_i]`.
@@ -136,7 +121,7 @@ class LanguageInference:
         order = np.argsort([len(row) for row in rows], kind="stable")
         for start in range(0, len(order), _ROWS):
             chunk = order[start : start + _ROWS]
-            targets = self.text.pad([rows[i] for i in chunk], up(max(len(rows[i]) for i in chunk)))
+            targets = self.text.pad([rows[i] for i in chunk], round_up(max(len(rows[i]) for i in chunk)))
             targets = np.pad(targets, ((0, _ROWS - len(chunk)), (0, 0)))
             tokens = np.concatenate([np.full((_ROWS, 1), END, "int32"), targets[:, :-1]], axis=1)
             tokens[targets == PAD] = PAD
@@ -154,7 +139,7 @@ class LanguageInference:
     def _nll_in_windows(self, rows, answer):
         flat = np.concatenate([*rows, np.zeros(1, "int32")])  # [N+1]
         edges = np.cumsum([0, *(len(row) for row in rows)])
-        window = min(self.window, up(max(len(row) for row in rows)))
+        window = min(self.window, round_up(max(len(row) for row in rows)))
         context = self.settings.context_tokens if window == self.window else 0
         windows = SlidingWindows(edges, _ROWS, window, context)
         losses = np.zeros(len(flat), "float32")
@@ -184,7 +169,7 @@ class LanguageInference:
 
     def next_tokens(self, prompts: Sequence[str | bytes], top: int = 10) -> list[list[tuple[str, float]]]:
         """The `top` most probable next tokens after every prompt, with their probabilities."""
-        top = whole("top", top, 1, self.text.vocabulary_size, "the vocabulary's size")
+        top = checked_int("top", top, 1, self.text.vocabulary_size, "the vocabulary's size")
         rows = self.encode_prompts(prompts)
         answers = []
         for start in range(0, len(rows), _ROWS):
@@ -204,7 +189,7 @@ class LanguageInference:
         if window:
             rows = [row[-window:] for row in rows]
         length = np.array([len(row) for row in rows], "int32")
-        width = up(int(length.max()))
+        width = round_up(int(length.max()))
         return self.text.pad(rows, width), length
 
     # generation

@@ -3,7 +3,7 @@
 import numpy as np
 
 from nlp_suite.errors import RequestError
-from nlp_suite.tasks.shared.request_checks import MOST_BEAMS, not_negative, several, whole
+from nlp_suite.tasks.shared.request_checks import MAX_BEAMS, checked_int, checked_list, checked_non_negative
 
 DEFAULT_TOKENS = 50
 
@@ -32,8 +32,8 @@ def search_options(beam_size, length_penalty, **sampling) -> tuple[int, float]:
     Raises:
         RequestError: one out of range, a length penalty without a search, or a search that is to sample.
     """
-    beam_size = whole("beam_size", beam_size, 1, MOST_BEAMS, "1: sampling")
-    length_penalty = not_negative("length_penalty", length_penalty)
+    beam_size = checked_int("beam_size", beam_size, 1, MAX_BEAMS, "1: sampling")
+    length_penalty = checked_non_negative("length_penalty", length_penalty)
     if beam_size == 1 and length_penalty:
         raise RequestError(f"length_penalty {length_penalty} is for beam search: give a beam_size above 1")
     given = [name for name, (value, neutral) in sampling.items() if np.any(np.asarray(value) != neutral)]
@@ -57,7 +57,7 @@ def stop_strings(stop) -> list[str]:
         TypeError: a single string.
         RequestError: something that is no string.
     """
-    stop = list(several(stop))
+    stop = list(checked_list(stop))
     for each in stop:
         if not isinstance(each, str):
             raise RequestError(f"stop has {each!r}; allowed: strings (str)")

@@ -4,6 +4,7 @@ import math
 
 from nlp_suite.evaluation.number_format import perplexity, share
 from nlp_suite.evaluation.page import Html, Section, Tile, bar, escape, join, table
+from nlp_suite.evaluation.report import ReportView
 from nlp_suite.tasks.shared import surprise
 
 CURVES = ("perplexity", "loss")
@@ -158,3 +159,13 @@ def terminal(report: dict):
                 groups.add_row(Text(row["group"]), f"{row['tokens']:,}", each, part)
         parts += ["", groups]
     return Group(*parts)
+
+
+class LanguageModelView(ReportView):
+    """How the report is shown on the page and on the terminal."""
+
+    curves = CURVES
+    style = STYLE
+    headline = staticmethod(headline)
+    sections = staticmethod(sections)
+    terminal = staticmethod(terminal)

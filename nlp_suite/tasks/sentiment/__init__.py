@@ -2,8 +2,6 @@
 
 from typing import Literal
 
-import keras
-import numpy as np
 from pydantic import Field, model_validator
 
 from nlp_suite.config import ComponentSettings
@@ -11,9 +9,6 @@ from nlp_suite.data.batches import BucketedBatches
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import BACKBONES, TASKS
 from nlp_suite.task import Batches, Task
-from nlp_suite.tasks.sentiment.metrics import MacroF1
-from nlp_suite.tasks.sentiment.network import SentimentModel
-from nlp_suite.text.word_vectors import read_word_vectors
 
 
 class SentimentSettings(ComponentSettings):
@@ -35,54 +30,45 @@ class SentimentSettings(ComponentSettings):
 
 @TASKS.register(SentimentSettings)
 class SentimentTask(Task):
-    """Model, loss, metrics and batches of sentiment classification.
+    """Sentiment classification.
 
     Args:
-        pooling, dropout, hidden, label_smoothing, word_vectors, train_word_vectors: see `SentimentSettings`.
+        **settings: see `SentimentSettings`.
     """
 
-    def __init__(
-        self, pooling=("max",), dropout=0.0, hidden=0, label_smoothing=0.0, word_vectors=None, train_word_vectors=True
-    ):
-        self._head = {"pooling": pooling, "dropout": dropout, "hidden": hidden}
-        self._label_smoothing = label_smoothing
-        self._word_vectors, self._train_word_vectors = word_vectors, train_word_vectors
+    title = "sentiment classification"
+    corpus_kind = "labelled"
+    honours = frozenset({"data.labels", "training.class_weights"})
+    defaults = {"training": {"monitor": "val_accuracy"}}  # noqa: RUF012
+    card_limits = (
+        "Trained on one kind of text: expect less on other domains, lengths and languages than those of its training data.",
+        "Probabilities are the network's own; see the calibration error before reading them as chances.",
+        "Every text gets one of the labels, also an empty one or one in another language.",
+        "It may repeat biases of its training data; do not let it alone decide about people.",
+    )
+    page_form = "sentiment"
 
-    def model(self, backbone_settings, vocabulary_size: int, labels: list[str]) -> SentimentModel:
-        """The network, built, with fresh weights."""
-        backbone = BACKBONES.get(backbone_settings.name)(
-            vocabulary_size=vocabulary_size, **backbone_settings.arguments()
-        )
-        model = SentimentModel(backbone, len(labels), **self._head)
+    @classmethod
+    def import_network(cls):
+        import nlp_suite.tasks.sentiment.network  # noqa: F401
+
+    def model(self, backbone, assets):
+        from nlp_suite.tasks.sentiment.network import SentimentModel
+
+        s = self.settings
+        encoder = BACKBONES.get(backbone.name)(vocabulary_size=assets.vocabulary_size, **backbone.arguments())
+        model = SentimentModel(encoder, len(assets.labels), pooling=s.pooling, dropout=s.dropout, hidden=s.hidden)
         model.build((None, None))
-        backbone.embedding.trainable = self._train_word_vectors
+        encoder.embedding.trainable = s.train_word_vectors
         return model
 
-    def start_weights(self, model: SentimentModel, text, store) -> list[str]:
-        """Gives a fresh model what the data know beforehand: pretrained word vectors, counts of n-grams.
-
-        Args:
-            model: built.
-            text: the text layer.
-            store: token store of the training split.
-
-        Returns:
-            A line for every thing done.
+    def start_weights(self, model, text, store):
+        """Pretrained word vectors, and counts of n-grams where the backbone wants them.
 
         Raises:
             ConfigError: vectors of another size than the embedding, or a file that holds none.
         """
-        lines = []
-        if self._word_vectors:
-            words = text.id_to_token(range(text.vocabulary_size))
-            table = np.array(keras.ops.convert_to_numpy(model.backbone.embedding.embeddings))  # [V, E]
-            found = read_word_vectors(self._word_vectors, words, table)
-            if not found:
-                raise ConfigError(
-                    f"{self._word_vectors}: no word of the vocabulary ({len(words):,} words) has a vector"
-                )
-            model.backbone.embedding.embeddings.assign(table)
-            lines.append(f"word vectors: {found:,} of {len(words):,} words found in {self._word_vectors}")
+        lines = [self._load_word_vectors(model, text)] if self.settings.word_vectors else []
         if getattr(model.backbone, "priors", None):
             batches = BucketedBatches(store.lengths, 64, 8, seed=None)
             rows = (batches[n] for n in range(batches.steps_per_epoch))
@@ -91,19 +77,41 @@ class SentimentTask(Task):
             lines.append("counted the n-grams of the training split")
         return lines
 
+    def _load_word_vectors(self, model, text) -> str:
+        import keras
+        import numpy as np
+
+        from nlp_suite.text.word_vectors import read_word_vectors
+
+        path, words = self.settings.word_vectors, text.id_to_token(range(text.vocabulary_size))
+        table = np.array(keras.ops.convert_to_numpy(model.backbone.embedding.embeddings))  # [V, E]
+        count = read_word_vectors(path, words, table)
+        if not count:
+            raise ConfigError(f"{path}: no word of the vocabulary ({len(words):,} words) has a vector")
+        model.backbone.embedding.embeddings.assign(table)
+        return f"word vectors: {count:,} of {len(words):,} words found in {path}"
+
     def loss(self):
         """Cross-entropy of the logits, averaged over the weight of the rows."""
-        return _SmoothedCrossEntropy(self._label_smoothing)
+        from nlp_suite.tasks.sentiment.metrics import SmoothedCrossEntropy
 
-    def metrics(self, labels: list[str]) -> list:
+        return SmoothedCrossEntropy(self.settings.label_smoothing)
+
+    def metrics(self, labels):
         """Metrics that sum and count over all rows; `cross_entropy` is the loss without label smoothing."""
+        import keras
+
+        from nlp_suite.tasks.sentiment.metrics import MacroF1
+
         return [
             keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
             keras.metrics.SparseCategoricalCrossentropy(name="cross_entropy", from_logits=True),
             MacroF1(len(labels)),
         ]
 
-    def training_batches(self, model, stores, labels, training) -> tuple[Batches, Batches]:
+    def training_batches(self, model, stores, labels, training):
+        from nlp_suite.tasks.sentiment.metrics import class_weights
+
         store, held_out = stores["train"], stores["validation"]
         weights = class_weights(training.class_weights, labels, store.labels)  # [C]
         batches = BucketedBatches(store.lengths, training.batch_size, training.buckets, training.seed)
@@ -123,47 +131,39 @@ class SentimentTask(Task):
         """Model input, target and weight of a batch: `[B, T]`, `[B]`, `[B]`."""
         return store.padded(rows, length), store.labels[rows], weights
 
-    def probabilities(self, logits) -> np.ndarray:
-        """Class probabilities `[B, C]` of logits `[B, C]`."""
-        return keras.ops.convert_to_numpy(keras.ops.softmax(logits, axis=-1))
+    def measure(self, run, split, stores):
+        from nlp_suite.tasks.sentiment.measure import measure
 
+        return measure(run, split, stores)
 
-def class_weights(setting, labels: list[str], label_ids) -> np.ndarray:
-    """Weight of every class, float32 `[C]`.
+    def report_view(self):
+        from nlp_suite.tasks.sentiment.view import ClassificationView
 
-    Args:
-        setting: `"none"`, `"balanced"` (examples / (classes · examples of the class)) or a mapping label → weight.
-        labels: label names.
-        label_ids: label id of every training example.
+        return ClassificationView()
 
-    Raises:
-        ConfigError: the mapping names a label that does not exist.
-    """
-    counts = np.bincount(label_ids, minlength=len(labels))
-    if setting == "none":
-        return np.ones(len(labels), "float32")
-    if setting == "balanced":
-        return (len(label_ids) / (len(labels) * np.maximum(counts, 1))).astype("float32")
-    wrong = sorted(set(setting) - set(labels))
-    if wrong:
-        raise ConfigError(f"training.class_weights names {wrong}; the labels are {', '.join(labels)}")
-    return np.array([setting.get(label, 1.0) for label in labels], "float32")
+    def predictor(self, model, assets, experiment):
+        from nlp_suite.tasks.sentiment.predictor import NetworkClassifier
 
+        return NetworkClassifier(model, assets.text, assets.labels)
 
-@keras.saving.register_keras_serializable("nlp_suite")
-class _SmoothedCrossEntropy(keras.losses.Loss):
-    """Cross-entropy from logits `[B, C]` and label ids `[B]`; `smoothing` is spread evenly over all classes."""
+    def export_predictor(self, signatures):
+        from nlp_suite.tasks.sentiment.predictor import SavedModelClassifier
 
-    def __init__(self, smoothing=0.0, name="cross_entropy", reduction="mean_with_sample_weight", **kwargs):
-        super().__init__(name=name, reduction=reduction, **kwargs)
-        self.smoothing = smoothing
+        return SavedModelClassifier(signatures)
 
-    def call(self, y_true, y_pred):
-        log_p = keras.ops.log_softmax(keras.ops.cast(y_pred, "float32"), axis=-1)  # [B, C]
-        classes = log_p.shape[-1]
-        target = keras.ops.one_hot(keras.ops.reshape(y_true, (-1,)), classes, dtype="float32")  # [B, C]
-        target = target * (1 - self.smoothing) + self.smoothing / classes
-        return -keras.ops.sum(target * log_p, axis=-1)  # [B]
+    @classmethod
+    def answer_columns(cls, labels, for_people):
+        def of_label(label, decimals):
+            return lambda answer: f"{answer['probabilities'][label]:.{decimals}f}"
 
-    def get_config(self):
-        return {**super().get_config(), "smoothing": self.smoothing}
+        columns = {"label": lambda answer: answer["label"]}
+        if for_people:
+            return columns | {f"p({label})": of_label(label, 4) for label in labels}
+        columns["probability"] = lambda answer: f"{answer['probability']:.6f}"
+        return columns | {label: of_label(label, 6) for label in labels}
+
+    def signatures(self, model, predictor, xla=False):
+        from nlp_suite.tasks.sentiment.signatures import SentimentSignatures
+
+        self.refuse_xla(xla)
+        return SentimentSignatures(model, predictor)

@@ -1,7 +1,10 @@
-"""F1 averaged over classes, as a metric that sums over batches."""
+"""The loss of classification, weights of classes, and F1 averaged over classes as a metric that sums over batches."""
 
 import keras
+import numpy as np
 from keras import ops
+
+from nlp_suite.errors import ConfigError
 
 
 @keras.saving.register_keras_serializable("nlp_suite")
@@ -39,3 +42,44 @@ class MacroF1(keras.metrics.Metric):
 
     def get_config(self):
         return {**super().get_config(), "classes": self.classes}
+
+
+@keras.saving.register_keras_serializable("nlp_suite")
+class SmoothedCrossEntropy(keras.losses.Loss):
+    """Cross-entropy from logits `[B, C]` and label ids `[B]`; `smoothing` is spread evenly over all classes."""
+
+    def __init__(self, smoothing=0.0, name="cross_entropy", reduction="mean_with_sample_weight", **kwargs):
+        super().__init__(name=name, reduction=reduction, **kwargs)
+        self.smoothing = smoothing
+
+    def call(self, y_true, y_pred):
+        log_p = keras.ops.log_softmax(keras.ops.cast(y_pred, "float32"), axis=-1)  # [B, C]
+        classes = log_p.shape[-1]
+        target = keras.ops.one_hot(keras.ops.reshape(y_true, (-1,)), classes, dtype="float32")  # [B, C]
+        target = target * (1 - self.smoothing) + self.smoothing / classes
+        return -keras.ops.sum(target * log_p, axis=-1)  # [B]
+
+    def get_config(self):
+        return {**super().get_config(), "smoothing": self.smoothing}
+
+
+def class_weights(setting, labels: list[str], label_ids) -> np.ndarray:
+    """Weight of every class, float32 `[C]`.
+
+    Args:
+        setting: `"none"`, `"balanced"` (examples / (classes · examples of the class)) or a mapping label → weight.
+        labels: label names.
+        label_ids: label id of every training example.
+
+    Raises:
+        ConfigError: the mapping names a label that does not exist.
+    """
+    counts = np.bincount(label_ids, minlength=len(labels))
+    if setting == "none":
+        return np.ones(len(labels), "float32")
+    if setting == "balanced":
+        return (len(label_ids) / (len(labels) * np.maximum(counts, 1))).astype("float32")
+    wrong = sorted(set(setting) - set(labels))
+    if wrong:
+        raise ConfigError(f"training.class_weights names {wrong}; the labels are {', '.join(labels)}")
+    return np.array([setting.get(label, 1.0) for label in labels], "float32")

@@ -1,23 +1,27 @@
 """Python prediction with a network or with a SavedModel: texts in, one answer a text out, in the order given."""
 
 import itertools
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from nlp_suite.export.loaded import LoadedSignatures
+from nlp_suite.task import Predictor
+from nlp_suite.tasks.shared.compiled import compiled
+from nlp_suite.tasks.shared.request_checks import padded_rows, padded_width
 
-_CHUNK = 16  # batches that are sorted by length together
+SORTED_BATCHES = 16  # that are sorted by length together
 
 
-class Predictor(ABC):
-    """Answers texts; batches hold texts of similar length.
+class ClassifierPredictor(Predictor):
+    """Labels and probabilities of texts; batches hold texts of similar length.
 
     Attributes:
         labels: label names, in the order of the probabilities.
     """
 
+    task_name = "sentiment"
     labels: list[str]
 
     def predict(self, texts: str | bytes | Sequence[str | bytes], batch_size: int = 64) -> dict | list[dict]:
@@ -41,7 +45,7 @@ class Predictor(ABC):
     def predict_iter(self, texts: Iterable[str | bytes], batch_size: int = 64) -> Iterator[dict]:
         """As `predict`, one answer at a time; memory stays flat however many texts come."""
         texts = iter(texts)
-        while chunk := list(itertools.islice(texts, batch_size * _CHUNK)):
+        while chunk := list(itertools.islice(texts, batch_size * SORTED_BATCHES)):
             for row in self.probabilities(chunk, batch_size):
                 best = int(row.argmax())
                 yield {
@@ -73,7 +77,7 @@ class Predictor(ABC):
         """Probabilities `[B, C]` of the items of a batch."""
 
 
-class NetworkPredictor(Predictor):
+class NetworkClassifier(ClassifierPredictor):
     """A network with its text layer, under the backend that Keras runs on.
 
     Args:
@@ -82,41 +86,26 @@ class NetworkPredictor(Predictor):
         labels: C label names.
     """
 
-    def __init__(self, model, text, labels: list[str]):
+    def __init__(self, model, text, labels):
         self.model, self.text, self.labels = model, text, list(labels)
-        self._logits = _compiled(model)
+        logits = lambda tokens: model(tokens, training=False)  # noqa: E731
+        self._logits = compiled(logits, model, shapes=[([None, None], "int32")])
 
     def _prepare(self, texts):
         rows = self.text.encode(texts)
         return rows, [len(row) for row in rows]
 
     def _batch(self, items):
-        logits = self._logits(self.text.pad(items)).astype("float64")[: len(items)]  # [B, C]
+        import keras
+
+        tokens = self.text.pad(items, padded_width(items))  # [B, T]
+        tokens = np.pad(tokens, [(0, padded_rows(len(items)) - len(items)), (0, 0)], mode="edge")
+        logits = keras.ops.convert_to_numpy(self._logits(tokens)).astype("float64")[: len(items)]  # [B, C]
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)
 
 
-def _compiled(model):
-    """A function of numpy token ids `[B, T]` that gives numpy logits, traced once whatever the shape."""
-    import keras
-
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        spec = tf.TensorSpec([None, None], tf.int32)
-        function = tf.function(lambda tokens: model(tokens, training=False), input_signature=[spec])
-        return lambda tokens: function(tokens).numpy()
-    return lambda tokens: np.asarray(model.predict_on_batch(_round_up(tokens)))
-
-
-def _round_up(tokens):
-    """Widens to a multiple of 32 and adds rows up to a power of two, so that a compiling backend meets few shapes."""
-    rows = len(tokens)
-    tokens = np.pad(tokens, [(0, 0), (0, -tokens.shape[1] % 32)])  # [B, T]
-    return np.pad(tokens, [(0, (1 << (rows - 1).bit_length()) - rows), (0, 0)], mode="edge")
-
-
-class SavedModelPredictor(Predictor):
+class SavedModelClassifier(ClassifierPredictor):
     """The `serving_default` signature of an exported SavedModel; needs TensorFlow and TF Text, not Keras.
 
     Args:

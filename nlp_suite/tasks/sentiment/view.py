@@ -3,6 +3,7 @@
 from nlp_suite.evaluation import plots
 from nlp_suite.evaluation.number_format import share
 from nlp_suite.evaluation.page import Html, Section, Tile, bar, columns, details, escape, excerpt, join, picture, table
+from nlp_suite.evaluation.report import ReportView
 
 CURVES = ("loss", "accuracy")
 
@@ -124,3 +125,13 @@ def terminal(report: dict):
         numbers = (f"{row[key]:.4f}" for key in ("precision", "recall", "f1"))
         by_class.add_row(Text(plots.shorten(label, 40)), *numbers, f"{row['support']:,}")
     return Group(summary, "", by_class)
+
+
+class ClassificationView(ReportView):
+    """How the report is shown on the page and on the terminal."""
+
+    curves = CURVES
+    style = ""
+    headline = staticmethod(headline)
+    sections = staticmethod(sections)
+    terminal = staticmethod(terminal)

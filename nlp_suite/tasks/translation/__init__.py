@@ -1,7 +1,7 @@
 """Translation: a sentence to a sentence in another language, by an encoder and a decoder with attention."""
 
 import math
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -12,25 +12,12 @@ from nlp_suite.data.pair_filter import pair_filter
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import BACKBONES, DECODERS, TASKS
 from nlp_suite.task import Batches, Task
-from nlp_suite.tasks.shared.request_checks import MOST_BEAMS
-from nlp_suite.tasks.shared.token_metrics import Perplexity, TokenLoss
-from nlp_suite.tasks.translation.network import TranslationModel
+from nlp_suite.tasks.shared.request_checks import MAX_BEAMS
+from nlp_suite.text.text_layer import START
 
 
 class TranslationSettings(ComponentSettings):
     """Settings of the translation task."""
-
-    examples: ClassVar[str] = "pairs"
-    defaults: ClassVar[dict] = {
-        "text": {
-            "tokenizer": "sentencepiece",
-            "add_end": True,
-            "lowercase": False,
-            "strip_html": False,
-            "max_length": 256,
-        },
-        "training": {"monitor": "val_loss", "buckets": 24},
-    }
 
     decoder: component(DECODERS, "gru") = "gru"
     tie_embeddings: Literal["all", "target", "none"] = Field(
@@ -51,7 +38,7 @@ class TranslationSettings(ComponentSettings):
     )
     max_ratio: float | None = Field(None, gt=1, description="as are those one side of which is so much longer")
 
-    beam_size: int = Field(4, ge=1, le=MOST_BEAMS, description="hypotheses of the search; 1 is greedy")
+    beam_size: int = Field(4, ge=1, le=MAX_BEAMS, description="hypotheses of the search; 1 is greedy")
     n_best: int | None = Field(
         None, ge=1, description="translations of an export's n-best signature; default: beam_size"
     )
@@ -85,21 +72,40 @@ class TranslationSettings(ComponentSettings):
 
 @TASKS.register(TranslationSettings)
 class TranslationTask(Task):
-    """Model, metrics and batches of translation.
+    """Translation.
 
     A source is its tokens and END; the decoder reads START and the target's tokens and predicts these and END.
 
     Args:
-        see `TranslationSettings`.
+        **settings: see `TranslationSettings`.
     """
 
-    def __init__(self, **settings):
-        self.settings = TranslationSettings(name="translation", **settings)
+    title = "translation"
+    how_to_ask = "ask it with nlp-suite translate, or score --source FILE --target FILE"
+    corpus_kind = "pairs"
+    honours = frozenset({"target_text", "training.batch_tokens"})
+    defaults = {  # noqa: RUF012
+        "text": {
+            "tokenizer": "sentencepiece",
+            "add_end": True,
+            "lowercase": False,
+            "strip_html": False,
+            "max_length": 256,
+        },
+        "training": {"buckets": 24},
+    }
+    monitors = ("val_bleu",)
+    exports_to = (*Task.exports_to, "ctranslate2")
+    card_limits = (
+        "Trained on one kind of text: expect less on other domains, longer sentences and other languages.",
+        "A translation may be fluent and wrong: names, numbers and negations are worth a look.",
+        "Scores compare translations of one text under this model only; they are no measure of quality.",
+        "It may repeat biases of its training data; do not let what it writes reach people unread.",
+    )
+    page_form = "translation"
 
     def check(self, experiment) -> None:
-        s, training, backbone = self.settings, experiment.training, experiment.backbone
-        if training.class_weights != "none":
-            raise ConfigError("training.class_weights: a translation has no classes")
+        s, backbone = self.settings, experiment.backbone
         if not BACKBONES.get(backbone.name).keeps_places:
             kept = [name for name in BACKBONES.names() if BACKBONES.get(name).keeps_places]
             raise ConfigError(
@@ -131,13 +137,18 @@ class TranslationTask(Task):
         sizes = self.settings.decoder.arguments()
         return {**sizes, "embedding_size": sizes["embedding_size"] or backbone_settings.embedding_size}
 
-    def model(self, backbone_settings, vocabulary_size: int, labels, target_vocabulary_size=None) -> TranslationModel:
-        """The network, built, with fresh weights."""
+    @classmethod
+    def import_network(cls):
+        import nlp_suite.tasks.translation.network  # noqa: F401
+
+    def model(self, backbone, assets):
+        from nlp_suite.tasks.translation.network import TranslationModel
+
         s = self.settings
         model = TranslationModel(
-            BACKBONES.get(backbone_settings.name)(vocabulary_size=vocabulary_size, **backbone_settings.arguments()),
-            DECODERS.get(s.decoder.name)(**self._decoder_sizes(backbone_settings)),
-            target_vocabulary_size=target_vocabulary_size,
+            BACKBONES.get(backbone.name)(vocabulary_size=assets.vocabulary_size, **backbone.arguments()),
+            DECODERS.get(s.decoder.name)(**self._decoder_sizes(backbone)),
+            target_vocabulary_size=assets.target_vocabulary_size,
             tie_embeddings=s.tie_embeddings,
             label_smoothing=s.label_smoothing,
             dropout=s.dropout,
@@ -145,10 +156,12 @@ class TranslationTask(Task):
         model.build((None, None))
         return model
 
-    def metrics(self, labels: list[str]) -> list:
+    def metrics(self, labels):
+        from nlp_suite.tasks.shared.token_metrics import Perplexity, TokenLoss
+
         return [TokenLoss(), Perplexity()]
 
-    def training_batches(self, model, stores, labels, training) -> tuple[Batches, Batches]:
+    def training_batches(self, model, stores, labels, training):
         s, store = self.settings, stores["train"]
         rows, dropped = pair_filter(store.full_lengths, s.max_tokens, s.max_ratio)
         if not len(rows):
@@ -184,6 +197,64 @@ class TranslationTask(Task):
             return arrays, arrays["targets"], arrays["weights"]
 
         return Batches(batch, batches.steps_per_epoch)
+
+    def interval_callbacks(self, experiment, model, stores, assets, console):
+        """Translates a part of validation after every checkpoint interval, where something asks for it.
+
+        That is `training.monitor: val_bleu`, or `task.shown_sentences` above 0.
+        """
+        if experiment.training.monitor not in self.monitors and not self.settings.shown_sentences:
+            return []
+        from nlp_suite.tasks.translation.measure import TranslateValidation, truncating_predictor
+
+        predictor = truncating_predictor(model, assets.text, assets.target_text, self.settings)
+        return [TranslateValidation(predictor, stores["validation"], self.settings, console)]
+
+    def measure(self, run, split, stores):
+        from nlp_suite.tasks.translation.measure import measure
+
+        return measure(run, split, stores)
+
+    def report_view(self):
+        from nlp_suite.tasks.translation.view import TranslationView
+
+        return TranslationView()
+
+    def predictor(self, model, assets, experiment):
+        from nlp_suite.tasks.translation.predictor import TranslationPredictor
+
+        return TranslationPredictor([model], assets.text, assets.target_text or assets.text, experiment.task)
+
+    def export_predictor(self, signatures):
+        from nlp_suite.tasks.translation.export_predictor import SavedModelTranslation
+
+        return SavedModelTranslation(signatures)
+
+    @classmethod
+    def write_scores(cls, predictor, options):
+        from nlp_suite.tasks.translation.output import write_pair_scores
+
+        write_pair_scores(predictor, options)
+
+    def signatures(self, model, predictor, xla=False):
+        from nlp_suite.tasks.translation.signatures import TranslationSignatures
+
+        return TranslationSignatures(model, predictor, xla)
+
+    def check_inputs(self, run, texts):
+        """Padded sources int32 `[N, S]`, and the beginnings of targets without padding, int32 `[N, T]`."""
+        targets = np.resize(np.concatenate(run.target_text.encode(texts)), (len(texts), 8))
+        target_in = np.concatenate([np.full((len(texts), 1), START), targets], axis=1).astype("int32")
+        return {"source": run.text.pad(run.text.encode(texts)), "target_in": target_in}
+
+    def card_facts(self, experiment):
+        s = experiment.task
+        longer = "refused" if s.long_sources == "refuse" else "cut, and flagged"
+        return {
+            "Search": f"beam {s.beam_size}, length penalty {s.length_penalty}",
+            "Longest text": f"{experiment.text.max_length} tokens; longer ones are {longer}",
+            "Writes": f"at most {s.max_tokens} tokens",
+        }
 
 
 def own_share(settings, step: int) -> float:

@@ -3,7 +3,6 @@
 from functools import partial
 
 from nlp_suite.layers.loop_shapes import fixed_shapes
-from nlp_suite.tasks.translation.predictor import TranslationInference
 from nlp_suite.text.text_layer import PAD
 
 SIGNATURE = "translate_xla"
@@ -24,14 +23,14 @@ def widths(read: int) -> list[int]:
     return [*found[:-1], read]
 
 
-def compiled_search(inference: TranslationInference):
+def compiled_search(predictor):
     """`search(source, most)` in the graph: the best translation of each row, as `TranslationSearch.hypotheses` gives it.
 
     A source is padded to one of `widths`, each of which has a search of its own, with caches as long as a translation of
     such a source can be. There are as many kernels as shapes that were asked for.
 
     Args:
-        inference: the model at work in Python.
+        predictor: a `TranslationPredictor`.
 
     Returns:
         `search(source int32 [B, S], most int32 [B])` → `tokens` int32 `[B, L]`, `length` int32, `score`, `log_prob`
@@ -39,7 +38,7 @@ def compiled_search(inference: TranslationInference):
     """
     import tensorflow as tf
 
-    settings, sizes = inference.settings, widths(inference.text.settings.max_length)
+    settings, sizes = predictor.settings, widths(predictor.text.settings.max_length)
     longest = [int(settings.max_length_factor * (size - 1)) + settings.max_length_extra for size in sizes]
     limits = [min(settings.max_tokens, max(most, settings.min_length + 1)) for most in longest]
 
@@ -47,7 +46,7 @@ def compiled_search(inference: TranslationInference):
         @tf.function(jit_compile=True, autograph=False)
         def search(source, most):
             with fixed_shapes():
-                found = inference.search.as_set(settings, source, most, limit=limit, n_best=1)
+                found = predictor.search.search_with_settings(settings, source, most, limit=limit, n_best=1)
             return {name: value[:, 0] for name, value in found.items()}
 
         def padded(source, most):
@@ -67,7 +66,7 @@ def compiled_search(inference: TranslationInference):
     return search
 
 
-def filled_up(text):
+def fill_to_power_of_two(text):
     """Texts `[B]` with empty ones behind them, up to a power of two of rows; and how many there were."""
     import tensorflow as tf
 
@@ -76,30 +75,30 @@ def filled_up(text):
     return tf.concat([text, tf.fill([whole - rows], "")], 0), rows
 
 
-def texts_of_all_widths(inference: TranslationInference, texts: list[bytes]) -> list[bytes]:
+def texts_of_all_widths(predictor, texts: list[bytes]) -> list[bytes]:
     """A text for each of `widths`, cut from `texts`: a server that is warmed up with them compiles all.
 
     A width is left out where no such text was found, as where a character more is many tokens more.
     """
     whole = b" ".join(texts).decode("utf-8", "replace").strip() or "a"
     found, low = [], 0
-    for size in widths(inference.text.settings.max_length):
-        text = _text_of(inference, whole, low, size)
+    for size in widths(predictor.text.settings.max_length):
+        text = _text_of(predictor, whole, low, size)
         if text is not None:
             found.append(text.encode("utf-8"))
         low = size
     return found
 
 
-def _text_of(inference, whole, low, high):
+def _text_of(predictor, whole, low, high):
     """The beginning of a text, again and again if need be, that has more than `low` and at most `high` tokens; or None."""
-    _, count = inference.text.encode_with_lengths([whole])
+    _, count = predictor.text.encode_with_lengths([whole])
     times = -(-high // max(count[0] - 1, 1))
     whole = " ".join([whole] * times)
     shortest, longest = 1, len(whole)
     while shortest <= longest:
         middle = (shortest + longest) // 2
-        _, (tokens,) = inference.text.encode_with_lengths([whole[:middle]])
+        _, (tokens,) = predictor.text.encode_with_lengths([whole[:middle]])
         if low < tokens <= high:
             return whole[:middle]
         if tokens > high:

@@ -1,29 +1,33 @@
-"""A translation model's SavedModel at work in Python, with the methods and answers of `TranslationInference`."""
+"""A translation model's SavedModel in Python, with the methods and answers of `TranslationPredictor`."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from nlp_suite.errors import ExportError, RequestError
 from nlp_suite.export.loaded import LoadedSignatures
-from nlp_suite.tasks.shared.request_checks import all_texts, by_length, several, whole
+from nlp_suite.task import Predictor
+from nlp_suite.tasks.shared.request_checks import as_bytes, batches_by_length, checked_int, checked_list, checked_texts
+from nlp_suite.tasks.shared.scores import score_answers
 from nlp_suite.tasks.translation.signatures import MISSING
 
 _ROWS = 32  # of a batch
 _SORTED = 16  # batches whose sentences are sorted by length together
 
 
-class SavedModelTranslation:
+class SavedModelTranslation(Predictor):
     """The signatures `serving_default`, `translate_n_best`, `attention` and `score` of an export.
 
     Args:
         signatures: the opened SavedModel.
     """
 
+    task_name = "translation"
+
     def __init__(self, signatures: LoadedSignatures):
         self._ask = signatures
 
     def translate(self, texts: Sequence[str | bytes], **options) -> list[dict]:
-        """See `TranslationInference.translate`; `"tokens"` and `"source_tokens"` come with `attention` only.
+        """See `TranslationPredictor.translate`; `"tokens"` and `"source_tokens"` come with `attention` only.
 
         Args:
             texts: sentences in the language of the source.
@@ -33,7 +37,7 @@ class SavedModelTranslation:
             ExportError: options of the search, which an export has fixed.
             RequestError: an option out of range, or a text too long where the export refuses such.
         """
-        return list(self.translate_iter(all_texts(texts), **options))
+        return list(self.translate_iter(checked_texts(texts), **options))
 
     def translate_iter(
         self, texts: Iterable[str | bytes], *, n_best: int = 1, attention: bool = False, before: int = 0, **search
@@ -44,15 +48,15 @@ class SavedModelTranslation:
         experiment = self._ask.experiment()
         settings = experiment.task
         most = settings.n_best or settings.beam_size
-        number = whole("n_best", n_best, 1, most, "what the export was made with")
+        number = checked_int("n_best", n_best, 1, most, "what the export was made with")
         if attention and number > 1:
             raise RequestError(f"attention with n_best {number}: an export gives that of the best translation only")
         answer = self._attention if attention else self._n_best if number > 1 else self._best
-        texts = iter(several(texts))
-        while chunk := all_texts(islice(texts, _ROWS * _SORTED)):
-            raw = _raw(chunk)
+        texts = iter(checked_list(texts))
+        while chunk := checked_texts(islice(texts, _ROWS * _SORTED)):
+            raw = as_bytes(chunk)
             answers = [None] * len(raw)
-            for places in by_length([len(text) for text in raw], _ROWS):
+            for places in batches_by_length([len(text) for text in raw], _ROWS):
                 for place, each in zip(places, answer([raw[i] for i in places], number)):
                     answers[place] = each
             for answer in answers:
@@ -97,42 +101,29 @@ class SavedModelTranslation:
         return answers
 
     def score(self, sources: Sequence[str | bytes], targets: Sequence[str | bytes], before: int = 0) -> list[dict]:
-        """See `TranslationInference.score`.
+        """See `TranslationPredictor.score`.
 
         Raises:
             RequestError: as many sources as targets are needed; or a text too long where the export refuses such.
         """
         experiment = self._ask.experiment()
-        sources, targets = all_texts(sources), all_texts(targets)
+        sources, targets = checked_texts(sources), checked_texts(targets)
         if len(sources) != len(targets):
             raise RequestError(f"{len(sources)} sources and {len(targets)} targets: give a target for every source")
         answers = []
         for start in range(0, len(sources), _ROWS):
             part = slice(start, start + _ROWS)
-            found = self._ask("score", source=_raw(sources[part]), target=_raw(targets[part]))
-            for row, length in enumerate(found["length"]):
-                if found["truncated"][row] and experiment.task.long_sources == "refuse":
+            found = self._ask("score", source=as_bytes(sources[part]), target=as_bytes(targets[part]))
+            for row, truncated in enumerate(found["truncated"]):
+                if truncated and experiment.task.long_sources == "refuse":
                     most = experiment.text.max_length
                     most_target = (experiment.target_text or experiment.text).max_length
                     raise RequestError(
                         f"pair {before + start + row + 1} has more tokens than are allowed: {most} of a source "
                         f"(text.max_length), {most_target} of a target (target_text.max_length)"
                     )
-                answers.append(
-                    {
-                        "log_prob": float(found["log_prob"][row]),
-                        "perplexity": float(found["perplexity"][row]),
-                        "num_tokens": int(length),
-                        "tokens": [token.decode("utf-8", "replace") for token in found["tokens"][row][:length]],
-                        "token_log_probs": found["token_log_probs"][row][:length].tolist(),
-                        "truncated": bool(found["truncated"][row]),
-                    }
-                )
+            answers += score_answers(found)
         return answers
-
-
-def _raw(texts) -> list[bytes]:
-    return [text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text for text in texts]
 
 
 def _hypothesis(translation, score, log_prob, length) -> dict:

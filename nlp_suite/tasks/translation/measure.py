@@ -1,14 +1,13 @@
-"""Translation: a split translated and compared with its references, in a report and after every round of training."""
+"""Translation: a split translated and compared with its references, in a report and after every checkpoint interval of training."""
 
 import keras
 import numpy as np
 
 from nlp_suite.tasks.shared.compiled import compiled
-from nlp_suite.tasks.translation.predictor import TranslationInference
+from nlp_suite.tasks.translation.predictor import TranslationPredictor
 from nlp_suite.tasks.translation.report import corpus_bleu, translation_report
 from nlp_suite.training.callbacks import averaged_weights
 
-MONITORS = ("val_bleu",)  # metrics that `after_round` adds to the logs
 _SEARCH = ("beam_size", "length_penalty", "coverage_penalty", "no_repeat_ngram", "min_length")
 _MAPS = 6  # translations shown with their attention
 
@@ -21,9 +20,9 @@ def measure(run, split: str, stores: dict) -> dict:
     """
     store, settings = stores[split], run.task.settings
     model = run.model()
-    inference = _inference(model, run.text, run.target_text, settings)
+    predictor = truncating_predictor(model, run.text, run.target_text, settings)
     rows = np.arange(len(store))
-    answers = inference.translate([store.source.text(row) for row in rows])
+    answers = predictor.translate([store.source.text(row) for row in rows])
     nll, tokens, correct = teacher_forced(model, run.task.evaluation_batches(store, run.experiment.training))
     checkpoint = run.weights().name.removesuffix(".weights.h5")
     return translation_report(
@@ -35,7 +34,7 @@ def measure(run, split: str, stores: dict) -> dict:
         correct=correct,
         truncated=sum(bool(answer["truncated"]) for answer in answers),
         search={"checkpoint": checkpoint, **{key: getattr(settings, key) for key in _SEARCH}},
-        attention=_with_attention(inference, store),
+        attention=_with_attention(predictor, store),
     )
 
 
@@ -58,42 +57,31 @@ def teacher_forced(model, batches) -> tuple[float, int, int]:
     return nll, tokens, correct
 
 
-def after_round(experiment, model, task, stores, text, target_text, console) -> keras.callbacks.Callback | None:
-    """The callback that translates a part of validation after every round; see `AfterRound`.
-
-    Returns:
-        None where nothing asks for it: `training.monitor` is not `val_bleu` and `task.shown_sentences` is 0.
-    """
-    if experiment.training.monitor not in MONITORS and not task.settings.shown_sentences:
-        return None
-    return AfterRound(_inference(model, text, target_text, task.settings), stores["validation"], task.settings, console)
-
-
-class AfterRound(keras.callbacks.Callback):
-    """Translates the same sentences of validation after every round, greedily and with the averaged weights.
+class TranslateValidation(keras.callbacks.Callback):
+    """Translates the same sentences of validation after every checkpoint interval, greedily and with the averaged weights.
 
     Adds `val_bleu` to the logs (sacreBLEU, cased, 13a) and prints the first few sentences with their translations. It must
     stand after the callback that completes the logs and before those that read them. Nothing is drawn at random, so
     that a run that is resumed goes on as if it had never stopped.
 
     Args:
-        inference: of the model that is trained.
+        predictor: of the model that is trained.
         store: `PairStore` of validation; of a large one, evenly spaced `validation_bleu_sentences` rows are taken.
         settings: the task's.
         console: where the sentences are printed.
     """
 
-    def __init__(self, inference, store, settings, console):
+    def __init__(self, predictor, store, settings, console):
         super().__init__()
         rows = evenly(len(store), settings.validation_bleu_sentences)
         self._sources = [store.source.text(row) for row in rows]
         self._references = [store.target.text(row) for row in rows]
         self._shown = evenly(len(rows), settings.shown_sentences)
-        self._inference, self._console = inference, console
+        self._predictor, self._console = predictor, console
 
     def on_epoch_end(self, epoch, logs=None):
         with averaged_weights(self.model):
-            answers = self._inference.translate(self._sources, beam_size=1)
+            answers = self._predictor.translate(self._sources, beam_size=1)
         translations = [answer["translation"] for answer in answers]
         logs["val_bleu"] = corpus_bleu(translations, self._references)
         for i in self._shown:
@@ -106,15 +94,16 @@ def evenly(count: int, most: int) -> list[int]:
     return [int(i * count / most) for i in range(most)] if count > most else list(range(count))
 
 
-def _inference(model, text, target_text, settings) -> TranslationInference:
+def truncating_predictor(model, text, target_text, settings) -> TranslationPredictor:
+    """A predictor that cuts long sources, even where the config says that a request of that length is refused."""
     cutting = settings.model_copy(update={"long_sources": "truncate"})
-    return TranslationInference([model], text, target_text, cutting)
+    return TranslationPredictor([model], text, target_text, cutting)
 
 
-def _with_attention(inference, store) -> list[dict]:
+def _with_attention(predictor, store) -> list[dict]:
     """A few translations with what was looked at, in the order of the split."""
     rows = evenly(len(store), _MAPS)
-    answers = inference.translate([store.source.text(row) for row in rows], attention=True)
+    answers = predictor.translate([store.source.text(row) for row in rows], attention=True)
     return [
         {
             "source": store.source.text(row),

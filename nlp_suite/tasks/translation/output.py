@@ -11,32 +11,26 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from nlp_suite.data.sources.parallel import parting
-from nlp_suite.errors import ExportError
-from nlp_suite.export.load import load
-from nlp_suite.registry import unknown
-from nlp_suite.tasks.language_model.output import _jsonl, _table, _Total, _tsv, say_truncated
-from nlp_suite.tasks.sentiment.output import FORMATS as SCORE_FORMATS
-from nlp_suite.tasks.sentiment.output import check_file, read_texts
+from nlp_suite.errors import UsageError
+from nlp_suite.task import Predictor
+from nlp_suite.tasks.shared.lines import check_file, read_texts
+from nlp_suite.tasks.shared.opening import open_model
+from nlp_suite.tasks.shared.score_output import CHUNK_LINES, ScoreOptions, Scores, check_format, report_truncated
 
 FORMATS = ("text", "tsv", "jsonl")
-_AT_ONCE = 256  # lines
 
 
-def open_translation(paths: list[Path]):
-    """What `load` opens, if it translates; of several paths an ensemble of runs.
+def open_translation(paths: list[Path]) -> Predictor:
+    """The predictor of a translation model; of several paths an ensemble of runs.
 
     Raises:
         ExportError: it is another task's, or they do not fit together.
     """
     if len(paths) > 1:
-        from nlp_suite.export.openers.translation import open_ensemble
+        from nlp_suite.tasks.translation.ensemble import open_ensemble
 
         return open_ensemble(paths)
-    model = load(paths[0])
-    if not hasattr(model, "translate"):
-        other = "a language model: ask it with nlp-suite generate" if hasattr(model, "generate") else "a classifier"
-        raise ExportError(f"{str(paths[0])!r} is no translation model but {other}")
-    return model
+    return open_model(paths[0], "translation")
 
 
 def write_translations(
@@ -61,14 +55,13 @@ def write_translations(
         output: a file to write; default: standard output.
         format: `text`, `tsv` or `jsonl`.
         attention: a page to write, with what every token of every hypothesis looked at.
-        **options: of `TranslationInference.translate`.
+        **options: of `TranslationPredictor.translate`.
 
     Raises:
-        ExportError: unknown format, no such file, or one that cannot be written or would be read and written at once.
+        UsageError: unknown format, no such file, or one that cannot be written or would be read and written at once.
         RequestError: an option out of range. No file has been touched then.
     """
-    if format not in FORMATS:
-        raise ExportError(unknown("output format", format, FORMATS))
+    check_format(format, FORMATS)
     if not texts and input is None:
         texts = ["-"]
     chunks = _chunks(texts, input)
@@ -88,7 +81,7 @@ def write_translations(
                 if attention:
                     pages.append(_page_row(text, answer))
             file.flush()
-    say_truncated(truncated, f"of {number:,} texts were longer than text.max_length and cut there")
+    report_truncated(truncated, f"of {number:,} texts were longer than text.max_length and cut there")
     if attention:
         from nlp_suite.tasks.translation.attention_map import attention_page
 
@@ -109,10 +102,10 @@ def _check_outputs(input, outputs):
             continue
         if path.is_dir() or not path.parent.is_dir():
             why = "a folder, not a file" if path.is_dir() else f"there is no folder {str(path.parent)!r}"
-            raise ExportError(f"{option} {str(path)!r}: {why}")
+            raise UsageError(f"{option} {str(path)!r}: {why}")
         for other, its in taken.items():
             if _same_file(path, its):
-                raise ExportError(f"{other} and {option} are the same file, {str(path)!r}; give another")
+                raise UsageError(f"{other} and {option} are the same file, {str(path)!r}; give another")
         taken[option] = path
 
 
@@ -174,61 +167,46 @@ def _write_jsonl(file, n_best):
     return write
 
 
-def write_pair_scores(
-    path: Path, source: Path, target: Path, format: str, tokens: bool, html: Path | None, max_length: int
-) -> None:
+def write_pair_scores(predictor, options: ScoreOptions) -> None:
     """Prints log-probability and perplexity of every translation given its source, and of all on standard error.
 
     There it also says which pairs were cut to the `max_length` of their text layers.
 
-    Args:
-        path: what `load` opens.
-        source, target: files with a text a line.
-        format, tokens, html, max_length: as in `nlp_suite.tasks.language_model.output.write_scores`.
-
     Raises:
-        ExportError: unknown format, no such file, files of different length, or `path` is no translation model.
+        UsageError: not two files, no such file, or files of different length or without a line.
     """
-    if format not in SCORE_FORMATS:
-        raise ExportError(unknown("output format", format, SCORE_FORMATS))
+    source, target = options.source, options.target
+    if options.file is not None or source is None or target is None:
+        raise UsageError("of pairs give both --source FILE and --target FILE, and no other file")
     for name, file in {"--source": source, "--target": target}.items():
         check_file(name, file)
         if not file.is_file():
-            raise ExportError(f"{name} {str(file)!r}: a pipe; allowed: a file, for it is read twice")
+            raise UsageError(f"{name} {str(file)!r}: a pipe; allowed: a file, for it is read twice")
     counts = [sum(1 for _ in read_texts(None, file)) for file in (source, target)]
     if counts[0] != counts[1]:
-        raise ExportError(f"{source} has {counts[0]:,} lines and {target} {counts[1]:,}; {parting(source, target)}")
+        raise UsageError(f"{source} has {counts[0]:,} lines and {target} {counts[1]:,}; {parting(source, target)}")
     if not counts[0]:
-        raise ExportError("there is nothing to score: the files have no line")
-    model = open_translation([path])
-    total, pages, truncated = _Total(), [], []
+        raise UsageError("there is nothing to score: the files have no line")
+    scores = Scores(options)
 
-    def scored():
+    def rows():
         pairs = zip(read_texts(None, source), read_texts(None, target), strict=True)
         for chunk in _batched(pairs):
-            for pair, answer in zip(chunk, model.score(*map(list, zip(*chunk)), before=total.texts)):
-                total.add(answer)
-                if answer["truncated"]:
-                    truncated.append(total.texts)
-                if html:
-                    tokens_of = zip(answer["tokens"], answer["token_log_probs"])
-                    pages.append({"tokens": [{"token": token, "log_prob": value} for token, value in tokens_of]})
-                yield pair[1], {"source": pair[0], **answer} if format == "jsonl" else answer
+            for (text, translation), answer in zip(
+                chunk, predictor.score(*map(list, zip(*chunk)), before=scores.texts)
+            ):
+                scores.add(answer)
+                yield translation, {"source": text, **answer} if options.format == "jsonl" else answer
 
+    limits = "a source longer than text.max_length or a target longer than target_text.max_length"
     with _broken_pipes(sys.stdout):
-        {"table": _table, "jsonl": _jsonl, "tsv": _tsv}[format](scored(), tokens, max_length)
-    print(total.line(), file=sys.stderr)
-    cut = "had a source longer than text.max_length or a target longer than target_text.max_length and were cut there"
-    say_truncated(truncated, f"of {total.texts:,} pairs {cut}")
-    if html:
-        from nlp_suite.tasks.shared.surprise import surprise_page
-
-        print(f"page: {surprise_page(html, f'Translations in the eyes of {path}', pages)}", file=sys.stderr)
+        cut = f"of {{texts}} pairs had {limits} and were cut there"
+        scores.write(rows(), f"Translations in the eyes of {options.model}", cut)
 
 
 def _batched(items) -> Iterator[list]:
     items = iter(items)
-    while chunk := list(itertools.islice(items, _AT_ONCE)):
+    while chunk := list(itertools.islice(items, CHUNK_LINES)):
         yield chunk
 
 
@@ -243,21 +221,21 @@ def _chunks(texts, input) -> Iterator[list[str]]:
 
 
 def _lines_that_came(descriptor: int) -> Iterator[list[str]]:
-    """Lists of lines, at most `_AT_ONCE`: of a slow writer what there is, so that no line waits for others."""
+    """Lists of lines, at most `CHUNK_LINES`: of a slow writer what there is, so that no line waits for others."""
     rest, ended = b"", False
     ready = select.poll()
     ready.register(descriptor, select.POLLIN | select.POLLHUP)
     while not ended:
         lines = []
-        while not ended and (not lines or (len(lines) < _AT_ONCE and ready.poll(0))):
+        while not ended and (not lines or (len(lines) < CHUNK_LINES and ready.poll(0))):
             piece = os.read(descriptor, 1 << 16)
             ended = not piece
             *new, rest = (rest + piece).split(b"\n")
             lines += new
         if ended and rest:
             lines.append(rest)
-        for start in range(0, len(lines), _AT_ONCE):
-            yield [line.rstrip(b"\r").decode("utf-8", "replace") for line in lines[start : start + _AT_ONCE]]
+        for start in range(0, len(lines), CHUNK_LINES):
+            yield [line.rstrip(b"\r").decode("utf-8", "replace") for line in lines[start : start + CHUNK_LINES]]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Trained translation models at work in Python: translations, n-best lists, attention, scores, under any backend."""
+"""Trained translation models in Python: translations, n-best lists, attention, scores, under any backend."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,22 +8,23 @@ import numpy as np
 
 from nlp_suite.decoding.sampling import Options
 from nlp_suite.errors import RequestError
+from nlp_suite.task import Predictor
 from nlp_suite.tasks.shared.request_checks import (
-    MOST_BEAMS,
-    all_texts,
-    by_length,
-    not_negative,
-    rows_of,
-    several,
-    whole,
-    width_of,
+    MAX_BEAMS,
+    batches_by_length,
+    checked_int,
+    checked_list,
+    checked_non_negative,
+    checked_texts,
+    padded_rows,
+    padded_width,
 )
+from nlp_suite.tasks.shared.scores import score_answer
 from nlp_suite.tasks.translation.search import TranslationSearch
 from nlp_suite.text.text_layer import END, START
 
 _ROWS = 32  # sentences of a batch
 _SORTED = 16  # batches whose sentences are sorted by length together
-MOST_NATS = 80.0  # a token, in a perplexity: beyond, float32 has no number for it
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class _Request:
     before: int
 
 
-class TranslationInference:
+class TranslationPredictor(Predictor):
     """Translates with networks and their text layers.
 
     Args:
@@ -53,10 +54,12 @@ class TranslationInference:
         settings: the task's settings: what a request does not say, and limits.
 
     Example:
-        >>> inference = TranslationInference([model], run.text, run.target_text, run.experiment.task)
+        >>> inference = TranslationPredictor([model], run.text, run.target_text, run.experiment.task)
         >>> inference.translate(["A dog runs."])[0]["translation"]
         'Ein Hund rennt.'
     """
+
+    task_name = "translation"
 
     def __init__(self, models, text, target_text, settings):
         self.text, self.target_text, self.settings = text, target_text, settings
@@ -89,7 +92,7 @@ class TranslationInference:
             RequestError, ValueError: an option out of range, or a text too long where `long_sources` is `refuse`.
             TypeError: not a list of texts.
         """
-        texts = all_texts(texts)
+        texts = checked_texts(texts)
         for name in ("temperature", "top_k", "top_p", "seed"):
             if np.ndim(options.get(name)) and len(options[name]) != len(texts):
                 raise RequestError(
@@ -99,9 +102,9 @@ class TranslationInference:
 
     def translate_iter(self, texts: Iterable[str | bytes], **options) -> Iterator[dict]:
         """As `translate`, one answer at a time; memory stays flat however many texts come."""
-        texts, first = iter(several(texts)), 0
+        texts, first = iter(checked_list(texts)), 0
         request = self._request(**options)
-        while chunk := all_texts(islice(texts, _ROWS * _SORTED)):
+        while chunk := checked_texts(islice(texts, _ROWS * _SORTED)):
             yield from self._translated(chunk, first, request)
             first += len(chunk)
 
@@ -140,17 +143,17 @@ class TranslationInference:
         def chosen(value, name):
             return getattr(settings, name) if value is None else value
 
-        beam_size = whole("beam_size", chosen(beam_size, "beam_size"), 1, MOST_BEAMS)
-        n_best = whole("n_best", n_best, 1, beam_size, f"beam_size is {beam_size}")
+        beam_size = checked_int("beam_size", chosen(beam_size, "beam_size"), 1, MAX_BEAMS)
+        n_best = checked_int("n_best", n_best, 1, beam_size, f"beam_size is {beam_size}")
         numbers = {name: chosen(value, name) for name, value in search.items()}
-        most = whole("max_length", longest if max_length is None else max_length, 1, longest, "task.max_tokens")
+        most = checked_int("max_length", longest if max_length is None else max_length, 1, longest, "task.max_tokens")
         return _Request(
             beam_size,
             n_best,
-            not_negative("length_penalty", chosen(length_penalty, "length_penalty")),
-            not_negative("coverage_penalty", numbers["coverage_penalty"]),
-            whole("no_repeat_ngram", numbers["no_repeat_ngram"], 0, longest, "0: off; task.max_tokens"),
-            whole(
+            checked_non_negative("length_penalty", chosen(length_penalty, "length_penalty")),
+            checked_non_negative("coverage_penalty", numbers["coverage_penalty"]),
+            checked_int("no_repeat_ngram", numbers["no_repeat_ngram"], 0, longest, "0: off; task.max_tokens"),
+            checked_int(
                 "min_length", numbers["min_length"], 0, most, "task.max_tokens" if max_length is None else "max_length"
             ),
             most,
@@ -165,7 +168,7 @@ class TranslationInference:
         most = np.array([self._most(row, request) for row in rows], "int32")
         sampling = request.sampling and Options.of(len(rows), **self._of_chunk(request.sampling, first, len(rows)))
         found = [None] * len(rows)
-        for places in by_length([len(row) for row in rows], _ROWS):
+        for places in batches_by_length([len(row) for row in rows], _ROWS):
             source, count = self._padded([rows[i] for i in places]), len(places)
             limit = _limit(most[places].max(), self.settings.max_tokens)
             filler = np.zeros(len(source) - count, "int32")
@@ -245,7 +248,7 @@ class TranslationInference:
         """Weights `[T][S]` of the first model for every pair of source ids and target ids, by teacher forcing."""
         answers = [[]] * len(sources)
         order = [i for i, target in enumerate(targets) if len(target)]
-        for places in by_length([len(targets[i]) for i in order], _ROWS):
+        for places in batches_by_length([len(targets[i]) for i in order], _ROWS):
             chosen = [order[place] for place in places]
             source = self._padded([sources[i] for i in chosen])
             target_in, _ = self._forced([targets[i] for i in chosen], len(source))
@@ -269,26 +272,19 @@ class TranslationInference:
         Raises:
             RequestError: as many sources as targets are needed; or a text too long where `long_sources` is `refuse`.
         """
-        sources, targets = all_texts(sources), all_texts(targets)
+        sources, targets = checked_texts(sources), checked_texts(targets)
         if len(sources) != len(targets):
             raise RequestError(f"{len(sources)} sources and {len(targets)} targets: give a target for every source")
         rows, cut = self._encode(sources, before)
         wanted, cut_target = self._encode(targets, before, target=True)
         answers = [None] * len(rows)
-        for places in by_length([len(row) for row in wanted], _ROWS):
+        for places in batches_by_length([len(row) for row in wanted], _ROWS):
             source = self._padded([rows[i] for i in places])
             target_in, labels = self._forced([wanted[i] for i in places], len(source))
             nll = self.search.nll(source, target_in, labels)  # [B, T]
             for row, i in enumerate(places):
-                log_probs = -nll[row, : len(wanted[i])]
-                answers[i] = {
-                    "log_prob": float(log_probs.sum(dtype="float64")),
-                    "perplexity": float(np.exp(min(-log_probs.mean(dtype="float64"), MOST_NATS))),
-                    "num_tokens": len(wanted[i]),
-                    "tokens": self.target_text.id_to_token(wanted[i]),
-                    "token_log_probs": log_probs.tolist(),
-                    "truncated": cut[i] or cut_target[i],
-                }
+                tokens = self.target_text.id_to_token(wanted[i])
+                answers[i] = score_answer(-nll[row, : len(wanted[i])], tokens, cut[i] or cut_target[i])
         return answers
 
     def _encode(self, texts, first, target=False):
@@ -316,13 +312,13 @@ class TranslationInference:
 
     def _padded(self, rows):
         """Source ids `[B, S]`; rows beyond those given hold an END."""
-        rows = [*rows, *([np.array([END], "int32")] * (rows_of(len(rows)) - len(rows)))]
-        return self.text.pad(rows, width_of(rows))
+        rows = [*rows, *([np.array([END], "int32")] * (padded_rows(len(rows)) - len(rows)))]
+        return self.text.pad(rows, padded_width(rows))
 
     def _forced(self, rows, count):
         """What the decoder reads, START and all but the last token, and what it predicts; `[B, T]` each."""
         rows = [*rows, *([np.array([END], "int32")] * (count - len(rows)))]
-        targets = self.target_text.pad(rows, width_of(rows))
+        targets = self.target_text.pad(rows, padded_width(rows))
         before = [np.concatenate([[START], row[:-1]]).astype("int32") for row in rows]
         return self.target_text.pad(before, targets.shape[1]), targets
 

@@ -99,7 +99,7 @@ class TranslationSearch:
             n_best=n_best,
         )
 
-    def as_set(self, settings, source, most, *, limit, n_best):
+    def search_with_settings(self, settings, source, most, *, limit, n_best):
         """`hypotheses` by a task's settings."""
         return self.hypotheses(
             source,

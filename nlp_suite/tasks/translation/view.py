@@ -3,6 +3,7 @@
 from nlp_suite.evaluation import plots
 from nlp_suite.evaluation.number_format import perplexity, share
 from nlp_suite.evaluation.page import Html, Section, Tile, columns, details, escape, join, picture, table
+from nlp_suite.evaluation.report import ReportView
 from nlp_suite.tasks.translation import attention_map
 
 CURVES = ("bleu", "perplexity", "loss")
@@ -139,3 +140,13 @@ def terminal(report: dict):
     for row in report["by_length"]:
         groups.add_row(row["group"], f"{row['sentences']:,}", f"{row['reference_words']:,}", f"{row['bleu']:.2f}")
     return Group(summary, "", Text(signatures, style="dim", overflow="fold"), groups)
+
+
+class TranslationView(ReportView):
+    """How the report is shown on the page and on the terminal."""
+
+    curves = CURVES
+    style = STYLE
+    headline = staticmethod(headline)
+    sections = staticmethod(sections)
+    terminal = staticmethod(terminal)

@@ -1,22 +1,14 @@
-"""Translation models at work: one, or several as an ensemble."""
+"""Several runs of translation as one model."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from nlp_suite.errors import ExportError
-from nlp_suite.export.samples import check_texts
-from nlp_suite.tasks.translation.predictor import TranslationInference
-from nlp_suite.text.text_layer import START
+from nlp_suite.tasks.translation.predictor import TranslationPredictor
+from nlp_suite.training.run import Run
 
 
-def opened(experiment, model, text, labels, target_text) -> TranslationInference:
-    """See `nlp_suite.export.open_network.open_network`."""
-    return TranslationInference([model], text, text if target_text is None else target_text, experiment.task)
-
-
-def open_ensemble(paths: Sequence[str | Path]) -> TranslationInference:
+def open_ensemble(paths: Sequence[str | Path]) -> TranslationPredictor:
     """Runs of translation as one: every token has their mean probability; settings and attention are the first's.
 
     Args:
@@ -29,8 +21,6 @@ def open_ensemble(paths: Sequence[str | Path]) -> TranslationInference:
         >>> open_ensemble(["runs/seed1", "runs/seed2"]).translate(["A dog runs."])[0]["translation"]
         'Ein Hund rennt.'
     """
-    from nlp_suite.training.run import Run
-
     runs = []
     for path in map(Path, paths):
         if not (path / "run.json").is_file():
@@ -45,12 +35,4 @@ def open_ensemble(paths: Sequence[str | Path]) -> TranslationInference:
                     "same data with the same text settings"
                 )
     first = runs[0]
-    return TranslationInference([run.model() for run in runs], first.text, first.target_text, first.experiment.task)
-
-
-def check_inputs(run):
-    """Padded sources int32 `[N, S]`, and the beginnings of targets without padding, int32 `[N, T]`."""
-    texts = check_texts(run)
-    targets = np.resize(np.concatenate(run.target_text.encode(texts)), (len(texts), 8))
-    target_in = np.concatenate([np.full((len(texts), 1), START), targets], axis=1).astype("int32")
-    return {"source": run.text.pad(run.text.encode(texts)), "target_in": target_in}
+    return TranslationPredictor([run.model() for run in runs], first.text, first.target_text, first.experiment.task)

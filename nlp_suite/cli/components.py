@@ -1,0 +1,43 @@
+"""What there is to choose from, and what a config means: list, config."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from nlp_suite.cli.common import AsJson, ConfigFile, Overrides, load_experiment
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Adds the verbs to the command line."""
+    config = typer.Typer(no_args_is_help=True, help="Look at configs.")
+    config.command("show")(config_show)
+    app.add_typer(config, name="config")
+    app.command("list")(list_components)
+
+
+def config_show(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False):
+    """Print the resolved config: every key with its value."""
+    experiment = load_experiment(config, overrides)
+    print(experiment.model_dump_json(indent=1) if as_json else experiment.to_yaml(), end="\n" if as_json else "")
+
+
+def list_components(
+    kind: Annotated[
+        str, typer.Argument(help="backbones, decoders, attentions, tokenizers, tasks, sources, schedules or formats.")
+    ],
+    as_json: AsJson = False,
+):
+    """List what can be chosen by name, with a line of help each."""
+    from nlp_suite.errors import UnknownNameError
+    from nlp_suite.registry import COMPONENTS, unknown
+
+    if kind not in COMPONENTS:
+        raise UnknownNameError(unknown("kind", kind, COMPONENTS))
+    lines = COMPONENTS[kind].help()
+    if as_json:
+        print(json.dumps(lines))
+        return
+    width = max(map(len, lines))
+    for name, line in lines.items():
+        print(f"{name:<{width}}  {line}")

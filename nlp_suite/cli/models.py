@@ -1,0 +1,125 @@
+"""Trained models: predict, score, export."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nlp_suite.cli.common import RunFolder, RunOrExport, ShownCharacters, TableFormat, import_backend, print_progress
+from nlp_suite.errors import UsageError
+
+RUNNER_ONLY, WITHOUT_RUNNER = ("output", "signature", "runner_options"), ("format", "max_length")
+
+
+def options_on_command_line(context: typer.Context, names: tuple[str, ...]) -> list[str]:
+    """Those of a command's options that stand on the command line, as written there."""
+    used = [name for name in names if context.get_parameter_source(name).name == "COMMANDLINE"]
+    return [option.opts[0] for option in context.command.params if option.name in used]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Adds the verbs to the command line."""
+    for verb in (predict, score, export):
+        app.command()(verb)
+
+
+def predict(
+    context: typer.Context,
+    model: RunOrExport,
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TEXT … | -]", help="Texts; - reads standard input. With --runner: more files, as after --input."
+        ),
+    ] = None,
+    input: Annotated[list[Path] | None, typer.Option(help="File with a text a line; several with --runner.")] = None,
+    format: TableFormat = "table",
+    max_length: ShownCharacters = 60,
+    runner: Annotated[
+        str | None, typer.Option(help="Whole files with Apache Beam: direct, flink, spark or dataflow; into --output.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="With --runner: folder for the answers, JSON lines.")] = None,
+    signature: Annotated[str, typer.Option(help="With --runner: signature to ask.")] = "serving_default",
+    runner_options: Annotated[
+        list[str] | None, typer.Option("--runner-option", help="With --runner: its own, as --flink_master=….")
+    ] = None,
+):
+    """Predict labels of texts with a run or a SavedModel; with --runner, ask any SavedModel about whole files."""
+    if runner is not None:
+        if idle := options_on_command_line(context, WITHOUT_RUNNER):
+            raise UsageError(f"with --runner {', '.join(idle)} does nothing: answers are JSON lines in --output")
+        if "-" in (texts or []):
+            raise UsageError("with --runner standard input (-) is not read: give --input FILE …")
+        _predict_files(
+            model, [*(input or []), *map(Path, texts or [])], output, runner, signature, runner_options or []
+        )
+        return
+    if idle := options_on_command_line(context, RUNNER_ONLY):
+        raise UsageError(f"{', '.join(idle)} needs --runner (direct, flink, spark or dataflow)")
+    if input and len(input) > 1:
+        raise UsageError("several --input files need --runner (direct, flink, spark or dataflow)")
+    input = input[0] if input else None
+    import_backend()
+    from nlp_suite.tasks.sentiment.output import read_texts, write_predictions
+
+    write_predictions(model, read_texts(texts, input), format, max_length)
+
+
+def _predict_files(model, inputs, output, runner, signature, runner_options):
+    if not inputs or output is None:
+        raise UsageError("--runner needs --input FILE … and --output FOLDER")
+    from nlp_suite.native_output import suppress_native_log
+    from nlp_suite.serving.batch_predict import batch_predict
+
+    with suppress_native_log():
+        settings = {"runner": runner, "signature": signature, "pipeline_arguments": runner_options}
+        done = batch_predict(model, inputs, output, progress=print_progress, **settings)
+    kept = f", {done['skipped']} of {done['chunks']} chunks from an earlier run" if done["skipped"] else ""
+    print(f"{output}: {done['lines']:,} lines, {done['bad']:,} of them set aside{kept}")
+
+
+def score(
+    model: RunOrExport,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE | -]", help="A text a line; default: standard input.")
+    ] = None,
+    source: Annotated[Path | None, typer.Option(help="Of a model of pairs: file with a source a line.")] = None,
+    target: Annotated[Path | None, typer.Option(help="Of a model of pairs: file with a target a line.")] = None,
+    tokens: Annotated[bool, typer.Option("--tokens", help="The log-probability of every token as well.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page with every token coloured by its surprise.")] = None,
+    format: TableFormat = "table",
+    max_length: ShownCharacters = 60,
+):
+    """Log-probability and perplexity of every line of a text by a language model, or of translations."""
+    import_backend()
+    from nlp_suite.export.load import load
+    from nlp_suite.registry import TASKS
+    from nlp_suite.tasks.shared.lines import check_file
+    from nlp_suite.tasks.shared.score_output import ScoreOptions, check_format
+
+    check_format(format)
+    if file not in (None, Path("-")):
+        check_file("FILE", file)
+    predictor = load(model)
+    options = ScoreOptions(model, file, source, target, format, tokens, html, max_length)
+    TASKS.get(predictor.task_name).write_scores(predictor, options)
+
+
+def export(
+    run: RunFolder,
+    to: Annotated[Path, typer.Option(help="saved_models/NAME, or a .keras file.")],
+    format: Annotated[str, typer.Option(help="A name of nlp-suite list formats.")] = "saved_model",
+    server_version: Annotated[str | None, typer.Option(help="TensorFlow Serving version to be servable on.")] = None,
+    xla: Annotated[
+        bool,
+        typer.Option("--xla", help="Also signatures compiled by XLA (translate_xla), for servers that have it on."),
+    ] = False,
+):
+    """Export a run: a SavedModel with strings in and strings out, or a Keras file."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the run was trained on
+    import_backend()
+    from nlp_suite.export import run_export
+
+    result = run_export(run, to, format=format, server_version=server_version, xla=xla)
+    print(result.describe())

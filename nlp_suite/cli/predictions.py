@@ -1,0 +1,74 @@
+"""Predictions for a terminal or a program: a table, JSON lines or TSV, whatever the task."""
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from nlp_suite.export.load import load
+from nlp_suite.registry import TASKS
+from nlp_suite.task import Predictor
+from nlp_suite.tasks.shared.lines import shortened
+from nlp_suite.tasks.shared.score_output import check_format
+
+CHUNK_TEXTS = 256
+
+
+def write_predictions(path: Path, texts: Iterable[str], format: str = "table", max_characters: int = 60) -> None:
+    """Prints the prediction for every text, in order; JSON lines and TSV keep memory flat.
+
+    Args:
+        path: what `load` opens.
+        texts: read once.
+        format: `table`, `jsonl` or `tsv`.
+        max_characters: of a text that a table shows.
+
+    Raises:
+        UnknownNameError: unknown format.
+        ExportError: `path` cannot be opened.
+        RequestError: the model's task does not predict.
+    """
+    check_format(format)
+    predictor = load(path)
+    predictor.predict([])  # refuses a task that does not predict before anything is printed
+    {"table": _table, "jsonl": _jsonl, "tsv": _tsv}[format](predictor, _answered(predictor, texts), max_characters)
+
+
+def _answered(predictor: Predictor, texts: Iterable[str]) -> Iterator[tuple[str, dict]]:
+    """Texts beside their predictions."""
+    texts = iter(texts)
+    while chunk := list(islice(texts, CHUNK_TEXTS)):
+        yield from zip(chunk, predictor.predict(chunk))
+
+
+def _columns(predictor: Predictor, for_people: bool) -> dict[str, Callable[[dict], str]]:
+    return TASKS.get(predictor.task_name).answer_columns(getattr(predictor, "labels", ()), for_people)
+
+
+def _table(predictor: Predictor, pairs: Iterable[tuple[str, dict]], max_characters: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    columns = _columns(predictor, for_people=True)
+    table = Table("text", *columns)
+    for text, answer in pairs:
+        table.add_row(Text(shortened(text, max_characters)), *(Text(cell(answer)) for cell in columns.values()))
+    Console().print(table)
+
+
+def _jsonl(predictor: Predictor, pairs: Iterable[tuple[str, dict]], max_characters: int) -> None:
+    for text, answer in pairs:
+        print(json.dumps({"text": text, **answer}, ensure_ascii=False), flush=True)
+
+
+def _tsv(predictor: Predictor, pairs: Iterable[tuple[str, dict]], max_characters: int) -> None:
+    columns = _columns(predictor, for_people=False)
+    writer: Any = csv.writer(sys.stdout, "excel-tab", lineterminator="\n")
+    writer.writerow(["text", *columns])
+    for text, answer in pairs:
+        writer.writerow([text, *(cell(answer) for cell in columns.values())])
+        sys.stdout.flush()

@@ -1,0 +1,109 @@
+"""From a config to a measured run: prepare, inspect, train, average, evaluate."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nlp_suite.cli.common import (
+    AsJson,
+    ConfigFile,
+    Overrides,
+    RunFolder,
+    console,
+    import_backend,
+    load_experiment,
+    print_progress,
+)
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Adds the verbs to the command line."""
+    for verb in (prepare, inspect, train, average, evaluate):
+        app.command()(verb)
+
+
+def prepare(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False):
+    """Train the tokenizer on the training split and tokenise every split into the cache."""
+    from nlp_suite.data.prepare import prepare
+
+    prepared = prepare(load_experiment(config, overrides), progress=print_progress)
+    if as_json:
+        print(json.dumps({"directory": str(prepared.directory), "statistics": prepared.statistics}))
+        return
+    from rich.table import Table
+
+    rows, what = prepared.statistics, "texts" if prepared.labels else "lines"
+    if "target" in rows["train"]:
+        sides = [(split, side) for split in rows for side in ("source", "target")]
+        rows, what = {f"{split}, {side}": rows[split].get(side, rows[split]) for split, side in sides}, "pairs"
+    table = Table("split", what, "tokens", "unknown", "median length", "95 %", "longest", "truncated texts")
+    for name, s in rows.items():
+        length = s["full_length"]
+        numbers = (f"{s['texts']:,}", f"{s['tokens']:,}", f"{s['unknown_rate']:.2%}")
+        lengths = (f"{length['p50']:,}", f"{length['p95']:,}", f"{length['max']:,}", f"{s['truncated_share']:.1%}")
+        table.add_row(name, *numbers, *lengths)
+    console().print(table)
+    print(prepared.directory)
+
+
+def inspect(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False):
+    """Look at the data: label balance, lengths, duplicates across splits, examples."""
+    from nlp_suite.data.inspect import inspect_experiment
+    from nlp_suite.data.inspection_tables import format_inspection
+
+    report = inspect_experiment(load_experiment(config, overrides))
+    print(json.dumps(report, ensure_ascii=False)) if as_json else console().print(format_inspection(report))
+
+
+def train(
+    config: ConfigFile,
+    run_dir: Annotated[Path | None, typer.Option(help="Run folder; default runs/NAME of the config file.")] = None,
+    overrides: Overrides = None,
+):
+    """Train into a run folder; the same command goes on with a run that was interrupted."""
+    experiment = load_experiment(config, overrides)
+    from nlp_suite.training.run import default_directory
+    from nlp_suite.training.train import train
+
+    run = train(experiment, run_dir or default_directory(config))
+    best = run.info["best"]
+    print(
+        f"{run.directory}: best {best['metric']} {best['value']:.4f} in round {best['round']}, {run.info['seconds']:.0f} s"
+    )
+    print(f"next: nlp-suite evaluate {run.directory}")
+
+
+def average(
+    run: RunFolder,
+    last: Annotated[int | None, typer.Option(help="Of the last N rounds.")] = None,
+    best: Annotated[int | None, typer.Option(help="Of the N best rounds.")] = None,
+):
+    """Average the weights of several rounds that a run kept (training.average_checkpoints); the run's model is then that."""
+    import_backend()
+    from nlp_suite.training.checkpoint_average import average
+    from nlp_suite.training.run import Run
+
+    rounds = average(Run(run), last=last, best=best)
+    print(f"{run}: averaged the weights of rounds {', '.join(map(str, rounds))}")
+    print(f"next: nlp-suite evaluate {run}")
+
+
+def evaluate(
+    run: RunFolder,
+    split: Annotated[str | None, typer.Option(help="train, validation or test; default test.")] = None,
+    as_json: AsJson = False,
+):
+    """Measure a run on a split; writes report.json and report.html into its folder."""
+    import_backend()
+    from nlp_suite.training.evaluate import evaluate
+
+    report = evaluate(run, split, progress=print_progress)
+    if as_json:
+        print(json.dumps(report, ensure_ascii=False))
+        return
+    from nlp_suite.training.run import Run
+
+    console().print(Run(run).task.report_view().terminal(report))
+    print(f"report: {report['page']}")

@@ -1,0 +1,94 @@
+"""What every task's serving signatures are: functions of a graph, and requests with the answers that Python gives."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from nlp_suite.export.cases import Case
+
+if TYPE_CHECKING:
+    from nlp_suite.task import Predictor
+
+CLASSIFY = "tensorflow/serving/classify"  # method name of TensorFlow Serving's Classify
+
+
+class Signatures(ABC):
+    """The serving signatures of one network, text in and text out, under the TensorFlow backend.
+
+    Every input and output has the batch in dim 0, and a row's answer does not depend on the rows beside it.
+
+    Args:
+        model: the network.
+        predictor: the same network in Python, with its text layers.
+
+    Attributes:
+        module: a `tf.Module` that holds all resources of the graph.
+        methods: signature → method name, where it is not Predict.
+        tolerance: of the self-check.
+        example: a text that a user may ask about first.
+        compiled: signature → the signature that is its form compiled by XLA; those need a server with XLA.
+    """
+
+    methods: ClassVar[Mapping[str, str]] = {}
+    tolerance: ClassVar[float] = 1e-5
+    example: ClassVar[str] = "The "
+
+    def __init__(self, model: Any, predictor: Predictor):
+        import tensorflow as tf
+
+        self.model, self.predictor = model, predictor
+        self.compiled: Mapping[str, str] = {}
+        self.module = tf.Module()
+        self.module.weights = [variable.value for variable in model.variables]
+
+    @abstractmethod
+    def functions(self) -> dict[str, Callable]:
+        """Signature name → `tf.function`."""
+
+    @abstractmethod
+    def cases(self, texts: Sequence[bytes]) -> list[Case]:
+        """Requests with expected answers, of every signature that a stock server answers, over the same texts."""
+
+    def compiled_cases(self, texts: Sequence[bytes]) -> list[Case]:
+        """As `cases`, of the compiled signatures."""
+        return []
+
+    def compiled_warmup(self, texts: Sequence[bytes]) -> list[Case]:
+        """Requests without answers that make a server compile every shape that it will meet."""
+        return []
+
+    @staticmethod
+    def traced(method: Callable, **inputs: tuple[list[int | None], str]) -> Callable:
+        """A `tf.function` of a method.
+
+        Args:
+            method: takes the inputs in their order.
+            inputs: name → shape and dtype, such as `([None], "string")`.
+        """
+        import tensorflow as tf
+
+        return tf.function(method, input_signature=[tf.TensorSpec(*spec, name=name) for name, spec in inputs.items()])
+
+
+def fill_empty_batch(*columns: Any) -> tuple[list[Any], Any]:
+    """Tensors `[B, …]`, with one row of empty strings or zeros where B is 0, and B itself.
+
+    Layers and text ops do not all take an empty batch; `first_rows` takes the row off the answer again.
+    """
+    import tensorflow as tf
+
+    rows = tf.shape(columns[0])[0]
+    extra = tf.cast(tf.equal(rows, 0), tf.int32)
+    filled = []
+    for column in columns:
+        empty = tf.constant("" if column.dtype == tf.string else 0, column.dtype)
+        new = tf.fill(tf.concat([[extra], tf.shape(column)[1:]], 0), empty)
+        filled.append(tf.concat([column, new], 0))
+    return filled, rows
+
+
+def first_rows(outputs: Mapping[str, Any], rows: Any) -> dict[str, Any]:
+    """The first rows of every output."""
+    return {name: value[:rows] for name, value in outputs.items()}

@@ -1,0 +1,43 @@
+"""Texts of the command line: from arguments, from a file with a text a line, from standard input."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from nlp_suite.data.sources.reading import text_lines
+from nlp_suite.errors import UsageError
+
+TABLE_FORMATS = ("table", "jsonl", "tsv")
+
+
+def read_texts(texts: list[str] | None, input: Path | None) -> Iterator[str]:
+    """Texts from the command line, from a file with a text a line, or from standard input for a lone `-`.
+
+    Invalid UTF-8 is replaced; lines are read as they are needed. A file may be gzipped (`.gz`).
+
+    Raises:
+        UsageError: none of the three, more than one, no such file, or a folder.
+    """
+    if bool(texts) == (input is not None):
+        raise UsageError("give texts, or --input FILE, or - for standard input (one of the three)")
+    if input is not None:
+        check_file("--input", input)
+        return (line.rstrip("\r\n") for _, line in text_lines(input, "replace"))
+    if texts == ["-"]:
+        return (line.rstrip(b"\r\n").decode("utf-8", "replace") for line in sys.stdin.buffer)
+    return iter([text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for text in texts])
+
+
+def check_file(option: str, path: Path) -> None:
+    """Refuses what cannot be read as a file (a pipe can be); the message names the option.
+
+    Raises:
+        UsageError: no such file, or a folder.
+    """
+    if path.is_dir() or not path.exists():
+        raise UsageError(f"{option} {str(path)!r}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
+
+
+def shortened(text: str, max_characters: int) -> str:
+    """A text as a table shows it."""
+    return text if len(text) <= max_characters else text[: max_characters - 1] + "…"

@@ -1,0 +1,146 @@
+"""Scores of texts for a terminal or a program: a row a text, the sum of all on standard error, a page of surprise."""
+
+import csv
+import json
+import math
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nlp_suite.errors import UnknownNameError, UsageError
+from nlp_suite.registry import unknown
+from nlp_suite.tasks.shared.lines import TABLE_FORMATS, shortened
+
+CHUNK_LINES = 256
+NAMED_TEXTS = 10  # numbers of texts in a message
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """What `nlp-suite score` was asked for.
+
+    Attributes:
+        model: the path that the predictor was loaded from.
+        file: a text a line; None: standard input.
+        source, target: of a task of pairs, files with a text a line each.
+        format: `"table"`, `"jsonl"` or `"tsv"`; all but the table keep memory flat.
+        tokens: the log-probability of every token as well.
+        html: a page to write, with every token coloured by its surprise.
+        max_characters: of a text that a table shows.
+    """
+
+    model: Path
+    file: Path | None = None
+    source: Path | None = None
+    target: Path | None = None
+    format: str = "table"
+    tokens: bool = False
+    html: Path | None = None
+    max_characters: int = 60
+
+
+@dataclass
+class Scores:
+    """Answers of `score` on their way to the output, counted.
+
+    Attributes:
+        options: how they are shown.
+        texts, tokens, log_prob: sums.
+        truncated: numbers, from 1, of the texts that were not read whole.
+        pages: tokens of every text, for the page; empty without one.
+    """
+
+    options: ScoreOptions
+    texts: int = 0
+    tokens: int = 0
+    log_prob: float = 0.0
+    truncated: list[int] = field(default_factory=list)
+    pages: list[dict] = field(default_factory=list)
+
+    def add(self, answer: dict) -> None:
+        """Counts one answer."""
+        self.texts += 1
+        self.tokens += answer["num_tokens"]
+        self.log_prob += answer["log_prob"]
+        if answer["truncated"]:
+            self.truncated.append(self.texts)
+        if self.options.html:
+            pairs = zip(answer["tokens"], answer["token_log_probs"])
+            self.pages.append({"tokens": [{"token": token, "log_prob": value} for token, value in pairs]})
+
+    def write(self, rows: Iterable[tuple[str, dict]], title: str, cut: str) -> None:
+        """Prints rows of text and answer, then on standard error the sum and which texts were not read whole.
+
+        Args:
+            rows: answers that were counted.
+            title: of the page.
+            cut: the end of the sentence on texts that were not read whole, `"of {texts} …"`.
+
+        Raises:
+            UsageError: there was no text.
+        """
+        options = self.options
+        {"table": _table, "jsonl": _jsonl, "tsv": _tsv}[options.format](rows, options.tokens, options.max_characters)
+        if not self.texts:
+            raise UsageError("there is nothing to score: the input has no line")
+        mean = min(-self.log_prob / self.tokens, 700)  # beyond, a float has no number for its exponential
+        print(
+            f"{self.texts:,} texts, {self.tokens:,} tokens, log-probability {self.log_prob:,.2f}, "
+            f"perplexity {math.exp(mean):,.2f} a token",
+            file=sys.stderr,
+        )
+        report_truncated(self.truncated, cut.format(texts=f"{self.texts:,}"))
+        if options.html:
+            from nlp_suite.tasks.shared.surprise import surprise_page
+
+            print(f"page: {surprise_page(options.html, title, self.pages)}", file=sys.stderr)
+
+
+def check_format(format: str, allowed: tuple[str, ...] = TABLE_FORMATS) -> None:
+    """Raises UnknownNameError for an output format that there is not."""
+    if format not in allowed:
+        raise UnknownNameError(unknown("output format", format, allowed))
+
+
+def report_truncated(numbers: list[int], what: str) -> None:
+    """Names on standard error what was not read whole: the numbers of texts, from 1."""
+    if numbers:
+        named = ", ".join(map(str, numbers[:NAMED_TEXTS])) + ", …" * (len(numbers) > NAMED_TEXTS)
+        print(f"{len(numbers):,} {what}: number {named}", file=sys.stderr)
+
+
+def _table(rows, tokens, max_characters):
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    table = Table("text", "log-probability", "perplexity", "tokens")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for text, answer in rows:
+        numbers = (f"{answer['log_prob']:,.3f}", f"{answer['perplexity']:,.2f}", f"{answer['num_tokens']:,}")
+        table.add_row(Text(shortened(text, max_characters)), *numbers)
+        if tokens:
+            for token, value in zip(answer["tokens"], answer["token_log_probs"]):
+                table.add_row(Text(f"  {token}", style="dim"), f"{value:,.3f}", "", "")
+    console.print(table)
+
+
+def _jsonl(rows, tokens, max_characters):
+    for text, answer in rows:
+        shown = answer if tokens else {k: v for k, v in answer.items() if k not in ("tokens", "token_log_probs")}
+        print(json.dumps({"text": text, **shown}, ensure_ascii=False), flush=True)
+
+
+def _tsv(rows, tokens, max_characters):
+    writer = csv.writer(sys.stdout, "excel-tab", lineterminator="\n")
+    writer.writerow(["text", "token", "log_prob"] if tokens else ["text", "log_prob", "perplexity", "num_tokens"])
+    for text, answer in rows:
+        if tokens:
+            for token, value in zip(answer["tokens"], answer["token_log_probs"]):
+                writer.writerow([text, token, f"{value:.6f}"])
+        else:
+            writer.writerow([text, f"{answer['log_prob']:.6f}", f"{answer['perplexity']:.6f}", answer["num_tokens"]])
+        sys.stdout.flush()
