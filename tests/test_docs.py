@@ -113,23 +113,31 @@ def test_configs_exist_and_all_are_in_the_table_of_results(readme):
 
 @cache
 def command_line():
-    """Verb → its options, of the whole command line; those of groups as `config show`."""
+    """Verb → its options, of the whole command line; verbs of groups as `config show`."""
     import click
     import typer
+    import typer.core
 
     from nlp_suite.cli import app
+    from nlp_suite.registry import VERBS
     from nlp_suite.serving.flags import FLAGS
 
     verbs = {}
 
-    def read(group, prefix):
-        for verb, command in group.commands.items():
-            if isinstance(command, click.Group):
-                read(command, f"{prefix}{verb} ")
+    def read(group, prefix=""):
+        context = click.Context(group)
+        for verb in group.list_commands(context):
+            command = group.get_command(context, verb)
+            if isinstance(command, typer.core.TyperGroup):
+                read(command, f"{verb} ")
             else:
                 verbs[prefix + verb] = {option for parameter in command.params for option in parameter.opts}
 
-    read(typer.main.get_command(app), "")
+    read(typer.main.get_command(app))
+    for verb in VERBS.help():
+        of_task = typer.Typer()
+        of_task.command()(VERBS.get(verb))
+        verbs[verb] = {option for parameter in typer.main.get_command(of_task).params for option in parameter.opts}
     verbs["serve"] |= {f"--{flag}" for flag in FLAGS} | {"--help"}
     return verbs
 

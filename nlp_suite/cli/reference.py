@@ -6,12 +6,11 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-import typer
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from nlp_suite.config import ComponentSettings, Experiment, Settings
+from nlp_suite.config import TASK_KEYS, ComponentSettings, Experiment, Settings
 from nlp_suite.errors import UsageError
 from nlp_suite.registry import EXPORTERS, TASKS, Registry
 
@@ -21,22 +20,6 @@ END = "<!-- end of the reference -->"
 PLAIN_TYPES = {bool: ["`true`", "`false`"], type(None): ["`null`"], str: ["text"], Any: ["anything"]}
 NUMBERS = {int: "integer", float: "number"}
 BOUNDS = {Ge: "≥ {0.ge}", Gt: "> {0.gt}", Le: "≤ {0.le}", Lt: "< {0.lt}"}
-
-
-def add_command(app: typer.Typer) -> None:
-    """Adds `reference` to the verbs of `nlp-suite config`."""
-
-    @app.command()
-    def reference(
-        into: Annotated[
-            Path | None, typer.Option(help="Markdown file whose reference, between its marker comments, is replaced.")
-        ] = None,
-    ) -> None:
-        """Print every key of a config with its type, default and meaning, as Markdown."""
-        if into is None:
-            print(config_reference(), end="")
-        else:
-            into.write_text(with_reference(into.read_text("utf-8"), into), "utf-8")
 
 
 def with_reference(document: str, path: Path) -> str:
@@ -72,7 +55,7 @@ def _section(path: str, field: FieldInfo) -> list[str]:
     if registry := _registry(field.metadata):
         return [*heading, f"The {registry.kind}; default `{field.default}`.", "", *_components(path, registry)]
     if field.description:  # the same settings as another section
-        return [*heading, f"{field.description[0].upper()}{field.description[1:]}.", ""]
+        return [*heading, f"{field.description[0].upper()}{field.description[1:]}{_users(path)}.", ""]
     settings = next(t for t in (field.annotation, *get_args(field.annotation)) if _is_settings(t))
     rows = _rows(path, settings.model_fields)
     return [*heading, _first_line(settings), "", *TABLE_HEADER, *rows, "", *_places(path, settings.model_fields)]
@@ -131,8 +114,15 @@ def _rows(path: str, fields: Mapping[str, FieldInfo]) -> list[str]:
 def _row(path: str, key: str, field: FieldInfo) -> str:
     registry = _registry(field.metadata)
     kind = f"[{registry.kind}](#{path.replace('.', '')})" if registry else _or(_kinds(field.annotation, field.metadata))
+    meaning = f"{field.description or ''}{_users(path)}"
     default = "required" if field.is_required() else f"`{_value(field.default)}`"
-    return f"| `{key}` | {kind} | {default.replace('|', chr(92) + '|')} | {_text(field.description or '')} |"
+    return f"| `{key}` | {kind} | {default.replace('|', chr(92) + '|')} | {_text(meaning)} |"
+
+
+def _users(path: str) -> str:
+    """Which tasks use a key, where not all do."""
+    names = [f"`{name}`" for name in TASKS.names() if path in TASKS.get(name).honours] if path in TASK_KEYS else []
+    return f" (task {_or(names)} only)" if names else ""
 
 
 def _value(value: Any) -> str:

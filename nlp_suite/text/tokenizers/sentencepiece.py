@@ -34,9 +34,11 @@ class SentencePieceSettings(ComponentSettings):
 
     name: str = "sentencepiece"
     vocabulary_size: int = Field(8000, ge=5, description="at most so many ids, 4 special ones and 256 bytes included")
-    model: Literal["bpe", "unigram"] = "bpe"
+    model: Literal["bpe", "unigram"] = Field("bpe", description="byte-pair encoding, or the unigram language model")
     byte_fallback: bool = Field(True, description="unknown characters become their UTF-8 bytes, so nothing is lost")
-    character_coverage: float = Field(0.9995, gt=0, le=1, description="part of the characters that have a piece")
+    character_coverage: float = Field(
+        0.9995, gt=0, le=1, description="share of the corpus's characters that have a piece"
+    )
     split_digits: bool = Field(False, description="every digit is a piece of its own")
 
 
