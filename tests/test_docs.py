@@ -3,13 +3,17 @@
 import importlib
 import re
 import shlex
+import sqlite3
+from contextlib import ExitStack, closing
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from nlp_suite.config import Experiment
-from nlp_suite.registry import COMPONENTS, Registry
+from nlp_suite.registry import BACKBONES, COMPONENTS, EXPORTERS, SOURCES, TASKS, Registry
 
 ROOT = Path(__file__).parents[1]
 READMES = sorted(
@@ -250,3 +254,104 @@ def test_every_key_of_a_section_has_a_description():
 def test_python_examples_are_python(readme):
     for code in blocks(readme, "python"):
         compile(code, name(readme), "exec")
+
+
+EXAMPLES = {code.splitlines()[0][2:]: code for code in blocks(ROOT / "nlp_suite/README.md", "python")}
+
+
+@pytest.fixture
+def example():
+    """A function that runs an example of nlp_suite/README.md as the module that it is to be; undone at the end."""
+    from nlp_suite import registry
+
+    registries = [value for value in vars(registry).values() if isinstance(value, Registry)]
+
+    def run(path):
+        module = path.removesuffix(".py").replace("/", ".")
+        names = {"__name__": module}
+        exec(compile(EXAMPLES[path], path, "exec"), names)
+        return names
+
+    with ExitStack() as undone:
+        for each in registries:
+            undone.enter_context(each.temporary())
+        yield run
+
+
+def test_the_example_of_a_backbone(example):
+    from nlp_suite.config import load_experiment
+
+    example("nlp_suite/backbones/mean_mix.py")
+    settings = load_experiment({"backbone": {"name": "mean_mix", "units": 5, "embedding_size": 3}}).backbone
+    backbone = BACKBONES.get("mean_mix")(vocabulary_size=9, **settings.arguments())
+    backbone.build((None, None))
+    short = np.array(backbone(np.array([[4, 5]])))
+    padded = np.array(backbone(np.array([[4, 5, 0, 0]])))
+    assert short.shape == (1, 2, backbone.output_size) and np.allclose(short, padded[:, :2])
+
+
+def test_the_example_of_a_tokenizer(example):
+    from nlp_suite.config import TextSettings
+    from nlp_suite.text.text_layer import TextLayer
+
+    example("nlp_suite/text/tokenizers/spaces.py")
+    text = TextLayer.train(TextSettings(tokenizer="spaces"), ["a fine film", "a fine mess"])
+    assert text.decode(text.encode(["a fine day", ""])) == ["a fine \ufffd", ""]
+
+
+def test_the_example_of_a_source(example, tmp_path):
+    from nlp_suite.config import load_experiment
+    from nlp_suite.data.prepare import prepare
+
+    example("nlp_suite/data/sources/sqlite.py")
+    with closing(sqlite3.connect(tmp_path / "films.db")) as database:
+        database.execute("create table train (text, label)")
+        rows = [(f"film number {n % 7}", "good" if n % 2 else "bad") for n in range(40)]
+        database.executemany("insert into train values (?, ?)", rows)
+        database.commit()
+    data = {"source": {"name": "sqlite", "path": tmp_path / "films.db"}, "cache": str(tmp_path / "cache")}
+    prepared = prepare(load_experiment({"data": data}))
+    assert prepared.labels == ["bad", "good"] and len(prepared.stores["train"]) == 36
+
+
+def test_the_example_of_a_corpus_kind(example, tmp_path):
+    from nlp_suite.data.kinds.base import corpus_kind
+
+    from nlp_suite.config import TextSettings
+    from nlp_suite.task import Assets
+    from nlp_suite.text.text_layer import TextLayer
+
+    example("nlp_suite/data/kinds/rated.py")
+    (tmp_path / "films.tsv").write_text("text\tstars\nfine\t4\ndull\t1\n", "utf-8")
+    source = SOURCES.get("files")(kind="rated", train=str(tmp_path / "films.tsv"))
+    kind, rows = corpus_kind("rated"), list(source.examples("train"))
+    text = TextLayer.train(TextSettings(tokenizer="byte"), kind.texts(rows))
+    assert kind.write_split(tmp_path / "store", rows, "train", Assets(text)) == {"stars": 5}
+    assert kind.open_split(tmp_path / "store").labels.tolist() == [4, 1]
+    report = kind.inspect({"train": rows})
+    assert report["splits"]["train"] == {"reviews": 2, "stars": 5} and len(kind.tables(report)) == 1
+
+
+def test_the_example_of_a_task(example):
+    from nlp_suite.config import load_experiment
+
+    example("nlp_suite/tasks/hinge_sentiment.py")
+    experiment = load_experiment({"task": {"name": "hinge_sentiment", "hidden": 4}})
+    task = TASKS.get("hinge_sentiment")(**experiment.task.arguments())
+    loss = task.loss()(np.array([1, 0]), np.array([[0.0, 3.0], [0.0, 3.0]], "float32"))
+    assert np.allclose(loss, [0.0, 4.0])
+
+
+def test_the_example_of_a_format(example, tmp_path):
+    import keras
+
+    example("nlp_suite/export/formats/npz.py")
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    run = SimpleNamespace(model=lambda: model)
+    result = EXPORTERS.get("npz")().export(run, tmp_path / "weights.npz")
+    assert {array.shape for array in np.load(result.path).values()} == {(2, 3), (3,)}
+
+
+def test_every_example_is_tested():
+    tested = Path(__file__).read_text("utf-8")
+    assert all(f'example("{path}")' in tested for path in EXAMPLES)
