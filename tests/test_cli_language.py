@@ -37,12 +37,10 @@ def model(folder):
 @pytest.fixture
 def run(folder, model, monkeypatch):
     """Calls the command line in this process; models are opened once."""
-    from nlp_suite.tasks.language_model import output as language_output
-
     opened = {str(folder / "lm"): model}
-    monkeypatch.setattr(language_output, "load", lambda path: opened.get(str(path)) or load(path))
+    for module in ("export.load", "tasks.shared.opening"):
+        monkeypatch.setattr(f"nlp_suite.{module}.load", lambda path: opened.get(str(path)) or load(path))
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(cli, "_import_backend", lambda: None)
     opened["lm"] = model
 
     def run(*arguments, input=None):
@@ -55,7 +53,6 @@ def run(folder, model, monkeypatch):
 def refused(monkeypatch, capsys, folder):
     """Calls the program's entry, which ends with one line of error."""
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(cli, "_import_backend", lambda: None)
 
     def refused(*arguments, input=b""):
         monkeypatch.setattr(sys, "argv", ["nlp-suite", *map(str, arguments)])

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from nlp_suite import cli
 from nlp_suite.export.load import load
-from nlp_suite.export.openers.translation import open_ensemble
 from nlp_suite.tasks.translation import output as translation_output
+from nlp_suite.tasks.translation.ensemble import open_ensemble
 from tests.language_models import make_run as make_language_model
 from tests.translation_models import PAIRS, make_run
 
@@ -44,9 +44,9 @@ def model(folder):
 def run(folder, model, monkeypatch):
     """Calls the command line in this process; the model is opened once."""
     opened = {"one": model, "lm": None}
-    monkeypatch.setattr(translation_output, "load", lambda path: opened.get(str(path)) or load(path))
+    for module in ("export.load", "tasks.shared.opening"):
+        monkeypatch.setattr(f"nlp_suite.{module}.load", lambda path: opened.get(str(path)) or load(path))
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(cli, "_import_backend", lambda: None)
 
     def run(*arguments, input=None):
         return CliRunner().invoke(cli.app, [str(a) for a in arguments], input=input)

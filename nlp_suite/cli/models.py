@@ -61,7 +61,8 @@ def predict(
         raise UsageError("several --input files need --runner (direct, flink, spark or dataflow)")
     input = input[0] if input else None
     import_backend()
-    from nlp_suite.tasks.sentiment.output import read_texts, write_predictions
+    from nlp_suite.cli.predictions import write_predictions
+    from nlp_suite.tasks.shared.lines import read_texts
 
     write_predictions(model, read_texts(texts, input), format, max_length)
 

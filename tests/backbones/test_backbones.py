@@ -7,6 +7,7 @@ from keras import ops
 
 from nlp_suite.config import load_experiment
 from nlp_suite.registry import BACKBONES, TASKS
+from tests.sized import sized
 
 VOCABULARY = 50
 VARIANTS = {
@@ -51,7 +52,7 @@ def make(name, **task):
         {"backbone": {"embedding_size": 8, **VARIANTS[name]}, "task": {"name": "sentiment", **task}}
     )
     task = TASKS.get("sentiment")(**experiment.task.arguments())
-    return task, task.model(experiment.backbone, VOCABULARY, LABELS)
+    return task, task.model(experiment.backbone, sized(VOCABULARY, LABELS))
 
 
 def tokens(rows=5, length=11, seed=0):

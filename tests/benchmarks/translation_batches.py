@@ -61,7 +61,7 @@ def main():
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
-    from nlp_suite.export.open_network import open_run
+    from nlp_suite.export.load import open_run
     from nlp_suite.training.run import Run
 
     run = Run(options.run)

@@ -7,8 +7,9 @@ import math
 import pytest
 from rich.console import Console
 
-from nlp_suite.evaluation.report import format_report, write_report
+from nlp_suite.evaluation.report import write_report
 from nlp_suite.tasks.language_model.report import language_model_report
+from nlp_suite.tasks.language_model.view import LanguageModelView
 from tests.evaluation.pages import SCRIPT, check_alone
 
 CONTEXT = "sliding window of 256 tokens, at least 128 of context"
@@ -37,7 +38,9 @@ STATISTICS = {"train": {"documents": 600, "words": 2051910, "characters": 107804
 
 
 def write(directory, report, history=HISTORY, info=None):
-    path = write_report(directory, report, title="a title", history=history, experiment_yaml="", info=info or {})
+    path = write_report(
+        directory, report, LanguageModelView(), title="a title", history=history, experiment_yaml="", info=info or {}
+    )
     text = path.read_text("utf-8")
     return text, check_alone(text)
 
@@ -81,7 +84,7 @@ def test_a_broken_or_perfect_model_is_shown(tmp_path, nll):
     assert not {"None", "nan", "inf"} & set(read.text.split())
     assert ("infinite" in read.text) == math.isinf(nll)
     out = io.StringIO()
-    Console(file=out, width=100).print(format_report(report))
+    Console(file=out, width=100).print(LanguageModelView().terminal(report))
     assert ("> 1,000,000" if nll else "1.000") in out.getvalue()
 
 
@@ -102,7 +105,7 @@ def test_everything_from_outside_is_escaped(tmp_path):
 def test_terminal_table():
     report = language_model_report(nll=9000.0, **COUNTS, **PARTS)
     out = io.StringIO()
-    Console(file=out, width=100).print(format_report(report))
+    Console(file=out, width=100).print(LanguageModelView().terminal(report))
     shown = out.getvalue()
     for expected in ("Perplexity per token", "90.02", CONTEXT, "Perplexity per word", "8,103", "times seen", "1–10"):
         assert expected in shown, expected

@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from nlp_suite.evaluation import plots
-from nlp_suite.evaluation.report import format_report, write_report
+from nlp_suite.evaluation.report import write_report
 from nlp_suite.tasks.translation.report import translation_report
+from nlp_suite.tasks.translation.view import TranslationView
 from tests.evaluation.pages import SCRIPT, check_alone
 from tests.evaluation.test_translation import GIVEN
 
@@ -34,7 +35,9 @@ HISTORY = [
 
 
 def write(directory, report, history=HISTORY, info=None):
-    path = write_report(directory, report, title="a title", history=history, experiment_yaml="", info=info or {})
+    path = write_report(
+        directory, report, TranslationView(), title="a title", history=history, experiment_yaml="", info=info or {}
+    )
     return check_alone(path.read_text("utf-8"))
 
 
@@ -73,7 +76,7 @@ def test_a_broken_or_perfect_model_is_shown(tmp_path, nll):
     assert ("> 1,000,000" if nll else "1.000") in read.text
     assert not {"None", "nan", "inf"} & set(read.text.split())
     out = io.StringIO()
-    Console(file=out, width=100).print(format_report(report))
+    Console(file=out, width=100).print(TranslationView().terminal(report))
     assert ("> 1,000,000" if nll else "1.000") in out.getvalue()
 
 
@@ -90,7 +93,7 @@ def test_everything_from_outside_is_escaped(tmp_path):
 def test_terminal_table():
     out = io.StringIO()
     report = translation_report(**GIVEN)
-    Console(file=out, width=80).print(format_report(report))
+    Console(file=out, width=80).print(TranslationView().terminal(report))
     signatures = [report[key]["signature"] for key in ("bleu", "bleu_lowercase", "chrf", "ter")]
     for expected in ("BLEU", f"{report['bleu']['score']:.2f}", *signatures, "25.00%", "11–15"):
         assert expected in out.getvalue(), expected

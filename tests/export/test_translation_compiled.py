@@ -39,7 +39,7 @@ def test_widths_end_with_what_is_read():
 
 @pytest.mark.parametrize(("rows", "whole"), [(0, 1), (1, 1), (3, 4), (1024, 1024), (1025, 2048)])
 def test_rows_are_filled_up_to_a_power_of_two(rows, whole):
-    text, count = compiled.filled_up(tf.fill([rows], "a"))
+    text, count = compiled.fill_to_power_of_two(tf.fill([rows], "a"))
     assert text.numpy().tolist() == [b"a"] * rows + [b""] * (whole - rows) and int(count) == rows
 
 

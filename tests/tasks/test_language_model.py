@@ -242,7 +242,10 @@ LONG = {"name": "transformer", "positions": "sinusoidal"}
             {"training": {"init_from": "a"}, "backbone": {"name": "lstm", "init_from": "b"}},
             "both say where to start: give one of them",
         ),
-        ({"training": {"class_weights": "balanced"}}, "a language model has no classes"),
+        (
+            {"training": {"class_weights": "balanced"}},
+            "'language_model' does not use training.class_weights; tasks that do: sentiment",
+        ),
         ({"task": {"cutoffs": [10]}}, r"cutoffs \[10\] need softmax: adaptive"),
         ({"task": {"window": 10, "evaluation_context": 10}}, "evaluation_context 10 must be smaller than window 10"),
         (

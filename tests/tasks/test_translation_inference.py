@@ -9,7 +9,7 @@ from keras import ops
 from nlp_suite.errors import RequestError
 from nlp_suite.tasks.translation import TranslationSettings
 from nlp_suite.tasks.translation.predictor import TranslationPredictor
-from nlp_suite.tasks.translation.signatures import MISSING, signatures
+from nlp_suite.tasks.translation.signatures import MISSING, TranslationSignatures
 from nlp_suite.text.text_layer import END, START
 from tests.translation_models import NETWORKS, PAIRS, network, text_layers
 
@@ -166,7 +166,7 @@ def test_the_least_length_asked_for_has_room(gru, options):
 def test_the_least_length_of_the_settings_has_room_in_a_graph():
     tf = pytest.importorskip("tensorflow")
     made = inference(min_length=10)
-    _module, found = signatures(made.search.models[0], made)
+    found = TranslationSignatures(made.search.models[0], made).functions()
     answer = found["serving_default"](tf.constant(["cat", ""]))
     assert answer["length"].numpy().tolist() == [11, 0]
     assert answer["translation"].numpy()[0].decode() == made.translate(["cat"])[0]["translation"]
@@ -255,7 +255,7 @@ def test_nothing_is_left_to_say_in_a_graph():
     """There no request can be refused, and JSON has no -inf."""
     tf = pytest.importorskip("tensorflow")
     made = inference(max_tokens=40, min_length=40, no_repeat_ngram=1)
-    _module, found = signatures(made.search.models[0], made)
+    found = TranslationSignatures(made.search.models[0], made).functions()
     answer = found["serving_default"](tf.constant(["", "the cat"]))
     assert answer["translation"].numpy().tolist() == [b"", b""]
     assert answer["score"].numpy().tolist() == answer["log_prob"].numpy().tolist() == [0.0, MISSING]

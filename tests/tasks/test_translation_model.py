@@ -11,8 +11,9 @@ from nlp_suite.errors import ConfigError
 from nlp_suite.tasks.translation import TranslationSettings, TranslationTask, own_share
 from nlp_suite.tasks.translation.search import TranslationSearch
 from nlp_suite.text.text_layer import END, PAD, START
-from nlp_suite.training.run import make_network, make_task
+from nlp_suite.training.run import make_task
 from tests.language_models import randomised
+from tests.sized import sized
 from tests.translation_models import experiment
 
 V, OWN_V = 23, 17
@@ -42,7 +43,7 @@ def network(decoder, encoder="gru", own=None, scale=0.5, **task):
     chosen = load_experiment(
         {"task": {"name": "translation", "decoder": DECODERS[decoder], **task}, "backbone": ENCODERS[encoder]}
     )
-    model = make_task(chosen).model(chosen.backbone, V, [], target_vocabulary_size=own)
+    model = make_task(chosen).model(chosen.backbone, sized(V, target_vocabulary_size=own))
     return randomised(model, 5, scale)
 
 
@@ -161,7 +162,7 @@ def test_a_search_in_a_graph_finds_what_steps_find(layers):
     """TensorFlow's graph optimiser once dropped the loop of a Transformer decoder of one layer."""
     decoder = {**DECODERS["transformer"], "layers": layers}
     chosen = load_experiment({"task": {"name": "translation", "decoder": decoder}, "backbone": ENCODERS["transformer"]})
-    model = randomised(make_task(chosen).model(chosen.backbone, V, []), 5, 0.5)
+    model = randomised(make_task(chosen).model(chosen.backbone, sized(V)), 5, 0.5)
     source, most = batch()["source"], np.full(4, 9, "int32")
     options = {"limit": 9, "beam_size": 1, "n_best": 1, "no_repeat_ngram": 0, "covers": False}
     found = TranslationSearch([model]).beam(source, most, 0 * most, 0.0, 0.0, **options)
@@ -275,7 +276,7 @@ def test_batches_say_how_much_of_the_reference_is_read(tmp_path):
         chosen = experiment(tmp_path, **task)
         prepared = prepare(chosen)
         made = make_task(chosen)
-        model = make_network(chosen, prepared.text, prepared.target_text, [])
+        model = make_task(chosen).model(chosen.backbone, prepared.assets)
         training, held_out = made.training_batches(model, prepared.stores, [], chosen.training)
         given = [training.batch(n)[0].get("forcing") for n in (0, 5, 40)]
         assert [None if each is None else float(each[0]) for each in given] == (expected or [None] * 3)
@@ -331,7 +332,10 @@ SMALL = {"backbone": ENCODERS["gru"]}  # 10 features
             {"target_text": {"max_length": 50}, "text": {"max_length": 200}},
             "target_text.max_length 50 cuts pairs that task.max_tokens 100 lets in",
         ),
-        ({"training": {"class_weights": "balanced"}}, "training.class_weights: a translation has no classes"),
+        (
+            {"training": {"class_weights": "balanced"}},
+            "'translation' does not use training.class_weights; tasks that do: sentiment",
+        ),
         ({"task": {"decoder": "grru"}}, "'grru': did you mean 'gru'"),
         (
             {"task": {"decoder": {"name": "gru", "conditional": True, "input_feeding": False}}},
@@ -378,14 +382,14 @@ def test_what_the_check_lets_through_can_be_built(decoder, encoder):
         make_task(chosen).check(chosen)
     except ConfigError:
         with pytest.raises(ValueError, match="needs queries and memory of the same size, got 10 and 8"):
-            make_task(chosen).model(chosen.backbone, V, [])
+            make_task(chosen).model(chosen.backbone, sized(V))
     else:
-        make_task(chosen).model(chosen.backbone, V, [])
+        make_task(chosen).model(chosen.backbone, sized(V))
 
 
 def test_a_filter_that_leaves_no_pair_is_named(tmp_path):
     chosen = experiment(tmp_path, max_tokens=3)
     prepared = prepare(chosen)
-    model = make_network(chosen, prepared.text, prepared.target_text, [])
+    model = make_task(chosen).model(chosen.backbone, prepared.assets)
     with pytest.raises(ConfigError, match="no training pair is left: 4 source too long; see task.max_tokens and task"):
         make_task(chosen).training_batches(model, prepared.stores, [], chosen.training)

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from nlp_suite.data.staging import only_process
 from nlp_suite.errors import ConfigError, RunError, TrainingError
-from nlp_suite.tasks.sentiment import class_weights
+from nlp_suite.tasks.sentiment.metrics import class_weights
 from nlp_suite.training import state as state_module
 from nlp_suite.training.evaluate import evaluate
 from nlp_suite.training.optimizer import LossScale
@@ -276,9 +276,10 @@ def test_what_a_killed_writer_left_is_removed(small, tmp_path, monkeypatch):
 
 def test_weights_follow_the_seed_in_every_process(small, tmp_path):
     code = (
-        "import sys, keras; from nlp_suite.config import load_experiment; from nlp_suite.training.run import make_task;"
+        "import keras; from nlp_suite.config import load_experiment; from nlp_suite.training.run import make_task;"
+        "from types import SimpleNamespace; from nlp_suite.task import Assets; text = SimpleNamespace(vocabulary_size=20);"
         "keras.utils.set_random_seed(5); e = load_experiment({'backbone': {'name': 'bag', 'ngram_buckets': 64}});"
-        "m = make_task(e).model(e.backbone, 20, ['a', 'b']);"
+        "m = make_task(e).model(e.backbone, Assets(text, text, ['a', 'b']));"
         "print(sum(float(keras.ops.sum(w)) for w in m.weights))"
     )
     sums = {subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout for _ in range(2)}

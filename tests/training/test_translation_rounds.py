@@ -10,8 +10,9 @@ from rich.console import Console
 
 from nlp_suite.config import Experiment
 from nlp_suite.errors import ConfigError
-from nlp_suite.tasks.translation import TranslationSettings
-from nlp_suite.tasks.translation.measure import MONITORS, AfterRound, after_round, evenly
+from nlp_suite.task import Assets
+from nlp_suite.tasks.translation import TranslationSettings, TranslationTask
+from nlp_suite.tasks.translation.measure import TranslateValidation, evenly
 from nlp_suite.training.evaluate import evaluate
 from nlp_suite.training.train import _check_monitor, train
 
@@ -51,7 +52,9 @@ def model_and_inference():
 
 def callback(model, inference, count=9, **settings):
     out = io.StringIO()
-    made = AfterRound(inference, Store(count), TranslationSettings(name="translation", **settings), Console(file=out))
+    made = TranslateValidation(
+        inference, Store(count), TranslationSettings(name="translation", **settings), Console(file=out)
+    )
     made.set_model(model)
     return made, out
 
@@ -103,9 +106,10 @@ def test_evenly():
 def test_only_where_something_asks_for_it(monkeypatch, monitor, shown, wanted):
     monkeypatch.setattr("nlp_suite.tasks.translation.measure.TranslationPredictor", lambda *_: None)
     experiment = SimpleNamespace(training=SimpleNamespace(monitor=monitor))
-    task = SimpleNamespace(settings=TranslationSettings(name="translation", shown_sentences=shown))
-    made = after_round(experiment, None, task, {"validation": Store(2)}, None, None, Console())
-    assert isinstance(made, AfterRound) if wanted else made is None
+    callbacks = TranslationTask(shown_sentences=shown).interval_callbacks(
+        experiment, None, {"validation": Store(2)}, Assets(), Console()
+    )
+    assert [type(each) for each in callbacks] == ([TranslateValidation] if wanted else [])
 
 
 @pytest.mark.slow
@@ -154,4 +158,4 @@ def test_val_bleu_may_choose_the_best_round_and_the_report_agrees(tmp_path):
 
 def test_a_misspelt_metric_is_told_of_val_bleu():
     with pytest.raises(ConfigError, match="did you mean 'val_bleu'"):
-        _check_monitor("val_blue", "cross_entropy", [], MONITORS)
+        _check_monitor("val_blue", "cross_entropy", [], TranslationTask.monitors)
