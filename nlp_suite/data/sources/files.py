@@ -22,8 +22,8 @@ class FilesSettings(ComponentSettings):
 
     name: str = "files"
     train: Paths = Field(None, description="a path, or a list of paths")
-    validation: Paths = None
-    test: Paths = None
+    validation: Paths = Field(None, description="as train")
+    test: Paths = Field(None, description="as train")
     format: Literal["auto", "tsv", "csv", "jsonl"] = Field("auto", description="auto: by suffix, before .gz")
     text_column: Column = Field("text", description="name, or number from 0")
     label_column: Column | None = Field(
