@@ -18,6 +18,7 @@ BEGIN = "<!-- written by `nlp-suite config reference --into FILE`; do not edit b
 TABLE_HEADER = ["| key | value | default | meaning |", "|---|---|---|---|"]
 END = "<!-- end of the reference -->"
 PLAIN_TYPES = {bool: ["`true`", "`false`"], type(None): ["`null`"], str: ["text"], Any: ["anything"]}
+PLURALS = {"text": "texts", "integer": "integers", "number": "numbers"}
 NUMBERS = {int: "integer", float: "number"}
 BOUNDS = {Ge: "≥ {0.ge}", Gt: "> {0.gt}", Le: "≤ {0.le}", Lt: "< {0.lt}"}
 
@@ -152,7 +153,7 @@ def _kinds(annotation: Any, metadata: Iterable = ()) -> list[str]:
     if origin in (Union, UnionType):
         return [kind for argument in arguments for kind in _kinds(argument, metadata)]
     if origin is list:
-        return [f"list of {_or(_kinds(arguments[0]))}"]
+        return [f"list of {_or([PLURALS.get(kind, kind) for kind in _kinds(arguments[0])])}"]
     if origin is dict:
         return [f"mapping of {_or(_kinds(arguments[0]))} to {_or(_kinds(arguments[1]))}"]
     if _is_settings(annotation):
