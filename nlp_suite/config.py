@@ -299,7 +299,7 @@ def _causal(backbone):
     values = {"name": backbone} if isinstance(backbone, str) else backbone
     if _class_of(BACKBONES, values, DEFAULT_BACKBONE) is None:
         return values
-    return {**getattr(BACKBONES.settings(values.get("name", DEFAULT_BACKBONE)), "if_causal", {}), **values}
+    return {**(BACKBONES.settings(values.get("name", DEFAULT_BACKBONE)).causal_overrides or {}), **values}
 
 
 def _value_at(settings: Settings, path: str):

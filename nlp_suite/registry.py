@@ -8,13 +8,15 @@ A component is one file (or one folder) that registers its class and its setting
     class LSTMBackbone(RecurrentBackbone): ...
 
 Listing names and help reads files but imports nothing; asking for a name imports that one module. A module that registers
-nothing is a helper and has no name. This is the only module that imports by a computed name.
+nothing is a helper and has no name. This is the only module that imports by a computed name; `import_all` does so for
+others.
 """
 
 import ast
 import difflib
 import importlib
 import inspect
+import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -33,6 +35,13 @@ def unknown(kind: str, given: object, allowed: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(given), allowed, n=1, cutoff=0.5)
     hint = f": did you mean {near[0]!r}?" if near else ""
     return f"unknown {kind} {given!r}{hint} (allowed: {', '.join(allowed) or 'none'})"
+
+
+def import_all(package: str) -> None:
+    """Imports every module of a package (not those of packages within it), so that what they register is known."""
+    folders = importlib.import_module(package).__path__
+    for module in pkgutil.iter_modules(folders, f"{package}."):
+        importlib.import_module(module.name)
 
 
 def missing_members(cls: type) -> list[str]:

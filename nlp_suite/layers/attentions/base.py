@@ -10,7 +10,7 @@ from nlp_suite.layers.attention_scores import join_heads, softmax_bias, split_he
 class AttentionSettings(ComponentSettings):
     """Settings that every attention has: none."""
 
-    def misfit(self, query_size: int, memory_size: int) -> str:
+    def shape_mismatch(self, query_size: int, memory_size: int) -> str:
         """What does not fit a decoder of so many units and a backbone of so many features; it begins with a key."""
         return ""
 

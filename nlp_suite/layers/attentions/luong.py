@@ -19,7 +19,7 @@ class LuongSettings(AttentionSettings):
     score: Score = Field("general", description="dot: query · memory, general: query · W memory, concat: additive")
     units: int | None = Field(None, ge=1, description="hidden units of concat; default: features of a query")
 
-    def misfit(self, query_size, memory_size):
+    def shape_mismatch(self, query_size, memory_size):
         if self.score != "dot" or query_size == memory_size:
             return ""
         return (

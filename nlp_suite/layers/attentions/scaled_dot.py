@@ -14,11 +14,11 @@ class ScaledDotSettings(AttentionSettings):
 
     heads: int = Field(4, ge=1, description="heads; they share the features of query and memory out")
 
-    def misfit(self, query_size, memory_size):
+    def shape_mismatch(self, query_size, memory_size):
         if query_size % self.heads == memory_size % self.heads == 0:
             return ""
         return (
-            f"heads {self.heads} cannot share out the decoder's {query_size} units and the backbone's {memory_size} "
+            f"heads {self.heads} does not divide the decoder's {query_size} units and the backbone's {memory_size} "
             f"features; allowed: {heads_for(query_size, memory_size)}"
         )
 

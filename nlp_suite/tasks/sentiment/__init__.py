@@ -39,6 +39,7 @@ class SentimentTask(Task):
     """
 
     title = "sentiment classification"
+    model_kind = "classifier"
     corpus_kind = "labelled"
     honours = frozenset({"data.labels", "training.class_weights"})
     defaults = {"training": {"monitor": "val_accuracy"}}  # noqa: RUF012
@@ -48,7 +49,7 @@ class SentimentTask(Task):
         "Every text gets one of the labels, also an empty one or one in another language.",
         "It may repeat biases of its training data; do not let it alone decide about people.",
     )
-    page_form = "sentiment"
+    page_form = "classification"
 
     @classmethod
     def import_network(cls):

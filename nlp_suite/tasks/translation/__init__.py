@@ -7,8 +7,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from nlp_suite.config import ComponentSettings, component
-from nlp_suite.data.pair_batches import PairBatches, pair_arrays
-from nlp_suite.data.pair_filter import pair_filter
+from nlp_suite.data.kinds.pairs.batches import PairBatches, pair_arrays
+from nlp_suite.data.kinds.pairs.filter import pair_filter
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import BACKBONES, DECODERS, TASKS
 from nlp_suite.task import Batches, Task
@@ -86,6 +86,7 @@ class TranslationTask(Task):
 
     title = "translation"
     how_to_ask = "ask it with nlp-suite translate, or score --source FILE --target FILE"
+    model_kind = "translation model"
     corpus_kind = "pairs"
     honours = frozenset({"target_text", "training.batch_tokens"})
     defaults = {  # noqa: RUF012
@@ -110,11 +111,11 @@ class TranslationTask(Task):
 
     def check(self, experiment) -> None:
         s, backbone = self.settings, experiment.backbone
-        if not BACKBONES.get(backbone.name).keeps_places:
-            kept = [name for name in BACKBONES.names() if BACKBONES.get(name).keeps_places]
+        if not BACKBONES.get(backbone.name).returns_sequence:
+            usable = [name for name in BACKBONES.names() if BACKBONES.get(name).returns_sequence]
             raise ConfigError(
                 f"backbone {backbone.name!r} has no features for the single tokens that a decoder could attend to; "
-                f"allowed: {', '.join(kept)}"
+                f"allowed: {', '.join(usable)}"
             )
         if s.tie_embeddings == "all":
             if experiment.target_text is not None:
@@ -127,8 +128,8 @@ class TranslationTask(Task):
                     f"task.decoder.embedding_size {s.decoder.embedding_size}"
                 )
         memory_size = BACKBONES.get(backbone.name)(vocabulary_size=1, **backbone.arguments()).output_size
-        if wrong := s.decoder.misfit(self._decoder_sizes(backbone)["embedding_size"], memory_size):
-            raise ConfigError(f"task.decoder.{wrong}")
+        if mismatch := s.decoder.shape_mismatch(self._decoder_sizes(backbone)["embedding_size"], memory_size):
+            raise ConfigError(f"task.decoder.{mismatch}")
         for name, text in (("text", experiment.text), ("target_text", experiment.target_text)):
             if text is not None and text.max_length < s.max_tokens:
                 raise ConfigError(

@@ -1,12 +1,12 @@
 // Any signature of any model: its inputs as JSON, and the answer as it came.
 
-import { counted, field, h } from "./parts.js";
+import { counted, field, h } from "../parts.js";
 
 export const kind = "a SavedModel";
 
 const VERBS = { "tensorflow/serving/classify": "classify", "tensorflow/serving/regress": "regress" };
-const MOST_VALUES = 4096; // of a prefilled input
-const MOST_SHOWN = 100_000; // characters of an answer
+const MAX_VALUES = 4096; // of a prefilled input
+const MAX_SHOWN = 100_000; // characters of an answer
 
 export function matches() {
   return true;
@@ -19,10 +19,10 @@ export function modes() {
 function fields(values, signatures) {
   const names = Object.keys(signatures).sort((a, b) => (b === "serving_default") - (a === "serving_default") || (a < b ? -1 : 1));
   if (!names.length) return [h("p", {}, "The model has no signatures.")];
-  const asked = values.get("signature"), first = names.includes(asked) ? asked : names[0];
+  const chosen = values.get("signature"), first = names.includes(chosen) ? chosen : names[0];
   const select = h("select", { name: "signature" }, names.map((name) => h("option", { value: name, selected: name === first }, name)));
   const inputs = h("div", { class: "inputs" });
-  const fill = (given) => inputs.replaceChildren(...inputFields(signatures, select.value, given));
+  const fill = (typed) => inputs.replaceChildren(...inputFields(signatures, select.value, typed));
   select.addEventListener("change", () => fill(new Map()));
   fill(values);
   return [field("Signature", select), inputs];
@@ -51,7 +51,7 @@ function described({ name, dtype, shape }, named = true) {
 function filled({ dtype, shape }) {
   const dims = (shape ?? [1]).map((size) => (size < 0 ? 1 : size));
   const value = { string: '"text"', bool: "false", float: "1.0", double: "1.0" }[dtype] ?? "1";
-  if (dims.reduce((a, b) => a * b, 1) > MOST_VALUES) return value;
+  if (dims.reduce((a, b) => a * b, 1) > MAX_VALUES) return value;
   return dims.reduceRight((inner, size) => `[${Array(size).fill(inner).join(", ")}]`, value);
 }
 
@@ -62,7 +62,7 @@ function example(signatures) {
   return `{${features.map(({ name, dtype }) => `${JSON.stringify(name)}: ${filled({ dtype, shape: [] })}`).join(", ")}}`;
 }
 
-/** The body is put together from what stands in the fields, unread: the server says what is wrong with it. */
+/** The body is made of the fields' text as typed: the server says what is wrong with it. */
 async function run(context) {
   const values = context.values(), name = values.get("signature");
   const verb = VERBS[context.signatures[name].method];
@@ -71,9 +71,9 @@ async function run(context) {
   const body = verb ? `${head}"examples": ${pairs[0][1]}}`
     : `${head}"inputs": {${pairs.map(([key, text]) => `${JSON.stringify(key)}: ${text}`).join(", ")}}}`;
   const { text } = await context.ask(body, { verb: verb ?? "predict" });
-  const more = text.length - MOST_SHOWN;
+  const more = text.length - MAX_SHOWN;
   context.show(
-    h("pre", { tabindex: "0", role: "region", "aria-label": "Answer" }, text.slice(0, MOST_SHOWN)),
+    h("pre", { tabindex: "0", role: "region", "aria-label": "Answer" }, text.slice(0, MAX_SHOWN)),
     more > 0 ? h("p", { class: "muted" }, `… ${counted(more, "more character")}, not shown`) : null,
   );
   context.say("answered");

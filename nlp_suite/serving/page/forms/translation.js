@@ -1,14 +1,14 @@
 // Translation: the best hypotheses, and what each token looked at.
 
-import { explore, h, number, percent, textField } from "./parts.js";
-import { fits } from "./server.js";
-import { END, tokenNodes, tokenRun, tokenText } from "./tokens.js";
+import { explore, h, number, percent, textField } from "../parts.js";
+import { fits } from "../server.js";
+import { END, tokenNodes, tokenRun, tokenText } from "../tokens.js";
 
 export const kind = "translates sentences";
 
 const MISSING = -1e9; // score of a hypothesis that does not exist
-const LEAST = 0.005; // a smaller weight is not drawn
-const WRITTEN = 0.095; // from here on, the number stands in the cell
+const MIN_DRAWN = 0.005; // a smaller weight is not drawn
+const MIN_WRITTEN = 0.095; // a smaller weight is drawn without its number
 
 export function matches(signatures) {
   return fits(signatures.translate_n_best, ["text"], ["translations", "scores"]) || fits(signatures.serving_default, ["text"], ["translation"]);
@@ -26,14 +26,14 @@ async function run(context) {
   const text = context.values().get("text"), { signatures } = context;
   const several = fits(signatures.translate_n_best, ["text"], ["translations", "scores"]);
   const { value } = await context.ask(JSON.stringify({ signature_name: several ? "translate_n_best" : "serving_default", instances: [text] }));
-  const found = hypotheses(value.predictions[0]), map = h("section");
+  const translations = hypotheses(value.predictions[0]), map = h("section");
   context.show(
     value.predictions[0].truncated ? h("p", { class: "warning" }, "The text has more tokens than the model reads: what is beyond was left out, or the whole refused.") : null,
-    h("ol", { class: "best", "aria-label": "Translations, the best first" }, found.map((each) => h("li", {},
+    h("ol", { class: "best", "aria-label": "Translations, the best first" }, translations.map((each) => h("li", {},
       h("span", { dir: "auto" }, each.text || h("span", { class: "muted" }, "(empty)")), h("small", { class: "muted" }, remark(each))))),
     map,
   );
-  context.say(found[0].text || "an empty translation");
+  context.say(translations[0].text || "an empty translation");
   if (!fits(signatures.attention, ["text"], ["source_tokens", "target_tokens", "weights"])) return;
   const answer = await context.ask(JSON.stringify({ signature_name: "attention", instances: [text] }), { more: "What it looked at" });
   const row = answer.value.predictions[0];
@@ -79,9 +79,9 @@ function attention(source, target, weights) {
     if (t !== null && s !== null) return [h("b", {}, tokenText(target[t])), ` looked at “${tokenText(source[s])}” ${percent(weights[t][s])}`];
     const shares = t !== null ? weights[t].slice(0, source.length) : weights.map((row) => row[s]);
     const names = t !== null ? source : target;
-    const most = shares.map((_, i) => i).slice(0, names.length).sort((a, b) => shares[b] - shares[a]).slice(0, 4).filter((i) => shares[i] >= LEAST);
-    const told = most.map((i) => `“${tokenText(names[i])}” ${percent(shares[i], 0)}`).join(", ") || "nothing in particular";
-    return [h("b", {}, tokenText(t !== null ? target[t] : source[s])), t !== null ? ` looked at ${told}` : ` was looked at by ${told}`];
+    const top = shares.map((_, i) => i).slice(0, names.length).sort((a, b) => shares[b] - shares[a]).slice(0, 4).filter((i) => shares[i] >= MIN_DRAWN);
+    const listed = top.map((i) => `“${tokenText(names[i])}” ${percent(shares[i], 0)}`).join(", ") || "nothing in particular";
+    return [h("b", {}, tokenText(t !== null ? target[t] : source[s])), t !== null ? ` looked at ${listed}` : ` was looked at by ${listed}`];
   }
 
   explore(above.items, (s) => light(null, s));
@@ -107,14 +107,14 @@ function named(token) {
 }
 
 function cell(weight) {
-  if (!(weight >= LEAST)) return h("td");
+  if (!(weight >= MIN_DRAWN)) return h("td");
   const depth = weight ** 0.8; // text turns at the depths where black and white read alike: dark paper first
-  return h("td", { class: depth > 0.815 ? "half deep" : depth > 0.605 ? "half" : null, w: depth }, weight >= WRITTEN ? String(Math.round(weight * 100)) : "");
+  return h("td", { class: depth > 0.815 ? "half deep" : depth > 0.605 ? "half" : null, w: depth }, weight >= MIN_WRITTEN ? String(Math.round(weight * 100)) : "");
 }
 
 function mark(item, chosen, weight) {
   item.classList.toggle("lit", chosen);
-  item.style.setProperty("--w", weight >= LEAST ? (weight ** 0.8).toFixed(3) : "0");
+  item.style.setProperty("--w", weight >= MIN_DRAWN ? (weight ** 0.8).toFixed(3) : "0");
 }
 
 function hover(element, enter, leave) {

@@ -1,9 +1,9 @@
 // Classification: probability bars, and the words that the answer rests on.
 
-import { bar, counted, explore, h, milliseconds, percent, textField } from "./parts.js";
-import { fits, ServerError } from "./server.js";
+import { bar, counted, explore, h, milliseconds, percent, textField } from "../parts.js";
+import { fits, ServerError } from "../server.js";
 
-const MOST_WORDS = 200; // that are left out one by one
+const MAX_WORDS = 200; // that are left out one by one
 const ROWS = 64; // texts a request
 
 export const kind = "classifies texts";
@@ -38,7 +38,7 @@ async function run(context) {
 
 /** Leaves each word out once, and colours it by what that does to the probability of the label that won. */
 async function explain(context, place, text, labels, best, probability) {
-  const all = wordsOf(text), words = all.slice(0, MOST_WORDS);
+  const all = wordsOf(text), words = all.slice(0, MAX_WORDS);
   if (!words.length) return place.remove();
   const shares = [];
   let ms = 0;
@@ -55,13 +55,13 @@ async function explain(context, place, text, labels, best, probability) {
 }
 
 function drawn(text, words, effects, label, probability, count, ms) {
-  const most = Math.max(0.01, ...effects.map(Math.abs)); // full colour; below a point nothing is full
+  const strongest = Math.max(0.01, ...effects.map(Math.abs)); // full colour; below one point nothing has it
   const nodes = [];
   let at = 0;
   const items = words.map(({ start, end, text: word }, i) => {
     nodes.push(text.slice(at, start));
     at = end;
-    const item = h("i", { class: effects[i] < 0 ? "token warm" : "token cool", w: Math.abs(effects[i]) / most }, word);
+    const item = h("i", { class: effects[i] < 0 ? "token warm" : "token cool", w: Math.abs(effects[i]) / strongest }, word);
     nodes.push(item);
     return item;
   });
@@ -78,7 +78,7 @@ function drawn(text, words, effects, label, probability, count, ms) {
     h("p", { class: "run", dir: "auto", role: "group", "aria-label": "Text, word by word" }, nodes),
     readout,
     h("p", { class: "legend" },
-      h("i", { class: "token cool", w: 1 }, `for ${label}, ${points(most)}`), h("i", { class: "token warm", w: 1 }, `against it, ${points(-most)}`)),
+      h("i", { class: "token cool", w: 1 }, `for ${label}, ${points(strongest)}`), h("i", { class: "token warm", w: 1 }, `against it, ${points(-strongest)}`)),
     h("p", { class: "muted note" }, `Each word was left out once; its colour is how much the probability of “${label}” `
       + `then fell or rose (${counted(words.length, "more text")}, ${milliseconds(ms)}). Words that matter only together can stay pale.${rest}`),
   ];
@@ -87,9 +87,9 @@ function drawn(text, words, effects, label, probability, count, ms) {
 function summary(words, effects) {
   const order = effects.map((_, i) => i).filter((i) => /[\p{L}\p{N}]/u.test(words[i].text)).sort((a, b) => effects[b] - effects[a]);
   const named = (chosen) => chosen.map((i) => `“\u2068${words[i].text}\u2069” ${points(effects[i])}`).join(", ");
-  const least = 0.0005; // less is written as 0
-  const pro = order.filter((i) => effects[i] >= least).slice(0, 3);
-  const contra = order.filter((i) => effects[i] <= -least).reverse().slice(0, 3);
+  const threshold = 0.0005; // less is written as 0
+  const pro = order.filter((i) => effects[i] >= threshold).slice(0, 3);
+  const contra = order.filter((i) => effects[i] <= -threshold).reverse().slice(0, 3);
   if (!pro.length && !contra.length) return ["No single word changes the probability."];
   return [pro.length ? `Most for it: ${named(pro)}. ` : "", contra.length ? `Most against it: ${named(contra)}.` : ""];
 }

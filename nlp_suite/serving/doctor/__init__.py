@@ -2,22 +2,23 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from nlp_suite.export.op_check import server_version as check_server_version
-from nlp_suite.serving.doctor_checks import Check
+from nlp_suite.serving.doctor.checks import Check
 
 _MARKS = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("!", "yellow")}
 
 
 @dataclass
 class DoctorReport:
-    """What was found in one version of a model.
+    """The results for one version of a model.
 
     Attributes:
         path: the version folder that was examined.
-        server_version: the version of TensorFlow Serving it was held against.
-        checks: in order; `ok` is `False` for what keeps the server from serving it as it should be, `None` for what is
-            worth knowing.
+        server_version: the version of TensorFlow Serving it was compared with.
+        checks: in order; `ok` is `False` for what prevents the server from serving it properly, `None` for what is worth
+            knowing.
     """
 
     path: Path
@@ -29,9 +30,9 @@ class DoctorReport:
         """Whether no check failed."""
         return all(check.ok is not False for check in self.checks)
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         """The report as JSON takes it."""
-        checks = [{"name": check.name, "ok": check.ok, "what": check.what} for check in self.checks]
+        checks = [{"name": check.name, "ok": check.ok, "what": check.message} for check in self.checks]
         return {"path": str(self.path), "server_version": self.server_version, "ok": self.ok, "checks": checks}
 
 
@@ -49,35 +50,34 @@ def examine(path: str | Path, server_version: str = "2.19") -> DoctorReport:
         The report; a broken file is a failed check, not an error.
 
     Raises:
-        ExportError: an unknown server version.
-        ValueError: there is no SavedModel in `path`.
+        ExportError: an unknown server version, or no SavedModel in `path`.
 
     Example:
         >>> examine("saved_models/sentiment").ok
         True
     """
-    from nlp_suite.serving import doctor_files, doctor_graph, doctor_ops, doctor_warmup
+    from nlp_suite.serving.doctor import files, graph, ops, warmup
 
     check_server_version(server_version)
-    folder = doctor_files.version_folder(Path(path))
+    folder = files.version_folder(Path(path))
     report = DoctorReport(folder, str(server_version))
-    report.checks.append(doctor_files.check_versions(folder))
-    read, meta_graph = doctor_graph.read(folder)
-    report.checks.extend(read)
+    report.checks.append(files.check_versions(folder))
+    checks, meta_graph = graph.read(folder)
+    report.checks += checks
     if meta_graph is None:
         return report
-    ops, broken = doctor_ops.check(folder, meta_graph, str(server_version))
-    report.checks += ops
-    report.checks += doctor_graph.check_signatures(meta_graph)
-    report.checks.append(doctor_graph.check_labels(folder, meta_graph))
-    report.checks.append(doctor_files.check_variables(folder, meta_graph))
-    report.checks.append(doctor_files.check_assets(folder, meta_graph))
-    report.checks.append(doctor_warmup.check(folder, meta_graph, broken))
-    report.checks += doctor_files.check_sizes(folder, meta_graph)
+    checks, broken = ops.check(folder, meta_graph, str(server_version))
+    report.checks += checks
+    report.checks += graph.check_signatures(meta_graph)
+    report.checks.append(graph.check_labels(folder, meta_graph))
+    report.checks.append(files.check_variables(folder, meta_graph))
+    report.checks.append(files.check_assets(folder, meta_graph))
+    report.checks.append(warmup.check(folder, meta_graph, broken))
+    report.checks += files.check_sizes(folder, meta_graph)
     return report
 
 
-def format_report(report: DoctorReport):
+def format_report(report: DoctorReport) -> Any:
     """The report as a rich table."""
     from rich.table import Table
     from rich.text import Text
@@ -87,5 +87,5 @@ def format_report(report: DoctorReport):
     table = Table("check", "", "what was found", title=title, title_justify="left")
     for check in report.checks:
         mark, style = _MARKS[check.ok]
-        table.add_row(Text(check.name), Text(mark, style), Text(check.what))
+        table.add_row(Text(check.name), Text(mark, style), Text(check.message))
     return table

@@ -1,19 +1,21 @@
-"""The doctor looks at the warm-up file: a record that fails keeps the server from loading the version."""
+"""The doctor's check of the warm-up file: a record that fails prevents the server from loading the version."""
 
 import struct
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from nlp_suite.errors import DataError
 from nlp_suite.export.warmup import FILE
-from nlp_suite.serving.client.base import DEFAULT_SIGNATURE
 from nlp_suite.serving.client.tensors import from_proto
-from nlp_suite.serving.doctor_checks import Check, verdict
-from nlp_suite.serving.doctor_graph import classify_faults, dtype, regress_faults, signatures
+from nlp_suite.serving.doctor.checks import Check, verdict
+from nlp_suite.serving.doctor.graph import classify_faults, dtype, regress_faults, signatures
+from nlp_suite.serving.signature_names import DEFAULT_SIGNATURE
+from nlp_suite.serving.warmup import MAX_RECORDS
 
-MOST_RECORDS = 1000
 
-
-def check(folder: Path, meta_graph, broken: set[str]) -> Check:
-    """Reads all records and holds them against the signatures.
+def check(folder: Path, meta_graph: Any, broken: set[str]) -> Check:
+    """Reads all records and compares them with the signatures.
 
     Args:
         folder: the version folder.
@@ -25,56 +27,59 @@ def check(folder: Path, meta_graph, broken: set[str]) -> Check:
 
     if not (folder / FILE).is_file():
         return Check("warm-up", None, f"no {FILE}: the first requests will be slow")
-    own, faults, number = signatures(meta_graph), [], 0
+    named, faults, number = signatures(meta_graph), [], 0
     try:
         for number, record in enumerate(_records((folder / FILE).read_bytes()), 1):
-            fault = _fault(prediction_log_pb2.PredictionLog.FromString(record), own, broken)
+            fault = _fault(prediction_log_pb2.PredictionLog.FromString(record), named, broken)
             faults += [f"record {number}: {fault}"] if fault else []
-    except (ValueError, DecodeError, OSError) as error:
+    except (DataError, DecodeError, OSError) as error:
         faults.append(f"{FILE} cannot be read after record {number}: {error}")
-    if number > MOST_RECORDS:
-        faults.append(f"{number:,} records; the server takes {MOST_RECORDS:,}")
+    if number > MAX_RECORDS:
+        faults.append(f"{number:,} records; the server takes {MAX_RECORDS:,}")
     if not number and not faults:
         return Check("warm-up", None, f"{FILE} is empty: the first requests will be slow")
     return verdict("warm-up", faults, f"{number} records, each fitting its signature")
 
 
-def _fault(log, own, broken) -> str | None:
+def _fault(log: Any, named: dict[str, Any], broken: set[str]) -> str | None:
     """Why the server would fail on a record, or `None`."""
     kind = log.WhichOneof("log_type")
     if kind == "predict_log":
         request = log.predict_log.request
-        return _named(request.model_spec, own, broken) or _predict_fault(request, own)
+        return _signature_fault(request.model_spec, named, broken) or _predict_fault(request, named)
     if kind in ("classify_log", "regress_log"):
         request = getattr(log, kind).request
-        found = _named(request.model_spec, own, broken)
-        return found or _example_fault(kind.removesuffix("_log"), request.model_spec, request.input, own)
+        return _signature_fault(request.model_spec, named, broken) or _example_fault(
+            kind.removesuffix("_log"), request.model_spec, request.input, named
+        )
     if kind == "multi_inference_log":
         request = log.multi_inference_log.request
         for task in request.tasks:
             method = task.method_name.removeprefix("tensorflow/serving/")
             if method not in ("classify", "regress"):
                 return f"its task {task.method_name!r} is neither classify nor regress"
-            found = _named(task.model_spec, own, broken) or _example_fault(method, task.model_spec, request.input, own)
-            if found:
-                return found
+            fault = _signature_fault(task.model_spec, named, broken) or _example_fault(
+                method, task.model_spec, request.input, named
+            )
+            if fault:
+                return fault
         return None
     return f"is a {kind or 'log of no kind'}, which the server does not take"
 
 
-def _named(model_spec, own, broken) -> str | None:
+def _signature_fault(model_spec: Any, named: dict[str, Any], broken: set[str]) -> str | None:
     name = model_spec.signature_name or DEFAULT_SIGNATURE
-    if name not in own:
-        return f"asks the signature {name!r}, which the model does not have (it has {', '.join(own)})"
+    if name not in named:
+        return f"asks the signature {name!r}, which the model does not have (it has {', '.join(named)})"
     return f"asks the signature {name!r}, which the server cannot run" if name in broken else None
 
 
-def _predict_fault(request, own) -> str | None:
-    signature = own[request.model_spec.signature_name or DEFAULT_SIGNATURE]
-    given, taken = set(request.inputs), set(signature.inputs)
-    if lacking := sorted(taken - given - set(signature.defaults)):
-        return f"lacks the inputs {', '.join(lacking)}"
-    if extra := sorted(given - taken):
+def _predict_fault(request: Any, named: dict[str, Any]) -> str | None:
+    signature = named[request.model_spec.signature_name or DEFAULT_SIGNATURE]
+    sent, expected = set(request.inputs), set(signature.inputs)
+    if missing := sorted(expected - sent - set(signature.defaults)):
+        return f"lacks the inputs {', '.join(missing)}"
+    if extra := sorted(sent - expected):
         return f"has the inputs {', '.join(extra)}, which the signature does not take"
     for name, proto in request.inputs.items():
         if dtype(proto) != dtype(signature.inputs[name]):
@@ -86,31 +91,32 @@ def _predict_fault(request, own) -> str | None:
     return None
 
 
-def _example_fault(method, model_spec, given, own) -> str | None:
-    signature = own[model_spec.signature_name or DEFAULT_SIGNATURE]
+def _example_fault(method: str, model_spec: Any, example_input: Any, named: dict[str, Any]) -> str | None:
+    signature = named[model_spec.signature_name or DEFAULT_SIGNATURE]
     faults = (classify_faults if method == "classify" else regress_faults)(signature)
     if faults:
         return f"asks a signature that cannot {method}: {faults[0]}"
-    kind = given.WhichOneof("kind")
-    return None if kind and getattr(given, kind).examples else "holds no examples"
+    kind = example_input.WhichOneof("kind")
+    return None if kind and getattr(example_input, kind).examples else "holds no examples"
 
 
-def _records(data: bytes):
+def _records(data: bytes) -> Iterator[bytes]:
     """The records of a TFRecord file; checksums are compared."""
-    place = 0
-    while place < len(data):
-        head = data[place : place + 12]
+    position = 0
+    while position < len(data):
+        head = data[position : position + 12]
         if len(head) < 12 or _masked_crc(head[:8]) != struct.unpack("<I", head[8:])[0]:
-            raise ValueError("no TFRecord file, or a truncated one")
+            raise DataError("no TFRecord file, or a truncated one")
         (length,) = struct.unpack("<Q", head[:8])
-        body, check = data[place + 12 : place + 12 + length], data[place + 12 + length : place + 16 + length]
-        if len(check) < 4 or _masked_crc(body) != struct.unpack("<I", check)[0]:
-            raise ValueError("a truncated or corrupted record")
+        end = position + 12 + length
+        body, checksum = data[position + 12 : end], data[end : end + 4]
+        if len(checksum) < 4 or _masked_crc(body) != struct.unpack("<I", checksum)[0]:
+            raise DataError("a truncated or corrupted record")
         yield body
-        place += 16 + length
+        position = end + 4
 
 
-def _table():
+def _table() -> Iterator[int]:
     for value in range(256):
         for _ in range(8):
             value = value >> 1 ^ 0x82F63B78 * (value & 1)  # CRC-32C (Castagnoli), reversed

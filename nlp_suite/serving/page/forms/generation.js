@@ -1,7 +1,7 @@
-// Language modelling: text that streams in, the next token, and how surprising a text is.
+// Generation: text that streams in, the next token, and how surprising a text is.
 
-import { counted, facts, field, h, number, perplexity, textField } from "./parts.js";
-import { bits, joined, surpriseText, tokenBars, wordsApart } from "./tokens.js";
+import { counted, facts, field, h, number, perplexity, textField } from "../parts.js";
+import { bits, joined, surpriseText, tokenBars, wordsApart } from "../tokens.js";
 
 export const kind = "continues texts and says how surprising they are";
 
@@ -31,22 +31,22 @@ function has(signature, side, name) {
 }
 
 export function modes(signatures) {
-  const found = [{ id: "continue", name: "Continue", send: "Continue", fields: continueFields, run: fitsGenerate(signatures.generate) ? generate : answer }];
+  const modes = [{ id: "continue", name: "Continue", send: "Continue", fields: continueFields, run: fitsGenerate(signatures.generate) ? generate : answer }];
   if (has(signatures.next, "inputs", "prompt")) {
-    found.push({ id: "next", name: "Next token", send: "What comes next?", fields: (values) => [prompt(values)], run: next });
+    modes.push({ id: "next", name: "Next token", send: "What comes next?", fields: (values) => [promptField(values)], run: next });
   }
   if (has(signatures.score, "inputs", "text") && has(signatures.score, "outputs", "token_log_probs")) {
-    found.push({ id: "surprise", name: "Surprise", send: "Colour it", fields: (values) => [textField("Text", "text", values.get("text") ?? "The ")], run: score });
+    modes.push({ id: "surprise", name: "Surprise", send: "Colour it", fields: (values) => [textField("Text", "text", values.get("text") ?? "The ")], run: score });
   }
-  return found;
+  return modes;
 }
 
-function prompt(values) {
+function promptField(values) {
   return textField("Prompt", "text", values.get("text") ?? "The ", 3);
 }
 
 function continueFields(values, signatures) {
-  if (!fitsGenerate(signatures.generate)) return [prompt(values)];
+  if (!fitsGenerate(signatures.generate)) return [promptField(values)];
   const options = OPTIONS.filter((option) => has(signatures.generate, "inputs", option.name)).map((option) => {
     const input = option.step === undefined ? h("input", { type: "text", name: option.name, dir: "auto", autocomplete: "off" })
       : h("input", { type: "number", required: true, name: option.name, min: option.min, max: option.max, step: option.step });
@@ -61,39 +61,39 @@ function continueFields(values, signatures) {
   const folded = h("details", { open: matchMedia("(min-width: 34rem)").matches }, h("summary", {}, "Options"),
     h("div", { class: "options" }, options, has(signatures.generate, "inputs", "seed") ? h("div", { class: "field" }, another) : null));
   folded.addEventListener("invalid", () => (folded.open = true), true);
-  return [prompt(values), folded];
+  return [promptField(values), folded];
 }
 
 /**
  * Text in growing pieces. The n-th token depends on prompt, seed and n only, so a request for more tokens begins with the
- * text of one for fewer: the whole is what a single request gives.
+ * text of one for fewer: the result is what a single request gives.
  */
 async function generate(context) {
-  const values = context.values(), given = values.get("text"), most = Number(values.get("max_tokens") ?? 50);
+  const values = context.values(), prompt = values.get("text"), maxTokens = Number(values.get("max_tokens") ?? 50);
   const request = (tokens) => JSON.stringify({ signature_name: "generate", inputs: Object.fromEntries(
     context.signatures.generate.inputs.map(({ name }) => {
-      if (name === "prompt") return [name, [given]];
+      if (name === "prompt") return [name, [prompt]];
       if (name === "stop") return [name, [values.get(name)]];
       return [name, [name === "max_tokens" ? tokens : Number(values.get(name))]];
     })) });
   const written = h("span", { class: "written" }), numbers = h("div", { class: "stack" });
-  context.show(h("p", { class: "text", dir: "auto" }, h("span", { class: "given" }, given), written), numbers);
-  for (let tokens = Math.min(FIRST, most); ; tokens = Math.min(Math.ceil(tokens * 1.5), most)) {
-    const { value } = await context.ask(request(tokens), { shown: request(most) });
+  context.show(h("p", { class: "text", dir: "auto" }, h("span", { class: "prompt" }, prompt), written), numbers);
+  for (let tokens = Math.min(FIRST, maxTokens); ; tokens = Math.min(Math.ceil(tokens * 1.5), maxTokens)) {
+    const { value } = await context.ask(request(tokens), { shown: request(maxTokens) });
     const [text, length, logProb] = ["text", "length", "log_prob"].map((name) => value.outputs[name]?.[0]);
     written.textContent = text;
-    if (tokens >= most || length < tokens) {
-      numbers.replaceChildren(...measured(length, logProb), ...further(context, given + text));
+    if (tokens >= maxTokens || length < tokens) {
+      numbers.replaceChildren(...measured(length, logProb), ...further(context, prompt + text));
       return context.say(`${counted(length, "token")}: ${text}`);
     }
   }
 }
 
 async function answer(context) {
-  const given = context.values().get("text");
-  const { value } = await context.ask(JSON.stringify({ inputs: { prompt: [given] } }));
+  const prompt = context.values().get("text");
+  const { value } = await context.ask(JSON.stringify({ inputs: { prompt: [prompt] } }));
   const text = (value.outputs.text ?? value.outputs)[0];
-  context.show(h("p", { class: "text", dir: "auto" }, h("span", { class: "given" }, given), h("span", { class: "written" }, text)), ...further(context, given + text));
+  context.show(h("p", { class: "text", dir: "auto" }, h("span", { class: "prompt" }, prompt), h("span", { class: "written" }, text)), ...further(context, prompt + text));
   context.say(text);
 }
 
@@ -108,13 +108,13 @@ function further(context, text) {
 }
 
 async function next(context) {
-  const given = context.values().get("text");
-  const { value } = await context.ask(JSON.stringify({ signature_name: "next", inputs: { prompt: [given] } }));
+  const prompt = context.values().get("text");
+  const { value } = await context.ask(JSON.stringify({ signature_name: "next", inputs: { prompt: [prompt] } }));
   const tokens = value.outputs.tokens[0], probabilities = value.outputs.probabilities[0];
   const spaced = wordsApart(tokens), sum = probabilities.reduce((a, b) => a + b, 0);
   context.show(
-    h("p", { class: "text given", dir: "auto" }, given, h("span", { class: "written" }, " …")),
-    tokenBars(tokens, probabilities, (token) => context.go("next", { text: joined(given, token, spaced) })),
+    h("p", { class: "text prompt", dir: "auto" }, prompt, h("span", { class: "written" }, " …")),
+    tokenBars(tokens, probabilities, (token) => context.go("next", { text: joined(prompt, token, spaced) })),
     h("p", { class: "muted note" }, `The ${tokens.length} most probable tokens, ${number(sum * 100, 1)} % of all together; bars are relative to the first. Press one to add it and go on.`),
   );
   context.say(`most probable: ${tokens.slice(0, 3).join(", ")}`);
