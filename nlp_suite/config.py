@@ -115,18 +115,14 @@ class TextSettings(Settings):
     add_start: bool = Field(False, description="a START token before every text")
     add_end: bool = Field(False, description="an END token after every text; of running text, after every line")
     max_length: int = Field(400, ge=2, description="tokens of a text at most, special ones included")
-    truncation: Literal["head", "tail", "head_tail"] = Field(
-        "head", description="the part of a longer text that is kept"
-    )
+    truncation: Literal["head", "tail", "head_tail"] = Field("head", description="the part of a long text that is kept")
 
 
 class DataSettings(Settings):
     """Where the examples come from and how they are split."""
 
     source: component(SOURCES, "sample") = Field("sample", description="where the examples come from")
-    validation: float = Field(
-        0.1, gt=0, lt=1, description="share of train that is held out where there is no such split"
-    )
+    validation: float = Field(0.1, gt=0, lt=1, description="share of train held out where there is no such split")
     labels: Annotated[list[str] | None, BeforeValidator(_as_text)] = Field(
         None, description="label names in order; default: those of train, sorted"
     )
@@ -164,33 +160,22 @@ class TrainingSettings(Settings):
         None, gt=0, lt=1, description="momentum a batch of the weights' moving average, which is what is evaluated"
     )
     average_after: int | None = Field(
-        None,
-        ge=1,
-        description="NT-ASGD: average the weights once this many checkpoint intervals were no better; that is evaluated",
+        None, ge=1, description="NT-ASGD: average the weights once so many checkpoint intervals were no better"
     )
     average_checkpoints: int | None = Field(
         None, ge=2, description="checkpoints whose weights are averaged at the end; that is evaluated and exported"
     )
-    average_of: Literal["last", "best"] = Field(
-        "last", description="which checkpoints: the last, or the best by `monitor`"
-    )
+    average_of: Literal["last", "best"] = Field("last", description="which of them: the last, or the best by `monitor`")
     layer_rates: float = Field(
-        1.0,
-        gt=0,
-        le=1,
-        description="discriminative rates: a layer learns at this share of the rate of the one above it",
+        1.0, gt=0, le=1, description="discriminative rates: a layer learns at this share of the rate of the one above"
     )
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
-        "float32", description="Keras dtype policy"
-    )
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field("float32", description="dtype policy")
     xla: bool = Field(False, description="compile the step with XLA (TensorFlow; JAX always does)")
     save_every: int | None = Field(
         None, ge=1, description="steps of a checkpoint interval, after which it validates and saves; default: an epoch"
     )
     monitor: str = Field("val_loss", description="metric that chooses the best checkpoint and stops early")
-    patience: int | None = Field(
-        None, ge=1, description="stop after this many checkpoint intervals without a better `monitor`"
-    )
+    patience: int | None = Field(None, ge=1, description="stop after so many intervals without a better `monitor`")
     class_weights: Annotated[
         Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]], BeforeValidator(_as_text)
     ] = Field("none", description="weight of each label in the loss; balanced: inverse to its frequency")
@@ -223,8 +208,7 @@ class Experiment(Settings):
     data: DataSettings = DataSettings.model_construct()
     text: TextSettings = TextSettings.model_construct()
     target_text: TextSettings | None = Field(
-        None,
-        description="keys as in text, for the targets, which then have a vocabulary of their own; what is not given is as in text",
+        None, description="as text, for targets with a vocabulary of their own; what is not given is as in text"
     )
     backbone: component(BACKBONES, DEFAULT_BACKBONE) = DEFAULT_BACKBONE
     training: TrainingSettings = TrainingSettings.model_construct()

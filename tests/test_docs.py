@@ -261,16 +261,16 @@ EXAMPLES = {code.splitlines()[0][2:]: code for code in blocks(ROOT / "nlp_suite/
 
 @pytest.fixture
 def example():
-    """A function that runs an example of nlp_suite/README.md as the module that it is to be; undone at the end."""
+    """A function that runs an example of nlp_suite/README.md as a module; what it registers is undone at the end."""
     from nlp_suite import registry
 
     registries = [value for value in vars(registry).values() if isinstance(value, Registry)]
 
     def run(path):
-        module = path.removesuffix(".py").replace("/", ".")
-        names = {"__name__": module}
+        names = {
+            "__name__": f"readme.{Path(path).stem}"
+        }  # of no package of ours: what it registers is forgotten at the end
         exec(compile(EXAMPLES[path], path, "exec"), names)
-        return names
 
     with ExitStack() as undone:
         for each in registries:
@@ -315,9 +315,8 @@ def test_the_example_of_a_source(example, tmp_path):
 
 
 def test_the_example_of_a_corpus_kind(example, tmp_path):
-    from nlp_suite.data.kinds.base import corpus_kind
-
     from nlp_suite.config import TextSettings
+    from nlp_suite.data.kinds.base import corpus_kind
     from nlp_suite.task import Assets
     from nlp_suite.text.text_layer import TextLayer
 
