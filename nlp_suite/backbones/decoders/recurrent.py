@@ -19,8 +19,8 @@ class RecurrentDecoderSettings(DecoderSettings):
     """Settings of the recurrent decoders."""
 
     units: int = Field(256, ge=1, description="units of a layer")
-    layers: int = Field(1, ge=1)
-    attention: AttentionComponent = "bahdanau"
+    layers: int = Field(1, ge=1, description="recurrent layers on top of one another")
+    attention: AttentionComponent = Field("bahdanau", description="how the source is looked at")
     input_feeding: bool = Field(
         True, description="the attention's context enters the steps; false: it only enters the features (fastest)"
     )
