@@ -23,6 +23,7 @@ class SavedModelLanguageModel(Predictor):
     """
 
     task_name = "language_model"
+    stream = None  # a signature answers at once
 
     def __init__(self, signatures: LoadedSignatures):
         self._ask = signatures

@@ -72,7 +72,7 @@ class SentimentTask(Task):
             ConfigError: vectors of another size than the embedding, or a file that holds none.
         """
         lines = [self._load_word_vectors(model, text)] if self.settings.word_vectors else []
-        if getattr(model.backbone, "priors", None):
+        if model.backbone.priors:
             batches = BucketedBatches(store.lengths, 64, 8, seed=None)
             rows = (batches[n] for n in range(batches.steps_per_epoch))
             counted = ((store.padded(r[w > 0], length), store.labels[r[w > 0]]) for r, w, length in rows)
