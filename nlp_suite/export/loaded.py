@@ -16,7 +16,7 @@ class LoadedSignatures:
         path: folder with `saved_model.pb`.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path):
         import tensorflow as tf
         import tensorflow_text  # noqa: F401  its ops stand in the graph
 
