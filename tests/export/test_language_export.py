@@ -190,7 +190,7 @@ def test_what_the_graph_reads_of_long_texts_is_what_it_says(python):
         np.testing.assert_allclose(row, [p for _, p in python.next_tokens([end])[0]], atol=1e-5)
 
     scored = next(case for case in signatures.cases([b"the cat", b"a\n" * 20]) if case.signature == "score")
-    assert scored[1]["text"] == [b"the cat"] and not scored[2]["truncated"].any()
+    assert scored.inputs["text"] == [b"the cat"] and not scored.outputs["truncated"].any()
 
 
 def test_next_tokens_are_pythons(server, python):

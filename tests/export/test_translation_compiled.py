@@ -77,7 +77,7 @@ def test_a_stock_server_can_still_be_given_the_export(exported):
     assert [problem.op for problem in check_ops(path).problems] == ["_XlaMustCompile"]
     report = examine(path)
     found = {each.name: each for each in report.checks}
-    assert report.ok and found["XLA"].ok is None and "met by translate_xla" in found["XLA"].what
+    assert report.ok and found["XLA"].ok is None and "met by translate_xla" in found["XLA"].message
     warmup = read_warmup(path)
     assert "translate_xla" not in {case.signature for case in warmup}
     shapes = [len(case.inputs["text"][0].split()) + 1 for case in warmup[-3:]]  # a word a token, and END

@@ -1,8 +1,7 @@
-"""The page at work in Chromium, on exports of all three tasks and on another SavedModel."""
+"""The page in Chromium, on exports of all three tasks and on another SavedModel."""
 
 import json
 import re
-import socket
 import subprocess
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
@@ -50,39 +49,27 @@ TOKENS += [
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """An endpoint with an export of each task, made without training, and two versions of another SavedModel."""
+def server(exports, tmp_path_factory):
+    """An endpoint with an export of each task, and two versions of another SavedModel."""
     if not chromium.BINARY:
         pytest.skip("there is no Chromium on this machine")
     import tensorflow as tf
 
-    from nlp_suite.export import run_export
     from nlp_suite.serving.server import Server
-    from tests import language_models, translation_models
-    from tests.export import conftest as sentiment_models
+    from tests.serving.endpoint import free_port, model_list
 
-    folder = tmp_path_factory.mktemp("page")
-    runs = {
-        "sentiment": sentiment_models.make_run(folder / "s", sentiment_models.SMALL["gru"]),
-        "language": language_models.make_run(folder / "l", "lstm"),
-        "translation": translation_models.make_run(folder / "t", "gru", beam_size=3, max_tokens=14),
-    }
-    for name, run in runs.items():
-        run_export(run, folder / "models" / name)
+    folder, all_versions = tmp_path_factory.mktemp("page"), "model_version_policy { all {} }"
+    tasks = {"sentiment": "sentiment", "language": "language_model", "translation": "translation"}
+    models = {name: (exports(task), all_versions) for name, task in tasks.items()}
+    models["times"] = (folder / "times", all_versions)
     for version in (1, 2):
         module = tf.Module()
         module.f = tf.function(
             lambda x, by=version: {"y": x * by}, input_signature=[tf.TensorSpec([None, 1], name="x")]
         )
-        tf.saved_model.save(module, str(folder / f"models/times/{version}"), signatures={"serving_default": module.f})
-    entry = (
-        'config {{ name: "{0}" base_path: "{1}/{0}" model_platform: "tensorflow" model_version_policy {{ all {{}} }} }}'
-    )
-    entries = [entry.format(name, folder / "models") for name in (*runs, "times")]
-    (folder / "models.config").write_text(f"model_config_list {{ {' '.join(entries)} }}")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        tf.saved_model.save(module, str(folder / f"times/{version}"), signatures={"serving_default": module.f})
+    (folder / "models.config").write_text(model_list(models))
+    port = free_port()
     options = Options(model_config_file=str(folder / "models.config"), rest_api_port=port, port=0, host="127.0.0.1")
     with Server(options):
         yield f"http://127.0.0.1:{port}/"

@@ -15,6 +15,7 @@ from nlp_suite.export.model_card import model_card, write_card
 from nlp_suite.export.op_check import check_ops, server_version
 from nlp_suite.export.samples import check_texts, warmup_texts
 from nlp_suite.export.self_check import check_saved_model
+from nlp_suite.export.serving_hints import ServingHints
 from nlp_suite.export.staging import place_version, staging
 from nlp_suite.export.warmup import read_warmup, write_warmup
 from nlp_suite.registry import EXPORTERS
@@ -66,8 +67,7 @@ class SavedModelExporter(Exporter):
                     warmup += signatures.compiled_warmup(warmup_texts(run))
                 write_warmup(written, warmup, signatures.methods, to.name)
                 _write_extras(written / "assets.extra", run, model, to.name, ops)
-                serving = {"compiled": signatures.compiled, "page_form": run.task.page_form}
-                (written / "assets.extra" / "serving.json").write_text(json.dumps(serving, indent=1), "utf-8")
+                ServingHints(signatures.compiled, run.task.page_form).write(written)
                 moved = written.rename(folder / "moved")
                 answers, tolerance = signatures.cases(check_texts(run)), signatures.tolerance
                 check = check_saved_model(moved, answers, read_warmup(moved), tolerance)

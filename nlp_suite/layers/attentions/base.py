@@ -13,7 +13,7 @@ class AttentionSettings(ComponentSettings):
     """Settings that every attention has: none."""
 
     def shape_mismatch(self, query_size: int, memory_size: int) -> str:
-        """Why the settings do not suit so many units of a decoder and features of a backbone, key first; or ""."""
+        """What does not fit a decoder of so many units and a backbone of so many features; it begins with a key."""
         return ""
 
 

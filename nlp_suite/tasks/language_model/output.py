@@ -23,7 +23,8 @@ def write_scores(predictor, options: ScoreOptions) -> None:
     """
     if options.source or options.target:
         raise UsageError(
-            "a language model scores texts: give FILE (or - for standard input), not --source and --target"
+            f"{str(options.model)!r} is a language model, which scores texts: give FILE or - for standard input, and neither "
+            "--source nor --target"
         )
     texts = read_texts(["-"], None) if options.file in (None, STDIN) else read_texts(None, options.file)
     scores = Scores(options)

@@ -43,14 +43,14 @@ class LanguageModelPredictor(Predictor):
         stop_at_end: whether generation ends at an END; otherwise it is a line break.
 
     Attributes:
-        window: tokens that a Transformer scores at a time; None for a recurrent network, which has no such limit.
+        window: tokens that are scored at a time; None for a backbone that carries its state, which has no such limit.
     """
 
     task_name = "language_model"
 
     def __init__(self, model, text, settings, stop_at_end: bool):
         self.model, self.text, self.settings, self.stop_at_end = model, text, settings, stop_at_end
-        self.window = getattr(model.backbone, "max_length", None) and settings.window
+        self.window = None if model.backbone.carries_state else settings.window
         self._nll = compiled(self._nll_of, model)
         self._nll_step = compiled(self._nll_with_state, model)
         self._last = compiled(self._last_log_probs, model)

@@ -14,10 +14,12 @@ from nlp_suite.task import Batches, Task
 class SentimentSettings(ComponentSettings):
     """Settings of the sentiment task."""
 
-    pooling: list[Literal["last", "mean", "max", "attention"]] = Field(["max"], min_length=1)
+    pooling: list[Literal["last", "mean", "max", "attention"]] = Field(
+        ["max"], min_length=1, description="what makes one vector of the backbone's features; several are concatenated"
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="rate on the pooled features")
     hidden: int = Field(0, ge=0, description="units of a dense layer before the classifier; 0 for none")
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="probability that is spread over all labels")
     word_vectors: str | None = Field(None, description="file of pretrained word vectors: a word and its numbers a line")
     train_word_vectors: bool = Field(True, description="whether training changes the embeddings")
 
@@ -37,6 +39,7 @@ class SentimentTask(Task):
     """
 
     title = "sentiment classification"
+    model_kind = "classifier"
     corpus_kind = "labelled"
     honours = frozenset({"data.labels", "training.class_weights"})
     defaults = {"training": {"monitor": "val_accuracy"}}  # noqa: RUF012
@@ -46,7 +49,7 @@ class SentimentTask(Task):
         "Every text gets one of the labels, also an empty one or one in another language.",
         "It may repeat biases of its training data; do not let it alone decide about people.",
     )
-    page_form = "sentiment"
+    page_form = "classification"
 
     @classmethod
     def import_network(cls):

@@ -36,7 +36,7 @@ class SentencePieceSettings(ComponentSettings):
     vocabulary_size: int = Field(
         8000, ge=5, description="maximum number of ids, including 4 special ones and 256 bytes"
     )
-    model: Literal["bpe", "unigram"] = "bpe"
+    model: Literal["bpe", "unigram"] = Field("bpe", description="byte-pair encoding, or the unigram language model")
     byte_fallback: bool = Field(True, description="unknown characters become their UTF-8 bytes, so nothing is lost")
     character_coverage: float = Field(
         0.9995, gt=0, le=1, description="share of the corpus's characters that the vocabulary covers"
