@@ -33,6 +33,9 @@ def __getattr__(name):
 @wrapt.when_imported("keras")
 def _register_with_keras(_):
     """Imports every class of ours that Keras may meet in a saved model."""
-    import nlp_suite.backbones.serializable
-    import nlp_suite.layers.serializable
-    import nlp_suite.tasks.serializable  # noqa: F401
+    from nlp_suite.registry import TASKS, import_all
+
+    for package in ("layers", "layers.attentions", "backbones", "backbones.decoders"):
+        import_all(f"nlp_suite.{package}")
+    for task in TASKS.names():
+        TASKS.get(task).import_network()

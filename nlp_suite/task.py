@@ -74,9 +74,11 @@ class Predictor:
 
     Attributes:
         task_name: the name of its task.
+        labels: label names, where the task has any.
     """
 
     task_name: str = ""
+    labels: Sequence[str] = ()
 
     def predict(self, texts: Sequence[str | bytes]) -> list[dict]:
         """One answer a text, where the task has such a thing.
@@ -85,7 +87,7 @@ class Predictor:
             RequestError: the task answers other questions.
         """
         task = TASKS.get(self.task_name)
-        raise RequestError(f"this is no model that predicts, but one of {task.title}: {task.how_to_ask}")
+        raise RequestError(f"this is a {task.model_kind}: {task.how_to_ask}")
 
 
 class Task:
@@ -93,6 +95,7 @@ class Task:
 
     Attributes:
         title: what it is called in sentences, such as `"sentiment classification"`.
+        model_kind: what its models are called in sentences, such as `"classifier"`.
         how_to_ask: how its models are asked on the command line, such as `"ask it with nlp-suite predict"`.
         corpus_kind: what its examples are: a name of `nlp_suite/data/kinds`.
         causal: whether its backbone must not see the future.
@@ -107,6 +110,7 @@ class Task:
     """
 
     title: ClassVar[str]
+    model_kind: ClassVar[str]
     how_to_ask: ClassVar[str] = "ask it with nlp-suite predict"
     corpus_kind: ClassVar[str]
     causal: ClassVar[bool] = False
@@ -235,7 +239,10 @@ class Task:
         Raises:
             RequestError: it has none.
         """
-        raise RequestError(f"{str(options.model)!r} is a model of {cls.title}, which scores nothing: {cls.how_to_ask}")
+        raise RequestError(
+            f"{str(options.model)!r} is no language model but a {cls.model_kind}: {cls.how_to_ask} (score needs "
+            "log-probabilities of texts)"
+        )
 
     # ---- export
 

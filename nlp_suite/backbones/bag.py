@@ -17,14 +17,14 @@ from nlp_suite.registry import BACKBONES
 class BagSettings(BackboneSettings):
     """Settings of the bag of n-grams."""
 
-    embedding_size: int = Field(8, ge=1)
+    embedding_size: int = Field(8, ge=1, description="features E of a token embedding")
     ngrams: int = Field(2, ge=1, le=5, description="longest n-gram; 1 sees single words only")
     ngram_buckets: int = Field(2**18, ge=16, le=2**22, description="rows of the hashed table that longer n-grams share")
     average: Literal["mean", "sqrt"] = Field("mean", description="divide the sum by the count n, or by √n")
     naive_bayes: bool = Field(False, description="scale n-grams by what their counts in the training split tell")
     hidden: list[int] = Field([], description="units of feed-forward layers above the average")
     dropout: float = Field(0.0, ge=0, lt=1, description="rate on the average and after every feed-forward layer")
-    activation: str = "relu"
+    activation: str = Field("relu", description="Keras name, of the feed-forward layers")
 
 
 @BACKBONES.register(BagSettings)
@@ -32,8 +32,11 @@ class BagSettings(BackboneSettings):
 class BagBackbone(Backbone):
     """Average of word and n-gram embeddings, `[B, T]` → `[B, 1, D]`: word order counts within an n-gram only.
 
+    The n-grams are hashed from token ids, so they belong to the embedding: `embed` puts their vectors behind those of the
+    words, and `encode` averages whatever it is given.
+
     Args:
-        vocabulary_size: number of token ids V.
+        vocabulary_size: number of token ids V, or None, see `Backbone`: then there are no n-grams either.
         ngrams: longest n-gram.
         ngram_buckets: rows of the table that all n-grams of two words and more share through a hash.
         average: `"mean"` divides the sum by the number of words and n-grams, `"sqrt"` by its root, so that a long text
@@ -46,7 +49,7 @@ class BagBackbone(Backbone):
         kwargs: those of `Backbone`.
     """
 
-    keeps_places = False
+    returns_sequence = False
     # near 0: an n-gram that training never met must not add noise to a text that has it
     embeddings_initializer: ClassVar = {"class_name": "RandomUniform", "config": {"minval": -1e-3, "maxval": 1e-3}}
 
@@ -72,10 +75,11 @@ class BagBackbone(Backbone):
             "dropout": dropout,
             "activation": activation,
         }
+        self._need_tokens(naive_bayes=naive_bayes)
         self.orders, self.ngram_buckets = range(2, ngrams + 1), ngram_buckets
         self.power = 1.0 if average == "mean" else 0.5
         self.table = None
-        if ngrams > 1:
+        if ngrams > 1 and self.embedding is not None:
             self.table = self._table(ngram_buckets)
             self.drop_ngrams = TypeDropout(self.settings["type_dropout"], ngram_buckets, dtype=self.dtype_policy)
         self.priors = []  # of words and of n-grams: one number a row
@@ -88,7 +92,10 @@ class BagBackbone(Backbone):
                     )
         self.dense = [keras.layers.Dense(n, activation=activation, dtype=self.dtype_policy) for n in hidden]
         self.drops = [keras.layers.Dropout(dropout, dtype=self.dtype_policy) for _ in range(len(hidden) + 1)]
-        self.output_size = hidden[-1] if hidden else self.embedding_size
+
+    @property
+    def output_size(self):
+        return self.dense[-1].units if self.dense else self.embedding_size
 
     def build_encoder(self):
         size = self.embedding_size
@@ -132,21 +139,42 @@ class BagBackbone(Backbone):
             ratio = np.log(count / count.sum(axis=1, keepdims=True)) - np.log(rest / rest.sum(axis=1, keepdims=True))
             prior.embeddings.assign(np.abs(ratio).max(axis=0)[:, None].astype("float32"))
 
-    def call(self, tokens):
-        total = count = 0.0
-        for order, ids in enumerate(self.ids(apply(self.drop_words, tokens))):
+    def _lookups(self, tokens):
+        """Vectors `[B, T, E]` and mask `[B, T]` of the words, then of the n-grams of every length."""
+        for order, ids in enumerate(self.ids(self._with_word_dropout(tokens))):
             table, drop = (self.table, self.drop_ngrams) if order else (self.embedding, self.drop_types)
             vectors = apply(drop, table(ids), ids)  # [B, T, E]
             if self.priors:
                 vectors = vectors * self.priors[min(order, 1)](ids)
-            vectors = self.drop_features(vectors)
-            there = ops.cast(ops.expand_dims(ops.not_equal(ids, 0), -1), "float32")  # [B, T, 1]
-            total = total + ops.sum(ops.cast(vectors, "float32") * there, axis=1)
-            count = count + ops.sum(there, axis=1)
-        x = self.drops[0](ops.cast(total / count**self.power, self.compute_dtype))  # [B, E]
+            yield vectors, ops.not_equal(ids, 0)
+
+    def embed(self, tokens):
+        """Vectors `[B, T · ngrams, E]` of the words, then of the n-grams of every length; see `Backbone.embed`."""
+        return ops.concatenate([vectors for vectors, _ in self._lookups(tokens)], axis=1)
+
+    def embedding_mask(self, tokens):
+        return ops.concatenate([ops.not_equal(ids, 0) for ids in self.ids(tokens)], axis=1)
+
+    def call(self, tokens, state=None, training=None):
+        # as `encode` of `embed`, but holding the vectors of one length at a time
+        inputs = (self.encoder_input(vectors, mask, state, training) for vectors, mask in self._lookups(tokens))
+        return self._average(inputs, training)
+
+    def encode(self, x, mask, *, state=None, training=False):
+        return self._average([self.encoder_input(x, mask, state, training)], training), None
+
+    def _average(self, inputs, training):
+        """The average `[B, 1, D]` of all pairs of vectors `[B, T, E]` and mask `[B, T]`, and the layers above it."""
+        total = count = 0.0
+        for vectors, mask in inputs:
+            is_token = ops.cast(ops.expand_dims(mask, -1), "float32")  # [B, T, 1]
+            total = total + ops.sum(ops.cast(vectors, "float32") * is_token, axis=1)
+            count = count + ops.sum(is_token, axis=1)
+        x = ops.cast(total / count**self.power, self.compute_dtype)  # [B, E]
+        x = self.drops[0](x, training=training)
         for layer, drop in zip(self.dense, self.drops[1:]):
-            x = drop(layer(x))
+            x = drop(layer(x), training=training)
         return ops.expand_dims(x, 1)  # [B, 1, D]
 
-    def output_mask(self, tokens):
-        return ops.not_equal(tokens[:, :1], 0)
+    def output_mask(self, mask):
+        return mask[:, :1]

@@ -13,9 +13,9 @@ class CNNSettings(BackboneSettings):
 
     widths: list[int] = Field([3, 4, 5], min_length=1, description="tokens that a filter spans, one group a width")
     filters: int = Field(100, ge=1, description="filters of every width")
-    layers: int = Field(1, ge=1)
+    layers: int = Field(1, ge=1, description="convolutions on top of one another")
     dropout: float = Field(0.0, ge=0, lt=1, description="rate after every layer, the same filters at every token")
-    activation: str = "relu"
+    activation: str = Field("relu", description="Keras name")
 
 
 @BACKBONES.register(CNNSettings)
@@ -26,7 +26,7 @@ class CNNBackbone(Backbone):
     Padding counts as zero vectors in every layer, so features do not depend on how far a row is padded.
 
     Args:
-        vocabulary_size: number of token ids V.
+        vocabulary_size: number of token ids V, or None, see `Backbone`.
         widths: spans of the filters in tokens; filters: how many of each; layers: convolutions on top of one another.
         dropout: rate after every layer, the same filters at every token.
         activation: Keras name.
@@ -44,7 +44,6 @@ class CNNBackbone(Backbone):
             "dropout": dropout,
             "activation": activation,
         }
-        self.output_size = filters * len(widths)
         self.convolutions = [
             [
                 keras.layers.Conv1D(filters, width, padding="same", activation=activation, dtype=self.dtype_policy)
@@ -53,6 +52,10 @@ class CNNBackbone(Backbone):
             for _ in range(layers)
         ]
         self.drops = [keras.layers.SpatialDropout1D(dropout, dtype=self.dtype_policy) for _ in range(layers)]
+
+    @property
+    def output_size(self):
+        return self.settings["filters"] * len(self.settings["widths"])
 
     def build_encoder(self):
         size = self.embedding_size
@@ -64,11 +67,12 @@ class CNNBackbone(Backbone):
     def stack(self):
         return [[self.embedding], *self.convolutions]
 
-    def call(self, tokens):
-        x = self.embed(tokens)
-        there = ops.cast(ops.expand_dims(ops.not_equal(tokens, 0), -1), x.dtype)  # [B, T, 1]
+    def encode(self, x, mask, *, state=None, training=False):
+        x, mask = self.encoder_input(x, mask, state, training)
+        is_token = ops.cast(ops.expand_dims(mask, -1), x.dtype)  # [B, T, 1]
         for group, drop in zip(self.convolutions, self.drops):
-            x = x * there
-            parts = [convolution(x) for convolution in group]
-            x = drop(parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1))  # [B, T, filters · widths]
-        return x
+            x = x * is_token
+            outputs = [convolution(x) for convolution in group]
+            x = outputs[0] if len(outputs) == 1 else ops.concatenate(outputs, axis=-1)  # [B, T, filters · widths]
+            x = drop(x, training=training)
+        return x, None

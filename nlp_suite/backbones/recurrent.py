@@ -1,6 +1,7 @@
-"""The stack that `rnn`, `lstm` and `gru` share; they differ in the layer class only."""
+"""The network that `rnn`, `lstm` and `gru` share; they differ in the layer class only."""
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -13,11 +14,11 @@ from nlp_suite.layers.inline import apply
 class RecurrentSettings(BackboneSettings):
     """Settings of the recurrent backbones."""
 
-    if_causal: ClassVar[dict] = {"bidirectional": False}
+    causal_overrides: ClassVar[Mapping[str, Any]] = {"bidirectional": False}
 
     units: int = Field(64, ge=1, description="units of one direction")
-    layers: int = Field(1, ge=1)
-    bidirectional: bool = True
+    layers: int = Field(1, ge=1, description="recurrent layers on top of one another")
+    bidirectional: bool = Field(True, description="read in both directions and concatenate")
     last_units: int | None = Field(None, ge=1, description="units of the last layer; default: units")
     dropout: float = Field(
         0.0, ge=0, lt=1, description="rate between layers and after the last, the same at every step"
@@ -31,20 +32,24 @@ class RecurrentSettings(BackboneSettings):
     layer_norm: bool = Field(False, description="layer norm after every layer")
     activation: str = Field("tanh", description="Keras name of the cell's activation")
 
+    @property
+    def carries_state(self) -> bool:
+        return not self.bidirectional
+
 
 class RecurrentBackbone(Backbone):
     """Recurrent layers over token embeddings, `[B, T]` → `[B, T, units · directions]`.
 
     Dropout is variational (Gal & Ghahramani 2016): one mask for all steps of a call, between layers, after the last
     and, with `recurrent_dropout`, on the recurrent state; with `weight_drop` on the recurrent weights. A state that is
-    carried from call to call has no dropout in it; every call draws its own masks. Masked steps carry the state on.
-    One direction makes it causal.
+    carried from call to call has no dropout in it; every call draws its own masks. Masked steps leave the state as it
+    is. In one direction it is causal and carries its state; in both there is no state to carry.
 
     The regularisation of AWD-LSTM (Merity et al. 2018) is `type_dropout`, `embedding_dropout` (on the input), `dropout`
     (between layers), `last_dropout` and `weight_drop`.
 
     Args:
-        vocabulary_size: number of token ids V.
+        vocabulary_size: number of token ids V, or None, see `Backbone`.
         units: units of one direction.
         layers: recurrent layers on top of one another.
         bidirectional: run every layer in both directions and concatenate.
@@ -53,7 +58,7 @@ class RecurrentBackbone(Backbone):
         kwargs: those of `Backbone`.
     """
 
-    layer_class = None
+    layer_class: ClassVar[type]
 
     def __init__(
         self,
@@ -85,10 +90,10 @@ class RecurrentBackbone(Backbone):
             "layer_norm": layer_norm,
             "activation": activation,
         }
-        self.bidirectional, self.causal, self.residual = bidirectional, not bidirectional, residual
+        self.bidirectional, self.residual = bidirectional, residual
+        self.causal = self.carries_state = not bidirectional
         directions = 2 if bidirectional else 1
         self.sizes = [n * directions for n in [*[units] * (layers - 1), last_units or units]]
-        self.output_size = self.sizes[-1]
         self.recurrent, self.drops, self.norms = [], [], []
         rates = [*[dropout] * (layers - 1), dropout if last_dropout is None else last_dropout]
         for size, rate in zip(self.sizes, rates):
@@ -108,6 +113,10 @@ class RecurrentBackbone(Backbone):
             if layer_norm:
                 self.norms.append(keras.layers.LayerNormalization(dtype=self.dtype_policy))
 
+    @property
+    def output_size(self):
+        return self.sizes[-1]
+
     def build_encoder(self):
         size = self.embedding_size
         for i, layer in enumerate(self.recurrent):
@@ -122,41 +131,33 @@ class RecurrentBackbone(Backbone):
             group.append(norm)
         return [[self.embedding], *layers]
 
-    def call(self, tokens, state=None):
-        """Features `[B, T, D]`; given a state (see `initial_state`), features and the state after the last token."""
-        features, after = self.encode(self.embed(tokens), ops.not_equal(tokens, 0), state)
-        return features if state is None else (features, after)
-
-    def encode(self, x, mask, state=None):
-        """The layers above the embedding: `[B, T, E]` → `[B, T, D]` and the state after the last token.
-
-        In both directions there is no such state: it is None and none may be given.
-        """
+    def encode(self, x, mask, *, state=None, training=False):
+        x, mask = self.encoder_input(x, mask, state, training)
         after = []
         for i, layer in enumerate(self.recurrent):
-            y = apply(layer, x, mask=mask, initial_state=None if state is None else state[i])
-            if not self.bidirectional:
+            before = None if state is None else state[i]
+            y = apply(layer, x, mask=mask, initial_state=before, training=training)
+            if self.carries_state:
                 y, *last = y
                 after.append(last)
-            x = self._after_layer(i, x, y)
+            x = self._after_layer(i, x, y, training)
         return x, after or None
 
-    def _after_layer(self, i, x, y):
+    def _after_layer(self, i, x, y, training=False):
         """Norm, dropout and residual connection of layer `i`, on `[B, T, D]`."""
         if self.norms:
             y = self.norms[i](y)
-        y = self.drops[i](y)
+        y = self.drops[i](y, training=training)
         return x + y if self.residual and x.shape[-1] == y.shape[-1] else y
 
     def initial_state(self, batch_size, memory=None):
         """Zero states: for every layer a list of `[B, units]`, h and, for an LSTM, c."""
-        if self.bidirectional:
+        if not self.causal:
             return super().initial_state(batch_size, memory)
         states = [layer.cell.get_initial_state(batch_size) for layer in self.recurrent]
         return [list(state) if isinstance(state, list | tuple) else [state] for state in states]
 
     def step(self, x, state):
-        """One token: embedding `[B, E]` and state → features `[B, D]` and the new state. For use, not for training."""
         after = []
         for i, (layer, before) in enumerate(zip(self.recurrent, state)):
             y, last = layer.cell(x, before, training=False)

@@ -1,6 +1,7 @@
 """Transformer blocks of self-attention (Vaswani et al. 2017): pre- or post-norm; sinusoidal, learned or rotary positions."""
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import keras
 from keras import ops
@@ -18,16 +19,21 @@ from nlp_suite.registry import BACKBONES
 class TransformerSettings(BackboneSettings):
     """Settings of the Transformer backbone; its features D are the embedding's E."""
 
-    if_causal: ClassVar[dict] = {"causal": True, "positions": "rotary"}
+    causal_overrides: ClassVar[Mapping[str, Any]] = {"causal": True, "positions": "rotary"}
+    context_key: ClassVar[str] = "max_length"
 
-    layers: int = Field(2, ge=1)
-    heads: int = Field(4, ge=1)
+    layers: int = Field(2, ge=1, description="blocks on top of one another")
+    heads: int = Field(4, ge=1, description="attention heads; they share the features out")
     feed_forward: int = Field(512, ge=1, description="units of the hidden feed-forward layer")
-    dropout: float = Field(0.1, ge=0, lt=1)
-    attention_dropout: float = Field(0.0, ge=0, lt=1)
-    activation: str = "relu"
-    norm: Literal["pre", "post"] = "pre"
-    positions: Literal["sinusoidal", "learned", "rotary"] = "sinusoidal"
+    dropout: float = Field(
+        0.1, ge=0, lt=1, description="rate on the input, after attention, and inside and after the feed-forward net"
+    )
+    attention_dropout: float = Field(0.0, ge=0, lt=1, description="rate on the attention weights")
+    activation: str = Field("relu", description="Keras name, of the feed-forward layer")
+    norm: Literal["pre", "post"] = Field("pre", description="layer norm before or after every sub-layer")
+    positions: Literal["sinusoidal", "learned", "rotary"] = Field(
+        "sinusoidal", description="how a token's place enters"
+    )
     max_length: int = Field(
         512,
         ge=1,
@@ -40,10 +46,14 @@ class TransformerSettings(BackboneSettings):
     def _sizes_fit(self):
         if self.embedding_size % self.heads:
             raise ValueError(f"embedding_size {self.embedding_size} is no multiple of heads {self.heads}")
-        turned = self.embedding_size // self.heads if self.positions == "rotary" else self.embedding_size
-        if self.positions != "learned" and turned % 2:
-            raise ValueError(f"{self.positions} positions need an even number of features, got {turned}")
+        paired = self.embedding_size // self.heads if self.positions == "rotary" else self.embedding_size
+        if self.positions != "learned" and paired % 2:
+            raise ValueError(f"{self.positions} positions need an even number of features, got {paired}")
         return self
+
+    @property
+    def length_bound(self) -> tuple[str, str] | None:
+        return None if self.positions == "rotary" else (f"positions: {self.positions} positions", "use rotary")
 
 
 @BACKBONES.register(TransformerSettings)
@@ -54,11 +64,11 @@ class TransformerBackbone(Backbone):
     Embeddings are multiplied by √E (Vaswani et al. 2017, §3.4). Masked tokens are never attended to.
 
     Args:
-        vocabulary_size: number of token ids V.
+        vocabulary_size: number of token ids V, or None, see `Backbone`.
         layers: blocks; heads, feed_forward, dropout, attention_dropout, activation, norm: see `TransformerBlock`.
         positions: `"sinusoidal"`, `"learned"` or `"rotary"`.
         max_length: rows of the learned position table (later positions use its last row), and places of the cache of
-            `step`, which sees the newest `max_length` tokens of a row, itself included, and may go on for ever.
+            `step`, which sees the newest `max_length` tokens of a row, itself included, however many there were.
         causal: a token sees itself and those before it.
         kwargs: those of `Backbone`.
     """
@@ -89,7 +99,7 @@ class TransformerBackbone(Backbone):
             "causal": causal,
         }
         self.settings |= {"layers": layers, "positions": positions, "max_length": max_length, **block}
-        self.causal, self.max_length, self.output_size = causal, max_length, self.embedding_size
+        self.causal, self.context_limit = causal, max_length if causal else None
         self.positions = PositionEmbedding(positions, self.embedding_size, max_length, dtype=self.dtype_policy)
         self.drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
         self.blocks = [
@@ -98,6 +108,10 @@ class TransformerBackbone(Backbone):
         self.final_norm = None
         if norm == "pre":
             self.final_norm = keras.layers.LayerNormalization(epsilon=1e-6, dtype=self.dtype_policy)
+
+    @property
+    def output_size(self):
+        return self.embedding_size
 
     def build_encoder(self):
         shape = (None, None, self.embedding_size)
@@ -119,25 +133,22 @@ class TransformerBackbone(Backbone):
     def _leave(self, x, training=False):
         return x if self.final_norm is None else layer_norm(self.final_norm, x, training)
 
-    def call(self, tokens, training=None):
-        return self.encode(self.embed(tokens), ops.not_equal(tokens, 0), token_positions(tokens), training)
-
-    def encode(self, x, mask, positions, training=False):
-        """The blocks above the embedding: `[B, T, E]`, bool `[B, T]`, int32 `[B, T]` → `[B, T, E]`."""
+    def encode(self, x, mask, *, state=None, training=False):
+        x, mask = self.encoder_input(x, mask, state, training)
+        positions = token_positions(mask)  # [B, T]
         x = self._enter(x, positions, training)
         for block in self.blocks:
-            x = apply(block, x, mask=mask, positions=positions)
-        return self._leave(x, training)
+            x = apply(block, x, mask=mask, positions=positions, training=training)
+        return self._leave(x, training), None
 
     def initial_state(self, batch_size, memory=None):
-        """Position 0 `[B]` and an empty key/value cache of `max_length` places for every block."""
+        """Position 0 `[B]` and an empty key/value cache of `context_limit` places for every block."""
         if not self.causal:
             return super().initial_state(batch_size, memory)
-        caches = [block.initial_state(batch_size, self.max_length) for block in self.blocks]
+        caches = [block.initial_state(batch_size, self.context_limit) for block in self.blocks]
         return {"position": ops.zeros((batch_size,), "int32"), "blocks": caches}
 
     def step(self, x, state):
-        """One token: embedding `[B, E]` and state → features `[B, E]` and the new state."""
         position = state["position"]  # [B]
         x = self._enter(ops.expand_dims(x, 1), ops.expand_dims(position, 1))[:, 0]
         caches = []

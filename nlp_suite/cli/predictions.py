@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from nlp_suite.errors import RequestError
 from nlp_suite.export.load import load
 from nlp_suite.registry import TASKS
 from nlp_suite.task import Predictor
@@ -33,7 +34,9 @@ def write_predictions(path: Path, texts: Iterable[str], format: str = "table", m
     """
     check_format(format)
     predictor = load(path)
-    predictor.predict([])  # refuses a task that does not predict before anything is printed
+    if type(predictor).predict is Predictor.predict:
+        task = TASKS.get(predictor.task_name)
+        raise RequestError(f"{str(path)!r} is a {task.model_kind}: {task.how_to_ask}")
     {"table": _table, "jsonl": _jsonl, "tsv": _tsv}[format](predictor, _answered(predictor, texts), max_characters)
 
 
@@ -45,7 +48,7 @@ def _answered(predictor: Predictor, texts: Iterable[str]) -> Iterator[tuple[str,
 
 
 def _columns(predictor: Predictor, for_people: bool) -> dict[str, Callable[[dict], str]]:
-    return TASKS.get(predictor.task_name).answer_columns(getattr(predictor, "labels", ()), for_people)
+    return TASKS.get(predictor.task_name).answer_columns(predictor.labels, for_people)
 
 
 def _table(predictor: Predictor, pairs: Iterable[tuple[str, dict]], max_characters: int) -> None:

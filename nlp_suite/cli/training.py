@@ -26,32 +26,20 @@ def add_commands(app: typer.Typer) -> None:
 
 def prepare(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False):
     """Train the tokenizer on the training split and tokenise every split into the cache."""
-    from nlp_suite.data.prepare import prepare
+    from nlp_suite.data.prepare import kind_of, prepare
 
-    prepared = prepare(load_experiment(config, overrides), progress=print_progress)
+    experiment = load_experiment(config, overrides)
+    prepared = prepare(experiment, progress=print_progress)
     if as_json:
         print(json.dumps({"directory": str(prepared.directory), "statistics": prepared.statistics}))
         return
-    from rich.table import Table
-
-    rows, what = prepared.statistics, "texts" if prepared.labels else "lines"
-    if "target" in rows["train"]:
-        sides = [(split, side) for split in rows for side in ("source", "target")]
-        rows, what = {f"{split}, {side}": rows[split].get(side, rows[split]) for split, side in sides}, "pairs"
-    table = Table("split", what, "tokens", "unknown", "median length", "95 %", "longest", "truncated texts")
-    for name, s in rows.items():
-        length = s["full_length"]
-        numbers = (f"{s['texts']:,}", f"{s['tokens']:,}", f"{s['unknown_rate']:.2%}")
-        lengths = (f"{length['p50']:,}", f"{length['p95']:,}", f"{length['max']:,}", f"{s['truncated_share']:.1%}")
-        table.add_row(name, *numbers, *lengths)
-    console().print(table)
+    console().print(kind_of(experiment).preparation_table(prepared.statistics))
     print(prepared.directory)
 
 
 def inspect(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False):
     """Look at the data: label balance, lengths, duplicates across splits, examples."""
-    from nlp_suite.data.inspect import inspect_experiment
-    from nlp_suite.data.inspection_tables import format_inspection
+    from nlp_suite.data.inspect import format_inspection, inspect_experiment
 
     report = inspect_experiment(load_experiment(config, overrides))
     print(json.dumps(report, ensure_ascii=False)) if as_json else console().print(format_inspection(report))

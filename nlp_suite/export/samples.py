@@ -26,12 +26,12 @@ def check_texts(run, number: int = 24) -> list[bytes]:
 
 
 def _from_split(run, split, number) -> list[bytes]:
+    from nlp_suite.data.prepare import kind_of
     from nlp_suite.errors import DataError
 
     try:
         store = run.stores()[split]
-        store = getattr(store, "source", store)  # of pairs
     except (DataError, OSError, KeyError):
         return []  # the data are not on this machine; an export does not need them
     rows = np.unique(np.linspace(0, len(store) - 1, number).astype(int))
-    return [store.text(int(row)).encode("utf-8") for row in rows]
+    return [text.encode("utf-8") for text in kind_of(run.experiment).input_texts(store, rows)]

@@ -8,10 +8,10 @@ import platform
 from pathlib import Path
 
 from nlp_suite.config import Experiment, load_experiment
-from nlp_suite.data.prepare import open_texts, prepare
+from nlp_suite.data.prepare import open_assets, prepare
 from nlp_suite.errors import ConfigError, RunError
 from nlp_suite.registry import TASKS
-from nlp_suite.task import Assets, Task
+from nlp_suite.task import Task
 
 SCHEMA = 1
 _PACKAGES = ("keras", "tensorflow", "tensorflow-text", "jax", "torch", "numpy", "sentencepiece")
@@ -28,6 +28,7 @@ class Run:
 
     Attributes:
         experiment: the resolved config.
+        assets: what belongs to the network beside its weights; `text`, `target_text` and `labels` are the same in short.
         text: the text layer.
         target_text: that of the targets; the same object where there is one vocabulary.
         labels: label names, in the order of the model's outputs.
@@ -42,8 +43,8 @@ class Run:
         self.directory = Path(directory)
         self.info = read_info(self.directory)
         self.experiment = load_experiment(self.directory / "config.yaml")
-        self.labels = self.info["labels"]
-        self.text, self.target_text = open_texts(self.directory)
+        self.assets = open_assets(self.experiment, self.directory, self.info["labels"], self.info.get("facts", {}))
+        self.labels, self.text, self.target_text = self.assets.labels, self.assets.text, self.assets.target_text
 
     @property
     def history(self) -> list[dict]:
@@ -53,11 +54,6 @@ class Run:
     def task(self) -> Task:
         """The task, made from the config."""
         return make_task(self.experiment)
-
-    @property
-    def assets(self) -> Assets:
-        """What belongs to the network beside its weights."""
-        return Assets(self.text, self.target_text, self.labels, self.info.get("facts", {}))
 
     def weights(self, checkpoint: str | None = None) -> Path:
         """The file of the weights of `"average"`, `"best"` or `"last"`; default: of the first two the one there is.
@@ -83,8 +79,8 @@ class Run:
 
     def stores(self, progress=None) -> dict:
         """The token stores of all splits; prepared again if the cache is gone."""
-        texts = {"text": self.text, "target_text": self.target_text}
-        return prepare(self.experiment, **texts, labels=self.labels, progress=progress).stores
+        given = {"text": self.text, "target_text": self.target_text, "labels": self.labels, "facts": self.assets.facts}
+        return prepare(self.experiment, **given, progress=progress).stores
 
 
 def make_task(experiment: Experiment) -> Task:

@@ -9,10 +9,11 @@ import keras
 from rich.console import Console
 
 from nlp_suite.config import Experiment, differences
-from nlp_suite.data.prepare import Prepared, open_texts, prepare, save_texts
+from nlp_suite.data.prepare import Prepared, open_assets, open_texts, prepare, save_texts
 from nlp_suite.data.staging import hidden_folder, only_process, place_folder
 from nlp_suite.errors import ConfigError, RunError
 from nlp_suite.registry import unknown
+from nlp_suite.task import Assets
 from nlp_suite.training.backbone_start import open_backbone
 from nlp_suite.training.callbacks import (
     Checkpoints,
@@ -97,11 +98,10 @@ def _train(experiment: Experiment, directory: Path, console: Console) -> Run:
     texts = (start.text if start else None, origin.target_text if origin else None)
     if experiment.backbone.init_from and is_run(directory):  # the run it started from may be gone by now
         texts = open_texts(directory)
-    prepared = prepare(
-        experiment, text=texts[0], target_text=texts[1], labels=origin.labels if origin else None, progress=say
-    )
+    learned = {"labels": origin.labels, "facts": origin.assets.facts} if origin else {}
+    prepared = prepare(experiment, text=texts[0], target_text=texts[1], **learned, progress=say)
     stores, assets = prepared.stores, prepared.assets
-    _check_same_data(directory, prepared)
+    _check_same_data(directory, experiment, prepared)
 
     keras.utils.set_random_seed(settings.seed)
     model = task.model(experiment.backbone, assets)
@@ -193,18 +193,23 @@ def _origin(experiment: Experiment) -> Run:
     return origin
 
 
-def _check_same_data(directory: Path, prepared: Prepared) -> None:
+def _check_same_data(directory: Path, experiment: Experiment, prepared: Prepared) -> None:
     """Refuses to go on with a run whose data have changed since it began."""
     if not is_run(directory):
         return
-    info, texts = read_info(directory), open_texts(directory)
-    before = (*(text.fingerprint for text in texts), info["labels"], info["statistics"])
-    fingerprints = (prepared.text.fingerprint, prepared.target_text.fingerprint)
-    if before != (*fingerprints, prepared.labels, prepared.statistics):
+    info = read_info(directory)
+    assets = open_assets(experiment, directory, info["labels"], info.get("facts", {}))
+    if (_identity(assets), info["statistics"]) != (_identity(prepared.assets), prepared.statistics):
         raise RunError(
             f"the data have changed since the run in {directory} began, so it cannot go on; give another --run-dir, "
             f"or train on from it there with training.init_from={directory}"
         )
+
+
+def _identity(assets: Assets) -> list:
+    """What differs where assets do."""
+    texts = (assets.text, assets.target_text)
+    return [*(text and text.fingerprint for text in texts), list(assets.labels), dict(assets.facts)]
 
 
 def _check_monitor(monitor: str, loss_metric: str, metrics, measured=()) -> None:
@@ -223,6 +228,7 @@ def _begin(directory: Path, experiment: Experiment, prepared: Prepared) -> None:
         save_texts(temporary, prepared.text, prepared.target_text)
         replace_file(temporary / "config.yaml", experiment.to_yaml())
         info = {"schema": SCHEMA, "state": "running", "labels": prepared.labels, "statistics": prepared.statistics}
+        info |= {"facts": prepared.assets.facts} if prepared.assets.facts else {}
         write_info(temporary, {**info, "backend": keras.backend.backend(), **environment()})
         place_folder(temporary, directory)
 

@@ -118,7 +118,9 @@ def test_wrong_settings(write):
 
 
 def test_a_task_that_needs_labels_is_told_where_they_are(write):
-    with pytest.raises(DataError, match="this task needs labels; sources that have them: files .*sample"):
+    with pytest.raises(
+        DataError, match="this task needs labels; sources that have them: directory .*, files .*, sample .*, tfds "
+    ):
         PlainTextSource(train=write("a"))
 
 

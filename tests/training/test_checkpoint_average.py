@@ -44,6 +44,7 @@ def test_the_best_rounds_are_those_of_the_monitored_metric(averaging, tmp_path):
     assert kept_rounds(run.directory / "checkpoints") == sorted(ranked(values, "max")[:3])
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_averages_the_same_rounds(averaging, tmp_path, monkeypatch):
     whole = train(averaging("best"), tmp_path / "whole", console=QUIET)
     with monkeypatch.context() as patch, pytest.raises(Killed):

@@ -60,6 +60,7 @@ def same(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [1, 3])
 def test_a_run_that_was_stopped_ends_with_the_same_weights(small, tmp_path, monkeypatch, at):
     experiment = small(training=EVERYTHING, backbone=DROPOUT)
@@ -274,6 +275,7 @@ def test_what_a_killed_writer_left_is_removed(small, tmp_path, monkeypatch):
     assert not list((tmp_path / "run" / "checkpoints").glob(".*"))
 
 
+@pytest.mark.slow
 def test_weights_follow_the_seed_in_every_process(small, tmp_path):
     code = (
         "import keras; from nlp_suite.config import load_experiment; from nlp_suite.training.run import make_task;"

@@ -1,4 +1,6 @@
-"""What every decoder is: target embeddings and an encoded source to features and attention, whole or step by step."""
+"""The contract of a decoder: target embeddings and an encoded source to features and attention, whole or step by step."""
+
+from abc import abstractmethod
 
 import keras
 from pydantic import Field
@@ -13,21 +15,23 @@ class DecoderSettings(ComponentSettings):
         None, ge=1, description="features E of a target embedding; default: the backbone's"
     )
 
-    def misfit(self, embedding_size: int, memory_size: int) -> str:
-        """What does not fit target embeddings of E and a backbone of D features; it begins with a key."""
+    def shape_mismatch(self, embedding_size: int, memory_size: int) -> str:
+        """What does not fit target embeddings of E and a backbone of D features, beginning with a key; else empty."""
         return ""
 
 
 class Decoder(keras.layers.Layer):
     """A causal network over target embeddings `[B, T, E]` that attends to an encoded source `[B, S, D]`.
 
-    It has no embedding of its own: the model gives it embeddings, which it scales and gives positions itself where it
-    needs them. Feeding a target one token at a time through `step` gives the same features as `call`. Attention weights
-    are float32 and sum to 1 over the source's tokens; they are the mean over heads, of the last layer that attends.
-    Padding of the source never changes anything, nor does that of the target, which stands on the right.
+    It has no embedding table: the model gives it embeddings, which it scales and adds positions to where it needs that.
+    Feeding a target one token at a time through `step` gives the same features as `call`. Attention weights are float32
+    and sum to 1 over the source's tokens; they are the mean over heads, of the last layer that attends. Padding of the
+    source never changes anything, nor does that of the target, which is on the right.
 
     Where K hypotheses a sentence are decoded, their rows follow each other: row b·K + k belongs to sentence b. The
-    memory keeps B rows; K is the number of a step's rows over the memory's. `step` is for use, not for training.
+    memory keeps B rows; K is the number of a step's rows over the memory's. `step` has no dropout.
+
+    A subclass defines `output_size`, `build`, `memory`, `initial_state`, `call`, `step` and `stack`.
 
     Args:
         embedding_size: features E of a target embedding.
@@ -43,13 +47,17 @@ class Decoder(keras.layers.Layer):
         >>> features, weights = decoder(x, target_mask, memory)  # [B, T, 8], bool [B, T] -> [B, T, F], [B, T, S]
     """
 
-    output_size = None
-
     def __init__(self, embedding_size=128, **kwargs):
         super().__init__(**kwargs)
         self.settings = {"embedding_size": embedding_size}
         self.embedding_size = embedding_size
 
+    @property
+    @abstractmethod
+    def output_size(self) -> int:
+        """Features F of a step."""
+
+    @abstractmethod
     def build(self, memory_size, bidirectional_memory=False):
         """Makes the weights; called once, before anything else.
 
@@ -57,30 +65,31 @@ class Decoder(keras.layers.Layer):
             memory_size: features D of the encoder.
             bidirectional_memory: whether the second half of them runs backwards (`Backbone.bidirectional`).
         """
-        raise TypeError(f"{type(self).__name__} must define build")
 
-    def memory(self, encoded, mask):
+    @abstractmethod
+    def memory(self, encoded, mask, training=False):
         """What a sentence's steps read of its source, computed once.
 
         Args:
             encoded: features `[B, S, D]` of the encoder.
             mask: bool `[B, S]`, true where there is a token; every row has one.
+            training: whether dropout is on.
 
         Returns:
             A dict of trees of tensors with the batch in dim 0, with the mask under `"mask"`.
         """
-        raise TypeError(f"{type(self).__name__} must define memory")
 
+    @abstractmethod
     def initial_state(self, batch_size, memory, length=None):
         """State before the first token: a tree of tensors with the batch in dim 0.
 
         Args:
             batch_size: rows B·K, K hypotheses for each of the memory's B sentences; an int or a scalar tensor.
             memory: of `memory`.
-            length: the most tokens that will be read, where the caller knows; it spares a decoder with a cache work.
+            length: upper bound of the tokens that will be read, where the caller knows one; it saves work in a cache.
         """
-        raise TypeError(f"{type(self).__name__} must define initial_state")
 
+    @abstractmethod
     def call(self, x, mask, memory, training=None):
         """Teacher forcing: features of all steps at once.
 
@@ -93,8 +102,8 @@ class Decoder(keras.layers.Layer):
         Returns:
             Features `[B, T, F]` and attention weights, float32 `[B, T, S]`. Those of padding mean nothing.
         """
-        raise TypeError(f"{type(self).__name__} must define call")
 
+    @abstractmethod
     def step(self, x, state, memory):
         """One token of every hypothesis.
 
@@ -106,11 +115,10 @@ class Decoder(keras.layers.Layer):
         Returns:
             Features `[B·K, F]`, the new state, and attention weights, float32 `[B·K, S]`.
         """
-        raise TypeError(f"{type(self).__name__} must define step")
 
-    def stack(self):
+    @abstractmethod
+    def stack(self) -> list[list]:
         """The layers that hold variables, in groups from bottom to top."""
-        raise TypeError(f"{type(self).__name__} must define stack")
 
     def layer_groups(self) -> list[list]:
         """Trainable variables in groups from bottom to top, each variable once; that of frozen layers is empty."""

@@ -1,6 +1,6 @@
 """The decoder that `rnn`, `lstm` and `gru` share; they differ in the layer class only."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import keras
 from keras import ops
@@ -19,10 +19,10 @@ class RecurrentDecoderSettings(DecoderSettings):
     """Settings of the recurrent decoders."""
 
     units: int = Field(256, ge=1, description="units of a layer")
-    layers: int = Field(1, ge=1)
-    attention: AttentionComponent = "bahdanau"
+    layers: int = Field(1, ge=1, description="recurrent layers on top of one another")
+    attention: AttentionComponent = Field("bahdanau", description="how the source is looked at")
     input_feeding: bool = Field(
-        True, description="what attention finds enters the steps; false: it only enters the features (fastest)"
+        True, description="the attention's context enters the steps; false: it only enters the features (fastest)"
     )
     conditional: bool = Field(False, description="two cells a step with the attention between them (Nematus)")
     bridge: Literal["mean", "last", "zero"] = Field(
@@ -47,25 +47,24 @@ class RecurrentDecoderSettings(DecoderSettings):
             raise ValueError("conditional decoders read the context in every step: input_feeding must be true")
         return self
 
-    def misfit(self, embedding_size, memory_size):
-        wrong = self.attention.misfit(self.units, memory_size)
-        return wrong and f"attention.{wrong}"
+    def shape_mismatch(self, embedding_size, memory_size):
+        mismatch = self.attention.shape_mismatch(self.units, memory_size)
+        return mismatch and f"attention.{mismatch}"
 
 
 class RecurrentDecoder(Decoder):
     """Recurrent layers over target embeddings that attend to the source, after Bahdanau et al. and Luong et al. (2015).
 
-    With `input_feeding` the lowest layer attends in every step (Wu et al. 2016; the others run over the whole target
-    at once). Where depends on the attention: `bahdanau` asks with the state before a step and its context enters the
-    cell; the others ask with the state after it, and the attentional vector tanh(W [context; state]) of `units`
+    With `input_feeding` the lowest layer attends in every step (Wu et al. 2016); the others run over the whole target at
+    once. When it does depends on the attention: the query of `bahdanau` is the state before a step, and its context enters
+    the cell; that of the others is the state after it, and the attentional vector tanh(W [context; state]) of `units`
     features is the layer's output and enters the next step (Luong's §3.3). `conditional` puts the attention, whichever
-    it is, between two cells (Sennrich et al. 2017, Nematus). Without `input_feeding` no step waits for attention: it is
-    asked with the outputs of the highest layer, and the attentional vector stands above them.
+    it is, between two cells (Sennrich et al. 2017, Nematus). Without `input_feeding` no step waits for attention: the
+    queries are the outputs of the highest layer, and the attentional vectors are above them.
 
-    The features are the highest layer's outputs (or attentional vectors), or those in a deep readout (Pascanu et al.
-    2014; Bahdanau et al. 2015, A.2.2). First states are tanh(W m + b), one W for every layer: m is the mean of the
-    source's features (`mean`), or the last features of their forward half and the first of the backward half (`last`);
-    or zeros.
+    The features are the highest layer's outputs (or attentional vectors), or a deep readout of them (Pascanu et al. 2014;
+    Bahdanau et al. 2015, A.2.2). First states are tanh(W m + b), one W for every layer: m is the mean of the source's
+    features (`mean`), or the last features of their forward half and the first of the backward half (`last`); or zeros.
 
     Dropout is variational (Gal & Ghahramani 2016) but for `context_dropout`.
 
@@ -77,10 +76,11 @@ class RecurrentDecoder(Decoder):
         kwargs: those of `keras.layers.Layer`.
 
     Attributes:
-        where: `"before"`, `"between"` or `"after"` a step with `input_feeding`, `"above"` all layers without.
+        where: where the attention is: `"before"`, `"between"` or `"after"` the cells of a step with `input_feeding`,
+            `"above"` all layers without.
     """
 
-    layer_class = None
+    layer_class: ClassVar[type]
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class RecurrentDecoder(Decoder):
         self.attention = ATTENTIONS.get(attention.name)(**attention.arguments(), **policy)
         self.where = "above"
         if input_feeding:
-            self.where = "between" if conditional else "before" if self.attention.attends_first else "after"
+            self.where = "between" if conditional else "before" if self.attention.queries_previous_state else "after"
         make = {"return_sequences": True, "return_state": True, **policy}
         self.recurrent = [self.layer_class(units, **make) for _ in range(layers)]
         self.second = self.layer_class(units, **make) if conditional else None
@@ -134,11 +134,14 @@ class RecurrentDecoder(Decoder):
             self.bridge = keras.layers.Dense(layers * self.state_tensors * units, "tanh", name="bridge", **policy)
         if readout == "deep" or (readout is None and self.attentional is None):
             self.deep = keras.layers.Dense(readout_size or embedding_size, "tanh", name="readout", **policy)
-        self.output_size = self.deep.units if self.deep else units
         self.drop_features = keras.layers.SpatialDropout1D(embedding_dropout, **policy)
         self.drop_context = keras.layers.Dropout(context_dropout, **policy)
         self.drops = [keras.layers.SpatialDropout1D(dropout, **policy) for _ in range(layers)]
         self.norms = [keras.layers.LayerNormalization(**policy) for _ in range(layers * layer_norm)]
+
+    @property
+    def output_size(self):
+        return self.deep.units if self.deep else self.units
 
     def build(self, memory_size, bidirectional_memory=False):
         self.bidirectional_memory = bidirectional_memory
@@ -158,8 +161,8 @@ class RecurrentDecoder(Decoder):
         if self.deep:
             self.deep.build((None, None, self.units + context + self.embedding_size))
 
-    def memory(self, encoded, mask):
-        encoded = self.drop_context(ops.cast(encoded, self.compute_dtype))
+    def memory(self, encoded, mask, training=False):
+        encoded = self.drop_context(ops.cast(encoded, self.compute_dtype), training=training)
         mask = ops.cast(mask, "bool")
         memory = {"mask": mask, "attention": self.attention.prepare(encoded, mask)}
         if self.bridge:
@@ -179,7 +182,7 @@ class RecurrentDecoder(Decoder):
         return ops.concatenate([last[:, :half], encoded[:, 0, half:]], axis=-1)
 
     def initial_state(self, batch_size, memory, length=None):
-        """For every layer a list of `[B·K, U]`, h and, for an LSTM, c; `after` a step also the vector fed."""
+        """For every layer a list of `[B·K, U]`, h and, for an LSTM, c; with attention after a step, the attentional vector."""
         size = len(self.recurrent) * self.state_tensors * self.units
         if self.bridge:
             rows = ops.shape(memory["mask"])[0]
@@ -191,11 +194,11 @@ class RecurrentDecoder(Decoder):
         n = self.state_tensors
         state = {"layers": [list(parts[i : i + n]) for i in range(0, len(parts), n)]}
         if self.where == "after":
-            state["fed"] = ops.zeros_like(parts[0])
+            state["attentional"] = ops.zeros_like(parts[0])
         return state
 
     def call(self, x, mask, memory, training=None):
-        # Padding stands on the right: no step that counts comes after it, so the mask is not needed.
+        # Padding is on the right: no step that counts comes after it, so the mask is not needed.
         x = embeddings = self.drop_features(x)  # [B, T, E]
         states = self.initial_state(ops.shape(x)[0], memory)["layers"]
         context = weights = None
@@ -208,7 +211,7 @@ class RecurrentDecoder(Decoder):
         return self._features(x, context, weights, embeddings, lambda query: self.attention(query, memory["attention"]))
 
     def _features(self, x, context, weights, embeddings, attend):
-        """Features `[..., F]` and weights from the highest layer's outputs `[..., U]` and what was found below."""
+        """Features `[..., F]` and weights from the highest layer's outputs `[..., U]`, and contexts and weights from below."""
         if self.where == "above":
             context, weights = attend(x)
             x = self.attentional(ops.concatenate([context, x], axis=-1))
@@ -220,48 +223,53 @@ class RecurrentDecoder(Decoder):
         """The lowest layer over a whole target: outputs `[B, T, U]`, contexts `[B, T, C]`, weights `[B, T, S]`."""
         entry, attention = self.recurrent[0], self.attention
         x = ops.transpose(ops.cast(x, self.compute_dtype), (1, 0, 2))  # [T, B, E]
-        kernel = entry._by_gate(entry.cell.kernel, x.dtype)
-        kernel, fed = ops.split(kernel, [self.embedding_size], axis=0)
-        input_bias, first_bias = (None if b is None else entry._by_gate(b, x.dtype) for b in entry._biases())
+        kernel = entry.by_gate(entry.cell.kernel, x.dtype)
+        kernel, read_kernel = ops.split(
+            kernel, [self.embedding_size], axis=0
+        )  # of the context, or the attentional vector
+        input_bias, recurrent_bias = (None if b is None else entry.by_gate(b, x.dtype) for b in entry.biases())
         z = bptt.dense(x, kernel) + (0.0 if input_bias is None else input_bias)  # [T, B, G*U]
-        recurrent = entry._by_gate(entry.cell.recurrent_kernel, x.dtype)
-        weights = {"keys": prepared["keys"], "values": prepared["values"], "bias": softmax_bias(prepared["mask"])}
-        side, side_bias = [], None
-        first, second = entry._recurrence(), None
+        recurrent_kernel = entry.by_gate(entry.cell.recurrent_kernel, x.dtype)
+        weights = {"keys": prepared["keys"], "values": prepared["values"], "score_bias": softmax_bias(prepared["mask"])}
+        state_kernels, state_bias = [], None
+        query_cell, context_cell = entry.recurrence(), None
         if self.where == "before":
-            first, second, side, side_bias = None, first, [recurrent], first_bias
-            weights["context"] = fed
+            query_cell, context_cell = None, query_cell
+            state_kernels, state_bias = [recurrent_kernel], recurrent_bias
+            weights["context_kernel"] = read_kernel
         else:
-            weights["first"] = recurrent
-            if first_bias is not None:
-                weights["first_bias"] = first_bias
+            weights["recurrent_kernel"] = recurrent_kernel
+            if recurrent_bias is not None:
+                weights["recurrent_bias"] = recurrent_bias
         if self.where == "between":
-            second = self.second._recurrence()
-            side.append(self.second._by_gate(self.second.cell.recurrent_kernel, x.dtype))
-            weights["context"] = self.second._by_gate(self.second.cell.kernel, x.dtype)
-            weights["context_bias"], side_bias = (
-                None if b is None else self.second._by_gate(b, x.dtype) for b in self.second._biases()
+            context_cell = self.second.recurrence()
+            state_kernels.append(self.second.by_gate(self.second.cell.recurrent_kernel, x.dtype))
+            weights["context_kernel"] = self.second.by_gate(self.second.cell.kernel, x.dtype)
+            weights["context_bias"], state_bias = (
+                None if b is None else self.second.by_gate(b, x.dtype) for b in self.second.biases()
             )
         query = attention.query_kernel
         if query is not None:
-            side.append(ops.cast(query, x.dtype))
+            state_kernels.append(ops.cast(query, x.dtype))
         if self.where == "after":
             kernel = ops.cast(self.attentional.kernel, x.dtype)
-            weights["context"], own = ops.split(kernel, [attention.context_size], axis=0)
-            side.append(own)
-            weights["fed"] = fed
-        weights["side"] = side[0] if len(side) == 1 else ops.concatenate(side, axis=1)
-        if side_bias is not None:
-            rest = weights["side"].shape[1] - side_bias.shape[0]
-            weights["side_bias"] = ops.pad(side_bias, ((0, rest),))
+            weights["context_kernel"], state_part = ops.split(kernel, [attention.context_size], axis=0)
+            state_kernels.append(state_part)
+            weights["feeding_kernel"] = read_kernel
+        weights["state_kernel"] = (
+            state_kernels[0] if len(state_kernels) == 1 else ops.concatenate(state_kernels, axis=1)
+        )
+        if state_bias is not None:
+            rest = weights["state_kernel"].shape[1] - state_bias.shape[0]
+            weights["state_bias"] = ops.pad(state_bias, ((0, rest),))
         outputs, contexts, alphas = attention_loop.run(
             attention.score,
             z,
             tuple(states),
             weights,
             tuple(ops.cast(p, x.dtype) for p in attention.parameters()),
-            first=first,
-            second=second,
+            query_cell=query_cell,
+            context_cell=context_cell,
             query_size=0 if query is None else query.shape[1],
         )
         alphas = ops.mean(ops.cast(alphas, "float32"), axis=2)  # [T, B, S]
@@ -280,25 +288,25 @@ class RecurrentDecoder(Decoder):
         rows = ops.shape(memory["mask"])[0]
 
         def attend(query):
-            """`[B·K, U]` → contexts `[B·K, C]` and weights `[B·K, S]`; a sentence's hypotheses are T of a target."""
-            found = self.attention(ops.reshape(query, (rows, -1, query.shape[-1])), prepared)
-            return tuple(ops.reshape(y, (-1, ops.shape(y)[-1])) for y in found)
+            """`[B·K, U]` → contexts `[B·K, C]` and weights `[B·K, S]`; the hypotheses of a sentence take the place of T."""
+            results = self.attention(ops.reshape(query, (rows, -1, query.shape[-1])), prepared)
+            return tuple(ops.reshape(y, (-1, ops.shape(y)[-1])) for y in results)
 
         after, context, weights = {"layers": []}, None, None
         for i, (layer, before) in enumerate(zip(self.recurrent, state["layers"], strict=True)):
-            read = x
+            cell_input = x
             if i == 0 and self.where == "before":
                 context, weights = attend(before[0])
-                read = ops.concatenate([x, context], axis=-1)
+                cell_input = ops.concatenate([x, context], axis=-1)
             elif i == 0 and self.where == "after":
-                read = ops.concatenate([x, state["fed"]], axis=-1)
-            y, last = layer.cell(read, list(before), training=False)
+                cell_input = ops.concatenate([x, state["attentional"]], axis=-1)
+            y, last = layer.cell(cell_input, list(before), training=False)
             if i == 0 and self.where == "between":
                 context, weights = attend(y)
                 y, last = self.second.cell(context, last, training=False)
             elif i == 0 and self.where == "after":
                 context, weights = attend(y)
-                y = after["fed"] = self.attentional(ops.concatenate([context, y], axis=-1))
+                y = after["attentional"] = self.attentional(ops.concatenate([context, y], axis=-1))
             after["layers"].append(list(last) if isinstance(last, list | tuple) else [last])
             x = self._after_layer(i, ops.expand_dims(x, 1), ops.expand_dims(y, 1))[:, 0]
         features, weights = self._features(x, context, weights, embeddings, attend)

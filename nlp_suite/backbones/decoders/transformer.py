@@ -21,28 +21,32 @@ from nlp_suite.registry import DECODERS
 class TransformerDecoderSettings(DecoderSettings):
     """Settings of the Transformer decoder; its features are the target embedding's E."""
 
-    layers: int = Field(2, ge=1)
-    heads: int = Field(4, ge=1)
+    layers: int = Field(2, ge=1, description="blocks on top of one another")
+    heads: int = Field(4, ge=1, description="attention heads; they share the features out")
     feed_forward: int = Field(512, ge=1, description="units of the hidden feed-forward layer")
-    dropout: float = Field(0.1, ge=0, lt=1)
-    attention_dropout: float = Field(0.0, ge=0, lt=1)
-    activation: str = "relu"
-    norm: Literal["pre", "post"] = "pre"
-    positions: Literal["sinusoidal", "learned", "rotary"] = "sinusoidal"
+    dropout: float = Field(
+        0.1, ge=0, lt=1, description="rate on the input, after attention, and inside and after the feed-forward net"
+    )
+    attention_dropout: float = Field(0.0, ge=0, lt=1, description="rate on the attention weights")
+    activation: str = Field("relu", description="Keras name, of the feed-forward layer")
+    norm: Literal["pre", "post"] = Field("pre", description="layer norm before or after every sub-layer")
+    positions: Literal["sinusoidal", "learned", "rotary"] = Field(
+        "sinusoidal", description="how a token's place enters"
+    )
     max_length: int = Field(
         256, ge=1, description="rows of the learned position table; tokens that a step sees, the newest ones"
     )
 
-    def misfit(self, embedding_size, memory_size):
+    def shape_mismatch(self, embedding_size, memory_size):
         if embedding_size % self.heads:
             return (
-                f"heads {self.heads} cannot share out the {embedding_size} features of a target embedding "
+                f"heads {self.heads} does not divide the {embedding_size} features of a target embedding "
                 f"(embedding_size); allowed: {heads_for(embedding_size)}"
             )
-        turned = embedding_size // self.heads if self.positions == "rotary" else embedding_size
-        if self.positions != "learned" and turned % 2:
+        paired = embedding_size // self.heads if self.positions == "rotary" else embedding_size
+        if self.positions != "learned" and paired % 2:
             which = "a head" if self.positions == "rotary" else "a target embedding"
-            return f"positions {self.positions} needs an even number of features of {which}, not {turned}; allowed: learned"
+            return f"positions {self.positions} needs an even number of features of {which}, not {paired}; allowed: learned"
         return ""
 
 
@@ -60,7 +64,7 @@ class TransformerDecoder(Decoder):
             `TransformerDecoderBlock`.
         positions: `"sinusoidal"`, `"learned"` or `"rotary"` (of the self-attention).
         max_length: rows of the learned position table (later positions use its last row), and places of the cache of
-            `step` where `initial_state` is not told how far it goes.
+            `step` where `initial_state` is given no length.
         kwargs: those of `keras.layers.Layer`.
 
     Raises:
@@ -85,9 +89,9 @@ class TransformerDecoder(Decoder):
         super().__init__(embedding_size, **kwargs)
         if embedding_size % heads:
             raise ValueError(f"embedding_size {embedding_size} is no multiple of heads {heads}")
-        turned = embedding_size // heads if positions == "rotary" else embedding_size
-        if positions != "learned" and turned % 2:
-            raise ValueError(f"{positions} positions need an even number of features, got {turned}")
+        paired = embedding_size // heads if positions == "rotary" else embedding_size
+        if positions != "learned" and paired % 2:
+            raise ValueError(f"{positions} positions need an even number of features, got {paired}")
         block = {
             "heads": heads,
             "feed_forward": feed_forward,
@@ -97,7 +101,7 @@ class TransformerDecoder(Decoder):
             "norm": norm,
         }
         self.settings |= {"layers": layers, "positions": positions, "max_length": max_length, **block}
-        self.max_length, self.output_size = max_length, embedding_size
+        self.max_length = max_length
         self.positions = PositionEmbedding(positions, embedding_size, max_length, dtype=self.dtype_policy)
         self.drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
         self.blocks = [
@@ -107,6 +111,10 @@ class TransformerDecoder(Decoder):
         self.final_norm = None
         if norm == "pre":
             self.final_norm = keras.layers.LayerNormalization(epsilon=1e-6, dtype=self.dtype_policy)
+
+    @property
+    def output_size(self):
+        return self.embedding_size
 
     def build(self, memory_size, bidirectional_memory=False):
         shape = (None, None, self.embedding_size)
@@ -123,7 +131,7 @@ class TransformerDecoder(Decoder):
             groups[-1].append(self.final_norm)
         return groups
 
-    def memory(self, encoded, mask):
+    def memory(self, encoded, mask, training=False):
         """Every block's keys and values of the source, and what keeps its padding unseen, see `Decoder.memory`."""
         seen = ops.expand_dims(ops.expand_dims(mask, 1), 1)  # [B, 1, 1, S]
         return {
@@ -151,7 +159,7 @@ class TransformerDecoder(Decoder):
         Args:
             batch_size: rows B·K.
             memory: of `memory`.
-            length: the most tokens that will be read. Where shapes may change in a loop (TensorFlow without XLA) the cache
+            length: upper bound of the tokens that will be read. Where shapes may change in a loop (TensorFlow without XLA) the cache
                 then grows by a place a step; elsewhere it has as many places, which every step looks at. Default: a cache
                 of `max_length` places, of which the newest are seen.
         """

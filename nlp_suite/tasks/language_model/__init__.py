@@ -21,7 +21,9 @@ class LanguageModelSettings(ComponentSettings):
     """Settings of the language modelling task."""
 
     tie_embeddings: bool = Field(True, description="the output softmax uses the embedding table")
-    softmax: Literal["full", "adaptive"] = "full"
+    softmax: Literal["full", "adaptive"] = Field(
+        "full", description="adaptive: rare words cost less, for large vocabularies (Grave et al. 2017)"
+    )
     cutoffs: list[int] | None = Field(
         None, description="of the adaptive softmax: ids below the first are frequent; default: 2000 and 10000"
     )
@@ -31,22 +33,26 @@ class LanguageModelSettings(ComponentSettings):
         lt=1,
         description="rate on the backbone's features, the same at every token; on top of backbone.last_dropout",
     )
-    activation_regularization: float = Field(0.0, ge=0, description="AR of AWD-LSTM")
-    temporal_regularization: float = Field(0.0, ge=0, description="TAR of AWD-LSTM")
+    activation_regularization: float = Field(0.0, ge=0, description="AR of AWD-LSTM: weight of the squared features")
+    temporal_regularization: float = Field(
+        0.0, ge=0, description="TAR of AWD-LSTM: weight of their squared change from token to token"
+    )
     batching: Literal["auto", "stream", "windows", "documents"] = Field(
         "auto",
         description="stream: state carried through the text; windows: shuffled, no state; documents: each on its own, "
-        "padded; auto: documents if 95 % fit into the window, else stream for recurrent backbones",
+        "padded; auto: documents if 95 % fit into the window, else stream for backbones that carry a state",
     )
     window: int = Field(35, ge=2, description="tokens of a training window (truncated BPTT)")
     random_window: bool = Field(
         False,
-        description="window lengths drawn around `window`, as AWD-LSTM does; the loss follows the length (there it is the "
-        "rate, which differs where gradients are clipped)",
+        description="window lengths drawn around `window`, as AWD-LSTM does; the loss is scaled by the length (there the "
+        "learning rate is, which differs where gradients are clipped)",
     )
     evaluation_batch_size: int = Field(10, ge=1, description="rows of a batch in evaluation")
     evaluation_context: int | None = Field(
-        None, ge=0, description="tokens read again by every window of an evaluation without state; default: half of it"
+        None,
+        ge=0,
+        description="tokens that every window of an evaluation without state reads again; default: half a window",
     )
 
     stop_at_line_end: bool | None = Field(
@@ -87,6 +93,7 @@ class LanguageModelTask(Task):
 
     title = "language modelling"
     how_to_ask = "ask it with nlp-suite score or nlp-suite generate"
+    model_kind = "language model"
     corpus_kind = "text"
     causal = True
     defaults = {  # noqa: RUF012
@@ -109,23 +116,21 @@ class LanguageModelTask(Task):
     def check(self, experiment) -> None:
         training, task = experiment.training, self.settings
         backbone = experiment.backbone
-        if not getattr(type(backbone), "if_causal", None):
-            causal = [name for name in BACKBONES.names() if getattr(BACKBONES.settings(name), "if_causal", None)]
+        if backbone.causal_overrides is None:
+            causal = [name for name in BACKBONES.names() if BACKBONES.settings(name).causal_overrides is not None]
             raise ConfigError(f"backbone {backbone.name!r} is not causal; a language model takes: {', '.join(causal)}")
-        needed = {key: value for key, value in type(backbone).if_causal.items() if isinstance(value, bool)}
-        wrong = {key: value for key, value in needed.items() if getattr(backbone, key) != value}
-        if wrong:
-            listed = ", ".join(f"backbone.{key}: {value}" for key, value in wrong.items()).lower()
-            raise ConfigError(f"a language model must not see the future: set {listed}")
-        if task.batching == "stream" and not _recurrent(backbone):
+        if not backbone.is_causal:
+            listed = ", ".join(f"backbone.{key}: {value}" for key, value in backbone.changes_to_be_causal.items())
+            raise ConfigError(f"a language model must not see the future: set {listed.lower()}")
+        if task.batching == "stream" and not backbone.carries_state:
             raise ConfigError(f"task.batching: a {backbone.name} carries no state; use windows or documents")
-        if task.random_window and not _recurrent(backbone):
+        if task.random_window and not backbone.carries_state:
             raise ConfigError(f"task.random_window: a {backbone.name} reads no streams; leave it out")
         if training.xla and task.softmax == "adaptive":
             raise ConfigError("training.xla: an adaptive softmax cannot be compiled; use softmax: full or xla: false")
-        if not _recurrent(backbone):
+        if not backbone.carries_state:
             _check_window(backbone, task)
-            _check_positions(backbone, task)
+            _check_length(backbone, task)
 
     @classmethod
     def import_network(cls) -> None:
@@ -135,10 +140,8 @@ class LanguageModelTask(Task):
         from nlp_suite.tasks.language_model.network import LanguageModel
 
         s, vocabulary_size = self.settings, assets.vocabulary_size
-        sizes = backbone.arguments()
-        if not _recurrent(backbone):
-            sizes["max_length"] = s.window  # no other distance between tokens is ever trained
-        encoder = BACKBONES.get(backbone.name)(vocabulary_size=vocabulary_size, **sizes)
+        backbone = backbone.with_context_limit(s.window)  # no other distance between tokens is ever trained
+        encoder = BACKBONES.get(backbone.name)(vocabulary_size=vocabulary_size, **backbone.arguments())
         cutoffs = None
         if s.softmax == "adaptive":
             cutoffs = s.cutoffs or [cutoff for cutoff in (2_000, 10_000) if cutoff < vocabulary_size]
@@ -185,13 +188,13 @@ class LanguageModelTask(Task):
 
     def batching(self, model, store) -> str:
         """`"stream"`, `"windows"` or `"documents"`: what `auto` means for a training split."""
-        s, recurrent = self.settings, not hasattr(model.backbone, "max_length")
+        s = self.settings
         if s.batching != "auto":
             return s.batching
         documents = store.documents()
         if np.quantile(np.diff(documents), 0.95) <= s.window:
             return "documents"
-        return "stream" if recurrent else "windows"
+        return "stream" if model.backbone.carries_state else "windows"
 
     def evaluation_batches(self, model, store, kind: str | None = None, rows: int | None = None) -> tuple[Batches, str]:
         """Batches that count every token of a store once, and a sentence on the context that a token has.
@@ -276,33 +279,31 @@ def stops_at_line_end(run) -> bool:
 
 
 def _check_window(backbone, task) -> None:
-    """A Transformer sees `task.window` tokens, whatever its own `max_length`; the config of a run names every key, though."""
-    fields = type(backbone).model_fields
-    given = "max_length" in backbone.model_fields_set
+    """The backbone's context limit is `task.window`: another one must not be set. The config of a run names every key, though."""
+    key, fields = backbone.context_key, type(backbone).model_fields
+    if key is None:
+        return
+    limit, is_set = getattr(backbone, key), key in backbone.model_fields_set
     if backbone.model_fields_set >= set(fields):
-        given = backbone.max_length != fields["max_length"].default
-    if given and backbone.max_length != task.window:
+        is_set = limit != fields[key].default
+    if is_set and limit != task.window:
         raise ConfigError(
-            f"backbone.max_length: {backbone.max_length}; a language model sees task.window {task.window} tokens: "
-            "leave backbone.max_length out, or set both to the same number"
+            f"backbone.{key}: {limit}; a language model sees task.window {task.window} tokens: "
+            f"leave backbone.{key} out, or set both to the same number"
         )
 
 
-def _check_positions(backbone, task) -> None:
-    """Other than rotary positions end with the window, so that generation must end there too."""
-    longest = task.max_prompt + task.max_generated
-    if backbone.positions != "rotary" and longest > task.window:
+def _check_length(backbone, task) -> None:
+    """Where the backbone's sequences end with the window, as those with learned positions do, generation must end there too."""
+    if backbone.length_bound and task.max_prompt + task.max_generated > task.window:
+        what, remedy = backbone.length_bound
         raise ConfigError(
-            f"backbone.positions: {backbone.positions} positions end with task.window {task.window}, but task.max_prompt "
-            f"{task.max_prompt} + task.max_generated {task.max_generated} go beyond; lower them, or use rotary"
+            f"backbone.{what} end with task.window {task.window}, but task.max_prompt "
+            f"{task.max_prompt} + task.max_generated {task.max_generated} go beyond; lower them, or {remedy}"
         )
 
 
 _KINDS = {"stream": "streams in windows", "windows": "shuffled windows", "documents": "whole documents"}
-
-
-def _recurrent(backbone_settings) -> bool:
-    return not hasattr(backbone_settings, "max_length")
 
 
 def _batch(store, windows):

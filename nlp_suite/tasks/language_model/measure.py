@@ -77,7 +77,7 @@ def _names(edges) -> list[str]:
 def _entropy(run) -> float | None:
     """Entropy a word of a sample corpus; None for texts whose entropy nobody knows."""
     try:
-        return getattr(open_source(run.experiment), "entropy", None)
+        return open_source(run.experiment).optimum.get("entropy")
     except DataError:
         return None
 

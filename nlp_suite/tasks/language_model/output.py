@@ -23,7 +23,8 @@ def write_scores(predictor, options: ScoreOptions) -> None:
     """
     if options.source or options.target:
         raise UsageError(
-            "a language model scores texts: give FILE (or - for standard input), not --source and --target"
+            f"{str(options.model)!r} is a language model, which scores texts: give FILE or - for standard input, and neither "
+            "--source nor --target"
         )
     texts = read_texts(["-"], None) if options.file in (None, STDIN) else read_texts(None, options.file)
     scores = Scores(options)
@@ -61,7 +62,7 @@ def write_generated(path: Path, prompts: list[str], samples: int, as_json: bool,
     prompts = [prompt.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for prompt in prompts]
     requests = [(prompt, first + n) for prompt in prompts for n in range(samples)]
     searched = options.get("beam_size", 1) != 1 or options.get("length_penalty", 0) != 0
-    if len(requests) == 1 and not as_json and not searched and model.can_stream:
+    if len(requests) == 1 and not as_json and not searched and model.stream:
         sampling = {name: value for name, value in options.items() if name not in ("beam_size", "length_penalty")}
         pieces = model.stream(prompts[0], seed=first, **sampling)  # refuses options
         print(prompts[0], end="", flush=True)

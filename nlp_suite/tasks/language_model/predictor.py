@@ -8,7 +8,7 @@ from keras import ops
 
 from nlp_suite.data.windows import SlidingWindows, window_arrays
 from nlp_suite.decoding.beam_search import beam_search
-from nlp_suite.decoding.generate import advancing, generate, stream
+from nlp_suite.decoding.generate import generate, make_advance, stream
 from nlp_suite.decoding.prefix import read_prompt
 from nlp_suite.decoding.sampling import Options
 from nlp_suite.task import Predictor
@@ -25,9 +25,8 @@ from nlp_suite.tasks.language_model.text import (
 from nlp_suite.tasks.shared.compiled import compiled
 from nlp_suite.tasks.shared.request_checks import checked_int, checked_list, round_up
 from nlp_suite.tasks.shared.scores import score_answer
-from nlp_suite.text.text_layer import END, PAD, START, UNKNOWN
+from nlp_suite.text.text_layer import END, NEVER_GENERATED, PAD
 
-FORBIDDEN = (PAD, UNKNOWN, START)  # never generated
 CHUNK_TOKENS = 256  # tokens that a recurrent network scores at a time
 
 
@@ -44,16 +43,14 @@ class LanguageModelPredictor(Predictor):
         stop_at_end: whether generation ends at an END; otherwise it is a line break.
 
     Attributes:
-        can_stream: whether it has `stream`.
-        window: tokens that a Transformer scores at a time; None for a recurrent network, which has no such limit.
+        window: tokens that are scored at a time; None for a backbone that carries its state, which has no such limit.
     """
 
     task_name = "language_model"
-    can_stream = True
 
     def __init__(self, model, text, settings, stop_at_end: bool):
         self.model, self.text, self.settings, self.stop_at_end = model, text, settings, stop_at_end
-        self.window = getattr(model.backbone, "max_length", None) and settings.window
+        self.window = None if model.backbone.carries_state else settings.window
         self._nll = compiled(self._nll_of, model)
         self._nll_step = compiled(self._nll_with_state, model)
         self._last = compiled(self._last_log_probs, model)
@@ -80,7 +77,7 @@ class LanguageModelPredictor(Predictor):
         """Token ids of prompts without the END of their last line; only the last `max_prompt` are kept."""
         max_prompt = self.settings.max_prompt
         split = [split_lines(prompt, complete=False) for prompt in checked_list(prompts)]
-        rows = self.text.encode_ends([line for lines in split for line in lines], max_prompt + 1)
+        rows = self.text.encode_tail([line for lines in split for line in lines], max_prompt + 1)
         ends = np.cumsum([len(lines) for lines in split])
         return [np.concatenate(rows[end - len(lines) : end])[:-1][-max_prompt:] for end, lines in zip(ends, split)]
 
@@ -240,7 +237,7 @@ class LanguageModelPredictor(Predictor):
         sampling = {"temperature": (temperature, 1.0), "top_k": (top_k, 0), "top_p": (top_p, 1.0)}
         sampling |= {"repetition_penalty": (repetition_penalty, 1.0), "seed": (seed, 0)}
         beam_size, length_penalty = search_options(beam_size, length_penalty, **sampling)
-        options = Options.of(len(counts), **{name: value for name, (value, _) in sampling.items()})
+        options = Options.broadcast(len(counts), **{name: value for name, (value, _) in sampling.items()})
         rows = self.encode_prompts(prompts)
         if not rows:
             return []
@@ -277,7 +274,7 @@ class LanguageModelPredictor(Predictor):
             options,
             limit=limit,
             end_token=END,
-            forbidden=FORBIDDEN,
+            forbidden=NEVER_GENERATED,
             stop_at_end=self.stop_at_end,
         )
 
@@ -316,7 +313,7 @@ class LanguageModelPredictor(Predictor):
             limit=limit,
             beam_size=beam_size,
             end_token=END,
-            forbidden=FORBIDDEN,
+            forbidden=NEVER_GENERATED,
             length_penalty=length_penalty,
             stop_at_end=self.stop_at_end,
         )
@@ -357,7 +354,7 @@ class LanguageModelPredictor(Predictor):
         limit = self.settings.max_generated
         counts = token_counts(max_tokens, 1, limit)
         stop = stop_strings(stop)
-        options = Options.of(
+        options = Options.broadcast(
             1, temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty, seed=seed
         )
         return self._pieces(self.encode_prompts([prompt])[0], counts, options, limit, stop)
@@ -366,7 +363,9 @@ class LanguageModelPredictor(Predictor):
         """The pieces of `stream` after a prompt's token ids."""
         padded, length = self._padded([row])
         if self._stream is None:
-            advance = advancing(self.model.step, end_token=END, forbidden=FORBIDDEN, stop_at_end=self.stop_at_end)
+            advance = make_advance(
+                self.model.step, end_token=END, forbidden=NEVER_GENERATED, stop_at_end=self.stop_at_end
+            )
             self._stream = compiled(partial(read_prompt, self.model.step), self.model), compiled(advance, self.model)
         start = (self.model.initial_state(1), padded, length, counts, options)
         tokens, emitted = [], ""

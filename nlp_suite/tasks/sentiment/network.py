@@ -53,7 +53,8 @@ class SentimentModel(ModelOfLayers):
 
     def call(self, tokens, training=None) -> Any:  # `fit` turns dropout on only in models whose call has this argument
         features = apply(self.backbone, tokens)  # [B, T', D]
-        x = self.drops[0](apply(self.pooling, features, mask=self.backbone.output_mask(tokens)))  # [B, P]
+        mask = self.backbone.output_mask(ops.not_equal(tokens, 0))  # [B, T']
+        x = self.drops[0](apply(self.pooling, features, mask=mask))  # [B, P]
         if self.hidden is not None:
             x = self.drops[1](self.hidden(x))
         return ops.cast(self.classifier(x), "float32")  # [B, C]

@@ -16,7 +16,7 @@ class TranslationModel(ModelOfLayers):
 
     Called with `{"source": int32 [B, S], "target_in": int32 [B, T]}` (both right-padded with 0; `target_in` begins with
     START) it gives log-probabilities float32 `[B, T, V]`. With `"targets"` int32 `[B, T]` and `"weights"` float32 `[B, T]`
-    too, as `nlp_suite.data.pair_batches.pair_arrays` makes them, it gives the negative log-likelihood of the targets,
+    too, as `nlp_suite.data.kinds.pairs.batches.pair_arrays` makes them, it gives the negative log-likelihood of the targets,
     float32 `[B, T]`, without ever holding `[B, T, V]`, and adds its mean, smoothed in training, to the losses. With
     `"teacher_forcing_prob"` float32 `[B]`, the decoder reads a token of the reference with that probability and otherwise what the
     model itself would have written there (parallel scheduled sampling: Bengio et al. 2015, in the two passes of Mihaylova
@@ -25,7 +25,7 @@ class TranslationModel(ModelOfLayers):
     `encode`, `initial_state` and `step` do one target token at a time with the same numbers.
 
     Args:
-        backbone: the encoder, a `Backbone` that keeps one feature vector a token.
+        backbone: the encoder, a `Backbone` that returns a sequence.
         decoder: a `Decoder`.
         target_vocabulary_size: V of the target; `None`: the source's vocabulary is shared.
         tie_embeddings: `"all"`: one table for source, target and output (Press & Wolf 2017); `"target"`: one for target and
@@ -142,7 +142,7 @@ class TranslationModel(ModelOfLayers):
             training: whether dropout is on.
         """
         features = self.backbone(source, training=training)  # [B, S, D]
-        return self.decoder.memory(features, self.backbone.output_mask(source))
+        return self.decoder.memory(features, self.backbone.output_mask(ops.not_equal(source, PAD)), training)
 
     def forced(self, memory, target_in, training=False) -> tuple:
         """Teacher forcing.

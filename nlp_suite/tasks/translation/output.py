@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from nlp_suite.data.sources.parallel import parting
+from nlp_suite.data.sources.parallel import mismatch_hint
 from nlp_suite.errors import UsageError
 from nlp_suite.task import Predictor
 from nlp_suite.tasks.shared.lines import check_file, read_texts
@@ -179,14 +179,19 @@ def write_pair_scores(predictor, options: ScoreOptions) -> None:
     """
     source, target = options.source, options.target
     if options.file is not None or source is None or target is None:
-        raise UsageError("of pairs give both --source FILE and --target FILE, and no other file")
+        raise UsageError(
+            f"{str(options.model)!r} is a translation model, which scores pairs: give both --source FILE and --target FILE, "
+            "and no other file"
+        )
     for name, file in {"--source": source, "--target": target}.items():
         check_file(name, file)
         if not file.is_file():
             raise UsageError(f"{name} {str(file)!r}: a pipe; allowed: a file, for it is read twice")
     counts = [sum(1 for _ in read_texts(None, file)) for file in (source, target)]
     if counts[0] != counts[1]:
-        raise UsageError(f"{source} has {counts[0]:,} lines and {target} {counts[1]:,}; {parting(source, target)}")
+        raise UsageError(
+            f"{source} has {counts[0]:,} lines and {target} {counts[1]:,}; {mismatch_hint(source, target)}"
+        )
     if not counts[0]:
         raise UsageError("there is nothing to score: the files have no line")
     scores = Scores(options)

@@ -12,9 +12,8 @@ from nlp_suite.decoding.ensemble import ensemble
 from nlp_suite.decoding.generate import generate
 from nlp_suite.decoding.sampling import Options
 from nlp_suite.tasks.shared.compiled import compiled
-from nlp_suite.text.text_layer import END, PAD, START, UNKNOWN
+from nlp_suite.text.text_layer import END, NEVER_GENERATED, PAD, START
 
-FORBIDDEN = (PAD, UNKNOWN, START)  # never generated
 _IDS, _NUMBERS, _NUMBER = ([None, None], "int32"), ([None], "int32"), ([], "float32")
 
 
@@ -112,7 +111,7 @@ class TranslationSearch:
             beam_size=beam_size,
             end_token=END,
             shared=shared,
-            forbidden=FORBIDDEN,
+            forbidden=NEVER_GENERATED,
             length_penalty=length_penalty,
             coverage=(lambda state, shared: (state["received"], shared["source_mask"])) if use_coverage else None,
             coverage_penalty=coverage_penalty if use_coverage else 0.0,
@@ -147,7 +146,7 @@ class TranslationSearch:
             options,
             limit=limit,
             end_token=END,
-            forbidden=FORBIDDEN,
+            forbidden=NEVER_GENERATED,
         )
 
     def _attention(self, source, target_in):

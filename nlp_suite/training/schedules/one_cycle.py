@@ -13,7 +13,7 @@ from nlp_suite.registry import SCHEDULES
 class OneCycleSettings(ComponentSettings):
     """Settings of the one-cycle schedule."""
 
-    rise: float = Field(0.3, gt=0, lt=1, description="part of all steps over which the rate rises")
+    rise: float = Field(0.3, gt=0, lt=1, description="share of all steps over which the rate rises")
     start_divisor: float = Field(25.0, ge=1, description="the first rate is learning_rate divided by this")
     end_divisor: float = Field(10_000.0, ge=1, description="the last rate is learning_rate divided by this")
 

@@ -11,7 +11,7 @@ class PlateauSettings(ComponentSettings):
     """Settings of the plateau schedule."""
 
     factor: float = Field(0.5, gt=0, lt=1, description="what the rate is multiplied by")
-    patience: int = Field(1, ge=1, description="rounds without a better value before that")
+    patience: int = Field(1, ge=1, description="checkpoint intervals without a better value before that")
     minimum: float = Field(0.0, ge=0, description="the rate never falls below")
 
 

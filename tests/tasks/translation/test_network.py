@@ -232,7 +232,10 @@ def test_scheduled_sampling_reads_the_reference_or_its_own_words(decoder):
     own = np.where((given["target_in"] > 0) & (own != PAD), own, given["target_in"]).astype("int32")
     assert (own != given["target_in"]).sum() > 5 and (own[:, 0] == START).all()
     alone = loss(target_in=own)
-    assert loss(teacher_forcing_prob=np.zeros(4, "float32")) == pytest.approx(alone, rel=1e-5) and abs(alone - plain) > 1e-3
+    assert (
+        loss(teacher_forcing_prob=np.zeros(4, "float32")) == pytest.approx(alone, rel=1e-5)
+        and abs(alone - plain) > 1e-3
+    )
     rows = np.array([1, 0, 1, 0], "float32")  # each row has its own probability
     mixed = np.where(rows[:, None] > 0, given["target_in"], own)
     assert loss(teacher_forcing_prob=rows) == pytest.approx(loss(target_in=mixed), rel=1e-5)

@@ -198,7 +198,10 @@ def test_an_own_vocabulary_of_the_target(folder):
             "in.txt has 6 lines and target.txt 4; no line",
         ),
         (("score", "one", "--source", "in.txt", "--target", "one"), "--target 'one': a folder, not a file"),
-        (("score", "one", "source.txt"), "is no language model but a translation model"),
+        (
+            ("score", "one", "source.txt"),
+            "is a translation model, which scores pairs: give both --source FILE and --target FILE",
+        ),
         (("predict", "one", "x"), "is a translation model: ask it with nlp-suite translate"),
     ],
 )

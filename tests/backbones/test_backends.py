@@ -1,4 +1,4 @@
-"""The tests of attentions and recurrent decoders, run again on JAX and on PyTorch in processes of their own."""
+"""The tests of backbones, decoders and attentions, run again on JAX and on PyTorch in other processes."""
 
 import importlib.util
 import os
@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[2]
 def test_on_backend(backend):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
-    files = ["tests/layers/test_attentions.py", "tests/backbones/test_recurrent_decoders.py"]
+    here = [f"tests/backbones/test_{name}.py" for name in ("backbones", "decoders", "recurrent_decoders")]
+    files = ["tests/layers/test_attentions.py", *here]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not concat and not rnn", *files],
         env=dict(os.environ, KERAS_BACKEND=backend, JAX_DISABLE_MOST_OPTIMIZATIONS="1"),

@@ -1,31 +1,35 @@
 """Batches of sentence pairs: buckets of two lengths, as a pure function of seed and number; and the arrays a model takes."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from nlp_suite.data.batches import NumberedBatches
-from nlp_suite.data.pair_bounds import nearest_shape, pair_bounds
+from nlp_suite.data.kinds.pairs.bounds import nearest_shape, pair_bounds
+from nlp_suite.data.kinds.pairs.store import PairStore
 from nlp_suite.text.text_layer import START
 
 
 class PairBatches(NumberedBatches):
     """Pairs as batches of one shape a bucket: rows, source length S and target length T.
 
-    Batches of a bucket have as many rows as `tokens` or `batch_size` allow, or fewer, so that as few batches as that
-    takes are of equal size: hardly any row is there only to fill up the last one.
+    Batches of a bucket have at most as many rows as `tokens` or `batch_size` allow, and fewer where that makes as few batches
+    of equal size: hardly any row only fills up the last one.
 
     Args:
         lengths: tokens of source and target, `[N, 2]`.
         rows: row numbers of the pairs that are read (`pair_filter`).
-        tokens: rows × the longer of S and T is at most this (and a batch has one row at least), as in fairseq and
+        tokens: rows × the longer of S and T is at most this (but a batch has at least one row), as in fairseq and
             OpenNMT; `None`: `batch_size` counts.
-        batch_size: rows of a batch at most, where `tokens` is `None`.
-        buckets: number of shapes at most.
+        batch_size: the most rows of a batch, where `tokens` is `None`.
+        buckets: the largest number of shapes.
         seed: of the shuffling; `None` keeps the order and is for evaluation.
 
     Attributes:
         bounds: int64 `[K, 2]`, S and T of every bucket.
         sizes: rows of a batch of every bucket.
-        padding: part of the places that hold no token, of `source`, `target` and `both`; rows that fill up are padding.
+        padding: share of the places that hold no token, of `source`, `target` and `both`; rows that fill up are padding.
 
     Raises:
         ValueError: there are no rows.
@@ -36,7 +40,7 @@ class PairBatches(NumberedBatches):
         >>> arrays = pair_arrays(store, *batches[1000])
     """
 
-    def __init__(self, lengths, rows, tokens: int | None, batch_size: int, buckets: int, seed: int | None):
+    def __init__(self, lengths: Any, rows: Any, tokens: int | None, batch_size: int, buckets: int, seed: int | None):
         rows = np.asarray(rows)
         if not len(rows):
             raise ValueError("no pairs to make batches of")
@@ -44,8 +48,8 @@ class PairBatches(NumberedBatches):
         self.bounds = pair_bounds(lengths, buckets)
         bucket = nearest_shape(lengths, self.bounds)  # [N]
         members = [rows[bucket == number] for number in range(len(self.bounds))]
-        most = [max(1, tokens // int(bound.max())) if tokens else batch_size for bound in self.bounds]
-        steps = [-(-len(member) // limit) for member, limit in zip(members, most)]
+        max_rows = [max(1, tokens // int(bound.max())) if tokens else batch_size for bound in self.bounds]
+        steps = [-(-len(member) // limit) for member, limit in zip(members, max_rows)]
         self.sizes = [-(-len(member) // count) for member, count in zip(members, steps)]
         super().__init__(members, self.sizes, [(int(s), int(t)) for s, t in self.bounds], seed)
         places = np.multiply(self.sizes, steps) @ self.bounds  # [2]
@@ -57,13 +61,15 @@ class PairBatches(NumberedBatches):
         }
 
 
-def pair_arrays(store, rows, weights, source_length: int, target_length: int) -> dict[str, np.ndarray]:
+def pair_arrays(
+    store: PairStore, rows: Any, weights: Any, source_length: int, target_length: int
+) -> dict[str, NDArray[Any]]:
     """What a translation model takes of a batch of pairs.
 
     Args:
-        store: `PairStore`.
+        store: of the split.
         rows: row numbers, `[B]`.
-        weights: weight of each pair, `[B]`; 0 for one that fills up the batch.
+        weights: weight of every pair, `[B]`; 0 for one that only fills up the batch.
         source_length: S.
         target_length: T.
 
@@ -78,11 +84,11 @@ def pair_arrays(store, rows, weights, source_length: int, target_length: int) ->
     """
     targets = store.target.padded(rows, target_length)  # [B, T]
     is_token = np.arange(target_length) < store.lengths[rows, 1][:, None]  # [B, T]
-    before = np.full_like(targets, START)  # [B, T]
-    before[:, 1:] = targets[:, :-1]
+    target_in = np.full_like(targets, START)  # [B, T]
+    target_in[:, 1:] = targets[:, :-1]
     return {
         "source": store.source.padded(rows, source_length),  # [B, S]
-        "target_in": np.where(is_token, before, 0),
+        "target_in": np.where(is_token, target_in, 0),
         "targets": targets,
         "weights": (is_token * np.asarray(weights)[:, None]).astype("float32"),
     }

@@ -1,17 +1,20 @@
 """Which sentence pairs training reads: none with an empty side, too long, or with sides too different in length."""
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 
-def pair_filter(full_lengths, max_tokens: int, max_ratio: float | None) -> tuple[np.ndarray, dict[str, int]]:
+def pair_filter(full_lengths: Any, max_tokens: int, max_ratio: float | None) -> tuple[NDArray[Any], dict[str, int]]:
     """Row numbers of the pairs that are kept, and how many are left out for what reason.
 
     A pair that could be left out for several reasons counts for the first of them, in the order of the counts.
 
     Args:
         full_lengths: tokens of source and target before truncation, END counted, `[N, 2]`.
-        max_tokens: most tokens of a side, END counted.
-        max_ratio: most tokens of the longer side for one of the shorter, END counted; `None`: any.
+        max_tokens: of a side, END counted.
+        max_ratio: tokens of the longer side for one of the shorter, END counted; `None`: any.
 
     Returns:
         `(rows, counts)`: int64 row numbers, ascending; reason → pairs.
@@ -29,8 +32,8 @@ def pair_filter(full_lengths, max_tokens: int, max_ratio: float | None) -> tuple
         "target too long": target > max_tokens,
         "ratio too high": np.zeros(len(source), bool) if max_ratio is None else longer > max_ratio * shorter,
     }
-    kept, counts = np.ones(len(source), bool), {}
-    for reason, wrong in reasons.items():
-        counts[reason] = int(np.count_nonzero(kept & wrong))
-        kept &= ~wrong
-    return np.flatnonzero(kept), counts
+    usable, counts = np.ones(len(source), bool), {}
+    for reason, applies in reasons.items():
+        counts[reason] = int(np.count_nonzero(usable & applies))
+        usable &= ~applies
+    return np.flatnonzero(usable), counts
