@@ -52,6 +52,11 @@ def import_from(package: str, module: str) -> None:
     importlib.import_module(f"{package}.{module}")
 
 
+def lazy_attribute(module: str, attribute: str) -> Any:
+    """An attribute of a module that is imported now."""
+    return getattr(importlib.import_module(module), attribute)
+
+
 def import_all(package: str) -> None:
     """Imports every module of a package (not those of packages within it), so that what they register is known."""
     for module in pkgutil.iter_modules(map(str, folders_of(package))):
