@@ -81,7 +81,7 @@ class _Asked:
             beam_size=beam_size,
             n_best=1,
             no_repeat_ngram=0,
-            covers=False,
+            use_coverage=False,
         )
         pairs = zip(found["tokens"][:, 0], found["length"][:, 0], strict=True)
         return [_without_end(tokens[:length].tolist()) for tokens, length in pairs]
