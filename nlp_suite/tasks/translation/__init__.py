@@ -1,12 +1,12 @@
 """Translation: a sentence to a sentence in another language, by an encoder and a decoder with attention."""
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from nlp_suite.config import ComponentSettings, component
+from nlp_suite.config import Component, ComponentSettings, component
 from nlp_suite.data.kinds.pairs.batches import PairBatches, pair_arrays
 from nlp_suite.data.kinds.pairs.filter import pair_filter
 from nlp_suite.errors import ConfigError
@@ -19,7 +19,7 @@ from nlp_suite.text.text_layer import START
 class TranslationSettings(ComponentSettings):
     """Settings of the translation task."""
 
-    decoder: component(DECODERS, "gru") = "gru"
+    decoder: Annotated[Component, component(DECODERS, "gru")] = "gru"
     tie_embeddings: Literal["all", "target", "none"] = Field(
         "target", description="one embedding table for source, target and output; for target and output; for none"
     )
