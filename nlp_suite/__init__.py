@@ -8,6 +8,7 @@ import wrapt
 
 from nlp_suite._version import __version__
 from nlp_suite.errors import NlpSuiteError
+from nlp_suite.registry import TASKS, import_all, lazy_attribute
 
 __all__ = ["NlpSuiteError", "__version__", "evaluate", "export_run", "load", "load_experiment", "prepare", "train"]
 
@@ -22,19 +23,16 @@ _LAZY_EXPORTS = {  # public name: (module, attribute), imported when asked for
 
 
 def __getattr__(name):
-    import importlib
 
     if name not in _LAZY_EXPORTS:
         raise AttributeError(f"module 'nlp_suite' has no attribute {name!r} (public: {', '.join(__all__)})")
     module, attribute = _LAZY_EXPORTS[name]
-    return getattr(importlib.import_module(module), attribute)
+    return lazy_attribute(module, attribute)
 
 
 @wrapt.when_imported("keras")
 def _register_with_keras(_):
     """Imports every class of ours that Keras may meet in a saved model."""
-    from nlp_suite.registry import TASKS, import_all
-
     for package in ("layers", "layers.attentions", "backbones", "backbones.decoders"):
         import_all(f"nlp_suite.{package}")
     for task in TASKS.names():

@@ -10,6 +10,7 @@ and that component's own settings:
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -19,11 +20,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     SerializeAsAny,
     ValidationError,
     field_validator,
     model_validator,
 )
+from pydantic_core import CoreSchema, core_schema
 
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import BACKBONES, SCHEDULES, SOURCES, TASKS, TOKENIZERS, Registry, unknown
@@ -82,23 +85,30 @@ else:
     Component = SerializeAsAny[ComponentSettings]
 
 
-def component(registry: Registry, default: str) -> BeforeValidator:
-    """What turns a name, or a mapping with `name` and settings, into the settings of a component of `registry`.
+@dataclass(frozen=True)
+class ChosenByName:
+    """Beside `Component`: the field holds a component of `registry`, as `Annotated[Component, ChosenByName(…)]`.
 
-    A mapping without `name` means the component called `default`. The field's type is `Annotated[Component, component(…)]`.
+    What may be given is a name, or a mapping with `name` and settings; without `name` it means the one called `default`.
     """
 
-    def resolve(value: Any) -> ComponentSettings:
+    registry: Registry
+    default: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._resolve, handler(source))
+
+    def _resolve(self, value: Any) -> ComponentSettings:
         if isinstance(value, ComponentSettings):
             return value
         if isinstance(value, str):
             value = {"name": value}
         if isinstance(value, dict):
-            value = {"name": default, **value}
+            value = {"name": self.default, **value}
         if not isinstance(value, dict) or not isinstance(value["name"], str):
-            raise ValueError(f"a {registry.kind} is a name or a mapping with 'name' and settings, got {value!r}")
+            raise ValueError(f"a {self.registry.kind} is a name or a mapping with 'name' and settings, got {value!r}")
         try:
-            settings: type[ComponentSettings] = registry.settings(value["name"])
+            settings: type[ComponentSettings] = self.registry.settings(value["name"])
         except KeyError as error:
             raise ValueError(str(error)) from None
         try:
@@ -106,30 +116,32 @@ def component(registry: Registry, default: str) -> BeforeValidator:
         except ValidationError as error:
             raise ValueError(in_one_line(error)) from None
 
-    return BeforeValidator(resolve)
-
 
 class TextSettings(Settings):
     """How a string becomes token ids: normalisation, tokenizer, truncation."""
 
-    unicode_form: Literal["NFC", "NFKC", "NFD", "NFKD", "none"] = "NFC"
-    lowercase: bool = True
+    unicode_form: Literal["NFC", "NFKC", "NFD", "NFKD", "none"] = Field("NFC", description="Unicode normal form")
+    lowercase: bool = Field(True, description="turn letters into lower case")
     strip_html: bool = Field(True, description="turn HTML line breaks and tags such as <br /> into spaces")
     collapse_spaces: bool = Field(True, description="every run of white space becomes one space, none at the ends")
-    stop_words: Literal["none", "english", "german"] | list[str] = "none"
-    max_characters: int = Field(20_000, ge=1, description="cut, in characters, before tokenising")
-    tokenizer: Annotated[Component, component(TOKENIZERS, "word")] = "word"
-    add_start: bool = False
-    add_end: bool = False
-    max_length: int = Field(400, ge=2, description="tokens, special ones included")
-    truncation: Literal["head", "tail", "head_tail"] = Field("head", description="which end of a long text is kept")
+    stop_words: Literal["none", "english", "german"] | list[str] = Field("none", description="words that are left out")
+    max_characters: int = Field(20_000, ge=1, description="a longer text is cut before it is tokenised")
+    tokenizer: Annotated[Component, ChosenByName(TOKENIZERS, "word")] = Field(
+        "word", description="what cuts a text into tokens"
+    )
+    add_start: bool = Field(False, description="a START token before every text")
+    add_end: bool = Field(False, description="an END token after every text; of running text, after every line")
+    max_length: int = Field(400, ge=2, description="tokens of a text at most, special ones included")
+    truncation: Literal["head", "tail", "head_tail"] = Field("head", description="the part of a long text that is kept")
 
 
 class DataSettings(Settings):
     """Where the examples come from and how they are split."""
 
-    source: Annotated[Component, component(SOURCES, "sample")] = "sample"
-    validation: float = Field(0.1, gt=0, lt=1, description="fraction of train held out where there is no such split")
+    source: Annotated[Component, ChosenByName(SOURCES, "sample")] = Field(
+        "sample", description="where the examples come from"
+    )
+    validation: float = Field(0.1, gt=0, lt=1, description="share of train held out where there is no such split")
     labels: Annotated[list[str] | None, BeforeValidator(_as_text)] = Field(
         None, description="label names in order; default: those of train, sorted"
     )
@@ -159,48 +171,37 @@ class TrainingSettings(Settings):
     buckets: int = Field(8, ge=1, le=24, description="number of batch lengths at most")
     optimizer: str = Field("adam", description="Keras name: adam, adamw, sgd, rmsprop, adagrad, lion, …")
     optimizer_arguments: dict[str, Any] = Field({}, description="further arguments of the Keras optimiser")
-    learning_rate: float = Field(1e-3, gt=0)
-    schedule: Annotated[Component, component(SCHEDULES, "constant")] = "constant"
+    learning_rate: float = Field(1e-3, gt=0, description="the highest rate of the schedule")
+    schedule: Annotated[Component, ChosenByName(SCHEDULES, "constant")] = Field(
+        "constant", description="how the learning rate changes"
+    )
     clip_norm: float | None = Field(None, gt=0, description="global gradient norm at most this")
     accumulation_steps: int = Field(1, ge=1, description="batches whose gradients are averaged for one update")
     ema: float | None = Field(
         None, gt=0, lt=1, description="momentum a batch of the weights' moving average, which is what is evaluated"
     )
     average_after: int | None = Field(
-        None,
-        ge=1,
-        description="NT-ASGD: average the weights once this many checkpoint intervals were no better; that is evaluated",
+        None, ge=1, description="NT-ASGD: average the weights once so many checkpoint intervals were no better"
     )
     average_checkpoints: int | None = Field(
-        None,
-        ge=2,
-        description="checkpoint intervals whose weights are averaged at the end; that is evaluated and exported",
+        None, ge=2, description="checkpoints whose weights are averaged at the end; that is evaluated and exported"
     )
-    average_of: Literal["last", "best"] = Field(
-        "last", description="which checkpoint intervals: the last, or the best by `monitor`"
-    )
+    average_of: Literal["last", "best"] = Field("last", description="which of them: the last, or the best by `monitor`")
     layer_rates: float = Field(
-        1.0,
-        gt=0,
-        le=1,
-        description="discriminative rates: a layer learns at this fraction of the rate of the one above it",
+        1.0, gt=0, le=1, description="discriminative rates: a layer learns at this share of the rate of the one above"
     )
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field("float32", description="dtype policy")
     xla: bool = Field(False, description="compile the step with XLA (TensorFlow; JAX always does)")
     save_every: int | None = Field(
-        None,
-        ge=1,
-        description="steps of a checkpoint interval, after which the model is validated and saved; default: an epoch",
+        None, ge=1, description="steps of a checkpoint interval, after which it validates and saves; default: an epoch"
     )
     monitor: str = Field("val_loss", description="metric that chooses the best checkpoint and stops early")
-    patience: int | None = Field(
-        None, ge=1, description="stop after this many checkpoint intervals without a better `monitor`"
-    )
+    patience: int | None = Field(None, ge=1, description="stop after so many intervals without a better `monitor`")
     class_weights: Annotated[
         Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]], BeforeValidator(_as_text)
-    ] = "none"
-    tensorboard: bool = True
-    seed: int = Field(1, ge=0)
+    ] = Field("none", description="weight of each label in the loss; balanced: inverse to its frequency")
+    tensorboard: bool = Field(True, description="write logs for TensorBoard into the run folder")
+    seed: int = Field(1, ge=0, description="seed of weights, batches and dropout")
     init_from: str | None = Field(None, description="run folder to start from: its text layer, labels and best weights")
 
     @model_validator(mode="after")
@@ -224,14 +225,13 @@ class ExportSettings(Settings):
 class Experiment(Settings):
     """A whole experiment, as one YAML file describes it."""
 
-    task: Annotated[Component, component(TASKS, DEFAULT_TASK)] = DEFAULT_TASK
+    task: Annotated[Component, ChosenByName(TASKS, DEFAULT_TASK)] = DEFAULT_TASK
     data: DataSettings = DataSettings.model_construct()
     text: TextSettings = TextSettings.model_construct()
     target_text: TextSettings | None = Field(
-        None,
-        description="of translation, a vocabulary of the target's own; what is not given is as in text; null: one for both",
+        None, description="as text, for targets with a vocabulary of their own; what is not given is as in text"
     )
-    backbone: Annotated[Component, component(BACKBONES, DEFAULT_BACKBONE)] = DEFAULT_BACKBONE
+    backbone: Annotated[Component, ChosenByName(BACKBONES, DEFAULT_BACKBONE)] = DEFAULT_BACKBONE
     training: TrainingSettings = TrainingSettings.model_construct()
     export: ExportSettings = ExportSettings.model_construct()
 

@@ -74,9 +74,11 @@ class Predictor:
 
     Attributes:
         task_name: the name of its task.
+        labels: label names, where the task has any.
     """
 
     task_name: str = ""
+    labels: Sequence[str] = ()
 
     def predict(self, texts: Sequence[str | bytes]) -> list[dict]:
         """One answer a text, where the task has such a thing.

@@ -1,7 +1,7 @@
 """The contract of a backbone: an embedding of token ids, and an encoder of features, whole or one step at a time."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import keras
@@ -105,6 +105,7 @@ class Backbone(keras.layers.Layer):
         context_limit: how many places a step of a causal backbone looks at, itself included: the newest. None: there is
             no limit. In layers above the first, what they look at may have seen more.
         returns_sequence: whether T' is T: one feature vector a token, which a decoder may attend to.
+        priors: weights that `learn_prior` counts from the training split before the training; empty for most.
         settings: dict, the constructor's arguments for `get_config`; subclasses add theirs.
 
     Raises:
@@ -122,6 +123,7 @@ class Backbone(keras.layers.Layer):
     carries_state: bool = False
     context_limit: int | None = None
     returns_sequence: bool = True
+    priors: Sequence[Any] = ()
     embeddings_initializer: ClassVar[Any] = "uniform"
 
     def __init__(

@@ -48,7 +48,7 @@ def _answered(predictor: Predictor, texts: Iterable[str]) -> Iterator[tuple[str,
 
 
 def _columns(predictor: Predictor, for_people: bool) -> dict[str, Callable[[dict], str]]:
-    return TASKS.get(predictor.task_name).answer_columns(getattr(predictor, "labels", ()), for_people)
+    return TASKS.get(predictor.task_name).answer_columns(predictor.labels, for_people)
 
 
 def _table(predictor: Predictor, pairs: Iterable[tuple[str, dict]], max_characters: int) -> None:

@@ -91,12 +91,10 @@ def _disable_xla(tf):
 
 def _keras(job):
     """The model of a `.keras` file on padded token ids, together and row by row."""
-    import importlib
-
     import numpy as np
 
-    for name in job["imports"]:
-        importlib.import_module(name)
+    if job["with_package"]:
+        import nlp_suite  # noqa: F401  its classes register themselves
     import keras
 
     with np.load(job["arrays"]) as arrays:

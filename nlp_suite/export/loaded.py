@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from nlp_suite.config import load_experiment
-from nlp_suite.text.tokenizers.sentencepiece import silent
+from nlp_suite.text.tokenizers.sentencepiece import suppress_native_log
 
 
 class LoadedSignatures:
@@ -24,7 +24,7 @@ class LoadedSignatures:
         level = logger.level
         logger.setLevel("ERROR")  # it warns that the graph cannot be trained, which nobody asked for
         try:
-            with silent():  # SentencePiece's op says that the model normalises nothing
+            with suppress_native_log():  # SentencePiece's op says that the model normalises nothing
                 self._loaded = tf.saved_model.load(str(path))  # kept alive with its tables
         finally:
             logger.setLevel(level)

@@ -1,6 +1,6 @@
-"""Prediction of whole files with Apache Beam: a line in, a JSON line out, on one machine or on a cluster.
+"""Prediction of files with Apache Beam: a line in, a JSON line out, on one machine or on a cluster.
 
-Files are cut into chunks of whole lines. A chunk's answers appear in one piece, under a name that says which chunk it is;
+Files are cut into chunks of whole lines. A chunk's answers appear in one piece, under a name that identifies the chunk;
 so a run that was interrupted continues with what is missing, and a worker that is tried again does no harm.
 """
 

@@ -32,7 +32,7 @@ def run(arguments: list[str]) -> None:
         os.execv(binary, [binary, *_stock_flags(arguments)])
     options = parse_flags(arguments)
     if options.version:
-        from nlp_suite import __version__
+        from nlp_suite._version import __version__
 
         print(f"nlp_suite {__version__}, the built-in endpoint")
         return

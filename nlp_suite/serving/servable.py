@@ -144,9 +144,7 @@ class Servable:
         fetched = outputs
         if signature in self._compiled and all(array.ndim and len(array) == 1 for array in feeds.values()):
             definition = self.signatures[self._compiled[signature]]
-            fetched = sorted(
-                definition.outputs
-            )  # always all: another choice could be compiled anew, which takes seconds
+            fetched = sorted(definition.outputs)  # all of them: each choice could be compiled anew, for seconds
         sources = {self._place(definition.inputs[alias].name): array for alias, array in feeds.items()}
         targets = {alias: self._place(definition.outputs[alias].name) for alias in fetched}
         answers = self._answers(sources, targets, timeout_ms)

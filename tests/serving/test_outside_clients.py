@@ -1,4 +1,4 @@
-"""Clients that others wrote, each in an environment of its own, ask `nlp-suite serve` over the wire."""
+"""Clients that others wrote, each in a separate environment, ask `nlp-suite serve` over the wire."""
 
 import csv
 import json
@@ -108,7 +108,7 @@ def ovmsclient(tmp_path_factory):
 
 @pytest.mark.parametrize("kind", ["grpc", "http"])
 def test_ovmsclient(endpoint, ovmsclient, kind):
-    """It has classes of its own for what was not found and what was wrong with the input."""
+    """It has separate classes for what was not found and what was wrong with the input."""
     port = {"grpc": endpoint.port, "http": endpoint.rest_port}[kind]
     status, no_status, metadata, texts, upper, row, rows, *refused = ask(
         ovmsclient,

@@ -52,7 +52,7 @@ def test_addresses():
     assert GrpcClient("grpc://localhost:8500").target == "localhost:8500"
     with pytest.raises(ValueError, match="ftp://x"):
         RestClient("ftp://x")
-    assert GrpcClient("unix:/run/door").target == "unix:/run/door"
+    assert GrpcClient("unix:/run/socket").target == "unix:/run/socket"
     for address in ("localhost:99999", "localhost:0", "localhost:http", "[::1]:65536"):
         port = address.rsplit(":", 1)[1]
         for make in (GrpcClient, RestClient):

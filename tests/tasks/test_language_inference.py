@@ -7,8 +7,8 @@ from keras import ops
 from nlp_suite.config import load_experiment
 from nlp_suite.decoding.beam_search import beam_search
 from nlp_suite.errors import RequestError
-from nlp_suite.tasks.language_model.predictor import FORBIDDEN, LanguageModelPredictor
-from nlp_suite.text.text_layer import END, TextLayer
+from nlp_suite.tasks.language_model.predictor import LanguageModelPredictor
+from nlp_suite.text.text_layer import END, NEVER_GENERATED, TextLayer
 from tests.language_models import TEXT, network
 
 GREEDY = {"temperature": 0.0}
@@ -69,7 +69,7 @@ def stepwise(found, prompt, count, stop_at_end=False):
     tokens, total = [], 0.0
     while len(tokens) < count:
         values = ops.convert_to_numpy(log_probs)[0].copy()
-        values[list(FORBIDDEN)] = -np.inf
+        values[list(NEVER_GENERATED)] = -np.inf
         tokens.append(int(values.argmax()))
         total += values.max()
         if stop_at_end and tokens[-1] == END:
@@ -423,7 +423,7 @@ def test_beam_search_finds_what_the_search_on_step_finds(lines):
             limit=6,
             beam_size=3,
             end_token=END,
-            forbidden=FORBIDDEN,
+            forbidden=NEVER_GENERATED,
             length_penalty=0.5,
         )
         count = int(best["length"][0, 0])

@@ -6,7 +6,7 @@ from nlp_suite.config import TextSettings
 from nlp_suite.errors import TextError
 from nlp_suite.text.stop_words import LISTS
 from nlp_suite.text.text_layer import TextLayer
-from tests.text.conftest import trained
+from tests.text.tokenizer_checks import trained
 
 
 def normalise(text, **settings):

@@ -30,8 +30,8 @@ class FilesSettings(ComponentSettings):
 
     name: str = "files"
     train: Paths | None = Field(None, description="a path, or a list of paths")
-    validation: Paths | None = None
-    test: Paths | None = None
+    validation: Paths | None = Field(None, description="as train")
+    test: Paths | None = Field(None, description="as train")
     format: Literal["auto", "tsv", "csv", "jsonl"] = Field("auto", description="auto: by suffix, before .gz")
     text_column: ColumnName = Field("text", description="name, or number from 0")
     label_column: ColumnName | None = Field(

@@ -57,8 +57,8 @@ class ParallelSettings(ComponentSettings):
         None,
         description="{source: PATH, target: PATH}, or the path of a TSV; lists of paths are read one after another",
     )
-    validation: Files = None
-    test: Files = None
+    validation: Files = Field(None, description="as train")
+    test: Files = Field(None, description="as train")
     source_column: int = Field(0, ge=0, description="of a TSV, from 0")
     target_column: int = Field(1, ge=0, description="of a TSV, from 0")
     directory: PathText | None = Field(None, description="folder with LANGUAGE.SPLIT.txt, as TFDS's TranslateFolder")

@@ -34,7 +34,7 @@ class SampleSettings(ComponentSettings):
     noise: float = Field(
         0.0, ge=0, le=0.5, description="of reviews: probability that a label is replaced by another one"
     )
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, description="seed of the grammar's draws")
 
 
 class SampleCorpus(ABC):

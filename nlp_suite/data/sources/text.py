@@ -20,8 +20,8 @@ class PlainTextSettings(ComponentSettings):
 
     name: str = "text"
     train: Paths = Field(description="a path, or a list of paths")
-    validation: Paths | None = None
-    test: Paths | None = None
+    validation: Paths | None = Field(None, description="as train")
+    test: Paths | None = Field(None, description="as train")
     documents: Literal["line", "blank_line", "file"] = Field(
         "file", description="what a document is: a line (a sentence), the lines between blank lines, or a file"
     )

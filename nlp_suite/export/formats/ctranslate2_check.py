@@ -4,8 +4,7 @@ import numpy as np
 
 from nlp_suite.errors import ExportError
 from nlp_suite.export.formats.ctranslate2_spec import tokens_of
-from nlp_suite.tasks.translation.search import FORBIDDEN
-from nlp_suite.text.text_layer import END, PAD, START
+from nlp_suite.text.text_layer import END, NEVER_GENERATED, PAD, START
 
 _CLEAR = 1e-3  # nats by which the best choice must lead
 _ROWS = 16
@@ -88,7 +87,7 @@ class _Asked:
         return [_without_end(tokens[:length].tolist()) for tokens, length in pairs]
 
     def theirs(self, rows, beam_size) -> list[list[int]]:
-        suppressed = [[self._target[i]] for i in FORBIDDEN]
+        suppressed = [[self._target[i]] for i in NEVER_GENERATED]
         found = self._translator.translate_batch(
             self._strings(rows),
             beam_size=beam_size,
@@ -139,7 +138,7 @@ def _clear(model, source, targets) -> list[bool]:
         row[: len(target) + 1] = [START, *target]
     log_probs = model.log_probs(model.forced(model.encode(source), before)[0])  # [B, T, V]
     log_probs = np.array(keras.ops.convert_to_numpy(log_probs))
-    log_probs[..., list(FORBIDDEN)] = -np.inf
+    log_probs[..., list(NEVER_GENERATED)] = -np.inf
     best = np.sort(log_probs, axis=-1)[..., -2:]  # [B, T, 2]
     lead = np.where(before != PAD, best[..., 1] - best[..., 0], np.inf)  # [B, T]
     return (lead.min(axis=1) > _CLEAR).tolist()

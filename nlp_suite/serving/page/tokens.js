@@ -46,7 +46,7 @@ export function wordsApart(tokens) {
   return names.some((name) => [...name].length > 1);
 }
 
-/** A run of text of tokens: one element a token, in `items`, and what stands between them; `show` gives the nodes of one. */
+/** A run of text of tokens: one element a token, in `items`, and what is between them; `show` gives the nodes of one. */
 export function tokenRun(tokens, show = tokenNodes) {
   const spaced = wordsApart(tokens), nodes = [];
   let starts = true; // whether a line begins here
@@ -95,7 +95,7 @@ export function probability(logProb) {
   return value > 1e-12 ? `1 in ${number(Math.exp(-logProb), 0)}` : "under 1 in 10¹²";
 }
 
-/** A text whose tokens stand on a colour as strong as their surprise, with their numbers in a line under it. */
+/** A text whose tokens have a background as strong as their surprise, with their numbers in a line under it. */
 export function surpriseText(tokens, logProbs) {
   const { nodes, items, kind } = tokenRun(tokens);
   const readout = h("p", { class: "readout", role: "status" });

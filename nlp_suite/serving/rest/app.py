@@ -22,7 +22,7 @@ from nlp_suite.serving.status import HTTP_STATUS, Code, ServingError, as_serving
 
 _MODELS_PATH = "/page/models"  # the names of all models
 _FORM_PATH = "/page/form"  # the form that the export of ?model=…&version=… names
-PAGE_PATHS = (_MODELS_PATH, _FORM_PATH)  # what the page asks beside the interface
+PAGE_PATHS = (_MODELS_PATH, _FORM_PATH)  # what the page asks that is not of the interface
 _Scope = MutableMapping[str, Any]  # of ASGI, as are the next two
 _Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]

@@ -17,7 +17,9 @@ class LanguageModelSettings(ComponentSettings):
     """Settings of the language modelling task."""
 
     tie_embeddings: bool = Field(True, description="the output softmax uses the embedding table")
-    softmax: Literal["full", "adaptive"] = "full"
+    softmax: Literal["full", "adaptive"] = Field(
+        "full", description="adaptive: rare words cost less, for large vocabularies (Grave et al. 2017)"
+    )
     cutoffs: list[int] | None = Field(
         None, description="of the adaptive softmax: ids below the first are frequent; default: 2000 and 10000"
     )
@@ -27,8 +29,10 @@ class LanguageModelSettings(ComponentSettings):
         lt=1,
         description="rate on the backbone's features, the same at every token; on top of backbone.last_dropout",
     )
-    activation_regularization: float = Field(0.0, ge=0, description="AR of AWD-LSTM")
-    temporal_regularization: float = Field(0.0, ge=0, description="TAR of AWD-LSTM")
+    activation_regularization: float = Field(0.0, ge=0, description="AR of AWD-LSTM: weight of the squared features")
+    temporal_regularization: float = Field(
+        0.0, ge=0, description="TAR of AWD-LSTM: weight of their squared change from token to token"
+    )
     batching: Literal["auto", "stream", "windows", "documents"] = Field(
         "auto",
         description="stream: state carried through the text; windows: shuffled, no state; documents: each on its own, "
@@ -37,12 +41,14 @@ class LanguageModelSettings(ComponentSettings):
     window: int = Field(35, ge=2, description="tokens of a training window (truncated BPTT)")
     random_window: bool = Field(
         False,
-        description="window lengths drawn around `window`, as AWD-LSTM does; the loss follows the length (there it is the "
-        "rate, which differs where gradients are clipped)",
+        description="window lengths drawn around `window`, as AWD-LSTM does; the loss is scaled by the length (there the "
+        "learning rate is, which differs where gradients are clipped)",
     )
     evaluation_batch_size: int = Field(10, ge=1, description="rows of a batch in evaluation")
     evaluation_context: int | None = Field(
-        None, ge=0, description="tokens read again by every window of an evaluation without state; default: half of it"
+        None,
+        ge=0,
+        description="tokens that every window of an evaluation without state reads again; default: half a window",
     )
 
     stop_at_line_end: bool | None = Field(

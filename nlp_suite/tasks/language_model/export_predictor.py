@@ -23,6 +23,7 @@ class SavedModelLanguageModel(Predictor):
     """
 
     task_name = "language_model"
+    stream = None  # a signature answers at once
 
     def __init__(self, signatures: LoadedSignatures):
         self._ask = signatures
@@ -72,7 +73,7 @@ class SavedModelLanguageModel(Predictor):
             raise ExportError(f"an export takes one stop string, got {stop}")
         raw = as_bytes(prompts)
         counts = token_counts(max_tokens, len(raw), self._ask.experiment().task.max_generated)
-        options = Options.of(
+        options = Options.broadcast(
             len(raw),
             temperature=temperature,
             top_k=top_k,

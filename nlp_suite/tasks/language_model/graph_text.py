@@ -26,12 +26,12 @@ class GraphLines:
         cut = tf.reduce_any(lines.with_flat_values(full > self._max_length), axis=1)  # [B]
         return _of_texts(lines, values, lengths), cut
 
-    def encode_ends(self, texts, most: int):
+    def encode_tail(self, texts, most: int):
         """As `encode`, with the last `most` ids of every line; ids only."""
         import tensorflow as tf
 
         lines = tf.strings.split(texts, "\n")  # [B, (lines)]
-        values, lengths, _ = self._graph.encode_ends(lines.flat_values, most)
+        values, lengths, _ = self._graph.encode_tail(lines.flat_values, most)
         return _of_texts(lines, values, lengths)
 
     def decode(self, ids):

@@ -62,7 +62,7 @@ def write_generated(path: Path, prompts: list[str], samples: int, as_json: bool,
     prompts = [prompt.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for prompt in prompts]
     asked = [(prompt, first + n) for prompt in prompts for n in range(samples)]
     searched = options.get("beam_size", 1) != 1 or options.get("length_penalty", 0) != 0
-    if len(asked) == 1 and not as_json and not searched and hasattr(model, "stream"):
+    if len(asked) == 1 and not as_json and not searched and model.stream:
         chosen = {name: value for name, value in options.items() if name not in ("beam_size", "length_penalty")}
         pieces = model.stream(prompts[0], seed=first, **chosen)  # refuses options
         print(prompts[0], end="", flush=True)

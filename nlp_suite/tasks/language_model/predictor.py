@@ -8,7 +8,7 @@ from keras import ops
 
 from nlp_suite.data.windows import SlidingWindows, window_arrays
 from nlp_suite.decoding.beam_search import beam_search
-from nlp_suite.decoding.generate import advancing, generate, stream
+from nlp_suite.decoding.generate import generate, make_advance, stream
 from nlp_suite.decoding.prefix import read_prompt
 from nlp_suite.decoding.sampling import Options
 from nlp_suite.task import Predictor
@@ -24,9 +24,8 @@ from nlp_suite.tasks.language_model.text import (
 from nlp_suite.tasks.shared.compiled import compiled
 from nlp_suite.tasks.shared.request_checks import checked_int, checked_list, round_up
 from nlp_suite.tasks.shared.scores import score_answer
-from nlp_suite.text.text_layer import END, PAD, START, UNKNOWN
+from nlp_suite.text.text_layer import END, NEVER_GENERATED, PAD
 
-FORBIDDEN = (PAD, UNKNOWN, START)  # never generated
 _ROWS = 16  # of a batch
 _PIECE = 256  # tokens that a recurrent network scores at a time
 
@@ -78,7 +77,7 @@ class LanguageModelPredictor(Predictor):
         """Token ids of prompts without the END of their last line; only the last `max_prompt` are kept."""
         longest = self.settings.max_prompt
         split = [lines_of(prompt, whole=False) for prompt in checked_list(prompts)]
-        rows = self.text.encode_ends([line for lines in split for line in lines], longest + 1)
+        rows = self.text.encode_tail([line for lines in split for line in lines], longest + 1)
         ends = np.cumsum([len(lines) for lines in split])
         return [np.concatenate(rows[end - len(lines) : end])[:-1][-longest:] for end, lines in zip(ends, split)]
 
@@ -235,7 +234,7 @@ class LanguageModelPredictor(Predictor):
         sampling = {"temperature": (temperature, 1.0), "top_k": (top_k, 0), "top_p": (top_p, 1.0)}
         sampling |= {"repetition_penalty": (repetition_penalty, 1.0), "seed": (seed, 0)}
         beam_size, length_penalty = search_options(beam_size, length_penalty, **sampling)
-        options = Options.of(len(counts), **{name: value for name, (value, _) in sampling.items()})
+        options = Options.broadcast(len(counts), **{name: value for name, (value, _) in sampling.items()})
         rows = self.encode_prompts(prompts)
         if not rows:
             return []
@@ -272,7 +271,7 @@ class LanguageModelPredictor(Predictor):
             options,
             limit=limit,
             end_token=END,
-            forbidden=FORBIDDEN,
+            forbidden=NEVER_GENERATED,
             stop_at_end=self.stop_at_end,
         )
 
@@ -311,7 +310,7 @@ class LanguageModelPredictor(Predictor):
             limit=limit,
             beam_size=beam_size,
             end_token=END,
-            forbidden=FORBIDDEN,
+            forbidden=NEVER_GENERATED,
             length_penalty=length_penalty,
             stop_at_end=self.stop_at_end,
         )
@@ -351,7 +350,7 @@ class LanguageModelPredictor(Predictor):
         limit = self.settings.max_generated
         counts = token_counts(max_tokens, 1, limit)
         stop = stop_strings(stop)
-        options = Options.of(
+        options = Options.broadcast(
             1, temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty, seed=seed
         )
         return self._pieces(self.encode_prompts([prompt])[0], counts, options, limit, stop)
@@ -360,7 +359,9 @@ class LanguageModelPredictor(Predictor):
         """The pieces of `stream` after a prompt's token ids."""
         padded, length = self._padded([row])
         if self._stream is None:
-            advance = advancing(self.model.step, end_token=END, forbidden=FORBIDDEN, stop_at_end=self.stop_at_end)
+            advance = make_advance(
+                self.model.step, end_token=END, forbidden=NEVER_GENERATED, stop_at_end=self.stop_at_end
+            )
             self._stream = compiled(partial(read_prompt, self.model.step), self.model), compiled(advance, self.model)
         start = (self.model.initial_state(1), padded, length, counts, options)
         tokens, given = [], ""

@@ -9,10 +9,9 @@ from nlp_suite.decoding.sampling import Options
 from nlp_suite.export.cases import Case
 from nlp_suite.export.signatures import Signatures, fill_empty_batch, first_rows
 from nlp_suite.tasks.language_model.graph_text import GraphLines, any_stop, before_stop, shortest_with_stop
-from nlp_suite.tasks.language_model.predictor import FORBIDDEN
 from nlp_suite.tasks.language_model.text import DEFAULT_TOKENS
 from nlp_suite.tasks.shared.scores import MAX_NLL_PER_TOKEN
-from nlp_suite.text.text_layer import END, PAD
+from nlp_suite.text.text_layer import END, NEVER_GENERATED, PAD
 
 DEFAULTS = {"temperature": 0.8, "top_k": 0, "top_p": 1.0, "repetition_penalty": 1.0, "seed": 0}
 NEXT_TOKENS = 10  # that `next` names
@@ -65,7 +64,7 @@ class LanguageModelSignatures(Signatures):
         import tensorflow as tf
 
         longest = self.settings.max_prompt
-        ids = self.lines.encode_ends(prompt, longest + 1)[:, :-1][:, -longest:]
+        ids = self.lines.encode_tail(prompt, longest + 1)[:, :-1][:, -longest:]
         start = tf.RaggedTensor.from_tensor(tf.fill([tf.shape(prompt)[0], 1], END))
         return tf.concat([start, ids], axis=1)
 
@@ -82,7 +81,7 @@ class LanguageModelSignatures(Signatures):
             options,
             limit=limit,
             end_token=END,
-            forbidden=FORBIDDEN,
+            forbidden=NEVER_GENERATED,
             stop_at_end=stop_at_end,
         )
         length = answer["length"]

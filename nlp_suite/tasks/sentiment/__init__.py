@@ -14,10 +14,12 @@ from nlp_suite.task import Batches, Task
 class SentimentSettings(ComponentSettings):
     """Settings of the sentiment task."""
 
-    pooling: list[Literal["last", "mean", "max", "attention"]] = Field(["max"], min_length=1)
+    pooling: list[Literal["last", "mean", "max", "attention"]] = Field(
+        ["max"], min_length=1, description="what makes one vector of the backbone's features; several are concatenated"
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="rate on the pooled features")
     hidden: int = Field(0, ge=0, description="units of a dense layer before the classifier; 0 for none")
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="probability that is spread over all labels")
     word_vectors: str | None = Field(None, description="file of pretrained word vectors: a word and its numbers a line")
     train_word_vectors: bool = Field(True, description="whether training changes the embeddings")
 
@@ -70,7 +72,7 @@ class SentimentTask(Task):
             ConfigError: vectors of another size than the embedding, or a file that holds none.
         """
         lines = [self._load_word_vectors(model, text)] if self.settings.word_vectors else []
-        if getattr(model.backbone, "priors", None):
+        if model.backbone.priors:
             batches = BucketedBatches(store.lengths, 64, 8, seed=None)
             rows = (batches[n] for n in range(batches.steps_per_epoch))
             counted = ((store.padded(r[w > 0], length), store.labels[r[w > 0]]) for r, w, length in rows)

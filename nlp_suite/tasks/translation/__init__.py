@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from nlp_suite.config import Component, ComponentSettings, component
+from nlp_suite.config import ChosenByName, Component, ComponentSettings
 from nlp_suite.data.kinds.pairs.batches import PairBatches, pair_arrays
 from nlp_suite.data.kinds.pairs.filter import pair_filter
 from nlp_suite.errors import ConfigError
@@ -19,12 +19,14 @@ from nlp_suite.text.text_layer import START
 class TranslationSettings(ComponentSettings):
     """Settings of the translation task."""
 
-    decoder: Annotated[Component, component(DECODERS, "gru")] = "gru"
+    decoder: Annotated[Component, ChosenByName(DECODERS, "gru")] = Field(
+        "gru", description="what writes the translation"
+    )
     tie_embeddings: Literal["all", "target", "none"] = Field(
-        "target", description="one embedding table for source, target and output; for target and output; for none"
+        "target", description="what shares one embedding table: source, target and output; target and output; nothing"
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="rate on the decoder's features, the same at every token")
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="probability that is spread over all tokens")
     scheduled_sampling: Literal["none", "linear", "exponential", "inverse_sigmoid"] = Field(
         "none", description="how the share of tokens that the decoder reads from itself grows in training"
     )
@@ -34,9 +36,11 @@ class TranslationSettings(ComponentSettings):
     max_tokens: int = Field(
         100,
         ge=1,
-        description="training pairs with more tokens on a side are left out; so long is a translation at most",
+        description="training pairs with more tokens on a side are left out; a translation has no more either",
     )
-    max_ratio: float | None = Field(None, gt=1, description="as are those one side of which is so much longer")
+    max_ratio: float | None = Field(
+        None, gt=1, description="training pairs one side of which is so many times longer are left out"
+    )
 
     beam_size: int = Field(4, ge=1, le=MAX_BEAMS, description="hypotheses of the search; 1 is greedy")
     n_best: int | None = Field(
@@ -47,15 +51,17 @@ class TranslationSettings(ComponentSettings):
     no_repeat_ngram: int = Field(
         0, ge=0, description="n-grams of this length occur once in a translation; 0: any often"
     )
-    min_length: int = Field(0, ge=0, description="tokens of a translation at least; END is none")
+    min_length: int = Field(0, ge=0, description="tokens of a translation at least, without END")
     max_length_factor: float = Field(
-        1.5, gt=0, description="a translation has at most this many tokens a source token,"
+        1.5, gt=0, description="a translation has at most this many tokens per source token,"
     )
     max_length_extra: int = Field(20, ge=1, description="and these, unless min_length wants more")
     long_sources: Literal["truncate", "refuse"] = Field(
         "truncate", description="what becomes of a text to translate with more tokens than text.max_length"
     )
-    shown_sentences: int = Field(3, ge=0, description="sentences of validation that are translated after every round")
+    shown_sentences: int = Field(
+        3, ge=0, description="sentences of validation that are translated after every checkpoint interval"
+    )
     validation_bleu_sentences: int = Field(
         500, ge=1, description="sentences of validation over which training measures val_bleu, greedily, at most"
     )

@@ -187,7 +187,9 @@ def write_pair_scores(predictor, options: ScoreOptions) -> None:
             raise UsageError(f"{name} {str(file)!r}: a pipe; allowed: a file, for it is read twice")
     counts = [sum(1 for _ in read_texts(None, file)) for file in (source, target)]
     if counts[0] != counts[1]:
-        raise UsageError(f"{source} has {counts[0]:,} lines and {target} {counts[1]:,}; {mismatch_hint(source, target)}")
+        raise UsageError(
+            f"{source} has {counts[0]:,} lines and {target} {counts[1]:,}; {mismatch_hint(source, target)}"
+        )
     if not counts[0]:
         raise UsageError("there is nothing to score: the files have no line")
     scores = Scores(options)

@@ -166,7 +166,9 @@ class TranslationPredictor(Predictor):
         """Answers of a chunk of texts, of which `first` is the number of the first."""
         rows, truncated = self._encode(texts, request.before + first)
         most = np.array([self._most(row, request) for row in rows], "int32")
-        sampling = request.sampling and Options.of(len(rows), **self._of_chunk(request.sampling, first, len(rows)))
+        sampling = request.sampling and Options.broadcast(
+            len(rows), **self._of_chunk(request.sampling, first, len(rows))
+        )
         found = [None] * len(rows)
         for places in batches_by_length([len(row) for row in rows], _ROWS):
             source, count = self._padded([rows[i] for i in places]), len(places)

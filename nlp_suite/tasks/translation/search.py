@@ -11,9 +11,8 @@ from nlp_suite.decoding.ensemble import ensemble
 from nlp_suite.decoding.generate import generate
 from nlp_suite.decoding.sampling import Options
 from nlp_suite.tasks.shared.compiled import compiled
-from nlp_suite.text.text_layer import END, PAD, START, UNKNOWN
+from nlp_suite.text.text_layer import END, NEVER_GENERATED, PAD, START
 
-FORBIDDEN = (PAD, UNKNOWN, START)  # never generated
 _IDS, _NUMBERS, _NUMBER = ([None, None], "int32"), ([None], "int32"), ([], "float32")
 
 
@@ -90,7 +89,7 @@ class TranslationSearch:
             beam_size=beam_size,
             end_token=END,
             shared=shared,
-            forbidden=FORBIDDEN,
+            forbidden=NEVER_GENERATED,
             length_penalty=alpha,
             coverage=(lambda state, shared: (state["received"], shared["there"])) if covers else None,
             coverage_penalty=beta if covers else 0.0,
@@ -117,7 +116,9 @@ class TranslationSearch:
     def _sample(self, source, most, *options, limit):
         step, state, shared = self._begin(source, limit)
         options, step = Options(*options), partial(step, shared=shared)
-        return generate(step, state, *_starts(most), most, options, limit=limit, end_token=END, forbidden=FORBIDDEN)
+        return generate(
+            step, state, *_starts(most), most, options, limit=limit, end_token=END, forbidden=NEVER_GENERATED
+        )
 
     def _attention(self, source, target_in):
         model = self.models[0]

@@ -12,7 +12,7 @@ from nlp_suite.training.schedules.constant import ConstantSchedule
 class CosineSettings(ScheduleSettings):
     """Settings of the cosine schedule."""
 
-    final: float = Field(0.0, ge=0, le=1, description="rate at the end, as a fraction of learning_rate")
+    final: float = Field(0.0, ge=0, le=1, description="rate at the end, as a share of learning_rate")
 
 
 @SCHEDULES.register(CosineSettings)

@@ -12,7 +12,7 @@ from nlp_suite.training.schedules.constant import ConstantSchedule
 class InverseSqrtSettings(ScheduleSettings):
     """Settings of the inverse square root schedule."""
 
-    warmup_steps: int = Field(1000, ge=1)
+    warmup_steps: int = Field(1000, ge=1, description="batches over which the rate rises from 0 to learning_rate")
 
 
 @SCHEDULES.register(InverseSqrtSettings)

@@ -15,7 +15,7 @@ from nlp_suite.training.schedules.base import Schedule
 class OneCycleSettings(ComponentSettings):
     """Settings of the one-cycle schedule."""
 
-    rise: float = Field(0.3, gt=0, lt=1, description="fraction of all steps over which the rate rises")
+    rise: float = Field(0.3, gt=0, lt=1, description="share of all steps over which the rate rises")
     start_divisor: float = Field(25.0, ge=1, description="the first rate is learning_rate divided by this")
     end_divisor: float = Field(10_000.0, ge=1, description="the last rate is learning_rate divided by this")
 
