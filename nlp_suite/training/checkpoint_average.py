@@ -109,7 +109,8 @@ def average(run: Run, *, last: int | None = None, best: int | None = None) -> li
 
     Args:
         run: the run.
-        last: how many of the last intervals; best: how many of the best ones by the monitored metric. Give one of them.
+        last: how many of the last intervals; either this or `best` is given.
+        best: how many of the best intervals by the monitored metric.
 
     Returns:
         The intervals averaged.

@@ -32,7 +32,8 @@ class Schedule(ABC):
         """Callbacks that the schedule needs.
 
         Args:
-            monitor: metric; mode: `"min"` or `"max"`.
+            monitor: metric.
+            mode: `"min"` or `"max"`, whichever is better.
         """
         return []
 
