@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
     done = process("train", "tiny.yaml", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("runs/tiny: best val_accuracy")
-    assert done.stderr.count("round ") == 3 and "3 rounds of" in done.stderr
+    assert done.stderr.count("checkpoint interval ") == 3 and "3 checkpoint intervals of" in done.stderr
     assert "I0000" not in done.stderr, "TensorFlow's own lines are kept off the terminal"
     return folder
 

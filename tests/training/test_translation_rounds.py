@@ -14,7 +14,7 @@ from nlp_suite.task import Assets
 from nlp_suite.tasks.translation import TranslationSettings, TranslationTask
 from nlp_suite.tasks.translation.measure import TranslateValidation, evenly_spaced
 from nlp_suite.training.evaluate import evaluate
-from nlp_suite.training.train import _check_monitor, train
+from nlp_suite.training.train import check_monitor, train
 
 
 class Store:
@@ -163,4 +163,4 @@ def test_val_bleu_may_choose_the_best_round_and_the_report_agrees(tmp_path):
 
 def test_a_misspelt_metric_is_told_of_val_bleu():
     with pytest.raises(ConfigError, match="did you mean 'val_bleu'"):
-        _check_monitor("val_blue", "cross_entropy", [], TranslationTask.monitors)
+        check_monitor("val_blue", TranslationTask, [])

@@ -1,18 +1,18 @@
 """The decoder that `rnn`, `lstm` and `gru` share; they differ in the layer class only."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import keras
 from keras import ops
 from pydantic import Field, TypeAdapter, model_validator
 
 from nlp_suite.backbones.decoders.base import Decoder, DecoderSettings
-from nlp_suite.config import component
+from nlp_suite.config import ChosenByName, Component
 from nlp_suite.layers import attention_loop, bptt
 from nlp_suite.layers.attention_scores import softmax_bias
 from nlp_suite.registry import ATTENTIONS
 
-AttentionComponent = component(ATTENTIONS, "bahdanau")
+AttentionComponent = Annotated[Component, ChosenByName(ATTENTIONS, "bahdanau")]
 
 
 class RecurrentDecoderSettings(DecoderSettings):

@@ -1,12 +1,12 @@
 """Translation: a sentence to a sentence in another language, by an encoder and a decoder with attention."""
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from nlp_suite.config import ComponentSettings, component
+from nlp_suite.config import ChosenByName, Component, ComponentSettings
 from nlp_suite.data.kinds.pairs.batches import PairBatches, pair_arrays
 from nlp_suite.data.kinds.pairs.filter import pair_filter
 from nlp_suite.errors import ConfigError
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 class TranslationSettings(ComponentSettings):
     """Settings of the translation task."""
 
-    decoder: component(DECODERS, "gru") = Field("gru", description="what writes the translation")
+    decoder: Annotated[Component, ChosenByName(DECODERS, "gru")] = Field(
+        "gru", description="what writes the translation"
+    )
     tie_embeddings: Literal["all", "target", "none"] = Field(
         "target", description="what shares one embedding table: source, target and output; target and output; nothing"
     )
