@@ -41,7 +41,7 @@ def assert_close(got, expected, atol=1e-5):
 
 @by_layer
 @pytest.mark.parametrize(
-    ("signature", "sequences"),
+    "signature, sequences",
     [(UNKNOWN, False), (UNKNOWN, True), (BATCH_KNOWN, True), (TIME_KNOWN, False)],
     ids=["unknown last", "unknown sequences", "batch", "time"],
 )

@@ -106,7 +106,7 @@ def test_evenly():
 
 
 @pytest.mark.parametrize(
-    ("monitor", "shown", "wanted"), [("val_loss", 0, False), ("val_loss", 1, True), ("val_bleu", 0, True)]
+    "monitor, shown, wanted", [("val_loss", 0, False), ("val_loss", 1, True), ("val_bleu", 0, True)]
 )
 def test_only_where_something_asks_for_it(monkeypatch, monitor, shown, wanted):
     monkeypatch.setattr("nlp_suite.tasks.translation.measure.TranslationPredictor", lambda *_: None)
