@@ -4,6 +4,8 @@ Importing this package imports neither TensorFlow nor Keras. Its classes registe
 is imported, before or after, so `keras.saving.load_model` opens a model of ours once `import nlp_suite` was run.
 """
 
+from typing import Any
+
 import wrapt
 
 from nlp_suite._version import __version__
@@ -22,8 +24,7 @@ _LAZY_EXPORTS = {  # public name: (module, attribute), imported when asked for
 }
 
 
-def __getattr__(name):
-
+def __getattr__(name: str) -> Any:
     if name not in _LAZY_EXPORTS:
         raise AttributeError(f"module 'nlp_suite' has no attribute {name!r} (public: {', '.join(__all__)})")
     module, attribute = _LAZY_EXPORTS[name]
@@ -31,7 +32,7 @@ def __getattr__(name):
 
 
 @wrapt.when_imported("keras")
-def _register_with_keras(_):
+def _register_with_keras(_: Any) -> None:
     """Imports every class of ours that Keras may meet in a saved model."""
     for package in ("layers", "layers.attentions", "backbones", "backbones.decoders"):
         import_all(f"nlp_suite.{package}")

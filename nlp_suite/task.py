@@ -37,7 +37,7 @@ class Batches:
         description: for people: shapes and padding.
     """
 
-    batch: Callable[[int], tuple]
+    batch: Callable[[int], tuple[Any, ...]]
     steps_per_epoch: int
     description: str = ""
 
@@ -80,7 +80,7 @@ class Predictor:
     task_name: str = ""
     labels: Sequence[str] = ()
 
-    def predict(self, texts: Sequence[str | bytes]) -> list[dict]:
+    def predict(self, texts: Sequence[str | bytes]) -> list[dict[str, Any]]:
         """One answer a text, where the task has such a thing.
 
         Raises:
@@ -164,12 +164,12 @@ class Task:
         return None
 
     @abstractmethod
-    def metrics(self, labels: Sequence[str]) -> list:
+    def metrics(self, labels: Sequence[str]) -> list[Any]:
         """Keras metrics that sum and count, so that batches of any size average right."""
 
     @abstractmethod
     def training_batches(
-        self, model: Any, stores: Mapping, labels: Sequence[str], training: Any
+        self, model: Any, stores: Mapping[str, Any], labels: Sequence[str], training: Any
     ) -> tuple[Batches, Batches]:
         """Batches of the training and of the validation split.
 
@@ -181,15 +181,15 @@ class Task:
         """
 
     def interval_callbacks(
-        self, experiment: Experiment, model: Any, stores: Mapping, assets: Assets, console: Any
-    ) -> list:
+        self, experiment: Experiment, model: Any, stores: Mapping[str, Any], assets: Assets, console: Any
+    ) -> list[Any]:
         """Keras callbacks that measure after every checkpoint interval; they stand before those that read the logs."""
         return []
 
     # ---- evaluation
 
     @abstractmethod
-    def measure(self, run: Run, split: str, stores: Mapping) -> dict:
+    def measure(self, run: Run, split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
         """The report of a split, JSON-able.
 
         Args:
@@ -223,7 +223,7 @@ class Task:
         return run.experiment
 
     @classmethod
-    def answer_columns(cls, labels: Sequence[str], for_people: bool) -> dict[str, Callable[[dict], str]]:
+    def answer_columns(cls, labels: Sequence[str], for_people: bool) -> dict[str, Callable[[dict[str, Any]], str]]:
         """Columns of a table of answers of `predict`: name → what makes the cell of an answer.
 
         Args:
@@ -270,6 +270,8 @@ class Task:
 
     def check_inputs(self, run: Run, texts: Sequence[bytes]) -> Any:
         """What the network is compared on once it is loaded from a file: token ids int32 `[N, T]` of whole texts."""
+        if run.text is None:
+            raise TypeError(f"{type(self).__name__} has no text layer, so it must define check_inputs")
         return run.text.pad(run.text.encode(texts))
 
     def card_facts(self, experiment: Experiment) -> dict[str, str]:

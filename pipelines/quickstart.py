@@ -25,7 +25,8 @@ RUNS = {  # name: what differs from the config
 }
 
 
-def main():
+def main() -> None:
+    """Trains, measures and exports the three models, serves them and prints the tables."""
     from rich.console import Console
 
     began = time.perf_counter()

@@ -38,7 +38,7 @@ def test_an_empty_config_is_the_defaults(tmp_path):
         ({"training": {"epochs": -1}}, "training.epochs: .*greater than or equal to 1, got -1"),
         ({"training": {"schedule": "cosin"}}, "did you mean 'cosine'"),
         ({"text": {"truncation": "middle"}}, "text.truncation: .*'head', 'tail' or 'head_tail', got 'middle'"),
-        ({"data": {"labels": ["a", "a"]}}, "data.labels: .*none twice; got \\['a', 'a'\\]"),
+        ({"data": {"labels": ["a", "a"]}}, "data.labels: .*all different; got \\['a', 'a'\\]"),
         ({"training": {"class_weights": {"a": -1}}}, "training.class_weights.*greater than 0"),
         ({"backbone": {"name": "transformer", "embedding_size": 9}}, "backbone: .*9 is no multiple of heads 4"),
         ({"data": {"validation": 1.5}}, "data.validation: .*less than 1, got 1.5"),

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nlp_suite.config import Experiment
+from nlp_suite.config import ChosenByName, Experiment
 from nlp_suite.registry import BACKBONES, COMPONENTS, EXPORTERS, SOURCES, TASKS, Registry
 from nlp_suite.task import Task
 
@@ -202,7 +202,7 @@ def keys():
     def walk(path, fields):
         for key, field in fields.items():
             found.add(f"{path}{key}")
-            registry = next((item for item in field.metadata if isinstance(item, Registry)), None)
+            registry = next((item.registry for item in field.metadata if isinstance(item, ChosenByName)), None)
             for component in registry.names() if registry else []:
                 walk(f"{path}{key}.", registry.settings(component).model_fields)
 

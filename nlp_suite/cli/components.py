@@ -18,7 +18,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command("list")(list_components)
 
 
-def config_show(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False):
+def config_show(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Print the resolved config: every key with its value."""
     experiment = load_experiment(config, overrides)
     print(experiment.model_dump_json(indent=1) if as_json else experiment.to_yaml(), end="\n" if as_json else "")
@@ -28,7 +28,7 @@ def config_reference(
     into: Annotated[
         Path | None, typer.Option(help="Markdown file in which the reference between its two markers is replaced.")
     ] = None,
-):
+) -> None:
     """Print every key of a config with its type, default and meaning, as Markdown."""
     import_backend()
     from nlp_suite.cli.reference import config_reference, with_reference
@@ -44,7 +44,7 @@ def list_components(
         str, typer.Argument(help="backbones, decoders, attentions, tokenizers, tasks, sources, schedules or formats.")
     ],
     as_json: AsJson = False,
-):
+) -> None:
     """List what can be chosen by name, with a line of help each."""
     from nlp_suite.errors import UnknownNameError
     from nlp_suite.registry import COMPONENTS, unknown

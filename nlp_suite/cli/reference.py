@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from nlp_suite.config import TASK_KEYS, ComponentSettings, Experiment, Settings
+from nlp_suite.config import TASK_KEYS, ChosenByName, ComponentSettings, Experiment, Settings
 from nlp_suite.errors import UsageError
 from nlp_suite.registry import EXPORTERS, TASKS, Registry
 
@@ -64,7 +64,8 @@ def _section(path: str, field: FieldInfo) -> list[str]:
 
 def _components(path: str, registry: Registry) -> list[str]:
     """One table of all components of a registry, with what they have in common first, and the places within them."""
-    summaries, by_settings = registry.help(), {}
+    summaries = registry.help()
+    by_settings: dict[type[ComponentSettings], list[str]] = {}
     for name in registry.names():
         by_settings.setdefault(registry.settings(name), []).append(name)
     common = _common_fields(list(by_settings))
@@ -72,7 +73,7 @@ def _components(path: str, registry: Registry) -> list[str]:
     lines = [*TABLE_HEADER]
     if common:
         lines += [f"| **every {registry.kind}** | | | |", *common_rows]
-    places = {}
+    places: dict[str, FieldInfo] = {}
     for settings, names in by_settings.items():
         fields = _fields(settings)
         defaults = [_defaults_elsewhere(name) if registry is TASKS else "" for name in names]
@@ -137,7 +138,7 @@ def _value(value: Any) -> str:
     return value if isinstance(value, str) and value else json.dumps(value)
 
 
-def _kinds(annotation: Any, metadata: Iterable = ()) -> list[str]:
+def _kinds(annotation: Any, metadata: Iterable[Any] = ()) -> list[str]:
     """What may be given, in words: all alternatives.
 
     Args:
@@ -164,9 +165,9 @@ def _kinds(annotation: Any, metadata: Iterable = ()) -> list[str]:
     return PLAIN_TYPES[annotation]
 
 
-def _registry(metadata: Iterable) -> Registry | None:
+def _registry(metadata: Iterable[Any]) -> Registry | None:
     """The registry whose components a field with this metadata holds."""
-    return next((item for item in metadata if isinstance(item, Registry)), None)
+    return next((item.registry for item in metadata if isinstance(item, ChosenByName)), None)
 
 
 def _is_settings(annotation: Any) -> bool:

@@ -24,7 +24,7 @@ def add_commands(app: typer.Typer) -> None:
         app.command()(verb)
 
 
-def prepare(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False):
+def prepare(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Train the tokenizer on the training split and tokenise every split into the cache."""
     from nlp_suite.data.prepare import kind_of, prepare
 
@@ -37,7 +37,7 @@ def prepare(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = F
     print(prepared.directory)
 
 
-def inspect(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False):
+def inspect(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Look at the data: label balance, lengths, duplicates across splits, examples."""
     from nlp_suite.data.inspect import format_inspection, inspect_experiment
 
@@ -49,8 +49,8 @@ def train(
     config: ConfigFile,
     run_dir: Annotated[Path | None, typer.Option(help="Run folder; default runs/NAME of the config file.")] = None,
     overrides: Overrides = None,
-):
-    """Train into a run folder; the same command goes on with a run that was interrupted."""
+) -> None:
+    """Train into a run folder; the same command continues a run that was interrupted."""
     experiment = load_experiment(config, overrides)
     from nlp_suite.training.run import default_directory
     from nlp_suite.training.train import train
@@ -58,23 +58,23 @@ def train(
     run = train(experiment, run_dir or default_directory(config))
     best = run.info["best"]
     print(
-        f"{run.directory}: best {best['metric']} {best['value']:.4f} in round {best['round']}, {run.info['seconds']:.0f} s"
+        f"{run.directory}: best {best['metric']} {best['value']:.4f} at checkpoint interval {best['round']}, {run.info['seconds']:.0f} s"
     )
     print(f"next: nlp-suite evaluate {run.directory}")
 
 
 def average(
     run: RunFolder,
-    last: Annotated[int | None, typer.Option(help="Of the last N rounds.")] = None,
-    best: Annotated[int | None, typer.Option(help="Of the N best rounds.")] = None,
-):
-    """Average the weights of several rounds that a run kept (training.average_checkpoints); the run's model is then that."""
+    last: Annotated[int | None, typer.Option(help="Of the last N checkpoint intervals.")] = None,
+    best: Annotated[int | None, typer.Option(help="Of the N best checkpoint intervals.")] = None,
+) -> None:
+    """Average the weights of several checkpoint intervals that a run kept (training.average_checkpoints) into its model."""
     import_backend()
     from nlp_suite.training.checkpoint_average import average
     from nlp_suite.training.run import Run
 
-    rounds = average(Run(run), last=last, best=best)
-    print(f"{run}: averaged the weights of rounds {', '.join(map(str, rounds))}")
+    intervals = average(Run(run), last=last, best=best)
+    print(f"{run}: averaged the weights of checkpoint intervals {', '.join(map(str, intervals))}")
     print(f"next: nlp-suite evaluate {run}")
 
 
@@ -82,7 +82,7 @@ def evaluate(
     run: RunFolder,
     split: Annotated[str | None, typer.Option(help="train, validation or test; default test.")] = None,
     as_json: AsJson = False,
-):
+) -> None:
     """Measure a run on a split; writes report.json and report.html into its folder."""
     import_backend()
     from nlp_suite.training.evaluate import evaluate

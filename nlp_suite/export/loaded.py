@@ -2,10 +2,11 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from nlp_suite.config import load_experiment
+from nlp_suite.config import Experiment, load_experiment
 from nlp_suite.text.tokenizers.sentencepiece import suppress_native_log
 
 
@@ -31,7 +32,7 @@ class LoadedSignatures:
         self._constant = tf.constant
         self.path = path
 
-    def experiment(self):
+    def experiment(self) -> Experiment:
         """The resolved config that lies beside the graph."""
         return load_experiment(Path(self.path) / "assets.extra" / "config.yaml")
 
@@ -45,7 +46,7 @@ class LoadedSignatures:
         function = self._loaded.signatures.get(signature)
         return [] if function is None else sorted(function.structured_outputs)
 
-    def __call__(self, signature: str, **inputs) -> dict[str, np.ndarray]:
+    def __call__(self, signature: str, **inputs: Any) -> dict[str, np.ndarray]:
         """The answer of a signature; inputs are arrays or lists, strings as bytes."""
         function = self._loaded.signatures[signature]
         return {k: v.numpy() for k, v in function(**{k: self._constant(v) for k, v in inputs.items()}).items()}

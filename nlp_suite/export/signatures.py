@@ -44,7 +44,7 @@ class Signatures(ABC):
         self.module.weights = [variable.value for variable in model.variables]
 
     @abstractmethod
-    def functions(self) -> dict[str, Callable]:
+    def functions(self) -> dict[str, Any]:
         """Signature name → `tf.function`."""
 
     @abstractmethod
@@ -60,7 +60,7 @@ class Signatures(ABC):
         return []
 
     @staticmethod
-    def traced(method: Callable, **inputs: tuple[list[int | None], str]) -> Callable:
+    def traced(method: Callable[..., Any], **inputs: tuple[list[int | None], str]) -> Any:
         """A `tf.function` of a method.
 
         Args:

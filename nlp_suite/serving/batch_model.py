@@ -11,7 +11,7 @@ from nlp_suite.export.loaded import LoadedSignatures
 from nlp_suite.serving.client.tensors import json_value
 
 
-class SignatureHandler(ModelHandler):  # type: ignore[misc]
+class SignatureHandler(ModelHandler):
     """Answers the lines of a chunk with a signature of one text.
 
     Args:

@@ -185,7 +185,7 @@ class TextLayer:
             while pending:
                 yield pending.popleft().result()
 
-    def pad(self, rows: Sequence[Sequence[int]], length: int | None = None) -> np.ndarray:
+    def pad(self, rows: Sequence[Sequence[int]] | Sequence[np.ndarray], length: int | None = None) -> np.ndarray:
         """Rows as one int32 [B, T], padded with PAD on the right; T is `length`, or that of the longest row.
 
         Raises:

@@ -20,7 +20,7 @@ from nlp_suite.export import run_export
 from nlp_suite.export.cases import Case
 from nlp_suite.export.formats import saved_model
 from nlp_suite.export.op_check import check_ops
-from nlp_suite.export.samples import HARD
+from nlp_suite.export.samples import HARD_TEXTS
 from nlp_suite.export.self_check import check_saved_model
 from nlp_suite.export.warmup import FILE, read_warmup
 from nlp_suite.tasks.sentiment.signatures import SentimentSignatures
@@ -35,7 +35,7 @@ def example(**features):
 
 
 def test_same_probabilities_alone_co_batched_and_from_python(server, predictor):
-    texts = [text.encode() for text in TEXTS[:5]] + list(HARD)
+    texts = [text.encode() for text in TEXTS[:5]] + list(HARD_TEXTS)
     expected = predictor.probabilities(texts)
     together = server("serving_default", text=texts)
     np.testing.assert_allclose(together["probabilities"], expected, atol=1e-5)

@@ -1,18 +1,18 @@
 """The decoder that `rnn`, `lstm` and `gru` share; they differ in the layer class only."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import keras
 from keras import ops
 from pydantic import Field, TypeAdapter, model_validator
 
 from nlp_suite.backbones.decoders.base import Decoder, DecoderSettings
-from nlp_suite.config import component
+from nlp_suite.config import ChosenByName, Component
 from nlp_suite.layers import attention_loop, bptt
 from nlp_suite.layers.attention_scores import softmax_bias
 from nlp_suite.registry import ATTENTIONS
 
-AttentionComponent = component(ATTENTIONS, "bahdanau")
+AttentionComponent = Annotated[Component, ChosenByName(ATTENTIONS, "bahdanau")]
 
 
 class RecurrentDecoderSettings(DecoderSettings):
@@ -143,7 +143,7 @@ class RecurrentDecoder(Decoder):
     def output_size(self):
         return self.deep.units if self.deep else self.units
 
-    def build(self, memory_size, bidirectional_memory=False):
+    def build(self, memory_size, bidirectional_memory=False) -> None:
         self.bidirectional_memory = bidirectional_memory
         self.attention.build(self.units, memory_size)
         context = self.attention.context_size

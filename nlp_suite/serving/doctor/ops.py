@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from nlp_suite.export.graph_reachability import reached
+from nlp_suite.export.graph_reachability import reachable_ops
 from nlp_suite.export.op_check import check_ops
 from nlp_suite.serving.doctor.checks import Check, verdict
 from nlp_suite.serving.doctor.graph import signatures
@@ -28,7 +28,7 @@ _XLA_FLAG = "starts with --xla_cpu_compilation_enabled (a GPU: --xla_gpu_compila
 def check(folder: Path, meta_graph: Any, server_version: str) -> tuple[list[Check], set[str]]:
     """The checks of all ops, and the signatures that cannot be answered by a server without flags."""
     problems = check_ops(folder, server_version).problems
-    reachable = {_LOADING if name.startswith("__") else name: each for name, each in reached(meta_graph).items()}
+    reachable = {_LOADING if name.startswith("__") else name: each for name, each in reachable_ops(meta_graph).items()}
     faults: dict[str, list[str]] = {kind: [] for kind in _FINE}
     fatal: set[str] = set()  # kinds that a signature, or loading, meets
     broken: set[str] = set()
