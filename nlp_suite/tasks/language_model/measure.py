@@ -91,10 +91,10 @@ def _excerpt(predictor, store):
         ranks = (log_probs > token_log_probs[:, None]).sum(axis=1) + 1
         rows = zip(predictor.text.id_to_token(tokens), token_log_probs, ranks)
         excerpt += [{"token": token, "log_prob": float(value), "rank": int(rank)} for token, value, rank in rows]
-        for place in _line_middles(tokens)[: SHOWN_PROMPTS - len(next_tokens)]:
-            best = np.argsort(-log_probs[place])[:8]
-            expected = zip(predictor.text.id_to_token(best), np.exp(log_probs[place][best]))
-            prompt = predictor.decode(tokens[:place])
+        for position in _line_middles(tokens)[: SHOWN_PROMPTS - len(next_tokens)]:
+            best = np.argsort(-log_probs[position])[:8]
+            expected = zip(predictor.text.id_to_token(best), np.exp(log_probs[position][best]))
+            prompt = predictor.decode(tokens[:position])
             next_tokens.append({"prompt": prompt, "next": [{"token": t, "probability": float(p)} for t, p in expected]})
     return excerpt, next_tokens
 

@@ -154,11 +154,11 @@ class LanguageModelSignatures(Signatures):
         width = tf.minimum(total, window)
         stride = width - context
         count = 1 + (total - width + stride - 1) // stride  # windows
-        places = tf.range(count)[:, None] * stride + tf.range(width)  # [count, width]
-        inside = places < total
+        positions = tf.range(count)[:, None] * stride + tf.range(width)  # [count, width]
+        inside = positions < total
 
         def frames(values):
-            cut = tf.gather(values, tf.minimum(places, total - 1), axis=1)  # [B, count, width]
+            cut = tf.gather(values, tf.minimum(positions, total - 1), axis=1)  # [B, count, width]
             return tf.reshape(tf.where(inside, cut, PAD), [-1, width])
 
         nll = tf.reshape(self.model.nll(frames(tokens), frames(targets)), [rows, count, width])
