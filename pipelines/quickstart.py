@@ -25,7 +25,7 @@ RUNS = {  # name: what differs from the config
 }
 
 
-def main():
+def main() -> None:
     from rich.console import Console
 
     began = time.perf_counter()

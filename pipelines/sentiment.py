@@ -1,8 +1,8 @@
 """Train, measure, export and ask a sentiment classifier, on the public API. Copy this file and change it.
 
-    python pipelines/sentiment.py configs/sentiment_sample.yaml
-    python pipelines/sentiment.py configs/sentiment_imdb_lstm.yaml --set data.source=files \
-        --set data.source.train=train.tsv.gz --set data.source.test=test.tsv.gz
+python pipelines/sentiment.py configs/sentiment_sample.yaml
+python pipelines/sentiment.py configs/sentiment_imdb_lstm.yaml --set data.source=files \
+    --set data.source.train=train.tsv.gz --set data.source.test=test.tsv.gz
 """
 
 import argparse
@@ -13,7 +13,7 @@ import nlp_suite
 EXAMPLES = ["A wonderful film, I loved every minute of it.", "Not good at all, but mercifully short.", ""]
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("config", help="YAML file of the experiment")
     parser.add_argument("--run-dir", type=Path, help="run folder; default runs/NAME of the config file")

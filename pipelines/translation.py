@@ -10,7 +10,7 @@ from pathlib import Path
 import nlp_suite
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("config", help="YAML file of the experiment")
     parser.add_argument("--run-dir", type=Path, help="run folder; default runs/NAME of the config file")
