@@ -26,6 +26,7 @@ RUNS = {  # name: what differs from the config
 
 
 def main() -> None:
+    """Trains, measures and exports the three models, serves them and prints the tables."""
     from rich.console import Console
 
     began = time.perf_counter()

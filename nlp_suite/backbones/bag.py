@@ -97,7 +97,7 @@ class BagBackbone(Backbone):
     def output_size(self):
         return self.dense[-1].units if self.dense else self.embedding_size
 
-    def build_encoder(self):
+    def build_encoder(self) -> None:
         size = self.embedding_size
         for table in (self.table, *self.priors):
             if table is not None:

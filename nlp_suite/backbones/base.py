@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Never, Self
 
 import keras
 from keras import ops
@@ -166,14 +166,14 @@ class Backbone(keras.layers.Layer):
     def output_size(self) -> int:
         """Features D."""
 
-    def build(self, input_shape=None):
+    def build(self, input_shape=None) -> None:
         """Makes the weights: of token ids `(None, None)`, or of features `(None, None, E)` without a vocabulary."""
         if not self.built:
             if self.embedding is not None:
                 self.embedding.build((None, None))
             self.build_encoder()
 
-    def build_encoder(self):
+    def build_encoder(self) -> None:
         """Builds the layers above the embedding, which read `embedding_size` features."""
 
     def embed(self, tokens):
@@ -242,7 +242,7 @@ class Backbone(keras.layers.Layer):
         groups = ([layer for layer in layers if layer is not None] for layers in self.stack())
         return [[v for layer in layers for v in layer.trainable_variables] for layers in groups]
 
-    def initial_state(self, batch_size, memory=None):
+    def initial_state(self, batch_size, memory=None) -> Never:
         """State before the first place: a tree of tensors with the batch in dim 0.
 
         Raises:
@@ -250,7 +250,7 @@ class Backbone(keras.layers.Layer):
         """
         raise self._not_causal()
 
-    def step(self, x, state):
+    def step(self, x, state) -> Never:
         """One place of every row: features `[B, E]` and a state → features `[B, D]` and the new state. Has no dropout.
 
         Raises:

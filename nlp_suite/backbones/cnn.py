@@ -57,7 +57,7 @@ class CNNBackbone(Backbone):
     def output_size(self):
         return self.settings["filters"] * len(self.settings["widths"])
 
-    def build_encoder(self):
+    def build_encoder(self) -> None:
         size = self.embedding_size
         for group in self.convolutions:
             for convolution in group:

@@ -117,7 +117,7 @@ class RecurrentBackbone(Backbone):
     def output_size(self):
         return self.sizes[-1]
 
-    def build_encoder(self):
+    def build_encoder(self) -> None:
         size = self.embedding_size
         for i, layer in enumerate(self.recurrent):
             layer.build((None, None, size))

@@ -113,7 +113,7 @@ class TransformerBackbone(Backbone):
     def output_size(self):
         return self.embedding_size
 
-    def build_encoder(self):
+    def build_encoder(self) -> None:
         shape = (None, None, self.embedding_size)
         self.positions.build(shape)
         for block in self.blocks:

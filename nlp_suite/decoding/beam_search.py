@@ -259,9 +259,9 @@ class _Search:
         scores = self.score.normalised_at_all_steps(log_prob) + past.get("coverage", 0.0)
         scores = ops.where(ends, scores, -np.inf)  # [L, B, K]
         scores = ops.reshape(ops.transpose(scores, (1, 0, 2)), (-1, self.limit * self.beam_size))  # [B, L*K]
-        scores, places = ops.top_k(scores, self.n_best)  # [B, N]
-        places = ops.cast(places, "int32")
-        time, beam = places // self.beam_size, places % self.beam_size
+        scores, indices = ops.top_k(scores, self.n_best)  # [B, N]
+        indices = ops.cast(indices, "int32")
+        time, beam = indices // self.beam_size, indices % self.beam_size
         batch = ops.shape(scores)[0]
         cells = (time * batch + ops.expand_dims(ops.arange(batch, dtype="int32"), -1)) * self.beam_size + beam
         exists = scores > -np.inf

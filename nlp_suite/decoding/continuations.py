@@ -55,22 +55,22 @@ class Continuations:
         if self._chunks == 1:
             values = ops.reshape(log_probs, (-1, beams, size)) + ops.expand_dims(live, -1)  # [B, K, V]
             values = ops.add(values, self._bias[0] if before_min is None else self._forbidden_bias(0, before_min))
-            values, places = ops.top_k(ops.reshape(values, (-1, beams * size)), beams)  # [B, K]
-            places = ops.cast(places, "int32")
+            values, indices = ops.top_k(ops.reshape(values, (-1, beams * size)), beams)  # [B, K]
+            indices = ops.cast(indices, "int32")
         else:
-            values, places = self._in_two_rounds(ops.reshape(log_probs, (-1, size)), live, before_min)
+            values, indices = self._in_two_rounds(ops.reshape(log_probs, (-1, size)), live, before_min)
         if beams == 1:
-            parents, tokens = ops.zeros_like(places), places
+            parents, tokens = ops.zeros_like(indices), indices
         else:
-            parents = places // self.width
-            tokens = places - parents * self.width
+            parents = indices // self.width
+            tokens = indices - parents * self.width
         if self.width > self.vocabulary_size:
             # With fewer continuations than K the rest is -inf and may lie in the padding: no id of the vocabulary.
             tokens = ops.minimum(tokens, self.vocabulary_size - 1)
         return values, parents, tokens
 
     def _in_two_rounds(self, log_probs, live, before_min):
-        """The K best of a row from log-probabilities `[B*K*C, P]`: values, and places in `[K*C*P]`; `[B, K]` each."""
+        """The K best of a row from log-probabilities `[B*K*C, P]`: values, and indices into `[K*C*P]`; `[B, K]` each."""
         beams, chunks, size, width = self.beam_size, self._chunks, self._chunk_size, self._sorted_chunks
         maxima = ops.reshape(ops.max(log_probs, axis=1), (-1, beams, chunks)) + ops.expand_dims(live, -1)  # [B, K, C]
         chosen = ops.top_k(ops.reshape(maxima, (-1, beams * chunks)), width)[1]  # [B, W]
@@ -80,10 +80,10 @@ class Continuations:
         values = gather(log_probs, chosen + rows * (beams * chunks))  # [B, W, P]
         parents_live = gather(ops.reshape(live, (-1,)), chosen // chunks + rows * beams)  # [B, W]
         values = values + ops.expand_dims(parents_live, -1) + self._forbidden_bias(chosen % chunks, before_min)
-        values, places = ops.top_k(ops.reshape(values, (-1, width * size)), beams)  # [B, K]
-        places = ops.cast(places, "int32")
-        chunk = gather(ops.reshape(chosen, (-1,)), places // size + rows * width)  # [B, K]
-        return values, chunk * size + places % size
+        values, indices = ops.top_k(ops.reshape(values, (-1, width * size)), beams)  # [B, K]
+        indices = ops.cast(indices, "int32")
+        chunk = gather(ops.reshape(chosen, (-1,)), indices // size + rows * width)  # [B, K]
+        return values, chunk * size + indices % size
 
     def _forbidden_bias(self, chunks, before_min):
         """-inf at what is forbidden in chunks int32 `[B, W]`, else 0: `[B, W, P]`."""

@@ -84,7 +84,7 @@ def shorten(label: str, length: int = 14) -> str:
 def best_round(history: list[dict], best: dict | None = None) -> int | None:
     """Index of the best row: that of `best` by its `step`, `epoch` or `round` (from 1), else the best by validation.
 
-    By validation: by the `metric` of `best` if there is one, else by accuracy, perplexity or loss, whichever is there.
+    By validation: by the `metric` of `best` if there is one, else by accuracy, perplexity or loss, whichever it has.
     """
     for key in ("step", "epoch"):
         wanted = number((best or {}).get(key))
@@ -94,8 +94,8 @@ def best_round(history: list[dict], best: dict | None = None) -> int | None:
     wanted = number((best or {}).get("round"))
     if wanted is not None and 1 <= wanted <= len(history):
         return int(wanted) - 1
-    given = (best or {}).get("metric")
-    for metric in ([str(given)] if given else []) + ["val_accuracy", "val_perplexity", "val_loss"]:
+    monitor = (best or {}).get("metric")
+    for metric in ([str(monitor)] if monitor else []) + ["val_accuracy", "val_perplexity", "val_loss"]:
         rows = [i for i, row in enumerate(history) if number(row.get(metric)) is not None]
         if rows:
             better = min if less_is_better(metric) else max
@@ -337,13 +337,15 @@ def bleu_by_length(report: dict) -> bytes:
     Returns:
         SVG.
     """
-    rows, whole = report["by_length"], report["bleu"]["score"]
-    places, scores = range(len(rows)), [row["bleu"] for row in rows]
+    rows, overall = report["by_length"], report["bleu"]["score"]
+    positions, scores = range(len(rows)), [row["bleu"] for row in rows]
     with _drawing("bleu by length", max(WIDTH, 0.75 * len(rows)), 4.1) as (figure, out):
         top, low = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-        highest = max(whole, *scores, 1)
-        top.axhline(whole, color=SECOND, linewidth=1.4, linestyle="--", zorder=0.9, label=f"all sentences: {whole:.1f}")
-        for drawn, row in zip(top.bar(places, scores, 0.8, color=ACCENT), rows):
+        highest = max(overall, *scores, 1)
+        top.axhline(
+            overall, color=SECOND, linewidth=1.4, linestyle="--", zorder=0.9, label=f"all sentences: {overall:.1f}"
+        )
+        for drawn, row in zip(top.bar(positions, scores, 0.8, color=ACCENT), rows):
             few, inside = row["sentences"] < FEW, row["bleu"] > 0.15 * highest
             if few:
                 drawn.set(facecolor=PAPER, edgecolor=ACCENT, linewidth=1.4, linestyle="--")
@@ -359,11 +361,11 @@ def bleu_by_length(report: dict) -> bytes:
             )
         top.set(ylabel="BLEU", ylim=(0, 1.08 * highest))
         top.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), borderpad=0, handlelength=1.8)
-        counts = low.bar(places, [row["sentences"] for row in rows], 0.8, color=ACCENT, alpha=0.45)
+        counts = low.bar(positions, [row["sentences"] for row in rows], 0.8, color=ACCENT, alpha=0.45)
         low.bar_label(counts, [compact(row["sentences"]) for row in rows], padding=2, fontsize=9.5, color=MUTED)
         low.set(xlabel="words of the source", ylabel="sentences", xlim=(-0.6, len(rows) - 0.4))
         low.margins(y=0.35)
-        low.set_xticks(places, [row["group"] for row in rows])
+        low.set_xticks(positions, [row["group"] for row in rows])
         low.yaxis.set_major_locator(MaxNLocator(2, integer=True))
         low.yaxis.set_major_formatter(FuncFormatter(lambda v, _: compact(v)))
         for ax in (top, low):

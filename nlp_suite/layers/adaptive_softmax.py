@@ -76,7 +76,7 @@ class AdaptiveSoftmax(keras.layers.Layer):
         self.supports_jit = keras.backend.backend() != "tensorflow"  # XLA requires static shapes, see `_rows`
         self.clusters = list(zip(cutoffs, ends[2:], strict=True))  # first word, first word of the next
 
-    def build(self, features_shape):
+    def build(self, features_shape) -> None:
         width = features_shape[-1]
         self.projections, self.kernels, self.biases = [], [], []
         inner = self.embedding_size if self.tied else width

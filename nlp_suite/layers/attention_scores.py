@@ -18,7 +18,7 @@ def heads_for(*sizes) -> str:
 
 
 def split_heads(x, heads):
-    """[B, T, H*d] -> [B, H, T, d]"""
+    """[B, T, H*d] -> [B, H, T, d]."""
     if heads == 1:
         return ops.expand_dims(x, 1)
     by_head = ops.reshape(x, (-1, ops.shape(x)[1], heads, x.shape[-1] // heads))
@@ -26,14 +26,14 @@ def split_heads(x, heads):
 
 
 def join_heads(x):
-    """[B, H, T, d] -> [B, T, H*d]"""
+    """[B, H, T, d] -> [B, T, H*d]."""
     if x.shape[1] == 1:
         return ops.squeeze(x, 1)
     return ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (-1, ops.shape(x)[2], x.shape[1] * x.shape[3]))
 
 
 def softmax_bias(mask):
-    """bool [B, S] -> float32 [B, 1, 1, S] to add to scores: 0 at tokens, so low at padding that the softmax gives 0."""
+    """Bool [B, S] -> float32 [B, 1, 1, S] to add to scores: 0 at tokens, so low at padding that the softmax gives 0."""
     return ops.expand_dims(ops.cast(ops.where(mask, 0.0, -1e9), "float32"), (1, 2))
 
 
@@ -57,7 +57,7 @@ class Additive:
         return ops.tanh(ops.expand_dims(q, 2) + ops.expand_dims(self.keys, 1))  # [B, T, S, A]
 
     def scores(self, q):
-        """[B, T, A] -> [B, 1, T, S]"""
+        """[B, T, A] -> [B, 1, T, S]."""
         size = self.v.shape[0]
         flat = ops.matmul(ops.reshape(self._energies(q), (-1, size)), ops.expand_dims(self.v, 1))  # [B*T*S, 1]
         return ops.reshape(flat, (-1, 1, ops.shape(q)[1], ops.shape(self.keys)[1]))
@@ -97,7 +97,7 @@ class Multiplicative:
         self._keys_t = None
 
     def scores(self, q):
-        """[B, T, A] -> [B, H, T, S]"""
+        """[B, T, A] -> [B, H, T, S]."""
         return ops.matmul(split_heads(q, self.heads), self.keys)
 
     def zero_sums(self):

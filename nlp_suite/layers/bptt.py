@@ -40,16 +40,16 @@ class Recurrence(Protocol):
 
     emits: int
 
-    def gates(self, z, inner):
+    def gates(self, z, inner) -> None:
         """Returns a tuple of [B, n*U] with the activations; also called for all steps at once, [T, B, n*U]."""
 
-    def update(self, gates, previous):
+    def update(self, gates, previous) -> None:
         """Returns the tuple of new states."""
 
-    def back(self, grads, gates, previous, product):
+    def back(self, grads, gates, previous, product) -> None:
         """Returns the gradients of the previous states from those of the new ones, and what to emit: a tuple."""
 
-    def collect(self, emitted):
+    def collect(self, emitted) -> None:
         """Returns the gradients [T, B, G*U] of `z` and of `inner` from what `back` emitted at all steps."""
 
 
@@ -74,7 +74,7 @@ class RecurrentProduct:
             self.kernel_by_gate_t = ops.transpose(by_gate, (1, 2, 0))  # [G, U, U]
 
     def step(self, h):
-        """[B, U] -> [B, G*U]"""
+        """[B, U] -> [B, G*U]."""
         if self.masks is None:
             return ops.matmul(h, self.kernel)
         by_gate = ops.matmul(ops.expand_dims(h, 0) * self.masks, self.kernel_by_gate)  # [G, B, U]

@@ -43,10 +43,10 @@ class CarriedState(keras.layers.Layer):
     def non_trainable_weights(self):
         return []
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store) -> None:
         """Nothing is saved."""
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store) -> None:
         """Nothing is loaded."""
 
     def read(self, reset):
@@ -57,7 +57,7 @@ class CarriedState(keras.layers.Layer):
             values.append(ops.where(in_rows, ops.zeros_like(value.value), value.value))
         return keras.tree.pack_sequence_as(json.loads(self._structure), values)
 
-    def write(self, state):
+    def write(self, state) -> None:
         """Stores a state for the next call."""
         for variable, value in zip(self._values, keras.tree.flatten(state)):
             variable.assign(ops.stop_gradient(value))

@@ -91,7 +91,7 @@ def negative_log_likelihood(features, kernel, bias, targets, *, chunk_rows, dtyp
 
 
 def logits(features, kernel, bias):
-    """[..., D], [V, D], [V] -> float32 [..., V]"""
+    """[..., D], [V, D], [V] -> float32 [..., V]."""
     return ops.cast(ops.matmul(features, ops.transpose(kernel)), "float32") + ops.cast(bias, "float32")
 
 

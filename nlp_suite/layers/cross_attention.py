@@ -38,7 +38,7 @@ class CrossAttention(keras.layers.Layer):
         self.heads, self.dropout = heads, dropout
         self.supports_masking = True
 
-    def build(self, input_shape, memory_size=None):
+    def build(self, input_shape, memory_size=None) -> None:
         size = input_shape[-1]
         if size % self.heads:
             raise ConfigError(f"{size} features cannot be split into {self.heads} heads")

@@ -50,7 +50,7 @@ class FullSoftmax(keras.layers.Layer):
         self.embedding_size = embedding_size
         self.chunk_elements = chunk_elements
 
-    def build(self, features_shape):
+    def build(self, features_shape) -> None:
         width = features_shape[-1]
         self.projection = None
         if not self.tied:
@@ -133,7 +133,7 @@ def row_initializer(width):
     return keras.initializers.RandomNormal(stddev=width**-0.5)
 
 
-def check_tied(tied, embedding_size):
+def check_tied(tied, embedding_size) -> None:
     """Raises ConfigError where a tied layer does not know the width of its table."""
     if tied and not embedding_size:
         raise ConfigError(
@@ -141,7 +141,7 @@ def check_tied(tied, embedding_size):
         )
 
 
-def check_table(layer, table):
+def check_table(layer, table) -> None:
     """Raises ValueError where a layer's `table` does not fit its settings."""
     shape = (layer.vocabulary_size, layer.embedding_size)
     if not layer.tied and table is not None:

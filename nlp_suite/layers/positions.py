@@ -68,7 +68,7 @@ class PositionEmbedding(keras.layers.Layer):
         self.supports_masking = True
         self.table = keras.layers.Embedding(max_length, size, dtype=self.dtype_policy) if kind == "learned" else None
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         if self.table is not None:
             self.table.build((None, None))
 

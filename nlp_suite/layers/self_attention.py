@@ -37,7 +37,7 @@ class SelfAttention(keras.layers.Layer):
         self.heads, self.dropout, self.causal, self.rotary = heads, dropout, causal, rotary
         self.supports_masking = True
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         size = input_shape[-1]
         if size % self.heads or (self.rotary and size // self.heads % 2):
             raise ConfigError(

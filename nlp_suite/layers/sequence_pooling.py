@@ -35,7 +35,7 @@ class SequencePooling(keras.layers.Layer):
             keras.layers.Dense(1, use_bias=False, dtype=self.dtype_policy) if "attention" in self.kinds else None
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         if self.score is not None:
             self.score.build(input_shape)
 
@@ -67,7 +67,7 @@ class SequencePooling(keras.layers.Layer):
         scores = ops.where(ops.expand_dims(mask, -1), ops.cast(self.score(x), "float32"), -1e9)  # [B, T, 1]
         return ops.sum(x * ops.cast(ops.softmax(scores, axis=1), x.dtype), axis=1)
 
-    def compute_mask(self, *args, **kwargs):
+    def compute_mask(self, *args, **kwargs) -> None:
         return None  # no time axis is left
 
     def compute_output_spec(self, x, mask=None):

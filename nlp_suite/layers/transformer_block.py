@@ -57,7 +57,7 @@ class TransformerBlock(keras.layers.Layer):
         self.expand = keras.layers.Dense(feed_forward, activation=activation, dtype=self.dtype_policy)
         self.drops = [keras.layers.Dropout(dropout, dtype=self.dtype_policy) for _ in range(3)]
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         shape = (None, None, input_shape[-1])
         self.contract = keras.layers.Dense(shape[-1], dtype=self.dtype_policy)
         for layer in (self.attention, self.attention_norm, self.feed_forward_norm, self.expand):

@@ -34,7 +34,7 @@ class TransformerDecoderBlock(TransformerBlock):
         self.cross_norm = keras.layers.LayerNormalization(epsilon=1e-6, dtype=self.dtype_policy)
         self.cross_drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
 
-    def build(self, input_shape, memory_size=None):
+    def build(self, input_shape, memory_size=None) -> None:
         super().build(input_shape)
         self.cross.build(input_shape, memory_size)
         self.cross_norm.build(input_shape)

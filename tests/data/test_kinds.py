@@ -244,7 +244,7 @@ def test_sources_that_give_a_kind_are_looked_up(new_kinds, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("columns", "message"),
+    "columns, message",
     [
         ({"tag": 1}, r"columns: unknown field 'tag': did you mean 'tags'\? \(allowed: text, tags\)"),
         ({"tags": "text"}, r"text_column and columns\.tags are the same: 'text'"),

@@ -146,7 +146,7 @@ def test_fingerprint_and_settings():
 
 
 @pytest.mark.parametrize(
-    ("corpus", "digest"),
+    "corpus, digest",
     [
         (sample.SampleReviews, "f8096f88910162b5"),
         (sample.SampleSentences, "4a830d69f6850468"),

@@ -96,7 +96,7 @@ def test_nouns():
 
 
 @pytest.mark.parametrize(
-    ("preposition", "text", "german"),
+    "preposition, text, german",
     [
         ("in", "the garden", "im Garten"),
         ("in", "the old house", "im alten Haus"),
@@ -247,14 +247,14 @@ SENTENCES = [  # clause, English statement, German: verb second, first, last
 ]
 
 
-@pytest.mark.parametrize(("made", "english", "second", "first", "last"), SENTENCES, ids=[s[1] for s in SENTENCES])
+@pytest.mark.parametrize("made, english, second, first, last", SENTENCES, ids=[s[1] for s in SENTENCES])
 def test_clauses(made, english, second, first, last):
     assert made.english() == english
     assert [made.german(verb) for verb in ("second", "first", "last")] == [second, first, last]
 
 
 @pytest.mark.parametrize(
-    ("made", "english"),
+    "made, english",
     [
         (clause("the man", "see", accusative="them"), "does the man see them"),
         (clause("we", "wake up", "want"), "do we want to wake up"),

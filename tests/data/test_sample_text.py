@@ -134,7 +134,7 @@ def test_probability_of_an_ambiguous_sentence_is_the_sum():
 
 
 @pytest.mark.parametrize(
-    ("rules", "message"),
+    "rules, message",
     [
         ({"S": [(1, ("S", "a")), (1, ("a",))]}, "S: left recursion"),
         ({"S": [(1, ("A",))], "A": [(1, ("B", "a"))], "B": [(1, ("A",))]}, "left recursion"),
@@ -149,7 +149,7 @@ def test_grammars_that_cannot_be_used(rules, message):
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong"),
+    "right, wrong",
     [
         ("the dog near the bridges barks .", "the dog near the bridges bark ."),
         ("the old sailor who sees the birds sings .", "the old sailor who sees the birds sing ."),

@@ -72,7 +72,7 @@ def test_lists_of_files_and_splits(write):
 
 
 @pytest.mark.parametrize(
-    ("train", "message"),
+    "train, message",
     [
         ({"source": "a"}, "data.source: train: target: Field required, got {'source': 'a'}"),
         (
@@ -99,7 +99,7 @@ def test_tables(write):
 
 
 @pytest.mark.parametrize(
-    ("english", "german", "parts"),
+    "english, german, parts",
     [
         ("a\nb\nc\n", "ä\n\nß\nd\n", ["a.en has 3 lines and", "a.de 4;", "line 2, empty in a.de"]),
         ("a\n \n\nc\n", "ä\n\nß\n", ["4 lines", "3;", "line 3, empty in a.en"]),
@@ -128,7 +128,7 @@ def test_bad_bytes_are_named_with_file_and_line(write):
 
 
 @pytest.mark.parametrize(
-    ("content", "arguments", "parts"),
+    "content, arguments, parts",
     [
         ("a\tä\nb\tß\tc\n", {}, ["a.tsv, line 2: 3 columns, but the first line has 2"]),
         ("a\n", {}, ["a.tsv, line 1: target_column is 1, but columns go from 0 to 0"]),
@@ -164,7 +164,7 @@ def test_folder_as_translate_folder_reads_it(write, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("names", "languages", "message"),
+    "names, languages, message",
     [
         (
             ["en.train.txt", "de.train.txt"],
@@ -196,7 +196,7 @@ def test_gzipped_files_in_a_folder_and_a_missing_one(write, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    "arguments, message",
     [
         ({}, "no file is given"),
         ({"directory": "a"}, "a directory needs source_language and target_language"),

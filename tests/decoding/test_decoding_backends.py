@@ -1,4 +1,4 @@
-"""The tests of decoding run again on JAX and on PyTorch, in processes of their own, and the same text on all three."""
+"""The tests of decoding run again on JAX and on PyTorch, in separate processes, and the same text on all three."""
 
 import importlib.util
 import json

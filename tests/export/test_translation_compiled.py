@@ -37,7 +37,7 @@ def test_widths_end_with_what_is_read():
     assert compiled.widths(64) == [16, 32, 64] and compiled.widths(10) == [10] and compiled.widths(17) == [16, 17]
 
 
-@pytest.mark.parametrize(("rows", "whole"), [(0, 1), (1, 1), (3, 4), (1024, 1024), (1025, 2048)])
+@pytest.mark.parametrize("rows, whole", [(0, 1), (1, 1), (3, 4), (1024, 1024), (1025, 2048)])
 def test_rows_are_filled_up_to_a_power_of_two(rows, whole):
     text, count = compiled.fill_to_power_of_two(tf.fill([rows], "a"))
     assert text.numpy().tolist() == [b"a"] * rows + [b""] * (whole - rows) and int(count) == rows

@@ -211,7 +211,7 @@ def plain_luong_decoder(d, x, memory):
 
 
 @pytest.mark.parametrize(
-    ("cell", "settings", "oracle"),
+    "cell, settings, oracle",
     [
         ("gru", {"attention": "bahdanau"}, bahdanau_decoder),
         ("gru", {"attention": "bahdanau", "conditional": True, "bridge": "zero"}, nematus_decoder),

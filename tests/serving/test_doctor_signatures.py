@@ -115,7 +115,7 @@ def test_labels_without_names(model):
 
 
 @pytest.mark.parametrize(
-    ("log", "message"),
+    "log, message",
     [
         (predict_log("gone", text=["x"]), "asks the signature 'gone', which the model does not have"),
         (predict_log(), "lacks the inputs text"),

@@ -264,7 +264,7 @@ def test_perf_analyzer_with_numbers_of_a_file(endpoint, perf_analyzer, tmp_path)
     done = perf_analyzer(endpoint, *asked, "--concurrency-range", "1:2", "-p", "500", "-r", "3")
     after = counts(endpoint, "half")
     assert done.code == 0, done.text
-    assert [row["Concurrency"] for row in done.rows] == ["1", "2"]
+    assert sorted(row["Concurrency"] for row in done.rows) == ["1", "2"]  # the table begins with the quicker
     assert all(float(row["Inferences/Second"]) > 0 for row in done.rows)
     assert after.pop("OK") > before.pop("OK", 0) and after == before
     shown = perf_analyzer(endpoint, *asked, "--request-count", "5", "-v", "-v")

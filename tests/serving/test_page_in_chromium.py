@@ -2,12 +2,15 @@
 
 import json
 import re
+import shutil
 import subprocess
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 import pytest
 
+from nlp_suite.export.serving_hints import FILE as HINTS
+from nlp_suite.export.serving_hints import ServingHints
 from nlp_suite.serving.flags import Options
 from tests.serving import chromium
 
@@ -50,7 +53,8 @@ TOKENS += [
 
 @pytest.fixture(scope="module")
 def server(exports, tmp_path_factory):
-    """An endpoint with an export of each task, and two versions of another SavedModel."""
+    """An endpoint with an export of each task, one that names no form, one that names `any`, and two versions of another
+    SavedModel."""
     if not chromium.BINARY:
         pytest.skip("there is no Chromium on this machine")
     import tensorflow as tf
@@ -62,6 +66,10 @@ def server(exports, tmp_path_factory):
     tasks = {"sentiment": "sentiment", "language": "language_model", "translation": "translation"}
     models = {name: (exports(task), all_versions) for name, task in tasks.items()}
     models["times"] = (folder / "times", all_versions)
+    for name in ("unnamed", "plain"):
+        copied = shutil.copytree(exports("sentiment"), folder / name) / "1"
+        (copied / HINTS).unlink() if name == "unnamed" else ServingHints(page_form="any").write(copied)
+        models[name] = (folder / name, all_versions)
     for version in (1, 2):
         module = tf.Module()
         module.f = tf.function(
@@ -139,6 +147,14 @@ def test_a_review_gets_bars_words_latency_and_a_curl_line_that_works(tab, server
     for i in once:
         assert shown[i] == pytest.approx(min(1, abs(effects[i]) / most), abs=0.01), words[i]
         assert abs(effects[i]) < 1e-4 or against[i] == (effects[i] < 0)
+
+
+def test_a_form_is_taken_by_the_signatures_where_the_export_names_none(tab, server):
+    deep(tab, server, model="unnamed", text="dull")
+    assert len(texts(tab, ".headline")) == 1 and texts(tab, ".switch label") == ["Text", "JSON"]
+    tab.open(f"{server}#model=plain")
+    tab.until("document.querySelector('form')")
+    assert texts(tab, ".kind") == ["a SavedModel"] and texts(tab, ".switch label") == []
 
 
 def test_ctrl_enter_sends_and_arrow_keys_go_through_the_words(tab, server):

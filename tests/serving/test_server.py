@@ -183,9 +183,9 @@ def test_a_model_that_does_not_load_is_no_server(tmp_path):
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory):
-    """A list of models that take about a second, without end, and no time."""
+    """A list of models that take half a second and more, without end, and no time."""
     folder = tmp_path_factory.mktemp("slow")
-    toy_models.slow(folder / "second" / "1", loops=3000)
+    toy_models.slow(folder / "second" / "1", loops=1500)
     toy_models.slow(folder / "endless" / "1", loops=10**9)
     put(folder / "half", 1, 2.0)
     file = folder / "list"

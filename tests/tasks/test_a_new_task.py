@@ -16,6 +16,7 @@ import nlp_suite
 from nlp_suite.cli import app
 from nlp_suite.registry import CORPUS_KINDS, TASKS
 from tests.serving.endpoint import free_port
+from tests.tasks.checks import run_task_checks
 
 FOLDER = Path(__file__).with_name("a_new_task")
 NAMES, PLACES = ["anna", "ben", "carla", "dora smith", "emil"], ["paris", "rome", "new york", "oslo"]
@@ -83,6 +84,11 @@ def exported(trained):
 
 def test_it_is_listed_with_its_help(folder):
     assert "Sequence tagging" in json.loads(run("list", "tasks", "--json"))["tagging"]
+
+
+def test_it_keeps_the_contract(folder):
+    files = {split: str(folder / f"{split}.tsv") for split in ("train", "validation", "test")}
+    run_task_checks("tagging", cache=folder / "checked", source={"name": "files", **files})
 
 
 def test_inspect_and_prepare(folder):

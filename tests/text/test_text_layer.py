@@ -90,7 +90,7 @@ def test_fingerprint_changes_with_settings_and_vocabulary():
 
 
 @pytest.mark.parametrize(
-    ("damage", "message"),
+    "damage, message",
     [
         (lambda d: (d / "text.json").unlink(), "text.json is missing"),
         (lambda d: (d / "text.json").write_text("{"), "text.json is damaged"),

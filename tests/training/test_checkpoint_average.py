@@ -61,7 +61,8 @@ def test_other_intervals_can_be_averaged_afterwards(averaging, tmp_path):
     for mean, weight in zip(mean_of(run, [4, 5]), run.model().get_weights(), strict=True):
         np.testing.assert_allclose(weight, mean, rtol=1e-6, atol=1e-7)
     with pytest.raises(
-        RunError, match=r"keeps the weights of checkpoint intervals 3, 4, 5, not of checkpoint intervals 1, 2; .*average_checkpoints"
+        RunError,
+        match=r"keeps the weights of checkpoint intervals 3, 4, 5, not of checkpoint intervals 1, 2; .*average_checkpoints",
     ):
         average(Run(run.directory), last=5)
     with pytest.raises(UsageError, match="one of --last N and --best N"):

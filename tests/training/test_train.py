@@ -184,7 +184,9 @@ def test_nan_is_named_with_its_step_and_the_last_good_checkpoint_stays(small, tm
 
 def test_nan_in_the_first_round_promises_no_checkpoint(small, tmp_path):
     experiment = small(training={"optimizer": "sgd", "learning_rate": 1e30})
-    with pytest.raises(TrainingError, match="there is no checkpoint yet, as this is the first checkpoint interval. Try a lower"):
+    with pytest.raises(
+        TrainingError, match="there is no checkpoint yet, as this is the first checkpoint interval. Try a lower"
+    ):
         train(experiment, tmp_path / "run", console=QUIET)
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
 

@@ -12,7 +12,7 @@ from nlp_suite.config import Experiment
 from nlp_suite.errors import ConfigError
 from nlp_suite.task import Assets
 from nlp_suite.tasks.translation import TranslationSettings, TranslationTask
-from nlp_suite.tasks.translation.measure import TranslateValidation, evenly
+from nlp_suite.tasks.translation.measure import TranslateValidation, evenly_spaced
 from nlp_suite.training.evaluate import evaluate
 from nlp_suite.training.train import check_monitor, train
 
@@ -97,11 +97,16 @@ def test_nothing_is_printed_where_only_the_metric_is_wanted():
 
 
 def test_evenly():
-    assert evenly(3, 5) == [0, 1, 2] and evenly(10, 3) == [0, 3, 6] and evenly(4, 0) == [] and evenly(0, 3) == []
+    assert (
+        evenly_spaced(3, 5) == [0, 1, 2]
+        and evenly_spaced(10, 3) == [0, 3, 6]
+        and evenly_spaced(4, 0) == []
+        and evenly_spaced(0, 3) == []
+    )
 
 
 @pytest.mark.parametrize(
-    ("monitor", "shown", "wanted"), [("val_loss", 0, False), ("val_loss", 1, True), ("val_bleu", 0, True)]
+    "monitor, shown, wanted", [("val_loss", 0, False), ("val_loss", 1, True), ("val_bleu", 0, True)]
 )
 def test_only_where_something_asks_for_it(monkeypatch, monitor, shown, wanted):
     monkeypatch.setattr("nlp_suite.tasks.translation.measure.TranslationPredictor", lambda *_: None)

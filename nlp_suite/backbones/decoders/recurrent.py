@@ -143,7 +143,7 @@ class RecurrentDecoder(Decoder):
     def output_size(self):
         return self.deep.units if self.deep else self.units
 
-    def build(self, memory_size, bidirectional_memory=False):
+    def build(self, memory_size, bidirectional_memory=False) -> None:
         self.bidirectional_memory = bidirectional_memory
         self.attention.build(self.units, memory_size)
         context = self.attention.context_size

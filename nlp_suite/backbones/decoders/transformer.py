@@ -37,7 +37,7 @@ class TransformerDecoderSettings(DecoderSettings):
         256, ge=1, description="rows of the learned position table; tokens that a step sees, the newest ones"
     )
 
-    def shape_mismatch(self, embedding_size, memory_size):
+    def shape_mismatch(self, embedding_size, memory_size) -> str:
         if embedding_size % self.heads:
             return (
                 f"heads {self.heads} does not divide the {embedding_size} features of a target embedding "
@@ -116,7 +116,7 @@ class TransformerDecoder(Decoder):
     def output_size(self):
         return self.embedding_size
 
-    def build(self, memory_size, bidirectional_memory=False):
+    def build(self, memory_size, bidirectional_memory=False) -> None:
         shape = (None, None, self.embedding_size)
         self.positions.build(shape)
         for block in self.blocks:

@@ -29,7 +29,7 @@ class DirectorySettings(ComponentSettings):
 
 @SOURCES.register(DirectorySettings)
 class DirectorySource(Source):
-    """Examples from one file each; the name of the file's folder is its label.
+    r"""Examples from one file each; the name of the file's folder is its label.
 
     If the root has a folder `train`, `validation` (or `valid`, `val`, `dev`) or `test`, these are the splits and
     the classes are folders in them; otherwise the root's folders are the classes of a `train` split. Files are sorted by

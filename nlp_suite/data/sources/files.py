@@ -63,7 +63,7 @@ class FilesSettings(ComponentSettings):
 
 @SOURCES.register(FilesSettings)
 class FilesSource(Source):
-    """Examples from files, read line by line: a column a field, whatever the kind of examples.
+    r"""Examples from files, read line by line: a column a field, whatever the kind of examples.
 
     TSV has no quoting: lines end at `\\n` and columns at the delimiter, whatever else they hold. CSV is quoted as in
     RFC 4180. JSONL is one object a line. Blank lines are skipped; an empty text is an example. For running text every row

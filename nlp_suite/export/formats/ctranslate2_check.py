@@ -90,7 +90,7 @@ class _BothSides:
             beam_size=beam_size,
             n_best=1,
             no_repeat_ngram=0,
-            covers=False,
+            use_coverage=False,
         )
         pairs = zip(answers["tokens"][:, 0], answers["length"][:, 0], strict=True)
         return [_without_end(tokens[:length].tolist()) for tokens, length in pairs]

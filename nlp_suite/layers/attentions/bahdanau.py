@@ -35,7 +35,7 @@ class BahdanauAttention(Attention):
         super().__init__(**kwargs)
         self.units = units
 
-    def build(self, query_size, memory_size):
+    def build(self, query_size, memory_size) -> None:
         super().build(query_size, memory_size)
         units = self.units or query_size
         self.query_kernel = self.add_weight(

@@ -44,7 +44,7 @@ class Attention(keras.layers.Layer):
     queries_previous_state = False
     heads = 1
 
-    def build(self, query_size, memory_size):
+    def build(self, query_size, memory_size) -> None:
         """Makes the weights for queries of Q features and a memory of D."""
         self.context_size = memory_size
         self.query_kernel = None

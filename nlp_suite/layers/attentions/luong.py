@@ -20,7 +20,7 @@ class LuongSettings(AttentionSettings):
     score: Score = Field("general", description="dot: query · memory, general: query · W memory, concat: additive")
     units: int | None = Field(None, ge=1, description="hidden units of concat; default: features of a query")
 
-    def shape_mismatch(self, query_size, memory_size):
+    def shape_mismatch(self, query_size, memory_size) -> str:
         if self.score != "dot" or query_size == memory_size:
             return ""
         return (
@@ -55,7 +55,7 @@ class LuongAttention(Attention):
             raise UnknownNameError(unknown("score", score, get_args(Score)))
         self.kind, self.units = score, units
 
-    def build(self, query_size, memory_size):
+    def build(self, query_size, memory_size) -> None:
         super().build(query_size, memory_size)
         if self.kind == "dot" and query_size != memory_size:
             raise ConfigError(

@@ -15,7 +15,7 @@ class ScaledDotSettings(AttentionSettings):
 
     heads: int = Field(4, ge=1, description="heads; each gets an equal share of the features")
 
-    def shape_mismatch(self, query_size, memory_size):
+    def shape_mismatch(self, query_size, memory_size) -> str:
         if query_size % self.heads == memory_size % self.heads == 0:
             return ""
         return (
@@ -45,7 +45,7 @@ class ScaledDotAttention(Attention):
         super().__init__(**kwargs)
         self.heads = heads
 
-    def build(self, query_size, memory_size):
+    def build(self, query_size, memory_size) -> None:
         super().build(query_size, memory_size)
         for name, size in (("query", query_size), ("memory", memory_size)):
             if size % self.heads:

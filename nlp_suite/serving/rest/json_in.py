@@ -137,7 +137,7 @@ def _signature_name(document: dict[str, Any]) -> str:
 
 
 def _dtype_name(info: Any) -> str:
-    """TensorFlow's name of a `TensorInfo`'s type: `float`, `int32`, `string`, `half`…"""
+    """TensorFlow's name of a `TensorInfo`'s type: `float`, `int32`, `string`, `half`…."""
     types = info.DESCRIPTOR.fields_by_name["dtype"].enum_type.values_by_number
     return types[info.dtype].name.removeprefix("DT_").lower() if info.dtype in types else f"unknown ({info.dtype})"
 

@@ -1,6 +1,7 @@
 """Sentiment classification: a text to one of two or more labels, with probabilities."""
 
-from typing import Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -8,7 +9,11 @@ from nlp_suite.config import ComponentSettings
 from nlp_suite.data.batches import BucketedBatches
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import BACKBONES, TASKS
-from nlp_suite.task import Batches, Task
+from nlp_suite.task import Batches, Predictor, Task
+
+if TYPE_CHECKING:
+    from nlp_suite.evaluation.report import ReportView
+    from nlp_suite.export.signatures import Signatures
 
 
 class SentimentSettings(ComponentSettings):
@@ -52,10 +57,10 @@ class SentimentTask(Task):
     page_form = "classification"
 
     @classmethod
-    def import_network(cls):
+    def import_network(cls) -> None:
         import nlp_suite.tasks.sentiment.network  # noqa: F401
 
-    def model(self, backbone, assets):
+    def model(self, backbone, assets) -> Any:
         from nlp_suite.tasks.sentiment.network import SentimentModel
 
         s = self.settings
@@ -65,7 +70,7 @@ class SentimentTask(Task):
         encoder.embedding.trainable = s.train_word_vectors
         return model
 
-    def start_weights(self, model, text, store):
+    def start_weights(self, model, text, store) -> list[str]:
         """Pretrained word vectors, and counts of n-grams where the backbone wants them.
 
         Raises:
@@ -94,13 +99,13 @@ class SentimentTask(Task):
         model.backbone.embedding.embeddings.assign(table)
         return f"word vectors: {count:,} of {len(words):,} words found in {path}"
 
-    def loss(self):
+    def loss(self) -> Any:
         """Cross-entropy of the logits, averaged over the weight of the rows."""
         from nlp_suite.tasks.sentiment.metrics import SmoothedCrossEntropy
 
         return SmoothedCrossEntropy(self.settings.label_smoothing)
 
-    def metrics(self, labels):
+    def metrics(self, labels) -> list:
         """Metrics that sum and count over all rows; `cross_entropy` is the loss without label smoothing."""
         import keras
 
@@ -112,7 +117,7 @@ class SentimentTask(Task):
             MacroF1(len(labels)),
         ]
 
-    def training_batches(self, model, stores, labels, training):
+    def training_batches(self, model, stores, labels, training) -> tuple[Batches, Batches]:
         from nlp_suite.tasks.sentiment.metrics import class_weights
 
         store, held_out = stores["train"], stores["validation"]
@@ -130,32 +135,32 @@ class SentimentTask(Task):
             Batches(lambda n: self.batch(held_out, *validation[n]), validation.steps_per_epoch),
         )
 
-    def batch(self, store, rows, weights, length: int):
+    def batch(self, store, rows, weights, length: int) -> tuple:
         """Model input, target and weight of a batch: `[B, T]`, `[B]`, `[B]`."""
         return store.padded(rows, length), store.labels[rows], weights
 
-    def measure(self, run, split, stores):
+    def measure(self, run, split, stores) -> dict:
         from nlp_suite.tasks.sentiment.measure import measure
 
         return measure(run, split, stores)
 
-    def report_view(self):
+    def report_view(self) -> "ReportView":
         from nlp_suite.tasks.sentiment.view import ClassificationView
 
         return ClassificationView()
 
-    def predictor(self, model, assets, experiment):
+    def predictor(self, model, assets, experiment) -> Predictor:
         from nlp_suite.tasks.sentiment.predictor import NetworkClassifier
 
         return NetworkClassifier(model, assets.text, assets.labels)
 
-    def export_predictor(self, signatures):
+    def export_predictor(self, signatures) -> Predictor:
         from nlp_suite.tasks.sentiment.predictor import SavedModelClassifier
 
         return SavedModelClassifier(signatures)
 
     @classmethod
-    def answer_columns(cls, labels, for_people):
+    def answer_columns(cls, labels, for_people) -> dict[str, Callable[[dict], str]]:
         def of_label(label, decimals):
             return lambda answer: f"{answer['probabilities'][label]:.{decimals}f}"
 
@@ -165,7 +170,7 @@ class SentimentTask(Task):
         columns["probability"] = lambda answer: f"{answer['probability']:.6f}"
         return columns | {label: of_label(label, 6) for label in labels}
 
-    def signatures(self, model, predictor, xla=False):
+    def signatures(self, model, predictor, xla=False) -> "Signatures":
         from nlp_suite.tasks.sentiment.signatures import SentimentSignatures
 
         self.refuse_xla(xla)

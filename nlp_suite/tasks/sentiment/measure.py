@@ -21,9 +21,9 @@ def predict_split(run, store, batch_size: int = 64, checkpoint: str | None = Non
     for n in range(batches.steps_per_epoch):
         rows, weights, length = batches[n]
         tokens, *_ = task.batch(store, rows, weights, length)
-        kept = weights > 0
+        counted = weights > 0
         softmax = keras.ops.softmax(model.predict_on_batch(tokens), axis=-1)
-        probabilities[rows[kept]] = keras.ops.convert_to_numpy(softmax)[kept]
+        probabilities[rows[counted]] = keras.ops.convert_to_numpy(softmax)[counted]
     return probabilities
 
 

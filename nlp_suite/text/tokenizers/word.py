@@ -29,7 +29,7 @@ class WordSettings(ComponentSettings):
 
 @TOKENIZERS.register(WordSettings)
 class WordTokenizer(Tokenizer):
-    """Words found by a regular expression; what is not in the vocabulary becomes UNKNOWN.
+    r"""Words found by a regular expression; what is not in the vocabulary becomes UNKNOWN.
 
     The default pattern keeps words with inner apostrophes whole (`don't`), makes every punctuation mark, symbol and Han
     character a separate token and drops spaces. What `pattern` does not match is dropped.

@@ -17,7 +17,7 @@ def split(text, **settings):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    "text, words",
     [
         ("I don't like it!", ["i", "don't", "like", "it", "!"]),
         ("the actors’ rock’n’roll, 'tis", ["the", "actors", "’", "rock’n’roll", ",", "'", "tis"]),

@@ -8,7 +8,7 @@ from nlp_suite.serving.client.forms import FORMS, AnswerForm, shortened
 
 @FORMS.register()
 class Classes(AnswerForm):
-    """`positive 0.9871  negative 0.0129  A wonderful film.`"""
+    """`positive 0.9871  negative 0.0129  A wonderful film.`."""
 
     outputs = frozenset({"classes", "scores"})
 

@@ -8,7 +8,7 @@ from nlp_suite.serving.client.forms import FORMS, AnswerForm
 
 @FORMS.register()
 class Continuation(AnswerForm):
-    """`The cat sat down.` and below it `(3 tokens, log-probability -3.25)`"""
+    """`The cat sat down.` and below it `(3 tokens, log-probability -3.25)`."""
 
     outputs = frozenset({"text", "log_prob"})
 

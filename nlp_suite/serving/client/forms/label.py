@@ -8,7 +8,7 @@ from nlp_suite.serving.client.forms import FORMS, AnswerForm, shortened
 
 @FORMS.register()
 class Label(AnswerForm):
-    """`positive  0.9871  A wonderful film.`"""
+    """`positive  0.9871  A wonderful film.`."""
 
     outputs = frozenset({"label", "probability"})
 

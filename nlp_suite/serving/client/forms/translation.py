@@ -8,7 +8,7 @@ from nlp_suite.serving.client.forms import FORMS, AnswerForm
 
 @FORMS.register()
 class Translation(AnswerForm):
-    """`Ein Mann fährt Fahrrad.  (score -0.4210)`"""
+    """`Ein Mann fährt Fahrrad.  (score -0.4210)`."""
 
     outputs = frozenset({"translation", "score"})
 

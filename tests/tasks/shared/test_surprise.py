@@ -20,7 +20,7 @@ def rows(*tokens, log_prob=-1.0):
 
 
 @pytest.mark.parametrize(
-    ("token", "text"),
+    "token, text",
     [
         ("the", "the"),
         ("▁the", "▁the"),
@@ -66,7 +66,7 @@ def test_bits():
 
 
 @pytest.mark.parametrize(
-    ("surprise_in_bits", "level"), [(0, 0), (0.49, 0), (0.51, 1), (1.5, 2), (5, 5), (13.9, 8), (14.1, 9), (math.inf, 9)]
+    "surprise_in_bits, level", [(0, 0), (0.49, 0), (0.51, 1), (1.5, 2), (5, 5), (13.9, 8), (14.1, 9), (math.inf, 9)]
 )
 def test_the_colour_grows_with_the_surprise(surprise_in_bits, level):
     html = coloured(rows("a", log_prob=-surprise_in_bits * math.log(2)))

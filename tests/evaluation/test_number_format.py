@@ -12,7 +12,7 @@ def test_shares_are_never_rounded_to_all_or_nothing():
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
+    "value, text",
     [
         (1.0, "1.000"),
         (4.5678, "4.568"),
@@ -30,7 +30,7 @@ def test_perplexity(value, text):
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
+    "value, text",
     [(1, "100.0%"), (0.5, "50.0%"), (0.0345, "3.45%"), (0.00012, "0.0120%"), (2e-6, "1 in 500,000")],
 )
 def test_probability(value, text):

@@ -98,7 +98,7 @@ def test_groups_of_source_words():
 
 
 @pytest.mark.parametrize(
-    ("words", "group"), [(0, "0"), (1, "1–5"), (5, "1–5"), (6, "6–10"), (60, "41–60"), (61, "61 or more")]
+    "words, group", [(0, "0"), (1, "1–5"), (5, "1–5"), (6, "6–10"), (60, "41–60"), (61, "61 or more")]
 )
 def test_edges_of_the_groups(words, group):
     report = translation_report(sources=["w " * words], references=["a"], hypotheses=["a"], **COUNTS)
@@ -155,7 +155,7 @@ def test_an_empty_translation_has_no_attention():
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    "change, message",
     [
         ({"sources": [], "references": [], "hypotheses": []}, "nothing to evaluate: 0 sentences"),
         ({"references": REFERENCES[:3]}, "4 sources, 3 references"),

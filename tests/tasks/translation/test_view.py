@@ -11,7 +11,7 @@ from nlp_suite.evaluation.report import write_report
 from nlp_suite.tasks.translation.report import translation_report
 from nlp_suite.tasks.translation.view import TranslationView
 from tests.evaluation.pages import SCRIPT, check_alone
-from tests.evaluation.test_translation import GIVEN
+from tests.tasks.translation.test_report import GIVEN
 
 SHOWN = {
     "source": "a dog",

@@ -134,7 +134,7 @@ def test_the_most_confident_mistakes_come_first_and_only_their_texts_are_read():
 
 
 @pytest.mark.parametrize(
-    ("labels", "truth", "probabilities", "texts", "message"),
+    "labels, truth, probabilities, texts, message",
     [
         (["a", "b"], [], np.zeros((0, 2)), None, "no examples"),
         (["a", "a"], [0], [[1, 0]], None, "differ"),

@@ -8,7 +8,7 @@ from keras import ops
 from nlp_suite.config import load_experiment
 from nlp_suite.data.prepare import prepare
 from nlp_suite.errors import ConfigError
-from nlp_suite.tasks.translation import TranslationSettings, TranslationTask, own_share
+from nlp_suite.tasks.translation import TranslationSettings, TranslationTask, model_sample_rate
 from nlp_suite.tasks.translation.search import TranslationSearch
 from nlp_suite.text.text_layer import END, PAD, START
 from nlp_suite.training.run import make_task
@@ -164,7 +164,7 @@ def test_a_search_in_a_graph_finds_what_steps_find(layers):
     chosen = load_experiment({"task": {"name": "translation", "decoder": decoder}, "backbone": ENCODERS["transformer"]})
     model = randomised(make_task(chosen).model(chosen.backbone, sized(V)), 5, 0.5)
     source, most = batch()["source"], np.full(4, 9, "int32")
-    options = {"limit": 9, "beam_size": 1, "n_best": 1, "no_repeat_ngram": 0, "covers": False}
+    options = {"limit": 9, "beam_size": 1, "n_best": 1, "no_repeat_ngram": 0, "use_coverage": False}
     found = TranslationSearch([model]).beam(source, most, 0 * most, 0.0, 0.0, **options)
     memory = model.encode(source)
     state, tokens = model.initial_state(4, memory), [np.full(4, START, "int32")]
@@ -226,19 +226,22 @@ def test_scheduled_sampling_reads_the_reference_or_its_own_words(decoder):
         return float(model.losses[0])
 
     plain = loss()
-    assert loss(forcing=np.ones(4, "float32")) == pytest.approx(plain, rel=1e-6)
+    assert loss(teacher_forcing_prob=np.ones(4, "float32")) == pytest.approx(plain, rel=1e-6)
     written = numpy_of(model(read_only(given))).argmax(axis=-1)  # [B, T]
     own = np.concatenate([given["target_in"][:, :1], written[:, :-1]], axis=1)
     own = np.where((given["target_in"] > 0) & (own != PAD), own, given["target_in"]).astype("int32")
     assert (own != given["target_in"]).sum() > 5 and (own[:, 0] == START).all()
     alone = loss(target_in=own)
-    assert loss(forcing=np.zeros(4, "float32")) == pytest.approx(alone, rel=1e-5) and abs(alone - plain) > 1e-3
+    assert (
+        loss(teacher_forcing_prob=np.zeros(4, "float32")) == pytest.approx(alone, rel=1e-5)
+        and abs(alone - plain) > 1e-3
+    )
     rows = np.array([1, 0, 1, 0], "float32")  # each row has its own probability
     mixed = np.where(rows[:, None] > 0, given["target_in"], own)
-    assert loss(forcing=rows) == pytest.approx(loss(target_in=mixed), rel=1e-5)
+    assert loss(teacher_forcing_prob=rows) == pytest.approx(loss(target_in=mixed), rel=1e-5)
     half = np.full(4, 0.5, "float32")
-    assert len({loss(forcing=half) for _ in range(6)}) > 1
-    model({**given, "forcing": np.zeros(4, "float32")}, training=False)
+    assert len({loss(teacher_forcing_prob=half) for _ in range(6)}) > 1
+    model({**given, "teacher_forcing_prob": np.zeros(4, "float32")}, training=False)
     counted = numpy_of(model(given, training=False))
     assert float(model.losses[0]) == pytest.approx(mean(counted, given["weights"]), rel=1e-5), "training only"
 
@@ -252,7 +255,7 @@ def test_an_own_word_that_is_padding_is_not_read(decoder):
     model.softmax.bias.assign(bias)
     model(given, training=True)
     plain = float(model.losses[0])
-    model({**given, "forcing": np.zeros(4, "float32")}, training=True)
+    model({**given, "teacher_forcing_prob": np.zeros(4, "float32")}, training=True)
     assert float(model.losses[0]) == pytest.approx(plain, rel=1e-6)
 
 
@@ -262,11 +265,11 @@ def test_an_own_word_that_is_padding_is_not_read(decoder):
 def test_the_share_of_own_words_grows(kind, middle):
     sizes = {"sampling_share": 0.4, "sampling_from": 100, "sampling_steps": 1000}
     settings = TranslationSettings(name="translation", scheduled_sampling=kind, **sizes)
-    assert own_share(settings, 0) == own_share(settings, 100) == 0
-    assert own_share(settings, 600) == pytest.approx(0.4 * middle)
+    assert model_sample_rate(settings, 0) == model_sample_rate(settings, 100) == 0
+    assert model_sample_rate(settings, 600) == pytest.approx(0.4 * middle)
     end = {"none": 0.0}.get(kind, 0.4)
-    assert own_share(settings, 1100) == own_share(settings, 10**6) == pytest.approx(end, rel=0.011)
-    shares = [own_share(settings, step) for step in range(0, 1300, 10)]
+    assert model_sample_rate(settings, 1100) == model_sample_rate(settings, 10**6) == pytest.approx(end, rel=0.011)
+    shares = [model_sample_rate(settings, step) for step in range(0, 1300, 10)]
     assert shares == sorted(shares)
 
 
@@ -278,9 +281,9 @@ def test_batches_say_how_much_of_the_reference_is_read(tmp_path):
         made = make_task(chosen)
         model = make_task(chosen).model(chosen.backbone, prepared.assets)
         training, held_out = made.training_batches(model, prepared.stores, [], chosen.training)
-        given = [training.batch(n)[0].get("forcing") for n in (0, 5, 40)]
+        given = [training.batch(n)[0].get("teacher_forcing_prob") for n in (0, 5, 40)]
         assert [None if each is None else float(each[0]) for each in given] == (expected or [None] * 3)
-        assert "forcing" not in held_out.batch(0)[0]
+        assert "teacher_forcing_prob" not in held_out.batch(0)[0]
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
@@ -297,7 +300,7 @@ def test_mixed_precision_trains_and_is_close(decoder):
         np.testing.assert_allclose(answer[counted], exact[counted], atol=0.3)
         task = TranslationTask()
         model.compile("sgd", task.loss(), weighted_metrics=task.metrics([]), jit_compile=False)
-        given["forcing"] = np.full(4, 0.5, "float32")
+        given["teacher_forcing_prob"] = np.full(4, 0.5, "float32")
         log = model.fit(given, given["targets"], sample_weight=given["weights"], batch_size=4, verbose=0).history
         assert np.isfinite(log["loss"][0])
         memory = model.encode(given["source"])

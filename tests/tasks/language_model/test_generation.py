@@ -1,237 +1,42 @@
-"""A language model at work in Python: scores are the network's, generation is its own argmax or noise, streams join up."""
+"""Text of a language model in Python: its argmax or seeded noise, cut at stop strings; streams join up; beam search."""
 
 import numpy as np
 import pytest
 from keras import ops
 
-from nlp_suite.config import load_experiment
 from nlp_suite.decoding.beam_search import beam_search
-from nlp_suite.errors import RequestError
 from nlp_suite.tasks.language_model.predictor import LanguageModelPredictor
 from nlp_suite.text.text_layer import END, NEVER_GENERATED, TextLayer
-from tests.language_models import TEXT, network
-
-GREEDY = {"temperature": 0.0}
-
-
-def inference(backbone, text=None, stop_at_end=False, scale=0.6, **task):
-    values = experiment_values(text)
-    layer = TextLayer.train(values, TEXT.splitlines())
-    task = {"window": 12, "max_generated": 20, **task}
-    model = network(backbone, layer.vocabulary_size, scale=scale, **task)
-    settings = load_experiment({"task": {"name": "language_model", **task}}).task
-    return LanguageModelPredictor(model, layer, settings, stop_at_end)
-
-
-def experiment_values(text):
-    defaults = {"tokenizer": {"name": "word", "min_count": 1}, **(text or {})}
-    return load_experiment({"task": "language_model", "text": defaults}).text
-
-
-@pytest.fixture(scope="module")
-def lstm():
-    return inference("lstm")
-
-
-@pytest.fixture(scope="module")
-def lines(lstm):
-    """The same network, which stops at the end of a line."""
-    return LanguageModelPredictor(lstm.model, lstm.text, lstm.settings, True)
-
-
-@pytest.fixture(scope="module")
-def transformer():
-    return inference("transformer-sinusoidal")
-
-
-@pytest.fixture(scope="module")
-def bytes_model():
-    """Writes ä, ö, 日, a and line breaks, byte by byte, and so some broken characters."""
-    found = inference("gru", text={"tokenizer": "byte", "collapse_spaces": False}, tie_embeddings=False, scale=0.3)
-    (bias,) = [v for v in found.model.softmax.trainable_variables if len(v.shape) == 1]
-    value = np.full(bias.shape, -30, "float32")
-    value[[END, *(4 + byte for byte in "äö日a ".encode())]] = 0
-    bias.assign(value)
-    return found
-
-
-def log_probs_after(found, tokens):
-    """Log-probabilities [T, V] of every token after END and those before it, in one pass."""
-    before = np.concatenate([[END], tokens[:-1]]).astype("int32")
-    return ops.convert_to_numpy(found.model(before[None]))[0]
-
-
-def stepwise(found, prompt, count, stop_at_end=False):
-    """Greedy tokens by `model.step` alone."""
-    state = found.model.initial_state(1)
-    for token in [END, *prompt]:
-        log_probs, state = found.model.step(np.array([token], "int32"), state)
-    tokens, total = [], 0.0
-    while len(tokens) < count:
-        values = ops.convert_to_numpy(log_probs)[0].copy()
-        values[list(NEVER_GENERATED)] = -np.inf
-        tokens.append(int(values.argmax()))
-        total += values.max()
-        if stop_at_end and tokens[-1] == END:
-            break
-        log_probs, state = found.model.step(np.array(tokens[-1:], "int32"), state)
-    return tokens, total
-
-
-# text and tokens
-
-
-def test_lines_end_with_end_and_a_prompt_goes_on(lstm):
-    the, cat, bird = (int(row[0]) for row in lstm.text.encode(["the", "cat", "bird"]))
-    rows = lstm.encode(["the cat\nbird", "the\n", "the\n\n", "", "\n"])
-    whole = [[the, cat, END, bird, END], [the, END], [the, END, END], [END], [END]]
-    assert [row.tolist() for row in rows] == whole
-    prompts = lstm.encode_prompts(["the cat\nbird", "the\n", "", "\n"])
-    assert [row.tolist() for row in prompts] == [[the, cat, END, bird], [the, END], [], [END]]
-    assert [lstm.decode(row) for row in rows[:3]] == ["the cat\nbird\n", "the\n", "the\n\n"]
-    assert lstm.continuation(np.array([the, END]), np.array([cat, END])) == "cat\n"
-
-
-# scores
-
-
-@pytest.mark.parametrize("which", ["lstm", "transformer"])
-def test_a_score_is_the_sum_of_the_models_log_probabilities(which, request):
-    found = request.getfixturevalue(which)
-    text = "the cat sees\na dog xyzzy"
-    (row,) = found.encode([text])
-    own = log_probs_after(found, row)[np.arange(len(row)), row]
-    (answer,) = found.score([text])
-    np.testing.assert_allclose(answer["token_log_probs"], own, atol=1e-5)
-    assert answer["log_prob"] == pytest.approx(own.sum(), abs=1e-4)
-    assert answer["perplexity"] == pytest.approx(np.exp(-own.mean()), rel=1e-5)
-    assert answer["num_tokens"] == len(row) == 8
-    assert answer["tokens"] == ["the", "cat", "sees", "</s>", "a", "dog", "<unk>", "</s>"]
-    np.testing.assert_allclose(np.exp(found.all_log_probs(row)).sum(axis=-1), 1, atol=1e-4)
-
-
-def test_a_text_cut_at_the_text_layers_length_is_said(lstm):
-    settings = lstm.text.settings.model_copy(update={"max_length": 4})
-    short = LanguageModelPredictor(lstm.model, TextLayer(settings, lstm.text.tokenizer), lstm.settings, False)
-    answers = short.score(["the cat sees", "the cat sees a", "", "the\nthe cat sees a dog\na"])
-    assert [answer["truncated"] for answer in answers] == [False, True, False, True]
-    assert answers[1]["tokens"] == ["the", "cat", "sees", "</s>"]
-
-
-def test_a_long_text_in_pieces_is_one_pass(lstm):
-    text = "the cat sees a dog and\nthe bird sings " * 75
-    (row,) = lstm.encode([text])
-    assert len(row) > 2 * 256
-    own = log_probs_after(lstm, row)[np.arange(len(row)), row]
-    np.testing.assert_allclose(lstm.score([text])[0]["token_log_probs"], own, atol=1e-5)
-
-
-def test_a_long_text_is_read_in_sliding_windows(transformer):
-    text = "the cat sees a dog and the bird sings " * 6
-    (row,) = transformer.encode([text])
-    before = np.concatenate([[END], row[:-1]]).astype("int32")
-    expected = np.zeros(len(row))
-    begin, window, context = 0, 12, 6
-    while True:  # each window of 12 predicts what the one before it has not
-        part = slice(begin, begin + window)
-        log_probs = ops.convert_to_numpy(transformer.model(before[None, part]))[0]
-        own = log_probs[np.arange(len(log_probs)), row[part]]
-        new = context if begin else 0
-        expected[part][new:] = own[new:]
-        if begin + window >= len(row):
-            break
-        begin += window - context
-    np.testing.assert_allclose(transformer.score([text])[0]["token_log_probs"], expected, atol=1e-5)
-
-
-HOSTILE = ["", " ", "\n", "the cat", "日本語 👍 zzz", b"bad \xff bytes \x00 inside", "the " * 40, "a\nb\n\nc", "\ud800"]
-
-
-@pytest.mark.parametrize("which", ["lstm", "transformer", "bytes_model"])
-def test_a_batch_is_scored_as_each_text_alone(which, request):
-    found = request.getfixturevalue(which)
-    texts = HOSTILE * 2 + ["the cat sees a dog"]
-    together = found.score(texts)
-    assert len(together) == len(texts) > 16, "more than one batch"
-    for text, answer in zip(HOSTILE, together):
-        (alone,) = found.score([text])
-        np.testing.assert_allclose(alone["token_log_probs"], answer["token_log_probs"], atol=1e-5)
-        assert alone["tokens"] == answer["tokens"] and np.isfinite(answer["log_prob"])
-        assert answer["num_tokens"] >= 1 and answer["tokens"][-1] == "</s>"
-    assert together[0]["tokens"] == ["</s>"] and together[0]["log_prob"] < 0, "an empty text is its end"
-
-
-def test_no_texts_give_no_answers_and_one_text_must_stand_in_a_list(lstm, transformer):
-    for found in (lstm, transformer):
-        assert found.score([]) == [] and found.generate([], max_tokens=5) == [] and found.next_tokens([]) == []
-    for ask in (lstm.score, lambda texts: lstm.generate(texts, max_tokens=5), lstm.next_tokens):
-        with pytest.raises(TypeError, match="a list of texts is needed, got the single text 'the cat'"):
-            ask("the cat")
-        with pytest.raises(TypeError, match="not int"):
-            ask([3])
-
-
-# next tokens
-
-
-@pytest.mark.parametrize("which", ["lstm", "transformer"])
-def test_next_tokens_are_the_most_probable_ones(which, request):
-    found = request.getfixturevalue(which)
-    prompts = ["the cat", "", "a dog\n", "xyzzy"] * 5
-    answers = found.next_tokens(prompts, top=7)
-    assert len(answers) == 20
-    for prompt, answer in zip(prompts[:4], answers):
-        (row,) = found.encode_prompts([prompt])
-        log_probs = log_probs_after(found, np.append(row, 0))[-1]
-        values = [p for _, p in answer]
-        assert len(answer) == 7 and values == sorted(values, reverse=True) and 0 < sum(values) <= 1 + 1e-6
-        np.testing.assert_allclose(values, np.exp(np.sort(log_probs)[::-1][:7]), rtol=1e-4)
-        assert [t for t, _ in answer] == found.text.id_to_token(np.argsort(-log_probs, kind="stable")[:7])
-    size = found.text.vocabulary_size
-    assert sum(p for _, p in found.next_tokens(["the"], top=size)[0]) == pytest.approx(1, abs=1e-4)
-    for top in (0, size + 1, 2.5):
-        with pytest.raises(RequestError, match=rf"top is {top}; allowed: whole numbers from 1 to {size} \(the voc"):
-            found.next_tokens(["the"], top=top)
-
-
-def test_next_tokens_after_a_long_prompt_follow_what_the_window_holds(transformer):
-    prompt = "the cat sees a dog and the bird sings " * 3
-    row = np.concatenate([[END], transformer.encode_prompts([prompt])[0]])[-12:].astype("int32")
-    log_probs = ops.convert_to_numpy(transformer.model(row[None]))[0, -1]
-    values = [p for _, p in transformer.next_tokens([prompt], top=5)[0]]
-    np.testing.assert_allclose(values, np.exp(np.sort(log_probs)[::-1][:5]), rtol=1e-4)
-
-
-# generation
+from tests.tasks.language_model.predictors import GREEDY, log_probs_after, stepwise
 
 
 @pytest.mark.parametrize("which", ["lstm", "lines", "transformer"])
 def test_greedy_is_an_argmax_loop_over_step(which, request):
-    found = request.getfixturevalue(which)
+    predictor = request.getfixturevalue(which)
     prompts = ["the cat", "", "a dog sees\nthe", "xyzzy"]
-    for prompt, answer in zip(prompts, found.generate(prompts, max_tokens=9, **GREEDY)):
-        (row,) = found.encode_prompts([prompt])
-        tokens, total = stepwise(found, row, 9, found.stop_at_end)
+    for prompt, answer in zip(prompts, predictor.generate(prompts, max_tokens=9, **GREEDY)):
+        (row,) = predictor.encode_prompts([prompt])
+        tokens, total = stepwise(predictor, row, 9, predictor.stop_at_end)
         assert answer["length"] == len(tokens) and answer["log_prob"] == pytest.approx(total, abs=1e-4)
-        shown = tokens[:-1] if found.stop_at_end and tokens[-1] == END else tokens
-        assert answer["text"] == found.continuation(row, np.array(shown, "int32"))
+        shown = tokens[:-1] if predictor.stop_at_end and tokens[-1] == END else tokens
+        assert answer["text"] == predictor.continuation(row, np.array(shown, "int32"))
 
 
 @pytest.mark.parametrize("which", ["lstm", "transformer"])
 def test_the_same_seed_gives_the_same_text_alone_and_among_others(which, request):
-    found = request.getfixturevalue(which)
+    predictor = request.getfixturevalue(which)
     prompts = ["the cat", "a dog", "the bird sings and the", "the cat"] * 5
     seeds = list(range(20))
     options = {"max_tokens": 8, "temperature": 1.2, "top_k": 12, "top_p": 0.95, "repetition_penalty": 1.3}
-    together = found.generate(prompts, seed=seeds, **options)
-    assert found.generate(prompts, seed=seeds, **options) == together
+    together = predictor.generate(prompts, seed=seeds, **options)
+    assert predictor.generate(prompts, seed=seeds, **options) == together
     for i in (0, 2, 19):
-        (alone,) = found.generate([prompts[i]], seed=seeds[i], **options)
+        (alone,) = predictor.generate([prompts[i]], seed=seeds[i], **options)
         assert alone["text"] == together[i]["text"] and alone["length"] == together[i]["length"]
         assert alone["log_prob"] == pytest.approx(together[i]["log_prob"], abs=1e-4)
     same = [answer["text"] for prompt, answer in zip(prompts, together) if prompt == "the cat"]
     assert len(set(same)) > len(same) // 2, "rows with seeds of their own differ"
-    one_seed = found.generate(["the cat"] * 3, seed=7, **options)
+    one_seed = predictor.generate(["the cat"] * 3, seed=7, **options)
     assert len({answer["text"] for answer in one_seed}) == 1
     for answer in together:
         assert "<unk>" not in answer["text"] and "\ufffd" not in answer["text"]
@@ -364,12 +169,12 @@ def test_an_empty_stop_string_stops_nothing_and_one_string_must_stand_in_a_list(
 
 @pytest.mark.parametrize("which", ["lstm", "lines", "transformer"])
 def test_a_stream_joins_to_the_text_of_generate(which, request):
-    found = request.getfixturevalue(which)
+    predictor = request.getfixturevalue(which)
     for prompt, options in (("the cat", {"seed": 3}), ("", GREEDY), ("a dog\n", {"temperature": 1.4, "top_k": 20})):
-        pieces = list(found.stream(prompt, max_tokens=10, **options))
-        assert "".join(pieces) == found.generate([prompt], max_tokens=10, **options)[0]["text"]
+        pieces = list(predictor.stream(prompt, max_tokens=10, **options))
+        assert "".join(pieces) == predictor.generate([prompt], max_tokens=10, **options)[0]["text"]
         assert all(pieces)
-    assert list(found.stream("the", max_tokens=0)) == []
+    assert list(predictor.stream("the", max_tokens=0)) == []
 
 
 def test_a_stream_of_bytes_never_shows_half_a_character(bytes_model):
@@ -387,13 +192,13 @@ def test_a_stream_of_bytes_never_shows_half_a_character(bytes_model):
 
 
 def test_a_stream_holds_back_what_may_become_a_stop_string(bytes_model, lstm):
-    for found, prompt in ((bytes_model, "a"), (lstm, "the cat")):
+    for predictor, prompt in ((bytes_model, "a"), (lstm, "the cat")):
         for seed in range(4):
             options = {"max_tokens": 20, "seed": seed}
-            text = found.generate([prompt], **options)[0]["text"]
+            text = predictor.generate([prompt], **options)[0]["text"]
             for stop in ([text[2:5]], [text[4:6], text[7:8]], [text[-2:] + "never"]):
-                expected = found.generate([prompt], stop=stop, **options)[0]["text"]
-                assert "".join(found.stream(prompt, stop=stop, **options)) == expected
+                expected = predictor.generate([prompt], stop=stop, **options)[0]["text"]
+                assert "".join(predictor.stream(prompt, stop=stop, **options)) == expected
 
 
 def test_a_stream_refuses_what_generate_refuses_before_its_first_piece(lstm):

@@ -65,7 +65,7 @@ def test_arrays_and_broken_weights():
 
 
 @pytest.mark.parametrize(
-    ("weights", "message"),
+    "weights, message",
     [
         (WEIGHTS[:2], "2 rows and 4 columns do not fit 3 target and 4 source"),
         (np.transpose(WEIGHTS), "4 rows and 3 columns"),
@@ -78,7 +78,7 @@ def test_weights_that_do_not_fit_are_refused(weights, message):
 
 
 @pytest.mark.parametrize(
-    ("token", "shown"),
+    "token, shown",
     [
         ("▁dog", '<span class="mark">▁</span>dog'),
         ("##ing", '<span class="mark">##</span>ing'),

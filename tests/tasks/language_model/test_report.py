@@ -75,7 +75,7 @@ def test_rounding_below_zero_is_zero():
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    "change, message",
     [
         ({"tokens": 0}, "0 tokens"),
         ({"words": 0}, "0 words"),
