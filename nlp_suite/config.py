@@ -62,10 +62,9 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _known_keys(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            wrong = [unknown("key", key, cls.model_fields) for key in values if key not in cls.model_fields]
-            if wrong:
-                raise ValueError("; ".join(wrong))
+        keys = values if isinstance(values, dict) else ()
+        if wrong := [unknown("key", key, cls.model_fields) for key in keys if key not in cls.model_fields]:
+            raise ValueError("; ".join(wrong))
         return values
 
 
@@ -244,10 +243,10 @@ class Experiment(Settings):
     @model_validator(mode="after")
     def _only_what_the_task_uses(self) -> Self:
         honours = TASKS.get(self.task.name).honours
-        idle = [key for key in TASK_KEYS if key not in honours and _value_at(self, key) != _default_of(key)]
-        if idle:
-            users = [name for name in TASKS.names() if set(idle) <= TASKS.get(name).honours]
-            raise ValueError(f"the task {self.task.name!r} does not use {' and '.join(idle)}; {_users(users)}")
+        if idle := [key for key in TASK_KEYS if key not in honours and _value_at(self, key) != _default_of(key)]:
+            users = ", ".join(name for name in TASKS.names() if set(idle) <= TASKS.get(name).honours)
+            hint = f"tasks that do: {users}" if users else "no task uses all of them"
+            raise ValueError(f"the task {self.task.name!r} does not use {' and '.join(idle)}; {hint}")
         return self
 
     @model_validator(mode="before")
@@ -324,10 +323,6 @@ def _default_of(path: str) -> Any:
     return model.model_fields[last].default
 
 
-def _users(tasks: list[str]) -> str:
-    return f"tasks that do: {', '.join(tasks)}" if tasks else "no task uses all of them"
-
-
 def load_experiment(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Experiment:
     """Reads and checks an experiment.
 
@@ -402,18 +397,3 @@ def _problems(error: ValidationError) -> list[str]:
 def in_one_line(error: ValidationError) -> str:
     """Pydantic's errors about one section, in one line of the message about the experiment."""
     return "; ".join(line.strip().removeprefix("experiment: ") for line in _problems(error))
-
-
-def differences(old: Experiment, new: Experiment) -> list[str]:
-    """Every key in which two experiments differ, as `a.b: old → new` lines."""
-
-    def flat(value: Any, prefix: str = "") -> dict[str, Any]:
-        if isinstance(value, dict):
-            return {k: v for key, item in value.items() for k, v in flat(item, f"{prefix}{key}.").items()}
-        return {prefix[:-1]: value}
-
-    before, after = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))
-    keys = [*before, *(key for key in after if key not in before)]
-    return [
-        f"{k}: {before.get(k, '(absent)')} → {after.get(k, '(absent)')}" for k in keys if before.get(k) != after.get(k)
-    ]

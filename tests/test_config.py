@@ -7,9 +7,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlp_suite.config import ComponentSettings, Experiment, differences, load_experiment
+from nlp_suite.config import ComponentSettings, Experiment, load_experiment
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import TASKS
+from nlp_suite.training.run import differences
 
 
 def test_resolved_config_loads_again_to_the_same():

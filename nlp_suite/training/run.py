@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nlp_suite.config import Experiment, differences, load_experiment
+from nlp_suite.config import Experiment, load_experiment
 from nlp_suite.data.prepare import open_assets, prepare
 from nlp_suite.errors import ConfigError, RunError
 from nlp_suite.registry import TASKS
@@ -155,6 +155,21 @@ def environment() -> dict[str, Any]:
 def default_directory(config: str | Path) -> Path:
     """`runs/NAME` for `configs/NAME.yaml`."""
     return Path("runs") / Path(config).stem
+
+
+def differences(old: Experiment, new: Experiment) -> list[str]:
+    """Every key in which two experiments differ, as `a.b: old → new` lines."""
+
+    def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+        if isinstance(value, dict):
+            return {k: v for key, item in value.items() for k, v in flat(item, f"{prefix}{key}.").items()}
+        return {prefix[:-1]: value}
+
+    before, after = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))
+    keys = [*before, *(key for key in after if key not in before)]
+    return [
+        f"{k}: {before.get(k, '(absent)')} → {after.get(k, '(absent)')}" for k in keys if before.get(k) != after.get(k)
+    ]
 
 
 def check_same(directory: Path, experiment: Experiment) -> None:

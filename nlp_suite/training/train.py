@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from rich.console import Console
 
-from nlp_suite.config import Experiment, differences
+from nlp_suite.config import Experiment
 from nlp_suite.data.prepare import Prepared, open_assets, open_texts, prepare, save_texts
 from nlp_suite.data.staging import hidden_folder, only_process, place_folder
 from nlp_suite.errors import ConfigError, RunError
@@ -27,6 +27,7 @@ from nlp_suite.training.run import (
     SCHEMA,
     Run,
     check_same,
+    differences,
     environment,
     is_run,
     make_task,
