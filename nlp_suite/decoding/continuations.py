@@ -70,7 +70,7 @@ class Continuations:
         return values, parents, tokens
 
     def _in_two_rounds(self, log_probs, live, before_min):
-        """The K best of a row from log-probabilities `[B*K*C, P]`: values, and indices into `[K*C*P]`; `[B, K]` each."""
+        """The K best of a row, from log-probabilities `[B*K*C, P]`: values and indices into `[K*C*P]`, `[B, K]` each."""
         beams, chunks, size, width = self.beam_size, self._chunks, self._chunk_size, self._sorted_chunks
         maxima = ops.reshape(ops.max(log_probs, axis=1), (-1, beams, chunks)) + ops.expand_dims(live, -1)  # [B, K, C]
         chosen = ops.top_k(ops.reshape(maxima, (-1, beams * chunks)), width)[1]  # [B, W]
