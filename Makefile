@@ -19,8 +19,12 @@ install: $(VENV)/.installed
 quickstart: install
 	$(BIN)/python pipelines/quickstart.py
 
+# A file of tests is one worker's work, as its models are made once; long files come first (tests/conftest.py).
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder --durations=10
+
 test: install
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # JAX and PyTorch are needed by the backend matrix only, so they come with the slow tests.
 $(VENV)/.backends: $(VENV)/.installed
@@ -28,11 +32,12 @@ $(VENV)/.backends: $(VENV)/.installed
 	@touch $@
 
 test-slow: $(VENV)/.backends
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) .cache runs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .cache runs build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -4,10 +4,13 @@ Importing this package imports neither TensorFlow nor Keras. Its classes registe
 is imported, before or after, so `keras.saving.load_model` opens a model of ours once `import nlp_suite` was run.
 """
 
+from typing import Any
+
 import wrapt
 
 from nlp_suite._version import __version__
 from nlp_suite.errors import NlpSuiteError
+from nlp_suite.registry import TASKS, import_all, lazy_attribute
 
 __all__ = ["NlpSuiteError", "__version__", "evaluate", "export_run", "load", "load_experiment", "prepare", "train"]
 
@@ -21,20 +24,16 @@ _LAZY_EXPORTS = {  # public name: (module, attribute), imported when asked for
 }
 
 
-def __getattr__(name):
-    import importlib
-
+def __getattr__(name: str) -> Any:
     if name not in _LAZY_EXPORTS:
         raise AttributeError(f"module 'nlp_suite' has no attribute {name!r} (public: {', '.join(__all__)})")
     module, attribute = _LAZY_EXPORTS[name]
-    return getattr(importlib.import_module(module), attribute)
+    return lazy_attribute(module, attribute)
 
 
 @wrapt.when_imported("keras")
-def _register_with_keras(_):
+def _register_with_keras(_: Any) -> None:
     """Imports every class of ours that Keras may meet in a saved model."""
-    from nlp_suite.registry import TASKS, import_all
-
     for package in ("layers", "layers.attentions", "backbones", "backbones.decoders"):
         import_all(f"nlp_suite.{package}")
     for task in TASKS.classes():

@@ -9,8 +9,10 @@ and that component's own settings:
 """
 
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -18,11 +20,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     SerializeAsAny,
     ValidationError,
     field_validator,
     model_validator,
 )
+from pydantic_core import CoreSchema, core_schema
 
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import BACKBONES, SCHEDULES, SOURCES, TASKS, TOKENIZERS, Registry, unknown
@@ -41,7 +45,7 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _as_text(value):
+def _as_text(value: Any) -> Any:
     """Label names as YAML gives them: a number is its digits."""
     if isinstance(value, list):
         return [str(item) if isinstance(item, int) else item for item in value]
@@ -57,7 +61,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _known_keys(cls, values):
+    def _known_keys(cls, values: Any) -> Any:
         if isinstance(values, dict):
             wrong = [unknown("key", key, cls.model_fields) for key in values if key not in cls.model_fields]
             if wrong:
@@ -75,23 +79,36 @@ class ComponentSettings(Settings):
         return {key: getattr(self, key) for key in type(self).model_fields if key != "name"}
 
 
-def component(registry: Registry, default: str):
-    """The type of a field that holds a component of `registry`: a name, or a mapping with `name` and settings.
+if TYPE_CHECKING:
+    Component = Any  # which fields a component's settings have is known to its registry alone
+else:
+    Component = SerializeAsAny[ComponentSettings]
 
-    A mapping without `name` means the component called `default`.
+
+@dataclass(frozen=True)
+class ChosenByName:
+    """Beside `Component`: the field holds a component of `registry`, as `Annotated[Component, ChosenByName(…)]`.
+
+    What may be given is a name, or a mapping with `name` and settings; without `name` it means the one called `default`.
     """
 
-    def resolve(value):
+    registry: Registry
+    default: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._resolve, handler(source))
+
+    def _resolve(self, value: Any) -> ComponentSettings:
         if isinstance(value, ComponentSettings):
             return value
         if isinstance(value, str):
             value = {"name": value}
         if isinstance(value, dict):
-            value = {"name": default, **value}
+            value = {"name": self.default, **value}
         if not isinstance(value, dict) or not isinstance(value["name"], str):
-            raise ValueError(f"a {registry.kind} is a name or a mapping with 'name' and settings, got {value!r}")
+            raise ValueError(f"a {self.registry.kind} is a name or a mapping with 'name' and settings, got {value!r}")
         try:
-            settings = registry.settings(value["name"])
+            settings: type[ComponentSettings] = self.registry.settings(value["name"])
         except KeyError as error:
             raise ValueError(str(error)) from None
         try:
@@ -99,30 +116,32 @@ def component(registry: Registry, default: str):
         except ValidationError as error:
             raise ValueError(in_one_line(error)) from None
 
-    return Annotated[SerializeAsAny[ComponentSettings], BeforeValidator(resolve)]
-
 
 class TextSettings(Settings):
     """How a string becomes token ids: normalisation, tokenizer, truncation."""
 
-    unicode_form: Literal["NFC", "NFKC", "NFD", "NFKD", "none"] = "NFC"
-    lowercase: bool = True
+    unicode_form: Literal["NFC", "NFKC", "NFD", "NFKD", "none"] = Field("NFC", description="Unicode normal form")
+    lowercase: bool = Field(True, description="turn letters into lower case")
     strip_html: bool = Field(True, description="turn HTML line breaks and tags such as <br /> into spaces")
     collapse_spaces: bool = Field(True, description="every run of white space becomes one space, none at the ends")
-    stop_words: Literal["none", "english", "german"] | list[str] = "none"
-    max_characters: int = Field(20_000, ge=1, description="cut, in characters, before tokenising")
-    tokenizer: component(TOKENIZERS, "word") = "word"
-    add_start: bool = False
-    add_end: bool = False
-    max_length: int = Field(400, ge=2, description="tokens, special ones included")
-    truncation: Literal["head", "tail", "head_tail"] = Field("head", description="the part that is kept")
+    stop_words: Literal["none", "english", "german"] | list[str] = Field("none", description="words that are left out")
+    max_characters: int = Field(20_000, ge=1, description="a longer text is cut before it is tokenised")
+    tokenizer: Annotated[Component, ChosenByName(TOKENIZERS, "word")] = Field(
+        "word", description="what cuts a text into tokens"
+    )
+    add_start: bool = Field(False, description="a START token before every text")
+    add_end: bool = Field(False, description="an END token after every text; of running text, after every line")
+    max_length: int = Field(400, ge=2, description="tokens of a text at most, special ones included")
+    truncation: Literal["head", "tail", "head_tail"] = Field("head", description="the part of a long text that is kept")
 
 
 class DataSettings(Settings):
     """Where the examples come from and how they are split."""
 
-    source: component(SOURCES, "sample") = "sample"
-    validation: float = Field(0.1, gt=0, lt=1, description="part of train held out where there is no such split")
+    source: Annotated[Component, ChosenByName(SOURCES, "sample")] = Field(
+        "sample", description="where the examples come from"
+    )
+    validation: float = Field(0.1, gt=0, lt=1, description="share of train held out where there is no such split")
     labels: Annotated[list[str] | None, BeforeValidator(_as_text)] = Field(
         None, description="label names in order; default: those of train, sorted"
     )
@@ -133,9 +152,9 @@ class DataSettings(Settings):
 
     @field_validator("labels")
     @classmethod
-    def _labels_differ(cls, labels):
+    def _labels_differ(cls, labels: list[str] | None) -> list[str] | None:
         if labels is not None and len(set(labels)) < max(2, len(labels)):
-            raise ValueError(f"two different labels or more are needed, none twice; got {labels}")
+            raise ValueError(f"at least two labels are needed, all different; got {labels}")
         return labels
 
 
@@ -152,39 +171,41 @@ class TrainingSettings(Settings):
     buckets: int = Field(8, ge=1, le=24, description="number of batch lengths at most")
     optimizer: str = Field("adam", description="Keras name: adam, adamw, sgd, rmsprop, adagrad, lion, …")
     optimizer_arguments: dict[str, Any] = Field({}, description="further arguments of the Keras optimiser")
-    learning_rate: float = Field(1e-3, gt=0)
-    schedule: component(SCHEDULES, "constant") = "constant"
+    learning_rate: float = Field(1e-3, gt=0, description="the highest rate of the schedule")
+    schedule: Annotated[Component, ChosenByName(SCHEDULES, "constant")] = Field(
+        "constant", description="how the learning rate changes"
+    )
     clip_norm: float | None = Field(None, gt=0, description="global gradient norm at most this")
     accumulation_steps: int = Field(1, ge=1, description="batches whose gradients are averaged for one update")
     ema: float | None = Field(
         None, gt=0, lt=1, description="momentum a batch of the weights' moving average, which is what is evaluated"
     )
     average_after: int | None = Field(
-        None, ge=1, description="NT-ASGD: average the weights once this many rounds were no better; that is evaluated"
+        None, ge=1, description="NT-ASGD: average the weights once so many checkpoint intervals were no better"
     )
     average_checkpoints: int | None = Field(
-        None, ge=2, description="rounds whose weights are averaged at the end; that is evaluated and exported"
+        None, ge=2, description="checkpoints whose weights are averaged at the end; that is evaluated and exported"
     )
-    average_of: Literal["last", "best"] = Field("last", description="which rounds: the last, or the best by `monitor`")
+    average_of: Literal["last", "best"] = Field("last", description="which of them: the last, or the best by `monitor`")
     layer_rates: float = Field(
-        1.0, gt=0, le=1, description="discriminative rates: a layer learns at this part of the rate of the one above it"
+        1.0, gt=0, le=1, description="discriminative rates: a layer learns at this share of the rate of the one above"
     )
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field("float32", description="dtype policy")
     xla: bool = Field(False, description="compile the step with XLA (TensorFlow; JAX always does)")
     save_every: int | None = Field(
-        None, ge=1, description="steps of a round, after which it validates and saves; default: an epoch"
+        None, ge=1, description="steps of a checkpoint interval, after which it validates and saves; default: an epoch"
     )
     monitor: str = Field("val_loss", description="metric that chooses the best checkpoint and stops early")
-    patience: int | None = Field(None, ge=1, description="stop after this many rounds without a better `monitor`")
+    patience: int | None = Field(None, ge=1, description="stop after so many intervals without a better `monitor`")
     class_weights: Annotated[
         Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]], BeforeValidator(_as_text)
-    ] = "none"
-    tensorboard: bool = True
-    seed: int = Field(1, ge=0)
+    ] = Field("none", description="weight of each label in the loss; balanced: inverse to its frequency")
+    tensorboard: bool = Field(True, description="write logs for TensorBoard into the run folder")
+    seed: int = Field(1, ge=0, description="seed of weights, batches and dropout")
     init_from: str | None = Field(None, description="run folder to start from: its text layer, labels and best weights")
 
     @model_validator(mode="after")
-    def _one_average(self):
+    def _one_average(self) -> Self:
         if self.ema is not None and self.average_after is not None:
             raise ValueError("ema and average_after are two averages of the weights: give one of them")
         return self
@@ -204,25 +225,24 @@ class ExportSettings(Settings):
 class Experiment(Settings):
     """A whole experiment, as one YAML file describes it."""
 
-    task: component(TASKS, DEFAULT_TASK) = DEFAULT_TASK
+    task: Annotated[Component, ChosenByName(TASKS, DEFAULT_TASK)] = DEFAULT_TASK
     data: DataSettings = DataSettings.model_construct()
     text: TextSettings = TextSettings.model_construct()
     target_text: TextSettings | None = Field(
-        None,
-        description="of translation, a vocabulary of the target's own; what is not given is as in text; null: one for both",
+        None, description="as text, for targets with a vocabulary of their own; what is not given is as in text"
     )
-    backbone: component(BACKBONES, DEFAULT_BACKBONE) = DEFAULT_BACKBONE
+    backbone: Annotated[Component, ChosenByName(BACKBONES, DEFAULT_BACKBONE)] = DEFAULT_BACKBONE
     training: TrainingSettings = TrainingSettings.model_construct()
     export: ExportSettings = ExportSettings.model_construct()
 
     @model_validator(mode="after")
-    def _one_start(self):
+    def _one_start(self) -> Self:
         if self.training.init_from and self.backbone.init_from:
             raise ValueError("training.init_from and backbone.init_from both say where to start: give one of them")
         return self
 
     @model_validator(mode="after")
-    def _only_what_the_task_uses(self):
+    def _only_what_the_task_uses(self) -> Self:
         honours = TASKS.get(self.task.name).honours
         idle = [key for key in TASK_KEYS if key not in honours and _value_at(self, key) != _default_of(key)]
         if idle:
@@ -232,7 +252,7 @@ class Experiment(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _sections(cls, values):
+    def _sections(cls, values: Any) -> Any:
         """Absent sections are validated from nothing, so that their components are resolved too.
 
         What the task has in `defaults` (section → key → value) stands where nothing is given, and what `text` has where
@@ -258,7 +278,7 @@ class Experiment(Settings):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _filled(defaults: dict, values: dict) -> dict:
+def _filled(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """`values` with `defaults` for the keys they lack; a component without `name` changes the default's settings."""
     merged = {**defaults, **values}
     for key, value in values.items():
@@ -268,7 +288,7 @@ def _filled(defaults: dict, values: dict) -> dict:
     return merged
 
 
-def _class_of(registry: Registry, value, default: str):
+def _class_of(registry: Registry, value: Any, default: str) -> Any:
     """The class of a component given by name or mapping; None for an unknown one, refused elsewhere."""
     name = value.get("name", default) if isinstance(value, dict) else getattr(value, "name", value)
     try:
@@ -277,7 +297,7 @@ def _class_of(registry: Registry, value, default: str):
         return None
 
 
-def _causal(backbone):
+def _causal(backbone: Any) -> Any:
     """The backbone with the settings that make it causal, where nothing else is given for them."""
     if not isinstance(backbone, str | dict):
         return backbone
@@ -287,16 +307,17 @@ def _causal(backbone):
     return {**(BACKBONES.settings(values.get("name", DEFAULT_BACKBONE)).causal_overrides or {}), **values}
 
 
-def _value_at(settings: Settings, path: str):
+def _value_at(settings: Settings, path: str) -> Any:
     """The value of a key such as `"training.class_weights"`."""
+    value: Any = settings
     for key in path.split("."):
-        settings = getattr(settings, key)
-    return settings
+        value = getattr(value, key)
+    return value
 
 
-def _default_of(path: str):
+def _default_of(path: str) -> Any:
     """The default of a key of the schema."""
-    model: type[BaseModel] = Experiment
+    model: Any = Experiment
     *parents, last = path.split(".")
     for key in parents:
         model = model.model_fields[key].annotation
@@ -307,7 +328,7 @@ def _users(tasks: list[str]) -> str:
     return f"tasks that do: {', '.join(tasks)}" if tasks else "no task uses all of them"
 
 
-def load_experiment(source: str | Path | dict, overrides: list[str] | tuple[str, ...] = ()) -> Experiment:
+def load_experiment(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Experiment:
     """Reads and checks an experiment.
 
     Args:
@@ -318,8 +339,8 @@ def load_experiment(source: str | Path | dict, overrides: list[str] | tuple[str,
     Raises:
         ConfigError: unreadable file, unknown key or name, wrong type or range; all problems are listed.
     """
-    where = "config" if isinstance(source, dict) else str(source)
-    values = dict(source) if isinstance(source, dict) else _read_yaml(Path(source))
+    where = "config" if isinstance(source, Mapping) else str(source)
+    values = dict(source) if isinstance(source, Mapping) else _read_yaml(Path(source))
     for override in overrides:
         _set(values, override)
     try:
@@ -328,7 +349,7 @@ def load_experiment(source: str | Path | dict, overrides: list[str] | tuple[str,
         raise ConfigError("\n".join([f"{where}:", *_problems(error)])) from None
 
 
-def _read_yaml(path: Path) -> dict:
+def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(f"config file {str(path)!r} does not exist")
     try:
@@ -340,7 +361,7 @@ def _read_yaml(path: Path) -> dict:
     return values
 
 
-def _set(values: dict, override: str) -> None:
+def _set(values: dict[str, Any], override: str) -> None:
     """Applies one `a.b=value`, in place."""
     path, equals, text = override.partition("=")
     if not equals or not path.strip():
@@ -370,22 +391,23 @@ def _problems(error: ValidationError) -> list[str]:
     """Pydantic's errors as one line each: where, what was given, what is allowed."""
     lines = []
     for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"] if not str(part).startswith("function-"))
+        keys = (str(key) for key in problem["loc"])
+        where = ".".join(key for key in keys if not key.startswith("function-"))
         message = problem["msg"].removeprefix("Value error, ")
-        given = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
-        lines.append(f"  {where or 'experiment'}: {message}{given}")
+        value = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
+        lines.append(f"  {where or 'experiment'}: {message}{value}")
     return lines
 
 
 def in_one_line(error: ValidationError) -> str:
-    """The same of a part of an experiment, for the message of the whole."""
+    """Pydantic's errors about one section, in one line of the message about the experiment."""
     return "; ".join(line.strip().removeprefix("experiment: ") for line in _problems(error))
 
 
 def differences(old: Experiment, new: Experiment) -> list[str]:
     """Every key in which two experiments differ, as `a.b: old → new` lines."""
 
-    def flat(value, prefix=""):
+    def flat(value: Any, prefix: str = "") -> dict[str, Any]:
         if isinstance(value, dict):
             return {k: v for key, item in value.items() for k, v in flat(item, f"{prefix}{key}.").items()}
         return {prefix[:-1]: value}

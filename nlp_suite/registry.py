@@ -8,8 +8,9 @@ A component is one file (or one folder) that registers its class and its setting
     class LSTMBackbone(RecurrentBackbone): ...
 
 Listing names and help reads files but imports nothing; asking for a name imports that one module. A module that registers
-nothing is a helper and has no name. This is the only module that imports by a computed name; `import_all` does so for
-others.
+nothing is a helper and has no name. A component may lie outside this package too: a folder on the Python path that holds
+`nlp_suite/tasks/mine.py`, without any `__init__.py`, adds the task `mine`. This is the only module that imports by a
+computed name; `import_all` does so for others.
 """
 
 import ast
@@ -37,11 +38,29 @@ def unknown(kind: str, given: object, allowed: Iterable[str]) -> str:
     return f"unknown {kind} {given!r}{hint} (allowed: {', '.join(allowed) or 'none'})"
 
 
+def folders_of(package: str) -> list[Path]:
+    """Where a package of components lies: here, and in folders of the same name elsewhere on the Python path."""
+    top, *parts = package.split(".")
+    elsewhere = [Path(folder, top) for folder in sys.path if not Path(folder, top, "__init__.py").exists()]
+    return [folder for root in [Path(__file__).parent, *elsewhere] if (folder := root.joinpath(*parts)).is_dir()]
+
+
+def import_from(package: str, module: str) -> None:
+    """Imports a module of a package of components, wherever on the Python path it lies."""
+    parent = importlib.import_module(package)
+    parent.__path__ = list(dict.fromkeys([*parent.__path__, *map(str, folders_of(package))]))
+    importlib.import_module(f"{package}.{module}")
+
+
+def lazy_attribute(module: str, attribute: str) -> Any:
+    """An attribute of a module that is imported now."""
+    return getattr(importlib.import_module(module), attribute)
+
+
 def import_all(package: str) -> None:
     """Imports every module of a package (not those of packages within it), so that what they register is known."""
-    folders = importlib.import_module(package).__path__
-    for module in pkgutil.iter_modules(folders, f"{package}."):
-        importlib.import_module(module.name)
+    for module in pkgutil.iter_modules(map(str, folders_of(package))):
+        import_from(package, module.name)
 
 
 def missing_members(cls: type) -> list[str]:
@@ -74,15 +93,11 @@ class Registry:
         self.package = package
         self._registered: dict[str, tuple[Any, Any]] = {}
 
-    def _folders(self) -> list[Path]:
-        """Where the components lie: the package's search path, which is read off the disk until it is imported."""
-        if self.package in sys.modules:
-            return [Path(folder) for folder in sys.modules[self.package].__path__]
-        return [Path(__file__).parent.joinpath(*self.package.split(".")[1:])]
-
     def _files(self) -> dict[str, Path]:
         """Name → the file that registers it."""
-        paths = [p for folder in self._folders() for p in (*folder.glob("[!_]*.py"), *folder.glob("*/__init__.py"))]
+        paths = [
+            p for folder in folders_of(self.package) for p in (*folder.glob("[!_]*.py"), *folder.glob("*/__init__.py"))
+        ]
         registers = re.compile(r"^@[A-Z_]+\.register\(", re.MULTILINE)
         named = ((path.parent.name if path.stem == "__init__" else path.stem, path) for path in paths)
         return {name: path for name, path in named if registers.search(path.read_text("utf-8"))}
@@ -125,7 +140,7 @@ class Registry:
         if key not in self._registered:
             if key not in self._files():
                 raise UnknownNameError(unknown(self.kind, name, self.names()))
-            importlib.import_module(f"{self.package}.{key}")
+            import_from(self.package, key)
         return self._registered[key]
 
     def get(self, name: str) -> Any:
@@ -204,7 +219,7 @@ class VerbRegistry:
     def get(self, name: str) -> Callable[..., Any]:
         """The function of a verb; imports its module."""
         if name not in self._registered:
-            importlib.import_module(self._found()[name][0])
+            import_from(*self._found()[name][0].rsplit(".", 1))
         return self._registered[name]
 
 

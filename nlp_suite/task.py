@@ -37,7 +37,7 @@ class Batches:
         description: for people: shapes and padding.
     """
 
-    batch: Callable[[int], tuple]
+    batch: Callable[[int], tuple[Any, ...]]
     steps_per_epoch: int
     description: str = ""
 
@@ -74,18 +74,20 @@ class Predictor:
 
     Attributes:
         task_name: the name of its task.
+        labels: label names, where the task has any.
     """
 
     task_name: str = ""
+    labels: Sequence[str] = ()
 
-    def predict(self, texts: Sequence[str | bytes]) -> list[dict]:
+    def predict(self, texts: Sequence[str | bytes]) -> list[dict[str, Any]]:
         """One answer a text, where the task has such a thing.
 
         Raises:
             RequestError: the task answers other questions.
         """
         task = TASKS.get(self.task_name)
-        raise RequestError(f"this is no model that predicts, but one of {task.title}: {task.how_to_ask}")
+        raise RequestError(f"this is a {task.model_kind}: {task.how_to_ask}")
 
 
 class Task:
@@ -93,6 +95,7 @@ class Task:
 
     Attributes:
         title: what it is called in sentences, such as `"sentiment classification"`.
+        model_kind: what its models are called in sentences, such as `"classifier"`.
         how_to_ask: how its models are asked on the command line, such as `"ask it with nlp-suite predict"`.
         corpus_kind: what its examples are: a name of `nlp_suite/data/kinds`.
         causal: whether its backbone must not see the future.
@@ -107,6 +110,7 @@ class Task:
     """
 
     title: ClassVar[str]
+    model_kind: ClassVar[str]
     how_to_ask: ClassVar[str] = "ask it with nlp-suite predict"
     corpus_kind: ClassVar[str]
     causal: ClassVar[bool] = False
@@ -160,12 +164,12 @@ class Task:
         return None
 
     @abstractmethod
-    def metrics(self, labels: Sequence[str]) -> list:
+    def metrics(self, labels: Sequence[str]) -> list[Any]:
         """Keras metrics that sum and count, so that batches of any size average right."""
 
     @abstractmethod
     def training_batches(
-        self, model: Any, stores: Mapping, labels: Sequence[str], training: Any
+        self, model: Any, stores: Mapping[str, Any], labels: Sequence[str], training: Any
     ) -> tuple[Batches, Batches]:
         """Batches of the training and of the validation split.
 
@@ -177,15 +181,15 @@ class Task:
         """
 
     def interval_callbacks(
-        self, experiment: Experiment, model: Any, stores: Mapping, assets: Assets, console: Any
-    ) -> list:
+        self, experiment: Experiment, model: Any, stores: Mapping[str, Any], assets: Assets, console: Any
+    ) -> list[Any]:
         """Keras callbacks that measure after every checkpoint interval; they stand before those that read the logs."""
         return []
 
     # ---- evaluation
 
     @abstractmethod
-    def measure(self, run: Run, split: str, stores: Mapping) -> dict:
+    def measure(self, run: Run, split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
         """The report of a split, JSON-able.
 
         Args:
@@ -219,7 +223,7 @@ class Task:
         return run.experiment
 
     @classmethod
-    def answer_columns(cls, labels: Sequence[str], for_people: bool) -> dict[str, Callable[[dict], str]]:
+    def answer_columns(cls, labels: Sequence[str], for_people: bool) -> dict[str, Callable[[dict[str, Any]], str]]:
         """Columns of a table of answers of `predict`: name → what makes the cell of an answer.
 
         Args:
@@ -235,7 +239,10 @@ class Task:
         Raises:
             RequestError: it has none.
         """
-        raise RequestError(f"{str(options.model)!r} is a model of {cls.title}, which scores nothing: {cls.how_to_ask}")
+        raise RequestError(
+            f"{str(options.model)!r} is no language model but a {cls.model_kind}: {cls.how_to_ask} (score needs "
+            "log-probabilities of texts)"
+        )
 
     # ---- export
 
@@ -263,6 +270,8 @@ class Task:
 
     def check_inputs(self, run: Run, texts: Sequence[bytes]) -> Any:
         """What the network is compared on once it is loaded from a file: token ids int32 `[N, T]` of whole texts."""
+        if run.text is None:
+            raise TypeError(f"{type(self).__name__} has no text layer, so it must define check_inputs")
         return run.text.pad(run.text.encode(texts))
 
     def card_facts(self, experiment: Experiment) -> dict[str, str]:

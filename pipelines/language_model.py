@@ -10,12 +10,13 @@ from pathlib import Path
 import nlp_suite
 
 
-def main():
+def main() -> None:
+    """Reads the command line and goes through the steps, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("config", help="YAML file of the experiment")
     parser.add_argument("--run-dir", type=Path, help="run folder; default runs/NAME of the config file")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--prompt", action="append", help="text to go on from; default: the beginning of a document")
+    parser.add_argument("--prompt", action="append", help="text to continue; default: the beginning of a document")
     arguments = parser.parse_args()
     name, prompts = Path(arguments.config).stem, arguments.prompt or [""]
 
@@ -26,7 +27,7 @@ def main():
     prepared = nlp_suite.prepare(experiment, progress=print)
     print(f"vocabulary: {prepared.text.vocabulary_size:,} tokens")
 
-    # 3. Train. The same command goes on with a run that was interrupted, the carried state included.
+    # 3. Train. The same command resumes a run that was interrupted, the carried state included.
     run = nlp_suite.train(experiment, arguments.run_dir or Path("runs") / name)
 
     # 4. Measure on the test split (validation where there is none): report.json and report.html in the run folder.

@@ -1,8 +1,8 @@
 """Train, measure, export and ask a sentiment classifier, on the public API. Copy this file and change it.
 
-    python pipelines/sentiment.py configs/sentiment_sample.yaml
-    python pipelines/sentiment.py configs/sentiment_imdb_lstm.yaml --set data.source=files \
-        --set data.source.train=train.tsv.gz --set data.source.test=test.tsv.gz
+python pipelines/sentiment.py configs/sentiment_sample.yaml
+python pipelines/sentiment.py configs/sentiment_imdb_lstm.yaml --set data.source=files \
+    --set data.source.train=train.tsv.gz --set data.source.test=test.tsv.gz
 """
 
 import argparse
@@ -13,7 +13,8 @@ import nlp_suite
 EXAMPLES = ["A wonderful film, I loved every minute of it.", "Not good at all, but mercifully short.", ""]
 
 
-def main():
+def main() -> None:
+    """Reads the command line and goes through the steps, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("config", help="YAML file of the experiment")
     parser.add_argument("--run-dir", type=Path, help="run folder; default runs/NAME of the config file")
@@ -28,7 +29,7 @@ def main():
     prepared = nlp_suite.prepare(experiment, progress=print)
     print(f"labels: {', '.join(prepared.labels)}; vocabulary: {prepared.text.vocabulary_size:,}")
 
-    # 3. Train. The same command goes on with a run that was interrupted.
+    # 3. Train. The same command resumes a run that was interrupted.
     run = nlp_suite.train(experiment, arguments.run_dir or Path("runs") / name)
 
     # 4. Measure on the test split: report.json and report.html in the run folder.

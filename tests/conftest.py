@@ -6,8 +6,23 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many workers as cores: an operation is not shared out among threads
+    for _name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ.setdefault(_name, "1")
 ROOT = Path(__file__).parents[1]
 REAL_DATA = ROOT.parent / "shared" / "data"
+
+LONG_FIRST = ("training", "tasks", "export", "serving", "test_cli", "backbones", "layers")  # files or folders
+
+
+def pytest_collection_modifyitems(items):
+    """Puts what takes longest first, so that no worker begins a long file when the others have ended."""
+
+    def place(item):
+        parts = item.path.relative_to(ROOT / "tests").parts
+        return next((i for i, name in enumerate(LONG_FIRST) if parts[0].startswith(name)), len(LONG_FIRST))
+
+    items.sort(key=place)
 
 
 @pytest.fixture

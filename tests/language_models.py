@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 from nlp_suite.text.text_layer import TextLayer
+from tests.sized import sized
 
 TEXT = """the cat sees a dog
 a dog sees the cat and the bird
@@ -71,7 +72,7 @@ def network(backbone="lstm", vocabulary_size=40, seed=5, scale=0.6, **task):
 
     chosen = load_experiment({"task": {"name": "language_model", **task}, "backbone": _backbone(backbone)})
     keras.utils.set_random_seed(seed)
-    model = make_task(chosen).model(chosen.backbone, vocabulary_size, [])
+    model = make_task(chosen).model(chosen.backbone, sized(vocabulary_size))
     return randomised(model, seed, scale)
 
 
@@ -90,7 +91,7 @@ def make_run(directory, backbone="lstm", *, scale=0.6, **sections):
     from nlp_suite.data.prepare import prepare
 
     prepared = prepare(chosen)
-    model = make_task(chosen).model(chosen.backbone, prepared.text.vocabulary_size, [])
+    model = make_task(chosen).model(chosen.backbone, prepared.assets)
     randomised(model, scale=scale)
     prepared.text.save(directory / "text")
     assert TextLayer.load(directory / "text").fingerprint == prepared.text.fingerprint

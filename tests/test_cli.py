@@ -1,25 +1,16 @@
 """The command line as a user meets it: fast help, one-line errors, tables and JSON, the whole way on a tiny corpus."""
 
+import io
 import json
 import os
+import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
-ENVIRONMENT = {**os.environ, "PYTHONWARNINGS": "ignore"}
-
-
-def run(*arguments, cwd=None, input=None):
-    return subprocess.run(
-        [sys.executable, "-m", "nlp_suite", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        input=input,
-        env=ENVIRONMENT,
-    )
-
+from nlp_suite import cli
 
 CONFIG = """
 task: {name: sentiment, pooling: [mean]}
@@ -29,49 +20,86 @@ training: {epochs: 3, learning_rate: 0.05, buckets: 2, tensorboard: false}
 """
 
 
+def process(*arguments, code=None, **options):
+    """A process of its own: the command with arguments, or some Python code."""
+    command = ["-c", code] if code else ["-m", "nlp_suite", *arguments]
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    return subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment, **options)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with a config and a trained run."""
+    """A folder with a config and a run, trained by a process of its own."""
     folder = tmp_path_factory.mktemp("cli")
     (folder / "tiny.yaml").write_text(CONFIG)
-    done = run("train", "tiny.yaml", cwd=folder)
+    done = process("train", "tiny.yaml", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("runs/tiny: best val_accuracy")
-    assert done.stderr.count("round ") == 3 and "3 rounds of" in done.stderr
+    assert done.stderr.count("checkpoint interval ") == 3 and "3 checkpoint intervals of" in done.stderr
     assert "I0000" not in done.stderr, "TensorFlow's own lines are kept off the terminal"
     return folder
 
 
+@pytest.fixture
+def run(folder, monkeypatch, capsys):
+    """Calls the command line's entry in this process, within the folder."""
+    monkeypatch.chdir(folder)
+
+    def run(*arguments, input=""):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(input.encode())))
+        with pytest.raises(SystemExit) as ended:
+            cli.main(arguments)
+        shown = capsys.readouterr()
+        return SimpleNamespace(code=ended.value.code or 0, stdout=shown.out, stderr=shown.err)
+
+    return run
+
+
 def test_help_imports_nothing_heavy():
+    heavy = {"tensorflow", "keras", "numpy", "pydantic", "matplotlib"}
+    code = f"import atexit, sys, nlp_suite.cli as cli\natexit.register(lambda: print({heavy} & set(sys.modules)))\n"
+    shown = process(code=code + "cli.main(['--help'])").stdout
+    assert "evaluate" in shown and "translate" in shown and shown.endswith("set()\n")
+
+
+def test_a_bug_is_a_traceback_that_asks_for_a_report():
+    code = "from nlp_suite import cli\ncli.app.command('broken')(lambda: [1, 2][3])\ncli.main(['broken'])"
+    done = process(code=code)
+    assert done.returncode == 1 and "IndexError" in done.stderr and "Traceback" in done.stderr
+    assert done.stderr.endswith("please report it with the lines above and the command\n")
+    assert "error: " not in done.stderr
+
+
+def test_an_interrupt_ends_it_quietly():
     code = (
-        "import sys, nlp_suite.cli; heavy = {'tensorflow', 'keras', 'numpy', 'pydantic', 'matplotlib'} & set(sys.modules);"
-        "print(sorted(heavy))"
+        "import time\nfrom nlp_suite import cli\n"
+        "cli.app.command('wait')(lambda: (print('ready', flush=True), time.sleep(60)))\ncli.main(['wait'])"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
-    assert "evaluate" in run("--help").stdout
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdout=pipe, stderr=pipe, text=True) as waiting:
+        assert waiting.stdout.readline() == "ready\n"
+        waiting.send_signal(signal.SIGINT)
+        _, errors = waiting.communicate(timeout=30)
+    assert waiting.returncode == 130 and "Traceback" not in errors and "report" not in errors
 
 
 @pytest.mark.parametrize("kind, name", [("backbones", "lstm"), ("tokenizers", "byte"), ("tasks", "sentiment")])
-def test_list(kind, name):
+def test_list(run, kind, name):
     assert name in json.loads(run("list", kind, "--json").stdout)
     assert any(line.startswith(name + " ") for line in run("list", kind).stdout.splitlines())
 
 
-def test_list_of_an_unknown_kind():
-    done = run("list", "backbone")
-    assert done.returncode == 1 and done.stderr.startswith("error: unknown kind 'backbone': did you mean 'backbones'?")
-
-
-def test_config_show_is_a_config(folder):
-    shown = run("config", "show", "tiny.yaml", "--set", "training.epochs=7", cwd=folder)
-    (folder / "shown.yaml").write_text(shown.stdout)
-    assert "epochs: 7" in shown.stdout
-    assert run("config", "show", "shown.yaml", cwd=folder).stdout == shown.stdout
+def test_config_show_is_a_config(run, folder):
+    shown = run("config", "show", "tiny.yaml", "--set", "training.epochs=7").stdout
+    (folder / "shown.yaml").write_text(shown)
+    assert "epochs: 7" in shown
+    assert run("config", "show", "shown.yaml").stdout == shown
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
+        (["list", "backbone"], "unknown kind 'backbone': did you mean 'backbones'?"),
         (["train", "absent.yaml"], "config file 'absent.yaml' does not exist"),
         (["train", "tiny.yaml", "--set", "backbone.ngram=1"], "unknown key 'ngram': did you mean 'ngrams'?"),
         (["evaluate", "nowhere"], "'nowhere' is not a run folder"),
@@ -80,29 +108,30 @@ def test_config_show_is_a_config(folder):
         (["train", "tiny.yaml", "--set", "training.epochs=4"], "training.epochs: 3 → 4"),
     ],
 )
-def test_mistakes_are_one_message_without_a_traceback(folder, arguments, message):
-    done = run(*arguments, cwd=folder)
-    assert done.returncode == 1
+def test_mistakes_are_one_message_without_a_traceback(run, arguments, message):
+    done = run(*arguments)
+    assert done.code == 1
     assert "error: " in done.stderr and message in done.stderr and "Traceback" not in done.stderr
 
 
-def test_prepare_and_inspect(folder):
-    prepared = json.loads(run("prepare", "tiny.yaml", "--json", cwd=folder).stdout)
+def test_prepare_and_inspect(run):
+    prepared = json.loads(run("prepare", "tiny.yaml", "--json").stdout)
     assert prepared["statistics"]["test"]["texts"] == 40
-    report = json.loads(run("inspect", "tiny.yaml", "--json", cwd=folder).stdout)
+    report = json.loads(run("inspect", "tiny.yaml", "--json").stdout)
     assert report["splits"]["test"]["examples"] == 40 and report["tokens"]["test"]["texts"] == 40
-    assert "Label balance" in run("inspect", "tiny.yaml", cwd=folder).stdout
+    assert "Label balance" in run("inspect", "tiny.yaml").stdout
 
 
-def test_evaluate_writes_the_report_and_prints_it(folder):
-    report = json.loads(run("evaluate", "runs/tiny", "--json", cwd=folder).stdout)
+def test_evaluate_writes_the_report_and_prints_it(run, folder):
+    done = process("evaluate", "runs/tiny", "--json", cwd=folder)
+    report = json.loads(done.stdout)
     assert report["examples"] == 40
     assert json.loads((folder / "runs/tiny/report.json").read_text())["accuracy"] == report["accuracy"]
-    assert "Accuracy" in run("evaluate", "runs/tiny", "--split", "validation", cwd=folder).stdout
+    assert "Accuracy" in run("evaluate", "runs/tiny", "--split", "validation").stdout
 
 
-def test_predict_from_arguments_and_standard_input(folder):
-    lines = run("predict", "runs/tiny", "a good film", "", "--format", "jsonl", cwd=folder).stdout.splitlines()
+def test_predict_from_arguments_and_standard_input(run, folder):
+    lines = run("predict", "runs/tiny", "a good film", "", "--format", "jsonl").stdout.splitlines()
     assert [set(json.loads(line)["probabilities"]) for line in lines] == [{"negative", "positive"}] * 2
-    piped = run("predict", "runs/tiny", "-", "--format", "jsonl", cwd=folder, input="a good film\n\n").stdout
+    piped = process("predict", "runs/tiny", "-", "--format", "jsonl", cwd=folder, input="a good film\n\n").stdout
     assert piped.splitlines() == lines

@@ -38,7 +38,7 @@ def test_an_empty_config_is_the_defaults(tmp_path):
         ({"training": {"epochs": -1}}, "training.epochs: .*greater than or equal to 1, got -1"),
         ({"training": {"schedule": "cosin"}}, "did you mean 'cosine'"),
         ({"text": {"truncation": "middle"}}, "text.truncation: .*'head', 'tail' or 'head_tail', got 'middle'"),
-        ({"data": {"labels": ["a", "a"]}}, "data.labels: .*none twice; got \\['a', 'a'\\]"),
+        ({"data": {"labels": ["a", "a"]}}, "data.labels: .*all different; got \\['a', 'a'\\]"),
         ({"training": {"class_weights": {"a": -1}}}, "training.class_weights.*greater than 0"),
         ({"backbone": {"name": "transformer", "embedding_size": 9}}, "backbone: .*9 is no multiple of heads 4"),
         ({"data": {"validation": 1.5}}, "data.validation: .*less than 1, got 1.5"),
@@ -113,14 +113,13 @@ def test_differences_name_every_key():
 def pairs():
     """A task on pairs of texts, called `pairs`."""
 
-    class PairSettings(ComponentSettings):
-        examples: ClassVar[str] = "pairs"
+    class PairTask(TASKS.get("translation")):
         defaults: ClassVar[dict] = {
             "text": {"tokenizer": {"name": "sentencepiece", "vocabulary_size": 500}, "add_end": True}
         }
 
     with TASKS.temporary():
-        TASKS.register(PairSettings, "pairs")(type("PairTask", (), {}))
+        TASKS.register(type("PairSettings", (ComponentSettings,), {}), "pairs")(PairTask)
         yield
 
 
@@ -162,10 +161,10 @@ def test_a_tokenizer_without_name_is_the_tasks_own(pairs):
 @pytest.mark.parametrize(
     "values, message",
     [
-        ({"target_text": {}}, "the task 'sentiment' has no target texts: leave out target_text$"),
+        ({"target_text": {}}, "the task 'sentiment' does not use target_text; tasks that do: pairs, translation$"),
         (
             {"training": {"batch_tokens": 9}},
-            "the task 'sentiment' has no target texts: leave out training.batch_tokens$",
+            "the task 'sentiment' does not use training.batch_tokens; tasks that do: pairs, translation$",
         ),
         ({"task": "pairs", "target_text": {"max_lenght": 3}}, "target_text: unknown key .*did you mean 'max_length'"),
         ({"task": "pairs", "target_text": 3}, "target_text: .*got 3"),

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from nlp_suite.errors import UnknownNameError
-from nlp_suite.registry import BACKBONES, KINDS, SOURCES, TASKS, Registry
+from nlp_suite.registry import BACKBONES, COMPONENTS, SOURCES, TASKS, Registry
 
 
 def test_names_are_files():
@@ -15,16 +15,18 @@ def test_names_are_files():
     assert "sentiment" in TASKS.names()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", COMPONENTS)
 def test_every_component_has_help_and_loads(kind):
-    for name, line in KINDS[kind].help().items():
+    for name, line in COMPONENTS[kind].help().items():
         assert line.endswith((".", ")")) or len(line) > 20, f"{name}: {line!r}"
-        assert KINDS[kind].get(name)
-        assert KINDS[kind].settings(name).model_fields["name"]
+        assert COMPONENTS[kind].get(name)
+        assert COMPONENTS[kind].settings(name).model_fields["name"]
 
 
 def test_listing_imports_nothing_heavy():
-    code = "import sys, nlp_suite.registry as r; [k.help() for k in r.KINDS.values()]; print('keras' in sys.modules)"
+    code = (
+        "import sys, nlp_suite.registry as r; [k.help() for k in r.COMPONENTS.values()]; print('keras' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
 
 
@@ -39,7 +41,7 @@ def test_a_name_near_to_none_gets_no_suggestion():
 
 
 def test_hyphen_is_underscore():
-    assert KINDS["formats"].get("keras-plain") is KINDS["formats"].get("keras_plain")
+    assert COMPONENTS["formats"].get("keras-plain") is COMPONENTS["formats"].get("keras_plain")
 
 
 def test_two_classes_of_one_name_are_refused_and_temporary_ones_vanish():

@@ -60,25 +60,25 @@ def text_layers(shared=True):
 def network(chosen, text, target_text, seed=5, scale=0.6):
     """A network with random weights, biases too, so that padding and states would show."""
     from nlp_suite.config import load_experiment
+    from nlp_suite.task import Assets
     from nlp_suite.training.run import make_task
     from tests.language_models import randomised
 
     backbone, decoder = NETWORKS[chosen]
     task = {"name": "translation", "decoder": decoder}
     made = load_experiment({"task": task, "backbone": {"embedding_size": 8, **backbone}})
-    own = {} if text is target_text else {"target_vocabulary_size": target_text.vocabulary_size}
-    return randomised(make_task(made).model(made.backbone, text.vocabulary_size, [], **own), seed, scale)
+    return randomised(make_task(made).model(made.backbone, Assets(text, target_text)), seed, scale)
 
 
 def make_run(directory, network="gru", *, seed=5, scale=0.6, **sections):
     """A run folder as training leaves it, with random weights."""
     from nlp_suite.data.prepare import prepare, save_texts
-    from nlp_suite.training.run import make_network
+    from nlp_suite.training.run import make_task
     from tests.language_models import randomised
 
     chosen = experiment(directory, network, **sections)
     prepared = prepare(chosen)
-    model = randomised(make_network(chosen, prepared.text, prepared.target_text, []), seed, scale)
+    model = randomised(make_task(chosen).model(chosen.backbone, prepared.assets), seed, scale)
     save_texts(directory, prepared.text, prepared.target_text)
     (directory / "checkpoints").mkdir()
     model.save_weights(directory / "checkpoints" / "best.weights.h5")

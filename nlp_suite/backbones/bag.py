@@ -17,14 +17,14 @@ from nlp_suite.registry import BACKBONES
 class BagSettings(BackboneSettings):
     """Settings of the bag of n-grams."""
 
-    embedding_size: int = Field(8, ge=1)
+    embedding_size: int = Field(8, ge=1, description="features E of a token embedding")
     ngrams: int = Field(2, ge=1, le=5, description="longest n-gram; 1 sees single words only")
     ngram_buckets: int = Field(2**18, ge=16, le=2**22, description="rows of the hashed table that longer n-grams share")
     average: Literal["mean", "sqrt"] = Field("mean", description="divide the sum by the count n, or by √n")
     naive_bayes: bool = Field(False, description="scale n-grams by what their counts in the training split tell")
     hidden: list[int] = Field([], description="units of feed-forward layers above the average")
     dropout: float = Field(0.0, ge=0, lt=1, description="rate on the average and after every feed-forward layer")
-    activation: str = "relu"
+    activation: str = Field("relu", description="Keras name, of the feed-forward layers")
 
 
 @BACKBONES.register(BagSettings)
@@ -97,7 +97,7 @@ class BagBackbone(Backbone):
     def output_size(self):
         return self.dense[-1].units if self.dense else self.embedding_size
 
-    def build_encoder(self):
+    def build_encoder(self) -> None:
         size = self.embedding_size
         for table in (self.table, *self.priors):
             if table is not None:

@@ -1,8 +1,8 @@
 """The contract of a backbone: an embedding of token ids, and an encoder of features, whole or one step at a time."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Never, Self
 
 import keras
 from keras import ops
@@ -105,6 +105,7 @@ class Backbone(keras.layers.Layer):
         context_limit: how many places a step of a causal backbone looks at, itself included: the newest. None: there is
             no limit. In layers above the first, what they look at may have seen more.
         returns_sequence: whether T' is T: one feature vector a token, which a decoder may attend to.
+        priors: weights that `learn_prior` counts from the training split before the training; empty for most.
         settings: dict, the constructor's arguments for `get_config`; subclasses add theirs.
 
     Raises:
@@ -122,6 +123,7 @@ class Backbone(keras.layers.Layer):
     carries_state: bool = False
     context_limit: int | None = None
     returns_sequence: bool = True
+    priors: Sequence[Any] = ()
     embeddings_initializer: ClassVar[Any] = "uniform"
 
     def __init__(
@@ -164,14 +166,14 @@ class Backbone(keras.layers.Layer):
     def output_size(self) -> int:
         """Features D."""
 
-    def build(self, input_shape=None):
+    def build(self, input_shape=None) -> None:
         """Makes the weights: of token ids `(None, None)`, or of features `(None, None, E)` without a vocabulary."""
         if not self.built:
             if self.embedding is not None:
                 self.embedding.build((None, None))
             self.build_encoder()
 
-    def build_encoder(self):
+    def build_encoder(self) -> None:
         """Builds the layers above the embedding, which read `embedding_size` features."""
 
     def embed(self, tokens):
@@ -240,7 +242,7 @@ class Backbone(keras.layers.Layer):
         groups = ([layer for layer in layers if layer is not None] for layers in self.stack())
         return [[v for layer in layers for v in layer.trainable_variables] for layers in groups]
 
-    def initial_state(self, batch_size, memory=None):
+    def initial_state(self, batch_size, memory=None) -> Never:
         """State before the first place: a tree of tensors with the batch in dim 0.
 
         Raises:
@@ -248,7 +250,7 @@ class Backbone(keras.layers.Layer):
         """
         raise self._not_causal()
 
-    def step(self, x, state):
+    def step(self, x, state) -> Never:
         """One place of every row: features `[B, E]` and a state → features `[B, D]` and the new state. Has no dropout.
 
         Raises:

@@ -13,9 +13,9 @@ class CNNSettings(BackboneSettings):
 
     widths: list[int] = Field([3, 4, 5], min_length=1, description="tokens that a filter spans, one group a width")
     filters: int = Field(100, ge=1, description="filters of every width")
-    layers: int = Field(1, ge=1)
+    layers: int = Field(1, ge=1, description="convolutions on top of one another")
     dropout: float = Field(0.0, ge=0, lt=1, description="rate after every layer, the same filters at every token")
-    activation: str = "relu"
+    activation: str = Field("relu", description="Keras name")
 
 
 @BACKBONES.register(CNNSettings)
@@ -57,7 +57,7 @@ class CNNBackbone(Backbone):
     def output_size(self):
         return self.settings["filters"] * len(self.settings["widths"])
 
-    def build_encoder(self):
+    def build_encoder(self) -> None:
         size = self.embedding_size
         for group in self.convolutions:
             for convolution in group:

@@ -17,8 +17,8 @@ class RecurrentSettings(BackboneSettings):
     causal_overrides: ClassVar[Mapping[str, Any]] = {"bidirectional": False}
 
     units: int = Field(64, ge=1, description="units of one direction")
-    layers: int = Field(1, ge=1)
-    bidirectional: bool = True
+    layers: int = Field(1, ge=1, description="recurrent layers on top of one another")
+    bidirectional: bool = Field(True, description="read in both directions and concatenate")
     last_units: int | None = Field(None, ge=1, description="units of the last layer; default: units")
     dropout: float = Field(
         0.0, ge=0, lt=1, description="rate between layers and after the last, the same at every step"
@@ -117,7 +117,7 @@ class RecurrentBackbone(Backbone):
     def output_size(self):
         return self.sizes[-1]
 
-    def build_encoder(self):
+    def build_encoder(self) -> None:
         size = self.embedding_size
         for i, layer in enumerate(self.recurrent):
             layer.build((None, None, size))

@@ -22,14 +22,18 @@ class TransformerSettings(BackboneSettings):
     causal_overrides: ClassVar[Mapping[str, Any]] = {"causal": True, "positions": "rotary"}
     context_key: ClassVar[str] = "max_length"
 
-    layers: int = Field(2, ge=1)
-    heads: int = Field(4, ge=1)
+    layers: int = Field(2, ge=1, description="blocks on top of one another")
+    heads: int = Field(4, ge=1, description="attention heads; they share the features out")
     feed_forward: int = Field(512, ge=1, description="units of the hidden feed-forward layer")
-    dropout: float = Field(0.1, ge=0, lt=1)
-    attention_dropout: float = Field(0.0, ge=0, lt=1)
-    activation: str = "relu"
-    norm: Literal["pre", "post"] = "pre"
-    positions: Literal["sinusoidal", "learned", "rotary"] = "sinusoidal"
+    dropout: float = Field(
+        0.1, ge=0, lt=1, description="rate on the input, after attention, and inside and after the feed-forward net"
+    )
+    attention_dropout: float = Field(0.0, ge=0, lt=1, description="rate on the attention weights")
+    activation: str = Field("relu", description="Keras name, of the feed-forward layer")
+    norm: Literal["pre", "post"] = Field("pre", description="layer norm before or after every sub-layer")
+    positions: Literal["sinusoidal", "learned", "rotary"] = Field(
+        "sinusoidal", description="how a token's place enters"
+    )
     max_length: int = Field(
         512,
         ge=1,
@@ -109,7 +113,7 @@ class TransformerBackbone(Backbone):
     def output_size(self):
         return self.embedding_size
 
-    def build_encoder(self):
+    def build_encoder(self) -> None:
         shape = (None, None, self.embedding_size)
         self.positions.build(shape)
         for block in self.blocks:

@@ -1,25 +1,42 @@
 """What there is to choose from, and what a config means: list, config."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nlp_suite.cli.common import AsJson, ConfigFile, Overrides, load_experiment
+from nlp_suite.cli.common import AsJson, ConfigFile, Overrides, import_backend, load_experiment
 
 
 def add_commands(app: typer.Typer) -> None:
     """Adds the verbs to the command line."""
     config = typer.Typer(no_args_is_help=True, help="Look at configs.")
     config.command("show")(config_show)
+    config.command("reference")(config_reference)
     app.add_typer(config, name="config")
     app.command("list")(list_components)
 
 
-def config_show(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False):
+def config_show(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Print the resolved config: every key with its value."""
     experiment = load_experiment(config, overrides)
     print(experiment.model_dump_json(indent=1) if as_json else experiment.to_yaml(), end="\n" if as_json else "")
+
+
+def config_reference(
+    into: Annotated[
+        Path | None, typer.Option(help="Markdown file in which the reference between its two markers is replaced.")
+    ] = None,
+) -> None:
+    """Print every key of a config with its type, default and meaning, as Markdown."""
+    import_backend()
+    from nlp_suite.cli.reference import config_reference, with_reference
+
+    if into is None:
+        print(config_reference(), end="")
+    else:
+        into.write_text(with_reference(into.read_text("utf-8"), into), "utf-8")
 
 
 def list_components(
@@ -27,7 +44,7 @@ def list_components(
         str, typer.Argument(help="backbones, decoders, attentions, tokenizers, tasks, sources, schedules or formats.")
     ],
     as_json: AsJson = False,
-):
+) -> None:
     """List what can be chosen by name, with a line of help each."""
     from nlp_suite.errors import UnknownNameError
     from nlp_suite.registry import COMPONENTS, unknown

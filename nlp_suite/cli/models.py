@@ -9,12 +9,14 @@ import typer
 from nlp_suite.cli.common import RunFolder, RunOrExport, ShownCharacters, TableFormat, import_backend, print_progress
 from nlp_suite.errors import UsageError
 
-RUNNER_ONLY, WITHOUT_RUNNER = ("output", "signature", "runner_options"), ("format", "max_length")
+RUNNER_ONLY = ("output", "signature", "runner_options")
+WITHOUT_RUNNER = ("format", "max_length")
 
 
 def options_on_command_line(context: typer.Context, names: tuple[str, ...]) -> list[str]:
     """Those of a command's options that stand on the command line, as written there."""
-    used = [name for name in names if context.get_parameter_source(name).name == "COMMANDLINE"]
+    sources = {name: context.get_parameter_source(name) for name in names}
+    used = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
     return [option.opts[0] for option in context.command.params if option.name in used]
 
 
@@ -44,7 +46,7 @@ def predict(
     runner_options: Annotated[
         list[str] | None, typer.Option("--runner-option", help="With --runner: its own, as --flink_master=….")
     ] = None,
-):
+) -> None:
     """Predict labels of texts with a run or a SavedModel; with --runner, ask any SavedModel about whole files."""
     if runner is not None:
         if idle := options_on_command_line(context, WITHOUT_RUNNER):
@@ -59,24 +61,33 @@ def predict(
         raise UsageError(f"{', '.join(idle)} needs --runner (direct, flink, spark or dataflow)")
     if input and len(input) > 1:
         raise UsageError("several --input files need --runner (direct, flink, spark or dataflow)")
-    input = input[0] if input else None
     import_backend()
-    from nlp_suite.tasks.sentiment.output import read_texts, write_predictions
+    from nlp_suite.cli.predictions import write_predictions
+    from nlp_suite.tasks.shared.lines import read_texts
 
-    write_predictions(model, read_texts(texts, input), format, max_length)
+    write_predictions(model, read_texts(texts, input[0] if input else None), format, max_length)
 
 
-def _predict_files(model, inputs, output, runner, signature, runner_options):
+def _predict_files(
+    model: Path, inputs: list[Path], output: Path | None, runner: str, signature: str, runner_options: list[str]
+) -> None:
     if not inputs or output is None:
         raise UsageError("--runner needs --input FILE … and --output FOLDER")
     from nlp_suite.native_output import suppress_native_log
     from nlp_suite.serving.batch_predict import batch_predict
 
     with suppress_native_log():
-        settings = {"runner": runner, "signature": signature, "pipeline_arguments": runner_options}
-        done = batch_predict(model, inputs, output, progress=print_progress, **settings)
-    kept = f", {done['skipped']} of {done['chunks']} chunks from an earlier run" if done["skipped"] else ""
-    print(f"{output}: {done['lines']:,} lines, {done['bad']:,} of them set aside{kept}")
+        done = batch_predict(
+            model,
+            inputs,
+            output,
+            runner=runner,
+            signature=signature,
+            pipeline_arguments=runner_options,
+            progress=print_progress,
+        )
+    reused = f", {done['skipped']} of {done['chunks']} chunks from an earlier run" if done["skipped"] else ""
+    print(f"{output}: {done['lines']:,} lines, {done['bad']:,} of them set aside{reused}")
 
 
 def score(
@@ -90,7 +101,7 @@ def score(
     html: Annotated[Path | None, typer.Option(help="Write a page with every token coloured by its surprise.")] = None,
     format: TableFormat = "table",
     max_length: ShownCharacters = 60,
-):
+) -> None:
     """Log-probability and perplexity of every line of a text by a language model, or of translations."""
     import_backend()
     from nlp_suite.export.load import load
@@ -115,7 +126,7 @@ def export(
         bool,
         typer.Option("--xla", help="Also signatures compiled by XLA (translate_xla), for servers that have it on."),
     ] = False,
-):
+) -> None:
     """Export a run: a SavedModel with strings in and strings out, or a Keras file."""
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the run was trained on
     import_backend()

@@ -8,9 +8,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from nlp_suite.cli.common import console
+from nlp_suite.errors import RequestError
 from nlp_suite.export.load import load
 from nlp_suite.registry import TASKS
-from nlp_suite.task import Predictor
+from nlp_suite.task import Predictor, Task
 from nlp_suite.tasks.shared.lines import shortened
 from nlp_suite.tasks.shared.score_output import check_format
 
@@ -33,23 +35,25 @@ def write_predictions(path: Path, texts: Iterable[str], format: str = "table", m
     """
     check_format(format)
     predictor = load(path)
-    predictor.predict([])  # refuses a task that does not predict before anything is printed
+    if type(predictor).predict is Predictor.predict:
+        task = TASKS.get(predictor.task_name)
+        raise RequestError(f"{str(path)!r} is a {task.model_kind}: {task.how_to_ask}")
     {"table": _table, "jsonl": _jsonl, "tsv": _tsv}[format](predictor, _answered(predictor, texts), max_characters)
 
 
-def _answered(predictor: Predictor, texts: Iterable[str]) -> Iterator[tuple[str, dict]]:
+def _answered(predictor: Predictor, texts: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Texts beside their predictions."""
     texts = iter(texts)
     while chunk := list(islice(texts, CHUNK_TEXTS)):
         yield from zip(chunk, predictor.predict(chunk))
 
 
-def _columns(predictor: Predictor, for_people: bool) -> dict[str, Callable[[dict], str]]:
-    return TASKS.get(predictor.task_name).answer_columns(getattr(predictor, "labels", ()), for_people)
+def _columns(predictor: Predictor, for_people: bool) -> dict[str, Callable[[dict[str, Any]], str]]:
+    task: type[Task] = TASKS.get(predictor.task_name)
+    return task.answer_columns(predictor.labels, for_people)
 
 
-def _table(predictor: Predictor, pairs: Iterable[tuple[str, dict]], max_characters: int) -> None:
-    from rich.console import Console
+def _table(predictor: Predictor, pairs: Iterable[tuple[str, dict[str, Any]]], max_characters: int) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -57,15 +61,15 @@ def _table(predictor: Predictor, pairs: Iterable[tuple[str, dict]], max_characte
     table = Table("text", *columns)
     for text, answer in pairs:
         table.add_row(Text(shortened(text, max_characters)), *(Text(cell(answer)) for cell in columns.values()))
-    Console().print(table)
+    console().print(table)
 
 
-def _jsonl(predictor: Predictor, pairs: Iterable[tuple[str, dict]], max_characters: int) -> None:
+def _jsonl(predictor: Predictor, pairs: Iterable[tuple[str, dict[str, Any]]], max_characters: int) -> None:
     for text, answer in pairs:
         print(json.dumps({"text": text, **answer}, ensure_ascii=False), flush=True)
 
 
-def _tsv(predictor: Predictor, pairs: Iterable[tuple[str, dict]], max_characters: int) -> None:
+def _tsv(predictor: Predictor, pairs: Iterable[tuple[str, dict[str, Any]]], max_characters: int) -> None:
     columns = _columns(predictor, for_people=False)
     writer: Any = csv.writer(sys.stdout, "excel-tab", lineterminator="\n")
     writer.writerow(["text", *columns])

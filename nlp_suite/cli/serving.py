@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from nlp_suite.cli.common import AsJson, console
+
 
 def add_commands(app: typer.Typer) -> None:
     """Adds the verbs to the command line."""
@@ -14,7 +16,7 @@ def add_commands(app: typer.Typer) -> None:
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
         short_help="Serve models over gRPC and REST as TensorFlow Serving does, with its flags.",
     )
-    def serve(context: typer.Context):
+    def serve(context: typer.Context) -> None:
         """Serve models over gRPC and REST as TensorFlow Serving does; takes the flags of tensorflow_model_server."""
         from nlp_suite.serving.engine import run
 
@@ -30,20 +32,30 @@ def add_commands(app: typer.Typer) -> None:
         version: Annotated[int | None, typer.Option(help="Version; default the newest.")] = None,
         label: Annotated[str | None, typer.Option(help="Version label instead of a number.")] = None,
         timeout: Annotated[float, typer.Option(help="Seconds.")] = 30.0,
-        as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
-    ):
+        as_json: AsJson = False,
+    ) -> None:
         """Ask a server, stock or built-in, about texts."""
         from nlp_suite.serving.client import query as ask
 
-        settings = {"grpc": grpc, "signature": signature, "version": version, "label": label, "timeout": timeout}
-        print(ask(host, model, texts, as_json=as_json, **settings))
+        answer = ask(
+            host,
+            model,
+            texts,
+            grpc=grpc,
+            signature=signature,
+            as_json=as_json,
+            version=version,
+            label=label,
+            timeout=timeout,
+        )
+        print(answer)
 
     @app.command()
     def doctor(
         model: Annotated[Path, typer.Argument(metavar="SAVED_MODEL", help="Exported version, or its model's folder.")],
         server_version: Annotated[str, typer.Option(help="Version of TensorFlow Serving.")] = "2.19",
-        as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
-    ):
+        as_json: AsJson = False,
+    ) -> None:
         """Say whether a stock TensorFlow Serving will serve a SavedModel; exit code 1 if not."""
         from nlp_suite.native_output import suppress_native_log
         from nlp_suite.serving.doctor import examine, format_report
@@ -53,7 +65,5 @@ def add_commands(app: typer.Typer) -> None:
         if as_json:
             print(json.dumps(report.as_dict()))
         else:
-            from rich.console import Console
-
-            Console().print(format_report(report))
+            console().print(format_report(report))
         raise typer.Exit(0 if report.ok else 1)

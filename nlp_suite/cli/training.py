@@ -24,34 +24,22 @@ def add_commands(app: typer.Typer) -> None:
         app.command()(verb)
 
 
-def prepare(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False):
+def prepare(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Train the tokenizer on the training split and tokenise every split into the cache."""
-    from nlp_suite.data.prepare import prepare
+    from nlp_suite.data.prepare import kind_of, prepare
 
-    prepared = prepare(load_experiment(config, overrides), progress=print_progress)
+    experiment = load_experiment(config, overrides)
+    prepared = prepare(experiment, progress=print_progress)
     if as_json:
         print(json.dumps({"directory": str(prepared.directory), "statistics": prepared.statistics}))
         return
-    from rich.table import Table
-
-    rows, what = prepared.statistics, "texts" if prepared.labels else "lines"
-    if "target" in rows["train"]:
-        sides = [(split, side) for split in rows for side in ("source", "target")]
-        rows, what = {f"{split}, {side}": rows[split].get(side, rows[split]) for split, side in sides}, "pairs"
-    table = Table("split", what, "tokens", "unknown", "median length", "95 %", "longest", "truncated texts")
-    for name, s in rows.items():
-        length = s["full_length"]
-        numbers = (f"{s['texts']:,}", f"{s['tokens']:,}", f"{s['unknown_rate']:.2%}")
-        lengths = (f"{length['p50']:,}", f"{length['p95']:,}", f"{length['max']:,}", f"{s['truncated_share']:.1%}")
-        table.add_row(name, *numbers, *lengths)
-    console().print(table)
+    console().print(kind_of(experiment).preparation_table(prepared.statistics))
     print(prepared.directory)
 
 
-def inspect(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False):
+def inspect(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Look at the data: label balance, lengths, duplicates across splits, examples."""
-    from nlp_suite.data.inspect import inspect_experiment
-    from nlp_suite.data.inspection_tables import format_inspection
+    from nlp_suite.data.inspect import format_inspection, inspect_experiment
 
     report = inspect_experiment(load_experiment(config, overrides))
     print(json.dumps(report, ensure_ascii=False)) if as_json else console().print(format_inspection(report))
@@ -61,8 +49,8 @@ def train(
     config: ConfigFile,
     run_dir: Annotated[Path | None, typer.Option(help="Run folder; default runs/NAME of the config file.")] = None,
     overrides: Overrides = None,
-):
-    """Train into a run folder; the same command goes on with a run that was interrupted."""
+) -> None:
+    """Train into a run folder; the same command continues a run that was interrupted."""
     experiment = load_experiment(config, overrides)
     from nlp_suite.training.run import default_directory
     from nlp_suite.training.train import train
@@ -70,23 +58,23 @@ def train(
     run = train(experiment, run_dir or default_directory(config))
     best = run.info["best"]
     print(
-        f"{run.directory}: best {best['metric']} {best['value']:.4f} in round {best['round']}, {run.info['seconds']:.0f} s"
+        f"{run.directory}: best {best['metric']} {best['value']:.4f} at checkpoint interval {best['round']}, {run.info['seconds']:.0f} s"
     )
     print(f"next: nlp-suite evaluate {run.directory}")
 
 
 def average(
     run: RunFolder,
-    last: Annotated[int | None, typer.Option(help="Of the last N rounds.")] = None,
-    best: Annotated[int | None, typer.Option(help="Of the N best rounds.")] = None,
-):
-    """Average the weights of several rounds that a run kept (training.average_checkpoints); the run's model is then that."""
+    last: Annotated[int | None, typer.Option(help="Of the last N checkpoint intervals.")] = None,
+    best: Annotated[int | None, typer.Option(help="Of the N best checkpoint intervals.")] = None,
+) -> None:
+    """Average the weights of several checkpoint intervals that a run kept (training.average_checkpoints) into its model."""
     import_backend()
     from nlp_suite.training.checkpoint_average import average
     from nlp_suite.training.run import Run
 
-    rounds = average(Run(run), last=last, best=best)
-    print(f"{run}: averaged the weights of rounds {', '.join(map(str, rounds))}")
+    intervals = average(Run(run), last=last, best=best)
+    print(f"{run}: averaged the weights of checkpoint intervals {', '.join(map(str, intervals))}")
     print(f"next: nlp-suite evaluate {run}")
 
 
@@ -94,7 +82,7 @@ def evaluate(
     run: RunFolder,
     split: Annotated[str | None, typer.Option(help="train, validation or test; default test.")] = None,
     as_json: AsJson = False,
-):
+) -> None:
     """Measure a run on a split; writes report.json and report.html into its folder."""
     import_backend()
     from nlp_suite.training.evaluate import evaluate

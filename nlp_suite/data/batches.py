@@ -4,13 +4,18 @@ There is no iterator state, so resuming at step N is arithmetic. Rows of similar
 shape (its bound by a fixed number of rows), and rows that fill up its last batch weigh 0.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 
-def bucket_bounds(lengths, buckets: int) -> np.ndarray:
+def bucket_bounds(lengths: Any, buckets: int) -> NDArray[Any]:
     """The at most `buckets` batch lengths that waste the least padding on `lengths`, ascending; the last is the maximum.
 
-    Dynamic programming over 64 quantiles: cost of a bucket = its bound times its rows.
+    Dynamic programming over 64 quantiles, which bounds the work whatever the corpus: the cost of a bucket is its bound times
+    its rows, that is, the places of its batches.
     """
     lengths = np.sort(np.asarray(lengths))
     candidates = np.unique(np.quantile(lengths, np.linspace(0, 1, 65)[1:], method="higher"))  # [M]
@@ -39,19 +44,21 @@ class NumberedBatches:
     Args:
         members: row numbers of every bucket.
         sizes: rows of a batch, of every bucket.
-        shapes: what stands beside the rows of a bucket's batches: one length or several.
+        shapes: the length or lengths of every bucket's batches.
         seed: of the shuffling; `None` keeps the order and is for evaluation.
 
     Attributes:
         steps_per_epoch: batches of one pass.
     """
 
-    def __init__(self, members: list[np.ndarray], sizes: list[int], shapes: list[tuple], seed: int | None):
+    def __init__(
+        self, members: list[NDArray[Any]], sizes: list[int], shapes: Sequence[tuple[int, ...]], seed: int | None
+    ):
         self._members, self._sizes, self._shapes, self._seed = members, sizes, shapes, seed
         self.steps_per_epoch = sum(-(-len(rows) // size) for rows, size in zip(members, sizes))
-        self._planned: tuple[int, list] | None = None
+        self._planned: tuple[int, list[Any]] | None = None  # the epoch whose batches were planned last
 
-    def __getitem__(self, n: int):
+    def __getitem__(self, n: int) -> Any:
         """Batch `n`, counted through all epochs: row numbers `[B]`, weights float32 `[B]`, and its lengths."""
         epoch, step = divmod(n, self.steps_per_epoch)
         if self._seed is None:
@@ -60,7 +67,7 @@ class NumberedBatches:
             self._planned = (epoch, self._plan(epoch))
         return self._planned[1][step]
 
-    def _plan(self, epoch: int) -> list:
+    def _plan(self, epoch: int) -> list[Any]:
         """All batches of one epoch, in order."""
         random = None if self._seed is None else np.random.default_rng([self._seed, epoch])
         plan = []
@@ -83,19 +90,19 @@ class BucketedBatches(NumberedBatches):
     Args:
         lengths: tokens a row, `[N]`.
         batch_size: rows of every batch.
-        buckets: number of different batch lengths at most.
+        buckets: the largest number of batch lengths.
         seed: of the shuffling; `None` keeps the order and is for evaluation.
 
     Attributes:
         bounds: the batch lengths, ascending.
-        padding: part of the places that hold no token, rows that fill up a batch left aside.
+        padding: share of the places that hold no token; rows that fill up a batch are not counted.
 
     Example:
         >>> batches = BucketedBatches(store.lengths, batch_size=32, buckets=8, seed=1)
         >>> rows, weights, length = batches[1000]
     """
 
-    def __init__(self, lengths, batch_size: int, buckets: int, seed: int | None):
+    def __init__(self, lengths: Any, batch_size: int, buckets: int, seed: int | None):
         self.bounds = bucket_bounds(lengths, buckets)
         bucket = np.searchsorted(self.bounds, lengths)  # [N]
         members = [np.flatnonzero(bucket == b) for b in range(len(self.bounds))]

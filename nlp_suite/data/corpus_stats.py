@@ -2,11 +2,33 @@
 
 import hashlib
 from array import array
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 PERCENTILES = (5, 50, 95, 99)
-SHOWN, SHOWN_CHARACTERS = 2, 200
+SHOWN_EXAMPLES = 2  # of every label or split
+SHOWN_CHARACTERS = 200  # of every text of them
+
+
+class TextCounts:
+    """Lengths of texts, 16 bytes a text.
+
+    Attributes:
+        characters: of every text.
+        words: of every text, parted by white space.
+    """
+
+    def __init__(self) -> None:
+        self.characters: array[int] = array("q")
+        self.words: array[int] = array("q")
+
+    def add(self, text: str) -> int:
+        """Counts a text; returns its number of words."""
+        self.characters.append(len(text))
+        self.words.append(len(text.split()))
+        return self.words[-1]
 
 
 def text_hash(*texts: str) -> int:
@@ -18,34 +40,34 @@ def text_hash(*texts: str) -> int:
     return int.from_bytes(state.digest(), "little")
 
 
-def duplicates(seen: dict[str, array]) -> dict:
+def duplicates(hashes_by_split: Mapping[str, "array[int]"]) -> dict[str, Any]:
     """Rows that repeat one of their split, and rows that an earlier split has too.
 
     Args:
-        seen: split → hashes of its rows, `array("Q")`.
+        hashes_by_split: split → hashes of its rows, `array("Q")`.
 
     Returns:
         `within`: split → rows; `across`: a list of `split`, `also_in`, `rows`.
     """
-    hashes = {split: np.asarray(rows, np.uint64) for split, rows in seen.items()}
+    hashes = {split: np.asarray(rows, np.uint64) for split, rows in hashes_by_split.items()}
     different = {split: np.unique(rows) for split, rows in hashes.items()}
     across = [
         {"split": split, "also_in": earlier, "rows": int(np.isin(hashes[split], different[earlier]).sum())}
-        for place, split in enumerate(hashes)
-        for earlier in list(hashes)[:place]
+        for i, split in enumerate(hashes)
+        for earlier in list(hashes)[:i]
     ]
     return {"within": {split: len(rows) - len(different[split]) for split, rows in hashes.items()}, "across": across}
 
 
-def figures(values) -> dict[str, float]:
+def figures(values: Any) -> dict[str, float]:
     """`min`, `mean`, percentiles and `max` of numbers; nothing where there are none."""
     values = np.asarray(values)
     if not len(values):
         return {}
     points = {f"p{p}": round(float(np.percentile(values, p)), 2) for p in PERCENTILES}
-    ends = {"min": values.min(), "max": values.max()}
-    ends = {name: round(float(end), 2) if values.dtype.kind == "f" else int(end) for name, end in ends.items()}
-    return {"min": ends["min"], "mean": round(float(values.mean()), 2), **points, "max": ends["max"]}
+    is_float = values.dtype.kind == "f"
+    low, high = (round(float(end), 2) if is_float else int(end) for end in (values.min(), values.max()))
+    return {"min": low, "mean": round(float(values.mean()), 2), **points, "max": high}
 
 
 def shortened(text: str) -> str:

@@ -1,30 +1,27 @@
-"""From a source to token stores: splits, the tokenizer trained on the training split, and every split tokenised once.
+"""From a source to token stores: splits, what is learned from the training split, and every split tokenised once.
 
 The result lies under `data.cache` in a folder named by the hash of source, splits and text settings, and is used again
-while the hash holds.
+while the hash holds. What examples are, and how they are split and stored, the corpus kind says (`nlp_suite.data.kinds`).
 """
 
 import hashlib
-import importlib
 import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from nlp_suite._version import __version__
 from nlp_suite.config import Experiment
-from nlp_suite.data.pair_store import PairStore
-from nlp_suite.data.selection import selected
+from nlp_suite.data.kinds.base import CorpusKind, corpus_kind
+from nlp_suite.data.selection import Selection
+from nlp_suite.data.sources.base import SPLITS, Source
 from nlp_suite.data.staging import hidden_folder, place_folder
-from nlp_suite.data.store import SCHEMA, TokenStore
+from nlp_suite.data.store import SCHEMA
 from nlp_suite.errors import DataError
 from nlp_suite.registry import SOURCES, TASKS
 from nlp_suite.task import Assets
-from nlp_suite.text.statistics import text_statistics
-from nlp_suite.text.text_layer import UNKNOWN, TextLayer
-
-SPLITS = ("train", "validation", "test")
+from nlp_suite.text.text_layer import TextLayer
 
 
 @dataclass(frozen=True)
@@ -32,26 +29,32 @@ class Prepared:
     """A corpus ready for training.
 
     Attributes:
-        text: the text layer, trained on the training split only.
-        target_text: that of the targets; the same object where both sides have one vocabulary, or there is one side.
-        labels: label names; a label id is an index into them. Empty where the task has none.
-        stores: token store of every split there is; for pairs, a pair store.
-        statistics: unknown-token rate, length percentiles and truncation of every split; for pairs those of the source,
-            and those of the target under `target`.
+        assets: the text layers, trained on the training split only, label names and facts.
+        stores: the store of every split there is, as the corpus kind writes them.
+        statistics: split → what its corpus kind counts: for texts unknown-token rate, length percentiles and truncation;
+            for pairs those of the source, and those of the target under `target`.
         directory: where all of it lies.
     """
 
-    text: TextLayer
-    target_text: TextLayer
-    labels: list[str]
-    stores: dict[str, TokenStore | PairStore]
-    statistics: dict
+    assets: Assets
+    stores: dict[str, Any]
+    statistics: dict[str, Any]
     directory: Path
 
     @property
-    def assets(self) -> Assets:
-        """What a network needs to know of the data."""
-        return Assets(self.text, self.target_text, self.labels)
+    def text(self) -> TextLayer | None:
+        """The text layer; None for a corpus kind without texts."""
+        return self.assets.text
+
+    @property
+    def target_text(self) -> TextLayer | None:
+        """That of the targets; the same object where both sides have one vocabulary, or there is one side."""
+        return self.assets.target_text
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """Label names; a label id is an index into them. Empty where the corpus kind has none."""
+        return self.assets.labels
 
 
 def prepare(
@@ -59,8 +62,9 @@ def prepare(
     *,
     text: TextLayer | None = None,
     target_text: TextLayer | None = None,
-    labels: list[str] | None = None,
-    progress=None,
+    labels: Sequence[str] | None = None,
+    facts: Mapping[str, Any] | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Prepared:
     """Tokenises the experiment's corpus, or opens what an earlier call made.
 
@@ -68,9 +72,10 @@ def prepare(
         experiment: the resolved config.
         text: a trained text layer to use instead of training one.
         target_text: the same for the targets, where they have a vocabulary of their own (`target_text` of the config);
-            else it is left aside.
-        labels: label names to use instead of those found in the training split.
-        progress: called with a line of text as the work goes on.
+            else it is ignored.
+        labels: label names to use instead of those of the training split; only with a text layer or facts.
+        facts: facts to use instead of finding them in the training split (`Assets.facts`).
+        progress: called with a line of text for every step of the work.
 
     Returns:
         `Prepared`.
@@ -79,151 +84,151 @@ def prepare(
         DataError: a missing file, column or label, invalid UTF-8, an empty split, fewer than two classes, or a label
             outside the training split's.
     """
-    say = progress or (lambda line: None)
-    data = experiment.data
+    progress = progress or (lambda line: None)
     source = open_source(experiment)
-    given = (text, target_text if experiment.target_text else None)
-    directory = Path(data.cache) / _key(experiment, source)
-    if any(given) and not _holds(directory, *given, labels):
-        directory = Path(data.cache) / _key(experiment, source, *given, labels)
+    known = Assets(text, target_text if experiment.target_text else None, labels or (), facts or {})
+    directory = Path(experiment.data.cache) / _key(experiment, source)
+    if (known.text or known.target_text or known.facts) and not _holds(directory, experiment, known, labels):
+        directory = directory.with_name(_key(experiment, source, known, labels))
     if not (directory / "prepared.json").exists():
-        _build(experiment, source, *given, labels, directory, say)
+        _build(experiment, source, known, directory, progress)
     else:
-        say(f"prepared data: {directory} (used again)")
-    info = json.loads((directory / "prepared.json").read_text("utf-8"))
-    corpus = _corpus(experiment)
-    stores = {split: corpus.open_split(directory / split) for split in SPLITS if (directory / split).is_dir()}
-    return Prepared(*open_texts(directory), info["labels"], stores, info["statistics"], directory)
+        progress(f"prepared data: {directory} (used again)")
+    info, kind = _read_info(directory), kind_of(experiment)
+    stores = {split: kind.open_split(directory / split) for split in SPLITS if (directory / split).is_dir()}
+    assets = open_assets(experiment, directory, info["labels"], info.get("facts", {}))
+    return Prepared(assets, stores, info["statistics"], directory)
 
 
-def save_texts(directory: Path, text: TextLayer, target_text: TextLayer) -> None:
-    """Writes the text layer to `text`, and that of the targets to `target_text` where it is another one."""
-    text.save(directory / "text")
-    if target_text is not text:
+def kind_of(experiment: Experiment) -> CorpusKind:
+    """What the experiment's task wants of the examples."""
+    return corpus_kind(TASKS.get(experiment.task.name).corpus_kind)
+
+
+def open_source(experiment: Experiment) -> Source:
+    """The experiment's data source."""
+    data = experiment.data
+    source: Source = SOURCES.get(data.source.name)(
+        kind=kind_of(experiment).name, on_error=data.on_error, **data.source.arguments()
+    )
+    return source
+
+
+def splits(experiment: Experiment, source: Source) -> dict[str, Selection]:
+    """The examples of each split of the experiment: where the source has no validation split, a part of train is."""
+    data, kind = experiment.data, kind_of(experiment)
+    selections = {split: Selection(source, split) for split in SPLITS if split in source.splits()}
+    if "train" not in selections:
+        has = ", ".join(source.splits()) or "none"
+        raise DataError(f"the {data.source.name!r} source has no training split (it has: {has})")
+    if "validation" not in selections:
+        train = selections["train"]
+        kept_rows, held_out_rows = kind.split(data, train)
+        selections |= {"train": train.take(kept_rows), "validation": train.take(held_out_rows)}
+    if data.limit:
+        selections = {split: examples.take(kind.limit(data, examples)) for split, examples in selections.items()}
+    return {split: selections[split] for split in SPLITS if split in selections}
+
+
+def known_statistics(experiment: Experiment, source: Source) -> dict[str, Any] | None:
+    """Token statistics by split, where `prepare` has been run for this experiment."""
+    directory = Path(experiment.data.cache) / _key(experiment, source)
+    return _read_info(directory)["statistics"] if (directory / "prepared.json").exists() else None
+
+
+def save_texts(directory: Path, text: TextLayer | None, target_text: TextLayer | None) -> None:
+    """Writes the text layer to `text`, and that of the targets to `target_text` where it is another one; None: neither."""
+    if text:
+        text.save(directory / "text")
+    if target_text and target_text is not text:
         target_text.save(directory / "target_text")
 
 
 def open_texts(directory: Path) -> tuple[TextLayer, TextLayer]:
-    """What `save_texts` wrote; the same object twice where there is one."""
+    """What `save_texts` wrote; the same object twice where there is one.
+
+    Raises:
+        TextError: there is none, or it is damaged.
+    """
     text = TextLayer.load(directory / "text")
     return text, TextLayer.load(directory / "target_text") if (directory / "target_text").is_dir() else text
 
 
-def _holds(directory: Path, text, target_text, labels) -> bool:
-    """Whether a prepared folder was made with these very text layers (`None`: any) and these labels."""
+def open_assets(experiment: Experiment, directory: Path, labels: Sequence[str], facts: Mapping[str, Any]) -> Assets:
+    """What belongs to a network: the text layers that `save_texts` wrote, if the corpus kind has any, labels and facts.
+
+    Raises:
+        TextError: a text layer is missing or damaged.
+    """
+    text, target_text = open_texts(directory) if kind_of(experiment).has_text else (None, None)
+    return Assets(text, target_text, labels, facts)
+
+
+def _read_info(directory: Path) -> dict[str, Any]:
+    info: dict[str, Any] = json.loads((directory / "prepared.json").read_text("utf-8"))
+    return info
+
+
+def _holds(directory: Path, experiment: Experiment, known: Assets, labels: Sequence[str] | None) -> bool:
+    """Whether a prepared folder was made with what is known: its text layers (`None`: any), these labels and its facts."""
     if not (directory / "prepared.json").exists():
         return False
-    found = json.loads((directory / "prepared.json").read_text("utf-8"))["labels"]
-    pairs = zip((text, target_text), open_texts(directory))
-    return found == labels and all(mine is None or mine.fingerprint == theirs.fingerprint for mine, theirs in pairs)
+    info = _read_info(directory)
+    held = open_assets(experiment, directory, info["labels"], info.get("facts", {}))
+    texts = ((known.text, held.text), (known.target_text, held.target_text))
+    return (
+        labels is not None
+        and list(held.labels) == list(labels)
+        and held.facts == known.facts
+        and all(ours is None or (theirs and ours.fingerprint == theirs.fingerprint) for ours, theirs in texts)
+    )
 
 
-def kind_of(experiment: Experiment) -> str:
-    """What the task wants of the examples: the name of a file in `nlp_suite/data/kinds`."""
-    return TASKS.get(experiment.task.name).corpus_kind
-
-
-def _corpus(experiment: Experiment):
-    return importlib.import_module(f"nlp_suite.data.kinds.{kind_of(experiment)}")
-
-
-def open_source(experiment: Experiment):
-    """The experiment's data source."""
-    data = experiment.data
-    return SOURCES.get(data.source.name)(kind=kind_of(experiment), on_error=data.on_error, **data.source.arguments())
-
-
-def splits(experiment: Experiment, source) -> dict[str, tuple[str, np.ndarray | None]]:
-    """Which rows of which split of the source make up each split of the experiment.
-
-    Returns:
-        split → (split of the source, sorted row numbers, or `None` for all).
-    """
-    data, found, corpus = experiment.data, source.splits(), _corpus(experiment)
-    if "train" not in found:
-        raise DataError(f"the {data.source.name!r} source has no training split (it has: {', '.join(found) or 'none'})")
-    chosen = {split: (split, None) for split in SPLITS if split in found}
-    if "validation" not in found:
-        kept, held_out = corpus.split(experiment, source)
-        chosen |= {"train": ("train", kept), "validation": ("train", held_out)}
-    if data.limit:
-        chosen = {
-            name: (origin, corpus.limit(experiment, source, origin, rows)) for name, (origin, rows) in chosen.items()
-        }
-    return {split: chosen[split] for split in SPLITS if split in chosen}
-
-
-def known_statistics(experiment: Experiment, source) -> dict | None:
-    """Token statistics by split, where `prepare` has been run for this experiment."""
-    path = Path(experiment.data.cache) / _key(experiment, source) / "prepared.json"
-    return json.loads(path.read_text("utf-8"))["statistics"] if path.exists() else None
-
-
-def _key(experiment, source, text=None, target_text=None, labels=None) -> str:
-    parts = {
+def _key(
+    experiment: Experiment, source: Source, known: Assets | None = None, labels: Sequence[str] | None = None
+) -> str:
+    """The name of a prepared folder: the hash of all that decides its content."""
+    known = known or Assets()
+    parts: dict[str, Any] = {
         "schema": SCHEMA,
         "version": __version__,
-        "source": [experiment.data.source.name, kind_of(experiment), source.fingerprint()],
+        "source": [experiment.data.source.name, kind_of(experiment).name, source.fingerprint()],
         "data": experiment.data.model_dump(mode="json", exclude={"cache", "source"}),
-        "text": text.fingerprint if text else experiment.text.model_dump(mode="json"),
+        "text": known.text.fingerprint if known.text else experiment.text.model_dump(mode="json"),
         "labels": labels,
     }
     if experiment.target_text:
-        parts["target_text"] = (
-            target_text.fingerprint if target_text else experiment.target_text.model_dump(mode="json")
-        )
+        settings = experiment.target_text.model_dump(mode="json")
+        parts["target_text"] = known.target_text.fingerprint if known.target_text else settings
+    if known.facts:
+        parts["facts"] = known.facts
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _build(experiment, source, text, target_text, labels, directory, say) -> None:
+def _build(
+    experiment: Experiment, source: Source, known: Assets, directory: Path, progress: Callable[[str], None]
+) -> None:
     """Writes a prepared folder beside and renames it into place."""
     directory.parent.mkdir(parents=True, exist_ok=True)
-    chosen = splits(experiment, source)
-    corpus = _corpus(experiment)
-    names = labels or corpus.label_names(experiment, source, chosen)
-    train = lambda: selected(source, *chosen["train"])  # noqa: E731
+    kind, selections = kind_of(experiment), splits(experiment, source)
+    assets = kind.learn(experiment, selections["train"], known, progress)
     with hidden_folder(directory.parent, f".{directory.name}-") as hidden:
         temporary = hidden / "prepared"
-        if not experiment.target_text:
-            text = text or _trained(experiment.text, corpus.texts(train()), "", say)
-            target_text, sides = text, {}
-        else:
-            text = text or _trained(experiment.text, corpus.texts(train(), ["source"]), " of the sources", say)
-            target_text = target_text or _trained(
-                experiment.target_text, corpus.texts(train(), ["target"]), " of the targets", say
-            )
-            sides = {"target_text": target_text}
-        save_texts(temporary, text, target_text)
+        temporary.mkdir()
+        save_texts(temporary, assets.text, assets.target_text)
         statistics = {}
-        for split, choice in chosen.items():
-            facts = corpus.write_split(temporary / split, selected(source, *choice), split, text, names, **sides)
-            store = corpus.open_split(temporary / split)
+        for split, examples in selections.items():
+            counts = kind.write_split(temporary / split, examples, split, assets)
+            store = kind.open_split(temporary / split)
             if not len(store):
                 raise DataError(f"the {split} split is empty")
-            statistics[split] = {**facts, **_statistics(store)}
-            say(_summary(split, statistics[split]))
-        info = {"schema": SCHEMA, "labels": names, "statistics": statistics}
+            statistics[split] = {**counts, **kind.statistics(store)}
+            progress(kind.summary(split, statistics[split]))
+        info = {"schema": SCHEMA, "labels": assets.labels, "statistics": statistics}
+        info |= {"facts": assets.facts} if assets.facts else {}
         (temporary / "prepared.json").write_text(json.dumps(info, indent=1, ensure_ascii=False), "utf-8")
         try:
             place_folder(temporary, directory)
         except OSError:
             if not (directory / "prepared.json").exists():  # else another process was first, with the same content
                 raise
-
-
-def _trained(settings, texts, which, say) -> TextLayer:
-    say(f"training the {settings.tokenizer.name} tokenizer{which} on the training split")
-    return TextLayer.train(settings, texts)
-
-
-def _statistics(store) -> dict:
-    """Token statistics of a split; of pairs those of the source, with those of the target under `target`."""
-    if isinstance(store, PairStore):
-        return {**_statistics(store.source), "target": _statistics(store.target)}
-    return text_statistics(store, store.full_lengths, UNKNOWN)
-
-
-def _summary(split, facts) -> str:
-    if "target" in facts:
-        return f"{split}: {facts['texts']:,} pairs, {facts['tokens']:,} and {facts['target']['tokens']:,} tokens"
-    return f"{split}: {facts['texts']:,} {'lines' if 'documents' in facts else 'examples'}, {facts['tokens']:,} tokens"

@@ -1,15 +1,61 @@
-"""Picking rows of a source's split by their numbers, one pass, nothing held in memory."""
+"""The examples of a split: rows of a source's split, read one at a time, as often as needed."""
 
 import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from nlp_suite.data.sources.base import Source
+
+Example = dict[str, Any]
+
+CHUNK_EXAMPLES = 1024  # tokenised and written at once: enough to keep TF Text busy, little memory
 
 
-def selected(source, origin: str, rows):
-    """The examples of a source's split with the given row numbers (ascending; `None`: all), in order."""
-    examples = source.examples(origin)
-    if rows is None:
-        return examples
-    wanted = np.zeros(int(rows[-1]) + 1 if len(rows) else 0, bool)
-    wanted[rows] = True
-    return itertools.compress(examples, wanted)
+@dataclass(frozen=True)
+class Selection:
+    """Some or all examples of a source's split; iterating reads them anew.
+
+    Attributes:
+        source: where they come from.
+        origin: the source's name of the split.
+        rows: numbers of the rows that belong to it, ascending; None: all.
+
+    Example:
+        >>> first_two = Selection(source, "train", np.arange(2))
+        >>> len(list(first_two))
+        2
+    """
+
+    source: "Source"
+    origin: str
+    rows: NDArray[Any] | None = None
+
+    def __iter__(self) -> Iterator[Example]:
+        examples = self.source.examples(self.origin)
+        if self.rows is None:
+            return examples
+        wanted = np.zeros(int(self.rows[-1]) + 1 if len(self.rows) else 0, bool)
+        wanted[self.rows] = True
+        return itertools.compress(examples, wanted)
+
+    def count(self) -> int:
+        """How many examples there are; where all rows are selected, they are read for it."""
+        return sum(1 for _ in self) if self.rows is None else len(self.rows)
+
+    def take(self, positions: NDArray[Any] | None) -> "Selection":
+        """Its examples at some positions, which are counted from 0 and ascend; None: all."""
+        if positions is None:
+            return self
+        return Selection(self.source, self.origin, positions if self.rows is None else self.rows[positions])
+
+
+def chunks(items: Iterable[Any], size: int = CHUNK_EXAMPLES) -> Iterator[list[Any]]:
+    """The items in order, as lists of `size`; the last may be shorter."""
+    iterator = iter(items)
+    while chunk := list(itertools.islice(iterator, size)):
+        yield chunk

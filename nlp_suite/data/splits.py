@@ -1,18 +1,20 @@
 """Holding out a part of the rows so that every class keeps its share."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nlp_suite.errors import DataError
 
 
-def stratified_split(labels: Sequence, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def stratified_split(labels: Sequence[Any], fraction: float, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Splits row numbers in two, class by class.
 
     Together the held-out rows are `round(fraction * N)`, shared among the classes by their size (largest remainders
-    first). A class of two rows or more stands on both sides, even where that makes the held-out part larger; the row
-    of a class of one is kept. The same labels, fraction and seed give the same rows.
+    first). A class of two rows or more has some on both sides, even where that makes the held-out part larger; a class's
+    only row is kept. The same labels, fraction and seed give the same rows.
 
     Args:
         labels: N labels, of any sortable kind.
@@ -35,16 +37,16 @@ def stratified_split(labels: Sequence, fraction: float, seed: int) -> tuple[np.n
     _, classes, sizes = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
     if not np.any(sizes >= 2):
         raise DataError(f"nothing can be held out: {len(classes)} rows, and no label has two of them")
-    least, most = np.minimum(1, sizes - 1), sizes - 1  # of each class, held out
-    shares = fraction * sizes
-    counts = np.clip(np.floor(shares).astype(np.int64), least, most)
+    min_held_out, max_held_out = np.minimum(1, sizes - 1), sizes - 1  # of each class
+    exact = fraction * sizes
+    counts = np.clip(np.floor(exact).astype(np.int64), min_held_out, max_held_out)
     missing = max(0, round(fraction * len(classes)) - int(counts.sum()))
-    room = [c for c in np.argsort(counts - shares, kind="stable") if counts[c] < most[c]]
-    counts[room[:missing]] += 1
+    by_remainder = [c for c in np.argsort(counts - exact, kind="stable") if counts[c] < max_held_out[c]]
+    counts[by_remainder[:missing]] += 1
 
     order = np.random.default_rng(seed).permutation(len(classes))
     order = order[np.argsort(classes[order], kind="stable")]  # rows by class, in random order within each
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    place = np.arange(len(order)) - np.repeat(starts, sizes)  # place of a row within its class
-    held_out = place < np.repeat(counts, sizes)
+    rank = np.arange(len(order)) - np.repeat(starts, sizes)  # of a row within its class
+    held_out = rank < np.repeat(counts, sizes)
     return np.sort(order[~held_out]).astype(np.int64), np.sort(order[held_out]).astype(np.int64)

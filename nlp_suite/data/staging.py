@@ -8,12 +8,15 @@ import fcntl
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nlp_suite.errors import TrainingError
+
 
 @contextmanager
-def hidden_folder(parent: Path, prefix: str):
+def hidden_folder(parent: Path, prefix: str) -> Iterator[Path]:
     """A hidden folder in `parent` to write into; it and what is left in it are gone at the end.
 
     Args:
@@ -92,17 +95,18 @@ def flush_folder(directory: Path) -> None:
 
 
 @contextmanager
-def only_process(directory: Path, message: str):
+def only_process(directory: Path, message: str) -> Iterator[None]:
     """Within the context no other process can enter it for the same folder.
 
     Raises:
-        RuntimeError: with `message`, where one is in it.
+        TrainingError: with `message`, where one is in it.
     """
     lock = os.open(directory, os.O_RDONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TrainingError(message) from None
         yield
-    except BlockingIOError:
-        raise RuntimeError(message) from None
     finally:
         os.close(lock)

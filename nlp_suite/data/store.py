@@ -2,16 +2,19 @@
 
 A folder holds `tokens` (all rows end to end), `offsets`, `labels`, `full_lengths` (tokens before truncation), the texts
 (`text`, `text_offsets`) and `meta.json`. It is written under another name and renamed when complete, so a folder that
-can be opened is whole.
+can be opened is complete.
 """
 
 import json
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 SCHEMA = 1
-_COLUMNS = {  # file: dtype
+COLUMNS = {  # file: dtype
     "offsets": "int64",
     "labels": "int32",
     "full_lengths": "int32",
@@ -32,16 +35,18 @@ class StoreWriter:
         directory.mkdir(parents=True)
         self._directory = directory
         self._token_dtype = "uint16" if vocabulary_size <= 2**16 else "uint32"
-        self._files = {name: open(directory / name, "wb") for name in ("tokens", *_COLUMNS)}  # noqa: SIM115
+        self._files = {name: open(directory / name, "wb") for name in ("tokens", *COLUMNS)}  # noqa: SIM115
         self._rows = self._tokens = self._bytes = 0
         self._write("offsets", [0])
         self._write("text_offsets", [0])
 
-    def _write(self, name, values):
-        dtype = self._token_dtype if name == "tokens" else _COLUMNS[name]
+    def _write(self, name: str, values: Any) -> None:
+        dtype = self._token_dtype if name == "tokens" else COLUMNS[name]
         self._files[name].write(np.asarray(values, dtype).tobytes())
 
-    def append(self, rows, full_lengths, labels, texts) -> None:
+    def append(
+        self, rows: Sequence[NDArray[Any]], full_lengths: Any, labels: Sequence[int], texts: Iterable[str | bytes]
+    ) -> None:
         """Adds examples: token id rows, their lengths before truncation, label ids, texts."""
         for tokens, text in zip(rows, texts):
             raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
@@ -55,7 +60,7 @@ class StoreWriter:
         self._write("full_lengths", full_lengths)
         self._rows += len(rows)
 
-    def close(self, **meta) -> None:
+    def close(self, **meta: Any) -> None:
         """Ends the store and writes its `meta.json`."""
         for file in self._files.values():
             file.close()
@@ -76,40 +81,40 @@ class TokenStore:
     def __init__(self, directory: str | Path):
         directory = Path(directory)
         self.directory = directory
-        self.meta = json.loads((directory / "meta.json").read_text("utf-8"))
+        self.meta: dict[str, Any] = json.loads((directory / "meta.json").read_text("utf-8"))
         self._tokens = self._open("tokens", self.meta["token_dtype"])
-        for name, dtype in _COLUMNS.items():
-            setattr(self, f"_{name}", self._open(name, dtype))
-        self.labels, self.full_lengths = self._labels, self._full_lengths
-        self.lengths = np.diff(self._offsets)
+        columns = {name: self._open(name, dtype) for name, dtype in COLUMNS.items()}
+        self._offsets, self._text, self._text_offsets = (columns[n] for n in ("offsets", "text", "text_offsets"))
+        self.labels, self.full_lengths = columns["labels"], columns["full_lengths"]
+        self.lengths: NDArray[Any] = np.diff(self._offsets)
 
-    def _open(self, name, dtype):
+    def _open(self, name: str, dtype: str) -> NDArray[Any]:
         path = self.directory / name
         return np.memmap(path, dtype, "r") if path.stat().st_size else np.zeros(0, dtype)
 
     def __len__(self) -> int:
-        return self.meta["rows"]
+        return int(self.meta["rows"])
 
-    def tokens(self, row: int) -> np.ndarray:
+    def tokens(self, row: int) -> NDArray[Any]:
         """Token ids of one row, int32."""
         return self._tokens[self._offsets[row] : self._offsets[row + 1]].astype("int32")
 
-    def flat(self) -> np.ndarray:
+    def flat(self) -> NDArray[Any]:
         """All tokens end to end, as they lie on disk: a row's are `[offsets[row], offsets[row + 1])`."""
         return self._tokens
 
-    def documents(self) -> np.ndarray:
+    def documents(self) -> NDArray[Any]:
         """Where documents begin in `flat()`, and where the last ends, int64 `[documents + 1]` (corpora of lines)."""
         return np.append(self._offsets[:-1][np.asarray(self.labels) == 1], self._offsets[-1])
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[NDArray[Any]]:
         return (self.tokens(row) for row in range(len(self)))
 
     def text(self, row: int) -> str:
         """The text of one row, as it was given."""
         return bytes(self._text[self._text_offsets[row] : self._text_offsets[row + 1]]).decode("utf-8", "replace")
 
-    def padded(self, rows, length: int) -> np.ndarray:
+    def padded(self, rows: Sequence[int] | NDArray[Any], length: int) -> NDArray[Any]:
         """Token ids of several rows, right-padded with 0, int32 `[B, T]`."""
         batch = np.zeros((len(rows), length), "int32")  # [B, T]
         for i, row in enumerate(rows):

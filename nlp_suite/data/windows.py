@@ -1,14 +1,23 @@
 """Windows of running text as a pure function of their number: contiguous streams, shuffled windows, sliding windows.
 
 A window is a stretch of one document: its begin in the token store, its number of tokens, and how many tokens of context
-stand before those that are predicted. `window_arrays` turns a batch of them into what a language model takes.
+stand before those that are predicted. `window_arrays` turns a batch of them into what a language model takes. No window
+crosses from one document into the next: the first token of a document is predicted from a start token, not from another text.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nlp_suite.data.batches import BucketedBatches
+
+# Random window lengths (Merity et al. 2018, "Regularizing and Optimizing LSTM Language Models", section 4.1): normal with a
+# standard deviation of 5 tokens around 70, once in twenty around 35. Here the deviation scales with the window, and only
+# whole deviations are drawn, so that there are at most 5 + 3 lengths: XLA and JAX compile a graph for every one of them.
+WINDOW_IN_DEVIATIONS = 70 / 5
+HALF_WINDOW_CHANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -16,23 +25,23 @@ class Windows:
     """One batch of windows, all arrays of `[B]`.
 
     Attributes:
-        begin: first token that is predicted or, with context, read.
-        count: tokens, context included; 0 for a row that is over.
-        context: so many of them, from the first, are read but not predicted again.
+        begin: place of its first token, read or predicted, in the store.
+        count: tokens, context included; 0 for a row that has nothing left to read.
+        context: how many of them, from the first, are read but not predicted again.
         first: whether the window begins its document.
         reset: whether a carried state starts anew.
         length: T, the batch's width.
     """
 
-    begin: np.ndarray
-    count: np.ndarray
-    context: np.ndarray
-    first: np.ndarray
-    reset: np.ndarray
+    begin: NDArray[Any]
+    count: NDArray[Any]
+    context: NDArray[Any]
+    first: NDArray[Any]
+    reset: NDArray[Any]
     length: int
 
 
-def window_arrays(tokens, windows: Windows, start_token: int) -> dict[str, np.ndarray]:
+def window_arrays(tokens: NDArray[Any], windows: Windows, start_token: int) -> dict[str, NDArray[Any]]:
     """Inputs and targets of a batch of windows.
 
     Args:
@@ -46,12 +55,13 @@ def window_arrays(tokens, windows: Windows, start_token: int) -> dict[str, np.nd
     """
     places = np.arange(windows.length)  # [T]
     valid = places < windows.count[:, None]  # [B, T]
-    index = np.minimum(windows.begin[:, None] + places, len(tokens) - 1)
+    index = np.minimum(windows.begin[:, None] + places, len(tokens) - 1)  # padding may reach beyond the last token
     targets = np.where(valid, tokens[index], 0).astype("int32")
-    before = np.where(valid, tokens[np.maximum(index - 1, 0)], 0).astype("int32")
-    before[:, 0] = np.where(windows.first & (windows.count > 0), start_token, before[:, 0])
+    # A window within its document reads the token before its first target as well, though that lies in the window before.
+    inputs = np.where(valid, tokens[np.maximum(index - 1, 0)], 0).astype("int32")
+    inputs[:, 0] = np.where(windows.first & (windows.count > 0), start_token, inputs[:, 0])
     weights = (valid & (places >= windows.context[:, None])).astype("float32")
-    return {"tokens": before, "targets": targets, "weights": weights, "reset": windows.reset}
+    return {"tokens": inputs, "targets": targets, "weights": weights, "reset": windows.reset}
 
 
 class Streams:
@@ -71,75 +81,83 @@ class Streams:
         >>> batch = window_arrays(store.flat(), Streams(store.documents(), rows=20, window=35)[0], start_token=3)
     """
 
-    def __init__(self, documents, rows: int, window: int, seed: int | None = None):
+    def __init__(self, documents: NDArray[Any], rows: int, window: int, seed: int | None = None):
         self._seed, self._window, self._rows = seed, window, rows
         first, last = documents[0], documents[-1]
         cuts = first + (last - first) * np.arange(rows + 1) // rows
+        # A span is what a row reads without a reset: a document, or what the cuts leave of one.
         edges = np.unique(np.concatenate([documents, cuts]))  # starts of all spans, and the end
         begins_document = np.isin(edges[:-1], documents)
         row = np.searchsorted(cuts, edges[:-1], side="right") - 1
         self._spans = [(edges[:-1][row == r], edges[1:][row == r], begins_document[row == r]) for r in range(rows)]
         self._tokens = int(last - first)
-        nominal = self._plan([window] * self._most_steps())
-        self._nominal = [batch for batch in nominal if batch.count.any()]
-        self.steps_per_epoch = len(self._nominal)
+        fixed = self._plan([window] * self._max_steps())
+        self._fixed = [batch for batch in fixed if batch.count.any()]  # the epoch of windows of one length
+        self.steps_per_epoch = len(self._fixed)
         self.bounds = [window]
+        self._planned: tuple[int, list[Windows]] = (0, self._fixed)  # the epoch whose batches were planned last
         if seed is not None:
-            lengths, chances = self._choices()
+            lengths, chances = self._lengths()
             self.bounds = sorted(set(lengths))
-            self.steps_per_epoch = round(self.steps_per_epoch * window / np.dot(lengths, chances))  # read to its end
-        self._planned = (0, self._nominal)
-        if seed is not None:
+            # As many steps as reach the end of the text on average: windows are shorter than `window` by 2.5 %.
+            self.steps_per_epoch = round(self.steps_per_epoch * window / np.dot(lengths, chances))
             self._planned = (-1, [])
 
     @property
     def padding(self) -> float:
-        """Part of the places of an epoch that hold no token."""
-        return 1 - self._tokens / (len(self._nominal) * self._rows * self._window)
+        """Share of the places of an epoch that hold no token."""
+        return 1 - self._tokens / (len(self._fixed) * self._rows * self._window)
 
-    def _most_steps(self) -> int:
+    def _max_steps(self) -> int:
+        """Windows of the row that has the most: every span ends with one that may be short."""
         return max(int(np.sum(-(-(end - begin) // self._window))) for begin, end, _ in self._spans)
 
-    def _choices(self):
+    def _lengths(self) -> tuple[list[int], NDArray[Any]]:
         """The window lengths that are drawn, and their chances."""
-        near = np.arange(-2, 3) * self._window / 14  # a deviation of 5 tokens at 70
-        chances = np.exp(-0.5 * np.arange(-2, 3) ** 2)
-        half = np.arange(-1, 2) * self._window / 14
-        half_chances = np.exp(-0.5 * np.arange(-1, 2) ** 2)
-        lengths = np.concatenate([self._window + near, self._window / 2 + half])
-        weights = np.concatenate([0.95 * chances / chances.sum(), 0.05 * half_chances / half_chances.sum()])
-        return np.maximum(np.round(lengths), 1).astype(int).tolist(), weights
+        full, half = np.arange(-2, 3), np.arange(-1, 2)  # deviations from the window, and from its half
+        lengths = np.concatenate(
+            [
+                self._window + full * self._window / WINDOW_IN_DEVIATIONS,
+                self._window / 2 + half * self._window / WINDOW_IN_DEVIATIONS,
+            ]
+        )
+        full_chances, half_chances = (np.exp(-0.5 * steps**2) for steps in (full, half))  # of the normal distribution
+        chances = [
+            (1 - HALF_WINDOW_CHANCE) * full_chances / full_chances.sum(),
+            HALF_WINDOW_CHANCE * half_chances / half_chances.sum(),
+        ]
+        return np.maximum(np.round(lengths), 1).astype(int).tolist(), np.concatenate(chances)
 
-    def _plan(self, lengths) -> list[Windows]:
+    def _plan(self, lengths: Any) -> list[Windows]:
         """Windows of the given lengths, step by step; a row that is at its end gets empty windows."""
         place = np.array([begin[0] if len(begin) else 0 for begin, _, _ in self._spans])
-        span = np.zeros(self._rows, int)
-        ends = [np.append(end, 0) for _, end, _ in self._spans]
+        span = np.zeros(self._rows, int)  # the number of the span that each row is in
+        ends = [np.append(end, 0) for _, end, _ in self._spans]  # one more: the span after a row's last, of no tokens
         begins = [np.append(begin, 0) for begin, _, _ in self._spans]
         firsts = [np.append(first, False) for _, _, first in self._spans]
         plan = []
         for length in lengths:
             at_start = np.array([p == b[s] for p, b, s in zip(place, begins, span)])
-            left = np.array([e[s] for e, s in zip(ends, span)]) - place
-            left = np.where([s < len(b) - 1 for s, b in zip(span, begins)], left, 0)
-            count = np.minimum(left, length)
+            remaining = np.array([e[s] for e, s in zip(ends, span)]) - place
+            remaining = np.where([s < len(b) - 1 for s, b in zip(span, begins)], remaining, 0)
+            count = np.minimum(remaining, length)
             first = at_start & np.array([f[s] for f, s in zip(firsts, span)])
             plan.append(Windows(place.copy(), count, np.zeros_like(count), first, at_start, int(length)))
             place = place + count
-            for r in np.flatnonzero((count == left) & (left > 0)):
+            for r in np.flatnonzero((count == remaining) & (remaining > 0)):
                 span[r] += 1
                 place[r] = begins[r][span[r]]
         return plan
 
     def _epoch(self, epoch: int) -> list[Windows]:
         if self._seed is None:
-            return self._nominal
+            return self._fixed
         random = np.random.default_rng([self._seed, epoch])
-        lengths, chances = self._choices()
+        lengths, chances = self._lengths()
         plan = self._plan(random.choice(lengths, self.steps_per_epoch, p=chances))
-        while plan and not plan[-1].count.any():  # read out early: go on from the beginning
+        while plan and not plan[-1].count.any():  # long windows were drawn: the end was reached early
             plan.pop()
-        return [plan[i % len(plan)] for i in range(self.steps_per_epoch)]
+        return [plan[i % len(plan)] for i in range(self.steps_per_epoch)]  # then the beginning is read again
 
     def __getitem__(self, n: int) -> Windows:
         """Batch `n`, counted through all epochs."""
@@ -161,22 +179,26 @@ class ShuffledWindows:
         seed: of cuts and order.
     """
 
-    def __init__(self, documents, rows: int, window: int, seed: int):
+    def __init__(self, documents: NDArray[Any], rows: int, window: int, seed: int):
         self._begins, self._ends = np.asarray(documents[:-1]), np.asarray(documents[1:])
         self._rows, self._window, self._seed = rows, window, seed
-        self.steps_per_epoch = -(-len(self._cut(0)[0]) // rows)
+        windows = len(self._cut(0)[0])
+        self.steps_per_epoch = -(-windows // rows)
         self.bounds = [window]
-        tokens = int(documents[-1] - documents[0])
-        self.padding = 1 - tokens / (len(self._cut(0)[0]) * window)
-        self._planned = (-1, None)
+        self.padding = 1 - int(documents[-1] - documents[0]) / (windows * window)
+        self._planned: tuple[int, list[NDArray[Any]]] = (-1, [])  # the epoch whose order was drawn last
 
-    def _cut(self, offset: int):
-        """Begins and counts of all windows, and which begin a document; the first of a document is `offset` tokens shorter than the others."""
+    def _cut(self, offset: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        """Begins and counts of all windows, and which begin a document.
+
+        The first window of a document is `offset` tokens shorter than the others: as if the cuts began that many tokens
+        before the document.
+        """
         document, places = _steps(self._begins - offset, self._ends, self._window)
         begins, ends = self._begins[document], self._ends[document]
         starts, stops = np.maximum(places, begins), np.minimum(places + self._window, ends)
-        kept = stops > starts
-        return starts[kept], (stops - starts)[kept], (starts == begins)[kept]
+        not_empty = stops > starts  # with an offset, a document without tokens is given a window, too
+        return starts[not_empty], (stops - starts)[not_empty], (starts == begins)[not_empty]
 
     def __getitem__(self, n: int) -> Windows:
         """Batch `n`, counted through all epochs."""
@@ -184,6 +206,7 @@ class ShuffledWindows:
         if self._planned[0] != epoch:
             random = np.random.default_rng([self._seed, epoch])
             columns = self._cut(int(random.integers(self._window)) if epoch else 0)
+            # An offset may make a window more or fewer than an epoch has places: `resize` cuts the order, or repeats it.
             order = np.resize(random.permutation(len(columns[0])), self.steps_per_epoch * self._rows)
             self._planned = (epoch, [column[order] for column in columns])
         begin, count, first = (column[step * self._rows : (step + 1) * self._rows] for column in self._planned[1])
@@ -202,30 +225,32 @@ class SlidingWindows:
         context: tokens that are read again.
     """
 
-    def __init__(self, documents, rows: int, window: int, context: int):
-        stride = window - context
+    def __init__(self, documents: NDArray[Any], rows: int, window: int, context: int):
+        stride = window - context  # tokens that a window predicts
         starts, ends = np.asarray(documents[:-1]), np.asarray(documents[1:])
-        document, place = _steps(starts + window - stride, ends, stride, least=1)
+        # Window k of a document begins to predict at begin + context + k * stride; only the first, which has nothing to read
+        # before, predicts from the begin, so `context` tokens more than the others.
+        document, place = _steps(starts + context, ends, stride, min_steps=1)
         begins = starts[document]
-        opens = np.diff(document, prepend=-1) > 0
+        opens = np.diff(document, prepend=-1) > 0  # the first window of its document
         predicted = np.where(opens, begins, place)  # first token that each predicts
         stops = np.where(np.append(opens[1:], True), ends[document], np.append(predicted[1:], 0))
         read = np.where(opens, begins, np.maximum(predicted - context, begins))
         columns = [read, stops - read, predicted - read, read == begins]
-        extra = -len(columns[0]) % rows
-        columns = [np.concatenate([c, np.zeros(extra, c.dtype)]) for c in columns]
+        filler_rows = -len(columns[0]) % rows
+        columns = [np.concatenate([column, np.zeros(filler_rows, column.dtype)]) for column in columns]
         self._columns, self._rows, self.bounds = columns, rows, [window]
         self.steps_per_epoch = len(columns[0]) // rows
 
     def __getitem__(self, n: int) -> Windows:
         """Batch `n`."""
-        part = slice(n * self._rows, (n + 1) * self._rows)
-        begin, count, context, first = (column[part] for column in self._columns)
+        batch = slice(n * self._rows, (n + 1) * self._rows)
+        begin, count, context, first = (column[batch] for column in self._columns)
         return _stateless(begin, count, context, first, self.bounds[0])
 
 
 class WholeDocuments:
-    """Documents of their own, bucketed by length and padded; those longer than `longest` are cut into pieces.
+    """A row a document, bucketed by length and padded; those longer than `longest` are cut into pieces.
 
     Args:
         documents: see `Streams`.
@@ -235,7 +260,7 @@ class WholeDocuments:
         seed: of the shuffling; `None` keeps the order.
     """
 
-    def __init__(self, documents, rows: int, longest: int, buckets: int, seed: int | None):
+    def __init__(self, documents: NDArray[Any], rows: int, longest: int, buckets: int, seed: int | None):
         ends = np.asarray(documents[1:])
         document, self._begin = _steps(np.asarray(documents[:-1]), ends, longest)
         self._count = np.minimum(self._begin + longest, ends[document]) - self._begin
@@ -251,13 +276,22 @@ class WholeDocuments:
         return _stateless(self._begin[rows], count, np.zeros_like(count), self._first[rows], length)
 
 
-def _steps(begins, ends, stride: int, least: int = 0):
-    """`np.arange(begin, end, stride)` of every document, end to end, at least `least` long: document and value of each."""
-    counts = np.maximum(-((begins - ends) // stride), least)
+def _steps(
+    begins: NDArray[Any], ends: NDArray[Any], stride: int, min_steps: int = 0
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """`np.arange(begin, end, stride)` of every document, end to end, each of at least `min_steps` values.
+
+    Returns:
+        The number of the document of each value, and the values.
+    """
+    counts = np.maximum(-((begins - ends) // stride), min_steps)  # rounded up
     document = np.repeat(np.arange(len(counts)), counts)
-    within = np.arange(len(document)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return document, begins[document] + stride * within
+    step = np.arange(len(document)) - np.repeat(np.cumsum(counts) - counts, counts)  # within its document
+    return document, begins[document] + stride * step
 
 
-def _stateless(begin, count, context, first, length) -> Windows:
+def _stateless(
+    begin: NDArray[Any], count: NDArray[Any], context: NDArray[Any], first: NDArray[Any], length: int
+) -> Windows:
+    """Windows of which every one starts from a fresh state."""
     return Windows(begin, count, context, first, np.ones(len(begin), bool), int(length))

@@ -5,6 +5,8 @@ import math
 import numpy as np
 from keras import ops
 
+from nlp_suite.errors import UsageError
+
 
 def ensemble(steps):
     """One step function of several, over the same vocabulary.
@@ -17,24 +19,24 @@ def ensemble(steps):
         `log(mean_m p_m)`. A token that every model rules out (-inf) stays ruled out.
 
     Raises:
-        ValueError: no step function.
+        UsageError: no step function.
 
     Example:
         >>> step = ensemble([first.step, second.step])
-        >>> beam_search(step, [first.initial_state(8), second.initial_state(8)], prompt, length, most, **options)
+        >>> beam_search(step, [first.initial_state(8), second.initial_state(8)], prompt, length, max_tokens, **options)
     """
     steps = list(steps)
     if not steps:
-        raise ValueError("an ensemble of no step functions: give at least one")
+        raise UsageError("an ensemble of no step functions: give at least one")
 
     def step(tokens, states):
-        answers = [single(tokens, state) for single, state in zip(steps, states, strict=True)]
-        log_probs = [ops.cast(log_probs, "float32") for log_probs, _ in answers]  # [R, V] each
+        outputs = [model_step(tokens, state) for model_step, state in zip(steps, states, strict=True)]
+        log_probs = [ops.cast(log_probs, "float32") for log_probs, _ in outputs]  # [R, V] each
         largest = log_probs[0]
-        for other in log_probs[1:]:
-            largest = ops.maximum(largest, other)
-        largest = ops.where(largest > -np.inf, largest, 0.0)
-        total = sum(ops.exp(each - largest) for each in log_probs)
-        return ops.log(total) + (largest - math.log(len(steps))), [state for _, state in answers]
+        for model_log_probs in log_probs[1:]:
+            largest = ops.maximum(largest, model_log_probs)
+        largest = ops.where(largest > -np.inf, largest, 0.0)  # -inf - -inf would be NaN
+        total = sum(ops.exp(model_log_probs - largest) for model_log_probs in log_probs)
+        return ops.log(total) + (largest - math.log(len(steps))), [state for _, state in outputs]
 
     return step

@@ -1,4 +1,4 @@
-"""Rows of a tensor by their indices, at the price of one op."""
+"""Rows of a tensor by their indices, at the cost of one op."""
 
 import keras
 from keras import ops
@@ -7,8 +7,8 @@ from keras import ops
 def gather(x, indices):
     """`ops.take(x, indices, axis=0)` for indices that are never negative.
 
-    On TensorFlow `ops.take` first adds the size to negative indices, five ops more; a decoding step is a few dozen small
-    ops, each of about a microsecond, and a third of them would be these.
+    On TensorFlow `ops.take` first adds the size to negative indices, which is five more ops; a decoding step is a few
+    dozen small ops, each of about a microsecond, and a third of them would be these.
     """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf

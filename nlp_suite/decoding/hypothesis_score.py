@@ -1,11 +1,12 @@
-"""What a finished hypothesis is worth: log-probability, length penalty and coverage penalty of GNMT."""
+"""The score of a finished hypothesis: log-probability, length penalty and coverage penalty of GNMT."""
 
 import numpy as np
 from keras import ops
 
 from nlp_suite.decoding.gather import gather
+from nlp_suite.errors import RequestError, UsageError
 
-_LEAST_ATTENTION = 1e-6  # of a source token: its logarithm stays finite
+MIN_ATTENTION = 1e-6  # of a source token: its logarithm stays finite
 
 
 class HypothesisScore:
@@ -15,19 +16,22 @@ class HypothesisScore:
         length_penalty: alpha, a number or float32 `[B]`, at least 0 (a tensor's negative value counts as 0).
         limit: the longest hypothesis, L.
         coverage: `coverage(state) -> (float32 [B*K, S], bool [B, S])`: the attention that every source token has
-            received so far, and which source tokens exist; or None.
+            received so far, and the source mask; or None.
         coverage_penalty: beta, likewise.
 
     Raises:
-        ValueError: a negative number, or a coverage penalty without `coverage`.
+        RequestError: a negative number.
+        UsageError: a coverage penalty without `coverage`.
     """
 
     def __init__(self, length_penalty, limit: int, coverage=None, coverage_penalty=0.0):
         for name, value in {"length_penalty": length_penalty, "coverage_penalty": coverage_penalty}.items():
             if isinstance(value, (int, float)) and not 0 <= value < np.inf:
-                raise ValueError(f"{name} is {value}; allowed: 0 or above, or the search could not stop in time")
+                raise RequestError(
+                    f"{name} is {value}; allowed: 0 or above (the search could not stop early with less)"
+                )
         if coverage is None and not _is_zero(coverage_penalty):
-            raise ValueError("coverage_penalty needs coverage, a function of the state")
+            raise UsageError("coverage_penalty needs coverage, a function of the state")
         self._penalties = None
         if not _is_zero(length_penalty):
             alpha = ops.reshape(ops.maximum(ops.cast(length_penalty, "float32"), 0.0), (1, -1))  # [1, B] or [1, 1]
@@ -37,38 +41,38 @@ class HypothesisScore:
         self._beta = ops.reshape(ops.maximum(ops.cast(coverage_penalty, "float32"), 0.0), (-1, 1))  # [B, 1] or [1, 1]
 
     @property
-    def covers(self) -> bool:
+    def has_coverage(self) -> bool:
         """Whether there is a coverage penalty."""
         return self._coverage is not None
 
-    def by_length(self, log_prob, time):
+    def normalised(self, log_prob, time):
         """Scores of hypotheses of `time + 1` tokens, int32 `[]`, without coverage; `[B, K]` → `[B, K]`."""
         if self._penalties is None:
             return log_prob
         return log_prob / ops.expand_dims(gather(self._penalties, time), -1)
 
-    def of_all(self, log_prob):
-        """As `by_length`, of every length at once: `[L, B, K]`."""
+    def normalised_at_all_steps(self, log_prob):
+        """As `normalised`, of hypotheses of 1, 2, …, L tokens: `[L, B, K]`."""
         return log_prob if self._penalties is None else log_prob / ops.expand_dims(self._penalties, -1)
 
-    def at_best(self, log_prob, max_tokens):
-        """The score that a live hypothesis cannot exceed: its log-probability at full length and all covered; `[B]`.
+    def upper_bound(self, log_prob, max_tokens):
+        """What a live hypothesis scores at most: its log-probability at full length, everything covered; `[B]`.
 
         Log-probabilities only fall, the length penalty only grows, and what coverage adds is at most 0.
         """
         if self._penalties is None:
             return log_prob
         table = self._penalties  # [L, B] or [L, 1]
-        place = ops.maximum(max_tokens - 1, 0)  # [B]
+        last = ops.maximum(max_tokens - 1, 0)  # [B]
         if table.shape[1] == 1:
-            return log_prob / gather(table[:, 0], place)
+            return log_prob / gather(table[:, 0], last)
         columns = ops.shape(table)[1]
-        return log_prob / gather(ops.reshape(table, (-1,)), place * columns + ops.arange(columns, dtype="int32"))
+        return log_prob / gather(ops.reshape(table, (-1,)), last * columns + ops.arange(columns, dtype="int32"))
 
-    def by_coverage(self, state, beam_size: int):
+    def coverage_term(self, state, beam_size: int):
         """What coverage adds, `[B, K]`, at most 0. A source token without any attention counts as one with 1e-6."""
         received, mask = self._coverage(state)  # [B*K, S], [B, S]
-        received = ops.clip(ops.cast(received, "float32"), _LEAST_ATTENTION, 1.0)
+        received = ops.clip(ops.cast(received, "float32"), MIN_ATTENTION, 1.0)
         logs = ops.reshape(ops.log(received), (-1, beam_size, ops.shape(received)[1]))  # [B, K, S]
         return self._beta * ops.sum(ops.where(ops.expand_dims(mask, 1), logs, 0.0), axis=-1)
 

@@ -1,4 +1,4 @@
-"""Reading prompts of different lengths, so that afterwards all rows of a batch choose tokens side by side."""
+"""Reading prompts of different lengths, after which all rows of a batch generate in step."""
 
 import keras
 from keras import ops
@@ -23,22 +23,22 @@ def read_prompt(step, state, prompt, prompt_length):
         return state, prompt[:, 0]
     last = ops.clip(ops.cast(prompt_length, "int32"), 1, ops.shape(prompt)[1]) - 1  # [B]
 
-    def all_go_on(time, state):
+    def read_in_all_rows(time, state):
         return time + 1, step(ops.take(prompt, time, axis=1), state)[1]
 
-    def some_go_on(time, state):
+    def read_in_some_rows(time, state):
         new = step(ops.take(prompt, time, axis=1), state)[1]
         return time + 1, keras.tree.map_structure(
-            lambda new, old: ops.where(_like(time < last, old), new, old), new, state
+            lambda new, old: ops.where(_expanded(time < last, old), new, old), new, state
         )
 
     time = ops.zeros((), "int32")
-    time, state = ops.while_loop(lambda time, state: ops.all(time < last), all_go_on, (time, state))
-    time, state = ops.while_loop(lambda time, state: ops.any(time < last), some_go_on, (time, state))
+    time, state = ops.while_loop(lambda time, state: ops.all(time < last), read_in_all_rows, (time, state))
+    time, state = ops.while_loop(lambda time, state: ops.any(time < last), read_in_some_rows, (time, state))
     rows = ops.arange(ops.shape(prompt)[0], dtype="int32") * ops.shape(prompt)[1]  # [B]
     return state, ops.take(ops.reshape(prompt, (-1,)), rows + last)
 
 
-def _like(mask, x):
+def _expanded(mask, x):
     """A mask `[B]` with the dimensions of x `[B, ...]`."""
     return ops.reshape(mask, (-1,) + (1,) * (len(x.shape) - 1))

@@ -5,11 +5,11 @@ What is particular to a task's report is its `ReportView`.
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from nlp_suite.evaluation import number_format as numerals
-from nlp_suite.evaluation import plots
+from nlp_suite.evaluation import number_format, plots
 from nlp_suite.evaluation.files import write_file
 from nlp_suite.evaluation.page import Html, Section, Tile, code, columns, details, escape, join, page, picture, table
 
@@ -41,6 +41,17 @@ class ReportView(ABC):
         """The report as a rich renderable."""
 
 
+def summary_table(rows: Sequence[tuple[str, str, str]]) -> Any:
+    """Names, values and remarks as a rich table for the head of a report on the terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    summary = Table(box=None, show_header=False, pad_edge=False)
+    for name, value, remark in rows:
+        summary.add_row(name, Text(value, style="bold"), Text(remark, style="dim"))
+    return summary
+
+
 def write_report(
     directory: str | Path,
     report: dict,
@@ -60,7 +71,7 @@ def write_report(
         report: numbers, and perhaps the `split` that was evaluated.
         view: how they are shown.
         title: heading of the page.
-        history: one row a round: `epoch`, `step`, metrics and `val_` metrics; values may be None or NaN.
+        history: one row a checkpoint interval: `epoch`, `step`, metrics and `val_` metrics; values may be None or NaN.
         experiment_yaml: the resolved config.
         info: facts about the run: `statistics` (of the texts, by split), `best`, and anything else (versions,
             hardware, seconds, parameters), which is listed.
@@ -68,7 +79,7 @@ def write_report(
     Returns:
         The path of `report.html`.
     """
-    report = _plain(report)
+    report = _json_value(report)
     sections = [_learning(history, view.curves, info.get("best")), *view.sections(report)]
     if info.get("statistics"):
         sections.append(_statistics(info["statistics"]))
@@ -83,14 +94,14 @@ def write_report(
     return directory / "report.html"
 
 
-def _plain(value):
+def _json_value(value):
     """The same with JSON's types only: NumPy scalars become Python's, NaN and infinities null."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _json_value(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_json_value(item) for item in value]
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return _json_value(value.tolist())
     if isinstance(value, float):
         return plots.number(value)
     return value
@@ -115,7 +126,7 @@ def _learning(history: list[dict], metrics, best: dict | None) -> Section:
 def _learned(metric: str, value: float) -> str:
     if metric == "bleu":
         return f"BLEU {value:.2f}"
-    return f"{metric} {numerals.perplexity(value) if metric == 'perplexity' else f'{value:.4f}'}"
+    return f"{metric} {number_format.perplexity(value) if metric == 'perplexity' else f'{value:.4f}'}"
 
 
 def _statistics(statistics: dict) -> Section:

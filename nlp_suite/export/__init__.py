@@ -5,6 +5,7 @@ neither TensorFlow nor Keras.
 """
 
 from nlp_suite.errors import ExportError
-from nlp_suite.export.run_export import ExportResult, run_export
+from nlp_suite.export.formats.base import ExportResult
+from nlp_suite.export.run_export import run_export
 
 __all__ = ["ExportError", "ExportResult", "run_export"]

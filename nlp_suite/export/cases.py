@@ -29,7 +29,7 @@ class Case:
         )
 
 
-def tensor_proto(values):
+def tensor_proto(values: Any) -> Any:
     """A TensorProto of an array, or of (nested lists of) bytes."""
     import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""Runs in a process of its own that knows nothing of this package, and says whether an export answers as expected.
+"""Runs in a separate process that knows nothing of this package, and says whether an export answers as expected.
 
     python -I -S fresh_process.py JOB.json
 
@@ -8,20 +8,25 @@ Never imported. It prints one line of JSON: `{"ok": true, …}` or `{"ok": false
 import base64
 import json
 import sys
+from collections.abc import Mapping
+from typing import Any
+
+Job = dict[str, Any]
 
 
-def main(job):
+def main(job: Job) -> dict[str, Any]:
+    """Does what a job says; returns what it saw."""
     sys.path[:] = [*sys.path, *job["sys_path"]]
     for name in job["forbidden"]:
-        sys.modules[name] = None  # `import` of it fails, installed or not
+        sys.modules[name] = None  # type: ignore[assignment]  # `import` of it fails, installed or not
     result = {"saved_model": _saved_model, "keras": _keras}[job["kind"]](job)
-    found = [name for name in sys.modules if name.split(".")[0] in job["forbidden"] and sys.modules[name] is not None]
-    if found:
-        raise AssertionError(f"{found} were imported")
+    imported = [name for name, module in sys.modules.items() if name.split(".")[0] in job["forbidden"] and module]
+    if imported:
+        raise AssertionError(f"{imported} were imported")
     return result
 
 
-def _saved_model(job):
+def _saved_model(job: Job) -> dict[str, Any]:
     """Every case through the TF1 session loader (the server's own path), together and row by row; then the warm-up."""
     import numpy as np
     import tensorflow as tf
@@ -33,7 +38,7 @@ def _saved_model(job):
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         signatures = loader.load(session, ["serve"], job["path"]).signature_def
 
-        def run(signature, inputs):
+        def run(signature: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
             """All outputs, whatever is asked for: TensorFlow optimises the graph anew for every choice of them."""
             definition = signatures[signature]
             if set(inputs) != set(definition.inputs):
@@ -67,7 +72,7 @@ def _saved_model(job):
     return {"largest_difference": largest, "rows": rows, "warmup_records": records, "xla_off": xla_off}
 
 
-def _object_loader(tf, np, job):
+def _object_loader(tf: Any, np: Any, job: Job) -> None:
     """The first case once more through `tf.saved_model.load`, as a Python program would call it."""
     case = job["cases"][0]
     function = tf.saved_model.load(job["path"]).signatures[case["signature"]]
@@ -76,7 +81,7 @@ def _object_loader(tf, np, job):
         _compare(np, answers[name].numpy(), wanted, job["tolerance"], f"tf.saved_model.load, output {name!r}")
 
 
-def _disable_xla(tf):
+def _disable_xla(tf: Any) -> bool:
     """Switches XLA off for good, as a stock server does at its start; False where this build hides the switch."""
     import ctypes
     import os
@@ -89,14 +94,12 @@ def _disable_xla(tf):
     return True
 
 
-def _keras(job):
+def _keras(job: Job) -> dict[str, Any]:
     """The model of a `.keras` file on padded token ids, together and row by row."""
-    import importlib
-
     import numpy as np
 
-    for name in job["imports"]:
-        importlib.import_module(name)
+    if job["with_package"]:
+        import nlp_suite  # noqa: F401  its classes register themselves
     import keras
 
     with np.load(job["arrays"]) as arrays:
@@ -104,7 +107,7 @@ def _keras(job):
         expected = arrays["outputs"]
     model = keras.saving.load_model(job["path"])
 
-    def answer(inputs):
+    def answer(inputs: Mapping[str, Any]) -> Any:
         return keras.ops.convert_to_numpy(model(inputs.get("", inputs), training=False))
 
     largest = _compare(np, answer(inputs), expected, job["tolerance"], "co-batched")
@@ -115,13 +118,13 @@ def _keras(job):
     return {"largest_difference": largest, "rows": len(expected)}
 
 
-def _tensors(tf, encoded):
+def _tensors(tf: Any, encoded: Mapping[str, str]) -> dict[str, Any]:
     from tensorflow.core.framework.tensor_pb2 import TensorProto
 
     return {name: tf.make_ndarray(TensorProto.FromString(base64.b64decode(value))) for name, value in encoded.items()}
 
 
-def _compare(np, answer, wanted, tolerance, where):
+def _compare(np: Any, answer: Any, wanted: Any, tolerance: float, where: str) -> float:
     """The largest difference of two arrays; raises if it is too large or, of strings, if there is any.
 
     Differences of numbers above 1 are taken relative to the number. An answer may be narrower than what is expected of
@@ -129,11 +132,10 @@ def _compare(np, answer, wanted, tolerance, where):
     """
     answer, wanted = np.asarray(answer), np.asarray(wanted)
     for axis in range(1, wanted.ndim if answer.ndim == wanted.ndim else 0):
-        size, most = answer.shape[axis], wanted.shape[axis]
-        kept, rest = np.split(wanted, [min(size, most)], axis=axis)
-        if not (rest == (0 if rest.dtype.kind in "fiu" else b"")).all():
-            raise AssertionError(f"{where}: {size} places in dimension {axis}, but {most} hold something")
-        wanted = kept
+        size, wanted_size = answer.shape[axis], wanted.shape[axis]
+        wanted, padding = np.split(wanted, [min(size, wanted_size)], axis=axis)
+        if not (padding == (0 if padding.dtype.kind in "fiu" else b"")).all():
+            raise AssertionError(f"{where}: size {size} in dimension {axis}, expected {wanted_size}")
     if answer.shape != wanted.shape:
         raise AssertionError(f"{where}: shape {answer.shape}, expected {wanted.shape}")
     if wanted.dtype.kind not in "fiu":

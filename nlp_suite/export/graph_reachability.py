@@ -1,38 +1,45 @@
 """What of a graph each signature runs."""
 
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
-def reached(meta_graph) -> dict[str, tuple[set[str], set[str]]]:
+
+def reachable_ops(meta_graph: Any) -> dict[str, tuple[set[str], set[str]]]:
     """Signature, with `__` before it where it is the loader's own → (ops of the main graph, functions) that it runs.
 
     What a function calls counts in full: its branches, its loops and the defaults of its arguments.
     """
     graph = meta_graph.graph_def
     nodes = {node.name: node for node in graph.node}
-    calls = {f.signature.name: _called(f.node_def) for f in graph.library.function}
-    result = {}
+    calls = {function.signature.name: _called(function.node_def) for function in graph.library.function}
+    reachable = {}
     for name, signature in meta_graph.signature_def.items():
-        start = {info.name.split(":")[0] for info in signature.outputs.values()}
-        result[name] = _run(start, nodes, calls)
-    return result
+        outputs = {info.name.split(":")[0] for info in signature.outputs.values()}
+        reachable[name] = _run(outputs, nodes, calls)
+    return reachable
 
 
-def functions_of_only(meta_graph, signatures) -> set[str]:
+def functions_only_used_by(meta_graph: Any, signatures: Collection[str]) -> set[str]:
     """The functions that some of these signatures reach, and no other."""
-    own, others = set(), set()
-    for name, (_, functions) in reached(meta_graph).items():
-        (own if name in signatures else others).update(functions)
-    return own - others
+    used_by_them: set[str] = set()
+    used_by_others: set[str] = set()
+    for name, (_, functions) in reachable_ops(meta_graph).items():
+        (used_by_them if name in signatures else used_by_others).update(functions)
+    return used_by_them - used_by_others
 
 
-def _run(start, nodes, calls):
-    seen, waiting = set(), list(start)
+def _run(outputs: Iterable[str], nodes: Mapping[str, Any], calls: Mapping[str, set[str]]) -> tuple[set[str], set[str]]:
+    """Ops and functions that are run for some nodes."""
+    seen: set[str] = set()
+    waiting = list(outputs)
     while waiting:
         name = waiting.pop()
         if name in seen or name not in nodes:
             continue
         seen.add(name)
-        waiting += [given.lstrip("^").split(":")[0] for given in nodes[name].input]
-    functions, waiting = set(), list(_called(nodes[name] for name in seen))
+        waiting += [source.lstrip("^").split(":")[0] for source in nodes[name].input]
+    functions: set[str] = set()
+    waiting = list(_called(nodes[name] for name in seen))
     while waiting:
         function = waiting.pop()
         if function not in functions:
@@ -41,7 +48,7 @@ def _run(start, nodes, calls):
     return {nodes[name].op for name in seen}, functions
 
 
-def _called(nodes) -> set[str]:
+def _called(nodes: Iterable[Any]) -> set[str]:
     """Functions that the attributes of nodes name."""
     names = set()
     for node in nodes:

@@ -1,6 +1,7 @@
 """Opening whatever was trained or exported: a run folder, an exported version, a model's folder, or a `.keras` file."""
 
 from pathlib import Path
+from typing import Any
 
 from nlp_suite.errors import ConfigError, ExportError
 from nlp_suite.export.loaded import LoadedSignatures
@@ -8,7 +9,7 @@ from nlp_suite.export.staging import versions
 from nlp_suite.task import Predictor
 from nlp_suite.training.run import Run, make_task
 
-_EXPECTED = (
+EXPECTED = (
     "a run folder (with run.json), an exported version (with saved_model.pb), a folder of versions, or a .keras file "
     "written by nlp-suite export"
 )
@@ -35,7 +36,7 @@ def load(path: str | Path) -> Predictor:
     """
     path = Path(path)
     if not path.exists():
-        raise ExportError(f"{str(path)!r} does not exist; expected {_EXPECTED}")
+        raise ExportError(f"{str(path)!r} does not exist; expected {EXPECTED}")
     if path.is_file() and path.suffix == ".keras":
         from nlp_suite.export.formats.keras_file import open_keras_file
 
@@ -48,10 +49,10 @@ def load(path: str | Path) -> Predictor:
         return open_saved_model(path)
     if exported:
         return open_saved_model(exported[max(exported)])
-    raise ExportError(f"{str(path)!r} is none of these: {_EXPECTED}")
+    raise ExportError(f"{str(path)!r} is none of these: {EXPECTED}")
 
 
-def open_run(run: Run, model) -> Predictor:
+def open_run(run: Run, model: Any) -> Predictor:
     """A run's network as its task's predictor."""
     return run.task.predictor(model, run.assets, run.task.freeze_data_defaults(run))
 

@@ -2,11 +2,12 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from nlp_suite.config import load_experiment
-from nlp_suite.text.tokenizers.sentencepiece import silent
+from nlp_suite.config import Experiment, load_experiment
+from nlp_suite.text.tokenizers.sentencepiece import suppress_native_log
 
 
 class LoadedSignatures:
@@ -16,7 +17,7 @@ class LoadedSignatures:
         path: folder with `saved_model.pb`.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path):
         import tensorflow as tf
         import tensorflow_text  # noqa: F401  its ops stand in the graph
 
@@ -24,14 +25,14 @@ class LoadedSignatures:
         level = logger.level
         logger.setLevel("ERROR")  # it warns that the graph cannot be trained, which nobody asked for
         try:
-            with silent():  # SentencePiece's op says that the model normalises nothing
+            with suppress_native_log():  # SentencePiece's op says that the model normalises nothing
                 self._loaded = tf.saved_model.load(str(path))  # kept alive with its tables
         finally:
             logger.setLevel(level)
         self._constant = tf.constant
         self.path = path
 
-    def experiment(self):
+    def experiment(self) -> Experiment:
         """The resolved config that lies beside the graph."""
         return load_experiment(Path(self.path) / "assets.extra" / "config.yaml")
 
@@ -45,7 +46,7 @@ class LoadedSignatures:
         function = self._loaded.signatures.get(signature)
         return [] if function is None else sorted(function.structured_outputs)
 
-    def __call__(self, signature: str, **inputs) -> dict[str, np.ndarray]:
+    def __call__(self, signature: str, **inputs: Any) -> dict[str, np.ndarray]:
         """The answer of a signature; inputs are arrays or lists, strings as bytes."""
         function = self._loaded.signatures[signature]
         return {k: v.numpy() for k, v in function(**{k: self._constant(v) for k, v in inputs.items()}).items()}

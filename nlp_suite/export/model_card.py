@@ -2,16 +2,23 @@
 
 import datetime
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from nlp_suite.training.run import Run
 
-def model_card(run, model, name: str) -> dict:
+OMITTED_METRICS = ("mistakes", "reliability", "history", "excerpt", "next_tokens", "samples", "worst", "attention")
+"""Keys of a report that hold long tables."""
+
+
+def model_card(run: Run, model: Any, name: str) -> dict[str, Any]:
     """Everything the card says, as one JSON-able mapping.
 
     Args:
-        run: the run folder, as `Run`; its `report.json` gives the metrics where it was evaluated.
+        run: the run folder; its `report.json` gives the metrics where it was evaluated.
         model: its network, built.
         name: of the exported model.
     """
@@ -30,7 +37,7 @@ def model_card(run, model, name: str) -> dict:
         "parameters": int(model.count_params()),
         "weight_bytes": sum(np.asarray(v).nbytes for v in model.weights),
         "backbone": experiment.backbone.model_dump(mode="json"),
-        "text": {**settings.model_dump(mode="json"), "vocabulary_size": run.text.vocabulary_size},
+        "text": {**settings.model_dump(mode="json"), "vocabulary_size": run.assets.vocabulary_size},
         **_of_targets(run),
         "data": {**experiment.data.source.model_dump(mode="json"), "splits": info.get("statistics") or {}},
         "metrics": _metrics(run.directory / "report.json"),
@@ -39,25 +46,24 @@ def model_card(run, model, name: str) -> dict:
     }
 
 
-def _of_targets(run) -> dict:
-    """The text layer of the targets, where they have one of their own."""
-    if run.target_text is run.text:
+def _of_targets(run: Run) -> dict[str, Any]:
+    """The text layer of the targets, where it is another one."""
+    if run.target_text is None or run.target_text is run.text:
         return {}
     settings = run.target_text.settings.model_dump(mode="json")
     return {"target_text": {**settings, "vocabulary_size": run.target_text.vocabulary_size}}
 
 
-def _metrics(path: Path) -> dict:
+def _metrics(path: Path) -> dict[str, Any]:
     """Numbers of the run's report, without its long tables; empty where it was never evaluated."""
     try:
         report = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    long = ("mistakes", "reliability", "history", "excerpt", "next_tokens", "samples", "worst", "attention")
-    return {key: value for key, value in report.items() if key not in long}
+    return {key: value for key, value in report.items() if key not in OMITTED_METRICS}
 
 
-def as_markdown(card: dict) -> str:
+def as_markdown(card: Mapping[str, Any]) -> str:
     """The card as a page to read."""
     metrics = card["metrics"]
     lines = [f"# {card['name']}", "", card["description"] or f"A {card['task']} model.", ""]
@@ -87,19 +93,19 @@ def as_markdown(card: dict) -> str:
     return "\n".join(lines)
 
 
-def _decoder(card: dict) -> dict[str, str]:
+def _decoder(card: Mapping[str, Any]) -> dict[str, str]:
     decoder = card["task_settings"].get("decoder")
     return {"Decoder": decoder["name"]} if decoder else {}
 
 
-def _target_tokenizer(card: dict) -> dict[str, str]:
+def _target_tokenizer(card: Mapping[str, Any]) -> dict[str, str]:
     text = card.get("target_text")
     return (
         {"Tokenizer of the target": f"{text['tokenizer']['name']}, {text['vocabulary_size']:,} tokens"} if text else {}
     )
 
 
-def _flat(values: dict, prefix=""):
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, int | float | str]]:
     """Names and plain numbers or words of nested mappings; lists are left out."""
     for key, value in values.items():
         if isinstance(value, dict):
@@ -108,13 +114,13 @@ def _flat(values: dict, prefix=""):
             yield f"{prefix}{key}", value
 
 
-def _number(value) -> str:
+def _number(value: int | float | str) -> str:
     if isinstance(value, str):
         return value.replace("|", "\\|")  # as in sacreBLEU's signatures; bare, it ends the cell
     return f"{value:.4f}" if isinstance(value, float) else f"{value:,}"
 
 
-def write_card(directory: Path, card: dict) -> None:
+def write_card(directory: Path, card: Mapping[str, Any]) -> None:
     """Writes `model_card.json` and `model_card.md` into a folder."""
     (directory / "model_card.json").write_text(json.dumps(card, indent=1, ensure_ascii=False), "utf-8")
     (directory / "model_card.md").write_text(as_markdown(card), "utf-8")

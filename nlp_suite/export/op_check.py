@@ -5,14 +5,16 @@ fails on the first call.
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from nlp_suite.errors import ExportError
 from nlp_suite.export import server_ops
-from nlp_suite.export.graph_reachability import functions_of_only
+from nlp_suite.export.graph_reachability import functions_only_used_by
 
-_COMPILED = "_XlaMustCompile"  # attribute of functions, and of calls to them, that only XLA can run
+MUST_COMPILE = "_XlaMustCompile"  # attribute of functions, and of calls to them, that only XLA can run
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class OpProblem:
     reason: str
     functions: tuple[str, ...] = ()
 
-    def __str__(self):
+    def __str__(self) -> str:
         shown = ", ".join(self.functions[:3]) + (", …" if len(self.functions) > 3 else "")
         return f"{self.op}: {self.reason}" + (f" (in {shown})" if shown else "")
 
@@ -46,9 +48,10 @@ class OpReport:
 
     @property
     def ok(self) -> bool:
+        """Whether the server can run all of it."""
         return not self.problems
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         """The report for `assets.extra/ops.json`."""
         return {
             "server_version": self.server_version,
@@ -95,23 +98,24 @@ def check_ops(path: str | Path, server: str = "2.19", compiled: tuple[str, ...] 
     """
     version = server_version(server)
     saved_model = _read(Path(path))
-    counts, places = Counter(), defaultdict(set)  # op → number, op → functions
+    counts: Counter[str] = Counter()  # op → number
+    places: defaultdict[str, set[str]] = defaultdict(set)  # op → functions
     for meta_graph in saved_model.meta_graphs:
         _count("main graph", meta_graph.graph_def.node, counts, places)
         for function in meta_graph.graph_def.library.function:
             _count(function.signature.name, function.node_def, counts, places)
             if _must_compile(function):
-                places[_COMPILED].add(function.signature.name)
-        places[_COMPILED] -= functions_of_only(meta_graph, compiled)
-    if not places[_COMPILED]:
-        del places[_COMPILED]
+                places[MUST_COMPILE].add(function.signature.name)
+        places[MUST_COMPILE] -= functions_only_used_by(meta_graph, compiled)
+    if not places[MUST_COMPILE]:
+        del places[MUST_COMPILE]
     reasons = {op: _missing(op, version) for op in sorted(places)}
     problems = [OpProblem(op, reason, tuple(sorted(places[op]))) for op, reason in reasons.items() if reason]
     written_by = saved_model.meta_graphs[0].meta_info_def.tensorflow_version if saved_model.meta_graphs else ""
     return OpReport(str(server), written_by, dict(sorted(counts.items())), problems)
 
 
-def _read(path: Path):
+def _read(path: Path) -> Any:
     from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -124,16 +128,16 @@ def _read(path: Path):
         raise ExportError(f"{str(file)!r} is no SavedModel: {error}") from None
 
 
-def _count(name, nodes, counts, places) -> None:
+def _count(name: str, nodes: Iterable[Any], counts: Counter[str], places: Mapping[str, set[str]]) -> None:
     for node in nodes:
         counts[node.op] += 1
         places[node.op].add(name)
         if _must_compile(node):
-            places[_COMPILED].add(name)
+            places[MUST_COMPILE].add(name)
 
 
-def _must_compile(node_or_function) -> bool:
-    return _COMPILED in node_or_function.attr and node_or_function.attr[_COMPILED].b
+def _must_compile(node_or_function: Any) -> bool:
+    return MUST_COMPILE in node_or_function.attr and bool(node_or_function.attr[MUST_COMPILE].b)
 
 
 def _missing(op: str, version: tuple[int, int]) -> str | None:
@@ -141,7 +145,7 @@ def _missing(op: str, version: tuple[int, int]) -> str | None:
     for beginning, reason in server_ops.REFUSED.items():
         if op.startswith(beginning):
             return reason
-    if op == _COMPILED:
+    if op == MUST_COMPILE:
         return "made with jit_compile=True; a stock server has XLA switched off"
     if op in server_ops.TEXT_OPS or op.startswith(server_ops.DECISION_FORESTS):
         return None

@@ -50,6 +50,6 @@ def run_export(run_dir: str | Path, to: str | Path, format: str = "saved_model",
         raise ExportError(
             f"format {format!r} cannot express a run of {run.experiment.task.name!r} (allowed: {allowed})"
         )
-    result = exporter(**arguments).export(run, Path(to))
+    result: ExportResult = exporter(**arguments).export(run, Path(to))
     result.seconds = time.perf_counter() - start
     return result

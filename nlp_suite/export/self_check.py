@@ -1,8 +1,8 @@
 """An export proves itself in a fresh process before it is renamed into place.
 
 The process is started without site packages' start-up files and with this package barred from import (it may lie in
-the same folder as TensorFlow); it gets requests
-and the answers that Python gave, and must give the same, alone and co-batched, XLA switched off as in a stock server.
+the same folder as TensorFlow); it gets requests and the answers that Python gave, and must give the same, alone and
+co-batched, with XLA switched off as in a stock server.
 """
 
 import base64
@@ -11,7 +11,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,8 +25,8 @@ _SCRIPT = Path(__file__).with_name("fresh_process.py")
 
 
 def check_saved_model(
-    path: Path, cases: list[Case], warmup: list[Case], tolerance=TOLERANCE, alone=16, xla=False
-) -> dict:
+    path: Path, cases: list[Case], warmup: list[Case], tolerance: float = TOLERANCE, alone: int = 16, xla: bool = False
+) -> dict[str, Any]:
     """Runs cases and warm-up records on the SavedModel in `path`, in a process with TensorFlow and TF Text only.
 
     Args:
@@ -32,7 +34,7 @@ def check_saved_model(
         cases: requests with expected outputs.
         warmup: requests that must not fail.
         tolerance: largest difference allowed, absolute for numbers up to 1 and relative above.
-        alone: so many rows of a case are also asked one by one.
+        alone: how many rows of a case are also asked one by one.
         xla: whether XLA is left on.
 
     Returns:
@@ -55,7 +57,9 @@ def check_saved_model(
     )
 
 
-def check_keras(path: Path, inputs, outputs: np.ndarray, *, with_package: bool, tolerance: float) -> dict:
+def check_keras(
+    path: Path, inputs: Any, outputs: np.ndarray, *, with_package: bool, tolerance: float
+) -> dict[str, Any]:
     """Runs the model of a `.keras` file on token ids, together and row by row without padding.
 
     Args:
@@ -78,7 +82,7 @@ def check_keras(path: Path, inputs, outputs: np.ndarray, *, with_package: bool, 
             "kind": "keras",
             "path": str(path.resolve()),
             "arrays": str(arrays),
-            "imports": ["nlp_suite"] if with_package else [],
+            "with_package": with_package,
             "forbidden": [] if with_package else ["nlp_suite", "keras_hub"],
             "tolerance": tolerance,
             "alone": 8,
@@ -86,15 +90,15 @@ def check_keras(path: Path, inputs, outputs: np.ndarray, *, with_package: bool, 
         return _fresh_process(job, {"KERAS_BACKEND": keras.backend.backend()})
 
 
-def _encode_case(case: Case) -> dict:
+def _encode_case(case: Case) -> dict[str, Any]:
     return {"signature": case.signature, "inputs": _encode(case.inputs), "outputs": _encode(case.outputs)}
 
 
-def _encode(tensors: dict) -> dict[str, str]:
+def _encode(tensors: Mapping[str, Any]) -> dict[str, str]:
     return {k: base64.b64encode(tensor_proto(v).SerializeToString()).decode() for k, v in tensors.items()}
 
 
-def _fresh_process(job: dict, environment=None) -> dict:
+def _fresh_process(job: dict[str, Any], environment: Mapping[str, str] | None = None) -> dict[str, Any]:
     job["sys_path"] = [entry for entry in sys.path if entry] + [str(Path(__file__).parents[2])]
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     with tempfile.TemporaryDirectory() as folder:
@@ -110,7 +114,7 @@ def _fresh_process(job: dict, environment=None) -> dict:
         )
     lines = process.stdout.strip().splitlines()
     try:
-        result = json.loads(lines[-1])
+        result: dict[str, Any] = json.loads(lines[-1])
     except (IndexError, ValueError):
         tail = "\n".join(process.stderr.strip().splitlines()[-5:])
         raise ExportError(f"the self-check ended with code {process.returncode} and no result:\n{tail}") from None

@@ -44,7 +44,7 @@ class Signatures(ABC):
         self.module.weights = [variable.value for variable in model.variables]
 
     @abstractmethod
-    def functions(self) -> dict[str, Callable]:
+    def functions(self) -> dict[str, Any]:
         """Signature name → `tf.function`."""
 
     @abstractmethod
@@ -60,7 +60,7 @@ class Signatures(ABC):
         return []
 
     @staticmethod
-    def traced(method: Callable, **inputs: tuple[list[int | None], str]) -> Callable:
+    def traced(method: Callable[..., Any], **inputs: tuple[list[int | None], str]) -> Any:
         """A `tf.function` of a method.
 
         Args:
@@ -75,10 +75,12 @@ class Signatures(ABC):
 def fill_empty_batch(*columns: Any) -> tuple[list[Any], Any]:
     """Tensors `[B, …]`, with one row of empty strings or zeros where B is 0, and B itself.
 
-    Layers and text ops do not all take an empty batch; `first_rows` takes the row off the answer again.
+    Layers and text ops do not all take an empty batch; `first_rows` takes the row off the answer again. A column declared
+    as `[B]` is flattened: servers do not compare shapes, and some clients send a text alone as a scalar.
     """
     import tensorflow as tf
 
+    columns = tuple(tf.reshape(column, [-1]) if column.shape.rank == 1 else column for column in columns)
     rows = tf.shape(columns[0])[0]
     extra = tf.cast(tf.equal(rows, 0), tf.int32)
     filled = []

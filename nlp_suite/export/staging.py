@@ -1,21 +1,22 @@
-"""Where exports are written and how they appear: numbered versions, in one piece.
+"""Where exports are written and how they appear: numbered versions, complete or not at all.
 
 A hidden folder is no version to TensorFlow Serving, as its name is not a number.
 """
 
 import errno
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from nlp_suite.data.staging import flush, flush_folder, hidden_folder, place_folder
 from nlp_suite.errors import ExportError
 
-_PREFIX = ".export-"
+HIDDEN_PREFIX = ".export-"
 
 
 @contextmanager
-def staging(parent: Path):
+def staging(parent: Path) -> Iterator[Path]:
     """A hidden folder in `parent` to write into; it and what is left in it are gone at the end.
 
     Args:
@@ -27,7 +28,7 @@ def staging(parent: Path):
     """
     made = _make(parent)
     try:
-        with hidden_folder(parent, _PREFIX) as folder:
+        with hidden_folder(parent, HIDDEN_PREFIX) as folder:
             yield folder
     except OSError as error:
         raise ExportError(f"cannot write the export in {str(parent)!r}: {error.strerror or error}") from error
@@ -53,8 +54,8 @@ def versions(directory: Path) -> dict[int, Path]:
     """Version folders as TensorFlow Serving sees them: children whose whole name is a number, sorted."""
     if not directory.is_dir():
         return {}
-    found = {int(child.name): child for child in directory.iterdir() if child.name.isascii() and child.name.isdigit()}
-    return dict(sorted(found.items()))
+    children = [child for child in directory.iterdir() if child.name.isascii() and child.name.isdigit()]
+    return dict(sorted((int(child.name), child) for child in children))
 
 
 def place_version(staged: Path, directory: Path) -> Path:

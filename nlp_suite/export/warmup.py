@@ -5,16 +5,19 @@ keeps the server from loading the version, so the file doubles as an acceptance 
 tables and kernels ready.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from nlp_suite.errors import ExportError
 from nlp_suite.export.cases import Case, tensor_proto
 from nlp_suite.export.signatures import CLASSIFY
 
 FILE = "assets.extra/tf_serving_warmup_requests"
+MAX_RECORDS = 1000  # that the server reads
 
 
-def write_warmup(directory: Path, cases: list[Case], methods: dict[str, str], model_name: str) -> Path:
+def write_warmup(directory: Path, cases: list[Case], methods: Mapping[str, str], model_name: str) -> Path:
     """Writes one record a case, at most 1,000.
 
     Args:
@@ -28,13 +31,13 @@ def write_warmup(directory: Path, cases: list[Case], methods: dict[str, str], mo
     path = directory / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for case in cases[:1000]:
+        for case in cases[:MAX_RECORDS]:
             log = _classify_log if methods.get(case.signature) == CLASSIFY else _predict_log
             writer.write(log(case, model_name).SerializeToString())
     return path
 
 
-def _predict_log(case, model_name):
+def _predict_log(case: Case, model_name: str) -> Any:
     from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
     request = predict_pb2.PredictRequest()
@@ -44,7 +47,7 @@ def _predict_log(case, model_name):
     return prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
 
 
-def _classify_log(case, model_name):
+def _classify_log(case: Case, model_name: str) -> Any:
     import tensorflow as tf
     from tensorflow_serving.apis import classification_pb2, prediction_log_pb2
 

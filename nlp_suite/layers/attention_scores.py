@@ -1,9 +1,9 @@
-"""How a query scores the places of a source: additive or multiplicative, each with its written-out gradient.
+"""How a query scores the positions of a source: additive or multiplicative, each with its written-out gradient.
 
-A score is made from a sentence's keys and its learned parameters and then asked for any number of queries. `scores`
-serves whole targets and single steps alike; `back` and `collect` are for `attention_loop`, which goes back through the
-steps one by one: `back` gives what a step needs at once and what is added up over steps, `collect` what can wait until
-all steps are known and then costs one product. Shapes: B batch, T time, S source, A query features, H heads.
+A score is made from a source's keys and the learned parameters, and serves any number of queries: `scores` those of a
+complete target or of a single step. `back` and `collect` are for `attention_loop`, which goes back through the steps
+one by one: `back` gives what a step needs at once, and sums over steps; `collect` gives what can wait until all steps
+are known and then costs one product. Shapes: B batch, T time, S source, A query features, H heads.
 """
 
 import math
@@ -12,13 +12,13 @@ from keras import ops
 
 
 def heads_for(*sizes) -> str:
-    """All numbers of heads that sizes can be shared out among, in words."""
-    most = math.gcd(*sizes)
-    return ", ".join(str(heads) for heads in range(1, most + 1) if most % heads == 0)
+    """All numbers of heads that divide the sizes, for a message."""
+    divisor = math.gcd(*sizes)
+    return ", ".join(str(heads) for heads in range(1, divisor + 1) if divisor % heads == 0)
 
 
 def split_heads(x, heads):
-    """[B, T, H*d] -> [B, H, T, d]"""
+    """[B, T, H*d] -> [B, H, T, d]."""
     if heads == 1:
         return ops.expand_dims(x, 1)
     by_head = ops.reshape(x, (-1, ops.shape(x)[1], heads, x.shape[-1] // heads))
@@ -26,18 +26,18 @@ def split_heads(x, heads):
 
 
 def join_heads(x):
-    """[B, H, T, d] -> [B, T, H*d]"""
+    """[B, H, T, d] -> [B, T, H*d]."""
     if x.shape[1] == 1:
         return ops.squeeze(x, 1)
     return ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (-1, ops.shape(x)[2], x.shape[1] * x.shape[3]))
 
 
 def softmax_bias(mask):
-    """From bool [B, S], float32 [B, 1, 1, S] to add to scores: 0 at tokens, so low at padding that softmax gives 0."""
+    """Bool [B, S] -> float32 [B, 1, 1, S] to add to scores: 0 at tokens, so low at padding that the softmax gives 0."""
     return ops.expand_dims(ops.cast(ops.where(mask, 0.0, -1e9), "float32"), (1, 2))
 
 
-def weights_of(scores, bias):
+def attention_weights(scores, bias):
     """Softmax in float32 over the last axis of scores [B, H, T, S]; in a row without tokens all weights are equal."""
     return ops.softmax(ops.cast(scores, "float32") + bias, axis=-1)
 
@@ -57,13 +57,13 @@ class Additive:
         return ops.tanh(ops.expand_dims(q, 2) + ops.expand_dims(self.keys, 1))  # [B, T, S, A]
 
     def scores(self, q):
-        """[B, T, A] -> [B, 1, T, S]"""
+        """[B, T, A] -> [B, 1, T, S]."""
         size = self.v.shape[0]
         flat = ops.matmul(ops.reshape(self._energies(q), (-1, size)), ops.expand_dims(self.v, 1))  # [B*T*S, 1]
         return ops.reshape(flat, (-1, 1, ops.shape(q)[1], ops.shape(self.keys)[1]))
 
-    def nothing(self):
-        """What the sums over steps begin with: of squared energies [B, S, A] and the gradient [1, A] of v."""
+    def zero_sums(self):
+        """The sums over steps before the first: of squared energies [B, S, A] and of the gradient [1, A] of v."""
         return ops.zeros_like(self.keys), ops.zeros_like(ops.expand_dims(self.v, 0))
 
     def back(self, q, d_scores, sums):
@@ -97,11 +97,11 @@ class Multiplicative:
         self._keys_t = None
 
     def scores(self, q):
-        """[B, T, A] -> [B, H, T, S]"""
+        """[B, T, A] -> [B, H, T, S]."""
         return ops.matmul(split_heads(q, self.heads), self.keys)
 
-    def nothing(self):
-        """Nothing is summed up step by step; transposes the keys for `back`."""
+    def zero_sums(self):
+        """There are no sums over steps; transposes the keys for `back`."""
         self._keys_t = ops.transpose(self.keys, (0, 1, 3, 2))  # [B, H, S, A/H]
         return ()
 

@@ -1,9 +1,9 @@
 """Explicit back-propagation through time, shared by SimpleRNN, LSTM and GRU.
 
-Automatic differentiation of a recurrent loop keeps every intermediate of every step and adds the weight gradient up
-step by step. Here the loop keeps its states only. The backward pass recomputes the gates of all steps with one matrix
-product, goes back through the steps with the written-out gradient of one, and takes the weight gradient as one product
-over all steps.
+Automatic differentiation of a recurrent loop keeps every intermediate result of every step and adds up the weight
+gradient step by step. Here the loop keeps its states only. The backward pass recomputes the gates of all steps with one
+matrix product, goes back through the steps with the written-out gradient of a single one, and takes the weight gradient
+as one product over all steps.
 
 What a layer computes is a `Recurrence`; everything else here is common to the three layers and to the TensorFlow, JAX
 and PyTorch backends. Shapes: B batch, T time, U units, G gates; sequences are time-major here: [T, B, features].
@@ -16,8 +16,8 @@ from keras import ops
 
 from nlp_suite.layers.custom_gradient import custom_gradient
 
-# Derivatives of activations, as functions of the activation's *output*.
-SLOPES = {
+# Derivatives of activations, as functions of the activation's *output*: that is what the loop has.
+DERIVATIVES = {
     keras.activations.tanh: lambda y: 1.0 - y * y,
     keras.activations.sigmoid: lambda y: y * (1.0 - y),
     keras.activations.relu: lambda y: ops.cast(y > 0, y.dtype),
@@ -25,8 +25,7 @@ SLOPES = {
     keras.activations.linear: ops.ones_like,
 }
 
-# Steps a turn of the loop on TensorFlow.
-UNROLL = 4
+UNROLL = 4  # steps in a turn of TensorFlow's loop: a turn costs as much as several of a step's operations
 
 
 class Recurrence(Protocol):
@@ -41,16 +40,16 @@ class Recurrence(Protocol):
 
     emits: int
 
-    def gates(self, z, inner):
+    def gates(self, z, inner) -> None:
         """Returns a tuple of [B, n*U] with the activations; also called for all steps at once, [T, B, n*U]."""
 
-    def update(self, gates, previous):
+    def update(self, gates, previous) -> None:
         """Returns the tuple of new states."""
 
-    def back(self, grads, gates, previous, product):
+    def back(self, grads, gates, previous, product) -> None:
         """Returns the gradients of the previous states from those of the new ones, and what to emit: a tuple."""
 
-    def collect(self, emitted):
+    def collect(self, emitted) -> None:
         """Returns the gradients [T, B, G*U] of `z` and of `inner` from what `back` emitted at all steps."""
 
 
@@ -75,7 +74,7 @@ class RecurrentProduct:
             self.kernel_by_gate_t = ops.transpose(by_gate, (1, 2, 0))  # [G, U, U]
 
     def step(self, h):
-        """[B, U] -> [B, G*U]"""
+        """[B, U] -> [B, G*U]."""
         if self.masks is None:
             return ops.matmul(h, self.kernel)
         by_gate = ops.matmul(ops.expand_dims(h, 0) * self.masks, self.kernel_by_gate)  # [G, B, U]
@@ -98,13 +97,13 @@ class RecurrentProduct:
     def kernel_gradient(self, h, d_inner):
         """The gradient [U, G*U] of the kernel from h [T, B, U] and d_inner [T, B, G*U]."""
         if self.masks is None:
-            return _outer(h, d_inner)
+            return summed_outer(h, d_inner)
         parts = ops.split(d_inner, self.gates, axis=-1)
-        return ops.concatenate([_outer(h * self.masks[g], parts[g]) for g in range(self.gates)], axis=-1)
+        return ops.concatenate([summed_outer(h * self.masks[g], parts[g]) for g in range(self.gates)], axis=-1)
 
 
-def _outer(x, y):
-    """[T, B, E], [T, B, F] -> [E, F], summed over all steps and rows."""
+def summed_outer(x, y):
+    """Outer products summed over all steps and rows: [T, B, E], [T, B, F] -> [E, F]."""
     x, y = ops.reshape(x, (-1, x.shape[-1])), ops.reshape(y, (-1, y.shape[-1]))
     return ops.matmul(ops.transpose(x), y)
 
@@ -138,7 +137,7 @@ def run(
         kernel: [U, G*U], recurrent kernel.
         states: tuple of initial states [B, U], the output first.
         bias: None or [G*U], added to the recurrent projection.
-        mask: None or [T, B, 1], 1 at steps that count, in the dtype of z. At other steps the states stay.
+        mask: None or [T, B, 1], 1 at steps that count, in the dtype of z. Other steps leave the states unchanged.
         dropout_masks: None or [G, B, U], see `RecurrentProduct`.
         reverse: bool. Start at the last step.
         sequences: bool. Whether the outputs of all steps are wanted.
@@ -151,45 +150,47 @@ def run(
     count = len(states)
 
     def function(z, kernel, *rest):
-        states, given = rest[:count], dict(zip(names, rest[count:], strict=True))
-        bias, mask = given.get("bias"), given.get("mask")
-        product = RecurrentProduct(kernel, given.get("dropout_masks"))
+        states, optional = rest[:count], dict(zip(names, rest[count:], strict=True))
+        bias, mask = optional.get("bias"), optional.get("mask")
+        product = RecurrentProduct(kernel, optional.get("dropout_masks"))
         masks = () if mask is None else (mask,)
 
         def step(carry, xs):
             inner = product.step(carry[0])  # [B, G*U]
             gates = recurrence.gates(xs[0], inner if bias is None else inner + bias)
-            new = _held(xs[1:], recurrence.update(gates, carry), carry)
+            new = _where_unmasked(xs[1:], recurrence.update(gates, carry), carry)
+            # Of the outputs those after the step, which are the result; of the other states those before, for `back`.
             return new, (new[0], *carry[1:])
 
         last, (outputs, *inner_states) = scan(step, states, (z, *masks), reverse, outputs=count)
 
         def gradient(upstream):
             d_outputs, d_last = (upstream[:1], upstream[1:]) if sequences else ((), upstream)
-            previous = _previous(states[0], outputs, reverse)  # [T, B, U]
+            previous = previous_states(states[0], outputs, reverse)  # [T, B, U]
             inner = product.all_steps(previous)  # [T, B, G*U]
             gates = recurrence.gates(z, inner if bias is None else inner + bias)
 
             def step_back(carry, xs):
                 if sequences:
                     carry, xs = (carry[0] + xs[0], *carry[1:]), xs[1:]
-                keep, xs = xs[: len(masks)], xs[len(masks) :]
+                step_mask, xs = xs[: len(masks)], xs[len(masks) :]
                 new, emitted = recurrence.back(carry, xs[: len(gates)], xs[len(gates) :], product)
-                return _held(keep, new, carry), emitted
+                return _where_unmasked(step_mask, new, carry), emitted
 
             xs = (*d_outputs, *masks, *gates, previous, *inner_states)
             d_states, emitted = scan(step_back, d_last, xs, not reverse, outputs=recurrence.emits)
             d_z, d_inner = recurrence.collect(emitted)
             if mask is not None:
+                # Masked steps emit numbers, too. SimpleRNN and LSTM emit one tensor for both: it is multiplied once.
                 d_z, d_inner = (d_z * mask,) * 2 if d_z is d_inner else (d_z * mask, d_inner * mask)
-            d_given = {name: ops.zeros_like(value) for name, value in given.items()}
+            d_optional = {name: ops.zeros_like(value) for name, value in optional.items()}
             if bias is not None:
-                d_given["bias"] = ops.sum(d_inner, axis=(0, 1))
+                d_optional["bias"] = ops.sum(d_inner, axis=(0, 1))
             return (
                 d_z,
                 product.kernel_gradient(previous, d_inner),
                 *d_states,
-                *d_given.values(),
+                *d_optional.values(),
             )
 
         return ((outputs,) if sequences else ()) + tuple(last), gradient
@@ -198,15 +199,15 @@ def run(
     return (outputs[0], outputs[1:]) if sequences else (None, outputs)
 
 
-def _held(mask, new, old):
+def _where_unmasked(mask, new, old):
     """`new` where the mask [B, 1] is 1 and `old` elsewhere; `mask` is a tuple of one or none."""
     if not mask:
         return tuple(new)
-    keep = ops.cast(mask[0], "bool")
-    return tuple(ops.where(keep, n, o) for n, o in zip(new, old, strict=True))
+    counts = ops.cast(mask[0], "bool")
+    return tuple(ops.where(counts, n, o) for n, o in zip(new, old, strict=True))
 
 
-def _previous(initial, trace, reverse):
+def previous_states(initial, trace, reverse):
     """The state [T, B, U] before each step, from the initial state [B, U] and the states after the steps."""
     initial = ops.expand_dims(initial, 0)
     return ops.concatenate([trace[1:], initial] if reverse else [initial, trace[:-1]], axis=0)
@@ -231,41 +232,41 @@ def scan(step, carry, xs, reverse, outputs):
 
 
 def _scan_tensorflow(step, carry, xs, reverse, outputs):
-    """`scan` for TensorFlow, where `ops.scan` wants ys shaped like the carry and keeps the carry in arrays.
+    """`scan` for TensorFlow, where `ops.scan` requires ys shaped like the carry and keeps the carry in arrays.
 
-    A turn of `tf.while_loop` costs as much as several of a step's operations, so a turn does `UNROLL` steps, and a
-    second loop the steps that are left. Slices of `xs` are views; a `TensorArray` would copy them.
+    A turn of the first loop does `UNROLL` steps; a second loop does those that are left. Slices of `xs` are views; a
+    `TensorArray` would copy them.
     """
     import tensorflow as tf
 
     length = tf.shape(xs[0])[0]
 
-    def loop(steps, done, carry, written):
-        def body(i, carry, written):
+    def loop(steps, start, carry, arrays):
+        def body(i, carry, arrays):
             for offset in range(steps):
                 t = length - 1 - i - offset if reverse else i + offset
                 carry, ys = step(carry, tuple(x[t] for x in xs))
-                written = tuple(array.write(t, y) for array, y in zip(written, ys, strict=True))
-            return i + steps, tuple(carry), written
+                arrays = tuple(array.write(t, y) for array, y in zip(arrays, ys, strict=True))
+            return i + steps, tuple(carry), arrays
 
         any_batch = tuple(tf.TensorShape([None]).concatenate(c.shape[1:]) for c in carry)
         return tf.while_loop(
             lambda i, *_: i + steps <= length,
             body,
-            (done, carry, written),
+            (start, carry, arrays),
             shape_invariants=(
                 tf.TensorShape([]),
                 any_batch,
-                tuple(tf.TensorShape(None) for _ in written),
+                tuple(tf.TensorShape(None) for _ in arrays),
             ),
             parallel_iterations=1,
         )
 
     carry = tuple(tf.convert_to_tensor(c) for c in carry)
-    written = tuple(tf.TensorArray(carry[0].dtype, size=length) for _ in range(outputs))
-    done, carry, written = loop(UNROLL, tf.constant(0), carry, written)
-    _, carry, written = loop(1, done, carry, written)
-    stacked = tuple(array.stack() for array in written)
+    arrays = tuple(tf.TensorArray(carry[0].dtype, size=length) for _ in range(outputs))
+    done, carry, arrays = loop(UNROLL, tf.constant(0), carry, arrays)
+    _, carry, arrays = loop(1, done, carry, arrays)
+    stacked = tuple(array.stack() for array in arrays)
     for y in stacked:
         y.set_shape(xs[0].shape[:2].concatenate(y.shape[2:]))
     return carry, stacked

@@ -1,8 +1,9 @@
-"""Multi-head attention of a decoder over an encoded source, whose keys and values are projected once a sentence."""
+"""Multi-head attention of a decoder over an encoded source, whose keys and values are projected once."""
 
 import keras
 from keras import ops
 
+from nlp_suite.errors import ConfigError
 from nlp_suite.layers.dot_product_attention import dot_product_attention
 
 
@@ -10,8 +11,8 @@ from nlp_suite.layers.dot_product_attention import dot_product_attention
 class CrossAttention(keras.layers.Layer):
     """Scaled dot-product attention over another sequence (Vaswani et al. 2017, §3.2.3).
 
-    Keys and values come from one fused product, `memory`, and stay head by head. Queries may be the steps of a target or
-    the hypotheses of a step: K hypotheses a sentence share the sentence's keys and values, which are not repeated.
+    Keys and values come from one fused product, `memory`, and are stored head by head. Queries are the positions of a
+    target, or the K hypotheses of each source in a step, which share the source's keys and values without a copy.
 
     Args:
         heads: number of heads H; the features D must be a multiple.
@@ -19,9 +20,9 @@ class CrossAttention(keras.layers.Layer):
 
     Call arguments:
         x: `[B, T, D]`.
-        memory: what `memory` gave, B rows.
-        bias: float32 `[B, 1, 1, S]`, see `nlp_suite.layers.dot_product_attention.attention_bias`: masked places of the
-            source are never seen. Every row needs one true place.
+        memory: what `memory` returned, B rows.
+        bias: float32 `[B, 1, 1, S]`, see `nlp_suite.layers.dot_product_attention.attention_bias`: masked positions of
+            the source are invisible. Every row needs a visible one.
 
     Returns:
         `[B, T, D]` and the weights before dropout, float32 `[B, H, T, S]`.
@@ -37,10 +38,10 @@ class CrossAttention(keras.layers.Layer):
         self.heads, self.dropout = heads, dropout
         self.supports_masking = True
 
-    def build(self, input_shape, memory_size=None):
+    def build(self, input_shape, memory_size=None) -> None:
         size = input_shape[-1]
         if size % self.heads:
-            raise ValueError(f"{size} features cannot be split into {self.heads} heads")
+            raise ConfigError(f"{size} features cannot be split into {self.heads} heads")
         memory_size = memory_size or size
         self.query = keras.layers.Dense(size, dtype=self.dtype_policy)
         self.fused = keras.layers.Dense(2 * size, dtype=self.dtype_policy)
@@ -63,17 +64,17 @@ class CrossAttention(keras.layers.Layer):
         (rows, length), size = ops.shape(x)[:2], x.shape[-1]
         query = ops.reshape(self.query(x), (rows, length, self.heads, size // self.heads))  # [B, T, H, d]
         query = ops.transpose(query, (0, 2, 1, 3))  # [B, H, T, d]
-        mixed, weights = dot_product_attention(query, memory["key"], memory["value"], bias, self.drop, training)
-        mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (rows, length, size))  # [B, T, D]
-        return self.projection(mixed), weights
+        output, weights = dot_product_attention(query, memory["key"], memory["value"], bias, self.drop, training)
+        output = ops.reshape(ops.transpose(output, (0, 2, 1, 3)), (rows, length, size))  # [B, T, D]
+        return self.projection(output), weights
 
     def step(self, x, memory, bias):
-        """One place of K hypotheses a sentence: `[B·K, D]` → `[B·K, D]` and weights `[B, H, K, S]`; memory has B rows."""
+        """One position of K hypotheses a source: `[B·K, D]` → `[B·K, D]`, weights `[B, H, K, S]`; memory has B rows."""
         size, rows = x.shape[-1], ops.shape(memory["key"])[0]
         query = ops.reshape(self.query(x), (rows, -1, self.heads, size // self.heads))  # [B, K, H, d]
         query = ops.transpose(query, (0, 2, 1, 3))  # [B, H, K, d]
-        mixed, weights = dot_product_attention(query, memory["key"], memory["value"], bias)
-        return self.projection(ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, size))), weights
+        output, weights = dot_product_attention(query, memory["key"], memory["value"], bias)
+        return self.projection(ops.reshape(ops.transpose(output, (0, 2, 1, 3)), (-1, size))), weights
 
     def compute_output_spec(self, x, memory=None, bias=None, training=None):
         weights = (x.shape[0], self.heads, x.shape[1], memory["key"].shape[2])

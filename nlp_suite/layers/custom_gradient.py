@@ -8,14 +8,14 @@ from keras import ops
 
 
 def custom_gradient(function, args):
-    """Calls a function that says itself what its gradient is: `ops.custom_gradient` with several outputs everywhere.
+    """Calls a function that defines its gradient: `ops.custom_gradient` with several outputs on every backend.
 
     PyTorch, where Keras allows one output, gets them through one flat vector: there all outputs have one dtype.
 
     Args:
         function: takes tensors; returns a tuple of outputs, and a function from the tuple of their gradients to the
             tuple of the arguments' gradients.
-        args: tuple of tensors or variables, all that the outputs are differentiable in. Other tensors come by closure.
+        args: tuple of tensors or variables, all that the outputs are differentiable in; others are closed over.
 
     Returns:
         The tuple of outputs, differentiable once.
@@ -28,7 +28,7 @@ def custom_gradient(function, args):
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        args = [tf.convert_to_tensor(a) for a in args]  # reads a variable, which TensorFlow refuses within `function`
+        args = [tf.convert_to_tensor(a) for a in args]  # reads variables, which TensorFlow refuses within `function`
     if keras.backend.backend() != "torch":
 
         def with_gradient(*args):

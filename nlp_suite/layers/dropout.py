@@ -1,4 +1,4 @@
-"""Dropout whose random numbers cost a quarter: one draw of 32 bits decides over four elements."""
+"""Dropout at a quarter of the random numbers: one draw of 32 bits decides on four elements."""
 
 import math
 
@@ -7,14 +7,14 @@ from keras import ops
 
 
 def dropout(layer, x, training=None):
-    """What `layer` does (Srivastava et al. 2014), a random byte an element; of 20 % of a training step it leaves 6 %.
+    """What `layer` does (Srivastava et al. 2014), by a random byte an element: 6 % of a training step instead of 20 %.
 
-    A byte b drops its element where b < ⌊256 rate + u⌋ with one u in [0, 1) for a whole call, so that every element is
-    dropped with a probability of exactly `rate`, though a byte knows 256 values only.
+    A byte b drops its element where b < ⌊256 rate + u⌋ with one u in [0, 1) for a complete call, so that every element
+    is dropped with a probability of exactly `rate`, although a byte has only 256 values.
 
     Args:
-        layer: a `keras.layers.Dropout` without noise shape, which has the rate and the generator of seeds.
-        x: any floats; symbolic tensors (`keras.KerasTensor`) leave the Keras layer itself in their graph.
+        layer: a `keras.layers.Dropout` without noise shape, which has the rate and the seed generator.
+        x: any floats; symbolic tensors (`keras.KerasTensor`) get the Keras layer itself into their graph.
         training: whether anything is dropped.
 
     Returns:
@@ -40,11 +40,11 @@ def keep_mask(layer, shape, dtype):
     """
     seed, count = layer.seed_generator, math.prod(shape)
     draws = keras.random.randint((-(-count // 4), 1), -(2**31), 2**31 - 1, seed=seed)  # [⌈count / 4⌉, 1]
-    least = ops.floor(256 * layer.rate + keras.random.uniform((), seed=seed))  # bytes below it drop
-    kept = ops.view(draws, "uint8") >= ops.cast(ops.minimum(least, 255), "uint8")  # [⌈count / 4⌉, 4]
+    threshold = ops.floor(256 * layer.rate + keras.random.uniform((), seed=seed))  # bytes below it drop
+    keep = ops.view(draws, "uint8") >= ops.cast(ops.minimum(threshold, 255), "uint8")  # [⌈count / 4⌉, 4]
     if isinstance(shape[-1], int) and shape[-1] % 4 == 0:
-        kept = ops.reshape(kept, shape)
+        keep = ops.reshape(keep, shape)
     else:
-        kept = ops.reshape(ops.reshape(kept, (-1,))[:count], shape)
-    scale = ops.cast(least < 256, "float32") / (1 - layer.rate)  # no byte is 256
-    return ops.cast(kept, dtype) * ops.cast(scale, dtype)
+        keep = ops.reshape(ops.reshape(keep, (-1,))[:count], shape)
+    scale = ops.cast(threshold < 256, "float32") / (1 - layer.rate)  # at 256 all are dropped, but a byte is at most 255
+    return ops.cast(keep, dtype) * ops.cast(scale, dtype)

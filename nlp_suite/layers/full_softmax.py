@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from nlp_suite.errors import ConfigError
 from nlp_suite.layers import chunked_softmax
 
 
@@ -10,8 +11,8 @@ from nlp_suite.layers import chunked_softmax
 class FullSoftmax(keras.layers.Layer):
     """Features to a distribution over V words: softmax(x K^T + b).
 
-    Tied (Press & Wolf 2017), K is the embedding table, passed at every call, and only the bias is the layer's own; where
-    the features have another width than the embedding, a linear projection without bias comes between, also its own.
+    Tied (Press & Wolf 2017), K is the embedding table, passed at every call, and only the bias belongs to the layer;
+    where features and embedding differ in width, so does a linear projection without bias between them.
 
     At most `chunk_elements` logits exist at a time in `loss` and `nll`, and the gradient is computed with them, see
     `nlp_suite.layers.chunked_softmax`. Matrix products have the compute dtype, the softmax is float32. Second
@@ -21,11 +22,12 @@ class FullSoftmax(keras.layers.Layer):
         vocabulary_size: int, the number V of words.
         tied: bool, whether K is passed as `table`.
         embedding_size: int, the width E of the table; used where `tied`.
-        chunk_elements: int, the most logits held at a time, of 4 bytes each. A token's logits are always held together.
+        chunk_elements: int, maximum number of logits held at a time, of 4 bytes each, but all of a token at least.
         **kwargs: of `keras.layers.Layer`.
 
     Raises:
-        ValueError: tied without an embedding size; a table that is missing, not wanted, or of another shape.
+        ConfigError: tied without an embedding size.
+        ValueError: a table that is missing, superfluous, or of another shape.
 
     Example:
         >>> softmax = FullSoftmax(10_000)
@@ -48,7 +50,7 @@ class FullSoftmax(keras.layers.Layer):
         self.embedding_size = embedding_size
         self.chunk_elements = chunk_elements
 
-    def build(self, features_shape):
+    def build(self, features_shape) -> None:
         width = features_shape[-1]
         self.projection = None
         if not self.tied:
@@ -65,7 +67,7 @@ class FullSoftmax(keras.layers.Layer):
         Args:
             features: [N, D].
             targets: int32 [N], ids of words.
-            weights: float [N], what a token counts: 0 for padding, whatever its target.
+            weights: float [N], the weight of a token's loss: 0 for padding, whatever its target.
             table: the embedding table [V, E] of a tied softmax.
             label_smoothing: share of the target's probability that is spread evenly over all words, from 0 to below 1.
 
@@ -81,7 +83,7 @@ class FullSoftmax(keras.layers.Layer):
     def nll(self, features, targets, table=None, best=False):
         """Negative log-likelihoods in nats, float32 [N], of features [N, D] and targets [N], without a gradient.
 
-        With `best`, a pair: these, and each token's most probable word, int32 [N], for the share of tokens that are right.
+        With `best` a pair: these, and the most probable word at each token, int32 [N], for the accuracy.
         """
         features, kernel = self._operands(features, table)
         return chunked_softmax.negative_log_likelihood(
@@ -127,23 +129,23 @@ class FullSoftmax(keras.layers.Layer):
 
 
 def row_initializer(width):
-    """Of a kernel [V, width] with a row a word: variance 1 / width, so that logits start at the features' scale."""
+    """For a kernel [V, width], a row for each word: variance 1 / width, so that logits start at the features' scale."""
     return keras.initializers.RandomNormal(stddev=width**-0.5)
 
 
-def check_tied(tied, embedding_size):
-    """Raises ValueError where a tied layer does not know the width of its table."""
+def check_tied(tied, embedding_size) -> None:
+    """Raises ConfigError where a tied layer does not know the width of its table."""
     if tied and not embedding_size:
-        raise ValueError(
+        raise ConfigError(
             f"a tied softmax needs embedding_size, the width of the table, above 0: got {embedding_size!r}"
         )
 
 
-def check_table(layer, table):
+def check_table(layer, table) -> None:
     """Raises ValueError where a layer's `table` does not fit its settings."""
-    wanted = (layer.vocabulary_size, layer.embedding_size)
+    shape = (layer.vocabulary_size, layer.embedding_size)
     if not layer.tied and table is not None:
         raise ValueError(f"{layer.name} is not tied and takes no table: got one of shape {tuple(table.shape)}")
-    if layer.tied and (table is None or tuple(table.shape) != wanted):
-        given = "None" if table is None else f"one of shape {tuple(table.shape)}"
-        raise ValueError(f"{layer.name} is tied and needs a table of shape {wanted}: got {given}")
+    if layer.tied and (table is None or tuple(table.shape) != shape):
+        got = "None" if table is None else f"one of shape {tuple(table.shape)}"
+        raise ValueError(f"{layer.name} is tied and needs a table of shape {shape}: got {got}")

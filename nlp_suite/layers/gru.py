@@ -6,15 +6,15 @@ Drop-in for `keras.layers.GRU`: same arguments, configuration, weights and value
 import keras
 from keras import ops
 
-from nlp_suite.layers.bptt import SLOPES
+from nlp_suite.layers.bptt import DERIVATIVES
 from nlp_suite.layers.recurrent import ExplicitBPTT
 
 
 class _Recurrence:
     """The step and the gradient of a GRU whose reset gate comes after the matrix product; gates in the order u, r, n.
 
-    u, r = s(z + q) and n = a(z + r q) with q = h R + b, and h' = u h + (1 - u) n. With dh the gradient of h', that of n's
-    sum is dn = dh (1 - u) a', u has dh (h - n), r has dn q, q's last third dn r, and h itself dh u.
+    u, r = s(z + q) and n = a(z + r q) with q = h R + b, and h' = u h + (1 - u) n. With dh the gradient of h', that of
+    n's sum is dn = dh (1 - u) a', u has dh (h - n), r has dn q, q's last third dn r, and h itself dh u.
     """
 
     emits = 2
@@ -38,8 +38,8 @@ class _Recurrence:
         ur, n, q = gates
         u, r = ops.split(ur, 2, axis=-1)
         dh = grads[0]
-        d_n = dh * (1.0 - u) * SLOPES[self.activation](n)
-        d_ur = ops.concatenate([dh * (previous[0] - n), d_n * q], axis=-1) * SLOPES[self.recurrent_activation](ur)
+        d_n = dh * (1.0 - u) * DERIVATIVES[self.activation](n)
+        d_ur = ops.concatenate([dh * (previous[0] - n), d_n * q], axis=-1) * DERIVATIVES[self.recurrent_activation](ur)
         d_inner = ops.concatenate([d_ur, d_n * r], axis=-1)  # [B, 3*U]
         return (product.step_back(d_inner) + dh * u,), (d_inner, d_n)
 
@@ -53,10 +53,10 @@ class GRU(ExplicitBPTT, keras.layers.GRU):
     """Gated recurrent unit of Cho et al. (2014), by default in cuDNN's form with the reset gate after the product.
 
     u, r = s(x_t W + b + h_{t-1} R + b'), n = a(x_t W + b + r (h_{t-1} R + b')), h_t = u h_{t-1} + (1 - u) n, each gate
-    with its own columns of W, R, b and b'.
+    with separate columns of W, R, b and b'.
 
     Arguments, configuration, weights and values are those of `keras.layers.GRU` (a `.weights.h5` of one loads into the
-    other); only the computation differs, see `nlp_suite.layers.bptt`. `reset_after=False` runs Keras's own loop. On
+    other); only the computation differs, see `nlp_suite.layers.bptt`. `reset_after=False` runs Keras's loop. On
     TensorFlow with a GPU, Keras's cuDNN path runs where the mask is right-padded and `use_cudnn` is not False. `.cell`
     does single steps with the same weights. Second derivatives are not defined.
 
@@ -85,11 +85,11 @@ class GRU(ExplicitBPTT, keras.layers.GRU):
 
     gate_order = (0, 1, 2)  # Keras: z (here u), r, h (here n)
 
-    def _explicit(self):
-        return self.cell.reset_after and super()._explicit()
+    def supports_explicit_loop(self):
+        return self.cell.reset_after and super().supports_explicit_loop()
 
-    def _biases(self):
+    def biases(self):
         return (None, None) if self.cell.bias is None else (self.cell.bias[0], self.cell.bias[1])
 
-    def _recurrence(self):
+    def recurrence(self):
         return _Recurrence(self.cell.units, self.cell.activation, self.cell.recurrent_activation)

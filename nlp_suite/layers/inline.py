@@ -1,15 +1,14 @@
-"""Stock form of our layers: the same computation written with Keras's own layers and `keras.ops` only.
+"""Stock form of our layers: the same computation by Keras's layers and `keras.ops` only.
 
-Our layers keep their weights in stock sublayers, so running their `call` on symbolic tensors leaves nothing but stock
-layers and operations in a functional model. Recurrent layers share weights and config with Keras's and are replaced by
-them.
+Our layers keep their weights in stock sublayers, so running their `call` on symbolic tensors leaves only stock layers
+and operations in a functional model. Recurrent layers share weights and config with Keras's and are replaced by them.
 """
 
 import keras
 
 
 def apply(layer, *args, **kwargs):
-    """Calls `layer`; on symbolic tensors (`keras.KerasTensor`) leaves its stock form in the graph instead.
+    """Calls `layer`; on symbolic tensors (`keras.KerasTensor`) puts its stock form into the graph instead.
 
     Symbolic tensors reach a layer's `call` only when someone runs `call` of an enclosing layer on them, which is how a
     plain functional model is made: `keras.Model(tokens, model.call(tokens))`. The layer must be built.

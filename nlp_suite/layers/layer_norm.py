@@ -1,4 +1,4 @@
-"""Layer normalisation with a written-out gradient: about half the passes over memory that automatic differentiation has."""
+"""Layer normalisation with a written-out gradient: about half the passes over memory of automatic differentiation."""
 
 import keras
 from keras import ops
@@ -9,13 +9,13 @@ from nlp_suite.layers.custom_gradient import custom_gradient
 def layer_norm(layer, x, training=None):
     """What `layer` computes (Ba et al. 2016), over the last axis; its gradient is written out in training.
 
-    With x̂ = (x - mean) / √(variance + ε) and y = γ x̂ + β, the gradient of x is (γ dy - mean(γ dy) - x̂ mean(γ dy x̂)) /
-    √(variance + ε): x̂ is all of x's size that is kept. Statistics are float32, as in Keras.
+    With x̂ = (x - mean) / √(variance + ε) and y = γ x̂ + β, the gradient of x is (γ dy - mean(γ dy) - x̂ mean(γ dy x̂))
+    / √(variance + ε): of the tensors as large as x only x̂ is kept. Statistics are float32, as in Keras.
 
     Args:
-        layer: a built `keras.layers.LayerNormalization` over the last axis, with scale and offset, which has the weights.
-        x: `[..., D]`; symbolic tensors (`keras.KerasTensor`) leave the Keras layer itself in their graph.
-        training: whether a gradient will be taken; without, the gradient is automatic, and right as well.
+        layer: a built `keras.layers.LayerNormalization` over the last axis, with scale and offset; it has the weights.
+        x: `[..., D]`; symbolic tensors (`keras.KerasTensor`) get the Keras layer itself into their graph.
+        training: whether a gradient will be taken; if not, an automatic gradient is right as well, only slower.
 
     Returns:
         `[..., D]` in the layer's compute dtype.
@@ -44,10 +44,10 @@ def layer_norm(layer, x, training=None):
 
         def gradient(upstream):
             dy = ops.cast(upstream[0], "float32")  # [..., D]
-            shares = ops.expand_dims(gamma, 1) / size  # [D, 1]
-            along = dy * normal  # [..., D]
-            scaled = dy * gamma - ops.matmul(dy, shares) - normal * ops.matmul(along, shares)  # [..., D]
-            return ops.cast(scaled * inverse, x.dtype), ops.sum(along, axis=axes), ops.sum(dy, axis=axes)
+            mean_of = ops.expand_dims(gamma, 1) / size  # [D, 1]: y @ mean_of is mean(γ y)
+            d_gamma = dy * normal  # [..., D], to be summed
+            scaled = dy * gamma - ops.matmul(dy, mean_of) - normal * ops.matmul(d_gamma, mean_of)  # [..., D]
+            return ops.cast(scaled * inverse, x.dtype), ops.sum(d_gamma, axis=axes), ops.sum(dy, axis=axes)
 
         return (result,), gradient
 

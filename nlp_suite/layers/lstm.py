@@ -6,7 +6,7 @@ Drop-in for `keras.layers.LSTM`: same arguments, configuration, weights and valu
 import keras
 from keras import ops
 
-from nlp_suite.layers.bptt import SLOPES
+from nlp_suite.layers.bptt import DERIVATIVES
 from nlp_suite.layers.recurrent import ExplicitBPTT
 
 
@@ -41,9 +41,11 @@ class _Recurrence:
         oif, g = gates
         o, i, f, _, a = self._cell(gates, previous[1])
         dh, dc = grads
-        dc = dc + dh * o * SLOPES[self.activation](a)
-        d_oif = ops.concatenate([dh * a, dc * g, dc * previous[1]], axis=-1) * SLOPES[self.recurrent_activation](oif)
-        d_sums = ops.concatenate([d_oif, dc * i * SLOPES[self.activation](g)], axis=-1)  # [B, 4*U]
+        dc = dc + dh * o * DERIVATIVES[self.activation](a)
+        d_oif = ops.concatenate([dh * a, dc * g, dc * previous[1]], axis=-1) * DERIVATIVES[self.recurrent_activation](
+            oif
+        )
+        d_sums = ops.concatenate([d_oif, dc * i * DERIVATIVES[self.activation](g)], axis=-1)  # [B, 4*U]
         return (product.step_back(d_sums), dc * f), (d_sums,)
 
     def collect(self, emitted):
@@ -55,7 +57,7 @@ class LSTM(ExplicitBPTT, keras.layers.LSTM):
     """Long short-term memory of Hochreiter and Schmidhuber (1997) with forget gates (Gers et al., 2000).
 
     i, f, o = s(x_t W + h_{t-1} R + b), g = a(x_t W + h_{t-1} R + b), c_t = f c_{t-1} + i g, h_t = o a(c_t), each gate
-    with its own columns of W, R and b.
+    with separate columns of W, R and b.
 
     Arguments, configuration, weights and values are those of `keras.layers.LSTM` (a `.weights.h5` of one loads into the
     other); only the computation differs, see `nlp_suite.layers.bptt`. On TensorFlow with a GPU, Keras's cuDNN path runs
@@ -87,5 +89,5 @@ class LSTM(ExplicitBPTT, keras.layers.LSTM):
 
     gate_order = (3, 0, 1, 2)  # Keras: i, f, g, o
 
-    def _recurrence(self):
+    def recurrence(self):
         return _Recurrence(self.cell.units, self.cell.activation, self.cell.recurrent_activation)

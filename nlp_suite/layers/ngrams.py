@@ -2,13 +2,13 @@
 
 from keras import ops
 
-_FACTORS = (2_862_933, 3_935_559, 1_442_695, 3_037_000, 2_685_821)  # one a place in the n-gram, below 2^22
+_FACTORS = (2_862_933, 3_935_559, 1_442_695, 3_037_000, 2_685_821)  # by position in the n-gram, below 2^22
 
 
 def ngram_ids(tokens, order: int, buckets: int):
     """Bucket of the n-gram that starts at every token (Joulin et al. 2016, with their hashing trick).
 
-    The hash is a sum of the ids, each times a large factor of its place, modulo a prime. It is worked out in 32-bit
+    The hash is the sum of the ids, each times a large factor for its position, modulo a prime. It is computed in 32-bit
     integers that never overflow, so every backend gives the same buckets.
 
     Args:

@@ -1,6 +1,6 @@
-"""Position information: sinusoidal and learned embeddings to add, rotary angles to turn queries and keys by.
+"""Position information: sinusoidal and learned embeddings to add, angles to rotate queries and keys by.
 
-Positions are int32 `[B, T]` and given by the caller, so a single step at position p equals place p of a sequence.
+The caller gives the positions, int32 `[B, T]`, so a single step at position p equals position p of a sequence.
 """
 
 import math
@@ -35,14 +35,14 @@ def sinusoidal(positions, size, dtype="float32"):
 
 
 def rotate(x, positions):
-    """Rotary position embedding (Su et al. 2021): turns feature pairs (i, i + size/2) by their position's angle.
+    """Rotary position embedding (Su et al. 2021): rotates feature pairs (i, i + size/2) by their position's angle.
 
     Args:
         x: queries or keys `[B, H, T, size]`, size even.
         positions: int32 `[B, T]`.
 
     Returns:
-        `[B, H, T, size]`; dot products then depend on the distance of two positions only.
+        `[B, H, T, size]`; dot products then depend only on the distance between two positions.
     """
     angles = ops.expand_dims(_angles(positions, x.shape[-1]), 1)  # [B, 1, T, size/2]
     sine, cosine = ops.cast(ops.sin(angles), x.dtype), ops.cast(ops.cos(angles), x.dtype)
@@ -56,10 +56,10 @@ class PositionEmbedding(keras.layers.Layer):
 
     Args:
         kind: `"sinusoidal"` (fixed), `"learned"` (a table of `max_length` rows) or `"rotary"` (adds nothing here; the
-            attention layers turn queries and keys instead).
+            attention layers rotate queries and keys instead).
         max_length: rows of the learned table; positions beyond it use its last row.
 
-    Call arguments: `x` `[B, T, E]`, `positions` int32 `[B, T]`. Returns `[B, T, E]`. Masks play no role.
+    Call arguments: `x` `[B, T, E]`, `positions` int32 `[B, T]`. Returns `[B, T, E]`. Masks have no effect.
     """
 
     def __init__(self, kind, size, max_length=512, **kwargs):
@@ -68,7 +68,7 @@ class PositionEmbedding(keras.layers.Layer):
         self.supports_masking = True
         self.table = keras.layers.Embedding(max_length, size, dtype=self.dtype_policy) if kind == "learned" else None
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         if self.table is not None:
             self.table.build((None, None))
 

@@ -5,7 +5,7 @@ Drop-in for `keras.layers.SimpleRNN`: same arguments, configuration, weights and
 
 import keras
 
-from nlp_suite.layers.bptt import SLOPES
+from nlp_suite.layers.bptt import DERIVATIVES
 from nlp_suite.layers.recurrent import ExplicitBPTT
 
 
@@ -24,7 +24,7 @@ class _Recurrence:
         return gates
 
     def back(self, grads, gates, previous, product):
-        d_sum = grads[0] * SLOPES[self.activation](gates[0])  # [B, U]
+        d_sum = grads[0] * DERIVATIVES[self.activation](gates[0])  # [B, U]
         return (product.step_back(d_sum),), (d_sum,)
 
     def collect(self, emitted):
@@ -62,5 +62,5 @@ class SimpleRNN(ExplicitBPTT, keras.layers.SimpleRNN):
         (2, 5, 4)
     """
 
-    def _recurrence(self):
+    def recurrence(self):
         return _Recurrence(self.cell.activation)

@@ -18,12 +18,12 @@ class TransformerBlock(keras.layers.Layer):
         dropout: rate after attention, inside and after the feed-forward network.
         attention_dropout: rate on attention weights.
         activation: of the feed-forward network.
-        norm: `"pre"` (norm before each part: trains without warm-up) or `"post"` (the paper's).
+        norm: `"pre"` (norm before each sublayer: trains without warm-up) or `"post"` (the paper's).
         causal: a position sees itself and those before it.
-        rotary: turn queries and keys by their positions.
+        rotary: rotate queries and keys by their positions.
 
     Call arguments: `x` `[B, T, D]`, `mask` bool `[B, T]`, `positions` int32 `[B, T]`. Returns `[B, T, D]`.
-    `initial_state` and `step` do the same one position at a time (causal blocks).
+    `initial_state` and `step` do the same for one position at a time (causal blocks).
     """
 
     def __init__(
@@ -57,30 +57,30 @@ class TransformerBlock(keras.layers.Layer):
         self.expand = keras.layers.Dense(feed_forward, activation=activation, dtype=self.dtype_policy)
         self.drops = [keras.layers.Dropout(dropout, dtype=self.dtype_policy) for _ in range(3)]
 
-    def build(self, input_shape):
+    def build(self, input_shape) -> None:
         shape = (None, None, input_shape[-1])
         self.contract = keras.layers.Dense(shape[-1], dtype=self.dtype_policy)
         for layer in (self.attention, self.attention_norm, self.feed_forward_norm, self.expand):
             layer.build(shape)
         self.contract.build((None, None, self.expand.units))
 
-    def _around(self, x, norm, drop, part, training=False):
-        """`part` with its residual connection and norm."""
+    def _residual(self, x, norm, drop, sublayer, training=False):
+        """`sublayer` with its residual connection and norm."""
         if self.norm == "pre":
-            return x + dropout(drop, part(layer_norm(norm, x, training)), training)
-        return layer_norm(norm, x + dropout(drop, part(x), training), training)
+            return x + dropout(drop, sublayer(layer_norm(norm, x, training)), training)
+        return layer_norm(norm, x + dropout(drop, sublayer(x), training), training)
 
     def _feed_forward(self, x, training=False):
-        def part(y):
+        def sublayer(y):
             return self.contract(dropout(self.drops[2], self.expand(y), training))
 
-        return self._around(x, self.feed_forward_norm, self.drops[1], part, training)
+        return self._residual(x, self.feed_forward_norm, self.drops[1], sublayer, training)
 
     def call(self, x, mask, positions, training=None):
         def attend(y):
             return apply(self.attention, y, mask=mask, positions=positions)
 
-        x = self._around(x, self.attention_norm, self.drops[0], attend, training)
+        x = self._residual(x, self.attention_norm, self.drops[0], attend, training)
         return self._feed_forward(x, training)
 
     def initial_state(self, batch_size, max_length, grows=False):
@@ -95,7 +95,7 @@ class TransformerBlock(keras.layers.Layer):
             y, state = self.attention.step(y, state, position)
             return y
 
-        x = self._around(x, self.attention_norm, self.drops[0], attend)
+        x = self._residual(x, self.attention_norm, self.drops[0], attend)
         return self._feed_forward(x), state
 
     def compute_output_spec(self, x, mask=None, positions=None):

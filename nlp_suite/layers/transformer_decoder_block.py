@@ -8,17 +8,16 @@ from nlp_suite.layers.transformer_block import TransformerBlock
 
 @keras.saving.register_keras_serializable("nlp_suite")
 class TransformerDecoderBlock(TransformerBlock):
-    """A causal `TransformerBlock` with attention to an encoded source between its two parts (Vaswani et al. 2017, §3.1).
+    """A causal `TransformerBlock` that also attends to an encoded source (Vaswani et al. 2017, §3.1).
 
     Args:
-        kwargs: those of `TransformerBlock`, but for `causal`. `dropout` and `attention_dropout` are the same for both
-            attentions.
+        kwargs: those of `TransformerBlock`, except `causal`. Both attentions have the same dropout rates.
 
     Call arguments:
-        x: `[B, T, D]`, padding on the right: a place sees itself and those before it, so what follows needs no mask.
+        x: `[B, T, D]`, padded on the right: a position sees itself and those before it, so the padding needs no mask.
         positions: int32 `[B, T]`.
-        memory: what `memory` gave.
-        bias: float32 `[B, 1, 1, S]`, which places of the source are seen, see `CrossAttention`.
+        memory: what `memory` returned.
+        bias: float32 `[B, 1, 1, S]`, which positions of the source are visible, see `CrossAttention`.
 
     Returns:
         `[B, T, D]`, and the weights over the source, float32 `[B, H, T, S]`.
@@ -35,7 +34,7 @@ class TransformerDecoderBlock(TransformerBlock):
         self.cross_norm = keras.layers.LayerNormalization(epsilon=1e-6, dtype=self.dtype_policy)
         self.cross_drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
 
-    def build(self, input_shape, memory_size=None):
+    def build(self, input_shape, memory_size=None) -> None:
         super().build(input_shape)
         self.cross.build(input_shape, memory_size)
         self.cross_norm.build(input_shape)
@@ -51,17 +50,17 @@ class TransformerDecoderBlock(TransformerBlock):
         def attend(y):
             return self.attention(y, mask=None, positions=positions)
 
-        def look(y):
+        def attend_to_source(y):
             nonlocal weights
             y, weights = self.cross(y, memory, bias)
             return y
 
-        x = self._around(x, self.attention_norm, self.drops[0], attend, training)
-        x = self._around(x, self.cross_norm, self.cross_drop, look, training)
+        x = self._residual(x, self.attention_norm, self.drops[0], attend, training)
+        x = self._residual(x, self.cross_norm, self.cross_drop, attend_to_source, training)
         return self._feed_forward(x, training), weights
 
     def step(self, x, state, position, memory, bias):
-        """One position of K hypotheses a sentence.
+        """One position of the K hypotheses of each source.
 
         Args:
             x: `[B·K, D]`.
@@ -80,13 +79,13 @@ class TransformerDecoderBlock(TransformerBlock):
             y, state = self.attention.step(y, state, position)
             return y
 
-        def look(y):
+        def attend_to_source(y):
             nonlocal weights
             y, weights = self.cross.step(y, memory, bias)
             return y
 
-        x = self._around(x, self.attention_norm, self.drops[0], attend)
-        x = self._around(x, self.cross_norm, self.cross_drop, look)
+        x = self._residual(x, self.attention_norm, self.drops[0], attend)
+        x = self._residual(x, self.cross_norm, self.cross_drop, attend_to_source)
         return self._feed_forward(x), state, weights
 
     def compute_output_spec(self, x, positions=None, memory=None, bias=None, training=None):

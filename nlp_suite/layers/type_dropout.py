@@ -1,4 +1,4 @@
-"""Dropout of whole word types: the same token is dropped wherever it stands in a batch."""
+"""Dropout of word types: a token is dropped at all its positions in a batch."""
 
 import keras
 from keras import ops
@@ -8,7 +8,7 @@ from keras import ops
 class TypeDropout(keras.layers.Layer):
     """Drops rows of an embedding table in training (Gal & Ghahramani 2016; Merity et al. 2018, §4.3).
 
-    A dropped token id has a zero vector at all its places in the batch, the others are scaled by 1 / (1 - rate). The
+    A dropped token id has a zero vector at all its positions in the batch, the others are scaled by 1 / (1 - rate). The
     mask is drawn for the table's rows but multiplied with the vectors that were looked up, so the table's gradient
     stays sparse.
 
@@ -16,7 +16,7 @@ class TypeDropout(keras.layers.Layer):
         rate: probability that a row is dropped.
         rows: rows V of the table.
 
-    Call arguments: `vectors` `[B, T, E]` that were looked up, and their `ids` int `[B, T]`. Returns `[B, T, E]`.
+    Call arguments: the `vectors` looked up, `[B, T, E]`, and their `ids` int `[B, T]`. Returns `[B, T, E]`.
 
     Example:
         >>> TypeDropout(0.1, rows=8000)(embedding(tokens), tokens, training=True)
@@ -31,8 +31,8 @@ class TypeDropout(keras.layers.Layer):
     def call(self, vectors, ids, training=None):
         if not training or not self.rate:
             return vectors
-        kept = keras.random.uniform((self.rows,), seed=self.generator) >= self.rate  # [V]
-        factors = ops.where(kept, 1.0 / (1.0 - self.rate), 0.0)  # [V]
+        keep = keras.random.uniform((self.rows,), seed=self.generator) >= self.rate  # [V]
+        factors = ops.where(keep, 1.0 / (1.0 - self.rate), 0.0)  # [V]
         return vectors * ops.cast(ops.expand_dims(ops.take(factors, ids, axis=0), -1), vectors.dtype)
 
     def compute_output_spec(self, vectors, ids, training=None):

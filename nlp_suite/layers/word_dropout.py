@@ -1,22 +1,22 @@
-"""Word dropout: whole tokens become unknown while training."""
+"""Word dropout: tokens become unknown in training."""
 
 import keras
 from keras import ops
 
-UNKNOWN = 1  # the id that every text layer of this package gives to unknown tokens
+from nlp_suite.text.tokenizers.base import PAD, UNKNOWN
 
 
 @keras.saving.register_keras_serializable("nlp_suite")
 class WordDropout(keras.layers.Layer):
-    """Replaces tokens by the unknown one in training (Iyyer et al. 2015, Bowman et al. 2016).
+    """Replaces tokens with the unknown one in training (Iyyer et al. 2015, Bowman et al. 2016).
 
-    Unlike dropout of embeddings nothing is rescaled, so features have the same size in training and in use, which
-    matters under max pooling; and the network learns what an unknown word means.
+    Unlike dropout of embeddings nothing is rescaled, so features have the same size in training and inference, which
+    matters with max pooling; and the network learns what an unknown word means.
 
     Args:
         rate: probability that a token is replaced.
 
-    Call arguments: token ids `[B, T]`; padding (0) stays. Returns token ids `[B, T]`.
+    Call arguments: token ids `[B, T]`; padding stays. Returns token ids `[B, T]`.
     """
 
     def __init__(self, rate, seed=None, **kwargs):
@@ -29,7 +29,7 @@ class WordDropout(keras.layers.Layer):
         if not training or not self.rate:
             return tokens
         drop = keras.random.uniform(ops.shape(tokens), seed=self.generator) < self.rate  # [B, T]
-        return ops.where(ops.logical_and(drop, ops.not_equal(tokens, 0)), ops.cast(UNKNOWN, tokens.dtype), tokens)
+        return ops.where(ops.logical_and(drop, ops.not_equal(tokens, PAD)), ops.cast(UNKNOWN, tokens.dtype), tokens)
 
     def compute_output_spec(self, tokens, training=None):
         return keras.KerasTensor(tokens.shape, dtype=tokens.dtype)

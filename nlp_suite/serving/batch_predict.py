@@ -1,7 +1,7 @@
-"""Prediction of whole files with Apache Beam: a line in, a JSON line out, on one machine or on a cluster.
+"""Prediction of files with Apache Beam: a line in, a JSON line out, on one machine or on a cluster.
 
-Files are cut into chunks of whole lines. A chunk's answers appear in one piece, under a name that says which chunk it is;
-so a run that was interrupted goes on with what is missing, and a worker that is tried again does no harm.
+Files are cut into chunks of whole lines. A chunk's answers appear in one piece, under a name that identifies the chunk;
+so a run that was interrupted continues with what is missing, and a worker that is tried again does no harm.
 """
 
 import hashlib
@@ -9,15 +9,17 @@ import json
 import os
 import uuid
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from nlp_suite.data.staging import flush, flush_folder
-from nlp_suite.errors import ExportError
+from nlp_suite.errors import ExportError, UsageError
 
 RUNNERS = {"direct": "DirectRunner", "flink": "FlinkRunner", "spark": "SparkRunner", "dataflow": "DataflowRunner"}
 CHUNK_BYTES = 4 * 2**20
-_WAVE = 16  # chunks that go through the direct runner at once: it keeps what it was given until its end
+_DIRECT_CHUNKS = 16  # in one pipeline of the direct runner, which keeps all its elements until its end
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Chunk:
 
 def batch_predict(
     model: str | Path,
-    inputs: list[str | Path],
+    inputs: Sequence[str | Path],
     output: str | Path,
     *,
     runner: str = "direct",
@@ -42,8 +44,8 @@ def batch_predict(
     batch_size: int = 64,
     max_line_bytes: int = 2**20,
     chunk_bytes: int = CHUNK_BYTES,
-    pipeline_arguments: list[str] = (),
-    progress=lambda line: None,
+    pipeline_arguments: Sequence[str] = (),
+    progress: Callable[[str], None] = lambda line: None,
 ) -> dict[str, int]:
     """Answers every line of the files, through a signature of one text.
 
@@ -54,8 +56,8 @@ def batch_predict(
             that could not be answered, with `reason`.
         runner: direct (in this process), flink, spark or dataflow.
         signature: the signature to ask; it must have one string input `[B]`.
-        batch_size: lines that run together at most.
-        max_line_bytes: longer lines are set aside.
+        batch_size: maximum lines that run together.
+        max_line_bytes: longer lines go into `NAME.bad.jsonl`.
         chunk_bytes: about how many bytes a chunk has.
         pipeline_arguments: for the runner, as `--flink_master=…`.
         progress: called with a line of text now and then.
@@ -66,7 +68,7 @@ def batch_predict(
     Raises:
         ExportError: no such files, model or runner, the model's signature takes anything but a text, or `output` holds
             answers to other files or of another model.
-        ImportError: Apache Beam is not installed.
+        UsageError: Apache Beam is not installed.
     """
     if runner not in RUNNERS:
         raise ExportError(f"runner {runner!r}; allowed: {', '.join(RUNNERS)}")
@@ -75,31 +77,31 @@ def batch_predict(
         from apache_beam.ml.inference.base import RunInference
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError as error:
-        raise ImportError(f"batch prediction needs Apache Beam: pip install 'nlp-suite[beam]' ({error})") from error
+        raise UsageError(f"batch prediction needs Apache Beam: pip install 'nlp-suite[beam]' ({error})") from error
     from nlp_suite.serving.batch_model import SignatureHandler
 
     path, output = _version(Path(model)), Path(output)
     output.mkdir(parents=True, exist_ok=True)
     chunks = [chunk for file in inputs for chunk in cut(Path(file), chunk_bytes)]
-    _same_run(output, path, signature, chunks)
-    waiting = [chunk for chunk in chunks if not (output / f"{chunk.name}.done").exists()]
+    check_plan(output, path, signature, chunks)
+    pending = [chunk for chunk in chunks if not (output / f"{chunk.name}.done").exists()]
     options = PipelineOptions(["--runner", RUNNERS[runner], *pipeline_arguments])
-    wave = _WAVE if runner == "direct" else max(1, len(waiting))
-    for first in range(0, len(waiting), wave):
-        now = waiting[first : first + wave]
+    step = _DIRECT_CHUNKS if runner == "direct" else max(1, len(pending))
+    for first in range(0, len(pending), step):
+        current = pending[first : first + step]
         with beam.Pipeline(options=options) as pipeline:
             (
                 pipeline
-                | beam.Create(now)
-                | "apart" >> beam.Reshuffle()
+                | beam.Create(current)
+                | "spread" >> beam.Reshuffle()
                 | "read" >> beam.Map(read_chunk, max_line_bytes)
                 | "answer" >> RunInference(SignatureHandler(str(path), signature, batch_size))
                 | "write" >> beam.Map(write_chunk, str(output))
             )
-        progress(f"{len(chunks) - len(waiting) + first + len(now)} of {len(chunks)} chunks")
+        progress(f"{len(chunks) - len(pending) + first + len(current)} of {len(chunks)} chunks")
     done = [json.loads((output / f"{chunk.name}.done").read_text("utf-8")) for chunk in chunks]
-    totals = {key: sum(each[key] for each in done) for key in ("lines", "bad")}
-    return {**totals, "chunks": len(chunks), "skipped": len(chunks) - len(waiting)}
+    totals = {key: sum(counts[key] for counts in done) for key in ("lines", "bad")}
+    return {**totals, "chunks": len(chunks), "skipped": len(chunks) - len(pending)}
 
 
 def _version(path: Path) -> Path:
@@ -107,10 +109,10 @@ def _version(path: Path) -> Path:
 
     if (path / "saved_model.pb").is_file():
         return path.resolve()
-    found = {n: folder for n, folder in versions(path).items() if (folder / "saved_model.pb").is_file()}
-    if not found:
+    exported = {n: folder for n, folder in versions(path).items() if (folder / "saved_model.pb").is_file()}
+    if not exported:
         raise ExportError(f"{str(path)!r} is neither an exported version nor a folder of versions")
-    return found[max(found)].resolve()
+    return exported[max(exported)].resolve()
 
 
 def cut(file: Path, size: int = CHUNK_BYTES) -> list[Chunk]:
@@ -121,13 +123,13 @@ def cut(file: Path, size: int = CHUNK_BYTES) -> list[Chunk]:
     """
     if not file.is_file():
         raise ExportError(f"{str(file)!r} is no file")
-    chunks, start, line = [], 0, 1
+    chunks: list[Chunk] = []
+    start, line, path = 0, 1, str(file.resolve())
     name = "".join(c if c.isalnum() or c in "._-" else "_" for c in file.name)
     with file.open("rb") as stream:
         while lines := stream.readlines(size):
             end = start + sum(map(len, lines))
-            where = (str(file.resolve()), start, end, line, f"{name}-{len(chunks):05d}")
-            chunks.append(Chunk(*where, _digest(b"".join(lines))))
+            chunks.append(Chunk(path, start, end, line, f"{name}-{len(chunks):05d}", _digest(b"".join(lines))))
             start, line = end, line + len(lines)
     return chunks
 
@@ -138,21 +140,24 @@ def _digest(content: bytes) -> str:
 
 def _digest_of_folder(folder: Path) -> str:
     """A digest of all files of a folder and of their names."""
-    found = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(digest_size=16)
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         with path.open("rb") as file:
-            found.update(f"{path.relative_to(folder)}\0".encode())
-            found.update(hashlib.file_digest(file, "blake2b").digest())
-    return found.hexdigest()
+            digest.update(f"{path.relative_to(folder)}\0".encode())
+            digest.update(hashlib.file_digest(file, "blake2b").digest())
+    return digest.hexdigest()
 
 
-def _same_run(output: Path, model: Path, signature: str, chunks: list[Chunk]) -> None:
-    """Refuses a folder that holds answers of another model or to other files."""
-    names = [chunk.name for chunk in chunks]
-    twice = sorted(name for name, times in Counter(names).items() if times > 1)
-    if twice:
-        raise ExportError(f"two input files have the same name, {twice[0].rsplit('-', 1)[0]!r}: give them apart")
-    plan = {"model": str(model), "model_digest": _digest_of_folder(model), "signature": signature}
+def check_plan(output: Path, model: Path, signature: str, chunks: Sequence[Chunk]) -> None:
+    """Writes the plan of a run into its folder, or compares it with that of an interrupted run.
+
+    Raises:
+        ExportError: the folder holds answers of another model or to other files.
+    """
+    duplicates = sorted(name for name, times in Counter(chunk.name for chunk in chunks).items() if times > 1)
+    if duplicates:
+        raise ExportError(f"two input files have the same name, {duplicates[0].rsplit('-', 1)[0]!r}: give them apart")
+    plan: dict[str, Any] = {"model": str(model), "model_digest": _digest_of_folder(model), "signature": signature}
     plan["chunks"] = [asdict(chunk) for chunk in chunks]
     file = output / "plan.json"
     if file.exists():
@@ -164,28 +169,32 @@ def _same_run(output: Path, model: Path, signature: str, chunks: list[Chunk]) ->
     _place(file, json.dumps(plan, ensure_ascii=False))
 
 
-def _difference(before: dict, now: dict) -> str:
-    """What differs between the plan of an earlier run and that of this one; nothing where they are the same."""
-    for what in ("model", "signature"):
-        if before[what] != now[what]:
-            return f"its {what} was {before[what]!r}, now {now[what]!r} is given"
+def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """What differs between the plan of an earlier run and that of this one; empty where they are the same."""
+    for key in ("model", "signature"):
+        if before[key] != now[key]:
+            return f"its {key} was {before[key]!r}, now {now[key]!r} is given"
     if before.get("model_digest") != now["model_digest"]:
         return f"the model {now['model']!r} has changed since"
-    files = [{}, {}]  # file → its chunks
-    for plan, chunks in zip((before, now), files):
-        for chunk in plan["chunks"]:
-            chunks.setdefault(chunk["file"], []).append(chunk)
-    for file in sorted(files[0].keys() | files[1].keys()):
-        if file not in files[1]:
+    chunks_before, chunks_now = _chunks_by_file(before), _chunks_by_file(now)
+    for file in sorted(chunks_before.keys() | chunks_now.keys()):
+        if file not in chunks_now:
             return f"it read {file!r} too, which is not given now"
-        if file not in files[0]:
+        if file not in chunks_before:
             return f"it did not read {file!r}"
-        if files[0][file] != files[1][file]:
+        if chunks_before[file] != chunks_now[file]:
             return f"the file {file!r} has changed since, or was cut into other chunks"
     return ""
 
 
-def read_chunk(chunk: Chunk, max_line_bytes: int):
+def _chunks_by_file(plan: dict[str, Any]) -> dict[str, list[Any]]:
+    chunks: dict[str, list[Any]] = {}
+    for chunk in plan["chunks"]:
+        chunks.setdefault(chunk["file"], []).append(chunk)
+    return chunks
+
+
+def read_chunk(chunk: Chunk, max_line_bytes: int) -> tuple[Chunk, list[tuple[int, str | None, str | None]]]:
     """The lines of a chunk: `(chunk, [(line number, text or None, reason or None)])`.
 
     Raises:
@@ -197,7 +206,7 @@ def read_chunk(chunk: Chunk, max_line_bytes: int):
     if _digest(content) != chunk.digest:
         raise ExportError(f"{chunk.file!r} has changed while it was read")
     lines = content.removesuffix(b"\n").split(b"\n")
-    rows = []
+    rows: list[tuple[int, str | None, str | None]] = []
     for number, line in enumerate((line.removesuffix(b"\r") for line in lines), chunk.line):
         if len(line) > max_line_bytes:
             rows.append((number, None, f"{len(line):,} bytes; at most {max_line_bytes:,} are read"))
@@ -209,23 +218,21 @@ def read_chunk(chunk: Chunk, max_line_bytes: int):
     return chunk, rows
 
 
-def write_chunk(answered, output: str) -> None:
+def write_chunk(answered: tuple[Chunk, list[tuple[int, str | None, Any, str | None]]], output: str) -> None:
     """Writes a chunk's answers and its bad lines, then the mark that it is done."""
     chunk, rows = answered
-    folder, good, bad = Path(output), [], []
-    for number, text, answer, reason in rows:
-        where = {"file": chunk.file, "line": number}
-        (good if reason is None else bad).append(
-            {**where, "text": text, **answer} if reason is None else {**where, "text": text, "reason": reason}
-        )
-    for kind, lines in (("jsonl", good), ("bad.jsonl", bad)):
-        if lines or kind == "jsonl":
-            _place(folder / f"{chunk.name}.{kind}", "".join(json.dumps(x, ensure_ascii=False) + "\n" for x in lines))
+    folder, lines = Path(output), [{"file": chunk.file, "line": number, "text": text} for number, text, _, _ in rows]
+    good = [{**line, **answer} for line, (_, _, answer, reason) in zip(lines, rows) if reason is None]
+    bad = [{**line, "reason": reason} for line, (_, _, _, reason) in zip(lines, rows) if reason is not None]
+    for suffix, records in (("jsonl", good), ("bad.jsonl", bad)):
+        if records or suffix == "jsonl":
+            text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in records)
+            _place(folder / f"{chunk.name}.{suffix}", text)
     _place(folder / f"{chunk.name}.done", json.dumps({"lines": len(rows), "bad": len(bad)}))
 
 
 def _place(target: Path, text: str) -> None:
-    """Writes a file beside its place and renames it."""
+    """Writes a file under another name and renames it."""
     staged = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     staged.write_text(text, "utf-8")
     flush(staged)

@@ -1,12 +1,15 @@
 """Everything that the endpoint does with a request, whichever port it came in at."""
 
 import time
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from nlp_suite.serving import inference
 from nlp_suite.serving.manager import Manager
 from nlp_suite.serving.metrics import Metrics
-from nlp_suite.serving.status import Code, ServingError, of_exception
+from nlp_suite.serving.servable import Servable
+from nlp_suite.serving.status import as_serving_error, invalid_argument
 
 
 class Core:
@@ -15,7 +18,7 @@ class Core:
     Args:
         manager: the loaded models.
         metrics: where requests are counted.
-        max_tensor_bytes: most bytes of an input tensor.
+        max_tensor_bytes: maximum bytes of an input tensor.
         as_content: numbers in answers as `tensor_content`.
     """
 
@@ -24,7 +27,7 @@ class Core:
         self._max_bytes, self._as_content = max_tensor_bytes, as_content
 
     @contextmanager
-    def counted(self, name: str, api: str, entrypoint: str):
+    def counted(self, name: str, api: str, entrypoint: str) -> Iterator[None]:
         """Counts one request and its time; errors become `ServingError`s.
 
         Args:
@@ -36,46 +39,46 @@ class Core:
         try:
             yield
         except Exception as error:
-            failed = of_exception(error)
-            status = failed.code.name
-            raise failed from error
+            failure = as_serving_error(error)
+            status = failure.code.name
+            raise failure from error
         finally:
-            known = name if name in self.manager.names() else ""  # any name may come in; only ours are kept
-            taken = (time.perf_counter() - start) * 1e6
-            self.metrics.observe("request_latency", taken, model_name=known, API=api, entrypoint=entrypoint)
-            self.metrics.count("request_count", model_name=known, status=status)
+            name = name if name in self.manager.names() else ""  # clients choose it, and each name is kept
+            microseconds = (time.perf_counter() - start) * 1e6
+            self.metrics.observe("request_latency", microseconds, model_name=name, API=api, entrypoint=entrypoint)
+            self.metrics.count("request_count", model_name=name, status=status)
 
     @contextmanager
-    def running(self, name: str, api: str, examples: int):
+    def running(self, name: str, api: str, examples: int) -> Iterator[None]:
         """Counts the time in the graph and the rows of a request."""
         start = time.perf_counter()
         yield
-        taken = (time.perf_counter() - start) * 1e6
-        self.metrics.observe("runtime_latency", taken, model_name=name, API=api, runtime="TF1")
+        microseconds = (time.perf_counter() - start) * 1e6
+        self.metrics.observe("runtime_latency", microseconds, model_name=name, API=api, runtime="TF1")
         self.metrics.observe("request_example_counts", examples, model_name=name)
         self.metrics.count("request_example_count_total", examples, model_name=name)
 
-    def predict(self, request, timeout_ms=None):
+    def predict(self, request: Any, timeout_ms: float | None = None) -> Any:
         """Answers a `PredictRequest`."""
         with self._servable(request) as servable, self.running(request.model_spec.name, "Predict", _rows(request)):
             return inference.predict(
                 servable, request, max_bytes=self._max_bytes, as_content=self._as_content, timeout_ms=timeout_ms
             )
 
-    def classify(self, request, timeout_ms=None):
+    def classify(self, request: Any, timeout_ms: float | None = None) -> Any:
         """Answers a `ClassificationRequest`."""
         with self._servable(request) as servable, self.running(request.model_spec.name, "Classify", _examples(request)):
             return inference.classify(servable, request, timeout_ms=timeout_ms)
 
-    def regress(self, request, timeout_ms=None):
+    def regress(self, request: Any, timeout_ms: float | None = None) -> Any:
         """Answers a `RegressionRequest`."""
         with self._servable(request) as servable, self.running(request.model_spec.name, "Regress", _examples(request)):
             return inference.regress(servable, request, timeout_ms=timeout_ms)
 
-    def multi_inference(self, request, timeout_ms=None):
+    def multi_inference(self, request: Any, timeout_ms: float | None = None) -> Any:
         """Answers a `MultiInferenceRequest`; all tasks run on the version that the first one names."""
         if not request.tasks:
-            raise ServingError(Code.INVALID_ARGUMENT, "Inference request must contain at least one task")
+            raise invalid_argument("Inference request must contain at least one task")
         spec = request.tasks[0].model_spec
         with (
             self._servable(request.tasks[0]) as servable,
@@ -83,16 +86,16 @@ class Core:
         ):
             return inference.multi_inference(servable, request, timeout_ms=timeout_ms)
 
-    def model_metadata(self, request, timeout_ms=None):
+    def model_metadata(self, request: Any, timeout_ms: float | None = None) -> Any:
         """Answers a `GetModelMetadataRequest`."""
         with self._servable(request) as servable:
             return inference.model_metadata(servable, request)
 
-    def model_status(self, request, timeout_ms=None):
+    def model_status(self, request: Any, timeout_ms: float | None = None) -> Any:
         """Answers a `GetModelStatusRequest`."""
         from tensorflow_serving.apis import get_model_status_pb2
 
-        _spec(request)
+        _check_spec(request)
         spec = request.model_spec
         version = spec.version.value if spec.HasField("version") else None
         response = get_model_status_pb2.GetModelStatusResponse()
@@ -102,31 +105,30 @@ class Core:
             entry.status.error_message = error.message if error else ""
         return response
 
-    def reload_config(self, request, timeout_ms=None):
+    def reload_config(self, request: Any, timeout_ms: float | None = None) -> Any:
         """Answers a `ReloadConfigRequest`: serves the list in it, and returns when new models are available."""
         from tensorflow_serving.apis import model_management_pb2
 
-        self.manager.apply(request.config, None if timeout_ms is None else timeout_ms / 1000)
+        self.manager.apply_config(request.config, None if timeout_ms is None else timeout_ms / 1000)
         return model_management_pb2.ReloadConfigResponse()
 
-    def _servable(self, request):
-        _spec(request)
+    def _servable(self, request: Any) -> AbstractContextManager[Servable]:
+        _check_spec(request)
         return self.manager.use(request.model_spec)
 
 
-def _spec(request):
+def _check_spec(request: Any) -> None:
     if not request.HasField("model_spec"):
-        raise ServingError(Code.INVALID_ARGUMENT, "Missing ModelSpec")
+        raise invalid_argument("Missing ModelSpec")
 
 
-def _rows(request):
+def _rows(request: Any) -> int:
     """Rows of the first input, 1 for a scalar."""
     for proto in request.inputs.values():
         return max(0, proto.tensor_shape.dim[0].size) if proto.tensor_shape.dim else 1
     return 0
 
 
-def _examples(request):
-    given = request.input
-    with_context = given.WhichOneof("kind") == "example_list_with_context"
-    return len((given.example_list_with_context if with_context else given.example_list).examples)
+def _examples(request: Any) -> int:
+    with_context = request.input.WhichOneof("kind") == "example_list_with_context"
+    return len((request.input.example_list_with_context if with_context else request.input.example_list).examples)

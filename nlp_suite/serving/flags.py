@@ -1,46 +1,48 @@
-"""The flags of `tensorflow_model_server`, by their own names: which this endpoint takes, and why it refuses the others."""
+"""The flags of `tensorflow_model_server`, under the same names: which this endpoint takes, and why it refuses the others."""
 
 import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from nlp_suite.serving.status import Code, ServingError
+from nlp_suite.serving.status import invalid_argument
 
 _INT32 = 2**31 - 1
-_MOST_THREADS = 4096  # TensorFlow starts all of them at once, and ends the process where the system has no more
+_MAX_THREADS = 4096  # TensorFlow starts all of them at once, and ends the process where the system has no more
 
 
 @dataclass(frozen=True)
 class Flag:
     """One flag: its type, default and help; `refused` says why it cannot be set here.
 
-    Whole numbers are from `least` to `most`; `own` flags are unknown to the stock server.
+    Whole numbers are from `minimum` to `maximum`; `builtin_only` flags are unknown to the stock server.
     """
 
     default: bool | int | str
     help: str
     refused: str = ""
-    least: int = 0
-    most: int = _INT32
-    own: bool = False
+    minimum: int = 0
+    maximum: int = _INT32
+    builtin_only: bool = False
 
     @property
     def type(self) -> type:
+        """Of its values."""
         return type(self.default)
 
 
 _NO_GPU = "GPUs are left to a stock server"
-_SAME = "one loop serves all REST requests; inference has threads of its own"
+_SAME = "one loop serves all REST requests; inference has separate threads"
 _NOT_HERE = "this endpoint does not have that"
 
 FLAGS = {
-    "port": Flag(8500, "TCP port of gRPC; 0: none", most=65535),
-    "rest_api_port": Flag(0, "TCP port of REST and of the page; 0: none", most=65535),
+    "port": Flag(8500, "TCP port of gRPC; 0: none", maximum=65535),
+    "rest_api_port": Flag(0, "TCP port of REST and of the page; 0: none", maximum=65535),
     "grpc_socket_path": Flag("", "UNIX socket that gRPC listens on as well"),
     "grpc_channel_arguments": Flag("", "gRPC channel arguments: key=value,key=value"),
-    "grpc_max_threads": Flag(64, "most gRPC requests that run at once", least=1),
-    "rest_api_num_threads": Flag(64, "most REST requests that run at once", least=1),
+    "grpc_max_threads": Flag(64, "maximum of gRPC requests that run at once", minimum=1),
+    "rest_api_num_threads": Flag(64, "maximum of REST requests that run at once", minimum=1),
     "rest_api_timeout_in_ms": Flag(30000, "milliseconds for a REST request; 0: no limit"),
     "rest_api_enable_cors_support": Flag(False, "let pages of other origins call the REST interface"),
     "model_name": Flag("default", "name of the model, where there is no model_config_file"),
@@ -49,9 +51,9 @@ FLAGS = {
     "model_config_file_poll_wait_seconds": Flag(0, "how often the list is read again; 0: never"),
     "file_system_poll_wait_seconds": Flag(1, "how often new versions are looked for; 0: once"),
     "max_num_load_retries": Flag(5, "how often a failed load is tried again"),
-    "load_retry_interval_micros": Flag(60_000_000, "microseconds between two tries", most=10**15),
+    "load_retry_interval_micros": Flag(60_000_000, "microseconds between two tries", maximum=10**15),
     "num_load_threads": Flag(0, "versions that load at once; 0: one a core"),
-    "enable_batching": Flag(False, "put requests together"),
+    "enable_batching": Flag(False, "run requests together in batches"),
     "batching_parameters_file": Flag("", "text-format BatchingParameters"),
     "enable_model_warmup": Flag(True, "run a version's warm-up file before it is available"),
     "num_request_iterations_for_warmup": Flag(0, "times that each warm-up record runs; 0: once"),
@@ -59,28 +61,34 @@ FLAGS = {
     "ssl_config_file": Flag("", "text-format SSLConfig: key and certificate of the gRPC port"),
     "saved_model_tags": Flag("serve", "tags of the MetaGraph to load, by commas"),
     "allow_version_labels_for_unavailable_models": Flag(False, "whether a new label may name a version not available"),
-    "tensorflow_session_parallelism": Flag(0, "both of the next two, where they are 0", most=_MOST_THREADS),
+    "tensorflow_session_parallelism": Flag(0, "both of the next two, where they are 0", maximum=_MAX_THREADS),
     "tensorflow_intra_op_parallelism": Flag(
-        0, "threads of one operation; 0: one, requests run side by side", most=_MOST_THREADS
+        0, "threads of one operation; 0: one, requests run side by side", maximum=_MAX_THREADS
     ),
     "tensorflow_inter_op_parallelism": Flag(
-        0, "threads that operations of all requests share; 0: one a core", most=_MOST_THREADS
+        0, "threads that operations of all requests share; 0: one a core", maximum=_MAX_THREADS
     ),
     "enable_grpc_healthcheck_service": Flag(False, "gRPC's health service"),
     "enable_serialization_as_tensor_content": Flag(False, "numbers in answers as tensor_content"),
-    "xla_cpu_compilation_enabled": Flag(False, "let XLA compile what asks for it, such as translate_xla"),
+    "xla_cpu_compilation_enabled": Flag(False, "let XLA compile the signatures that ask for it"),
     "version": Flag(False, "print the version and end"),
     "engine": Flag(
-        "auto", "auto: a tensorflow_model_server on PATH, else builtin; builtin; tensorflow_model_server", own=True
+        "auto",
+        "auto: a tensorflow_model_server on PATH, else builtin; builtin; tensorflow_model_server",
+        builtin_only=True,
     ),
-    "host": Flag("0.0.0.0", "address to listen on", own=True),
-    "rest_api_max_body_bytes": Flag(64 * 2**20, "most bytes of a REST request, unpacked", least=1, own=True),
-    "grpc_max_message_bytes": Flag(_INT32, "most bytes of a gRPC message and of an input tensor", least=1, own=True),
-    "drain_seconds": Flag(30, "most seconds that running requests get after SIGTERM", own=True),
-    "page": Flag(True, "a page at / of the REST port to try the models", own=True),
+    "host": Flag("0.0.0.0", "address to listen on", builtin_only=True),
+    "rest_api_max_body_bytes": Flag(
+        64 * 2**20, "maximum bytes of a REST request, unpacked", minimum=1, builtin_only=True
+    ),
+    "grpc_max_message_bytes": Flag(
+        _INT32, "maximum bytes of a gRPC message and of an input tensor", minimum=1, builtin_only=True
+    ),
+    "drain_seconds": Flag(30, "maximum seconds that running requests get after SIGTERM", builtin_only=True),
+    "page": Flag(True, "a page at / of the REST port to try the models", builtin_only=True),
     # Known to the stock server, not to this one:
     "enable_per_model_batching_parameters": Flag(False, "", "give batching_parameters_file"),
-    "num_unload_threads": Flag(0, "", "each version is unloaded by a thread of its own"),
+    "num_unload_threads": Flag(0, "", "each version is unloaded by a separate thread"),
     "flush_filesystem_caches": Flag(True, "", _NOT_HERE),
     "per_process_gpu_memory_fraction": Flag("", "", _NO_GPU),
     "xla_gpu_compilation_enabled": Flag(False, "", _NO_GPU),
@@ -117,17 +125,20 @@ class Options:
         30000
     """
 
-    def __init__(self, **given):
-        for name, value in given.items():
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...  # an attribute for each flag
+
+    def __init__(self, **values: Any):
+        for name, value in values.items():
             flag = _flag(name)
-            if flag.type is int and not flag.least <= value <= flag.most:
-                raise _invalid(f"--{name}={value}: allowed are {flag.least} to {flag.most}")
-        self.given = dict(given)
+            if flag.type is int and not flag.minimum <= value <= flag.maximum:
+                raise invalid_argument(f"--{name}={value}: allowed are {flag.minimum} to {flag.maximum}")
         for name, flag in FLAGS.items():
-            setattr(self, name, given.get(name, flag.default))
+            setattr(self, name, values.get(name, flag.default))
         channel_arguments(self.grpc_channel_arguments)
         if not (self.port or self.rest_api_port or self.grpc_socket_path):
-            raise _invalid(
+            raise invalid_argument(
                 "--port=0 and --rest_api_port=0 leave nothing to listen on: give one of them from 1 to 65535, "
                 "or --grpc_socket_path"
             )
@@ -147,15 +158,15 @@ def parse_flags(arguments: list[str]) -> Options:
         >>> parse_flags(["--model_name=sentiment", "--enable_batching"]).enable_batching
         True
     """
-    given = {}
+    values = {}
     for written, name, value in read_flags(arguments):
         if name is None:
-            raise _invalid(f"{written!r} is no flag; flags are written --name=value")
+            raise invalid_argument(f"{written!r} is no flag; flags are written --name=value")
         flag = _flag(name)
         if value is None:
-            raise _invalid(f"--{name} needs a value")
-        given[name] = _value(name, flag, value)
-    return Options(**given)
+            raise invalid_argument(f"--{name} needs a value")
+        values[name] = _value(name, flag, value)
+    return Options(**values)
 
 
 def read_flags(arguments: list[str]) -> Iterator[tuple[str, str | None, str | None]]:
@@ -168,48 +179,48 @@ def read_flags(arguments: list[str]) -> Iterator[tuple[str, str | None, str | No
         >>> list(read_flags(["--rest-api-port", "8501", "--nopage"]))
         [('--rest-api-port', 'rest_api_port', '8501'), ('--nopage', 'page', 'false')]
     """
-    waiting = list(arguments)
-    while waiting:
-        written = waiting.pop(0)
+    rest = list(arguments)
+    while rest:
+        written = rest.pop(0)
         if not written.startswith("-"):
             yield written, None, None
             continue
-        name, equals, value = written.lstrip("-").partition("=")
-        name, value = name.replace("-", "_"), value if equals else None
+        name, equals, text = written.lstrip("-").partition("=")
+        name, value = name.replace("-", "_"), text if equals else None
         positive = name.removeprefix("no")
         if value is None and name not in FLAGS and positive in FLAGS and FLAGS[positive].type is bool:
             name, value = positive, "false"
         if value is None and name in FLAGS:
             if FLAGS[name].type is bool:
-                value = waiting.pop(0) if waiting and waiting[0].lower() in ("true", "false") else "true"
-            elif waiting:
-                value = waiting.pop(0)
+                value = rest.pop(0) if rest and rest[0].lower() in ("true", "false") else "true"
+            elif rest:
+                value = rest.pop(0)
         yield written, name, value
 
 
 def channel_arguments(text: str) -> dict[str, int | str]:
-    """What `grpc_channel_arguments` says: whole numbers, as gRPC wants them, and a few texts.
+    """The arguments in `grpc_channel_arguments`: whole numbers, as gRPC wants them, and a few texts.
 
     Raises:
-        ServingError: a part that is not `key=value`, or a number out of range.
+        ServingError: an argument that is not `key=value`, or a number out of range.
 
     Example:
         >>> channel_arguments("grpc.max_connection_age_ms=60000")
         {'grpc.max_connection_age_ms': 60000}
     """
-    arguments = {}
-    for part in filter(None, text.split(",")):
-        key, equals, value = part.partition("=")
+    arguments: dict[str, int | str] = {}
+    for argument in filter(None, text.split(",")):
+        key, equals, value = argument.partition("=")
         if not equals or not key:
-            raise _invalid(f"--grpc_channel_arguments: {part!r} is not key=value")
+            raise invalid_argument(f"--grpc_channel_arguments: {argument!r} is not key=value")
         if key in _TEXT_ARGUMENTS:
             arguments[key] = value
         elif re.fullmatch(r"-?[0-9]{1,10}", value) and -_INT32 <= int(value) <= _INT32:
             arguments[key] = int(value)
         else:
             texts = ", ".join(sorted(_TEXT_ARGUMENTS))
-            raise _invalid(
-                f"--grpc_channel_arguments: {part!r}: a whole number from {-_INT32} to {_INT32} is expected "
+            raise invalid_argument(
+                f"--grpc_channel_arguments: {argument!r}: a whole number from {-_INT32} to {_INT32} is expected "
                 f"(only {texts} are texts)"
             )
     return arguments
@@ -219,20 +230,20 @@ def _flag(name: str) -> Flag:
     if name not in FLAGS:
         near = difflib.get_close_matches(name, FLAGS, 1)
         hint = f"; did you mean --{near[0]}?" if near else "; `nlp-suite serve --help` lists them"
-        raise _invalid(f"unknown flag --{name}{hint}")
+        raise invalid_argument(f"unknown flag --{name}{hint}")
     if FLAGS[name].refused:
-        raise _invalid(f"--{name} is not supported by the built-in endpoint: {FLAGS[name].refused}")
+        raise invalid_argument(f"--{name} is not supported by the built-in endpoint: {FLAGS[name].refused}")
     return FLAGS[name]
 
 
-def _value(name, flag, text):
+def _value(name: str, flag: Flag, text: str) -> bool | int | str:
     if flag.type is bool:
         if text.lower() not in BOOLEANS:
-            raise _invalid(f"--{name}={text}: true or false is expected")
+            raise invalid_argument(f"--{name}={text}: true or false is expected")
         return BOOLEANS[text.lower()]
     if flag.type is int:
         if not re.fullmatch(r"[+-]?[0-9]{1,20}", text):
-            raise _invalid(f"--{name}={text}: a whole number from {flag.least} to {flag.most} is expected")
+            raise invalid_argument(f"--{name}={text}: a whole number from {flag.minimum} to {flag.maximum} is expected")
         return int(text)
     return text
 
@@ -243,10 +254,6 @@ def help_text() -> str:
     for name, flag in FLAGS.items():
         if not flag.refused:
             default = str(flag.default).lower() if flag.type is bool else repr(flag.default)
-            whose = "(this endpoint's own) " if flag.own else ""
-            lines.append(f"  --{name}={default}\n        {whose}{flag.help}")
+            scope = "(built-in endpoint only) " if flag.builtin_only else ""
+            lines.append(f"  --{name}={default}\n        {scope}{flag.help}")
     return "\n".join(lines)
-
-
-def _invalid(text):
-    return ServingError(Code.INVALID_ARGUMENT, text)

@@ -1,11 +1,13 @@
 """The gRPC port: PredictionService and ModelService, health and reflection."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from nlp_suite.serving.core import Core
 from nlp_suite.serving.flags import Options, channel_arguments
-from nlp_suite.serving.status import Code, ServingError, of_exception, truncated
+from nlp_suite.serving.status import Code, ServingError, as_serving_error, invalid_argument, truncated
 from nlp_suite.serving.text_protos import read_text_proto
 
 _PREDICTION = {  # method → Core's method
@@ -15,11 +17,11 @@ _PREDICTION = {  # method → Core's method
     "MultiInference": "multi_inference",
     "GetModelMetadata": "model_metadata",
 }
-_ENDLESS = 1e7  # seconds; a call without a deadline has 2**63 of them left
 _MODEL = {"GetModelStatus": "model_status", "HandleReloadConfigRequest": "reload_config"}
+_NO_DEADLINE = 1e7  # seconds; a call without a deadline has 2**63 of them left
 
 
-def make_grpc_server(core: Core, options: Options):
+def make_grpc_server(core: Core, options: Options) -> Any:
     """A server that listens, but has not started.
 
     Args:
@@ -56,8 +58,8 @@ def make_grpc_server(core: Core, options: Options):
     return server
 
 
-def _handler(core, method, inner):
-    """A method's handler. It reads the request itself: gRPC would call one that cannot be read the server's fault."""
+def _handler(core: Core, method: Any, inner: str) -> Any:
+    """A method's handler. It parses the request, as gRPC would report one that cannot be parsed as the server's fault."""
     import grpc
     from google.protobuf import message_factory
     from google.protobuf.message import DecodeError
@@ -67,48 +69,50 @@ def _handler(core, method, inner):
     response_class = message_factory.GetMessageClass(method.output_type)
     counted = inner in _PREDICTION.values()
 
-    def handle(body, context):
+    def handle(body: bytes, context: Any) -> Any:
         remaining = context.time_remaining()
-        endless = remaining is None or remaining > _ENDLESS
-        timeout = None if endless else max(1, remaining * 1000)
+        no_deadline = remaining is None or remaining > _NO_DEADLINE
+        timeout_ms = None if no_deadline else max(1, remaining * 1000)
         try:
             request = request_class.FromString(body)
             if not counted:
-                return answer(request, timeout)
+                return answer(request, timeout_ms)
             with core.counted(_model_of(request), method.name, "GRPC"):
-                return answer(request, timeout)
+                return answer(request, timeout_ms)
         except DecodeError as error:
             text = f"the request is no {request_class.DESCRIPTOR.full_name}: {error}"
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, truncated(text))
         except Exception as error:
-            failed = of_exception(error)
-            context.abort(getattr(grpc.StatusCode, failed.code.name), truncated(failed.message))
+            failure = as_serving_error(error)
+            context.abort(getattr(grpc.StatusCode, failure.code.name), truncated(failure.message))
 
     return grpc.unary_unary_rpc_method_handler(handle, response_serializer=response_class.SerializeToString)
 
 
-def _model_of(request) -> str:
-    tasks = getattr(request, "tasks", None)
-    return (tasks[0] if tasks else request).model_spec.name if tasks is None or tasks else ""
+def _model_of(request: Any) -> str:
+    """The model that a request names; a request of several tasks names it in the first."""
+    if not hasattr(request, "tasks"):
+        return str(request.model_spec.name)
+    return str(request.tasks[0].model_spec.name) if request.tasks else ""
 
 
-def _add_health(server, names) -> str:
+def _add_health(server: Any, names: Sequence[str]) -> str:
     from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
     servicer = health.HealthServicer()
     for name in ["", *names]:
         servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    return health.SERVICE_NAME
+    return str(health.SERVICE_NAME)
 
 
-def _add_reflection(server, names) -> None:
+def _add_reflection(server: Any, names: Sequence[str]) -> None:
     from grpc_reflection.v1alpha import reflection
 
     reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server)
 
 
-def _listen(server, options) -> None:
+def _listen(server: Any, options: Options) -> None:
     addresses = [options.address(options.port)] if options.port else []
     if options.grpc_socket_path:
         addresses.append(f"unix:{Path(options.grpc_socket_path).absolute()}")
@@ -125,12 +129,12 @@ def _listen(server, options) -> None:
             raise ServingError(Code.UNAVAILABLE, f"cannot listen for gRPC on {address}: the port is taken")
 
 
-def _credentials(path):
+def _credentials(path: str) -> Any:
     import grpc
 
     config = read_text_proto(path, "SSLConfig")
     if not config.server_key or not config.server_cert:
-        raise ServingError(Code.INVALID_ARGUMENT, f"{path!r}: server_key and server_cert are needed (PEM text)")
+        raise invalid_argument(f"{path!r}: server_key and server_cert are needed (PEM text)")
     pair = [(config.server_key.encode(), config.server_cert.encode())]
     authority = config.custom_ca.encode() or None
     return grpc.ssl_server_credentials(pair, authority, require_client_auth=config.client_verify)

@@ -1,20 +1,22 @@
-"""Which versions are loaded: loading, unloading, labels and states, so that no request ever meets a version half there."""
+"""Which versions are loaded: loading, unloading, labels and states, so that no request meets a half-loaded version."""
 
 import gc
 import logging
 import os
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nlp_suite.serving.metrics import Metrics
 from nlp_suite.serving.model_config import check_model_config, model_folder
 from nlp_suite.serving.servable import Servable, SessionSettings
-from nlp_suite.serving.status import Code, ServingError, of_exception
-from nlp_suite.serving.versions import aspired_versions
+from nlp_suite.serving.status import Code, ServingError, as_serving_error, invalid_argument
+from nlp_suite.serving.versions import desired_versions
 from nlp_suite.serving.warmup import warm_up
 
 logger = logging.getLogger(__name__)
@@ -23,19 +25,19 @@ START, LOADING, AVAILABLE, UNLOADING, END = 10, 20, 30, 40, 50  # ModelVersionSt
 
 @dataclass
 class _Version:
-    """What is known of one version of a model.
+    """The state of one version of a model.
 
-    `wanted` and END together mean given up: it stays so until the version has been gone from its folder.
+    `desired` and END together mean given up: it stays so until the version has been gone from its folder.
     """
 
     path: Path
     state: int = START
-    wanted: bool = True  # whether the policy still asks for it
+    desired: bool = True  # whether the policy still asks for it
     error: ServingError | None = None
     servable: Servable | None = None
     users: int = 0  # requests that are running on it
     attempts: int = 0
-    retry: threading.Timer | None = None  # the next attempt, while one is waited for
+    retry: threading.Timer | None = None  # the next attempt, while one is scheduled
 
 
 class Manager:
@@ -45,7 +47,7 @@ class Manager:
     answered, and a version that cannot be loaded never takes the place of one that could.
 
     One lock guards all states and is never held while files are read, a model loads or a request runs. Every change
-    of a state ends in `_settle`, which starts whatever follows from it.
+    of a state ends in `_reconcile`, which starts whatever follows from it.
 
     Args:
         settings: how sessions are made.
@@ -76,19 +78,19 @@ class Manager:
         self._labels_for_unavailable = labels_for_unavailable
         self._loaders = ThreadPoolExecutor(load_threads or os.cpu_count() or 1, "load")
         self._changed = threading.Condition(threading.RLock())
-        self._applying, self._looking = threading.Lock(), threading.Lock()  # one list, one look at a time
-        self._configs = {}  # name → ModelConfig
-        self._aspired: dict[str, dict[int, Path]] = {}  # name → what policy and folder ask for
+        self._applying, self._polling = threading.Lock(), threading.Lock()  # one list, one poll at a time
+        self._configs: dict[str, Any] = {}  # name → ModelConfig
+        self._desired: dict[str, dict[int, Path]] = {}  # name → what policy and folder ask for
         self._models: dict[str, dict[int, _Version]] = {}
         self._labels: dict[str, dict[str, int]] = {}
         self._closing = False
 
-    def apply(self, config, wait_seconds: float | None = None) -> None:
+    def apply_config(self, config: Any, wait_seconds: float | None = None) -> None:
         """Serves what a `ModelServerConfig` lists, and nothing else; returns when new models are available.
 
         Args:
-            config: the whole list; it replaces the one before.
-            wait_seconds: most seconds to wait for new models; default: as long as there is hope.
+            config: the complete list; it replaces the previous one.
+            wait_seconds: how long to wait for new models; default: until they are available or have failed.
 
         Raises:
             ServingError: the list is wrong (nothing is changed then), or a new model did not become available.
@@ -98,34 +100,34 @@ class Manager:
             raise ServingError(Code.DEADLINE_EXCEEDED, f"another list was applied for more than {wait_seconds:g} s")
         try:
             left = None if wait_seconds is None else max(0.0, start + wait_seconds - time.monotonic())
-            self._apply(config, left)
+            self._apply_config(config, left)
         finally:
             self._applying.release()
 
-    def _apply(self, config, wait_seconds):
-        check_model_config(config, self._configs)
-        given = {each.name: each for each in config.model_config_list.config}
+    def _apply_config(self, config: Any, wait_seconds: float | None) -> None:
+        check_model_config(config)
+        configs = {model.name: model for model in config.model_config_list.config}
         with self._changed:
-            new = [name for name in given if name not in self._configs]
-            known = {name: each for name, each in given.items() if name not in new}
-            for each in known.values():
-                self._check_labels(each)
-            self._configs = given
-            self._labels = {name: dict(each.version_labels) for name, each in known.items()}
-        self.look()
-        self._wait(new, wait_seconds)
+            new = [name for name in configs if name not in self._configs]
+            known = {name: model for name, model in configs.items() if name not in new}
+            for model in known.values():
+                self._check_labels(model)
+            self._configs = configs
+            self._labels = {name: dict(model.version_labels) for name, model in known.items()}
+        self.poll_filesystem()
+        self._wait_until_available(new, wait_seconds)
         with self._changed:
             for name in new:
-                self._check_labels(given[name])
-                self._labels[name] = dict(given[name].version_labels)
+                self._check_labels(configs[name])
+                self._labels[name] = dict(configs[name].version_labels)
 
-    def _check_labels(self, config):
+    def _check_labels(self, config: Any) -> None:
         available = self._available(config.name)
         for label, version in sorted(config.version_labels.items()):
             if version in available:
                 continue
-            before = self._labels.get(config.name, {}).get(label)
-            if self._labels_for_unavailable and before in (None, version):
+            previous = self._labels.get(config.name, {}).get(label)
+            if self._labels_for_unavailable and previous in (None, version):
                 continue
             raise ServingError(
                 Code.FAILED_PRECONDITION,
@@ -133,10 +135,10 @@ class Manager:
                 "for inference",
             )
 
-    def _wait(self, names, seconds):
-        """Until every named model has an available version, or one has none that could become so."""
+    def _wait_until_available(self, names: list[str], seconds: float | None) -> None:
+        """Waits until every named model has an available version, or none that could become available."""
 
-        def settled():
+        def settled() -> bool:
             return self._closing or all(self._available(name) or self._failed(name) for name in names)
 
         with self._changed:
@@ -154,27 +156,27 @@ class Manager:
                     Code.UNKNOWN, f"{len(failed)} servable(s) did not become available: {'; '.join(reasons) or failed}"
                 )
 
-    def _failed(self, name):
-        entries = [entry for entry in self._models.get(name, {}).values() if entry.wanted]
+    def _failed(self, name: str) -> bool:
+        entries = [entry for entry in self._models.get(name, {}).values() if entry.desired]
         return bool(entries) and all(entry.state == END for entry in entries)
 
-    def look(self) -> None:
-        """Looks at the folders once, and starts to load and to unload what they and the policies ask for."""
-        with self._looking:
+    def poll_filesystem(self) -> None:
+        """Reads the folders once, and starts to load and to unload what they and the policies ask for."""
+        with self._polling:
             with self._changed:
                 configs = dict(self._configs)
-            found = {name: self._versions_there(config) for name, config in configs.items()}
+            polled = {name: self._read_versions(config) for name, config in configs.items()}
             with self._changed:
-                for name, versions in found.items():
+                for name, versions in polled.items():
                     if versions is not None and self._configs.get(name) is configs[name]:
-                        self._aspired[name] = versions
-                self._aspired = {name: each for name, each in self._aspired.items() if name in self._configs}
-                self._settle()
+                        self._desired[name] = versions
+                self._desired = {name: versions for name, versions in self._desired.items() if name in self._configs}
+                self._reconcile()
 
-    def _versions_there(self, config):
-        """The versions that folder and policy ask for; None where the folder cannot be read just now."""
+    def _read_versions(self, config: Any) -> dict[int, Path] | None:
+        """The versions that folder and policy ask for; None where the folder cannot be read at present."""
         try:
-            versions = aspired_versions(model_folder(config), config.model_version_policy)
+            versions = desired_versions(model_folder(config), config.model_version_policy)
         except OSError as error:
             logger.error("cannot look for versions of model %s: %s", config.name, error)
             return None
@@ -182,109 +184,108 @@ class Manager:
             logger.warning("no versions of model %s found under base path %s", config.name, config.base_path)
         return versions
 
-    def _settle(self):
+    def _reconcile(self) -> None:
         """Starts what the states ask for; call it with the lock held, after any change."""
-        for name in {**self._models, **self._aspired}:
-            entries, aspired = self._models.setdefault(name, {}), self._aspired.get(name, {})
-            for version, path in aspired.items():
+        for name in {**self._models, **self._desired}:
+            entries, desired = self._models.setdefault(name, {}), self._desired.get(name, {})
+            for version, path in desired.items():
                 entry = entries.get(version)
-                if entry is None or (entry.state == END and not entry.wanted):
-                    self._begin(name, version, path)
+                if entry is None or (entry.state == END and not entry.desired):
+                    self._start_loading(name, version, path)
                 elif entry.state != UNLOADING:  # that one is loaded anew when it has been unloaded
-                    entry.wanted = True
+                    entry.desired = True
             for version, entry in entries.items():
-                entry.wanted = entry.wanted and version in aspired
-                if not entry.wanted and entry.retry is not None:
+                entry.desired = entry.desired and version in desired
+                if not entry.desired and entry.retry is not None:
                     entry.retry.cancel()
                     entry.state, entry.retry = END, None
-            wanted = [entry for entry in entries.values() if entry.wanted]
+            wanted = [entry for entry in entries.values() if entry.desired]
             if not wanted or any(entry.state == AVAILABLE for entry in wanted):
                 for version, entry in entries.items():
-                    if entry.state == AVAILABLE and not entry.wanted:
+                    if entry.state == AVAILABLE and not entry.desired:
                         entry.state = UNLOADING
                         threading.Thread(target=self._unload, args=(name, version, entry), daemon=True).start()
         self._changed.notify_all()
 
-    def _begin(self, name, version, path):
+    def _start_loading(self, name: str, version: int, path: Path) -> None:
         if not self._closing:
             entry = self._models[name][version] = _Version(path)
             logger.info("loading %s version %d from %s", name, version, path)
             self._loaders.submit(self._load, name, version, entry)
 
-    def _load(self, name, version, entry):
+    def _load(self, name: str, version: int, entry: _Version) -> None:
         """One attempt, in a thread of the loaders."""
         with self._changed:
             entry.retry = None
-            if self._closing or not entry.wanted:
-                entry.state, entry.wanted = END, False
-                self._settle()
+            if self._closing or not entry.desired:
+                entry.state, entry.desired = END, False
+                self._reconcile()
                 return
             entry.state, entry.attempts = LOADING, entry.attempts + 1
+        servable = failure = None
         try:
-            servable, error = self._loaded(name, version, entry.path), None
-        except BaseException as caught:
-            of_caught = of_exception(caught)
-            servable, error = (
-                None,
-                ServingError(of_caught.code, of_caught.message),
-            )  # one whose traceback holds no graph
+            servable = self._load_servable(name, version, entry.path)
+        except BaseException as error:
+            cause = as_serving_error(error)
+            failure = ServingError(cause.code, cause.message)  # without a traceback, which would hold the graph
         with self._changed:
-            entry.servable, entry.error = servable, error
-            if servable is not None:
+            entry.servable, entry.error = servable, failure
+            if failure is None:
                 entry.state = AVAILABLE
                 logger.info("%s version %d is available", name, version)
             else:
-                attempts = f"attempt {entry.attempts} of {self._max_retries + 1}"
-                logger.error("cannot load %s version %d (%s): %s", name, version, attempts, error.message)
+                attempt = f"attempt {entry.attempts} of {self._max_retries + 1}"
+                logger.error("cannot load %s version %d (%s): %s", name, version, attempt, failure.message)
                 if entry.attempts <= self._max_retries and not self._closing:
-                    entry.retry = threading.Timer(self._retry_seconds, self._try_again, (name, version, entry))
+                    entry.retry = threading.Timer(self._retry_seconds, self._retry, (name, version, entry))
                     entry.retry.daemon = True
                     entry.retry.start()
                 else:
                     entry.state = END
-            self._settle()
+            self._reconcile()
 
-    def _try_again(self, name, version, entry):
+    def _retry(self, name: str, version: int, entry: _Version) -> None:
         with self._changed:
             if entry.retry is not None and not self._closing:
                 self._loaders.submit(self._load, name, version, entry)
 
-    def _loaded(self, name, version, path):
+    def _load_servable(self, name: str, version: int, path: Path) -> Servable:
         """The version, loaded and warmed up."""
         servable = Servable(name, version, path, self._settings)
         if not self._warmup:
             return servable
-        start, status = time.perf_counter(), "OK"
+        start, status, records = time.perf_counter(), "OK", 1
         try:
-            warmed = warm_up(servable, self._iterations)
+            records = warm_up(servable, self._iterations)
         except BaseException as error:
-            status, warmed = of_exception(error).code.name, 1
+            status = as_serving_error(error).code.name
             servable.close()
             raise
         finally:
-            if warmed:
-                taken = (time.perf_counter() - start) * 1e6
-                self._metrics.observe("model_warmup_latency", taken, model_path=str(path), status=status)
+            if records:
+                microseconds = (time.perf_counter() - start) * 1e6
+                self._metrics.observe("model_warmup_latency", microseconds, model_path=str(path), status=status)
         return servable
 
-    def _unload(self, name, version, entry):
+    def _unload(self, name: str, version: int, entry: _Version) -> None:
         with self._changed:
             self._changed.wait_for(lambda: entry.users == 0)
             servable, entry.servable = entry.servable, None
-        servable.close()
+        if servable is not None:
+            servable.close()
         del servable
         if not self._closing:
             gc.collect()  # a graph's operations refer to each other, and nothing else frees it soon
         with self._changed:
             entry.state = END
             logger.info("%s version %d is unloaded", name, version)
-            self._settle()
+            self._reconcile()
 
-    def _available(self, name):
+    def _available(self, name: str) -> dict[int, _Version]:
         return {v: entry for v, entry in self._models.get(name, {}).items() if entry.state == AVAILABLE}
 
     @contextmanager
-    def use(self, spec):
+    def use(self, spec: Any) -> Iterator[Servable]:
         """The servable that a `ModelSpec` names, kept from being unloaded within the context.
 
         Raises:
@@ -294,6 +295,7 @@ class Manager:
             entry = self._find(spec)
             entry.users += 1
             servable = entry.servable
+        assert servable is not None  # an available version has one
         try:
             yield servable
         finally:
@@ -303,22 +305,22 @@ class Manager:
                 if entry.state == UNLOADING and not entry.users:
                     self._changed.notify_all()
 
-    def _find(self, spec):
+    def _find(self, spec: Any) -> _Version:
         if not spec.name:
-            raise ServingError(Code.INVALID_ARGUMENT, "ModelSpec has no name specified.")
+            raise invalid_argument("ModelSpec has no name specified.")
         available, choice = self._available(spec.name), spec.WhichOneof("version_choice")
         if choice == "version_label":
             labels = self._labels.get(spec.name, {})
             if spec.version_label not in labels:
-                raise ServingError(Code.INVALID_ARGUMENT, f"Unrecognized servable version label: {spec.version_label}")
+                raise invalid_argument(f"Unrecognized servable version label: {spec.version_label}")
             version = labels[spec.version_label]
         elif choice == "version":
             version = spec.version.value
         else:
-            version = max(available, default=None)
+            version = max(available, default=-1)
         if version not in available:
-            asked = f"Latest({spec.name})" if choice is None else f"Specific({spec.name}, {version})"
-            raise ServingError(Code.NOT_FOUND, f"Servable not found for request: {asked}")
+            request = f"Latest({spec.name})" if choice is None else f"Specific({spec.name}, {version})"
+            raise ServingError(Code.NOT_FOUND, f"Servable not found for request: {request}")
         return available[version]
 
     def status(self, name: str, version: int | None = None) -> list[tuple[int, int, ServingError | None]]:
@@ -329,11 +331,11 @@ class Manager:
         """
         with self._changed:
             entries = self._models.get(name, {})
-            found = [(v, e.state, e.error) for v, e in sorted(entries.items(), reverse=True) if version in (None, v)]
-        if not found:
-            what = "any versions" if version is None else f"version {version}"
-            raise ServingError(Code.NOT_FOUND, f"Could not find {what} of model {name}")
-        return found
+            states = [(v, e.state, e.error) for v, e in sorted(entries.items(), reverse=True) if version in (None, v)]
+        if not states:
+            missing = "any versions" if version is None else f"version {version}"
+            raise ServingError(Code.NOT_FOUND, f"Could not find {missing} of model {name}")
+        return states
 
     def names(self) -> list[str]:
         """The models of the list, in its order."""
@@ -343,19 +345,19 @@ class Manager:
         """Stops loading and unloads everything, each version after its last request.
 
         Args:
-            wait_seconds: most seconds to wait for requests and loads that are running; default: as long as it takes.
+            wait_seconds: how long to wait for running requests and loads; default: as long as it takes.
 
         Returns:
             Whether everything is unloaded.
         """
         with self._changed:
-            self._closing, self._configs, self._aspired = True, {}, {}
-            self._settle()
+            self._closing, self._configs, self._desired = True, {}, {}
+            self._reconcile()
         self._loaders.shutdown(wait=False, cancel_futures=True)
 
-        def ended():
+        def ended() -> bool:
             entries = [entry for versions in self._models.values() for entry in versions.values()]
             return all(entry.state in (START, END) for entry in entries)
 
         with self._changed:
-            return self._changed.wait_for(ended, wait_seconds)
+            return bool(self._changed.wait_for(ended, wait_seconds))

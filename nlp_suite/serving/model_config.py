@@ -2,23 +2,24 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
-from nlp_suite.serving.status import Code, ServingError
+from nlp_suite.serving.status import invalid_argument
 from nlp_suite.serving.text_protos import message, read_text_proto
 
 PLATFORM = "tensorflow"
 
 
-def read_model_config(path: str | Path):
+def read_model_config(path: str | Path) -> Any:
     """The `ModelServerConfig` of a text-format file.
 
     Raises:
-        ServingError: it cannot be read or is none.
+        ServingError: it cannot be read, or is no model list.
     """
     return read_text_proto(path, "ModelServerConfig")
 
 
-def one_model(name: str, base_path: str):
+def one_model(name: str, base_path: str) -> Any:
     """The `ModelServerConfig` of one model; `base_path` is a folder, also relative, or a URI."""
     config = message("ModelServerConfig")
     path = base_path if _scheme(base_path) else str(Path(base_path).absolute())
@@ -26,7 +27,7 @@ def one_model(name: str, base_path: str):
     return config
 
 
-def model_folder(config) -> Path:
+def model_folder(config: Any) -> Path:
     """The folder that a checked `ModelConfig` names, as a path or as a `file://` URI.
 
     Example:
@@ -36,53 +37,50 @@ def model_folder(config) -> Path:
     return Path(config.base_path.removeprefix("file://"))
 
 
-def _scheme(base_path) -> str:
-    """The scheme of a URI, or nothing."""
-    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", str(base_path))
-    return found[1] if found else ""
+def _scheme(base_path: str) -> str:
+    """The scheme of a URI; empty for a path."""
+    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", base_path)
+    return match[1] if match else ""
 
 
-def check_model_config(config, running: dict) -> None:
+def check_model_config(config: Any) -> None:
     """Refuses a list that cannot be served.
 
     Args:
         config: a `ModelServerConfig`.
-        running: name → `ModelConfig` of what is served now.
 
     Raises:
-        ServingError: no list at all, a model without name or platform or with another than before, two of one name, a
-            path that is neither absolute nor a `file://` URI, or a log of requests, which is not kept here.
+        ServingError: no list at all, a model without name or with another platform than TensorFlow, two models of one
+            name, a path that is neither absolute nor a `file://` URI, or a log of requests, which is not kept here.
     """
     if config.WhichOneof("config") != "model_config_list":
-        raise _invalid("Only ModelConfigList is currently supported")
+        raise invalid_argument("Only ModelConfigList is currently supported")
     names = set()
     for model in config.model_config_list.config:
         if not model.name:
-            raise _invalid(f"Illegal model config without a name: base_path {model.base_path!r}")
+            raise invalid_argument(f"Illegal model config without a name: base_path {model.base_path!r}")
         if model.name in names:
-            raise _invalid(f"Illegal to list model {model.name} multiple times in config list")
+            raise invalid_argument(f"Illegal to list model {model.name} multiple times in config list")
         names.add(model.name)
         if not model.model_platform and not model.model_type:
-            raise _invalid(
+            raise invalid_argument(
                 "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
                 f"ModelServerConfig::model_platform, model name is {model.name}"
             )
         if model.model_platform not in ("", PLATFORM) or (model.model_type and model.model_type != 1):
-            raise _invalid(
+            raise invalid_argument(
                 f"model {model.name} has platform {model.model_platform or model.model_type!r}; allowed: {PLATFORM}"
             )
         if model.HasField("logging_config"):
-            raise _invalid(f"model {model.name} has a logging_config, which is not supported: requests are not logged")
+            raise invalid_argument(
+                f"model {model.name} has a logging_config, which is not supported: requests are not logged"
+            )
         if _scheme(model.base_path) not in ("", "file"):
-            raise _invalid(
+            raise invalid_argument(
                 f"model {model.name} has base_path {model.base_path!r}; allowed: absolute paths and file:// URIs, "
                 f"{_scheme(model.base_path)}:// is not read"
             )
         if not model_folder(model).is_absolute():
-            raise _invalid(
+            raise invalid_argument(
                 f"Expected model {model.name} to have an absolute path or URI; got base_path()={model.base_path}"
             )
-
-
-def _invalid(text):
-    return ServingError(Code.INVALID_ARGUMENT, text)

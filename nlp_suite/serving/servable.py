@@ -1,18 +1,24 @@
-"""One version of a model at work: its SavedModel in a graph and a session of its own, as a stock server runs it."""
+"""A loaded version of a model: its SavedModel in a separate graph and session, run as a stock server runs it."""
 
 import logging
 import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from nlp_suite.errors import ExportError
+from nlp_suite.export.serving_hints import ServingHints, read_hints
 from nlp_suite.serving.batching_parameters import BatchingParameters
-from nlp_suite.serving.status import Code, ServingError
+from nlp_suite.serving.signature_names import DEFAULT_SIGNATURE
+from nlp_suite.serving.status import invalid_argument
 
 logger = logging.getLogger(__name__)
-_MOST_FORMS = 64
-_COMPILED = {"serving_default": "translate_xla"}  # signature → its form compiled by XLA, where an export has one
+_MAX_BATCHED_FORMS = 64
+_COMPILED_SUFFIX = "_xla"  # of the signature that XLA compiles, in exports that do not name it
 
 
 @dataclass(frozen=True)
@@ -22,14 +28,14 @@ class SessionSettings:
     Attributes:
         tags: tags of the MetaGraph to load.
         intra_op_threads: threads of one operation. (On two cores one thread answered a single sentence 2.4 times as fast
-            as two, and 32 at once no slower: the operations of a decoding step are too small to be shared out, and
-            requests run side by side anyway. TensorFlow's own 0, one a core, is not offered.)
+            as two, and 32 at once no slower: the operations of a decoding step are too small to be split, and requests
+            run in parallel anyway. TensorFlow's default of 0, one a core, is not offered.)
         inter_op_threads: threads that operations of all requests share, 0: one a core. (Operations that run in the
-            request's own thread cost 10 µs less, but then nothing could end a request whose time is up.)
-        batching: how requests are put together, or None.
+            request's thread cost 10 µs less, but then a request could not be ended at its deadline.)
+        batching: how requests are batched, or None.
         xla: whether XLA is on. A request of one row is then answered by the compiled form of its signature, where the
-            export has one and requests are not put together: it took about half the time. (Of 32 real sentences at once
-            it took as long or longer: compiled, rows that are finished cannot be dropped.)
+            export has one and requests are not batched: it took about half the time. (For 32 real sentences at once
+            it took as long or longer: compiled, finished rows cannot be dropped.)
     """
 
     tags: tuple[str, ...] = ("serve",)
@@ -43,7 +49,7 @@ class Servable:
     """A loaded version.
 
     The graph runs through TensorFlow's C interface for sessions, which a stock server uses too: the same answers, the
-    same messages, and no shape checks of Python's in between.
+    same messages, and none of Python's shape checks in between.
 
     Args:
         name: the model's name.
@@ -53,6 +59,7 @@ class Servable:
 
     Attributes:
         signatures: `SignatureDef`s by name.
+        page_form: the form of the page that the export names; empty where it names none.
 
     Raises:
         tf.errors.OpError, OSError, ValueError: the folder holds no SavedModel that can be loaded.
@@ -60,7 +67,7 @@ class Servable:
 
     def __init__(self, name: str, version: int, path: Path, settings: SessionSettings):
         import tensorflow as tf
-        import tensorflow_text  # noqa: F401  its ops stand in the graph
+        import tensorflow_text  # noqa: F401  the graph uses its ops
 
         self.name, self.version, self.path, self.settings = name, version, Path(path), settings
         self._tf, self._graph = tf, tf.Graph()
@@ -70,22 +77,46 @@ class Servable:
         )
         self._session = tf.compat.v1.Session(graph=self._graph, config=config)
         try:
-            with self._graph.as_default(), quiet(tf):
+            with self._graph.as_default(), tensorflow_warnings_off(tf):
                 loaded = tf.compat.v1.saved_model.load(self._session, list(settings.tags), str(path))
         except BaseException:
             self._session.close()
             raise
-        self.signatures = dict(loaded.signature_def)
+        self.signatures: dict[str, Any] = dict(loaded.signature_def)
         self._session._extend_graph()
-        self._places, self._batched, self._lock = {}, {}, threading.Lock()
-        self._compiled = {}
-        if settings.xla and settings.batching is None:
-            self._compiled = {name: form for name, form in _COMPILED.items() if self._alike(name, form)}
-        for name, form in self._compiled.items():
-            logger.info("%s version %d: %s answers %s of one row", self.name, version, form, name)
+        self._places: dict[str, Any] = {}
+        self._batched: dict[tuple[str, ...], Any] = {}
+        self._lock = threading.Lock()
+        hints = self._hints()
+        self.page_form = hints.page_form if hints else ""
+        self._compiled = self._compiled_forms(hints) if settings.xla and settings.batching is None else {}
+        for signature, form in self._compiled.items():
+            logger.info("%s version %d: %s answers %s of one row", self.name, self.version, form, signature)
+
+    def _hints(self) -> ServingHints | None:
+        try:
+            return read_hints(self.path)
+        except ExportError as error:  # the graph can be served without them
+            logger.warning("%s version %d: %s", self.name, self.version, error)
+            return None
+
+    def _compiled_forms(self, hints: ServingHints | None) -> dict[str, str]:
+        """Signature → its compiled form: as the export says, or what its name says of one that says nothing."""
+        if hints is not None:
+            pairs = list(hints.compiled.items())
+        else:
+            pairs = [(DEFAULT_SIGNATURE, name) for name in self.signatures if name.endswith(_COMPILED_SUFFIX)]
+        return {name: form for name, form in pairs if self._same_interface(name, form)}
+
+    def _same_interface(self, name: str, other: str) -> bool:
+        """Whether there are both signatures, with the same inputs and outputs."""
+        if not {name, other} <= self.signatures.keys():
+            return False
+        first, second = self.signatures[name], self.signatures[other]
+        return set(first.inputs) == set(second.inputs) and set(first.outputs) == set(second.outputs)
 
     def run(
-        self, signature: str, feeds: dict[str, np.ndarray], outputs: list[str], timeout_ms: int | None = None
+        self, signature: str, feeds: dict[str, np.ndarray], outputs: list[str], timeout_ms: float | None = None
     ) -> dict[str, np.ndarray]:
         """Answers one request.
 
@@ -103,68 +134,64 @@ class Servable:
             tf.errors.OpError: what TensorFlow refuses.
         """
         definition, outputs = self.signatures[signature], sorted(outputs)  # TensorFlow compiles each order anew
-        batched = self._batched_form(signature, outputs) if self.settings.batching is not None else None
-        if batched is not None and batched.takes(feeds):
+        batched = self._batched_form(signature, outputs)
+        if batched is not None and batched.accepts(feeds):
             sources = {batched.sources[alias]: array for alias, array in feeds.items()}
             try:
                 return self._answers(sources, {alias: batched.targets[alias] for alias in outputs}, timeout_ms)
             except (self._tf.errors.InvalidArgumentError, self._tf.errors.OutOfRangeError):
-                pass  # of this request or of another in its batch: alone it gets what is its own
-        wanted = outputs
+                pass  # because of this request or of another in its batch: run alone, it gets its own error
+        fetched = outputs
         if signature in self._compiled and all(array.ndim and len(array) == 1 for array in feeds.values()):
             definition = self.signatures[self._compiled[signature]]
-            wanted = sorted(
-                definition.outputs
-            )  # always all: another choice could be compiled anew, which takes seconds
+            fetched = sorted(definition.outputs)  # all of them: each choice could be compiled anew, for seconds
         sources = {self._place(definition.inputs[alias].name): array for alias, array in feeds.items()}
-        targets = {alias: self._place(definition.outputs[alias].name) for alias in wanted}
+        targets = {alias: self._place(definition.outputs[alias].name) for alias in fetched}
         answers = self._answers(sources, targets, timeout_ms)
         return {alias: answers[alias] for alias in outputs}
 
-    def _alike(self, name, form) -> bool:
-        """Whether the export has both signatures, with the same inputs and outputs."""
-        both = [self.signatures[each] for each in (name, form) if each in self.signatures]
-        return len(both) == 2 and all(
-            set(getattr(both[0], s)) == set(getattr(both[1], s)) for s in ("inputs", "outputs")
-        )
+    def _batched_form(self, signature: str, outputs: list[str]) -> Any:
+        """The signature run through `BatchFunction`, made when it is first asked for these outputs.
 
-    def _batched_form(self, signature, outputs):
-        """The signature put together with `BatchFunction`, made when it is first asked for these outputs.
-
-        None where there is none: for a graph that cannot be cut or has reference variables, and past `_MOST_FORMS` sets
-        of outputs, since each is a copy of a part of the graph and clients choose the sets.
+        None where there is none: without batching, for a graph that cannot be cut or has reference variables, and past
+        `_MAX_BATCHED_FORMS` sets of outputs, since each is a copy of a part of the graph and clients choose the sets.
         """
+        if self.settings.batching is None:
+            return None
         key = (signature, *outputs)
         if key not in self._batched:
             with self._lock:
                 if key not in self._batched:
-                    self._batched[key] = self._made_batched(key) if len(self._batched) < _MOST_FORMS else None
+                    full = len(self._batched) >= _MAX_BATCHED_FORMS
+                    self._batched[key] = None if full else self._make_batched(key, self.settings.batching)
         return self._batched[key]
 
-    def _made_batched(self, key):
+    def _make_batched(self, key: tuple[str, ...], parameters: BatchingParameters) -> Any:
         from nlp_suite.serving.batching import BatchedSignature
 
         queue = f"{self.name}/{self.version}/{'/'.join(key)}"
         signature, *outputs = key
         try:
             with self._graph.as_default():
-                made = BatchedSignature(self.signatures[signature], outputs, self.settings.batching, queue)
+                batched = BatchedSignature(self.signatures[signature], outputs, parameters, queue)
         except (NotImplementedError, ValueError, TypeError, self._tf.errors.OpError) as error:
             logger.warning("%s version %d: %s is not batched: %s", self.name, self.version, signature, error)
             return None
         self._session._extend_graph()
-        return made
+        return batched
 
-    def _place(self, tensor: str):
+    def _place(self, tensor: str) -> Any:
         """A tensor as the C interface names it."""
         if tensor not in self._places:
             try:
                 self._places[tensor] = self._graph.get_tensor_by_name(tensor)._as_tf_output()
             except (KeyError, ValueError) as error:
-                raise ServingError(Code.INVALID_ARGUMENT, f"the graph has no tensor {tensor!r}: {error}") from error
+                raise invalid_argument(f"the graph has no tensor {tensor!r}: {error}") from error
         return self._places[tensor]
 
-    def _answers(self, sources, targets, timeout_ms):
+    def _answers(
+        self, sources: Mapping[Any, np.ndarray], targets: Mapping[str, Any], timeout_ms: float | None
+    ) -> dict[str, np.ndarray]:
         """Arrays by alias, of arrays by place; `targets` are places by alias."""
         from tensorflow.python.client import pywrap_tf_session as native
 
@@ -173,10 +200,10 @@ class Servable:
             message = self._tf.compat.v1.RunOptions(timeout_in_ms=max(1, int(timeout_ms)))
             options = native.TF_NewBufferFromString(message.SerializeToString())
         try:
-            given = native.TF_SessionRun_wrapper(
+            values = native.TF_SessionRun_wrapper(
                 self._session._session, options, sources, list(targets.values()), [], None
             )
-        except UnicodeDecodeError as error:  # TensorFlow's own text quotes bytes of the request that are no UTF-8
+        except UnicodeDecodeError as error:  # TensorFlow's text quotes bytes of the request that are no UTF-8
             text = error.object.decode("utf-8", "replace")
             raise self._tf.errors.InvalidArgumentError(None, None, text) from None
         finally:
@@ -184,7 +211,8 @@ class Servable:
                 native.TF_DeleteBuffer(options)
         # A scalar comes as a number or as bytes.
         return {
-            alias: np.asarray(each, None if hasattr(each, "dtype") else object) for alias, each in zip(targets, given)
+            alias: np.asarray(value, None if hasattr(value, "dtype") else object)
+            for alias, value in zip(targets, values)
         }
 
     def close(self) -> None:
@@ -192,15 +220,13 @@ class Servable:
         self._session.close()
 
 
-class quiet:
-    """Within the context TensorFlow's remarks, such as those on deprecation and loading, are not logged."""
-
-    def __init__(self, tf):
-        self._logger = tf.get_logger()
-
-    def __enter__(self):
-        self._level = self._logger.level
-        self._logger.setLevel(logging.ERROR)
-
-    def __exit__(self, *_):
-        self._logger.setLevel(self._level)
+@contextmanager
+def tensorflow_warnings_off(tf: Any) -> Iterator[None]:
+    """Within the context TensorFlow's warnings, such as those on deprecation and loading, are not logged."""
+    tensorflow_logger = tf.get_logger()
+    level = tensorflow_logger.level
+    tensorflow_logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        tensorflow_logger.setLevel(level)

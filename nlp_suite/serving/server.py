@@ -1,4 +1,4 @@
-"""The built-in endpoint: loads, opens its ports when all is ready, serves, and drains when told to end."""
+"""The built-in endpoint: loads, opens its ports when all is ready, serves, and drains when told to stop."""
 
 import gc
 import logging
@@ -8,8 +8,12 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
+from nlp_suite.native_output import suppress_native_log
 from nlp_suite.serving.batching_parameters import BatchingParameters, read_batching_parameters
 from nlp_suite.serving.core import Core
 from nlp_suite.serving.flags import Options
@@ -18,10 +22,13 @@ from nlp_suite.serving.manager import Manager
 from nlp_suite.serving.metrics import Metrics
 from nlp_suite.serving.model_config import one_model, read_model_config
 from nlp_suite.serving.page import page_files
-from nlp_suite.serving.rest.app import MODELS_PATH, RestApp
+from nlp_suite.serving.rest.app import PAGE_PATHS, RestApp
 from nlp_suite.serving.servable import SessionSettings
-from nlp_suite.serving.status import Code, ServingError
+from nlp_suite.serving.status import Code, ServingError, invalid_argument
 from nlp_suite.serving.text_protos import read_text_proto
+
+if TYPE_CHECKING:
+    import uvicorn
 
 logger = logging.getLogger(__name__)
 _DEFAULT_METRICS_PATH = "/monitoring/prometheus/metrics"
@@ -36,7 +43,7 @@ class Server:
         options: the flags.
 
     Raises:
-        ServingError: flags or files that cannot be.
+        ServingError: impossible flags, or files that cannot be used.
 
     Example:
         >>> with Server(Options(model_name="sentiment", model_base_path="saved_models/sentiment", rest_api_port=8501)):
@@ -47,9 +54,8 @@ class Server:
         self._options = options
         self._config = _model_list(options)
         if options.batching_parameters_file and not options.enable_batching:
-            raise ServingError(
-                Code.INVALID_ARGUMENT,
-                "server_options.batching_parameters_file is set without setting server_options.enable_batching to true.",
+            raise invalid_argument(
+                "server_options.batching_parameters_file is set without setting server_options.enable_batching to true."
             )
         self._metrics_path = _metrics_path(options)
         metrics = Metrics()
@@ -69,8 +75,11 @@ class Server:
             max_tensor_bytes=options.grpc_max_message_bytes,
             as_content=options.enable_serialization_as_tensor_content,
         )
-        self._ending, self._opening, self._threads = threading.Event(), threading.Lock(), []
-        self._grpc = self._http = self._app = None
+        self._stopping, self._opening = threading.Event(), threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._grpc: Any = None
+        self._http: uvicorn.Server | None = None
+        self._app: RestApp | None = None
 
     def start(self) -> bool:
         """Loads every model, then opens the ports.
@@ -81,22 +90,22 @@ class Server:
         Raises:
             ServingError: a model that does not become available, or a port that is taken.
         """
-        self._every(self._options.file_system_poll_wait_seconds, self.manager.look)
+        self._repeat(self._options.file_system_poll_wait_seconds, self.manager.poll_filesystem)
         try:
-            self.manager.apply(self._config)
+            self.manager.apply_config(self._config)
         except ServingError as error:
-            if self._ending.is_set():
+            if self._stopping.is_set():
                 return False
             raise ServingError(error.code, f"Failed to start server. Error: {error.message}") from error
         with self._opening:
-            if self._ending.is_set():
+            if self._stopping.is_set():
                 return False
             self._open_ports()
         return True
 
-    def _open_ports(self):
+    def _open_ports(self) -> None:
         options = self._options
-        self._every(options.model_config_file_poll_wait_seconds, self._read_list_again)
+        self._repeat(options.model_config_file_poll_wait_seconds, self._reread_config)
         if options.port or options.grpc_socket_path:
             self._grpc = make_grpc_server(self.core, options)
         if options.rest_api_port:
@@ -104,29 +113,34 @@ class Server:
         if self._grpc:
             self._grpc.start()
 
-    def _every(self, seconds, function):
-        """Calls a function again and again in a thread, until the end; never where `seconds` is 0."""
+    def _repeat(self, seconds: float, function: Callable[[], None]) -> None:
+        """Calls a function every `seconds` in a thread, until the server stops; never where `seconds` is 0."""
 
-        def loop():
-            while not self._ending.wait(seconds):
+        def loop() -> None:
+            while not self._stopping.wait(seconds):
                 try:
                     function()
                 except Exception as error:
                     logger.error("%s: %s", function.__name__, error)
 
         if seconds:
-            self._threads.append(threading.Thread(target=loop, daemon=True))
-            self._threads[-1].start()
+            self._start_thread(loop)
 
-    def _read_list_again(self):
+    def _start_thread(self, target: Callable[..., Any], *arguments: Any) -> threading.Thread:
+        thread = threading.Thread(target=target, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        return thread
+
+    def _reread_config(self) -> None:
         if not self._options.model_config_file:
             return
         config = read_model_config(self._options.model_config_file)
         if config != self._config:
-            self.manager.apply(config)
+            self.manager.apply_config(config)
             self._config = config
 
-    def _start_http(self):
+    def _start_http(self) -> None:
         import uvicorn
 
         from nlp_suite.serving.rest.protocol import LimitedHttp
@@ -148,11 +162,10 @@ class Server:
             timeout_graceful_shutdown=options.drain_seconds,
             timeout_keep_alive=max(5, (options.rest_api_timeout_in_ms or 30_000) // 1000),
         )
-        listener = _bound(options)
+        listener = bind_rest_socket(options)
         self._http = uvicorn.Server(config)
-        self._threads.append(threading.Thread(target=self._http.run, args=([listener],), daemon=True))
-        self._threads[-1].start()
-        while self._threads[-1].is_alive() and not self._http.started:
+        thread = self._start_thread(self._http.run, [listener])
+        while thread.is_alive() and not self._http.started:
             time.sleep(0.01)
 
     def announce(self) -> None:
@@ -173,20 +186,20 @@ class Server:
             Whether all requests had ended after the seconds that `drain_seconds` gives them.
         """
         with self._opening:
-            self._ending.set()
-        until = time.monotonic() + self._options.drain_seconds
+            self._stopping.set()
+        deadline = time.monotonic() + self._options.drain_seconds
         stopped = self._grpc.stop(self._options.drain_seconds) if self._grpc else None
         if self._http:
             self._http.should_exit = True
         if stopped:
             stopped.wait()
         for thread in self._threads:
-            thread.join(max(0, until - time.monotonic()) + 1)
+            thread.join(max(0, deadline - time.monotonic()) + 1)
         if self._app:
             self._app.close()
-        return self.manager.close(max(0, until - time.monotonic()) + 1)
+        return self.manager.close(max(0, deadline - time.monotonic()) + 1)
 
-    def __enter__(self):
+    def __enter__(self) -> "Server":
         try:
             self.start()
         except BaseException:
@@ -194,7 +207,9 @@ class Server:
             raise
         return self
 
-    def __exit__(self, *_):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
 
@@ -209,76 +224,68 @@ def serve(options: Options) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: end.set())
     server = Server(options)
-    _import_tensorflow()
+    with suppress_native_log():
+        import tensorflow  # noqa: F401
+        import tensorflow_text  # noqa: F401
     if not options.xla_cpu_compilation_enabled:
         switch_xla_off()
     gc.freeze()  # what is imported stays, so the search for an unloaded graph need not look at it
-    threading.Thread(target=_start_or_end, args=(server, end, failed := []), daemon=True).start()
+    failures: list[BaseException] = []
+    threading.Thread(target=_start_or_end, args=(server, end, failures), daemon=True).start()
     end.wait()
-    if not failed:
+    if not failures:
         logger.info("ending: no new requests, at most %d s for running ones", options.drain_seconds)
-    ended = server.stop()
-    if failed:
-        raise failed[0]
-    if not ended:
+    drained = server.stop()
+    if failures:
+        raise failures[0]
+    if not drained:
         logger.warning("ending with requests that still ran after %d s", options.drain_seconds)
         logging.shutdown()
         os._exit(0)  # their threads cannot be ended otherwise
 
 
-def _import_tensorflow():
-    """Imports it without the lines that it writes to standard error whatever its log level."""
-    kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(sink, 2)
-    try:
-        import tensorflow  # noqa: F401
-        import tensorflow_text  # noqa: F401
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(sink)
-
-
-def _start_or_end(server, end, failed):
+def _start_or_end(server: Server, end: threading.Event, failures: list[BaseException]) -> None:
     try:
         if server.start():
             server.announce()
     except BaseException as error:
-        failed.append(error)
+        failures.append(error)
         end.set()
 
 
-def _bound(options: Options) -> socket.socket:
+def bind_rest_socket(options: Options) -> socket.socket:
     """A TCP socket bound to the address of REST.
 
     The protocol is named, which `socket.create_server` and uvicorn leave out: asyncio switches Nagle's algorithm off only
     for sockets that say TCP, and with it on every answer takes 40 ms longer.
+
+    Raises:
+        ServingError: the address cannot be listened on.
     """
     try:
-        found = socket.getaddrinfo(
+        family, kind, _, _, address = socket.getaddrinfo(
             options.host, options.rest_api_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        family, kind, _, _, address = found[0]
+        )[0]
         listener = socket.socket(family, kind, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
-        where = options.address(options.rest_api_port)
-        raise ServingError(Code.UNAVAILABLE, f"cannot listen for REST on {where}: {error.strerror or error}") from error
+        host_and_port = options.address(options.rest_api_port)
+        raise ServingError(
+            Code.UNAVAILABLE, f"cannot listen for REST on {host_and_port}: {error.strerror or error}"
+        ) from error
     return listener
 
 
-def _model_list(options):
+def _model_list(options: Options) -> Any:
     if options.model_config_file:
         return read_model_config(options.model_config_file)
     if not options.model_base_path:
-        raise ServingError(
-            Code.INVALID_ARGUMENT, "Both server_options.model_base_path and server_options.model_config_file are empty!"
-        )
+        raise invalid_argument("Both server_options.model_base_path and server_options.model_config_file are empty!")
     return one_model(options.model_name, options.model_base_path)
 
 
-def _session_settings(options):
+def _session_settings(options: Options) -> SessionSettings:
     batching = None
     if options.enable_batching:
         path = options.batching_parameters_file
@@ -293,22 +300,22 @@ def _session_settings(options):
     )
 
 
-def _metrics_path(options) -> str | None:
-    """Where the metrics stand, or None where no file enables them."""
+def _metrics_path(options: Options) -> str | None:
+    """The path of the metrics, or None where no file enables them."""
     file = options.monitoring_config_file
     if not file:
         return None
     config = read_text_proto(file, "MonitoringConfig").prometheus_config
-    path = config.path or _DEFAULT_METRICS_PATH
+    path = str(config.path) or _DEFAULT_METRICS_PATH
     if not config.enable:
         return None
-    wrong = "" if path.startswith("/") else "must begin with /"
+    problem = "" if path.startswith("/") else "must begin with /"
     if path.lower().startswith("/v1/"):
-        wrong = "is the REST interface's: choose one that does not begin with /v1/"
-    elif options.page and path in (*page_files(), MODELS_PATH):
-        wrong = "is the page's: choose another, or --page=false"
-    if wrong:
-        raise ServingError(Code.INVALID_ARGUMENT, f"{file!r}: prometheus_config path {path!r} {wrong}")
+        problem = "is the REST interface's: choose one that does not begin with /v1/"
+    elif options.page and path in (*page_files(), *PAGE_PATHS):
+        problem = "is the page's: choose another, or --page=false"
+    if problem:
+        raise invalid_argument(f"{file!r}: prometheus_config path {path!r} {problem}")
     return path
 
 

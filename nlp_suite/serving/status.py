@@ -69,6 +69,11 @@ class ServingError(NlpSuiteError, RuntimeError):
         self.message = message
 
 
+def invalid_argument(message: str) -> ServingError:
+    """The error of a request, flag or file that says something impossible."""
+    return ServingError(Code.INVALID_ARGUMENT, message)
+
+
 def truncated(message: str) -> str:
     """`message` as gRPC may carry it: valid UTF-8, and past 1,024 bytes cut and marked.
 
@@ -82,13 +87,13 @@ def truncated(message: str) -> str:
     return encoded[:MESSAGE_LIMIT].decode("utf-8", "ignore") + "...TRUNCATED"
 
 
-def of_exception(error: BaseException) -> ServingError:
+def as_serving_error(error: BaseException) -> ServingError:
     """Any exception as a `ServingError`: TensorFlow's errors keep their code and message, others become INTERNAL.
 
     A `ServingError` is returned as it is; `MemoryError` is RESOURCE_EXHAUSTED and `TimeoutError` DEADLINE_EXCEEDED.
 
     Example:
-        >>> of_exception(KeyError("x")).message
+        >>> as_serving_error(KeyError("x")).message
         "KeyError: 'x'"
     """
     if isinstance(error, ServingError):

@@ -1,12 +1,13 @@
 """Tensors on the server's side of the wire: what comes in is checked before it is made, what goes out is typed fields."""
 
 import math
+from typing import Any
 
 import numpy as np
 
-from nlp_suite.serving.status import Code, ServingError
+from nlp_suite.serving.status import Code, ServingError, invalid_argument
 
-MOST_REPEATED_BYTES = 64 * 2**20  # of a tensor that is larger than what was sent of it
+MAX_REPEATED_BYTES = 64 * 2**20  # of a tensor that is larger than what was sent of it
 _FIELDS = {  # NumPy's name → field of a TensorProto
     "float32": "float_val",
     "float64": "double_val",
@@ -22,24 +23,24 @@ _FIELDS = {  # NumPy's name → field of a TensorProto
 }
 
 
-def array_of(proto, alias: str, max_bytes: int) -> np.ndarray:
+def array_of(proto: Any, alias: str, max_bytes: int = 2**31) -> np.ndarray:
     """The array of a TensorProto; strings as objects of `bytes`.
 
-    A list of values that is shorter than the shape goes on with its last one, as everywhere in TensorFlow; so a few
-    bytes can ask for any amount of memory. `MOST_REPEATED_BYTES` bounds that, where a stock server takes 2 GiB. Of a
-    list that is longer the first values are taken, as there.
+    A list of values that is shorter than the shape is continued with its last value, as everywhere in TensorFlow; so a
+    few bytes can ask for any amount of memory. `MAX_REPEATED_BYTES` bounds that, where a stock server takes 2 GiB. Of a
+    list that is longer the first values are taken, as in a stock server.
 
     Args:
         proto: the tensor as it came.
         alias: the input's name, for the error.
-        max_bytes: most bytes that the array may take.
+        max_bytes: how many bytes the array may take.
 
     Raises:
         ServingError: INVALID_ARGUMENT where the proto is no tensor, RESOURCE_EXHAUSTED where it is too large.
     """
     from tensorflow import dtypes, make_ndarray
 
-    failed = ServingError(Code.INVALID_ARGUMENT, f"tensor parsing error: {alias}")
+    failed = invalid_argument(f"tensor parsing error: {alias}")
     shape = [dim.size for dim in proto.tensor_shape.dim]
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0 or len(shape) > 64:
         raise failed
@@ -55,10 +56,10 @@ def array_of(proto, alias: str, max_bytes: int) -> np.ndarray:
     size = math.prod(shape)
     values = _values(proto)
     bytes_asked = size * max(numpy_type.itemsize, 1)
-    most = max_bytes if proto.tensor_content or values >= size else min(max_bytes, MOST_REPEATED_BYTES)
-    if bytes_asked > most:
+    limit = max_bytes if proto.tensor_content or values >= size else min(max_bytes, MAX_REPEATED_BYTES)
+    if bytes_asked > limit:
         raise ServingError(
-            Code.RESOURCE_EXHAUSTED, f"tensor {alias} has {bytes_asked:,} bytes; at most {most:,} are allowed"
+            Code.RESOURCE_EXHAUSTED, f"tensor {alias} has {bytes_asked:,} bytes; at most {limit:,} are allowed"
         )
     if proto.tensor_content:
         if len(proto.tensor_content) != size * numpy_type.itemsize or dtype == dtypes.string:
@@ -68,19 +69,20 @@ def array_of(proto, alias: str, max_bytes: int) -> np.ndarray:
             return np.full(shape, b"", object)
         return np.zeros(shape, numpy_type)
     try:
-        return make_ndarray(_first(proto, size) if values > size else proto)
+        array: np.ndarray = make_ndarray(_first(proto, size) if values > size else proto)
     except (TypeError, ValueError, OverflowError):
         raise failed from None
+    return array
 
 
-def _values(proto) -> int:
+def _values(proto: Any) -> int:
     """How many typed values a proto holds."""
     lists = [value for field, value in proto.ListFields() if field.name.endswith("_val")]
     halves = bool(proto.scomplex_val or proto.dcomplex_val)  # two numbers a value
     return sum(map(len, lists)) // (2 if halves else 1)
 
 
-def _first(proto, size: int):
+def _first(proto: Any, size: int) -> Any:
     """A copy without the typed values that the shape has no room for."""
     copy = type(proto)()
     copy.CopyFrom(proto)
@@ -90,12 +92,12 @@ def _first(proto, size: int):
     return copy
 
 
-def proto_of(array: np.ndarray, proto, *, as_content: bool = False) -> None:
+def fill_proto(proto: Any, array: np.ndarray, *, as_content: bool = False) -> None:
     """Writes an array into a TensorProto: typed fields, which every client reads.
 
     Args:
-        array: strings as objects of `bytes`.
         proto: an empty TensorProto.
+        array: strings as objects of `bytes`.
         as_content: numbers as `tensor_content` instead, as `--enable_serialization_as_tensor_content` says.
     """
     from tensorflow import dtypes, make_tensor_proto

@@ -1,7 +1,8 @@
-"""TensorFlow Serving's config files: its published protos, and three small ones that its Python package lacks."""
+"""TensorFlow Serving's config files: its published protos, and the small ones that its Python package lacks."""
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 
@@ -34,8 +35,8 @@ _FIELDS = {  # message → field → (number, type); "wrapped X" is X's message 
 
 
 @cache
-def _messages() -> dict:
-    """The message classes of `_FIELDS`, in a pool of their own."""
+def _messages() -> dict[str, Any]:
+    """The message classes of `_FIELDS`, in a separate pool."""
     field_type = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name="nlp_suite/server_files.proto", package=_PACKAGE, syntax="proto3")
     file.dependency.append(wrappers_pb2.DESCRIPTOR.name)
@@ -43,21 +44,21 @@ def _messages() -> dict:
         message = file.message_type.add(name=name)
         for field, (number, kind) in fields.items():
             label = field_type.LABEL_REPEATED if kind.startswith("repeated ") else field_type.LABEL_OPTIONAL
-            made = message.field.add(name=field, number=number, label=label)
+            added = message.field.add(name=field, number=number, label=label)
             scalar = kind.removeprefix("repeated ")
             if kind.startswith("wrapped "):
-                made.type, made.type_name = field_type.TYPE_MESSAGE, _WRAPPED[kind.removeprefix("wrapped ")]
+                added.type, added.type_name = field_type.TYPE_MESSAGE, _WRAPPED[kind.removeprefix("wrapped ")]
             elif scalar in _FIELDS:
-                made.type, made.type_name = field_type.TYPE_MESSAGE, f".{_PACKAGE}.{scalar}"
+                added.type, added.type_name = field_type.TYPE_MESSAGE, f".{_PACKAGE}.{scalar}"
             else:
-                made.type = getattr(field_type, f"TYPE_{scalar.upper()}")
+                added.type = getattr(field_type, f"TYPE_{scalar.upper()}")
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
     pool.Add(file)
     return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in _FIELDS}
 
 
-def read_text_proto(path: str | Path, kind: str):
+def read_text_proto(path: str | Path, kind: str) -> Any:
     """A text-format file as a message.
 
     Args:
@@ -84,8 +85,8 @@ def read_text_proto(path: str | Path, kind: str):
         ) from error
 
 
-def message(kind: str):
-    """An empty message of a kind as `read_text_proto` names it."""
+def message(kind: str) -> Any:
+    """An empty message of a kind that `read_text_proto` takes."""
     if kind == "ModelServerConfig":
         from tensorflow_serving.config import model_server_config_pb2
 

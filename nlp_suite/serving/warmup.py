@@ -1,17 +1,19 @@
 """Warm-up: a new version answers the requests recorded in it before it counts as available."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from nlp_suite.export.warmup import FILE
 from nlp_suite.serving import inference
-from nlp_suite.serving.servable import Servable, quiet
-from nlp_suite.serving.status import Code, ServingError, of_exception
+from nlp_suite.serving.servable import Servable, tensorflow_warnings_off
+from nlp_suite.serving.status import Code, ServingError, as_serving_error, invalid_argument
 
-FILE = "assets.extra/tf_serving_warmup_requests"
-MOST_RECORDS = 1000
+MAX_RECORDS = 1000
 
 
 def warm_up(servable: Servable, iterations: int = 1) -> int:
-    """Runs every record of the version's warm-up file; nothing where it has none.
+    """Runs every record of the version's warm-up file; does nothing where it has none.
 
     Args:
         servable: the version.
@@ -27,17 +29,15 @@ def warm_up(servable: Servable, iterations: int = 1) -> int:
     if not path.is_file():
         return 0
     records = _records(path)
-    if len(records) > MOST_RECORDS:
-        raise ServingError(
-            Code.INVALID_ARGUMENT, f"Number of warmup records exceeds the maximum ({MOST_RECORDS}) at {path}"
-        )
+    if len(records) > MAX_RECORDS:
+        raise invalid_argument(f"Number of warmup records exceeds the maximum ({MAX_RECORDS}) at {path}")
     for number, record in enumerate(records, 1):
-        run = _answer(record, path)
+        answer, request = _replay(record, path)
         try:
             for _ in range(max(1, iterations)):
-                run(servable)
+                answer(servable, request)
         except Exception as error:
-            cause = of_exception(error)
+            cause = as_serving_error(error)
             raise ServingError(cause.code, f"warmup record {number} of {path} fails: {cause.message}") from error
     return len(records)
 
@@ -46,12 +46,12 @@ def _records(path: Path) -> list[bytes]:
     import tensorflow as tf
 
     records = []
-    with quiet(tf):
-        read = tf.compat.v1.io.tf_record_iterator(str(path))
+    with tensorflow_warnings_off(tf):
+        iterator = tf.compat.v1.io.tf_record_iterator(str(path))
     try:
-        for record in read:
+        for record in iterator:
             records.append(record)
-            if len(records) > MOST_RECORDS:
+            if len(records) > MAX_RECORDS:
                 break
     except tf.errors.DataLossError as error:
         text = f"{error.message} Please verify your warmup data is in TFRecord format."
@@ -59,19 +59,17 @@ def _records(path: Path) -> list[bytes]:
     return records
 
 
-def _answer(record: bytes, path: Path):
-    """A function that answers a record."""
+def _replay(record: bytes, path: Path) -> tuple[Callable[[Servable, Any], Any], Any]:
+    """The function that answers a record, and the request in it."""
     from google.protobuf.message import DecodeError
     from tensorflow_serving.apis import prediction_log_pb2
 
     try:
         log = prediction_log_pb2.PredictionLog.FromString(record)
     except DecodeError:
-        raise ServingError(
-            Code.INVALID_ARGUMENT, f"Failed to parse warmup record: {record[:64]!r} from {path}"
-        ) from None
+        raise invalid_argument(f"Failed to parse warmup record: {record[:64]!r} from {path}") from None
     kind = log.WhichOneof("log_type")
-    functions = {
+    functions: dict[str, Callable[[Servable, Any], Any]] = {
         "predict_log": inference.predict,
         "classify_log": inference.classify,
         "regress_log": inference.regress,
@@ -79,5 +77,4 @@ def _answer(record: bytes, path: Path):
     }
     if kind not in functions:
         raise ServingError(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind or 'none'}")
-    request = getattr(log, kind).request
-    return lambda servable: functions[kind](servable, request)
+    return functions[kind], getattr(log, kind).request

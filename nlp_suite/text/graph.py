@@ -8,7 +8,7 @@ from nlp_suite.text.tokenizers.base import END, PAD, START, Tokenizer
 
 
 class TextGraph(tf.Module):
-    """Raw strings to padded ids and back, as functions to be called from other functions.
+    """Raw strings to padded ids and back, as `tf.function`s that other graphs call.
 
     Attach it to an exported module (`module.text = layer.graph()`), so that its tables are saved with it. All ops
     run on the CPU and are known to TensorFlow Serving 2.13 and later.
@@ -23,7 +23,7 @@ class TextGraph(tf.Module):
 
     def __init__(self, settings: TextSettings, tokenizer: Tokenizer):
         super().__init__(name="text")
-        self._settings, self._from_end = settings, settings.model_copy(update={"truncation": "tail"})
+        self._settings, self._tail_settings = settings, settings.model_copy(update={"truncation": "tail"})
         self._tokenizer = tokenizer
         with tf.init_scope(), tf.device("CPU:0"):
             self._stop_words = stop_word_list(settings)
@@ -36,27 +36,28 @@ class TextGraph(tf.Module):
     def _encode(self, text, settings, max_length):
         """tf.string [B] → ids as RaggedTensor int32 [B, (T)], their number before truncation int32 [B]."""
         ids = self._tokenizer.tokenize(self._normalise(text, settings), self._resources)
-        whole = tf.cast(ids.row_lengths(), tf.int32)  # [B]
+        full = tf.cast(ids.row_lengths(), tf.int32)  # [B], tokens of the text
         starts = tf.cast(ids.row_starts(), tf.int32)  # [B]
-        first, last = int(settings.add_start), int(settings.add_end)
-        kept = tf.minimum(whole, max_length - first - last)  # [B]
+        start, end = int(settings.add_start), int(settings.add_end)  # how many are added
+        kept = tf.minimum(full, max_length - start - end)  # [B], tokens of the text that are not truncated
         # A row without any token gets END, added or not: no network and no mask then meets an empty row.
-        lengths = tf.maximum(kept + first + last, 1)  # [B]
+        lengths = tf.maximum(kept + start + end, 1)  # [B]
         head = {"head": kept, "tail": tf.zeros_like(kept), "head_tail": kept - kept // 2}[settings.truncation]
 
-        places = tf.ragged.range(lengths)  # [B, (T)]: 0, 1, … in each row
-        rows, place = tf.cast(places.value_rowids(), tf.int32), places.flat_values  # [total]
+        positions = tf.ragged.range(lengths)  # [B, (T)]: 0, 1, … in each row
+        rows = tf.cast(positions.value_rowids(), tf.int32)  # [total]
 
         def of_row(values):
             return tf.gather(values, rows)
 
-        body = place - first
-        skipped = tf.where(body < of_row(head), 0, of_row(whole - kept))
-        is_body = (body >= 0) & (body < of_row(kept))
+        position = positions.flat_values - start  # [total], among the tokens kept
+        skipped = tf.where(position < of_row(head), 0, of_row(full - kept))
+        is_text = (position >= 0) & (position < of_row(kept))
         total = tf.size(ids.flat_values)
-        index = tf.where(is_body, of_row(starts) + body + skipped, tf.where(body < 0, total, total + 1))
+        special = tf.where(position < 0, total, total + 1)  # where START and END lie in the table below
+        index = tf.where(is_text, of_row(starts) + position + skipped, special)
         values = tf.gather(tf.concat([ids.flat_values, [START, END]], 0), index)  # [total]
-        return places.with_flat_values(values), tf.maximum(whole + first + last, 1)
+        return positions.with_flat_values(values), tf.maximum(full + start + end, 1)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     def normalise(self, text):
@@ -73,19 +74,19 @@ class TextGraph(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     def encode_flat(self, text):
-        """tf.string [B] → all rows' ids one after the other int32 [total], length int32 [B], untruncated int32 [B]."""
+        """tf.string [B] → ids of all rows, concatenated, int32 [total]; length and untruncated length, int32 [B]."""
         with tf.device("CPU:0"):
-            ids, whole = self._encode(text, self._settings, self._settings.max_length)
-            return ids.flat_values, tf.cast(ids.row_lengths(), tf.int32), whole
+            ids, full = self._encode(text, self._settings, self._settings.max_length)
+            return ids.flat_values, tf.cast(ids.row_lengths(), tf.int32), full
 
-    def encode_ends(self, text, most):
-        """As `encode_flat`, but whatever the settings say, the last `most` ids of a row are kept; int32 [].
+    def encode_tail(self, text, max_tokens):
+        """As `encode_flat`, but keeps the last `max_tokens` (int32 []) ids of a row, whatever the settings say.
 
-        It is no `tf.function` of its own, so that only graphs that call it hold its ops.
+        It is not a `tf.function`, so that only graphs that call it hold its ops.
         """
         with tf.device("CPU:0"):
-            ids, whole = self._encode(text, self._from_end, most)
-            return ids.flat_values, tf.cast(ids.row_lengths(), tf.int32), whole
+            ids, full = self._encode(text, self._tail_settings, max_tokens)
+            return ids.flat_values, tf.cast(ids.row_lengths(), tf.int32), full
 
     @tf.function(
         input_signature=[
@@ -94,7 +95,7 @@ class TextGraph(tf.Module):
         ]
     )
     def decode(self, tokens, length):
-        """tokens int32 [B, T] of which `length` int32 [B] count → tf.string [B]; PAD, START and END are left out."""
+        """The first `length` int32 [B] of tokens int32 [B, T] → tf.string [B]; PAD, START and END are left out."""
         with tf.device("CPU:0"):
             ids = tf.RaggedTensor.from_tensor(tokens, lengths=length)
             ids = tf.ragged.boolean_mask(ids, (ids != PAD) & (ids != START) & (ids != END))

@@ -2,8 +2,8 @@
 
 In this order: valid UTF-8 (each bad sequence becomes U+FFFD), NUL to space, the cut to `max_characters`, lower case
 and Unicode form, HTML tags to spaces, every run of white space (NBSP and byte order marks included) to one space, stop
-words out, no space at the ends. With `collapse_spaces=False` white space stays as it is, line breaks too. Every op used
-is in TensorFlow Serving's TF Text 2.12.
+words out, no space at the ends. With `collapse_spaces=False` white space stays as it is, line breaks too. Every op is
+in TensorFlow Serving's TF Text 2.12.
 """
 
 import re
@@ -11,7 +11,7 @@ import re
 from nlp_suite.config import TextSettings
 from nlp_suite.errors import TextError
 from nlp_suite.text.stop_words import LISTS
-from nlp_suite.text.tokenizers.words import _WORD
+from nlp_suite.text.tokenizers.words import WORD_CHARACTERS
 
 _TAG = r"</?[A-Za-z][^>]*>"
 _SPACES = r"\s\p{Z}\x{0B}\x{1C}-\x{1F}\x{85}\x{FEFF}"
@@ -20,7 +20,7 @@ _RUN_OF_SPACES = (
     rf"[{_SPACES}]{{2,}}|[\t\n\f\r\x{{A0}}\x{{1680}}\x{{2000}}-\x{{200A}}\x{{2028}}\x{{2029}}\x{{202F}}\x{{205F}}"
     r"\x{3000}\x{0B}\x{1C}-\x{1F}\x{85}\x{FEFF}]"
 )
-_STOPPABLE = rf"{_WORD}(?:['’]{_WORD})*"
+_SINGLE_WORD = rf"{WORD_CHARACTERS}(?:['’]{WORD_CHARACTERS})*"
 
 
 def normalise(text, settings: TextSettings, stop_words: tuple[str, ...] = ()):
@@ -48,7 +48,7 @@ def normalise(text, settings: TextSettings, stop_words: tuple[str, ...] = ()):
 
     text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
     text = tf.strings.regex_replace(text, r"\x00", " ")  # tf.strings.lower would end the text there
-    text = _cut(text, settings)
+    text = _truncate(text, settings)
     # The K forms make capitals (™ → TM), so lower case comes after them; lowering unmakes C and D (İ → i̇), so before.
     text = lower(unicode_form(text)) if settings.unicode_form in ("NFKC", "NFKD") else unicode_form(lower(text))
     if settings.strip_html:
@@ -56,33 +56,33 @@ def normalise(text, settings: TextSettings, stop_words: tuple[str, ...] = ()):
     if settings.collapse_spaces:
         text = tf.strings.regex_replace(text, _RUN_OF_SPACES, " ")
     if stop_words:
-        text = _without(text, stop_words, settings)
+        text = _remove_stop_words(text, stop_words, settings)
     return tf.strings.strip(text) if settings.collapse_spaces else text
 
 
-def _cut(text, settings: TextSettings):
-    """At most `max_characters`, from the end that truncation keeps."""
+def _truncate(text, settings: TextSettings):
+    """At most `max_characters`, from the end or ends that `truncation` keeps."""
     import tensorflow as tf
 
-    most = settings.max_characters
+    limit = settings.max_characters
     if settings.truncation == "head":
-        return tf.strings.substr(text, 0, most, unit="UTF8_CHAR")
-    head = 0 if settings.truncation == "tail" else most - most // 2
+        return tf.strings.substr(text, 0, limit, unit="UTF8_CHAR")
+    head = 0 if settings.truncation == "tail" else limit - limit // 2
     characters = tf.strings.length(text, unit="UTF8_CHAR")  # [B]
-    tail = tf.fill(tf.shape(text), most - head)  # [B]
-    last = tf.strings.substr(text, tf.maximum(characters - tail, 0), tail, unit="UTF8_CHAR")
+    tail = tf.fill(tf.shape(text), limit - head)  # [B]
+    truncated = tf.strings.substr(text, tf.maximum(characters - tail, 0), tail, unit="UTF8_CHAR")
     if head:
-        last = tf.strings.join([tf.strings.substr(text, 0, head, unit="UTF8_CHAR"), last], " ")
-    return tf.where(characters <= most, text, last)
+        truncated = tf.strings.join([tf.strings.substr(text, 0, head, unit="UTF8_CHAR"), truncated], " ")
+    return tf.where(characters <= limit, text, truncated)
 
 
-def _without(text, stop_words: tuple[str, ...], settings: TextSettings):
-    """Takes whole words out: marks all words with NULs, deletes marked stop words, then the marks."""
+def _remove_stop_words(text, stop_words: tuple[str, ...], settings: TextSettings):
+    """Removes whole words: puts every word between NULs, deletes the stop words so marked, then the NULs."""
     import tensorflow as tf
 
     either_case = "" if settings.lowercase else "(?i)"
     alternatives = "|".join(re.escape(word) for word in stop_words)
-    text = tf.strings.regex_replace(text, _STOPPABLE, "\x00\\0\x00")
+    text = tf.strings.regex_replace(text, _SINGLE_WORD, "\x00\\0\x00")
     text = tf.strings.regex_replace(text, f"{either_case}\x00(?:{alternatives})\x00", "")
     text = tf.strings.regex_replace(text, "\x00", "")
     return tf.strings.regex_replace(text, " {2,}", " ") if settings.collapse_spaces else text
@@ -92,7 +92,7 @@ def stop_word_list(settings: TextSettings) -> tuple[str, ...]:
     """The stop words of `settings`, normalised as the text is, sorted; empty for "none".
 
     Raises:
-        TextError: one that is not a single word, and so would never be found.
+        TextError: a stop word that is not a single word, and so would never match.
     """
     import tensorflow as tf
 
@@ -101,7 +101,7 @@ def stop_word_list(settings: TextSettings) -> tuple[str, ...]:
         return ()
     plain = settings.model_copy(update={"stop_words": "none", "collapse_spaces": True})
     normalised = normalise(tf.constant([word.encode("utf-8", "surrogatepass") for word in words]), plain)
-    single = tf.strings.regex_full_match(normalised, _STOPPABLE).numpy()
+    single = tf.strings.regex_full_match(normalised, _SINGLE_WORD).numpy()
     if not single.all():
         bad = words[int(single.argmin())]
         raise TextError(f"text.stop_words: {bad!r} is not a single word (allowed: words such as 'the' or \"it's\")")

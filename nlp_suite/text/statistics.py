@@ -11,13 +11,13 @@ def text_statistics(rows: Sequence[np.ndarray], full_lengths: Sequence[int], unk
     """Figures about one split's encoded rows, ready for JSON.
 
     Args:
-        rows: ids of each text, int32 [T_i], as kept.
+        rows: ids of each text after truncation, int32 [T_i].
         full_lengths: number of tokens of each text before truncation, int32 [N].
         unknown_id: id of the unknown token.
 
     Returns:
-        `texts`, `tokens` (kept), `unknown_rate` (of the kept tokens), `truncated_share` (of the texts),
-        `dropped_share` (of the tokens, by truncation), and `length` and `full_length`: `{"p5": …, "p99": …, "max": …,
+        `texts`, `tokens` (after truncation), `unknown_rate` (of these), `truncated_share` (of the texts),
+        `dropped_share` (of all tokens, by truncation), and `length` and `full_length`: `{"p5": …, "p99": …, "max": …,
         "mean": …}` in tokens after and before truncation; null where there are no texts.
 
     Example:
@@ -42,7 +42,7 @@ def text_statistics(rows: Sequence[np.ndarray], full_lengths: Sequence[int], unk
 
 
 def _percentiles(lengths: np.ndarray) -> dict:
-    """Length percentiles int64 [N] → a mapping; whole numbers, as lengths are."""
+    """Percentiles, maximum and mean of lengths int64 [N]; percentiles are whole numbers, as lengths are."""
     if not len(lengths):
         return {**{f"p{p}": None for p in PERCENTILES}, "max": None, "mean": None}
     values = np.percentile(lengths, PERCENTILES, method="higher")

@@ -1,4 +1,4 @@
-"""Short lists of stop words. Negations (not, no, nicht, kein) are left in: they decide what a review says."""
+"""Short lists of stop words. Negations (not, no, nicht, kein) are kept: they decide what a review says."""
 
 _ENGLISH = """
 a about above after again all am an and any are as at be because been before being below between both but by

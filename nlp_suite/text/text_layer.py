@@ -17,8 +17,9 @@ from nlp_suite.errors import TextError
 from nlp_suite.registry import TOKENIZERS
 from nlp_suite.text.tokenizers.base import END, PAD, START, UNKNOWN, Tokenizer, batches
 
-__all__ = ["END", "PAD", "START", "UNKNOWN", "TextError", "TextLayer"]
+__all__ = ["END", "NEVER_GENERATED", "PAD", "START", "UNKNOWN", "TextError", "TextLayer"]
 
+NEVER_GENERATED = (PAD, UNKNOWN, START)  # ids that no decoding may choose
 SCHEMA = 1  # of text.json; also part of the fingerprint: raise it when the same settings give other ids
 _FILE = "text.json"
 
@@ -52,7 +53,7 @@ class TextLayer:
             raise TextError(f"{type(tokenizer).__name__} is not trained: use TextLayer.train or TextLayer.load")
         self.settings = settings
         self.tokenizer = tokenizer
-        self._graph, self._ends = None, None
+        self._graph, self._encode_tail = None, None
         self.fingerprint = _fingerprint(settings, tokenizer.assets())
 
     @classmethod
@@ -60,7 +61,7 @@ class TextLayer:
         """Normalises the texts and learns the tokenizer's vocabulary from them; iterates once.
 
         Raises:
-            TextError: no text has anything left, or the tokenizer cannot learn its vocabulary from them.
+            TextError: every text is empty after normalisation, or the tokenizer cannot learn its vocabulary from them.
         """
         import tensorflow as tf
 
@@ -107,7 +108,7 @@ class TextLayer:
         return cls(settings, tokenizer)
 
     def save(self, directory: str | os.PathLike) -> None:
-        """Writes `text.json` and the tokenizer's files into `directory`; `text.json` comes last and whole."""
+        """Writes `text.json` and the tokenizer's files into `directory`, each whole or not at all, `text.json` last."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         assets = self.tokenizer.assets()
@@ -120,9 +121,9 @@ class TextLayer:
         }
         files = {**assets, _FILE: json.dumps(info, indent=1, ensure_ascii=False).encode("utf-8")}
         for name, content in files.items():
-            beside = directory / f".{name}.part"
-            beside.write_bytes(content)
-            os.replace(beside, directory / name)
+            temporary = directory / f".{name}.part"
+            temporary.write_bytes(content)
+            os.replace(temporary, directory / name)
 
     @property
     def vocabulary_size(self) -> int:
@@ -154,23 +155,23 @@ class TextLayer:
             full_lengths.append(full.numpy())
         return rows, np.concatenate(full_lengths)
 
-    def encode_ends(self, texts: Sequence[str | bytes], most: int) -> list[np.ndarray]:
-        """The last ids of each text, whatever `max_length` and `truncation` say: int32 [T_i], 1 ≤ T_i ≤ `most`.
+    def encode_tail(self, texts: Sequence[str | bytes], max_tokens: int) -> list[np.ndarray]:
+        """The last ids of each text, whatever `max_length` and `truncation` say: int32 [T_i], 1 ≤ T_i ≤ `max_tokens`.
 
-        Of a text longer than `max_characters` so many characters are read, the last ones.
+        Of a text longer than `max_characters` its last `max_characters` characters are read.
         """
         import tensorflow as tf
 
-        if self._ends is None:
-            signature = [tf.TensorSpec([None], tf.string, name="text"), tf.TensorSpec([], tf.int32, name="most")]
-            self._ends = tf.function(self.graph().encode_ends, input_signature=signature)
+        if self._encode_tail is None:
+            signature = [tf.TensorSpec([None], tf.string, name="text"), tf.TensorSpec([], tf.int32, name="max_tokens")]
+            self._encode_tail = tf.function(self.graph().encode_tail, input_signature=signature)
         rows = []
-        for values, lengths, _ in self._map(lambda batch: self._ends(batch, most), texts):
+        for values, lengths, _ in self._map(lambda batch: self._encode_tail(batch, max_tokens), texts):
             rows += np.split(values.numpy(), np.cumsum(lengths.numpy())[:-1])
         return rows
 
     def _map(self, function, texts: Sequence[str | bytes]) -> Iterator:
-        """`function` of batches of texts, in order; two batches at a time, as ops leave cores idle."""
+        """`function` of batches of texts, in order; two batches at a time, as single ops leave cores idle."""
         import tensorflow as tf
 
         if isinstance(texts, str | bytes):
@@ -179,13 +180,13 @@ class TextLayer:
         with ThreadPoolExecutor(2) as pool:
             for batch in batches(map(_to_bytes, texts)):
                 pending.append(pool.submit(lambda batch=batch: function(tf.constant(batch, tf.string))))
-                if len(pending) > 2:  # no more ahead, so that memory stays flat
+                if len(pending) > 2:  # no further ahead, so that memory stays flat
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
 
-    def pad(self, rows: Sequence[Sequence[int]], length: int | None = None) -> np.ndarray:
-        """Rows as one int32 [B, T], PAD at the right; T is `length`, or that of the longest row.
+    def pad(self, rows: Sequence[Sequence[int]] | Sequence[np.ndarray], length: int | None = None) -> np.ndarray:
+        """Rows as one int32 [B, T], padded with PAD on the right; T is `length`, or that of the longest row.
 
         Raises:
             ValueError: a row is longer than `length`.
@@ -203,30 +204,34 @@ class TextLayer:
         """Text of each row; PAD, START and END are left out, UNKNOWN is U+FFFD.
 
         Raises:
-            ValueError: an id outside the vocabulary.
+            TextError: an id outside the vocabulary.
         """
         texts = []
         for start in range(0, len(rows), 1000):
-            part = rows[start : start + 1000]
-            tokens = self._checked(self.pad(part))
-            lengths = np.fromiter(map(len, part), np.int32, len(part))
+            batch = rows[start : start + 1000]
+            tokens = self._checked(self.pad(batch))
+            lengths = np.fromiter(map(len, batch), np.int32, len(batch))
             texts += [text.decode("utf-8", "replace") for text in self.graph().decode(tokens, lengths).numpy()]
         return texts
 
     def id_to_token(self, ids: Sequence[int]) -> list[str]:
-        """Surface form of each id, special tokens as `<pad> <unk> <s> </s>`."""
+        """Surface form of each id, special tokens as `<pad> <unk> <s> </s>`.
+
+        Raises:
+            TextError: an id outside the vocabulary.
+        """
         return [self.tokenizer.tokens[i] for i in self._checked(np.asarray(ids, np.int64).reshape(-1))]
 
     def _checked(self, ids: np.ndarray) -> np.ndarray:
         wrong = ids[(ids < 0) | (ids >= self.vocabulary_size)]
         if wrong.size:
             last = self.vocabulary_size - 1
-            raise ValueError(f"token id {int(wrong.flat[0])} is outside the vocabulary (allowed: 0 to {last})")
+            raise TextError(f"token id {int(wrong.flat[0])} is outside the vocabulary (allowed: 0 to {last})")
         return ids
 
 
 def _to_bytes(text: str | bytes) -> bytes:
-    """UTF-8 of a text; half surrogate pairs become invalid bytes, which normalisation replaces."""
+    """UTF-8 of a text; lone surrogates become invalid bytes, which normalisation replaces."""
     return text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
 
 
@@ -239,8 +244,8 @@ def _sha256(content: bytes) -> str:
 
 
 def _fingerprint(settings: TextSettings, assets: dict[str, bytes]) -> str:
-    parts = {name: _sha256(content) for name, content in assets.items()}
-    content = json.dumps([SCHEMA, settings.model_dump(mode="json"), parts], sort_keys=True)
+    hashes = {name: _sha256(content) for name, content in assets.items()}
+    content = json.dumps([SCHEMA, settings.model_dump(mode="json"), hashes], sort_keys=True)
     return _sha256(content.encode("utf-8"))[:32]
 
 

@@ -20,12 +20,12 @@ def read_word_vectors(path: str, words, table: np.ndarray) -> int:
         How many words had a vector.
 
     Raises:
-        ConfigError: no such file, a line that is no vector, or vectors of another size than E.
+        ConfigError: no such file, a line that is not a vector, or vectors of another size than E.
     """
     if not Path(path).is_file():
         raise ConfigError(f"task.word_vectors: file {path!r} does not exist")
     ids = {word: i for i, word in enumerate(words)}
-    size, found = table.shape[1], 0
+    size, count = table.shape[1], 0
     with (gzip.open if str(path).endswith(".gz") else open)(
         path, "rt", encoding="utf-8", errors="replace", newline="\n"
     ) as file:
@@ -45,5 +45,5 @@ def read_word_vectors(path: str, words, table: np.ndarray) -> int:
                     raise ConfigError(
                         f"{path}, line {number}: {line.strip()[:60]!r} is not a word and numbers"
                     ) from None
-                found += 1
-    return found
+                count += 1
+    return count

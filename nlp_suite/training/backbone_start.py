@@ -1,45 +1,52 @@
 """Starting a backbone from a trained language model (Dai & Le 2015; Howard & Ruder 2018)."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from nlp_suite.config import Experiment
 from nlp_suite.errors import ConfigError
 from nlp_suite.text.text_layer import TextLayer
 from nlp_suite.training.run import Run
 
-_OWN = {"max_length", "max_characters", "truncation", "add_start", "add_end"}  # each task's own business
-_FREE = {"causal", "max_length"}  # settings of a network that do not change what its weights mean
+TEXT_MAY_DIFFER = {"max_length", "max_characters", "truncation", "add_start", "add_end"}  # each task's own business
+NETWORK_MAY_DIFFER = {"causal", "max_length"}  # settings that do not change what the weights mean
 
 
 class BackboneStart:
     """The backbone of a trained run, for another model.
 
     Attributes:
-        text: the run's tokenizer and normalisation with the experiment's own length and truncation.
+        text: the run's tokenizer and normalisation with the length and truncation of the experiment.
 
     Raises:
         ConfigError: as far as the two configs say, the weights do not suit: other text settings, another kind of
             backbone, or settings (dropouts aside) under which the weights mean something else.
     """
 
-    def __init__(self, run: Run, experiment):
+    def __init__(self, run: Run, experiment: Experiment):
         self._run = run
-        theirs, ours = (e.text.model_dump(mode="json") for e in (run.experiment, experiment))
-        differ = [
-            f"text.{key}: {theirs[key]} → {ours[key]}" for key in theirs if key not in _OWN and theirs[key] != ours[key]
-        ]
-        if differ:
-            listed = "\n  ".join(differ)
+        if run.text is None:
             raise ConfigError(
-                f"backbone.init_from: {run.directory} reads another text, so its vocabulary does not match. What differs "
-                f"(there → here):\n  {listed}"
+                f"backbone.init_from: {run.directory} reads no text, so it has no text layer to start with"
             )
+        self._check_text(run.experiment.text.model_dump(mode="json"), experiment.text.model_dump(mode="json"))
         theirs, ours = run.experiment.backbone, experiment.backbone
         if theirs.name != ours.name:
             raise ConfigError(f"backbone.init_from: {run.directory} has the backbone {theirs.name}, not {ours.name}")
-        theirs, ours = theirs.arguments(), ours.arguments()
-        if set(_differing(theirs, ours)) - _FREE:
-            raise self._another_network(theirs, ours)
+        if set(_differing(theirs.arguments(), ours.arguments())) - NETWORK_MAY_DIFFER:
+            raise self._another_network(theirs.arguments(), ours.arguments())
         self.text = TextLayer(experiment.text, run.text.tokenizer)
 
-    def copy_to(self, backbone) -> str:
+    def _check_text(self, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+        differing = [key for key in theirs if key not in TEXT_MAY_DIFFER and theirs[key] != ours[key]]
+        if differing:
+            listed = "\n  ".join(f"text.{key}: {theirs[key]} → {ours[key]}" for key in differing)
+            raise ConfigError(
+                f"backbone.init_from: {self._run.directory} reads another text, so its vocabulary does not match. What "
+                f"differs (there → here):\n  {listed}"
+            )
+
+    def copy_to(self, backbone: Any) -> str:
         """Copies the weights into a built backbone; returns a line that says so.
 
         Raises:
@@ -52,18 +59,18 @@ class BackboneStart:
             weight.assign(value)
         return f"backbone: {len(backbone.weights)} arrays of {self._run.directory}"
 
-    def _another_network(self, theirs: dict, ours: dict) -> ConfigError:
+    def _another_network(self, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> ConfigError:
         listed = ", ".join(f"{key}: {theirs[key]} → {ours[key]}" for key in _differing(theirs, ours))
         return ConfigError(
             f"backbone.init_from: the backbone of {self._run.directory} is another network (there → here): {listed}"
         )
 
 
-def _differing(theirs: dict, ours: dict) -> list[str]:
+def _differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
     """Settings of two backbones of one kind that differ; dropouts are each one's own."""
     return [key for key in theirs if "drop" not in key and theirs[key] != ours[key]]
 
 
-def open_backbone(experiment) -> BackboneStart:
+def open_backbone(experiment: Experiment) -> BackboneStart:
     """What `backbone.init_from` names."""
     return BackboneStart(Run(experiment.backbone.init_from), experiment)

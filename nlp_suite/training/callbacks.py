@@ -1,20 +1,34 @@
-"""What happens around the steps: honest logs, the averaged weights, the best checkpoint, progress, a stop on NaN."""
+"""What happens around the steps: honest logs, the averaged weights, the best checkpoint, progress, a stop on NaN.
+
+What Keras calls an epoch is here a *checkpoint interval*: `training.save_every` steps, by default a pass over the training
+split, after which the model is validated and saved. Files of a run call it `round` (`run.json`, `round-00012.weights.h5`).
+"""
 
 import math
 import os
 import time
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import keras
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from nlp_suite.errors import TrainingError
 
+Logs = dict[str, Any]
+"""Metric → value, as Keras hands them from callback to callback."""
+
+
+def better(value: float, best: float, mode: str) -> bool:
+    """Whether a value of a metric is better than another; of mode `"min"` less is better, of `"max"` more."""
+    return value < best if mode == "min" else value > best
+
 
 @contextmanager
-def averaged_weights(model):
+def averaged_weights(model: Any) -> Iterator[None]:
     """Within the context the model has the weights' moving average (EMA), if its optimiser keeps one.
 
     The exchange is exact. (Keras's `SwapEMAWeights` adds and subtracts on TensorFlow, which rounds.)
@@ -23,52 +37,54 @@ def averaged_weights(model):
     pairs = []
     if optimizer.use_ema:
         pairs = list(zip(optimizer._trainable_variables, optimizer._model_variables_moving_average))
-    kept = [keras.ops.convert_to_numpy(variable.value).copy() for variable, _ in pairs]
+    before = [keras.ops.convert_to_numpy(variable.value).copy() for variable, _ in pairs]
     for variable, average in pairs:
         variable.assign(keras.ops.copy(average.value))  # JAX wants no buffer to be two variables'
     try:
         yield
     finally:
-        for (variable, _), value in zip(pairs, kept):
+        for (variable, _), value in zip(pairs, before):
             variable.assign(value)
 
 
 class EvaluateAverage(keras.callbacks.Callback):
     """Validates with the moving average of the weights."""
 
-    def on_test_begin(self, logs=None):
+    _context: AbstractContextManager[None]
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
         self._context = averaged_weights(self.model)
         self._context.__enter__()
 
-    def on_test_end(self, logs=None):
+    def on_test_end(self, logs: Logs | None = None) -> None:
         self._context.__exit__(None, None, None)
 
 
-class RoundLog(keras.callbacks.Callback):
-    """Makes a round's logs honest and complete; must come first of those that read them.
+class IntervalLog(keras.callbacks.Callback):
+    """Makes the logs of a checkpoint interval honest and complete; must come first of those that read them.
 
     `loss` and `val_loss` become the task's loss metric, which sums and counts over rows (Keras's own average batch means);
     `step`, `learning_rate` and `seconds` (training time so far, earlier runs of the folder included) are added.
 
     Args:
         loss_metric: name of the metric that is the loss.
-        steps: steps a round.
+        steps: steps of an interval.
     """
 
     def __init__(self, loss_metric: str, steps: int):
         super().__init__()
         self._loss_metric, self._steps, self.seconds = loss_metric, steps, 0.0
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._began = time.perf_counter()
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: Logs | None = None) -> None:
         self._validation_began = time.perf_counter()
 
-    def on_test_end(self, logs=None):
+    def on_test_end(self, logs: Logs | None = None) -> None:
         self._began += time.perf_counter() - self._validation_began
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         self.seconds += time.perf_counter() - self._began
         for prefix in ("", "val_"):
             if prefix + self._loss_metric in logs:
@@ -82,31 +98,31 @@ class StopOnNaN(keras.callbacks.Callback):
     """Ends training at the first step whose loss is not a number.
 
     Raises:
-        TrainingError: with the step, the learning rate and what is kept: in the first round, nothing.
+        TrainingError: with the step, the learning rate and which checkpoints there are: in the first checkpoint interval, none.
     """
 
     def __init__(self, directory: Path, steps: int):
         super().__init__()
         self._directory, self._steps, self._epoch = directory, steps, 0
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch = epoch
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs) -> None:
         loss = float(logs["loss"])
         if not math.isfinite(loss):
-            kept = f"the checkpoints of the rounds before it are kept in {self._directory}"
+            checkpoints = f"the checkpoints of the intervals before it are kept in {self._directory}"
             if not self._epoch:
-                kept = "there is no checkpoint yet, as this is the first round"
+                checkpoints = "there is no checkpoint yet, as this is the first checkpoint interval"
             raise TrainingError(
                 f"the loss is {loss} at step {self._epoch * self._steps + batch + 1}, with learning rate "
-                f"{float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)):g}; {kept}. "
+                f"{float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)):g}; {checkpoints}. "
                 "Try a lower training.learning_rate or training.clip_norm"
             )
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Writes `last.weights.h5` every round and `best.weights.h5` when the monitored metric is better than ever.
+    """Writes `last.weights.h5` every checkpoint interval, and `best.weights.h5` when the monitored metric is at its best.
 
     Weights are the moving average where there is one. Files are written beside and renamed.
 
@@ -118,25 +134,25 @@ class Checkpoints(keras.callbacks.Callback):
     def __init__(self, directory: Path, monitor: str, mode: str):
         super().__init__()
         self._directory, self._monitor, self._mode = directory, monitor, mode
-        self.best, self.best_epoch = None, None
+        self.best: float | None = None
+        self.best_epoch: int | None = None
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         value = float(logs[self._monitor])
-        improved = self.best is None or (value < self.best if self._mode == "min" else value > self.best)
-        better = improved and math.isfinite(value)
+        improved = math.isfinite(value) and (self.best is None or better(value, self.best, self._mode))
         with averaged_weights(self.model):
             self._write("last")
-            if better:
+            if improved:
                 self._write("best")
-        if better:
+        if improved:
             self.best, self.best_epoch = value, epoch + 1
 
-    def _write(self, name):
+    def _write(self, name: str) -> None:
         write_weights(self.model, self._directory / f"{name}.weights.h5")
 
 
 @contextmanager
-def without_optimizer(model):
+def without_optimizer(model: Any) -> Iterator[None]:
     """Within the context the model has no optimiser, whose variables Keras would save and load with the weights."""
     optimizer, model.optimizer = getattr(model, "optimizer", None), None
     try:
@@ -145,7 +161,7 @@ def without_optimizer(model):
         model.optimizer = optimizer
 
 
-def write_weights(model, path: Path) -> None:
+def write_weights(model: Any, path: Path) -> None:
     """Writes a model's weights beside and renames them."""
     beside = path.with_name(f".{os.getpid()}.{path.name}")
     try:
@@ -157,19 +173,21 @@ def write_weights(model, path: Path) -> None:
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """A bar with rate and time left while a round runs, and a line a round that stays.
+    """A bar with rate and time left while a checkpoint interval runs, and a line for each that stays.
 
     Args:
-        rounds: rounds in all; steps: steps a round; checkpoints: the `Checkpoints`, to mark the best round.
+        intervals: how many there are in all.
+        steps: steps of an interval.
+        checkpoints: the `Checkpoints`, to mark the best interval.
+        console: where it is drawn.
     """
 
-    def __init__(self, rounds: int, steps: int, checkpoints: Checkpoints, console: Console):
-        super().__init__()
-        self._rounds, self._steps, self._checkpoints = rounds, steps, checkpoints
-        self._console = console
-        self._bar, self._task, self._drawn = None, None, 0.0
+    _task: TaskID
 
-    def on_train_begin(self, logs=None):
+    def __init__(self, intervals: int, steps: int, checkpoints: Checkpoints, console: Console):
+        super().__init__()
+        self._intervals, self._steps, self._checkpoints = intervals, steps, checkpoints
+        self._console, self._drawn = console, 0.0
         columns = (
             TextColumn("{task.description}"),
             BarColumn(bar_width=28),
@@ -178,38 +196,39 @@ class ProgressBar(keras.callbacks.Callback):
             TimeRemainingColumn(),
             TextColumn("{task.fields[loss]}"),
         )
-        self._bar = Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
+        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
         self._bar.start()
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._began = time.perf_counter()
-        self._task = self._bar.add_task(f"round {epoch + 1}/{self._rounds}", total=self._steps, rate="", loss="")
+        self._task = self._bar.add_task(self._title(epoch), total=self._steps, rate="", loss="")
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs) -> None:
         now = time.perf_counter()
         if now - self._drawn > 0.2:
             self._drawn = now
             rate = f"{(batch + 1) / (now - self._began):.1f} steps/s"
             self._bar.update(self._task, completed=batch + 1, rate=rate, loss=f"loss {float(logs['loss']):.4f}")
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         self._bar.remove_task(self._task)
         numbers = "  ".join(
-            f"{k} {_short(v)}" for k, v in logs.items() if k not in ("step", "seconds", "learning_rate")
+            f"{k} {float(v):.4f}" for k, v in logs.items() if k not in ("step", "seconds", "learning_rate")
         )
         mark = "  best" if self._checkpoints.best_epoch == epoch + 1 else ""
         rate = self._steps / max(time.perf_counter() - self._began, 1e-9)
         line = (
-            f"round {epoch + 1}/{self._rounds}  step {logs['step']}  {numbers}  lr {logs['learning_rate']:.3g}  "
+            f"{self._title(epoch)}  step {logs['step']}  {numbers}  lr {logs['learning_rate']:.3g}  "
             f"{logs['seconds']:.0f} s  {rate:.1f} steps/s{mark}"
         )
         self._console.print(line, highlight=False, soft_wrap=True)
 
-    def close(self):
+    def _title(self, epoch: int) -> str:
+        return f"checkpoint interval {epoch + 1}/{self._intervals}"
+
+    def close(self) -> None:
         """Takes the bar off the screen, however training ended."""
-        if self._bar is not None:
+        if self._bar.live.is_started:
             self._bar.stop()
-
-
-def _short(value) -> str:
-    return f"{float(value):.4f}"

@@ -1,12 +1,16 @@
 """Evaluating a run on one of its splits: `report.json` and `report.html`."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from nlp_suite.errors import RunError
 from nlp_suite.training.run import Run
 
 
-def evaluate(run: Run | str | Path, split: str | None = None, *, progress=None) -> dict:
+def evaluate(
+    run: Run | str | Path, split: str | None = None, *, progress: Callable[[str], None] | None = None
+) -> dict[str, Any]:
     """Measures a run on a split and writes `report.json` and `report.html`.
 
     They go into the run folder; those of another than the default split into a folder of the split's name in it.
@@ -14,7 +18,7 @@ def evaluate(run: Run | str | Path, split: str | None = None, *, progress=None) 
     Args:
         run: the run, or its folder.
         split: `"train"`, `"validation"` or `"test"`; default: test where there is one, else validation.
-        progress: called with a line of text as the work goes on.
+        progress: called with a line of text for every step of the work.
 
     Returns:
         The report of the run's task, see its `report` module; `page` is where its HTML lies.

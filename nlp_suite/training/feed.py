@@ -1,16 +1,21 @@
 """Batches as what `fit` takes: endless, in order, beginning at any step."""
 
 import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
 
+BatchFunction = Callable[[int], tuple[Any, ...]]
+"""Number of a batch → arrays, or mappings of them; the first dim of each is the batch."""
 
-def feed(batch, start: int = 0):
+
+def feed(batch: BatchFunction, start: int = 0) -> Any:
     """An endless input of `fit`.
 
     Args:
-        batch: function of the batch number to a tuple of arrays, or mappings of them; the first dim of each is the batch.
+        batch: what makes a batch.
         start: number of the first batch.
 
     Returns:
@@ -18,7 +23,7 @@ def feed(batch, start: int = 0):
         and refuse other lengths), elsewhere a generator.
     """
 
-    def generate():
+    def generate() -> Iterator[tuple[Any, ...]]:
         return (batch(n) for n in itertools.count(start))
 
     if keras.backend.backend() != "tensorflow":
@@ -34,11 +39,11 @@ def feed(batch, start: int = 0):
     return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(4).with_options(options)
 
 
-def validation_feed(batch, steps: int) -> dict:
+def validation_feed(batch: BatchFunction, steps: int) -> dict[str, Any]:
     """One pass as the validation of `fit`; every validation begins with batch 0, as a state that is carried needs.
 
     Args:
-        batch: see `feed`.
+        batch: what makes a batch.
         steps: batches of a pass.
 
     Returns:
@@ -52,12 +57,12 @@ def validation_feed(batch, steps: int) -> dict:
 class _Pass(keras.utils.PyDataset):
     """Batches 0 to `steps - 1`."""
 
-    def __init__(self, batch, steps):
+    def __init__(self, batch: BatchFunction, steps: int):
         super().__init__()
         self._batch, self._steps = batch, steps
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._steps
 
-    def __getitem__(self, n):
+    def __getitem__(self, n: int) -> tuple[Any, ...]:
         return self._batch(n)

@@ -1,9 +1,13 @@
 """Adam in one operation a variable: TensorFlow's own fused kernel under Keras's optimiser."""
 
+from typing import Any
+
 import keras
 
+from nlp_suite.training.optimizer_mixin import OptimizerMixin
 
-class FusedAdam:
+
+class FusedAdam(OptimizerMixin):
     """Mixin for `keras.optimizers.Adam` and `AdamW`: the same update by one kernel instead of a dozen on TensorFlow.
 
     Keras writes Adam (Kingma & Ba 2015) as a dozen operations, each of which reads and writes arrays as large as the
@@ -15,7 +19,7 @@ class FusedAdam:
         >>> fused(keras.optimizers.Adam)(learning_rate=1e-3)
     """
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Updates one variable; see Keras."""
         from tensorflow import IndexedSlices
 
@@ -41,17 +45,17 @@ class FusedAdam:
         )
 
 
-def _handle(variable):
+def _handle(variable: Any) -> Any:
     """TensorFlow's resource of a variable, Keras's or its own."""
     return (variable.value if isinstance(variable, keras.Variable) else variable).handle
 
 
-def can_be_fused(optimizer: type) -> bool:
+def can_be_fused(optimizer: type[Any]) -> bool:
     """Whether `FusedAdam` is for an optimiser class, on the backend that Keras runs on."""
     return keras.backend.backend() == "tensorflow" and optimizer in (keras.optimizers.Adam, keras.optimizers.AdamW)
 
 
-def fused(optimizer: type) -> type:
+def fused(optimizer: type[Any]) -> type[Any]:
     """The optimiser class with the fused kernel, or as it is where there is none for it."""
     return (
         type(optimizer.__name__, (FusedAdam, optimizer), {"__module__": __name__})

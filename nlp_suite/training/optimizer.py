@@ -1,6 +1,8 @@
 """The optimiser of a training section: any Keras optimiser by name, with clipping, accumulation, averages, layer rates."""
 
 import inspect
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -17,20 +19,22 @@ from nlp_suite.training.layer_rates import LayerRates, rate_factors
 class LossScale(keras.optimizers.LossScaleOptimizer):
     """Keras's loss scaling, which on TensorFlow overlooks an overflow in one of several slices of the same embedding."""
 
-    def check_finite(self, grads):
+    def check_finite(self, grads: Sequence[Any]) -> Any:
         if keras.backend.backend() == "tensorflow":
             grads = [getattr(g, "values", g) for g in grads if g is not None]
         return super().check_finite(grads)
 
 
-def optimizer_names() -> dict[str, type]:
+def optimizer_names() -> dict[str, type[Any]]:
     """Keras's optimisers, lower-case name → class."""
     classes = inspect.getmembers(keras.optimizers, inspect.isclass)
     abstract = {keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer}  # not to be chosen by name
     return {name.lower(): c for name, c in classes if issubclass(c, keras.optimizers.Optimizer) and c not in abstract}
 
 
-def make_optimizer(settings: TrainingSettings, total_steps: int, groups=None):
+def make_optimizer(
+    settings: TrainingSettings, total_steps: int, groups: Sequence[Sequence[Any]] | None = None
+) -> tuple[Any, list[Any]]:
     """The optimiser and the callbacks of its schedule and of its average.
 
     Args:
@@ -76,9 +80,10 @@ def make_optimizer(settings: TrainingSettings, total_steps: int, groups=None):
     return optimizer, callbacks
 
 
-def _extended(optimizer: type, settings: TrainingSettings, groups) -> type:
+def _extended(optimizer: type[Any], settings: TrainingSettings, groups: Sequence[Sequence[Any]] | None) -> type[Any]:
     """The Keras optimiser class with what the settings want beyond it."""
-    mixins, attributes = [], {"__module__": __name__}
+    mixins: list[type[Any]] = []
+    attributes: dict[str, Any] = {"__module__": __name__}
     if settings.average_after is not None:
         mixins.append(AveragedIterates)
     if settings.layer_rates != 1:

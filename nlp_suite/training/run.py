@@ -5,16 +5,18 @@ import importlib.metadata
 import json
 import os
 import platform
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from nlp_suite.config import Experiment, load_experiment
-from nlp_suite.data.prepare import open_texts, prepare
+from nlp_suite.config import Experiment, differences, load_experiment
+from nlp_suite.data.prepare import open_assets, prepare
 from nlp_suite.errors import ConfigError, RunError
 from nlp_suite.registry import TASKS
-from nlp_suite.task import Assets, Task
+from nlp_suite.task import Task
 
 SCHEMA = 1
-_PACKAGES = ("keras", "tensorflow", "tensorflow-text", "jax", "torch", "numpy", "sentencepiece")
+RECORDED_PACKAGES = ("keras", "tensorflow", "tensorflow-text", "jax", "torch", "numpy", "sentencepiece")
 
 
 class Run:
@@ -28,36 +30,33 @@ class Run:
 
     Attributes:
         experiment: the resolved config.
+        assets: what belongs to the network beside its weights; `text`, `target_text` and `labels` are the same in short.
         text: the text layer.
         target_text: that of the targets; the same object where there is one vocabulary.
         labels: label names, in the order of the model's outputs.
         info: what `run.json` holds.
-        history: a mapping for every round, from `history.csv`.
+        history: a mapping for every checkpoint interval, from `history.csv`.
 
     Raises:
-        RunError: not a run folder, one of a newer version, or one whose training never got to its first round.
+        RunError: not a run folder, one of a newer version, or one whose training did not complete its first checkpoint interval.
     """
 
     def __init__(self, directory: str | Path):
         self.directory = Path(directory)
         self.info = read_info(self.directory)
         self.experiment = load_experiment(self.directory / "config.yaml")
-        self.labels = self.info["labels"]
-        self.text, self.target_text = open_texts(self.directory)
+        self.assets = open_assets(self.experiment, self.directory, self.info["labels"], self.info.get("facts", {}))
+        self.labels, self.text, self.target_text = self.assets.labels, self.assets.text, self.assets.target_text
 
     @property
-    def history(self) -> list[dict]:
+    def history(self) -> list[dict[str, Any]]:
+        """Metrics of every checkpoint interval so far."""
         return read_history(self.directory / "history.csv")
 
     @property
     def task(self) -> Task:
         """The task, made from the config."""
         return make_task(self.experiment)
-
-    @property
-    def assets(self) -> Assets:
-        """What belongs to the network beside its weights."""
-        return Assets(self.text, self.target_text, self.labels, self.info.get("facts", {}))
 
     def weights(self, checkpoint: str | None = None) -> Path:
         """The file of the weights of `"average"`, `"best"` or `"last"`; default: of the first two the one there is.
@@ -70,26 +69,34 @@ class Run:
             checkpoint = "average" if (folder / "average.weights.h5").exists() else "best"
         path = folder / f"{checkpoint}.weights.h5"
         if not path.exists():
-            found = sorted(p.name.removesuffix(".weights.h5") for p in folder.glob("*.weights.h5"))
-            raise RunError(f"{self.directory} has no checkpoint {checkpoint!r} (it has: {', '.join(found) or 'none'})")
+            available = ", ".join(sorted(p.name.removesuffix(".weights.h5") for p in folder.glob("*.weights.h5")))
+            raise RunError(f"{self.directory} has no checkpoint {checkpoint!r} (it has: {available or 'none'})")
         return path
 
-    def model(self, checkpoint: str | None = None):
+    def model(self, checkpoint: str | None = None) -> Any:
         """The network with the weights of a checkpoint, see `weights`."""
         path = self.weights(checkpoint)
         model = self.task.model(self.experiment.backbone, self.assets)
         model.load_weights(path)
         return model
 
-    def stores(self, progress=None) -> dict:
+    def stores(self, progress: Callable[[str], None] | None = None) -> dict[str, Any]:
         """The token stores of all splits; prepared again if the cache is gone."""
-        texts = {"text": self.text, "target_text": self.target_text}
-        return prepare(self.experiment, **texts, labels=self.labels, progress=progress).stores
+        prepared = prepare(
+            self.experiment,
+            text=self.text,
+            target_text=self.target_text,
+            labels=self.labels,
+            facts=self.assets.facts,
+            progress=progress,
+        )
+        return prepared.stores
 
 
 def make_task(experiment: Experiment) -> Task:
     """The task object of an experiment."""
-    return TASKS.get(experiment.task.name)(**experiment.task.arguments())
+    task: Task = TASKS.get(experiment.task.name)(**experiment.task.arguments())
+    return task
 
 
 def is_run(directory: str | Path) -> bool:
@@ -97,31 +104,31 @@ def is_run(directory: str | Path) -> bool:
     return (Path(directory) / "run.json").is_file()
 
 
-def read_info(directory: Path) -> dict:
+def read_info(directory: Path) -> dict[str, Any]:
     """`run.json` of a run folder, checked."""
     if not (directory / "run.json").is_file():
         raise RunError(
             f"{str(directory)!r} is not a run folder: it has no run.json (train one: nlp-suite train CONFIG)"
         )
-    info = json.loads((directory / "run.json").read_text("utf-8"))
+    info: dict[str, Any] = json.loads((directory / "run.json").read_text("utf-8"))
     if info["schema"] > SCHEMA:
         raise RunError(f"{directory} was made by a newer nlp_suite (schema {info['schema']}; this one knows {SCHEMA})")
     return info
 
 
-def write_info(directory: Path, info: dict) -> None:
+def write_info(directory: Path, info: dict[str, Any]) -> None:
     """Writes `run.json` in one piece."""
     replace_file(directory / "run.json", json.dumps(info, indent=1, ensure_ascii=False))
 
 
 def replace_file(path: Path, content: str) -> None:
-    """Writes a text file beside and renames it, so that it is never half there."""
+    """Writes a text file beside and renames it, so that nobody sees half of it."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     beside.write_text(content, "utf-8")
     os.replace(beside, path)
 
 
-def read_history(path: Path) -> list[dict]:
+def read_history(path: Path) -> list[dict[str, Any]]:
     """Rows of `history.csv` as numbers; an incomplete last line is left out."""
     if not path.exists():
         return []
@@ -134,10 +141,10 @@ def read_history(path: Path) -> list[dict]:
     ]
 
 
-def environment() -> dict:
+def environment() -> dict[str, Any]:
     """Versions and hardware, for `run.json`."""
     versions = {"python": platform.python_version()}
-    for package in ("nlp-suite", *_PACKAGES):
+    for package in ("nlp-suite", *RECORDED_PACKAGES):
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
@@ -150,7 +157,7 @@ def default_directory(config: str | Path) -> Path:
     return Path("runs") / Path(config).stem
 
 
-def check_same(directory: Path, experiment: Experiment, differences) -> None:
+def check_same(directory: Path, experiment: Experiment) -> None:
     """Refuses a folder that holds a run of another config.
 
     Raises:

@@ -1,24 +1,27 @@
-"""The training state: all that a killed run needs to go on as if it had never stopped.
+"""The training state: all that a killed run needs to continue as if it had never stopped.
 
-A Keras epoch is one round of training. At its end the model's variables (random seeds of dropout included), the
-optimiser's, the states of stateful callbacks and the round's number go into one file, written beside and renamed. The
-file belongs to one backend; only weights cross backends.
+At the end of a checkpoint interval the model's variables (random seeds of dropout included), the optimiser's, the states of
+stateful callbacks and the interval's number go into one file, written beside and renamed. The file belongs to one backend;
+only weights cross backends.
 """
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from nlp_suite.errors import RunError
+from nlp_suite.training.callbacks import Logs
 
 _CALLBACK_STATE = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter", "seconds", "monitored")
 
 
 class TrainingState(keras.callbacks.Callback):
-    """Saves the state at the end of every round and restores it at the beginning of training.
+    """Saves the state at the end of every checkpoint interval and restores it at the beginning of training.
 
     Must stand after the callbacks whose state it keeps.
 
@@ -27,14 +30,14 @@ class TrainingState(keras.callbacks.Callback):
         callbacks: callbacks with attributes such as `best` and `wait`.
     """
 
-    def __init__(self, path: Path, callbacks):
+    def __init__(self, path: Path, callbacks: Sequence[Any]):
         super().__init__()
         self._path, self._callbacks = Path(path), callbacks
-        self._pending: list[dict] | None = None
+        self._pending: list[dict[str, Any]] | None = None
         self.stopped = False  # whether training had been stopped early when the state was saved
 
-    def load(self, model) -> int:
-        """Puts the saved variables into a compiled model; returns the number of rounds done, 0 without a file.
+    def load(self, model: Any) -> int:
+        """Puts the saved variables into a compiled model; returns the number of intervals done, 0 without a file.
 
         Raises:
             RunError: the file was written on another backend or does not fit the model.
@@ -46,23 +49,23 @@ class TrainingState(keras.callbacks.Callback):
             if meta["backend"] != keras.backend.backend():
                 raise RunError(
                     f"{self._path} was written with Keras backend {meta['backend']!r}; this is "
-                    f"{keras.backend.backend()!r}. Go on with KERAS_BACKEND={meta['backend']}"
+                    f"{keras.backend.backend()!r}. Continue with KERAS_BACKEND={meta['backend']}"
                 )
             variables = _variables(model)
             if meta["shapes"] != _shapes(variables):
                 raise RunError(f"{self._path} does not fit the model of this config (another version of the code?)")
             for i, variable in enumerate(variables):
                 variable.assign(_from_numpy(file[f"v{i}"], variable))
-        self._pending = meta["callbacks"]
-        self.stopped = any(state.get("stopped_epoch") for state in self._pending)
-        return meta["rounds"]
+        states: list[dict[str, Any]] = meta["callbacks"]
+        self._pending, self.stopped = states, any(state.get("stopped_epoch") for state in states)
+        return int(meta["rounds"])
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs | None = None) -> None:
         for callback, state in zip(self._callbacks, self._pending or []):
             for name, value in state.items():
                 setattr(callback, name, value)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         variables = _variables(self.model)
         meta = {
             "backend": keras.backend.backend(),
@@ -73,7 +76,7 @@ class TrainingState(keras.callbacks.Callback):
                 for callback in self._callbacks
             ],
         }
-        arrays = {f"v{i}": _to_numpy(variable) for i, variable in enumerate(variables)}
+        arrays: dict[str, Any] = {f"v{i}": _to_numpy(variable) for i, variable in enumerate(variables)}
         beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         try:
             with open(beside, "wb") as file:
@@ -85,20 +88,20 @@ class TrainingState(keras.callbacks.Callback):
             beside.unlink(missing_ok=True)
 
 
-def _variables(model) -> list:
+def _variables(model: Any) -> list[Any]:
     return [*model.variables, *model.optimizer.variables]
 
 
-def _shapes(variables) -> list:
+def _shapes(variables: Sequence[Any]) -> list[Any]:
     return [[list(variable.shape), keras.backend.standardize_dtype(variable.dtype)] for variable in variables]
 
 
-def _to_numpy(variable) -> np.ndarray:
-    array = keras.ops.convert_to_numpy(variable.value)
+def _to_numpy(variable: Any) -> np.ndarray:
+    array: np.ndarray = keras.ops.convert_to_numpy(variable.value)
     return array.view("uint16") if array.dtype.name == "bfloat16" else array
 
 
-def _from_numpy(array, variable):
+def _from_numpy(array: np.ndarray, variable: Any) -> np.ndarray:
     if keras.backend.standardize_dtype(variable.dtype) == "bfloat16":
         import ml_dtypes
 
@@ -106,5 +109,5 @@ def _from_numpy(array, variable):
     return array
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value

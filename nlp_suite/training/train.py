@@ -2,29 +2,27 @@
 
 import csv
 import io
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 from rich.console import Console
 
 from nlp_suite.config import Experiment, differences
-from nlp_suite.data.prepare import Prepared, open_texts, prepare, save_texts
+from nlp_suite.data.prepare import Prepared, open_assets, open_texts, prepare, save_texts
 from nlp_suite.data.staging import hidden_folder, only_process, place_folder
 from nlp_suite.errors import ConfigError, RunError
 from nlp_suite.registry import unknown
-from nlp_suite.training.backbone_start import open_backbone
-from nlp_suite.training.callbacks import (
-    Checkpoints,
-    EvaluateAverage,
-    ProgressBar,
-    RoundLog,
-    StopOnNaN,
-    without_optimizer,
-)
-from nlp_suite.training.checkpoint_average import KeepRounds, average_rounds, kept_rounds
+from nlp_suite.task import Assets, Batches, Task
+from nlp_suite.training.backbone_start import BackboneStart, open_backbone
+from nlp_suite.training.callbacks import without_optimizer
+from nlp_suite.training.checkpoint_average import average_intervals, kept_intervals
 from nlp_suite.training.feed import feed, validation_feed
-from nlp_suite.training.optimizer import make_optimizer, monitor_mode
+from nlp_suite.training.fit_callbacks import FitCallbacks
+from nlp_suite.training.optimizer import make_optimizer
 from nlp_suite.training.run import (
     SCHEMA,
     Run,
@@ -36,11 +34,10 @@ from nlp_suite.training.run import (
     replace_file,
     write_info,
 )
-from nlp_suite.training.state import TrainingState
 
 
 def train(experiment: Experiment, run_dir: str | Path, *, console: Console | None = None) -> Run:
-    """Trains an experiment; the same call on the folder of a killed run goes on where its last whole round ended.
+    """Trains an experiment; the same call on the folder of a killed run continues after its last checkpoint interval.
 
     A run that was interrupted ends with the same weights as one that was not (same backend, same machine).
 
@@ -63,7 +60,7 @@ def train(experiment: Experiment, run_dir: str | Path, *, console: Console | Non
     console = console or Console(stderr=True)
     directory = Path(run_dir)
     if is_run(directory):
-        check_same(directory, experiment, differences)
+        check_same(directory, experiment)
         if read_info(directory)["state"] == "finished":
             console.print(
                 f"{directory}: this run is finished (train on: training.init_from={directory})", highlight=False
@@ -72,11 +69,12 @@ def train(experiment: Experiment, run_dir: str | Path, *, console: Console | Non
     elif directory.exists() and any(directory.iterdir()):
         raise ConfigError(f"--run-dir {str(directory)!r} exists, is not empty and is not a run folder")
     with _precision(experiment.training.precision):
-        return _train(experiment, directory, console)
+        _Training(experiment, directory, console).run()
+    return Run(directory)
 
 
 @contextmanager
-def _precision(policy: str):
+def _precision(policy: str) -> Iterator[None]:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
@@ -85,102 +83,149 @@ def _precision(policy: str):
         keras.config.set_dtype_policy(before)
 
 
-def _train(experiment: Experiment, directory: Path, console: Console) -> Run:
-    settings = experiment.training
-    say = lambda line: console.print(line, highlight=False, soft_wrap=True)  # noqa: E731
-    task = make_task(experiment)
-    task.check(experiment)
-    origin = _origin(experiment) if settings.init_from else None
-    state_file = directory / "checkpoints" / "state.npz"
-    backbone = open_backbone(experiment) if experiment.backbone.init_from and not state_file.exists() else None
-    start = origin or backbone
-    texts = (start.text if start else None, origin.target_text if origin else None)
-    if experiment.backbone.init_from and is_run(directory):  # the run it started from may be gone by now
-        texts = open_texts(directory)
-    prepared = prepare(
-        experiment, text=texts[0], target_text=texts[1], labels=origin.labels if origin else None, progress=say
-    )
-    stores, assets = prepared.stores, prepared.assets
-    _check_same_data(directory, prepared)
+@dataclass(frozen=True)
+class _Plan:
+    """How long a training is.
 
-    keras.utils.set_random_seed(settings.seed)
-    model = task.model(experiment.backbone, assets)
-    batches, held_out = task.training_batches(model, stores, prepared.labels, settings)
-    steps = settings.save_every or batches.steps_per_epoch
-    rounds = -(-settings.epochs * batches.steps_per_epoch // steps)  # the last round is whole
-    optimizer, optimizer_callbacks = make_optimizer(settings, rounds * steps, groups=model.layer_groups())
-    metrics = task.metrics(prepared.labels)
-    _check_monitor(settings.monitor, task.loss_metric, metrics, task.monitors)
-    jit_compile = settings.xla if keras.backend.backend() == "tensorflow" else "auto"
-    model.compile(optimizer, task.loss(), weighted_metrics=metrics, jit_compile=jit_compile)
-    model.optimizer.build(model.trainable_variables)
-    say(f"{model.count_params():,} parameters; {rounds} rounds of {steps} steps, {batches.description}")
-    if not state_file.exists() and origin:
-        with without_optimizer(model):
-            model.load_weights(origin.weights())
-    elif not state_file.exists():
+    Attributes:
+        training, validation: batches of either split.
+        steps: of a checkpoint interval.
+        intervals: how many; the last one is complete, even if it passes the last epoch's end.
+    """
+
+    training: Batches
+    validation: Batches
+    steps: int
+    intervals: int
+
+
+class _Training:
+    """One training: its parts in the order in which `run` puts them together."""
+
+    def __init__(self, experiment: Experiment, directory: Path, console: Console):
+        self._experiment, self._settings = experiment, experiment.training
+        self._directory, self._console = directory, console
+        self._checkpoints = directory / "checkpoints"
+        self._resumes = (self._checkpoints / "state.npz").exists()
+        self._task = make_task(experiment)
+
+    def run(self) -> None:
+        experiment, settings, directory = self._experiment, self._settings, self._directory
+        self._task.check(experiment)
+        origin = _origin(experiment, settings.init_from) if settings.init_from else None
+        backbone = open_backbone(experiment) if experiment.backbone.init_from and not self._resumes else None
+        prepared = self._prepare(origin, backbone)
+        _check_same_data(directory, experiment, prepared)
+
+        keras.utils.set_random_seed(settings.seed)
+        model = self._task.model(experiment.backbone, prepared.assets)
+        plan = self._plan(model, prepared)
+        optimizer_callbacks = self._compile(model, plan, prepared.labels)
+        self._print(
+            f"{model.count_params():,} parameters; {plan.intervals} checkpoint intervals of {plan.steps} steps, "
+            f"{plan.training.description}"
+        )
+        if not self._resumes:
+            self._initialize(model, prepared, origin, backbone)
+        if not is_run(directory):
+            _begin(directory, experiment, prepared)
+
+        measuring = self._task.interval_callbacks(experiment, model, prepared.stores, prepared.assets, self._console)
+        callbacks = FitCallbacks(
+            settings,
+            directory,
+            self._console,
+            loss_metric=self._task.loss_metric,
+            intervals=plan.intervals,
+            steps=plan.steps,
+            measuring=measuring,
+            optimizing=optimizer_callbacks,
+        )
+        with only_process(directory, f"another process is training in {directory}"):
+            for leftover in self._checkpoints.glob(".*"):  # of a process that was killed while it wrote
+                leftover.unlink()
+            self._fit(model, plan, callbacks)
+            if settings.average_checkpoints:
+                averaged = kept_intervals(self._checkpoints)
+                average_intervals(model, self._checkpoints, averaged)
+                self._print(f"averaged the weights of checkpoint intervals {', '.join(map(str, averaged))}")
+            write_info(directory, read_info(directory) | callbacks.outcome(model.count_params()))
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, highlight=False, soft_wrap=True)
+
+    def _prepare(self, origin: Run | None, backbone: BackboneStart | None) -> Prepared:
+        """The data, with the text layers, labels and facts of what the training starts from."""
+        start = origin or backbone
+        text, target_text = start.text if start else None, origin.target_text if origin else None
+        if self._experiment.backbone.init_from and is_run(
+            self._directory
+        ):  # the run it started from may be gone by now
+            text, target_text = open_texts(self._directory)
+        return prepare(
+            self._experiment,
+            text=text,
+            target_text=target_text,
+            labels=origin.labels if origin else None,
+            facts=origin.assets.facts if origin else None,
+            progress=self._print,
+        )
+
+    def _plan(self, model: Any, prepared: Prepared) -> _Plan:
+        settings = self._settings
+        training, validation = self._task.training_batches(model, prepared.stores, prepared.labels, settings)
+        steps = settings.save_every or training.steps_per_epoch
+        return _Plan(training, validation, steps, -(-settings.epochs * training.steps_per_epoch // steps))
+
+    def _compile(self, model: Any, plan: _Plan, labels: Sequence[str]) -> list[Any]:
+        """Gives the model its optimiser, loss and metrics; returns the callbacks of the optimiser."""
+        settings = self._settings
+        optimizer, callbacks = make_optimizer(settings, plan.intervals * plan.steps, groups=model.layer_groups())
+        metrics = self._task.metrics(labels)
+        check_monitor(settings.monitor, self._task, metrics)
+        jit_compile = settings.xla if keras.backend.backend() == "tensorflow" else "auto"
+        model.compile(optimizer, self._task.loss(), weighted_metrics=metrics, jit_compile=jit_compile)
+        model.optimizer.build(model.trainable_variables)
+        return callbacks
+
+    def _initialize(self, model: Any, prepared: Prepared, origin: Run | None, backbone: BackboneStart | None) -> None:
+        """The weights of a training that begins: those of another run, or fresh ones with what the data know."""
+        if origin:
+            with without_optimizer(model):
+                model.load_weights(origin.weights())
+            return
         if backbone:
-            say(backbone.copy_to(model.backbone))
-        for line in task.start_weights(model, prepared.text, stores["train"]):
-            say(line)
-    if not is_run(directory):
-        _begin(directory, experiment, prepared)
+            self._print(backbone.copy_to(model.backbone))
+        for line in self._task.start_weights(model, prepared.text, prepared.stores["train"]):
+            self._print(line)
 
-    mode = monitor_mode(settings.monitor)
-    log = RoundLog(task.loss_metric, steps)
-    checkpoints = Checkpoints(directory / "checkpoints", settings.monitor, mode)
-    stateful = [log, *optimizer_callbacks, checkpoints]
-    stateful[1:1] = task.interval_callbacks(
-        experiment, model, stores, assets, console
-    )  # before those that read the logs
-    if settings.average_checkpoints:
-        number, of = settings.average_checkpoints, settings.average_of
-        stateful.append(KeepRounds(directory / "checkpoints", number, of, settings.monitor, mode))
-    if settings.patience:
-        stateful.append(keras.callbacks.EarlyStopping(settings.monitor, mode=mode, patience=settings.patience))
-    progress = ProgressBar(rounds, steps, checkpoints, console)
-    state = TrainingState(state_file, stateful)
-    with only_process(directory, f"another process is training in {directory}"):
-        for leftover in (directory / "checkpoints").glob(".*"):  # of a process that was killed while it wrote
-            leftover.unlink()
-        done = state.load(model)
-        _cut_history(directory / "history.csv", done)
+    def _fit(self, model: Any, plan: _Plan, callbacks: FitCallbacks) -> None:
+        """Trains the checkpoint intervals that are left."""
+        done = callbacks.state.load(model)
+        _cut_history(self._directory / "history.csv", done)
         if done:
-            say(f"going on after round {done}")
-        callbacks = [EvaluateAverage(), *stateful, StopOnNaN(directory, steps)]
-        callbacks.append(keras.callbacks.CSVLogger(str(directory / "history.csv"), append=True))
-        if settings.tensorboard:
-            callbacks.append(keras.callbacks.TensorBoard(str(directory / "tensorboard"), write_graph=False))
-        callbacks += [progress, state]
+            self._print(f"continuing after checkpoint interval {done}")
+        if done >= plan.intervals or callbacks.state.stopped:
+            callbacks.state.on_train_begin()
+            return
         try:
-            if done < rounds and not state.stopped:
-                model.fit(
-                    feed(batches.batch, done * steps),
-                    epochs=rounds,
-                    initial_epoch=done,
-                    steps_per_epoch=steps,
-                    **validation_feed(held_out.batch, held_out.steps_per_epoch),
-                    callbacks=callbacks,
-                    verbose=0,
-                    shuffle=False,
-                )
-            else:
-                state.on_train_begin()
+            model.fit(
+                feed(plan.training.batch, done * plan.steps),
+                epochs=plan.intervals,
+                initial_epoch=done,
+                steps_per_epoch=plan.steps,
+                **validation_feed(plan.validation.batch, plan.validation.steps_per_epoch),
+                callbacks=callbacks.in_order(),
+                verbose=0,
+                shuffle=False,
+            )
         finally:
-            progress.close()
-        if settings.average_checkpoints:
-            averaged = kept_rounds(directory / "checkpoints")
-            average_rounds(model, directory / "checkpoints", averaged)
-            say(f"averaged the weights of rounds {', '.join(map(str, averaged))}")
-        best = {"round": checkpoints.best_epoch, "metric": settings.monitor, "value": checkpoints.best}
-        outcome = {"state": "finished", "parameters": model.count_params(), "seconds": log.seconds, "best": best}
-        write_info(directory, read_info(directory) | outcome)
-    return Run(directory)
+            callbacks.progress.close()
 
 
-def _origin(experiment: Experiment) -> Run:
+def _origin(experiment: Experiment, directory: str) -> Run:
     """The run to start from, which must have this network and this text layer."""
-    origin = Run(experiment.training.init_from)
+    origin = Run(directory)
     lines = differences(origin.experiment, experiment)
     network = ("task.", "text.", "target_text", "backbone.", "data.labels:")
     lines = [line for line in lines if line.startswith(network)]
@@ -193,29 +238,44 @@ def _origin(experiment: Experiment) -> Run:
     return origin
 
 
-def _check_same_data(directory: Path, prepared: Prepared) -> None:
-    """Refuses to go on with a run whose data have changed since it began."""
+def _check_same_data(directory: Path, experiment: Experiment, prepared: Prepared) -> None:
+    """Refuses to continue a run whose data have changed since it began."""
     if not is_run(directory):
         return
-    info, texts = read_info(directory), open_texts(directory)
-    before = (*(text.fingerprint for text in texts), info["labels"], info["statistics"])
-    fingerprints = (prepared.text.fingerprint, prepared.target_text.fingerprint)
-    if before != (*fingerprints, prepared.labels, prepared.statistics):
+    info = read_info(directory)
+    assets = open_assets(experiment, directory, info["labels"], info.get("facts", {}))
+    if (_identity(assets), info["statistics"]) != (_identity(prepared.assets), prepared.statistics):
         raise RunError(
-            f"the data have changed since the run in {directory} began, so it cannot go on; give another --run-dir, "
+            f"the data have changed since the run in {directory} began, so it cannot continue; give another --run-dir, "
             f"or train on from it there with training.init_from={directory}"
         )
 
 
-def _check_monitor(monitor: str, loss_metric: str, metrics, measured=()) -> None:
-    names = ["loss", *(metric.name for metric in metrics if metric.name != loss_metric)]
-    known = [*measured, *(prefix + name for prefix in ("val_", "") for name in names)]
+def _identity(assets: Assets) -> list[Any]:
+    """What differs where assets do."""
+    texts = (assets.text, assets.target_text)
+    return [*(text and text.fingerprint for text in texts), list(assets.labels), dict(assets.facts)]
+
+
+def check_monitor(monitor: str, task: Task, metrics: Sequence[Any]) -> None:
+    """Refuses a `training.monitor` that the logs will not have.
+
+    Args:
+        monitor: the name.
+        task: the task, with the metrics that it measures itself.
+        metrics: Keras metrics of the model.
+
+    Raises:
+        ConfigError: with the names that there are.
+    """
+    names = ["loss", *(metric.name for metric in metrics if metric.name != task.loss_metric)]
+    known = [*task.monitors, *(prefix + name for prefix in ("val_", "") for name in names)]
     if monitor not in known:
         raise ConfigError(f"training.monitor: {unknown('metric', monitor, known)}")
 
 
 def _begin(directory: Path, experiment: Experiment, prepared: Prepared) -> None:
-    """Makes the run folder in one piece."""
+    """Makes the run folder, which appears complete or not at all."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     with hidden_folder(directory.parent, f".{directory.name}-") as hidden:
         temporary = hidden / "run"
@@ -223,16 +283,20 @@ def _begin(directory: Path, experiment: Experiment, prepared: Prepared) -> None:
         save_texts(temporary, prepared.text, prepared.target_text)
         replace_file(temporary / "config.yaml", experiment.to_yaml())
         info = {"schema": SCHEMA, "state": "running", "labels": prepared.labels, "statistics": prepared.statistics}
+        info |= {"facts": prepared.assets.facts} if prepared.assets.facts else {}
         write_info(temporary, {**info, "backend": keras.backend.backend(), **environment()})
         place_folder(temporary, directory)
 
 
-def _cut_history(path: Path, rounds: int) -> None:
-    """Leaves the first `rounds` rows of the history, so that a resumed run holds each round once."""
+def _cut_history(path: Path, intervals: int) -> None:
+    """Leaves the first rows of the history, so that a resumed run holds each checkpoint interval once."""
     if not path.exists():
+        return
+    if not intervals:
+        path.unlink()
         return
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
-    kept = io.StringIO()
-    csv.writer(kept, lineterminator="\n").writerows(rows[: rounds + 1] if rounds else [])
-    replace_file(path, kept.getvalue()) if rounds else path.unlink()
+    content = io.StringIO()
+    csv.writer(content, lineterminator="\n").writerows(rows[: intervals + 1])
+    replace_file(path, content.getvalue())

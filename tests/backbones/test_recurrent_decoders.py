@@ -152,7 +152,7 @@ def test_settings_make_the_decoder_they_describe():
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    "settings, message",
     [
         ({"attention": "loung"}, "did you mean 'luong'"),
         ({"attention": {"name": "luong", "scores": "dot"}}, "scores"),

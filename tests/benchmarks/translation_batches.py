@@ -21,7 +21,7 @@ def searches(inference, beam):
     from nlp_suite.decoding import beam_search
 
     settings, narrow = inference.settings, beam_search.can_narrow
-    rules = {"limit": settings.max_tokens, "beam_size": beam, "n_best": 1, "no_repeat_ngram": 0, "covers": False}
+    rules = {"limit": settings.max_tokens, "beam_size": beam, "n_best": 1, "no_repeat_ngram": 0, "use_coverage": False}
     made = {}
     for name in ("dropped", "kept"):
 
@@ -61,7 +61,7 @@ def main():
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
-    from nlp_suite.export.open_network import open_run
+    from nlp_suite.export.load import open_run
     from nlp_suite.training.run import Run
 
     run = Run(options.run)

@@ -40,6 +40,7 @@ def network(options):
     import keras
 
     from nlp_suite.config import TextSettings, load_experiment
+    from nlp_suite.task import Assets
     from nlp_suite.tasks.translation.predictor import TranslationPredictor
     from nlp_suite.text.text_layer import TextLayer
     from nlp_suite.training.run import make_task
@@ -60,7 +61,7 @@ def network(options):
             "backbone": {"embedding_size": 256, **part},
         }
     )
-    model = make_task(experiment).model(experiment.backbone, text.vocabulary_size, [])
+    model = make_task(experiment).model(experiment.backbone, Assets(text, text))
     model.build()
     return model, text, TranslationPredictor([model], text, text, experiment.task)
 
@@ -70,13 +71,14 @@ def make(options, folder):
     import tensorflow as tf
 
     from nlp_suite.export.formats.ctranslate2_spec import transformer_spec
-    from nlp_suite.tasks.translation.signatures import signatures
+    from nlp_suite.tasks.translation.signatures import TranslationSignatures
 
     made = Path(folder, f"suite-{options.beam[0]}")
     if made.exists():
         return
     model, text, inference = network(options)
-    module, functions = signatures(model, inference)
+    signatures = TranslationSignatures(model, inference)
+    module, functions = signatures.module, signatures.functions()
     saving = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(module, str(made), {"tokens": functions["tokens"]}, options=saving)
     if "opennmt" in options.only:

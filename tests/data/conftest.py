@@ -1,50 +1,70 @@
-"""Sentence pairs given in the config itself, and a task that reads them."""
+"""Examples given in the config itself, a task for any corpus kind, and experiments on pairs."""
 
 import json
-from typing import ClassVar
 
 import pytest
 
 from nlp_suite.config import ComponentSettings, load_experiment
-from nlp_suite.registry import SOURCES, TASKS
+from nlp_suite.data.sources.base import Source
+from nlp_suite.registry import SOURCES, TASKS, missing_members
+from nlp_suite.task import Task
 
 
-class _PairTask(ComponentSettings):
-    examples: ClassVar[str] = "pairs"
-    defaults: ClassVar[dict] = {"text": {"tokenizer": {"name": "word", "min_count": 1}, "add_end": True}}
+class _GivenSettings(ComponentSettings):
+    name: str = "given"
+    train: list
+    validation: list | None = None
+    test: list | None = None
 
 
-class _GivenPairs(ComponentSettings):
-    train: list[tuple[str, str]]
-    validation: list[tuple[str, str]] | None = None
-    test: list[tuple[str, str]] | None = None
+class _GivenSource(Source):
+    """Rows of values, one for each field of the corpus kind."""
 
+    Settings = _GivenSettings
+    reads = "the config"
 
-class _GivenSource:
-    def __init__(self, *, kind, on_error, **splits):
-        assert kind == "pairs"
-        self._splits = {split: pairs for split, pairs in splits.items() if pairs is not None}
+    @classmethod
+    def gives(cls, kind):
+        return True
 
     def splits(self):
-        return list(self._splits)
+        return [split for split in ("train", "validation", "test") if getattr(self.settings, split) is not None]
 
     def examples(self, split):
-        return ({"source": source, "target": target} for source, target in self._splits[split])
+        return (dict(zip(self.kind.fields, row)) for row in getattr(self.settings, split))
 
     def fingerprint(self):
-        return json.dumps(self._splits)
+        return json.dumps(self.settings.model_dump())
 
 
 @pytest.fixture
-def pairs(tmp_path):
-    """A function that makes an experiment of a task on pairs: the pairs of each split, and sections of the config."""
+def of_kind(tmp_path):
+    """A function that makes an experiment of a task that wants a corpus kind: its name, and sections of the config."""
 
-    def make(train, *overrides, validation=None, test=None, data=None, **sections):
-        source = {"name": "given", "train": train, "validation": validation, "test": test}
-        values = {"task": "pair_task", "data": {"source": source, "cache": str(tmp_path / "cache"), **(data or {})}}
+    def make(kind, *overrides, source, data=None, **sections):
+        members = {
+            **dict.fromkeys(missing_members(Task)),  # nothing is trained
+            "corpus_kind": kind,
+            "defaults": {"text": {"tokenizer": {"name": "word", "min_count": 1}, "add_end": True}},
+            "honours": frozenset({"target_text"}),
+        }
+        name = f"{kind}_task"
+        if name not in TASKS.names():
+            TASKS.register(ComponentSettings, name)(type("KindTask", (Task,), members))
+        values = {"task": name, "data": {"source": source, "cache": str(tmp_path / "cache"), **(data or {})}}
         return load_experiment({**values, **sections}, list(overrides))
 
     with TASKS.temporary(), SOURCES.temporary():
-        TASKS.register(_PairTask, "pair_task")(type("PairTask", (), {}))
-        SOURCES.register(_GivenPairs, "given")(_GivenSource)
+        SOURCES.register(_GivenSettings, "given")(_GivenSource)
         yield make
+
+
+@pytest.fixture
+def pairs(of_kind):
+    """A function that makes an experiment of a task on pairs: the pairs of each split, and sections of the config."""
+
+    def make(train, *overrides, validation=None, test=None, **sections):
+        source = {"name": "given", "train": train, "validation": validation, "test": test}
+        return of_kind("pairs", *overrides, source=source, **sections)
+
+    return make

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from nlp_suite.config import Experiment, load_experiment
-from nlp_suite.data.inspect import inspect, inspect_experiment, inspect_text
-from nlp_suite.data.inspect_pairs import inspect_pairs
-from nlp_suite.data.inspection_tables import format_inspection
+from nlp_suite.data.inspect import format_inspection, inspect_experiment
+from nlp_suite.data.kinds.base import corpus_kind
 from nlp_suite.data.prepare import prepare
 from nlp_suite.data.sources.files import FilesSource
 
 IMDB = Path(__file__).parents[3] / "shared" / "data" / "imdb"
+
+inspect, inspect_text, inspect_pairs = (corpus_kind(name).inspect for name in ("labelled", "text", "pairs"))
 
 
 def rows(*pairs):

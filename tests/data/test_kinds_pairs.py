@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from nlp_suite.cli import app
-from nlp_suite.data.kinds import pairs as corpus
-from nlp_suite.data.pair_store import PairStore
+from nlp_suite.config import DataSettings
+from nlp_suite.data.kinds.base import corpus_kind
+from nlp_suite.data.kinds.pairs.store import PairStore
 from nlp_suite.data.prepare import open_texts, prepare
+from nlp_suite.data.selection import Selection
 from nlp_suite.errors import DataError
 from nlp_suite.text.text_layer import END
 
@@ -92,17 +94,18 @@ def test_truncation_is_told(pairs):
 )
 @settings(deadline=None, max_examples=100)
 def test_what_is_held_out_has_no_source_of_training(sources, part, seed):
-    experiment = type("E", (), {"data": type("D", (), {"validation": part, "seed": seed})})
+    kind, data = corpus_kind("pairs"), DataSettings(validation=part, seed=seed)
     source = type("S", (), {"examples": lambda self, split: ({"source": s, "target": "x"} for s in sources)})()
+    train = Selection(source, "train")
     spaced = [" ".join(s.split()) for s in sources]
     if len(set(spaced)) < 2:
         with pytest.raises(DataError, match="nothing can be held out"):
-            corpus.split(experiment, source)
+            kind.split(data, train)
         return
-    kept, held_out = corpus.split(experiment, source)
+    kept, held_out = kind.split(data, train)
     assert sorted([*kept, *held_out]) == list(range(len(sources))) and len(kept) and len(held_out)
     assert not {spaced[i] for i in kept} & {spaced[i] for i in held_out}
-    assert [again.tolist() for again in corpus.split(experiment, source)] == [kept.tolist(), held_out.tolist()]
+    assert [again.tolist() for again in kind.split(data, train)] == [kept.tolist(), held_out.tolist()]
 
 
 def test_the_held_out_part_is_random_and_as_large_as_asked(pairs):
@@ -132,7 +135,6 @@ def test_a_limit_draws_rows_at_random(pairs):
     [
         (["text.add_end=false"], "translation needs text.add_end: true .* and text.add_start: false"),
         (["target_text.add_start=true"], "translation needs target_text.add_end: true"),
-        (["data.labels=[a, b]"], r"data.labels \['a', 'b'\] is given, but the task 'pair_task' has none"),
     ],
 )
 def test_what_cannot_be_used_is_named(pairs, tmp_path, overrides, message):

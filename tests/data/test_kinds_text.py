@@ -113,10 +113,6 @@ def test_a_limit_keeps_the_first_lines(make):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        (
-            {"data": {"labels": ["a", "b"]}},
-            r"data.labels \['a', 'b'\] is given, but the task 'language_model' has none",
-        ),
         ({"text": {"add_end": False}}, "needs text.add_end: true"),
         ({"text": {"add_start": True}}, "text.add_start: false"),
         (

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlp_suite.data.batches import bucket_bounds
-from nlp_suite.data.pair_batches import PairBatches, pair_arrays
-from nlp_suite.data.pair_bounds import nearest_shape, pair_bounds
+from nlp_suite.data.kinds.pairs.batches import PairBatches, pair_arrays
+from nlp_suite.data.kinds.pairs.bounds import nearest_shape, pair_bounds
 from nlp_suite.data.prepare import prepare
 from nlp_suite.text.text_layer import END, START
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlp_suite.data.pair_filter import pair_filter
+from nlp_suite.data.kinds.pairs.filter import pair_filter
 
 NONE = {"empty source": 0, "empty target": 0, "source too long": 0, "target too long": 0, "ratio too high": 0}
 

@@ -1,12 +1,15 @@
 """The sample grammar: labels follow from the rules, and no bag of single words can know them."""
 
+import hashlib
 import itertools
+import json
 import random
 import re
 from collections import Counter
 
 import pytest
 
+from nlp_suite.data.sources import sample
 from nlp_suite.data.sources import sentiment_grammar as grammar
 from nlp_suite.data.sources.sample import SampleSource
 
@@ -49,7 +52,7 @@ def by_the_rules(text: str) -> str:
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_rules_decide_every_label(classes):
     source = SampleSource(classes=classes)
-    assert source.bayes_accuracy == 1.0
+    assert source.optimum["bayes_accuracy"] == 1.0
     for split in ("train", "test"):
         for example in source.examples(split):
             assert by_the_rules(example["text"]) == example["label"], example
@@ -77,9 +80,9 @@ def test_the_ceiling_of_a_bag_is_exact():
                 assert labels.setdefault(bag, label) == label, bag
     assert not twins & set(labels)
     assert sum(grammar.SHARES.values()) == pytest.approx(1)
-    assert SampleSource().bag_accuracy == pytest.approx(0.75)
-    assert SampleSource(classes=3).bag_accuracy == pytest.approx(5 / 6)
-    assert SampleSource(noise=0.5).bag_accuracy == pytest.approx(0.5)
+    assert SampleSource().optimum["bag_accuracy"] == pytest.approx(0.75)
+    assert SampleSource(classes=3).optimum["bag_accuracy"] == pytest.approx(5 / 6)
+    assert SampleSource(noise=0.5).optimum["bag_accuracy"] == pytest.approx(0.5)
 
 
 def test_single_words_fail_and_pairs_of_words_do_better():
@@ -95,7 +98,7 @@ def test_single_words_fail_and_pairs_of_words_do_better():
         count = CountVectorizer(ngram_range=(1, n), token_pattern=r"\w+|[^\w\s]")
         model = LogisticRegression(C=10, max_iter=1000).fit(count.fit_transform(texts), labels)
         score[n] = model.score(count.transform(unseen), truth)
-    assert 0.53 < score[1] < source.bag_accuracy + 0.03  # 3 standard errors of 2,000 reviews
+    assert 0.53 < score[1] < source.optimum["bag_accuracy"] + 0.03  # 3 standard errors of 2,000 reviews
     assert score[1] + 0.1 < score[2] < 0.95
 
 
@@ -130,7 +133,7 @@ def test_noise_changes_labels_only_and_at_its_rate():
     assert [e["text"] for e in clean] == [e["text"] for e in noisy]
     changed = sum(a["label"] != b["label"] for a, b in zip(clean, noisy)) / len(clean)
     assert abs(changed - 0.2) < 0.02
-    assert SampleSource(noise=0.2).bayes_accuracy == 0.8
+    assert SampleSource(noise=0.2).optimum["bayes_accuracy"] == 0.8
 
 
 def test_fingerprint_and_settings():
@@ -140,3 +143,18 @@ def test_fingerprint_and_settings():
         SampleSource(nose=0.1)
     with pytest.raises(ValueError, match="noise"):
         SampleSource(noise=0.6)
+
+
+@pytest.mark.parametrize(
+    "corpus, digest",
+    [
+        (sample.SampleReviews, "f8096f88910162b5"),
+        (sample.SampleSentences, "4a830d69f6850468"),
+        (sample.SamplePairs, "0079908785e6d99f"),
+    ],
+)
+def test_examples_change_with_their_version_only(corpus, digest):
+    made = corpus(sample.SampleSettings(classes=3, noise=0.1))
+    examples = [list(itertools.islice(made.examples(split), 500)) for split in ("train", "test")]
+    found = hashlib.sha256(json.dumps(examples).encode()).hexdigest()[:16]
+    assert found == digest, "the grammar makes other examples: change its `versions`, and this digest"

@@ -96,7 +96,7 @@ def test_nouns():
 
 
 @pytest.mark.parametrize(
-    ("preposition", "text", "german"),
+    "preposition, text, german",
     [
         ("in", "the garden", "im Garten"),
         ("in", "the old house", "im alten Haus"),
@@ -247,14 +247,14 @@ SENTENCES = [  # clause, English statement, German: verb second, first, last
 ]
 
 
-@pytest.mark.parametrize(("made", "english", "second", "first", "last"), SENTENCES, ids=[s[1] for s in SENTENCES])
+@pytest.mark.parametrize("made, english, second, first, last", SENTENCES, ids=[s[1] for s in SENTENCES])
 def test_clauses(made, english, second, first, last):
     assert made.english() == english
     assert [made.german(verb) for verb in ("second", "first", "last")] == [second, first, last]
 
 
 @pytest.mark.parametrize(
-    ("made", "english"),
+    "made, english",
     [
         (clause("the man", "see", accusative="them"), "does the man see them"),
         (clause("we", "wake up", "want"), "do we want to wake up"),
@@ -270,7 +270,7 @@ def test_english_questions(made, english):
 
 def test_relative_pronouns():
     who = ["man", "woman", "child", "children"]
-    found = [[lexicon.at(lexicon.RELATIVE, case, phrase(f"the {w}").slot) for case in CASES] for w in who]
+    found = [[lexicon.lookup_form(lexicon.RELATIVE, case, phrase(f"the {w}").slot) for case in CASES] for w in who]
     assert found == [["der", "den", "dem"], ["die", "die", "der"], ["das", "das", "dem"], ["die", "die", "denen"]]
     with_place = phrase("the old man", place=place("in", "the garden"))
     assert with_place.german("dat") == "dem alten Mann im Garten"
@@ -355,8 +355,8 @@ def test_deterministic_whatever_the_order_of_calls(corpus):
 
 def test_attributes_and_fingerprint():
     source = SampleSource(kind="pairs")
-    assert source.exact_match == 1.0
+    assert source.optimum == {"exact_match": 1.0}
     assert set(next(source.examples("test"))) == {"source", "target"}
     assert source.fingerprint() == SampleSource(kind="pairs").fingerprint() != SampleSource().fingerprint()
-    with pytest.raises(DataError, match="kind 'pairs'"):
+    with pytest.raises(DataError, match="this task needs pairs of sentences"):
         source.best_perplexity("test")

@@ -134,7 +134,7 @@ def test_probability_of_an_ambiguous_sentence_is_the_sum():
 
 
 @pytest.mark.parametrize(
-    ("rules", "message"),
+    "rules, message",
     [
         ({"S": [(1, ("S", "a")), (1, ("a",))]}, "S: left recursion"),
         ({"S": [(1, ("A",))], "A": [(1, ("B", "a"))], "B": [(1, ("A",))]}, "left recursion"),
@@ -149,7 +149,7 @@ def test_grammars_that_cannot_be_used(rules, message):
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong"),
+    "right, wrong",
     [
         ("the dog near the bridges barks .", "the dog near the bridges bark ."),
         ("the old sailor who sees the birds sings .", "the old sailor who sees the birds sing ."),
@@ -177,14 +177,14 @@ def test_neighbouring_words_are_not_enough():
         firsts.update(words[:-1])
         tokens += len(words) - 1
     surprise = -sum(n * math.log(n / firsts[first]) for (first, _), n in pairs.items()) / tokens
-    assert math.exp(surprise) > 1.4 * SampleSource(kind="text").perplexity
+    assert math.exp(surprise) > 1.4 * SampleSource(kind="text").optimum["perplexity"]
 
 
 def test_source():
     source = SampleSource(kind="text")
     assert source.splits() == ["train", "test"] and source.sizes == {"train": 40_000, "test": 5000}
-    assert source.perplexity == pytest.approx(math.exp(grammar.entropy() / grammar.mean_length()))
-    assert 8 < source.perplexity < 15
+    assert source.optimum["perplexity"] == pytest.approx(math.exp(grammar.entropy() / grammar.mean_length()))
+    assert 8 < source.optimum["perplexity"] < 15
     train = list(source.examples("train"))
     assert len(train) == 40_000 and set(train[0]) == {"text"}
     assert train[:50] == list(SampleSource(kind="text", size=50).examples("train"))
@@ -200,14 +200,14 @@ def test_the_best_perplexity_of_a_split():
     tokens = sum(len(text.split()) + 1 for text in texts)
     log_prob = sum(grammar.log_prob(text) for text in texts)
     assert source.best_perplexity("test") == pytest.approx(math.exp(-log_prob / tokens))
-    with pytest.raises(DataError, match="kind 'labelled'"):
+    with pytest.raises(DataError, match="known of sentences only; this task needs labels"):
         SampleSource().best_perplexity("test")
 
 
 def test_kinds_have_their_own_sizes_and_fingerprints():
     assert SampleSource().sizes == {"train": 4000, "test": 1000}
     assert SampleSource().fingerprint() != SampleSource(kind="text").fingerprint()
-    with pytest.raises(ValueError, match="unknown kind of examples 'texts': did you mean 'text'"):
+    with pytest.raises(ValueError, match="unknown corpus kind 'texts': did you mean 'text'"):
         SampleSource(kind="texts")
 
 

@@ -124,7 +124,7 @@ def test_pairs_by_name_number_and_key(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "arguments", "parts"),
+    "name, content, arguments, parts",
     [
         (
             "a.tsv",
@@ -192,7 +192,7 @@ def test_half_a_surrogate_pair_in_json(fails, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "parts"),
+    "name, content, parts",
     [
         ("a.tsv", "", ["empty"]),
         ("a.jsonl", "\n\n", ["empty"]),

@@ -36,7 +36,7 @@ def write(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
+    "arguments, expected",
     [
         ({"documents": "line"}, [["= A ="], ["one"], [""], [" "], [" two "], ["= B ="], ["three"]]),
         ({"documents": "blank_line"}, [["= A =", "one"], [" two ", "= B =", "three"]]),
@@ -84,7 +84,7 @@ def test_reads_line_by_line(write):
 
 
 @pytest.mark.parametrize(
-    ("content", "arguments", "message"),
+    "content, arguments, message",
     [
         ("", {}, r"a\.txt: the file is empty"),
         ("", {"documents": "blank_line"}, r"a\.txt: the file is empty"),
@@ -118,7 +118,9 @@ def test_wrong_settings(write):
 
 
 def test_a_task_that_needs_labels_is_told_where_they_are(write):
-    with pytest.raises(DataError, match="this task needs labels; sources that have them: files .*sample"):
+    with pytest.raises(
+        DataError, match="this task needs labels; sources that have them: directory .*, files .*, sample .*, tfds "
+    ):
         PlainTextSource(train=write("a"))
 
 

@@ -104,7 +104,7 @@ def pairs(folder, dataset, **settings):
 
 
 @pytest.mark.parametrize(
-    ("dataset", "source", "target"),
+    "dataset, source, target",
     [
         ("wmt14_translate/de-en", "de", "en"),
         ("ted_hrlr_translate/ru_to_en", "ru", "en"),
@@ -135,7 +135,7 @@ def test_translations_without_supervised_keys(data_dir):
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    "settings, message",
     [
         ({"dataset": "pairs"}, "'pairs': set source_language and target_language to two of: de, en"),
         ({"dataset": "triples", "source_language": "fr"}, "to two of: de, en, fr"),
@@ -243,7 +243,7 @@ def test_invalid_utf8(data_dir):
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    "settings, message",
     [
         ({"dataset": "named", "splits": {"test": "tets"}}, r"splits\.test: unknown split 'tets': did you mean 'test'"),
         ({"dataset": "named", "splits": {"test": "test[:x]"}}, r"splits\.test: 'test\[:x\]'"),

@@ -11,13 +11,13 @@ from tests.decoding.step_functions import tensor
 STABLE = keras.backend.backend() != "torch"  # its top-k takes any of equal values
 
 
-def sorted_out(log_probs, live, forbidden, barred, early):
+def by_one_sort(log_probs, live, forbidden, end_tokens, early):
     """One sort in NumPy: values [B, K], hypotheses, tokens."""
     batch, beams = live.shape
     values = log_probs.reshape(batch, beams, -1) + live[:, :, None]
     values[:, :, list(forbidden)] = -np.inf
     for row in np.flatnonzero(early):
-        values[row][:, list(barred)] = -np.inf
+        values[row][:, list(end_tokens)] = -np.inf
     values = values.reshape(batch, -1)
     order = np.argsort(-values, axis=1, kind="stable")[:, :beams]
     size = log_probs.shape[1]
@@ -44,12 +44,12 @@ def test_against_one_sort(beams, size, levels):
     log_probs[:, size - 1] += 20
     live[0, 1:] = -np.inf
     early = np.array([True, False] * 3)
-    for forbidden, barred in (((0, 1, size - 1), (3,)), ((), ()), ((1,), ())):
-        choose = Continuations(beams, size, forbidden, barred)
-        given = tensor(early, "bool") if barred else None
-        found = choose(ops.convert_to_tensor(log_probs), ops.convert_to_tensor(live), given)
-        values, parents, tokens = (ops.convert_to_numpy(x) for x in found)
-        expected = sorted_out(log_probs.copy(), live, forbidden, barred, early if barred else early & False)
+    for forbidden, end_tokens in (((0, 1, size - 1), (3,)), ((), ()), ((1,), ())):
+        choose = Continuations(beams, size, forbidden, end_tokens)
+        before_min = tensor(early, "bool") if end_tokens else None
+        chosen = choose(ops.convert_to_tensor(log_probs), ops.convert_to_tensor(live), before_min)
+        values, parents, tokens = (ops.convert_to_numpy(x) for x in chosen)
+        expected = by_one_sort(log_probs.copy(), live, forbidden, end_tokens, early if end_tokens else early & False)
         exists = expected[0] > -np.inf
         np.testing.assert_array_equal(values, expected[0])
         np.testing.assert_array_equal(parents[exists], expected[1][exists])

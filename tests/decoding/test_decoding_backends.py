@@ -1,4 +1,4 @@
-"""The tests of decoding run again on JAX and on PyTorch, in processes of their own, and the same text on all three."""
+"""The tests of decoding run again on JAX and on PyTorch, in separate processes, and the same text on all three."""
 
 import importlib.util
 import json
@@ -20,12 +20,13 @@ from nlp_suite.decoding.sampling import Options
 from tests.decoding.step_functions import Trigram, tensor
 
 model = Trigram(40)
-prompt, length, most = tensor([[5, 6, 4], [4, 0, 0], [6, 5, 0]]), tensor([3, 1, 2]), tensor([30, 20, 30])
-options = Options.of(3, temperature=[1.0, 1.5, 0.8], top_k=[0, 30, 0], top_p=[1.0, 0.8, 0.9], seed=[1, 2, 3],
+prompt, length, max_tokens = tensor([[5, 6, 4], [4, 0, 0], [6, 5, 0]]), tensor([3, 1, 2]), tensor([30, 20, 30])
+options = Options.broadcast(3, temperature=[1.0, 1.5, 0.8], top_k=[0, 30, 0], top_p=[1.0, 0.8, 0.9], seed=[1, 2, 3],
                      repetition_penalty=[1.0, 1.2, 1.0])
 rules = dict(limit=30, end_token=3, forbidden=(0, 1, 2))
-sampled = generate(model.step, model.initial_state(3), prompt, length, most, options, stop_at_end=False, **rules)
-best = beam_search(model.step, model.initial_state(3), prompt, length, most, beam_size=4, n_best=2, length_penalty=0.6, **rules)
+sampled = generate(model.step, model.initial_state(3), prompt, length, max_tokens, options, stop_at_end=False, **rules)
+best = beam_search(model.step, model.initial_state(3), prompt, length, max_tokens, beam_size=4, n_best=2,
+                   length_penalty=0.6, **rules)
 print(json.dumps([ops.convert_to_numpy(answer["tokens"]).tolist() for answer in (sampled, best)]))
 """
 

@@ -1,5 +1,7 @@
 """Decoding traced for a server: the batch unknown, the same answers, and no XLA or Python op in the graph."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -40,21 +42,21 @@ def by_beams(prompt, length, max_tokens, options):
 
 
 def inputs(rows=slice(None)):
-    options = Options.of(3, **OPTIONS)
+    options = Options.broadcast(3, **OPTIONS)
     return [
         *(tensor(values[rows]) for values in (PROMPT, LENGTH, MAX_TOKENS)),
         Options(*(value[rows] for value in options)),
     ]
 
 
+@functools.cache
 def traced(decode, batch):
     import tensorflow as tf
 
+    numbers = tf.TensorSpec([batch], tf.int32)
     columns = [tf.TensorSpec([batch], value.dtype) for value in inputs()[3]]
-    whole = tf.TensorSpec([batch], tf.int32)
-    return tf.function(
-        decode, input_signature=[tf.TensorSpec([batch, None], tf.int32), whole, whole, Options(*columns)]
-    )
+    signature = [tf.TensorSpec([batch, None], tf.int32), numbers, numbers, Options(*columns)]
+    return tf.function(decode, input_signature=signature)
 
 
 @pytest.mark.parametrize("decode", [by_sampling, by_beams])

@@ -41,7 +41,9 @@ def arguments():
 def test_greedy():
     import keras_hub
 
-    answer = generate(*arguments(), Options.of(3, temperature=0.0), limit=LENGTH, end_token=END, stop_at_end=False)
+    answer = generate(
+        *arguments(), Options.broadcast(3, temperature=0.0), limit=LENGTH, end_token=END, stop_at_end=False
+    )
     np.testing.assert_array_equal(arrays(answer)["tokens"], hub(keras_hub.samplers.GreedySampler()))
 
 
@@ -63,7 +65,7 @@ def test_distribution(kind, options):
     rows = 20_000
     log_probs = ops.convert_to_tensor(np.tile(LOG_PROBS[5], (rows, 1)))
     ours = choose(
-        log_probs, Options.of(rows, seed=np.arange(rows), **options), tensor([0] * rows), tensor([[5]] * rows)
+        log_probs, Options.broadcast(rows, seed=np.arange(rows), **options), tensor([0] * rows), tensor([[5]] * rows)
     )
     arguments = {"k": 4} if kind == "TopK" else {"p": 0.8}
     sampler = getattr(keras_hub.samplers, f"{kind}Sampler")(seed=1, **arguments)

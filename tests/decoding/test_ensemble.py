@@ -6,6 +6,7 @@ from keras import ops
 
 from nlp_suite.decoding.beam_search import beam_search
 from nlp_suite.decoding.ensemble import ensemble
+from nlp_suite.errors import UsageError
 from tests.decoding.step_functions import END, Trigram, arrays, tensor
 
 MODELS = [Trigram(seed=1), Trigram(seed=2), Trigram(seed=3)]
@@ -23,14 +24,14 @@ def test_mean_of_the_probabilities():
 
 
 def test_beam_search_with_an_ensemble_of_one_and_of_equals():
-    one = (tensor([[4], [6]]), tensor([1, 1]), tensor([6, 6]))
+    prompts = (tensor([[4], [6]]), tensor([1, 1]), tensor([6, 6]))
     rules = {"limit": 6, "end_token": END, "beam_size": 3, "n_best": 2}
-    alone = arrays(beam_search(MODELS[0].step, MODELS[0].initial_state(2), *one, **rules))
+    alone = arrays(beam_search(MODELS[0].step, MODELS[0].initial_state(2), *prompts, **rules))
     for count in (1, 3):
         states = [MODELS[0].initial_state(2) for _ in range(count)]
-        found = arrays(beam_search(ensemble([MODELS[0].step] * count), states, *one, **rules))
-        np.testing.assert_array_equal(found["tokens"], alone["tokens"])
-        np.testing.assert_allclose(found["score"], alone["score"], atol=1e-4)
+        answer = arrays(beam_search(ensemble([MODELS[0].step] * count), states, *prompts, **rules))
+        np.testing.assert_array_equal(answer["tokens"], alone["tokens"])
+        np.testing.assert_allclose(answer["score"], alone["score"], atol=1e-4)
 
 
 def test_what_all_rule_out_stays_ruled_out():
@@ -45,5 +46,5 @@ def test_what_all_rule_out_stays_ruled_out():
 
 
 def test_no_step_function():
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(UsageError, match="at least one"):
         ensemble([])

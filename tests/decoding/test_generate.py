@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from nlp_suite.decoding.generate import advancing, generate, stream
+from nlp_suite.decoding.generate import generate, make_advance, stream
 from nlp_suite.decoding.prefix import read_prompt
 from nlp_suite.decoding.sampling import Options
 from tests.decoding.step_functions import END, Trigram, arrays, tensor
@@ -38,7 +38,7 @@ def run(prompts, max_tokens, options, *, limit=9, forbidden=(0, 1, 2), stop_at_e
         prompt,
         length,
         tensor(max_tokens),
-        Options.of(len(prompts), **options),
+        Options.broadcast(len(prompts), **options),
     )
     rules = {"end_token": END, "forbidden": forbidden, "stop_at_end": stop_at_end}
     return arrays(generate(MODEL.step, *arguments, limit=limit, **rules)), (arguments, rules)
@@ -71,7 +71,7 @@ def test_alone_is_co_batched(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_stream_is_generate(kind):
     answer, (arguments, rules) = run(PROMPTS, [9, 2, 5, 7], KINDS[kind])
-    steps = list(stream(partial(read_prompt, MODEL.step), advancing(MODEL.step, **rules), *arguments, limit=9))
+    steps = list(stream(partial(read_prompt, MODEL.step), make_advance(MODEL.step, **rules), *arguments, limit=9))
     assert all(step.dtype == np.int32 and (step >= 0).any() for step in steps)
     for row, length in enumerate(answer["length"]):
         tokens = [int(step[row]) for step in steps if step[row] >= 0]
@@ -91,7 +91,7 @@ def test_sampling_reports_the_models_own_log_probability():
 def test_the_noise_counts_generated_tokens():
     """The same seed gives the same first choice of equal probabilities, wherever the prompt ends."""
     flat = tensor(np.full((7, 7), np.log(1 / 7)), "float32")
-    options = Options.of(2, seed=[8, 8])
+    options = Options.broadcast(2, seed=[8, 8])
     answer = generate(
         lambda tokens, state: (ops.take(flat, tokens, axis=0), state),
         (),
@@ -118,7 +118,7 @@ def test_ends():
             (),
             *padded([[5], [4], [6], [4]]),
             tensor(max_tokens),
-            Options.of(4, temperature=0.0),
+            Options.broadcast(4, temperature=0.0),
             limit=4,
             end_token=END,
             **rules,
@@ -142,8 +142,8 @@ def test_the_loop_ends_with_the_last_row():
         return MODEL.step(tokens, state)
 
     prompt, length = padded([[4], [5, 6]])
-    options = Options.of(2, temperature=0.0)
-    advance = advancing(step, end_token=END, stop_at_end=False)
+    options = Options.broadcast(2, temperature=0.0)
+    advance = make_advance(step, end_token=END, stop_at_end=False)
     read = partial(read_prompt, MODEL.step)
     list(stream(read, advance, MODEL.initial_state(2), prompt, length, tensor([3, 1]), options, limit=50))
     assert len(calls) == 3

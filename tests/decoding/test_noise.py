@@ -29,9 +29,9 @@ def test_golden_integers():
 
 
 def test_depends_on_seed_step_and_token_only():
-    whole = bits(SEEDS, STEPS, 50)
+    batch = bits(SEEDS, STEPS, 50)
     for row in range(4):
-        np.testing.assert_array_equal(bits(SEEDS[row : row + 1], STEPS[row : row + 1], 20), whole[row : row + 1, :20])
+        np.testing.assert_array_equal(bits(SEEDS[row : row + 1], STEPS[row : row + 1], 20), batch[row : row + 1, :20])
     np.testing.assert_array_equal(bits(SEEDS, np.int32(7), 5), bits(SEEDS, np.full(4, 7, "int32"), 5))
 
 

@@ -6,6 +6,7 @@ from keras import ops
 
 from nlp_suite.decoding.noise import gumbel
 from nlp_suite.decoding.sampling import Options, choose
+from nlp_suite.errors import RequestError
 from tests.decoding.step_functions import tensor
 
 
@@ -47,7 +48,7 @@ def test_against_the_definitions(size):
     rng = np.random.default_rng(size)
     rows = 240
     log_probs = log_softmax(rng.normal(size=(rows, size)) * rng.uniform(0.2, 4, size=(rows, 1)))
-    given = {
+    options = {
         "temperature": rng.choice([0.0, 0.5, 1.0, 2.0], rows),
         "top_k": rng.choice([0, 1, 5, 40, 100, 299, 1000], rows),
         "top_p": rng.choice([0.0, 0.1, 0.5, 0.9, 0.99, 1.0], rows),
@@ -56,9 +57,9 @@ def test_against_the_definitions(size):
     }
     step, seen = rng.integers(0, 50, rows), rng.integers(0, size, (rows, 6))
     seen[:, 1:][rng.random((rows, 5)) < 0.3] = -1
-    chosen = pick(log_probs, Options.of(rows, **given), step, seen, (0, 2))
+    chosen = pick(log_probs, Options.broadcast(rows, **options), step, seen, (0, 2))
     for row in range(rows):
-        values = [given[name][row] for name in ("temperature", "top_k", "top_p", "repetition_penalty", "seed")]
+        values = [options[name][row] for name in ("temperature", "top_k", "top_p", "repetition_penalty", "seed")]
         assert chosen[row] == oracle(log_probs[row].copy(), *values, step[row], seen[row], (0, 2)), (row, values)
 
 
@@ -66,39 +67,41 @@ def test_a_row_does_not_depend_on_its_neighbours():
     rng = np.random.default_rng(1)
     rows = 24
     log_probs = log_softmax(rng.normal(size=(rows, 90)))
-    given = {
+    options = {
         "temperature": rng.choice([0.0, 0.7, 1.3], rows),
         "top_k": rng.choice([0, 3, 70], rows),
         "top_p": rng.choice([0.4, 0.95, 1.0], rows),
         "seed": np.arange(rows),
     }
-    together = pick(log_probs, Options.of(rows, **given))
+    together = pick(log_probs, Options.broadcast(rows, **options))
     for row in range(rows):
-        alone = Options.of(1, **{name: values[row].item() for name, values in given.items()})
+        alone = Options.broadcast(1, **{name: values[row].item() for name, values in options.items()})
         assert pick(log_probs[row : row + 1], alone) == together[row]
 
 
 def test_greedy_takes_the_first_of_equals_and_ignores_the_seed():
     log_probs = np.log(np.array([[0.1, 0.4, 0.4, 0.1]] * 3, "float32"))
-    assert pick(log_probs, Options.of(3, temperature=0.0, seed=[1, 2, 3])).tolist() == [1, 1, 1]
+    assert pick(log_probs, Options.broadcast(3, temperature=0.0, seed=[1, 2, 3])).tolist() == [1, 1, 1]
 
 
 def test_top_k_of_one_is_greedy():
     log_probs = log_softmax(np.random.default_rng(2).normal(size=(50, 200)))
-    chosen = pick(log_probs, Options.of(50, top_k=1, seed=np.arange(50)))
+    chosen = pick(log_probs, Options.broadcast(50, top_k=1, seed=np.arange(50)))
     np.testing.assert_array_equal(chosen, log_probs.argmax(1))
 
 
 def test_nucleus_of_equal_tokens_is_the_smallest_set():
     rows = 400
-    chosen = pick(np.full((rows, 10), np.log(0.1), "float32"), Options.of(rows, top_p=0.45, seed=np.arange(rows)))
+    chosen = pick(
+        np.full((rows, 10), np.log(0.1), "float32"), Options.broadcast(rows, top_p=0.45, seed=np.arange(rows))
+    )
     assert set(chosen.tolist()) == {0, 1, 2, 3, 4}
 
 
 def test_top_k_above_the_vocabulary_is_all():
     log_probs = log_softmax(np.random.default_rng(3).normal(size=(40, 9)))
-    with_k = pick(log_probs, Options.of(40, top_k=10_000, seed=np.arange(40)))
-    np.testing.assert_array_equal(with_k, pick(log_probs, Options.of(40, seed=np.arange(40))))
+    with_k = pick(log_probs, Options.broadcast(40, top_k=10_000, seed=np.arange(40)))
+    np.testing.assert_array_equal(with_k, pick(log_probs, Options.broadcast(40, seed=np.arange(40))))
 
 
 @pytest.mark.parametrize(
@@ -114,7 +117,7 @@ def test_top_k_above_the_vocabulary_is_all():
 def test_frequencies(options, expected):
     rows = 20_000
     log_probs = np.tile(np.log(np.array([0.4, 0.3, 0.2, 0.07, 0.03], "float32")), (rows, 1))
-    counts = np.bincount(pick(log_probs, Options.of(rows, seed=np.arange(rows), **options), step=3), minlength=5)
+    counts = np.bincount(pick(log_probs, Options.broadcast(rows, seed=np.arange(rows), **options), step=3), minlength=5)
     expected = np.array(expected) / np.sum(expected) * rows
     assert not counts[expected == 0].any()
     some = expected > 0
@@ -123,16 +126,18 @@ def test_frequencies(options, expected):
 
 def test_forbidden_tokens_are_never_chosen():
     log_probs = np.log(np.array([[0.6, 0.3, 0.06, 0.04]] * 500, "float32"))
-    options = Options.of(500, temperature=np.arange(500) % 3, seed=np.arange(500), top_p=0.95)
+    options = Options.broadcast(500, temperature=np.arange(500) % 3, seed=np.arange(500), top_p=0.95)
     chosen = pick(log_probs, options, forbidden=[0, 1])
     assert set(chosen[::3].tolist()) == {2} and set(chosen.tolist()) == {2, 3}
 
 
 def test_penalty_counts_a_token_once_and_skips_what_is_not_there():
     log_probs = np.log(np.array([[0.4, 0.35, 0.25]] * 2, "float32"))
-    options = Options.of(2, temperature=0.0, repetition_penalty=1.1)
+    options = Options.broadcast(2, temperature=0.0, repetition_penalty=1.1)
     assert pick(log_probs, options, seen=[[0, 0, 0, -1], [1, -1, -1, -1]]).tolist() == [0, 0]
-    assert pick(log_probs, Options.of(2, temperature=0.0, repetition_penalty=1.3), seen=[[0, 0], [1, -1]]).tolist() == [
+    assert pick(
+        log_probs, Options.broadcast(2, temperature=0.0, repetition_penalty=1.3), seen=[[0, 0], [1, -1]]
+    ).tolist() == [
         1,
         0,
     ]
@@ -168,5 +173,5 @@ def test_values_out_of_range_in_a_graph_have_a_meaning():
     ],
 )
 def test_errors_name_what_was_given(name, value, message):
-    with pytest.raises(ValueError, match=message):
-        Options.of(2, **{name: value})
+    with pytest.raises(RequestError, match=message):
+        Options.broadcast(2, **{name: value})

@@ -84,7 +84,7 @@ def test_best_round_is_the_given_one_else_the_best_by_validation():
 
 
 @pytest.mark.parametrize(
-    ("values", "name", "ticks"),
+    "values, name, ticks",
     [
         ([1500.0, 300.0, 90.0], "perplexity (log scale)", {"100", "200", "500", "1k"}),
         ([2e6, 3e4, 200.0], "perplexity (log scale)", {"1k", "10k", "100k", "1M"}),
@@ -134,7 +134,7 @@ def test_pictures_are_the_same_each_time_and_leave_the_global_settings_alone():
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0, "0"), (999, "999"), (1000, "1k"), (1234, "1.2k"), (25000, "25k"), (1.3e6, "1.3M")]
+    "value, text", [(0, "0"), (999, "999"), (1000, "1k"), (1234, "1.2k"), (25000, "25k"), (1.3e6, "1.3M")]
 )
 def test_compact(value, text):
     assert plots.compact(value) == text

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from nlp_suite.errors import UnknownNameError
 from nlp_suite.evaluation import page
 from nlp_suite.evaluation.number_format import share
-from nlp_suite.evaluation.report import duration, format_report, write_report
+from nlp_suite.evaluation.report import duration, write_report
 from nlp_suite.tasks.sentiment.report import classification_report
+from nlp_suite.tasks.sentiment.view import ClassificationView
 from tests.evaluation.pages import SCRIPT, Reader, check_alone
 
 
@@ -28,7 +28,13 @@ def report_of(labels, count, texts=None, seed=0):
 
 def write(directory, report, history=(), info=None, title="a title", experiment_yaml="task: sentiment\n"):
     path = write_report(
-        directory, report, title=title, history=list(history), experiment_yaml=experiment_yaml, info=info or {}
+        directory,
+        report,
+        ClassificationView(),
+        title=title,
+        history=list(history),
+        experiment_yaml=experiment_yaml,
+        info=info or {},
     )
     text = path.read_text("utf-8")
     return text, Reader(text)
@@ -133,17 +139,10 @@ def test_a_failed_write_leaves_the_report_before_as_it_was(tmp_path, monkeypatch
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
-def test_an_unknown_kind_is_refused(tmp_path):
-    with pytest.raises(UnknownNameError, match="classification"):
-        write(tmp_path, {"kind": "clasification"})
-    with pytest.raises(UnknownNameError, match="allowed"):
-        format_report({})
-
-
 def test_terminal_table():
     out = io.StringIO()
     report = report_of(["[red]bad[/red]", "good"], 50)
-    Console(file=out, width=100).print(format_report(report))
+    Console(file=out, width=100).print(ClassificationView().terminal(report))
     assert "[red]bad[/red]" in out.getvalue()
     assert share(report["accuracy"]) in out.getvalue()
     assert f"{report['per_class']['good']['recall']:.4f}" in out.getvalue()

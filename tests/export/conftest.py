@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from tests.sized import sized
+
 TEXTS = [
     "a fine film and a great cast",
     "not a fine film , a dull plot",
@@ -43,7 +45,7 @@ def make_run(directory, backbone, labels=LABELS, pooling=("max", "mean"), text=N
     keras.utils.set_random_seed(3)
     layer = TextLayer.train(experiment.text, texts)
     layer.save(directory / "text")
-    model = make_task(experiment).model(experiment.backbone, layer.vocabulary_size, labels)
+    model = make_task(experiment).model(experiment.backbone, sized(layer.vocabulary_size, labels))
     draw = np.random.default_rng(5)
     for variable in model.trainable_variables:  # biases too, so that padding would show
         variable.assign(draw.normal(0, 0.5, variable.shape))

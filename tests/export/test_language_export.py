@@ -13,7 +13,7 @@ from nlp_suite.export.op_check import check_ops
 from nlp_suite.export.warmup import read_warmup
 from nlp_suite.tasks.language_model.export_predictor import SavedModelLanguageModel
 from nlp_suite.tasks.language_model.predictor import LanguageModelPredictor
-from nlp_suite.tasks.language_model.signatures import cases, signatures
+from nlp_suite.tasks.language_model.signatures import LanguageModelSignatures
 from nlp_suite.text.text_layer import TextLayer
 from tests.export.conftest import Server
 from tests.language_models import make_run
@@ -170,7 +170,8 @@ def test_what_the_graph_reads_of_long_texts_is_what_it_says(python):
     settings = python.settings.model_copy(update={"max_scored": 9, "max_prompt": 6})
     layer = TextLayer(python.text.settings.model_copy(update={"max_length": 5}), python.text.tokenizer)
     short = LanguageModelPredictor(python.model, layer, settings, False)
-    module, functions = signatures(python.model, short)
+    signatures = LanguageModelSignatures(python.model, short)
+    module, functions = signatures.module, signatures.functions()
     texts = ["the cat sees a", "the cat sees a dog", "a\n" * 4 + "\n", "a\n" * 5, "a b\n1 2 3 4 5\nc", ""]
     answer = functions["score"](tf.constant(texts))
     assert answer["truncated"].numpy().tolist() == [False, True, False, True, True, False]
@@ -188,8 +189,8 @@ def test_what_the_graph_reads_of_long_texts_is_what_it_says(python):
         np.testing.assert_allclose(row, [p for _, p in expected], atol=1e-5)
         np.testing.assert_allclose(row, [p for _, p in python.next_tokens([end])[0]], atol=1e-5)
 
-    scored = next(case for case in cases(short, [b"the cat", b"a\n" * 20]) if case[0] == "score")
-    assert scored[1]["text"] == [b"the cat"] and not scored[2]["truncated"].any()
+    scored = next(case for case in signatures.cases([b"the cat", b"a\n" * 20]) if case.signature == "score")
+    assert scored.inputs["text"] == [b"the cat"] and not scored.outputs["truncated"].any()
 
 
 def test_next_tokens_are_pythons(server, python):

@@ -57,7 +57,7 @@ def inside_a_loop(x):
 
 
 @pytest.mark.parametrize(
-    ("function", "op"),
+    "function, op",
     [
         (compiled, "_XlaMustCompile"),
         (slice_update, "XlaDynamicUpdateSlice"),

@@ -9,8 +9,9 @@ import threading
 
 import pytest
 
+from nlp_suite.cli.predictions import write_predictions
 from nlp_suite.errors import ExportError
-from nlp_suite.tasks.sentiment.output import read_texts, write_predictions
+from nlp_suite.tasks.shared.lines import read_texts
 from tests.export.conftest import LABELS
 
 TEXTS = ['a "fine"\tfilm', "", "[bold]dull[/bold] größe"]
@@ -33,7 +34,7 @@ def test_tsv_reads_back(run_dir, capsys):
 
 
 def test_the_table_shows_markup_as_it_is_and_cuts_long_texts(run_dir, capsys):
-    write_predictions(run_dir, ["[bold]dull", "x" * 100], "table", max_length=12)
+    write_predictions(run_dir, ["[bold]dull", "x" * 100], "table", max_characters=12)
     out = capsys.readouterr().out
     assert "[bold]dull" in out and "x" * 11 + "…" in out and "x" * 12 not in out
 

@@ -20,9 +20,10 @@ from nlp_suite.export import run_export
 from nlp_suite.export.cases import Case
 from nlp_suite.export.formats import saved_model
 from nlp_suite.export.op_check import check_ops
-from nlp_suite.export.samples import HARD
+from nlp_suite.export.samples import HARD_TEXTS
 from nlp_suite.export.self_check import check_saved_model
 from nlp_suite.export.warmup import FILE, read_warmup
+from nlp_suite.tasks.sentiment.signatures import SentimentSignatures
 from tests.export.conftest import LABELS, SMALL, TEXTS, Server, make_run
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +35,7 @@ def example(**features):
 
 
 def test_same_probabilities_alone_co_batched_and_from_python(server, predictor):
-    texts = [text.encode() for text in TEXTS[:5]] + list(HARD)
+    texts = [text.encode() for text in TEXTS[:5]] + list(HARD_TEXTS)
     expected = predictor.probabilities(texts)
     together = server("serving_default", text=texts)
     np.testing.assert_allclose(together["probabilities"], expected, atol=1e-5)
@@ -162,11 +163,9 @@ def test_what_the_exporter_says(exported):
 
 
 def test_a_wrong_answer_is_found_by_the_fresh_process(exported, predictor, monkeypatch):
-    from nlp_suite.tasks.sentiment import signatures
-
     right = predictor.probabilities
     monkeypatch.setattr(predictor, "probabilities", lambda texts: right(texts) + np.array([[0, 3e-5]], "float32"))
-    wrong = [Case(*case) for case in signatures.cases(predictor, [text.encode() for text in TEXTS[:3]])]
+    wrong = SentimentSignatures(predictor.model, predictor).cases([text.encode() for text in TEXTS[:3]])
     with pytest.raises(ExportError, match=r"signature 'serving_default', output 'prob.*differs by"):
         check_saved_model(exported.path, wrong, [])
 

@@ -37,9 +37,9 @@ def test_widths_end_with_what_is_read():
     assert compiled.widths(64) == [16, 32, 64] and compiled.widths(10) == [10] and compiled.widths(17) == [16, 17]
 
 
-@pytest.mark.parametrize(("rows", "whole"), [(0, 1), (1, 1), (3, 4), (1024, 1024), (1025, 2048)])
+@pytest.mark.parametrize("rows, whole", [(0, 1), (1, 1), (3, 4), (1024, 1024), (1025, 2048)])
 def test_rows_are_filled_up_to_a_power_of_two(rows, whole):
-    text, count = compiled.filled_up(tf.fill([rows], "a"))
+    text, count = compiled.fill_to_power_of_two(tf.fill([rows], "a"))
     assert text.numpy().tolist() == [b"a"] * rows + [b""] * (whole - rows) and int(count) == rows
 
 
@@ -77,7 +77,7 @@ def test_a_stock_server_can_still_be_given_the_export(exported):
     assert [problem.op for problem in check_ops(path).problems] == ["_XlaMustCompile"]
     report = examine(path)
     found = {each.name: each for each in report.checks}
-    assert report.ok and found["XLA"].ok is None and "met by translate_xla" in found["XLA"].what
+    assert report.ok and found["XLA"].ok is None and "met by translate_xla" in found["XLA"].message
     warmup = read_warmup(path)
     assert "translate_xla" not in {case.signature for case in warmup}
     shapes = [len(case.inputs["text"][0].split()) + 1 for case in warmup[-3:]]  # a word a token, and END

@@ -292,7 +292,6 @@ def test_run_and_keras_file_answer_alike(exported, tmp_path):
 
 @pytest.mark.parametrize("exported", ["gru"], indirect=True)
 def test_the_command_line_translates_with_an_export(exported, monkeypatch):
-    monkeypatch.setattr(cli, "_import_backend", lambda: None)
     path = str(exported.result.path.parent)
     expected = exported.python.translate([*SOURCES, ""], n_best=2)
     done = CliRunner().invoke(cli.app, ["translate", path, *SOURCES, ""])

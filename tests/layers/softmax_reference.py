@@ -65,13 +65,13 @@ def gradients(layer, loss, features, table):
         table: [V, E] or None.
     """
     features = ops.convert_to_tensor(features)
-    given = [features] if table is None else [features, ops.convert_to_tensor(table)]
-    names = ["features", "table"][: len(given)] + [w.path.split("/")[-1] for w in layer.trainable_variables]
+    arguments = [features] if table is None else [features, ops.convert_to_tensor(table)]
+    names = ["features", "table"][: len(arguments)] + [w.path.split("/")[-1] for w in layer.trainable_variables]
     values = [ops.convert_to_tensor(w) for w in layer.trainable_variables]
 
-    def total(given, nll=False):
-        result = loss(given[0], given[1] if table is not None else None)
-        return 3.0 * result[0] + ops.sum(ops.square(given[0])), result
+    def total(arguments):
+        result = loss(arguments[0], arguments[1] if table is not None else None)
+        return 3.0 * result[0] + ops.sum(ops.square(arguments[0])), result
 
     backend = keras.backend.backend()
     if backend == "tensorflow":
@@ -79,45 +79,45 @@ def gradients(layer, loss, features, table):
 
         variables = [w.value for w in layer.trainable_variables]
         with tf.GradientTape() as tape:
-            tape.watch(given)
-            objective, result = total(given)
-        found = tape.gradient(objective, [*given, *variables])
+            tape.watch(arguments)
+            objective, result = total(arguments)
+        grads = tape.gradient(objective, [*arguments, *variables])
     elif backend == "jax":
         import jax
 
-        def stateless(given, values):
+        def stateless(arguments, values):
             with keras.StatelessScope(list(zip(layer.trainable_variables, values, strict=True))):
-                return total(given)
+                return total(arguments)
 
-        found, result = jax.jit(jax.grad(stateless, argnums=(0, 1), has_aux=True))(given, values)
-        found = [*found[0], *found[1]]
+        grads, result = jax.jit(jax.grad(stateless, argnums=(0, 1), has_aux=True))(arguments, values)
+        grads = [*grads[0], *grads[1]]
     else:
         variables = [w.value for w in layer.trainable_variables]
-        given = [g.clone().requires_grad_(True) for g in given]
+        arguments = [g.clone().requires_grad_(True) for g in arguments]
         for variable in variables:
             variable.grad = None
-        objective, result = total(given)
+        objective, result = total(arguments)
         objective.backward()
-        found = [x.grad for x in (*given, *variables)]
+        grads = [x.grad for x in (*arguments, *variables)]
     result = [numpy(ops.stop_gradient(r)) for r in result]
-    return *result, {name: numpy(ops.convert_to_tensor(g)) for name, g in zip(names, found, strict=True)}
+    return *result, {name: numpy(ops.convert_to_tensor(g)) for name, g in zip(names, grads, strict=True)}
 
 
 def check_loss(name, chunk_elements, length=23, targets=None, **smoothing):
     """Sum, nll and all gradients are those of the dense computation."""
     layer, table = make(name, chunk_elements=chunk_elements)
     x, t, w = tokens(length, targets)
-    total, nll, found = gradients(layer, lambda x, table: layer.loss(x, t, w, table, **smoothing), x, table)
-    wanted_total, wanted_nll, wanted = gradients(
+    total, nll, actual = gradients(layer, lambda x, table: layer.loss(x, t, w, table, **smoothing), x, table)
+    expected_total, expected_nll, expected = gradients(
         layer, lambda x, table: dense(layer, x, t, w, table, **smoothing), x, table
     )
-    np.testing.assert_allclose(total, wanted_total, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(nll, wanted_nll, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(numpy(layer.nll(x, t, table)), wanted_nll, rtol=1e-5, atol=1e-5)
-    assert found.keys() == wanted.keys()
-    for weight, gradient in wanted.items():
-        np.testing.assert_allclose(found[weight], gradient, rtol=1e-5, atol=2e-5, err_msg=weight)
-    return found
+    np.testing.assert_allclose(total, expected_total, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(nll, expected_nll, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(numpy(layer.nll(x, t, table)), expected_nll, rtol=1e-5, atol=1e-5)
+    assert actual.keys() == expected.keys()
+    for weight, gradient in expected.items():
+        np.testing.assert_allclose(actual[weight], gradient, rtol=1e-5, atol=2e-5, err_msg=weight)
+    return actual
 
 
 def check_weightless_rows(name):
@@ -141,14 +141,14 @@ def check_mixed_precision(name):
     layer, table = make(name, chunk_elements=5 * WORDS)
     half, _ = make(name, chunk_elements=5 * WORDS, dtype="mixed_bfloat16")
     x, t, w = tokens()
-    _, nll, wanted = gradients(layer, lambda x, table: layer.loss(x, t, w, table), x, table)
-    total, half_nll, found = gradients(half, lambda x, table: half.loss(x, t, w, table), x, table)
+    _, nll, expected = gradients(layer, lambda x, table: layer.loss(x, t, w, table), x, table)
+    total, half_nll, actual = gradients(half, lambda x, table: half.loss(x, t, w, table), x, table)
     assert total.dtype == half_nll.dtype == "float32"
     error = np.abs(nll - half_nll).max() / nll.max()
     assert error < 0.01, error  # bfloat16 has 8 bits: 0.004 a product
-    for weight, gradient in wanted.items():
-        assert found[weight].dtype == "float32", weight
-        error = np.abs(found[weight] - gradient).max() / np.abs(gradient).max()
+    for weight, gradient in expected.items():
+        assert actual[weight].dtype == "float32", weight
+        error = np.abs(actual[weight] - gradient).max() / np.abs(gradient).max()
         assert error < 0.03, (weight, error)
 
 
@@ -159,13 +159,13 @@ def check_round_trip(name, tmp_path):
     assert again.get_config() == layer.get_config()
     again.set_weights(layer.get_weights())
     x, _, _ = tokens()
-    wanted = numpy(layer.log_probs(x, table))
-    np.testing.assert_array_equal(numpy(again.log_probs(x, table)), wanted)
+    expected = numpy(layer.log_probs(x, table))
+    np.testing.assert_array_equal(numpy(again.log_probs(x, table)), expected)
     if table is None:
         inputs = keras.Input((None, WIDTH))
         keras.Model(inputs, layer(inputs)).save(tmp_path / "model.keras")
         model = keras.models.load_model(tmp_path / "model.keras")
-        np.testing.assert_allclose(numpy(model(x[None]))[0], wanted, atol=1e-6)
+        np.testing.assert_allclose(numpy(model(x[None]))[0], expected, atol=1e-6)
 
 
 def check_tensorflow_graph(name, tmp_path):
@@ -177,7 +177,7 @@ def check_tensorflow_graph(name, tmp_path):
     module = tf.Module()
     module.weights = [w.value for w in layer.weights]
     module.table = None if table is None else tf.Variable(table)
-    wanted = {n: layer.loss(*tokens(n), table) for n in (23, 4)}
+    expected = {n: layer.loss(*tokens(n), table) for n in (23, 4)}
 
     @tf.function(input_signature=[tf.TensorSpec([None, WIDTH]), tf.TensorSpec([None], tf.int32), tf.TensorSpec([None])])
     def train(x, t, w):
@@ -185,11 +185,11 @@ def check_tensorflow_graph(name, tmp_path):
             total, nll = layer.loss(x, t, w, module.table)
         return total, nll, tape.gradient(total, module.trainable_variables)
 
-    for n, (total, nll) in wanted.items():
-        found = train(*tokens(n))
-        np.testing.assert_allclose(found[0], total, rtol=1e-5)
-        np.testing.assert_allclose(found[1], nll, rtol=1e-5, atol=1e-5)
-        assert all(g is not None for g in found[2])
+    for n, (total, nll) in expected.items():
+        traced = train(*tokens(n))
+        np.testing.assert_allclose(traced[0], total, rtol=1e-5)
+        np.testing.assert_allclose(traced[1], nll, rtol=1e-5, atol=1e-5)
+        assert all(g is not None for g in traced[2])
 
     @tf.function(input_signature=[tf.TensorSpec([None, WIDTH]), tf.TensorSpec([None], tf.int32)])
     def serve(x, t):
@@ -200,7 +200,7 @@ def check_tensorflow_graph(name, tmp_path):
     tf.saved_model.save(module, str(tmp_path), signatures=serve, options=options)
     x, t, _ = tokens()
     served = tf.saved_model.load(str(tmp_path)).signatures["serving_default"](x=tf.constant(x), t=tf.constant(t))
-    np.testing.assert_allclose(served["nll"], wanted[23][1], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(served["nll"], expected[23][1], rtol=1e-5, atol=1e-5)
     saved = saved_model_pb2.SavedModel.FromString((tmp_path / "saved_model.pb").read_bytes())
     graph = saved.meta_graphs[0].graph_def
     used = {node.op for node in graph.node} | {n.op for f in graph.library.function for n in f.node_def}

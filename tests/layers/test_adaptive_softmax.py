@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from keras import backend
 
+from nlp_suite.errors import ConfigError
 from nlp_suite.layers.adaptive_softmax import AdaptiveSoftmax
 from tests.layers import softmax_reference as reference
 from tests.layers.softmax_reference import WIDTH, WORDS, numpy
@@ -20,15 +21,15 @@ def test_loss_and_gradients_are_the_dense_ones(name, rows, length):
 
 @by_name
 def test_no_token_is_dropped_where_all_are_in_one_cluster(name):
-    found = reference.check_loss(name, 5 * WORDS, 23, np.random.default_rng(0).integers(25, WORDS, 23))
-    assert np.abs(found["tail_1_bias"]).sum() > 1
+    gradients = reference.check_loss(name, 5 * WORDS, 23, np.random.default_rng(0).integers(25, WORDS, 23))
+    assert np.abs(gradients["tail_1_bias"]).sum() > 1
 
 
 @by_name
 def test_clusters_without_a_token(name):
-    found = reference.check_loss(name, 5 * WORDS, 23, np.random.default_rng(0).integers(0, 10, 23))
-    for weight in found.keys() & {"tail_0_kernel", "tail_0_bias", "tail_1_kernel", "tail_1_projection"}:
-        assert not found[weight].any(), weight
+    gradients = reference.check_loss(name, 5 * WORDS, 23, np.random.default_rng(0).integers(0, 10, 23))
+    for weight in gradients.keys() & {"tail_0_kernel", "tail_0_bias", "tail_1_kernel", "tail_1_projection"}:
+        assert not gradients[weight].any(), weight
 
 
 @by_name
@@ -46,12 +47,12 @@ def test_log_probs_by_hand():
         return scores - np.log(np.exp(scores).sum(-1, keepdims=True))
 
     first = log_softmax(x @ head.T + numpy(layer.biases[0]))
-    parts = [first[..., :10]]
+    blocks = [first[..., :10]]
     for i, kernel in enumerate(tails):
         scores = x @ numpy(layer.projections[i]) @ kernel.T + numpy(layer.biases[i + 1])
-        parts.append(first[..., 10 + i : 11 + i] + log_softmax(scores))
-    wanted = np.concatenate(parts, axis=-1)
-    np.testing.assert_allclose(numpy(layer.log_probs(x)), wanted, atol=1e-5)
+        blocks.append(first[..., 10 + i : 11 + i] + log_softmax(scores))
+    expected = np.concatenate(blocks, axis=-1)
+    np.testing.assert_allclose(numpy(layer.log_probs(x)), expected, atol=1e-5)
 
 
 @by_name
@@ -85,7 +86,7 @@ def test_memory_is_bounded_by_the_chunk(name):
 
 @pytest.mark.parametrize("cutoffs", [[], [25, 10], [10, 10], [0, 10], [10, 50], [-3]])
 def test_wrong_cutoffs_are_named(cutoffs):
-    with pytest.raises(ValueError, match=r"ascend and lie from 1 to 49 .*: got \["):
+    with pytest.raises(ConfigError, match=r"ascend and lie from 1 to 49 .*: got \["):
         AdaptiveSoftmax(WORDS, cutoffs)
 
 
@@ -93,11 +94,11 @@ def test_a_table_of_another_shape_is_refused():
     layer, table = reference.make("adaptive tied")
     with pytest.raises(ValueError, match=r"needs a table of shape \(50, 12\): got one of shape \(50, 11\)"):
         layer.log_probs(reference.tokens()[0], table[:, 1:])
-    with pytest.raises(ValueError, match="embedding_size"):
+    with pytest.raises(ConfigError, match="embedding_size"):
         AdaptiveSoftmax(WORDS, [10], tied=True)
 
 
 def test_label_smoothing_is_refused():
     layer, _ = reference.make("adaptive")
-    with pytest.raises(ValueError, match=r"label_smoothing is 0.1: an adaptive softmax allows 0 only"):
+    with pytest.raises(ConfigError, match=r"label_smoothing is 0.1: an adaptive softmax allows 0 only"):
         layer.loss(*reference.tokens(), label_smoothing=0.1)

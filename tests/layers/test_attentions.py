@@ -5,16 +5,18 @@ import numpy as np
 import pytest
 from keras import ops
 
+from nlp_suite.errors import ConfigError, UnknownNameError
 from nlp_suite.registry import ATTENTIONS, DECODERS
 
-Q, D, E = 6, 6, 4  # features of a query (units of a decoder), of a memory, of an embedding
-SETTINGS = {
-    "bahdanau": ("bahdanau", {"units": 5}),
+Q, D, E = 12, 12, 4  # features of a query (units of a decoder), of a memory, of an embedding
+EQUATIONS = {  # what `attend` knows
+    "bahdanau of 5": ("bahdanau", {"units": 5}),
     "dot": ("luong", {"score": "dot"}),
     "general": ("luong", {"score": "general"}),
     "concat": ("luong", {"score": "concat", "units": 4}),
-    "scaled_dot": ("scaled_dot", {"heads": 3}),
+    "3 heads": ("scaled_dot", {"heads": 3}),
 }
+VARIANTS = {**{name: (name, {}) for name in ATTENTIONS.names()}, **EQUATIONS}  # a new one is tested by being there
 
 
 def shaken(layer):
@@ -27,7 +29,7 @@ def shaken(layer):
 
 def make(name):
     keras.utils.set_random_seed(2)
-    kind, settings = SETTINGS[name]
+    kind, settings = VARIANTS[name]
     attention = ATTENTIONS.get(kind)(**settings)
     attention.build(Q, D)
     return shaken(attention)
@@ -35,6 +37,10 @@ def make(name):
 
 def value(variable):
     return ops.convert_to_numpy(variable).astype("float64")
+
+
+def numpy(tensors):
+    return [ops.convert_to_numpy(tensor) for tensor in tensors]
 
 
 def sigmoid(x):
@@ -75,13 +81,27 @@ def attend(attention, query, memory):
     return weights @ memory, weights
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", VARIANTS)
+def test_weights_sum_to_one_and_padding_changes_nothing(name):
+    attention = make(name)
+    query, memory, mask = arrays()
+    context, weights = numpy(attention(query, attention.prepare(memory, ops.convert_to_tensor(mask))))
+    np.testing.assert_allclose(weights.sum(-1), 1, atol=1e-6)
+    assert context.shape == (3, 4, attention.context_size) and not weights.transpose(0, 2, 1)[~mask].any()
+    for row, length in enumerate(mask.sum(1)):
+        one = slice(row, row + 1)
+        prepared = attention.prepare(memory[one, :length], ops.ones((1, length), "bool"))
+        assert {leaf.shape[0] for leaf in keras.tree.flatten(prepared)} == {1}
+        alone_context, alone_weights = numpy(attention(query[one], prepared))
+        np.testing.assert_allclose(alone_context, context[one], atol=1e-6)
+        np.testing.assert_allclose(alone_weights, weights[one, :, :length], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", EQUATIONS)
 def test_attention_is_its_equation(name):
     attention = make(name)
     query, memory, mask = arrays()
-    context, weights = map(
-        ops.convert_to_numpy, attention(query, attention.prepare(memory, ops.convert_to_tensor(mask)))
-    )
+    context, weights = numpy(attention(query, attention.prepare(memory, ops.convert_to_tensor(mask))))
     assert weights.dtype == "float32"
     assert weights.shape == (3, 4, 5)
     for b, length in enumerate(mask.sum(1)):
@@ -92,10 +112,10 @@ def test_attention_is_its_equation(name):
             assert not weights[b, t, length:].any()
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", VARIANTS)
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16", "mixed_float16"])
 def test_a_row_without_tokens_gives_numbers(name, dtype):
-    kind, settings = SETTINGS[name]
+    kind, settings = VARIANTS[name]
     attention = ATTENTIONS.get(kind)(**settings, dtype=dtype)
     attention.build(Q, D)
     query, memory, mask = arrays()
@@ -106,7 +126,7 @@ def test_a_row_without_tokens_gives_numbers(name, dtype):
     np.testing.assert_allclose(ops.convert_to_numpy(weights)[1], 1 / 5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_config_round_trip(name):
     attention = make(name)
     again = type(attention).from_config(attention.get_config())
@@ -116,11 +136,11 @@ def test_config_round_trip(name):
 
 
 def test_errors_name_what_was_given():
-    with pytest.raises(ValueError, match="'genral'.*dot, general, concat"):
+    with pytest.raises(UnknownNameError, match="'genral': did you mean 'general'.*dot, general, concat"):
         ATTENTIONS.get("luong")(score="genral")
-    with pytest.raises(ValueError, match="6 and 8 features"):
+    with pytest.raises(ConfigError, match="6 and 8 features"):
         ATTENTIONS.get("luong")(score="dot").build(6, 8)
-    with pytest.raises(ValueError, match="9 features of the memory cannot be split into 4 heads"):
+    with pytest.raises(ConfigError, match="9 features of the memory cannot be split into 4 heads"):
         ATTENTIONS.get("scaled_dot")(heads=4).build(8, 9)
 
 
@@ -157,12 +177,12 @@ def luong_decoder(d, x, memory):
     """Luong et al. (2015), §3.1 and §3.3, an LSTM: features and input of the next step tanh(W [c; h])."""
     half = D // 2
     h, c = np.split(affine_tanh(d.bridge, np.concatenate([memory[-1, :half], memory[0, half:]])), 2)
-    fed, features, weights = np.zeros(Q), [], []
+    attentional, features, weights = np.zeros(Q), [], []
     for y in x:
-        h, c = lstm(d.recurrent[0].cell, np.concatenate([y, fed]), h, c)
+        h, c = lstm(d.recurrent[0].cell, np.concatenate([y, attentional]), h, c)
         context, w = attend(d.attention, h, memory)
-        fed = affine_tanh(d.attentional, np.concatenate([context, h]))
-        features.append(fed)
+        attentional = affine_tanh(d.attentional, np.concatenate([context, h]))
+        features.append(attentional)
         weights.append(w)
     return features, weights
 
@@ -171,16 +191,16 @@ def nematus_decoder(d, x, memory):
     """The conditional GRU of Sennrich et al. (2017), equations 2 to 9."""
     s, features, weights = np.zeros(Q), [], []
     for y in x:
-        between = gru(d.recurrent[0].cell, y, s)
-        c, w = attend(d.attention, between, memory)
-        s = gru(d.second.cell, c, between)
+        proposal = gru(d.recurrent[0].cell, y, s)
+        c, w = attend(d.attention, proposal, memory)
+        s = gru(d.second.cell, c, proposal)
         features.append(affine_tanh(d.deep, np.concatenate([s, c, y])))
         weights.append(w)
     return features, weights
 
 
 def plain_luong_decoder(d, x, memory):
-    """Luong et al. (2015), §3.1 without input feeding: the GRU never sees what attention found."""
+    """Luong et al. (2015), §3.1 without input feeding: the context does not enter the GRU."""
     h, features, weights = affine_tanh(d.bridge, memory.mean(0)), [], []
     for y in x:
         h = gru(d.recurrent[0].cell, y, h)
@@ -191,7 +211,7 @@ def plain_luong_decoder(d, x, memory):
 
 
 @pytest.mark.parametrize(
-    ("cell", "settings", "oracle"),
+    "cell, settings, oracle",
     [
         ("gru", {"attention": "bahdanau"}, bahdanau_decoder),
         ("gru", {"attention": "bahdanau", "conditional": True, "bridge": "zero"}, nematus_decoder),
@@ -205,8 +225,7 @@ def test_decoder_is_its_equations(cell, settings, oracle):
     decoder.build(D, bidirectional_memory=True)
     shaken(decoder)
     x, memory, mask = arrays(E)
-    found = decoder(x, np.ones(x.shape[:2], bool), decoder.memory(memory, mask))
-    features, weights = map(ops.convert_to_numpy, found)
+    features, weights = numpy(decoder(x, np.ones(x.shape[:2], bool), decoder.memory(memory, mask)))
     for b, length in enumerate(mask.sum(1)):
         f, w = oracle(decoder, x[b].astype("float64"), memory[b, :length].astype("float64"))
         np.testing.assert_allclose(features[b], f, atol=2e-6)

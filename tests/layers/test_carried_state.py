@@ -1,4 +1,4 @@
-"""Carried state: it goes on from call to call, row by row, and no file of weights knows of it."""
+"""Carried state: it continues from call to call, row by row, and no file of weights knows of it."""
 
 import keras
 import numpy as np
@@ -33,14 +33,14 @@ def ids(length, rows=ROWS, seed=0):
 @pytest.mark.parametrize("name", RECURRENT)
 def test_windows_one_after_another_are_one_long_window(name):
     model, tokens = carrying(name), ids(15)
-    whole = ops.convert_to_numpy(model(inputs(tokens, [True] * ROWS), training=False))
-    parts = [
+    at_once = ops.convert_to_numpy(model(inputs(tokens, [True] * ROWS), training=False))
+    windows = [
         ops.convert_to_numpy(model(inputs(tokens[:, begin : begin + 5], [begin == 0] * ROWS), training=False))
         for begin in (0, 5, 10)
     ]
-    np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, atol=1e-5)
-    anew = ops.convert_to_numpy(model(inputs(tokens[:, 5:10], [True] * ROWS), training=False))
-    assert np.abs(anew - parts[1]).max(axis=1).min() > 1e-3, "the state matters"
+    np.testing.assert_allclose(np.concatenate(windows, axis=1), at_once, atol=1e-5)
+    from_zero = ops.convert_to_numpy(model(inputs(tokens[:, 5:10], [True] * ROWS), training=False))
+    assert np.abs(from_zero - windows[1]).max(axis=1).min() > 1e-3, "the state matters"
 
 
 @pytest.mark.parametrize("name", RECURRENT)
@@ -48,23 +48,23 @@ def test_reset_clears_its_own_rows_only(name):
     model, tokens = carrying(name), ids(10)
     first, second = tokens[:, :5], tokens[:, 5:]
 
-    def after(reset):
+    def second_window(reset):
         model(inputs(first, [True] * ROWS), training=False)
         return ops.convert_to_numpy(model(inputs(second, reset), training=False))
 
-    kept, none = after([False] * ROWS), after([True] * ROWS)
-    some = after([True, False, False, True])
-    np.testing.assert_array_equal(some[[0, 3]], none[[0, 3]])
-    np.testing.assert_array_equal(some[[1, 2]], kept[[1, 2]])
+    carried, cleared = second_window([False] * ROWS), second_window([True] * ROWS)
+    some = second_window([True, False, False, True])
+    np.testing.assert_array_equal(some[[0, 3]], cleared[[0, 3]])
+    np.testing.assert_array_equal(some[[1, 2]], carried[[1, 2]])
 
 
 def test_padding_carries_the_state_on():
     model, tokens = carrying("lstm"), ids(8)
     padded = np.where(np.arange(6) < 4, tokens[:, :6], 0).astype("int32")
     model(inputs(padded, [True] * ROWS), training=False)
-    after = ops.convert_to_numpy(model(inputs(tokens[:, 4:], [False] * ROWS), training=False))
-    whole = ops.convert_to_numpy(model(inputs(tokens, [True] * ROWS), training=False))
-    np.testing.assert_allclose(after, whole[:, 4:], atol=1e-5)
+    later = ops.convert_to_numpy(model(inputs(tokens[:, 4:], [False] * ROWS), training=False))
+    at_once = ops.convert_to_numpy(model(inputs(tokens, [True] * ROWS), training=False))
+    np.testing.assert_allclose(later, at_once[:, 4:], atol=1e-5)
 
 
 def test_training_and_evaluation_have_a_state_each():
@@ -73,17 +73,17 @@ def test_training_and_evaluation_have_a_state_each():
     expected = ops.convert_to_numpy(model(inputs(tokens, [True] * ROWS), training=False))[:, 5:]
     model(inputs(tokens[:, :5], [True] * ROWS), training=False)
     model(inputs(ids(5, rows=ROWS + 1), [True] * (ROWS + 1)), training=True)
-    after = ops.convert_to_numpy(model(inputs(tokens[:, 5:], reset), training=False))
-    np.testing.assert_allclose(after, expected, atol=1e-5)
+    later = ops.convert_to_numpy(model(inputs(tokens[:, 5:], reset), training=False))
+    np.testing.assert_allclose(later, expected, atol=1e-5)
 
 
-def test_a_batch_of_other_rows_starts_anew_and_leaves_the_state_alone():
+def test_a_batch_of_other_rows_starts_from_zero_and_leaves_the_state_alone():
     model, tokens = carrying("gru"), ids(10)
     model(inputs(tokens[:, :5], [True] * ROWS), training=False)
     before = [ops.convert_to_numpy(v) for v in model.carried[0].variables]
-    odd = ops.convert_to_numpy(model(inputs(tokens[:2], [False] * 2), training=False))
+    other_rows = ops.convert_to_numpy(model(inputs(tokens[:2], [False] * 2), training=False))
     fresh = ops.convert_to_numpy(network("gru")(inputs(tokens[:2], [True] * 2), training=False))
-    np.testing.assert_allclose(odd, fresh, atol=1e-6)
+    np.testing.assert_allclose(other_rows, fresh, atol=1e-6)
     for value, old in zip(model.carried[0].variables, before):
         np.testing.assert_array_equal(ops.convert_to_numpy(value), old)
 
@@ -116,11 +116,11 @@ def test_the_state_is_a_variable_but_no_weight(name, tmp_path):
 def _arrays(path):
     import h5py
 
-    found = []
+    shapes = []
     with h5py.File(path) as file:
-        file.visititems(lambda name, item: found.append((name, item.shape)) if hasattr(item, "shape") else None)
-    assert found
-    return sorted(found)
+        file.visititems(lambda name, item: shapes.append((name, item.shape)) if hasattr(item, "shape") else None)
+    assert shapes
+    return sorted(shapes)
 
 
 def test_any_tree_is_kept_and_an_empty_state_fits_nothing():

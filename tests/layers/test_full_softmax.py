@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from keras import backend
 
+from nlp_suite.errors import ConfigError
 from nlp_suite.layers.full_softmax import FullSoftmax
 from tests.layers import softmax_reference as reference
 from tests.layers.softmax_reference import WIDTH, WORDS, numpy
@@ -34,7 +35,7 @@ def test_smoothed_loss_and_gradients_are_the_dense_ones(name, rows, length):
 def test_smoothing_out_of_range_is_refused():
     layer, _ = reference.make("full")
     for wrong in (-0.1, 1.0):
-        with pytest.raises(ValueError, match=f"label_smoothing is {wrong}; allowed"):
+        with pytest.raises(ConfigError, match=f"label_smoothing is {wrong}; allowed"):
             layer.loss(*reference.tokens(), label_smoothing=wrong)
 
 
@@ -72,9 +73,9 @@ def test_log_probs_by_hand():
     layer, _ = reference.make("full")
     x = tokens = np.random.default_rng(3).normal(size=(2, 3, WIDTH)).astype("float32")
     scores = tokens @ numpy(layer.kernel).T + numpy(layer.bias)
-    wanted = scores - np.log(np.exp(scores).sum(-1, keepdims=True))
-    np.testing.assert_allclose(numpy(layer.log_probs(x)), wanted, atol=1e-5)
-    np.testing.assert_allclose(numpy(layer(x)), wanted, atol=1e-5)
+    expected = scores - np.log(np.exp(scores).sum(-1, keepdims=True))
+    np.testing.assert_allclose(numpy(layer.log_probs(x)), expected, atol=1e-5)
+    np.testing.assert_allclose(numpy(layer(x)), expected, atol=1e-5)
 
 
 def test_large_logits_stay_finite():
@@ -107,7 +108,7 @@ def test_memory_is_bounded_by_the_chunk(name):
 
 
 def test_wrong_tables_are_refused():
-    with pytest.raises(ValueError, match="embedding_size"):
+    with pytest.raises(ConfigError, match="embedding_size"):
         FullSoftmax(WORDS, tied=True)
     tied, table = reference.make("full tied")
     x, t, w = reference.tokens()

@@ -1,4 +1,4 @@
-"""The recurrent layers' tests against Keras and NumPy, run again on JAX and on PyTorch in processes of their own."""
+"""The recurrent layers' tests against Keras and NumPy, run again on JAX and on PyTorch in separate processes."""
 
 import importlib.util
 import os

@@ -106,7 +106,7 @@ def test_activations(layer_class, activation):
     if layer_class is not SimpleRNN:
         options["recurrent_activation"] = "hard_sigmoid" if activation != "hard_sigmoid" else "tanh"
     ours, theirs = twins(lambda: layer_class(UNITS, **options), lambda: keras_class(layer_class)(UNITS, **options))
-    assert ours._explicit() == (activation != "elu")
+    assert ours.supports_explicit_loop() == (activation != "elu")
     assert_same(ours, theirs, *inputs(layer_class), mask=MASKS["right"], values=1e-5, gradients=1e-4)
 
 

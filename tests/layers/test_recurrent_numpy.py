@@ -156,10 +156,10 @@ def test_the_oracle_agrees_with_finite_differences(cell_class):
     _, gradients = loss()
     for array, gradient in zip([x, *states, *weights], gradients, strict=True):
         index = tuple(rng.integers(0, n) for n in array.shape)
-        kept = array[index]
-        array[index] = kept + 1e-6
+        original = array[index]
+        array[index] = original + 1e-6
         above = loss()[0]
-        array[index] = kept - 1e-6
+        array[index] = original - 1e-6
         below = loss()[0]
-        array[index] = kept
+        array[index] = original
         np.testing.assert_allclose(gradient[index], (above - below) / 2e-6, rtol=1e-5, atol=1e-7)

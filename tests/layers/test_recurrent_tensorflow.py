@@ -41,7 +41,7 @@ def assert_close(got, expected, atol=1e-5):
 
 @by_layer
 @pytest.mark.parametrize(
-    ("signature", "sequences"),
+    "signature, sequences",
     [(UNKNOWN, False), (UNKNOWN, True), (BATCH_KNOWN, True), (TIME_KNOWN, False)],
     ids=["unknown last", "unknown sequences", "batch", "time"],
 )
@@ -116,21 +116,21 @@ def test_cudnn_is_used_where_it_can_be(layer_class, monkeypatch):
     """With a GPU (pretended: this shows the choice, not cuDNN's numbers), Keras's loop runs for right-padded masks."""
     chosen = []
     theirs = getattr(keras.layers, layer_class.__name__)
-    kept = theirs.inner_loop
+    keras_inner_loop = theirs.inner_loop
 
     def inner_loop(self, *args, **kwargs):
         chosen.append("keras")
         self.use_cudnn, use_cudnn = False, self.use_cudnn
         try:
-            return kept(self, *args, **kwargs)
+            return keras_inner_loop(self, *args, **kwargs)
         finally:
             self.use_cudnn = use_cudnn
 
     def explicit_loop(self, *args):
         chosen.append("explicit")
-        return own(self, *args)
+        return our_explicit_loop(self, *args)
 
-    own = layer_class._explicit_loop
+    our_explicit_loop = layer_class._explicit_loop
     monkeypatch.setattr(theirs, "inner_loop", inner_loop)
     monkeypatch.setattr(layer_class, "_explicit_loop", explicit_loop)
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind=None: ["GPU:0"])

@@ -15,7 +15,7 @@ def test_a_step_sees_the_newest_tokens_of_the_cache_and_no_older_one(rotary):
     layer.build((None, None, FEATURES))
     x = np.random.default_rng(0).normal(size=(3, STEPS, FEATURES)).astype("float32")
     state = layer.initial_state(3, WINDOW)
-    start = np.array([0, 2, 5], "int32")  # rows begin at different steps; a row's place is counted from its own start
+    start = np.array([0, 2, 5], "int32")  # rows begin at different steps; positions count from a row's start
     for t in range(STEPS):
         fresh = (start == t)[:, None, None, None]
         state = {key: ops.where(fresh, ops.zeros_like(cache), cache) for key, cache in state.items()}
@@ -26,6 +26,6 @@ def test_a_step_sees_the_newest_tokens_of_the_cache_and_no_older_one(rotary):
                 continue
             first = max(start[row], t - WINDOW + 1)
             seen = x[row : row + 1, first : t + 1]
-            places = np.arange(seen.shape[1], dtype="int32")[None]  # rotary products know distances only
-            whole = layer(seen, mask=np.ones(seen.shape[:2], bool), positions=places)
-            np.testing.assert_allclose(ops.convert_to_numpy(got)[row], ops.convert_to_numpy(whole)[0, -1], atol=2e-6)
+            positions = np.arange(seen.shape[1], dtype="int32")[None]  # rotary products know distances only
+            at_once = layer(seen, mask=np.ones(seen.shape[:2], bool), positions=positions)
+            np.testing.assert_allclose(ops.convert_to_numpy(got)[row], ops.convert_to_numpy(at_once)[0, -1], atol=2e-6)

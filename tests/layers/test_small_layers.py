@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from nlp_suite.errors import ConfigError
 from nlp_suite.layers.ngrams import ngram_ids
 from nlp_suite.layers.positions import rotate, sinusoidal, token_positions
 from nlp_suite.layers.self_attention import SelfAttention
@@ -79,7 +80,7 @@ def test_pooling_by_hand():
     assert pool("max", "mean") == [3, -2, 2, -3]
     low, high = pool("attention")
     assert 1 <= low <= 3 and -4 <= high <= -2
-    with pytest.raises(ValueError, match="last, mean, max, attention"):
+    with pytest.raises(ConfigError, match="last, mean, max, attention"):
         SequencePooling(["median"])
 
 
@@ -95,8 +96,11 @@ def test_self_attention_is_keras_multi_head_attention(causal):
     theirs(x, x)
     kernel, bias = map(numpy, (ours.fused.kernel, ours.fused.bias))
     out, out_bias = map(numpy, (ours.projection.kernel, ours.projection.bias))
-    parts = [(k.reshape(8, 2, 4), b.reshape(2, 4)) for k, b in zip(np.split(kernel, 3, 1), np.split(bias, 3))]
-    theirs.set_weights([w for pair in (parts[0], parts[1], parts[2]) for w in pair] + [out.reshape(2, 4, 8), out_bias])
+    projections = [(k.reshape(8, 2, 4), b.reshape(2, 4)) for k, b in zip(np.split(kernel, 3, 1), np.split(bias, 3))]
+    theirs.set_weights(
+        [w for pair in (projections[0], projections[1], projections[2]) for w in pair]
+        + [out.reshape(2, 4, 8), out_bias]
+    )
     expected = numpy(theirs(x, x, attention_mask=mask[:, None, :], use_causal_mask=causal))
     actual = numpy(ours(x, mask=mask, positions=positions))
     np.testing.assert_allclose(actual[mask], expected[mask], atol=1e-5)

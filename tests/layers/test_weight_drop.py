@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from nlp_suite.errors import ConfigError
 from nlp_suite.layers.gru import GRU
 from nlp_suite.layers.lstm import LSTM
 from nlp_suite.layers.simple_rnn import SimpleRNN
@@ -97,6 +98,6 @@ def test_weights_go_to_keras_and_come_back(layer_class, tmp_path):
 
 
 def test_a_rate_out_of_range_is_refused():
-    with pytest.raises(ValueError, match=r"recurrent_weight_dropout must be in \[0, 1\), got 1.0"):
+    with pytest.raises(ConfigError, match=r"recurrent_weight_dropout must be in \[0, 1\), got 1.0"):
         LSTM(3, recurrent_weight_dropout=1.0)
     assert "recurrent_weight_dropout" not in LSTM(3).get_config()

@@ -88,4 +88,4 @@ def write_records(path, *logs):
 def found(path, name, **options):
     """(verdict, what) of one check."""
     checks = {check.name: check for check in examine(path, **options).checks}
-    return checks[name].ok, checks[name].what
+    return checks[name].ok, checks[name].message

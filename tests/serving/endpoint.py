@@ -59,7 +59,7 @@ def http_ask(port, method, path, body=None, headers=None, timeout=60) -> Answer:
 
 
 class Asker:
-    """Both doors of an endpoint: `rest(…)` and the published stubs `prediction` and `model`."""
+    """Both ports of an endpoint: `rest(…)` and the published stubs `prediction` and `model`."""
 
     def __init__(self, port, rest_port, target=None, credentials=None):
         self.port, self.rest_port = port, rest_port

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from nlp_suite.cli import app
 from nlp_suite.errors import ExportError
-from nlp_suite.serving.batch_predict import _same_run, batch_predict, cut, read_chunk, write_chunk
+from nlp_suite.serving.batch_predict import batch_predict, check_plan, cut, read_chunk, write_chunk
 
 
 def test_chunks_are_whole_lines_and_cover_the_file(tmp_path):
@@ -60,13 +60,13 @@ def plan(tmp_path):
 
     def same_run(*files, model="model", signature="serving_default", output="out"):
         chunks = [chunk for file in files or ("a.txt",) for chunk in cut(tmp_path / file)]
-        _same_run(tmp_path / output, tmp_path / model, signature, chunks)
+        check_plan(tmp_path / output, tmp_path / model, signature, chunks)
 
     same_run()
     return same_run
 
 
-def test_the_same_run_goes_on(plan):
+def test_thecheck_plan_goes_on(plan):
     plan()
 
 

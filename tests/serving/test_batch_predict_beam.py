@@ -1,4 +1,4 @@
-"""Batch prediction under Apache Beam, which wants another protobuf than TensorFlow's newest: an environment of its own."""
+"""Batch prediction under Apache Beam, which wants another protobuf than TensorFlow's newest, in a separate environment."""
 
 import ast
 import importlib.util

@@ -15,27 +15,18 @@ from nlp_suite.serving import servable as servable_module
 from nlp_suite.serving.batching_parameters import BatchingParameters, read_batching_parameters
 from nlp_suite.serving.servable import Servable, SessionSettings
 from nlp_suite.serving.status import Code, ServingError
-from tests.serving import toy_models
 
 LONG = 20_000_000  # microseconds: only a full batch goes before
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("batching")
-
-
 @pytest.fixture
-def load(folder):
+def load(toys):
     """A function that loads a toy model with batching parameters."""
     loaded = []
 
     def make(toy, name="m", version=1, **parameters):
-        path = folder / toy
-        if not path.exists():
-            getattr(toy_models, toy)(path)
         parameters = {"num_batch_threads": 2, **parameters}
-        loaded.append(Servable(name, version, path, SessionSettings(batching=BatchingParameters(**parameters))))
+        loaded.append(Servable(name, version, toys(toy), SessionSettings(batching=BatchingParameters(**parameters))))
         return loaded[-1]
 
     yield make
@@ -137,7 +128,7 @@ def test_outputs_come_whatever_their_order(load):
 
 
 def test_more_sets_of_outputs_than_queues_are_answered_too(load, monkeypatch):
-    monkeypatch.setattr(servable_module, "_MOST_FORMS", 1)
+    monkeypatch.setattr(servable_module, "_MAX_BATCHED_FORMS", 1)
     model = load("two_out", max_batch_size=1)
     for outputs in (["upper"], ["len"], ["len", "upper"]):
         assert sorted(run(model, texts("abc"), outputs)) == outputs
@@ -240,10 +231,8 @@ def test_a_request_whose_time_is_up_in_a_queue_is_told_with_its_batch(load):
         run(model, {"x": np.zeros([1, 3], "float32")}, timeout_ms=50)
 
 
-def test_a_request_whose_time_is_up_is_ended(folder):
-    if not (folder / "slow").exists():
-        toy_models.slow(folder / "slow")
-    model = Servable("m", 1, folder / "slow", SessionSettings())
+def test_a_request_whose_time_is_up_is_ended(toys):
+    model = Servable("m", 1, toys("slow"), SessionSettings())
     times = [time.perf_counter()]
     model.run("serving_default", {"x": np.ones(1, "float32")}, ["y"])
     times.append(time.perf_counter())
@@ -302,11 +291,9 @@ def resident():
 
 
 @pytest.mark.parametrize("times", [4, pytest.param(40, marks=pytest.mark.slow)])
-def test_a_closed_model_leaves_no_threads_no_graph_and_no_memory(load, folder, times):
-    load("two_in").close()
-
+def test_a_closed_model_leaves_no_threads_no_graph_and_no_memory(toys, times):
     def once():
-        model = Servable("m", 1, folder / "two_in", SessionSettings(batching=BatchingParameters(num_batch_threads=3)))
+        model = Servable("m", 1, toys("two_in"), SessionSettings(batching=BatchingParameters(num_batch_threads=3)))
         together(*[lambda: run(model, ids([1, 2]))] * 4, lambda: run(model, ids([1, 2]), ["seen"]))
         model.close()
         return weakref.ref(model._graph)

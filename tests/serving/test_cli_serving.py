@@ -28,7 +28,7 @@ def model(tmp_path_factory):
 
 
 def cli(*arguments, **environment):
-    """The command line in a process of its own, as a user has it."""
+    """The command line in a new process, as a user has it."""
     return subprocess.run(
         [sys.executable, "-m", "nlp_suite", *map(str, arguments)],
         capture_output=True,

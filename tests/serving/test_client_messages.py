@@ -66,7 +66,7 @@ TYPED = {
 }
 
 
-@pytest.mark.parametrize(("dtype", "field"), [(dtype, field) for field, kinds in TYPED.items() for dtype in kinds])
+@pytest.mark.parametrize("dtype, field", [(dtype, field) for field, kinds in TYPED.items() for dtype in kinds])
 def test_typed_values_are_read(dtype, field):
     """As a stock server sends them; and a short list, whose last value stands for the rest; and none at all."""
     import tensorflow as tf

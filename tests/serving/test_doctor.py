@@ -12,18 +12,13 @@ import tensorflow as tf
 
 from nlp_suite.errors import ExportError
 from nlp_suite.serving.doctor import examine, format_report
-from tests.serving.doctor_models import TEXT, WARMUP, edit, found, predict_log, save, small_model, write_records
-
-
-@pytest.fixture(scope="session")
-def made(tmp_path_factory):
-    return small_model(tmp_path_factory.mktemp("doctor"))
+from tests.serving.doctor_models import TEXT, WARMUP, edit, found, predict_log, save, write_records
 
 
 @pytest.fixture
-def model(made, tmp_path):
+def model(sound_model, tmp_path):
     """A copy of a sound model, to be broken."""
-    return shutil.copytree(made, tmp_path / "m" / "1")
+    return shutil.copytree(sound_model, tmp_path / "m" / "1")
 
 
 # ---------------------------------------------------------------------------------------------------- sound models
@@ -40,17 +35,12 @@ def test_a_sound_model(model):
 
 
 @pytest.mark.slow
-def test_an_export_of_ours(tmp_path):
-    from nlp_suite.export import run_export
-    from tests.export.conftest import SMALL, make_run
-
-    run = tmp_path / "run"
-    run.mkdir()
-    exported = run_export(make_run(run, SMALL["bag"]), tmp_path / "out" / "m")
-    report = examine(tmp_path / "out" / "m")
-    assert report.ok and report.path == exported.path
+def test_an_export_of_ours(exports):
+    folder = exports("sentiment")
+    report = examine(folder)
+    assert report.ok and report.path == folder / "1"
     assert all(check.ok is True for check in report.checks), report.as_dict()
-    assert "negative, positive" in found(exported.path, "label names")[1]
+    assert "negative, positive" in found(folder / "1", "label names")[1]
 
 
 def test_the_report_for_programs_and_people(model):
@@ -81,9 +71,9 @@ def test_the_model_is_not_loaded(model):
 
 
 def test_no_model_there(tmp_path):
-    with pytest.raises(ValueError, match="nowhere' is not there"):
+    with pytest.raises(ExportError, match="nowhere' does not exist"):
         examine(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="holds neither saved_model.pb nor versions"):
+    with pytest.raises(ExportError, match="holds neither saved_model.pb nor versions"):
         examine(tmp_path)
     with pytest.raises(ExportError, match=r"'1\.2'"):
         examine(tmp_path, "1.2")
@@ -95,7 +85,9 @@ def test_a_truncated_graph(model):
         (model / "saved_model.pb").write_bytes(data[:size])
         report = examine(model)
         assert (
-            not report.ok and report.checks[-1].name == "graph" and "truncated or half-copied" in report.checks[-1].what
+            not report.ok
+            and report.checks[-1].name == "graph"
+            and "truncated or half-copied" in report.checks[-1].message
         )
     (model / "saved_model.pb").unlink()
     assert found(model, "graph")[0] is False

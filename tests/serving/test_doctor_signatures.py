@@ -15,20 +15,14 @@ from tests.serving.doctor_models import (
     found,
     predict_log,
     save,
-    small_model,
     write_records,
 )
 
 
-@pytest.fixture(scope="session")
-def made(tmp_path_factory):
-    return small_model(tmp_path_factory.mktemp("doctor"))
-
-
 @pytest.fixture
-def model(made, tmp_path):
+def model(sound_model, tmp_path):
     """A copy of a sound model, to be broken."""
-    return shutil.copytree(made, tmp_path / "m" / "1")
+    return shutil.copytree(sound_model, tmp_path / "m" / "1")
 
 
 # ---------------------------------------------------------------------------------------------------- signatures
@@ -121,7 +115,7 @@ def test_labels_without_names(model):
 
 
 @pytest.mark.parametrize(
-    ("log", "message"),
+    "log, message",
     [
         (predict_log("gone", text=["x"]), "asks the signature 'gone', which the model does not have"),
         (predict_log(), "lacks the inputs text"),

@@ -9,35 +9,33 @@ import grpc
 import numpy as np
 import pytest
 
-from nlp_suite.serving.server import _bound
+from nlp_suite.serving.server import bind_rest_socket
 from nlp_suite.serving.status import ServingError
-from tests.serving import toy_models
-from tests.serving.endpoint import Asker, Endpoint, free_port
+from tests.serving.endpoint import Asker, Endpoint, free_port, model_list
 
 SERVICE = "/tensorflow.serving.PredictionService/"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("grpc")
-    toy_models.half_plus(folder / "half" / "123")
-    toy_models.slow(folder / "slow" / "1", loops=10**7)
-    toy_models.echo_float(folder / "echo" / "1")
-    return folder
+    return tmp_path_factory.mktemp("grpc")
 
 
 @pytest.fixture(scope="module")
-def endpoint(folder):
-    models = " ".join(
-        f'config {{ name: "{name}" base_path: "{folder / name}" model_platform: "tensorflow" }}'
-        for name in ("half", "slow", "echo")
-    )
-    (folder / "models.config").write_text(f"model_config_list {{ {models} }}")
+def half(toys):
+    """The folder of a model."""
+    return str(toys("half_plus").parent)
+
+
+@pytest.fixture(scope="module")
+def endpoint(toys, half, folder):
+    models = {"half": half, "slow": toys("slow", loops=10**7).parent, "echo": toys("echo_float").parent}
+    (folder / "models.config").write_text(model_list(models))
     with Endpoint(
         model_config_file=str(folder / "models.config"),
         rest_api_port=0,
         enable_grpc_healthcheck_service=True,
-        grpc_socket_path=str(folder / "door"),
+        grpc_socket_path=str(folder / "socket"),
         grpc_max_message_bytes=2**20,
         grpc_channel_arguments="grpc.max_connection_age_ms=3600000,grpc.default_authority=me",
     ) as made:
@@ -51,7 +49,7 @@ def code(call):
 
 
 def test_a_unix_socket(endpoint, folder):
-    assert Asker(0, 0, f"unix:{folder / 'door'}").half("half") == 3.0
+    assert Asker(0, 0, f"unix:{folder / 'socket'}").half("half") == 3.0
 
 
 def test_a_call_without_a_deadline(endpoint):
@@ -105,10 +103,10 @@ def test_health(endpoint):
         assert stub.Check(health_pb2.HealthCheckRequest(service=service)).status == 1  # SERVING
 
 
-def test_no_health_unless_the_flag_says_so(folder):
+def test_no_health_unless_the_flag_says_so(half):
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    with Endpoint(model_name="m", model_base_path=str(folder / "half"), rest_api_port=0) as made:
+    with Endpoint(model_name="m", model_base_path=half, rest_api_port=0) as made:
         stub = health_pb2_grpc.HealthStub(made.channel)
         assert code(lambda: stub.Check(health_pb2.HealthCheckRequest()))[0] == "UNIMPLEMENTED"
 
@@ -138,7 +136,7 @@ def keys(folder):
 
 
 @pytest.mark.parametrize("client_verify", [False, True])
-def test_tls(folder, keys, client_verify):
+def test_tls(half, folder, keys, client_verify):
     from google.protobuf import text_format
 
     from nlp_suite.serving.text_protos import message
@@ -147,7 +145,7 @@ def test_tls(folder, keys, client_verify):
     config.server_key, config.server_cert, config.client_verify = *keys, client_verify
     config.custom_ca = keys[1] if client_verify else ""
     (folder / "ssl.config").write_text(text_format.MessageToString(config))
-    flags = {"model_base_path": str(folder / "half"), "ssl_config_file": str(folder / "ssl.config"), "rest_api_port": 0}
+    flags = {"model_base_path": half, "ssl_config_file": str(folder / "ssl.config"), "rest_api_port": 0}
     key, certificate = (each.encode() for each in keys)
     with Endpoint(model_name="m", **flags) as made:
         assert code(lambda: made.half("m", timeout=5))[0] == "UNAVAILABLE"  # without TLS
@@ -169,12 +167,12 @@ def test_tls(folder, keys, client_verify):
         (None, "cannot read"),
     ],
 )
-def test_tls_files_that_cannot_be(folder, text, message):
+def test_tls_files_that_cannot_be(half, folder, text, message):
     file = folder / "wrong.config"
     file.unlink(missing_ok=True)
     if text is not None:
         file.write_text(text)
-    flags = {"model_base_path": str(folder / "half"), "ssl_config_file": str(file), "rest_api_port": 0}
+    flags = {"model_base_path": half, "ssl_config_file": str(file), "rest_api_port": 0}
     with pytest.raises(ServingError, match=message), Endpoint(model_name="m", **flags):
         pass
 
@@ -182,33 +180,33 @@ def test_tls_files_that_cannot_be(folder, text, message):
 # ---------------------------------------------------------------------------------------------------- ports
 
 
-def test_a_port_that_is_taken(endpoint, folder):
+def test_a_port_that_is_taken(endpoint, half):
     for flags in [{"port": endpoint.port}, {"port": free_port(), "rest_api_port": endpoint.port}]:
-        started = Endpoint(model_name="m", model_base_path=str(folder / "half"), **{"rest_api_port": 0, **flags})
+        started = Endpoint(model_name="m", model_base_path=half, **{"rest_api_port": 0, **flags})
         with pytest.raises(ServingError, match=f"127.0.0.1:{endpoint.port}.*"), started:
             pass
         assert started.server.manager.names() == []
     assert endpoint.half("half") == 3.0
 
 
-def test_an_ipv6_host(folder):
+def test_an_ipv6_host(half):
     try:
         with socket.socket(socket.AF_INET6) as made:
             made.bind(("::1", 0))
             rest_port = made.getsockname()[1]
     except OSError:
         pytest.skip("there is no IPv6 on this machine")
-    flags = {"model_base_path": str(folder / "half"), "host": "::1", "rest_api_port": rest_port}
+    flags = {"model_base_path": half, "host": "::1", "rest_api_port": rest_port}
     with Endpoint(model_name="m", **flags) as made:
         asker = Asker(0, 0, f"[::1]:{made.port}")
         assert asker.half("m") == 3.0
         asker.channel.close()
         with pytest.raises(ServingError, match=rf"cannot listen for REST on \[::1\]:{rest_port}"):
-            _bound(made.server._options)
+            bind_rest_socket(made.server._options)
 
 
 @pytest.mark.parametrize("text", ["key", "=1", "a=1,b"])
-def test_channel_arguments_that_cannot_be(folder, text):
-    flags = {"model_base_path": str(folder / "half"), "grpc_channel_arguments": text, "rest_api_port": 0}
+def test_channel_arguments_that_cannot_be(half, text):
+    flags = {"model_base_path": half, "grpc_channel_arguments": text, "rest_api_port": 0}
     with pytest.raises(ServingError, match="is not key=value"), Endpoint(model_name="m", **flags):
         pass

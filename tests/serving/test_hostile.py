@@ -10,7 +10,6 @@ import grpc
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
-from tests.serving import toy_models
 from tests.serving.endpoint import Command, http_ask, model_list
 from tests.serving.hostile_requests import MODELS, Grpc, Raw, Rest, requests
 
@@ -20,12 +19,9 @@ SECONDS = 3  # that a body may take
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("hostile")
-    for name in MODELS:
-        (toy_models.half_plus if name == "half" else getattr(toy_models, name))(folder / name / "1")
-    file = folder / "list"
-    file.write_text(model_list({name: folder / name for name in MODELS}))
+def models(toys, tmp_path_factory):
+    file = tmp_path_factory.mktemp("hostile") / "list"
+    file.write_text(model_list({name: toys("half_plus" if name == "half" else name).parent for name in MODELS}))
     return file
 
 

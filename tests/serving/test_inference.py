@@ -10,7 +10,7 @@ from nlp_suite.serving import inference
 from nlp_suite.serving.status import Code, ServingError
 
 
-class Pretended:
+class FakeServable:
     """Answers what it is told to; `asked` is what it was asked."""
 
     version = 4
@@ -54,7 +54,7 @@ def refusal(function, *arguments):
 
 
 def test_classes_and_scores():
-    model = Pretended(
+    model = FakeServable(
         ["inputs"], {"classes": texts([b"a", b"b"], [b"c", "ü".encode()]), "scores": numbers([1, 2], [3, 4])}
     )
     wanted = [[("a", 1.0), ("b", 2.0)], [("c", 3.0), ("ü", 4.0)]]
@@ -63,11 +63,11 @@ def test_classes_and_scores():
 
 
 def test_classes_alone_have_scores_of_zero_and_scores_alone_no_labels():
-    assert inference.classifications(Pretended(["inputs"], {"classes": texts([b"a"], [b"\xff"])}), "", TWO) == [
+    assert inference.classifications(FakeServable(["inputs"], {"classes": texts([b"a"], [b"\xff"])}), "", TWO) == [
         [("a", 0.0)],
         [("\ufffd", 0.0)],
     ]
-    assert inference.classifications(Pretended(["inputs"], {"scores": numbers([1], [2])}), "other", TWO) == [
+    assert inference.classifications(FakeServable(["inputs"], {"scores": numbers([1], [2])}), "other", TWO) == [
         [("", 1.0)],
         [("", 2.0)],
     ]
@@ -86,7 +86,10 @@ def test_classes_alone_have_scores_of_zero_and_scores_alone_no_labels():
     ],
 )
 def test_signatures_that_do_not_classify(answers, message):
-    assert refusal(inference.classifications, Pretended(["inputs"], answers), "", TWO) == ("INVALID_ARGUMENT", message)
+    assert refusal(inference.classifications, FakeServable(["inputs"], answers), "", TWO) == (
+        "INVALID_ARGUMENT",
+        message,
+    )
 
 
 # ---------------------------------------------------------------------------------------------------- regress
@@ -94,7 +97,7 @@ def test_signatures_that_do_not_classify(answers, message):
 
 @pytest.mark.parametrize("values", [numbers(1, 2), numbers([1], [2])])
 def test_one_number_an_example(values):
-    assert inference.regressions(Pretended(["inputs"], {"outputs": values}), "", TWO) == [1.0, 2.0]
+    assert inference.regressions(FakeServable(["inputs"], {"outputs": values}), "", TWO) == [1.0, 2.0]
 
 
 @pytest.mark.parametrize(
@@ -110,15 +113,15 @@ def test_one_number_an_example(values):
     ],
 )
 def test_signatures_that_do_not_regress(answers, message):
-    code, text = refusal(inference.regressions, Pretended(["inputs"], answers), "", TWO)
+    code, text = refusal(inference.regressions, FakeServable(["inputs"], answers), "", TWO)
     assert code == "INVALID_ARGUMENT" and message in text
 
 
 def test_no_examples_and_other_inputs():
-    model = Pretended(["inputs"], {"outputs": numbers(1)})
+    model = FakeServable(["inputs"], {"outputs": numbers(1)})
     assert refusal(inference.regressions, model, "", []) == ("INVALID_ARGUMENT", "Input is empty.")
     assert refusal(inference.regressions, model, "x", TWO)[1] == "No signature was found with the name: x"
-    two = Pretended(["inputs", "more"], {"outputs": numbers(1)})
+    two = FakeServable(["inputs", "more"], {"outputs": numbers(1)})
     assert (
         "Expected one input Tensor named inputs; the signature has inputs, more"
         in refusal(inference.regressions, two, "", TWO)[1]
@@ -142,7 +145,7 @@ def test_an_examples_own_feature_goes_before_the_contexts():
 
 
 def test_values_of_the_signature_itself_fill_in():
-    model = Pretended(["x", "scale"], {"y": numbers(1)}, {"scale": 0.5})
+    model = FakeServable(["x", "scale"], {"y": numbers(1)}, {"scale": 0.5})
     inference.run_predict(model, "", {"x": numbers(1)})
     assert model.asked[0][1]["scale"].item() == 0.5
     inference.run_predict(model, "", {"x": numbers(1), "scale": numbers(2)})
@@ -164,7 +167,7 @@ def test_values_of_the_signature_itself_fill_in():
     ],
 )
 def test_other_inputs_than_the_signatures(inputs, message):
-    model = Pretended(["x", "z"], {"y": numbers(1)})
+    model = FakeServable(["x", "z"], {"y": numbers(1)})
     code, text = refusal(inference.run_predict, model, "", {alias: numbers(1) for alias in inputs})
     assert code == "INVALID_ARGUMENT" and message in text and not model.asked
 
@@ -204,6 +207,6 @@ def tasks(*given):
     ],
 )
 def test_tasks_that_cannot_be(request_, code, message):
-    model = Pretended(["inputs"], {"outputs": numbers(1)})
+    model = FakeServable(["inputs"], {"outputs": numbers(1)})
     found = refusal(inference.multi_inference, model, request_)
     assert found[0] == code == Code[code].name and message in found[1] and not model.asked

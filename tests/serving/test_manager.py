@@ -1,4 +1,4 @@
-"""States of versions, with models that only pretend to load: policies, retries, races, labels, the end."""
+"""States of versions, with models that only pretend to load: policies, retries, races, the end."""
 
 import random
 import shutil
@@ -7,182 +7,91 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tensorflow_serving.apis import model_pb2
 
 from nlp_suite.serving import manager as manager_module
-from nlp_suite.serving.manager import AVAILABLE, END, LOADING, UNLOADING, Manager
+from nlp_suite.serving.manager import AVAILABLE, END, LOADING, UNLOADING
 from nlp_suite.serving.metrics import Metrics
-from nlp_suite.serving.model_config import one_model
 from nlp_suite.serving.status import Code, ServingError
-from tests.serving.endpoint import model_list, parsed
-
-ALL = "model_version_policy { all {} }"
-
-
-class Pretended:
-    """A servable that loads what its folder's file `what` says: "good", "broken", or a time in seconds."""
-
-    alive = 0
-    lock = threading.Lock()
-
-    def __init__(self, name, version, path, settings):
-        what = (path / "what").read_text()
-        if what == "broken":
-            raise ServingError(Code.DATA_LOSS, f"{path.name} is broken")
-        time.sleep(float(what) if what != "good" else 0)
-        self.name, self.version, self.path, self.open = name, version, path, True
-        with self.lock:
-            Pretended.alive += 1
-
-    def close(self):
-        assert self.open
-        self.open = False
-        with self.lock:
-            Pretended.alive -= 1
-
-
-@pytest.fixture(autouse=True)
-def pretended(monkeypatch):
-    Pretended.alive = 0
-    monkeypatch.setattr(manager_module, "Servable", Pretended)
-    monkeypatch.setattr(manager_module.gc, "collect", lambda: 0)
-
-
-@pytest.fixture
-def make():
-    """A function that makes managers; they are closed at the end, and nothing is then loaded."""
-    made = []
-
-    def manager(**settings):
-        made.append(Manager(**{"retry_seconds": 0.02, "load_threads": 2, **settings}))
-        return made[-1]
-
-    yield manager
-    for each in made:
-        assert each.close(10)
-    assert Pretended.alive == 0
-
-
-def put(folder, version, what="good"):
-    """A version, written elsewhere and renamed."""
-    hidden = folder / f".{version}"
-    hidden.mkdir(parents=True)
-    (hidden / "what").write_text(what)
-    return hidden.rename(folder / str(version))
-
-
-def apply(manager, models, wait=10):
-    manager.apply(parsed(model_list(models)), wait)
-
-
-def spec(name="m", version=None, label=None):
-    made = model_pb2.ModelSpec(name=name)
-    if version is not None:
-        made.version.value = version
-    if label is not None:
-        made.version_label = label
-    return made
-
-
-def answering(manager, **which):
-    """The version that answers."""
-    with manager.use(spec(**which)) as servable:
-        assert servable.open
-        return servable.version
-
-
-def states(manager, name="m"):
-    try:
-        return {version: state for version, state, _ in manager.status(name)}
-    except ServingError:  # none yet
-        return {}
-
-
-def until(condition, seconds=10):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come so far"
-        time.sleep(0.002)
-
+from tests.serving.fake_servables import ALL, FakeServable, answering, apply, put, spec, states, until
 
 # ---------------------------------------------------------------------------------------------------- versions
 
 
-def test_the_newest_version_answers(make, tmp_path):
+def test_the_newest_version_answers(make_manager, tmp_path):
     put(tmp_path, 9), put(tmp_path, 10)
-    manager = make()
+    manager = make_manager()
     apply(manager, {"m": tmp_path})
     assert answering(manager) == 10 and states(manager) == {10: AVAILABLE}
 
 
-def test_the_latest_two(make, tmp_path):
+def test_the_latest_two(make_manager, tmp_path):
     for version in (1, 2, 3):
         put(tmp_path, version)
-    manager = make()
+    manager = make_manager()
     apply(manager, {"m": (tmp_path, "model_version_policy { latest { num_versions: 2 } }")})
     until(lambda: states(manager) == {2: AVAILABLE, 3: AVAILABLE})
     assert [answering(manager, version=v) for v in (2, 3)] == [2, 3]
     put(tmp_path, 4)
-    manager.look()
+    manager.poll_filesystem()
     until(lambda: states(manager) == {2: END, 3: AVAILABLE, 4: AVAILABLE})
     assert [v for v, _, _ in manager.status("m")] == [4, 3, 2]  # newest first
     with pytest.raises(ServingError, match=r"Servable not found for request: Specific\(m, 2\)"):
         answering(manager, version=2)
 
 
-def test_a_new_version_takes_over_only_when_it_is_there(make, tmp_path):
+def test_a_new_version_takes_over_only_when_it_is_there(make_manager, tmp_path):
     put(tmp_path, 1)
-    manager = make()
+    manager = make_manager()
     apply(manager, {"m": tmp_path})
     put(tmp_path, 2, "0.2")
-    manager.look()
+    manager.poll_filesystem()
     seen = []
     while states(manager)[2] != AVAILABLE:
         seen.append((answering(manager), states(manager)[1]))
-        manager.look()
+        manager.poll_filesystem()
     assert {(1, AVAILABLE)} == set(seen) - {(2, UNLOADING), (2, END)} and answering(manager) == 2
     until(lambda: states(manager) == {1: END, 2: AVAILABLE})
 
 
-def test_a_version_that_is_taken_away_is_unloaded_and_may_come_back(make, tmp_path):
+def test_a_version_that_is_taken_away_is_unloaded_and_may_come_back(make_manager, tmp_path):
     put(tmp_path, 1), put(tmp_path, 2)
-    manager = make()
+    manager = make_manager()
     apply(manager, {"m": (tmp_path, ALL)})
     until(lambda: states(manager) == {1: AVAILABLE, 2: AVAILABLE})
     shutil.rmtree(tmp_path / "2")
-    manager.look()
+    manager.poll_filesystem()
     until(lambda: states(manager) == {1: AVAILABLE, 2: END})
     assert answering(manager) == 1
     put(tmp_path, 2)
-    manager.look()
+    manager.poll_filesystem()
     until(lambda: answering(manager) == 2)
 
 
-def test_a_version_goes_back_to_an_older_one(make, tmp_path):
+def test_a_version_goes_back_to_an_older_one(make_manager, tmp_path):
     put(tmp_path, 1), put(tmp_path, 2)
-    manager = make()
+    manager = make_manager()
     apply(manager, {"m": tmp_path})
     shutil.rmtree(tmp_path / "2")
-    manager.look()
+    manager.poll_filesystem()
     until(lambda: states(manager) == {1: AVAILABLE, 2: END})
 
 
-def test_a_folder_that_cannot_be_read_changes_nothing(make, tmp_path, monkeypatch, caplog):
+def test_a_folder_that_cannot_be_read_changes_nothing(make_manager, tmp_path, monkeypatch, caplog):
     put(tmp_path, 1)
-    manager = make()
+    manager = make_manager()
     apply(manager, {"m": tmp_path})
 
     def fails(*_):
         raise PermissionError("stale file handle")
 
-    monkeypatch.setattr(manager_module, "aspired_versions", fails)
-    manager.look()
+    monkeypatch.setattr(manager_module, "desired_versions", fails)
+    manager.poll_filesystem()
     assert answering(manager) == 1 and "cannot look for versions of model m: stale file handle" in caplog.text
 
 
-def test_requests_do_not_wait_while_a_folder_is_read(make, tmp_path, monkeypatch):
+def test_requests_do_not_wait_while_a_folder_is_read(make_manager, tmp_path, monkeypatch):
     put(tmp_path, 1)
-    manager = make()
+    manager = make_manager()
     apply(manager, {"m": tmp_path})
     reading, go_on = threading.Event(), threading.Event()
 
@@ -191,8 +100,8 @@ def test_requests_do_not_wait_while_a_folder_is_read(make, tmp_path, monkeypatch
         assert go_on.wait(10)
         return {1: tmp_path / "1"}
 
-    monkeypatch.setattr(manager_module, "aspired_versions", slow)
-    looking = threading.Thread(target=manager.look)
+    monkeypatch.setattr(manager_module, "desired_versions", slow)
+    looking = threading.Thread(target=manager.poll_filesystem)
     looking.start()
     assert reading.wait(10) and answering(manager) == 1 and manager.names() == ["m"]
     go_on.set()
@@ -202,26 +111,26 @@ def test_requests_do_not_wait_while_a_folder_is_read(make, tmp_path, monkeypatch
 # ---------------------------------------------------------------------------------------------------- what fails
 
 
-def test_a_broken_version_never_replaces_a_good_one_and_is_named(make, tmp_path, caplog):
+def test_a_broken_version_never_replaces_a_good_one_and_is_named(make_manager, tmp_path, caplog):
     put(tmp_path, 1)
-    manager = make(max_retries=2)
+    manager = make_manager(max_retries=2)
     apply(manager, {"m": tmp_path})
     put(tmp_path, 2, "broken")
-    manager.look()
+    manager.poll_filesystem()
     until(lambda: states(manager)[2] == END)
     assert caplog.text.count("cannot load m version 2") == 3
     for _ in range(3):
-        manager.look()
+        manager.poll_filesystem()
     assert answering(manager) == 1 and states(manager) == {2: END, 1: AVAILABLE}
     error = manager.status("m", 2)[0][2]
     assert (error.code, error.message) == (Code.DATA_LOSS, "2 is broken")
     assert error.__traceback__ is None and error.__cause__ is None  # which would keep the graph
     put(tmp_path, 3)
-    manager.look()
+    manager.poll_filesystem()
     until(lambda: states(manager) == {3: AVAILABLE, 2: END, 1: END})
 
 
-def test_a_failing_warm_up_is_a_failed_load(make, tmp_path, monkeypatch):
+def test_a_failing_warm_up_is_a_failed_load(make_manager, tmp_path, monkeypatch):
     metrics = Metrics()
 
     def warm(servable, iterations):
@@ -231,12 +140,12 @@ def test_a_failing_warm_up_is_a_failed_load(make, tmp_path, monkeypatch):
 
     monkeypatch.setattr(manager_module, "warm_up", warm)
     put(tmp_path, 1)
-    manager = make(max_retries=0, metrics=metrics)
+    manager = make_manager(max_retries=0, metrics=metrics)
     apply(manager, {"m": tmp_path})
     put(tmp_path, 2)
-    manager.look()
+    manager.poll_filesystem()
     until(lambda: states(manager)[2] == END)
-    assert answering(manager) == 1 and Pretended.alive == 1
+    assert answering(manager) == 1 and FakeServable.alive == 1
     assert manager.status("m", 2)[0][2].message == "warmup record 1 fails"
     text = metrics.text().decode()
     for version, status in [(1, "OK"), (2, "INVALID_ARGUMENT")]:
@@ -244,29 +153,29 @@ def test_a_failing_warm_up_is_a_failed_load(make, tmp_path, monkeypatch):
         assert f":tensorflow:serving:model_warmup_latency_count{{{labels}}} 1" in text
 
 
-def test_a_version_that_is_mended_is_loaded_by_a_retry(make, tmp_path):
+def test_a_version_that_is_mended_is_loaded_by_a_retry(make_manager, tmp_path):
     put(tmp_path, 1, "broken")
-    manager = make()
+    manager = make_manager()
     threading.Timer(0.05, lambda: (tmp_path / "1" / "what").write_text("good")).start()
     apply(manager, {"m": tmp_path})
     assert answering(manager) == 1 and manager.status("m")[0][2] is None
 
 
-def test_a_given_up_version_is_tried_anew_when_it_has_been_away(make, tmp_path):
+def test_a_given_up_version_is_tried_anew_when_it_has_been_away(make_manager, tmp_path):
     put(tmp_path, 1, "broken")
-    manager = make(max_retries=0)
+    manager = make_manager(max_retries=0)
     with pytest.raises(ServingError, match=r"1 servable\(s\) did not become available: .*DATA_LOSS: 1 is broken"):
         apply(manager, {"m": tmp_path})
     shutil.rmtree(tmp_path / "1")
-    manager.look()
+    manager.poll_filesystem()
     put(tmp_path, 1)
-    manager.look()
+    manager.poll_filesystem()
     until(lambda: states(manager) == {1: AVAILABLE})
 
 
-def test_waiting_for_a_retry_keeps_no_loader(make, tmp_path):
+def test_waiting_for_a_retry_keeps_no_loader(make_manager, tmp_path):
     put(tmp_path / "bad", 1, "broken"), put(tmp_path / "good", 1)
-    manager = make(load_threads=1, retry_seconds=60)
+    manager = make_manager(load_threads=1, retry_seconds=60)
     apply_in_thread = threading.Thread(
         target=apply, args=(manager, {"m": tmp_path / "bad", "n": tmp_path / "good"}, 60)
     )
@@ -274,10 +183,10 @@ def test_waiting_for_a_retry_keeps_no_loader(make, tmp_path):
     until(lambda: manager.names() and states(manager).get(1) == LOADING)
     until(lambda: states(manager, "n") == {1: AVAILABLE})
     shutil.rmtree(tmp_path / "bad" / "1")  # what is taken away is not waited for
-    manager.look()
+    manager.poll_filesystem()
     until(lambda: states(manager) == {1: END})
     put(tmp_path / "bad", 1)
-    manager.look()
+    manager.poll_filesystem()
     apply_in_thread.join(10)
     assert not apply_in_thread.is_alive() and answering(manager) == 1
 
@@ -285,13 +194,13 @@ def test_waiting_for_a_retry_keeps_no_loader(make, tmp_path):
 # ---------------------------------------------------------------------------------------------------- use and unload
 
 
-def test_a_version_is_closed_after_its_last_request(make, tmp_path):
+def test_a_version_is_closed_after_its_last_request(make_manager, tmp_path):
     put(tmp_path, 1)
-    manager = make()
+    manager = make_manager()
     apply(manager, {"m": tmp_path})
     with manager.use(spec()) as first, manager.use(spec()):
         put(tmp_path, 2)
-        manager.look()
+        manager.poll_filesystem()
         until(lambda: answering(manager) == 2)
         assert first.version == 1 and first.open and states(manager)[1] == UNLOADING
         with pytest.raises(ServingError, match="Servable not found"):
@@ -300,9 +209,9 @@ def test_a_version_is_closed_after_its_last_request(make, tmp_path):
     assert not first.open
 
 
-def test_a_version_wanted_again_while_it_unloads_is_loaded_anew_without_another_look(make, tmp_path):
+def test_a_version_wanted_again_while_it_unloads_is_loaded_anew_without_another_look(make_manager, tmp_path):
     put(tmp_path, 1)
-    manager = make()
+    manager = make_manager()
     apply(manager, {"m": tmp_path})
     with manager.use(spec()) as first:
         apply(manager, {})
@@ -313,25 +222,25 @@ def test_a_version_wanted_again_while_it_unloads_is_loaded_anew_without_another_
         with pytest.raises(ServingError, match=r"Latest\(m\)"):
             answering(manager)
     again.join(10)
-    assert not again.is_alive() and answering(manager) == 1 and not first.open and Pretended.alive == 1
+    assert not again.is_alive() and answering(manager) == 1 and not first.open and FakeServable.alive == 1
 
 
-def test_a_version_unwanted_while_it_loads_is_unloaded_when_it_has_been(make, tmp_path):
+def test_a_version_unwanted_while_it_loads_is_unloaded_when_it_has_been(make_manager, tmp_path):
     put(tmp_path, 1, "0.1")
-    manager = make()
+    manager = make_manager()
     with pytest.raises(ServingError, match="models not available within 0 s"):
         apply(manager, {"m": tmp_path}, wait=0)
     until(lambda: states(manager) == {1: LOADING})
     apply(manager, {})
     until(lambda: states(manager) == {1: END})
-    assert Pretended.alive == 0
+    assert FakeServable.alive == 0
 
 
-def test_states_stay_right_under_lists_looks_and_requests_at_once(make, tmp_path):
+def test_states_stay_right_under_lists_looks_and_requests_at_once(make_manager, tmp_path):
     folders = {name: tmp_path / name for name in "abc"}
     for folder in folders.values():
         put(folder, 1, "0.005")
-    manager = make()
+    manager = make_manager()
     end, failed, answered = time.monotonic() + 1.5, [], [0]
 
     def again_and_again(function, seed):
@@ -364,7 +273,15 @@ def test_states_stay_right_under_lists_looks_and_requests_at_once(make, tmp_path
             assert servable.open
             answered[0] += 1
 
-    jobs = [new_list, lambda _: manager.look(), lambda _: manager.look(), move, request, request, request]
+    jobs = [
+        new_list,
+        lambda _: manager.poll_filesystem(),
+        lambda _: manager.poll_filesystem(),
+        move,
+        request,
+        request,
+        request,
+    ]
     threads = [threading.Thread(target=again_and_again, args=job) for job in zip(jobs, range(len(jobs)))]
     for thread in threads:
         thread.start()
@@ -378,9 +295,9 @@ def test_states_stay_right_under_lists_looks_and_requests_at_once(make, tmp_path
         until(lambda name=name: set(states(manager, name).values()) <= {AVAILABLE, END})
 
 
-def test_close_waits_for_requests_and_loads(make, tmp_path):
+def test_close_waits_for_requests_and_loads(make_manager, tmp_path):
     put(tmp_path / "m", 1), put(tmp_path / "n", 1, "0.2")
-    manager = make()
+    manager = make_manager()
     apply(manager, {"m": tmp_path / "m"})
     waiting = ThreadPoolExecutor(1).submit(apply, manager, {"m": tmp_path / "m", "n": tmp_path / "n"})
     until(lambda: "n" in manager.names() and states(manager, "n") == {1: LOADING})
@@ -388,15 +305,15 @@ def test_close_waits_for_requests_and_loads(make, tmp_path):
         assert not manager.close(0.05) and servable.open
         with pytest.raises(ServingError, match="Servable not found"):
             answering(manager)
-    assert manager.close(10) and Pretended.alive == 0
+    assert manager.close(10) and FakeServable.alive == 0
     assert isinstance(waiting.exception(10), ServingError)
-    manager.look()
+    manager.poll_filesystem()
     assert manager.names() == [] and set(states(manager, "n").values()) == {END}
 
 
-def test_a_list_waits_for_the_one_before_no_longer_than_it_may(make, tmp_path):
+def test_a_list_waits_for_the_one_before_no_longer_than_it_may(make_manager, tmp_path):
     put(tmp_path / "m", 1), (tmp_path / "empty").mkdir()
-    manager = make()
+    manager = make_manager()
     waiting = threading.Thread(target=apply, args=(manager, {"n": tmp_path / "empty"}, 30))
     waiting.start()
     until(lambda: manager.names() == ["n"])
@@ -404,110 +321,7 @@ def test_a_list_waits_for_the_one_before_no_longer_than_it_may(make, tmp_path):
         apply(manager, {"m": tmp_path / "m"}, 0.05)
     assert caught.value.code == Code.DEADLINE_EXCEEDED
     put(tmp_path / "empty", 1)
-    manager.look()
+    manager.poll_filesystem()
     waiting.join(10)
     apply(manager, {"m": tmp_path / "m"})
-    assert answering(manager) == 1
-
-
-# ---------------------------------------------------------------------------------------------------- lists and labels
-
-
-def labelled(folder, more=ALL, **labels):
-    return folder, more + "".join(f' version_labels {{ key: "{k}" value: {v} }}' for k, v in labels.items())
-
-
-def test_labels_move_between_available_versions(make, tmp_path):
-    put(tmp_path, 1), put(tmp_path, 2)
-    manager = make()
-    apply(manager, {"m": (tmp_path, ALL)})
-    until(lambda: states(manager) == {1: AVAILABLE, 2: AVAILABLE})
-    apply(manager, {"m": labelled(tmp_path, stable=1, canary=2)})
-    assert [answering(manager, label=each) for each in ("stable", "canary")] == [1, 2]
-    apply(manager, {"m": labelled(tmp_path, stable=2)})
-    assert answering(manager, label="stable") == 2
-    with pytest.raises(ServingError, match="Unrecognized servable version label: canary") as caught:
-        answering(manager, label="canary")
-    assert caught.value.code == Code.INVALID_ARGUMENT
-
-
-def test_a_label_of_an_unavailable_version_changes_nothing(make, tmp_path):
-    put(tmp_path, 1)
-    manager = make()
-    apply(manager, {"m": labelled(tmp_path, stable=1)})
-    put(tmp_path / "other", 1)
-    with pytest.raises(ServingError, match="assign label to version 7 of model m, which is not currently available"):
-        apply(manager, {"m": labelled(tmp_path, stable=7), "n": tmp_path / "other"})
-    assert answering(manager, label="stable") == 1 and manager.names() == ["m"]
-
-
-def test_a_new_label_may_wait_for_its_version_where_that_is_allowed(make, tmp_path):
-    put(tmp_path, 1)
-    manager = make(labels_for_unavailable=True)
-    apply(manager, {"m": labelled(tmp_path, stable=1)})
-    apply(manager, {"m": labelled(tmp_path, stable=1, next=2)})
-    with pytest.raises(ServingError, match=r"Specific\(m, 2\)"):
-        answering(manager, label="next")
-    with pytest.raises(ServingError, match="assign label to version 2"):
-        apply(manager, {"m": labelled(tmp_path, stable=2)})  # one in use does not move there
-    put(tmp_path, 2)
-    manager.look()
-    until(lambda: states(manager)[2] == AVAILABLE)
-    assert answering(manager, label="next") == 2
-
-
-@pytest.mark.parametrize(
-    "text, message",
-    [
-        ("", "Only ModelConfigList is currently supported"),
-        ("model_config_list { config { base_path: '/p' model_platform: 'tensorflow' } }", "without a name"),
-        ("model_config_list { config { name: 'a' base_path: '/p' } }", "neither ModelServerConfig::model_type"),
-        ("model_config_list { config { name: 'a' base_path: 'p' model_platform: 'tensorflow' } }", "an absolute path"),
-        (
-            "model_config_list { config { name: 'a' base_path: 'file://p/q' model_platform: 'tensorflow' } }",
-            "absolute path or URI; got base_path..=file://p/q",
-        ),
-        (
-            "model_config_list { config { name: 'a' base_path: 'gs://p/q' model_platform: 'tensorflow' } }",
-            "base_path 'gs://p/q'; allowed: absolute paths and file:// URIs, gs:// is not read",
-        ),
-        (
-            "model_config_list { config { name: 'a' base_path: '/p' model_platform: 'tensorflow' "
-            "logging_config { sampling_config { sampling_rate: 1 } } } }",
-            "model a has a logging_config, which is not supported",
-        ),
-        ("model_config_list { config { name: 'a' base_path: '/p' model_platform: 'caffe' } }", "platform 'caffe'"),
-        (
-            "model_config_list { config { name: 'a' base_path: '/p' model_platform: 'tensorflow' } "
-            "config { name: 'a' base_path: '/q' model_platform: 'tensorflow' } }",
-            "Illegal to list model a multiple times",
-        ),
-    ],
-)
-def test_a_wrong_list_changes_nothing(make, tmp_path, text, message):
-    put(tmp_path, 1)
-    manager = make()
-    apply(manager, {"m": tmp_path})
-    with pytest.raises(ServingError, match=message) as caught:
-        manager.apply(parsed(text), 1)
-    assert caught.value.code == Code.INVALID_ARGUMENT and answering(manager) == 1
-
-
-def test_unknown_models(make):
-    manager = make()
-    for name, message in [("m", r"Servable not found for request: Latest\(m\)"), ("", "has no name specified")]:
-        with pytest.raises(ServingError, match=message):
-            answering(manager, name=name)
-    with pytest.raises(ServingError, match="Could not find any versions of model m"):
-        manager.status("m")
-
-
-@pytest.mark.parametrize("name_of", [str, lambda folder: f"file://{folder}"])
-def test_a_folder_is_named_by_path_or_uri(make, tmp_path, name_of):
-    put(tmp_path, 1)
-    manager = make()
-    apply(manager, {"m": name_of(tmp_path)})
-    assert answering(manager) == 1
-    manager = make()
-    manager.apply(one_model("m", name_of(tmp_path)), 10)
     assert answering(manager) == 1

@@ -1,14 +1,16 @@
-"""The page at work in Chromium, on exports of all three tasks and on another SavedModel."""
+"""The page in Chromium, on exports of all three tasks and on another SavedModel."""
 
 import json
 import re
-import socket
+import shutil
 import subprocess
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 import pytest
 
+from nlp_suite.export.serving_hints import FILE as HINTS
+from nlp_suite.export.serving_hints import ServingHints
 from nlp_suite.serving.flags import Options
 from tests.serving import chromium
 
@@ -50,39 +52,32 @@ TOKENS += [
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """An endpoint with an export of each task, made without training, and two versions of another SavedModel."""
+def server(exports, tmp_path_factory):
+    """An endpoint with an export of each task, one that names no form, one that names `any`, and two versions of another
+    SavedModel."""
     if not chromium.BINARY:
         pytest.skip("there is no Chromium on this machine")
     import tensorflow as tf
 
-    from nlp_suite.export import run_export
     from nlp_suite.serving.server import Server
-    from tests import language_models, translation_models
-    from tests.export import conftest as sentiment_models
+    from tests.serving.endpoint import free_port, model_list
 
-    folder = tmp_path_factory.mktemp("page")
-    runs = {
-        "sentiment": sentiment_models.make_run(folder / "s", sentiment_models.SMALL["gru"]),
-        "language": language_models.make_run(folder / "l", "lstm"),
-        "translation": translation_models.make_run(folder / "t", "gru", beam_size=3, max_tokens=14),
-    }
-    for name, run in runs.items():
-        run_export(run, folder / "models" / name)
+    folder, all_versions = tmp_path_factory.mktemp("page"), "model_version_policy { all {} }"
+    tasks = {"sentiment": "sentiment", "language": "language_model", "translation": "translation"}
+    models = {name: (exports(task), all_versions) for name, task in tasks.items()}
+    models["times"] = (folder / "times", all_versions)
+    for name in ("unnamed", "plain"):
+        copied = shutil.copytree(exports("sentiment"), folder / name) / "1"
+        (copied / HINTS).unlink() if name == "unnamed" else ServingHints(page_form="any").write(copied)
+        models[name] = (folder / name, all_versions)
     for version in (1, 2):
         module = tf.Module()
         module.f = tf.function(
             lambda x, by=version: {"y": x * by}, input_signature=[tf.TensorSpec([None, 1], name="x")]
         )
-        tf.saved_model.save(module, str(folder / f"models/times/{version}"), signatures={"serving_default": module.f})
-    entry = (
-        'config {{ name: "{0}" base_path: "{1}/{0}" model_platform: "tensorflow" model_version_policy {{ all {{}} }} }}'
-    )
-    entries = [entry.format(name, folder / "models") for name in (*runs, "times")]
-    (folder / "models.config").write_text(f"model_config_list {{ {' '.join(entries)} }}")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        tf.saved_model.save(module, str(folder / f"times/{version}"), signatures={"serving_default": module.f})
+    (folder / "models.config").write_text(model_list(models))
+    port = free_port()
     options = Options(model_config_file=str(folder / "models.config"), rest_api_port=port, port=0, host="127.0.0.1")
     with Server(options):
         yield f"http://127.0.0.1:{port}/"
@@ -152,6 +147,14 @@ def test_a_review_gets_bars_words_latency_and_a_curl_line_that_works(tab, server
     for i in once:
         assert shown[i] == pytest.approx(min(1, abs(effects[i]) / most), abs=0.01), words[i]
         assert abs(effects[i]) < 1e-4 or against[i] == (effects[i] < 0)
+
+
+def test_a_form_is_taken_by_the_signatures_where_the_export_names_none(tab, server):
+    deep(tab, server, model="unnamed", text="dull")
+    assert len(texts(tab, ".headline")) == 1 and texts(tab, ".switch label") == ["Text", "JSON"]
+    tab.open(f"{server}#model=plain")
+    tab.until("document.querySelector('form')")
+    assert texts(tab, ".kind") == ["a SavedModel"] and texts(tab, ".switch label") == []
 
 
 def test_ctrl_enter_sends_and_arrow_keys_go_through_the_words(tab, server):

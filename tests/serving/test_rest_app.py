@@ -6,32 +6,27 @@ import time
 
 import pytest
 
-from nlp_suite.serving.rest.protocol import MOST_HEAD_BYTES
+from nlp_suite.serving.rest.protocol import MAX_HEAD_BYTES
 from nlp_suite.serving.status import ServingError
-from tests.serving import toy_models
-from tests.serving.endpoint import Endpoint, http_ask
+from tests.serving.endpoint import Endpoint, http_ask, model_list
 
 GOOD = {"instances": [2.0]}
 PREDICT = "/v1/models/default:predict"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("rest")
-    toy_models.half_plus(folder / "half" / "123")
-    toy_models.slow(folder / "slow" / "1", loops=10**7)
-    return folder
+def half(toys):
+    """The folder of a model."""
+    return str(toys("half_plus").parent)
 
 
 @pytest.fixture(scope="module")
-def endpoint(folder):
+def endpoint(toys, half, tmp_path_factory):
     """Small limits: a second a request, a megabyte a body."""
-    models = f"""model_config_list {{
-        config {{ name: "default" base_path: "{folder / "half"}" model_platform: "tensorflow" }}
-        config {{ name: "slow" base_path: "{folder / "slow"}" model_platform: "tensorflow" }} }}"""
-    (folder / "models.config").write_text(models)
+    file = tmp_path_factory.mktemp("rest") / "models.config"
+    file.write_text(model_list({"default": half, "slow": toys("slow", loops=10**7).parent}))
     with Endpoint(
-        model_config_file=str(folder / "models.config"),
+        model_config_file=str(file),
         rest_api_timeout_in_ms=1000,
         rest_api_max_body_bytes=2**20,
         rest_api_enable_cors_support=True,
@@ -114,16 +109,16 @@ def test_a_slow_body_is_408(endpoint):
     assert b"connection: close" in found and 0.9 < time.monotonic() - start < 5
 
 
-def test_without_a_time_limit_requests_are_answered(folder):
+def test_without_a_time_limit_requests_are_answered(half):
     """As in the stock server, where 0 is no limit."""
-    with Endpoint(model_name="m", model_base_path=str(folder / "half"), port=0, rest_api_timeout_in_ms=0) as made:
+    with Endpoint(model_name="m", model_base_path=half, port=0, rest_api_timeout_in_ms=0) as made:
         assert made.rest("POST", "/v1/models/m:predict", GOOD).json == {"predictions": [3.0]}
         head = b"POST /v1/models/m:predict HTTP/1.1\r\nConnection: close\r\nContent-Length: 20\r\n\r\n"
         assert b" 200 " in raw(made, head, b'{"instances":', b" [2.0]}", pause=0.2)
 
 
 def test_a_slow_head_ends_the_connection(endpoint, monkeypatch):
-    monkeypatch.setattr(endpoint.server._http.config, "timeout_keep_alive", 1)
+    monkeypatch.setattr(endpoint.server._http.config, "timeout_keep_alive", 0.4)
     start = time.monotonic()
     assert raw(endpoint, b"POST /v1/models/default:predict HTTP/1.1\r\n", *[b"X: y\r\n"] * 3, pause=0.1) == b""
     assert raw(endpoint) == b""  # nor may it say nothing
@@ -132,7 +127,7 @@ def test_a_slow_head_ends_the_connection(endpoint, monkeypatch):
 
 def test_an_endless_head_is_400(endpoint):
     line = b"X-Much: " + b"y" * 1000 + b"\r\n"
-    found = raw(endpoint, b"GET /v1/models/default HTTP/1.1\r\n", *[line] * (MOST_HEAD_BYTES // 1000 + 1))
+    found = raw(endpoint, b"GET /v1/models/default HTTP/1.1\r\n", *[line] * (MAX_HEAD_BYTES // 1000 + 1))
     assert found.startswith(b"HTTP/1.1 400 ") and b"head has more than 65536 bytes" in found
 
 
@@ -203,8 +198,8 @@ def test_pages_of_other_origins_may_ask(endpoint):
     assert endpoint.rest("OPTIONS", PREDICT).status == 400
 
 
-def test_they_may_not_unless_the_flag_says_so(folder):
-    with Endpoint(model_name="m", model_base_path=str(folder / "half"), port=0) as other:
+def test_they_may_not_unless_the_flag_says_so(half):
+    with Endpoint(model_name="m", model_base_path=half, port=0) as other:
         answer = other.rest("GET", "/v1/models/m", None, {"Origin": "https://example.org"})
         assert answer.status == 200 and "access-control-allow-origin" not in answer.headers
         assert other.rest("OPTIONS", "/v1/models/m", None, {"Origin": "https://example.org"}).status == 400
@@ -221,10 +216,10 @@ def test_they_may_not_unless_the_flag_says_so(folder):
         ('prometheus_config { path: "/metrics" }', "/metrics", 404),
     ],
 )
-def test_metrics(folder, config, path, status):
-    (folder / "monitoring.config").write_text(config)
-    flags = {"monitoring_config_file": str(folder / "monitoring.config")}
-    with Endpoint(model_name="m", model_base_path=str(folder / "half"), **flags) as made:
+def test_metrics(half, tmp_path, config, path, status):
+    (tmp_path / "monitoring.config").write_text(config)
+    flags = {"monitoring_config_file": str(tmp_path / "monitoring.config")}
+    with Endpoint(model_name="m", model_base_path=half, **flags) as made:
         made.half("m")
         assert made.rest("POST", "/v1/models/m:predict", {"instances": [1.0, 2.0]}).status == 200
         assert made.rest("POST", "/v1/models/m:predict", {"instances": ["x"]}).status == 400
@@ -253,6 +248,8 @@ def test_metrics(folder, config, path, status):
         ("/V1/metrics", {"page": True}, "is the REST interface's"),
         ("/", {"page": True}, "path '/' is the page's: choose another, or --page=false"),
         ("/page/models", {"page": True}, "is the page's"),
+        ("/page/form", {"page": True}, "is the page's"),
+        ("/page/forms/any.js", {"page": True}, "is the page's"),
         ("metrics", {}, "path 'metrics' must begin with /"),
     ],
 )

@@ -1,33 +1,33 @@
-"""One loaded version: the runtime's answers, messages and limits."""
+"""A loaded version: the runtime's answers, messages and limits, and what its export says of it."""
+
+import json
+import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from nlp_suite.errors import ExportError
+from nlp_suite.export.serving_hints import FILE, ServingHints, read_hints
 from nlp_suite.serving.batching_parameters import BatchingParameters
 from nlp_suite.serving.servable import Servable, SessionSettings
-from nlp_suite.serving.status import of_exception
+from nlp_suite.serving.status import as_serving_error
 from tests.serving import toy_models
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("servable")
-
-
 @pytest.fixture
-def load(folder):
+def load(toys):
+    """A function that loads a toy model, or a folder."""
     loaded = []
 
-    def make(toy, **settings):
-        if not (folder / toy).exists():
-            getattr(toy_models, toy)(folder / toy)
-        loaded.append(Servable("m", 1, folder / toy, SessionSettings(**settings)))
+    def make(model, **settings):
+        path = toys(model) if isinstance(model, str) else model
+        loaded.append(Servable("m", 1, path, SessionSettings(**settings)))
         return loaded[-1]
 
     yield make
-    for each in loaded:
-        each.close()
+    for servable in loaded:
+        servable.close()
 
 
 def ask(servable, outputs=None, **feeds):
@@ -38,10 +38,10 @@ def ask(servable, outputs=None, **feeds):
 
 
 def test_outputs_are_arrays_even_of_no_axes(load):
-    found = ask(load("scalar_out"), text=[b"a", b"b"])["count"]
-    assert isinstance(found, np.ndarray) and found.shape == () and found.item() == 2
-    found = load("echo_string").run("serving_default", {"text": np.array(b"one", object)}, ["out"])["out"]
-    assert isinstance(found, np.ndarray) and found.shape == () and found.item() == b"one"
+    count = ask(load("scalar_out"), text=[b"a", b"b"])["count"]
+    assert isinstance(count, np.ndarray) and count.shape == () and count.item() == 2
+    text = load("echo_string").run("serving_default", {"text": np.array(b"one", object)}, ["out"])["out"]
+    assert isinstance(text, np.ndarray) and text.shape == () and text.item() == b"one"
 
 
 def test_the_runtime_speaks_for_itself(load):
@@ -55,7 +55,7 @@ def test_the_runtime_speaks_for_itself(load):
 def test_an_error_that_quotes_bytes_which_are_no_text(load, batching):
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         ask(load("numbers", batching=batching), text=[b"\xff\xfe"])
-    assert "could not correctly convert string: \ufffd" in of_exception(caught.value).message
+    assert "could not correctly convert string: \ufffd" in as_serving_error(caught.value).message
 
 
 @pytest.mark.parametrize(
@@ -66,14 +66,70 @@ def test_an_error_that_quotes_bytes_which_are_no_text(load, batching):
         (lambda path: (path / "variables" / "variables.index").unlink(), "variables"),
     ],
 )
-def test_a_folder_that_holds_no_model(tmp_path, spoil, error):
-    path = toy_models.half_plus(tmp_path / "1")
+def test_a_folder_that_holds_no_model(toys, tmp_path, spoil, error):
+    path = shutil.copytree(toys("half_plus"), tmp_path / "1")
     spoil(path)
     with pytest.raises((tf.errors.OpError, OSError, ValueError), match=error):
         Servable("m", 1, path, SessionSettings())
 
 
-def test_other_tags(load, folder):
-    load("echo_float")
+def test_other_tags(toys):
     with pytest.raises(RuntimeError, match="tag-set"):
-        Servable("m", 1, folder / "echo_float", SessionSettings(tags=("gpu",)))
+        Servable("m", 1, toys("echo_float"), SessionSettings(tags=("gpu",)))
+
+
+# ---------------------------------------------------------------------------------------------------- what an export says
+
+NO_HINTS = object()
+
+
+def cased(tmp_path, other="lower", hints=NO_HINTS):
+    """A model that answers in upper case, and by the signature `other` in lower case; hints as the text of their file."""
+    path = toy_models.two_signatures(tmp_path / "1", other)
+    if hints is not NO_HINTS:
+        (path / FILE).parent.mkdir()
+        (path / FILE).write_text(hints)
+    return path
+
+
+@pytest.mark.parametrize(
+    "other, hints, settings, one",
+    [
+        ("lower", '{"compiled": {"serving_default": "lower"}}', {"xla": True}, b"ab"),
+        ("lower", '{"compiled": {"serving_default": "lower"}}', {}, b"AB"),  # XLA is off
+        ("lower", '{"compiled": {"serving_default": "lower"}}', {"xla": True, "batching": BatchingParameters()}, b"AB"),
+        ("lower", '{"compiled": {"serving_default": "gone"}}', {"xla": True}, b"AB"),
+        ("lower_xla", '{"compiled": {}}', {"xla": True}, b"AB"),  # what the export says counts
+        ("lower_xla", NO_HINTS, {"xla": True}, b"ab"),  # written before there was such a file
+        ("lower", NO_HINTS, {"xla": True}, b"AB"),
+        ("lower_xla", "no JSON", {"xla": True}, b"ab"),
+    ],
+)
+def test_one_row_is_answered_by_the_compiled_form(load, tmp_path, other, hints, settings, one):
+    model = load(cased(tmp_path, other, hints), **settings)
+    assert ask(model, text=[b"Ab"])["out"].tolist() == [one]
+    assert ask(model, text=[b"Ab", b"Cd"])["out"].tolist() == [b"AB", b"CD"]
+
+
+def test_a_form_with_another_interface_is_not_taken(load, toys, tmp_path):
+    path = shutil.copytree(toys("half_plus"), tmp_path / "1")
+    ServingHints({"serving_default": "regress_x_to_y"}).write(path)
+    assert ask(load(path, xla=True), x=np.array([2.0], "float32"))["y"].tolist() == [3.0]
+
+
+def test_hints_are_read_as_they_were_written(load, tmp_path, caplog):
+    path = cased(tmp_path)
+    assert read_hints(path) is None and load(path).page_form == ""
+    hints = ServingHints({"serving_default": "lower"}, "translation")
+    hints.write(path)
+    assert read_hints(path) == hints and load(path).page_form == "translation"
+    assert json.loads((path / FILE).read_text()) == {
+        "compiled": {"serving_default": "lower"},
+        "page_form": "translation",
+    }
+    for text in ("no JSON", "[]", '{"compiled": ["lower"]}', '{"compiled": 3}'):
+        (path / FILE).write_text(text)
+        with pytest.raises(ExportError, match=r"serving\.json' cannot be read"):
+            read_hints(path)
+        assert load(path).page_form == ""  # served all the same
+    assert caplog.text.count("serving.json' cannot be read") == 4

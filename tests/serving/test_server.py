@@ -18,6 +18,7 @@ from nlp_suite.serving.status import ServingError
 from nlp_suite.serving.warmup import FILE as WARM_UP
 from tests.serving import toy_models
 from tests.serving.endpoint import Command, Endpoint, http_ask, model_list, tensor
+from tests.serving.fake_servables import until
 
 FAST = {"file_system_poll_wait_seconds": 1}
 
@@ -27,13 +28,6 @@ def put(folder, version, plus=None):
     hidden = folder / f".{version}"
     toy_models.half_plus(hidden, float(version if plus is None else plus))
     return hidden.rename(folder / str(version))
-
-
-def until(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come so far"
-        time.sleep(0.01)
 
 
 class Load:
@@ -129,10 +123,10 @@ def test_two_models_and_two_versions_under_load(tmp_path):
             return ask
 
         with Load(*[asks(*each) for each in wanted for _ in range(2)]) as load:
-            time.sleep(1.5)
+            until(lambda: load.failed or all(len(found) > 50 for found in load.found))
         assert not load.failed
         for found, plus in zip(load.found, [plus for plus in wanted.values() for _ in range(2)]):
-            assert set(found) == {plus} and len(found) > 10
+            assert set(found) == {plus} and len(found) > 50
 
 
 def test_a_broken_version_is_named_and_the_good_one_goes_on(tmp_path):
@@ -150,11 +144,13 @@ def test_a_broken_version_is_named_and_the_good_one_goes_on(tmp_path):
                 (hidden / "assets.extra").mkdir()
                 (hidden / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"no TFRecord at all")
             hidden.rename(tmp_path / "m" / str(version))
+            made.server.manager.poll_filesystem()
             until(lambda version=version: made.states("m").get(version) == "END")
             assert made.half("m", 0.0) == 1.0 and made.available("m") == [1]
             status = made.rest("GET", f"/v1/models/m/versions/{version}").json["model_version_status"][0]["status"]
             assert status["error_code"] != "OK" and status["error_message"]
         put(tmp_path / "m", 5)
+        made.server.manager.poll_filesystem()
         until(lambda: made.available("m") == [5])
 
 
@@ -187,7 +183,7 @@ def test_a_model_that_does_not_load_is_no_server(tmp_path):
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory):
-    """A list of models that take about a second, for ever, and no time."""
+    """A list of models that take about a second, without end, and no time."""
     folder = tmp_path_factory.mktemp("slow")
     toy_models.slow(folder / "second" / "1", loops=3000)
     toy_models.slow(folder / "endless" / "1", loops=10**9)
@@ -228,7 +224,7 @@ def test_sigkill_and_restart_then_sigterm_under_load(slow):
             ask_second(second)
 
 
-def test_sigterm_does_not_wait_for_ever(slow):
+def test_sigterm_does_not_wait_without_end(slow):
     with Command(f"--model_config_file={slow}", "--drain_seconds=1", "--rest_api_timeout_in_ms=60000") as command:
         command.wait_ready()
         failed = []
@@ -252,6 +248,7 @@ def test_sigterm_does_not_wait_for_ever(slow):
         assert set(failed) <= {"CANCELLED", "UNAVAILABLE"} and len(failed) == 2
 
 
+@pytest.mark.slow
 def test_sigterm_while_it_waits_for_a_version(tmp_path):
     (tmp_path / "m").mkdir()
     with Command("--model_name=m", f"--model_base_path={tmp_path / 'm'}") as command:

@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from nlp_suite.serving.status import HTTP_STATUS, Code, ServingError, of_exception, truncated
+from nlp_suite.serving.status import HTTP_STATUS, Code, ServingError, as_serving_error, truncated
 
 
 def test_every_code_has_an_http_status_and_tensorflows_number():
@@ -37,7 +37,7 @@ def test_truncated(message, expected):
 def test_tensorflows_errors_keep_code_and_message():
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         tf.linalg.matmul(tf.ones([1, 4]), tf.ones([3, 1]))
-    error = of_exception(caught.value)
+    error = as_serving_error(caught.value)
     assert error.code == Code.INVALID_ARGUMENT
     assert error.message == caught.value.message and "Matrix size-incompatible" in str(error)
 
@@ -52,9 +52,9 @@ def test_tensorflows_errors_keep_code_and_message():
     ],
 )
 def test_other_errors(error, code, message):
-    assert (of_exception(error).code.name, of_exception(error).message) == (code, message)
+    assert (as_serving_error(error).code.name, as_serving_error(error).message) == (code, message)
 
 
 def test_a_serving_error_stays_itself():
     error = ServingError(5, "gone")
-    assert of_exception(error) is error and error.code is Code.NOT_FOUND and str(error) == "gone"
+    assert as_serving_error(error) is error and error.code is Code.NOT_FOUND and str(error) == "gone"

@@ -6,7 +6,7 @@ import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
 from nlp_suite.serving.status import Code, ServingError
-from nlp_suite.serving.tensor_protos import MOST_REPEATED_BYTES, array_of, proto_of
+from nlp_suite.serving.tensor_protos import MAX_REPEATED_BYTES, array_of, fill_proto
 
 TYPES = ["float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"]
 
@@ -28,7 +28,7 @@ def proto(dtype, shape, **values):
 def test_there_and_back(dtype, as_content):
     array = np.arange(6).reshape(2, 3).astype(dtype)
     made = tensor_pb2.TensorProto()
-    proto_of(array, made, as_content=as_content)
+    fill_proto(made, array, as_content=as_content)
     assert bool(made.tensor_content) == as_content
     found = array_of(made, "x", 2**20)
     np.testing.assert_array_equal(found, array)
@@ -39,14 +39,14 @@ def test_there_and_back(dtype, as_content):
 def test_texts_there_and_back():
     array = np.array([[b"a", "ü".encode()], [b"\xff\0", b""]], object)
     made = tensor_pb2.TensorProto()
-    proto_of(array, made, as_content=True)  # of numbers only
+    fill_proto(made, array, as_content=True)  # of numbers only
     assert made.string_val and array_of(made, "x", 2**20).tolist() == array.tolist()
 
 
 @pytest.mark.parametrize("array", [np.float32(1.5), np.zeros([0, 3], "int32"), np.zeros([2, 0], object)])
 def test_scalars_and_nothing(array):
     made = tensor_pb2.TensorProto()
-    proto_of(np.asarray(array), made)
+    fill_proto(made, np.asarray(array))
     found = array_of(made, "x", 2**20)
     assert found.shape == np.shape(array) and found.tolist() == array.tolist()
 
@@ -54,7 +54,7 @@ def test_scalars_and_nothing(array):
 @pytest.mark.parametrize("dtype", [np.float16, tf.bfloat16.as_numpy_dtype, np.complex64])
 def test_types_without_lists_of_numbers_go_as_tensorflow_writes_them(dtype):
     made = tensor_pb2.TensorProto()
-    proto_of(np.array([1.5, -2.0]).astype(dtype), made)
+    fill_proto(made, np.array([1.5, -2.0]).astype(dtype))
     assert array_of(made, "x", 2**20).tolist() == [1.5, -2.0]
 
 
@@ -115,8 +115,8 @@ def test_a_shape_without_a_rank():
 
 def test_sizes_are_bounded_before_memory_is_taken():
     for wrong, most in [
-        (proto("float", [2**40], float_val=[1]), MOST_REPEATED_BYTES),
-        (proto("string", [2**30]), MOST_REPEATED_BYTES),
+        (proto("float", [2**40], float_val=[1]), MAX_REPEATED_BYTES),
+        (proto("string", [2**30]), MAX_REPEATED_BYTES),
         (proto("float", [2**10], tensor_content=b"\0" * 2**12), 2**11),
     ]:
         with pytest.raises(ServingError, match="bytes; at most") as caught:

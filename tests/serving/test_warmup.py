@@ -12,10 +12,10 @@ from tests.serving import toy_models
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    path = toy_models.counting(tmp_path_factory.mktemp("warmup") / "1")
-    made = Servable("m", 1, path, SessionSettings())
-    yield made
-    made.close()
+    path = toy_models.counting(tmp_path_factory.mktemp("warmup") / "1")  # one that tests may add a file to
+    servable = Servable("m", 1, path, SessionSettings())
+    yield servable
+    servable.close()
 
 
 def log(signature="predict", model="another"):

@@ -183,12 +183,12 @@ def numbers(path):
     return function_model(path, lambda text: {"y": tf.strings.to_number(text)}, _text())
 
 
-def two_signatures(path):
-    """`serving_default` and `lower` take the same and answer in upper and in lower case."""
+def two_signatures(path, other="lower"):
+    """`serving_default` and `other` take the same and answer in upper and in lower case."""
     module = tf.Module()
     module.upper = tf.function(lambda text: {"out": tf.strings.upper(text)}, input_signature=[_text()], autograph=False)
     module.lower = tf.function(lambda text: {"out": tf.strings.lower(text)}, input_signature=[_text()], autograph=False)
-    tf.saved_model.save(module, str(path), signatures={"serving_default": module.upper, "lower": module.lower})
+    tf.saved_model.save(module, str(path), signatures={"serving_default": module.upper, other: module.lower})
     return path
 
 

@@ -6,7 +6,7 @@ from nlp_suite.config import TextSettings
 from nlp_suite.errors import TextError
 from nlp_suite.text.stop_words import LISTS
 from nlp_suite.text.text_layer import TextLayer
-from tests.text.conftest import trained
+from tests.text.tokenizer_checks import trained
 
 
 def normalise(text, **settings):
@@ -14,7 +14,7 @@ def normalise(text, **settings):
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    "text, expected",
     [
         ("A<br /><br />B", "a b"),
         ("A<BR>B<br/>C</p>D<a href='x'>E", "a b c d e"),
@@ -41,7 +41,7 @@ def test_switches():
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    "text, expected",
     [
         (" A  b\t\r\n\u00a0C\u2028 ", " a  b\t\r\n\u00a0c\u2028 "),
         ("\ufeffa\x00\x00b", "\ufeffa  b"),

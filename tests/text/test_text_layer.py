@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -12,34 +11,28 @@ import pytest
 from nlp_suite.config import TextSettings, load_experiment
 from nlp_suite.errors import ConfigError, TextError
 from nlp_suite.registry import TOKENIZERS
-from nlp_suite.text.text_layer import END, PAD, START, UNKNOWN, TextLayer
-from tests.text.conftest import CORPUS, trained
-from tests.text.nasty import NASTY
-
-
-def test_first_ids_are_the_same_for_every_tokenizer(layer):
-    assert layer.id_to_token([PAD, UNKNOWN, START, END]) == ["<pad>", "<unk>", "<s>", "</s>"]
-    assert len(layer.tokenizer.tokens) == layer.vocabulary_size
-    assert max(row.max() for row in layer.encode(CORPUS)) < layer.vocabulary_size
+from nlp_suite.text.text_layer import END, START, TextLayer
+from tests.text.tokenizer_checks import CORPUS, VARIANTS, trained, whole_rows
 
 
 @pytest.mark.parametrize("truncation", ["head", "tail", "head_tail"])
 @pytest.mark.parametrize("special", [(False, False), (True, False), (False, True), (True, True)])
 def test_truncation_against_python(truncation, special):
-    """Graph ops against slices of the whole row, for every length around the limit."""
-    whole = trained("word", max_length=1000)
-    cut = trained("word", max_length=7, truncation=truncation, add_start=special[0], add_end=special[1])
+    """Graph ops against slices of the untruncated row, for every length around the limit."""
+    untruncated = trained("word", max_length=1000)
+    settings = {"max_length": 7, "truncation": truncation, "add_start": special[0], "add_end": special[1]}
+    truncated = TextLayer(untruncated.settings.model_copy(update=settings), untruncated.tokenizer)
     texts = [" ".join(f"{['the', 'film', 'good', 'cast'][i % 4]}" for i in range(n)) for n in range(12)]
-    rows, full = cut.encode_with_lengths(texts)
-    first, last = [START] * special[0], [END] * special[1]
-    room = 7 - len(first) - len(last)
+    rows, full = truncated.encode_with_lengths(texts)
+    start, end = [START] * special[0], [END] * special[1]
+    room = 7 - len(start) - len(end)
     for n, (text, row) in enumerate(zip(texts, rows, strict=True)):
-        ids = whole.encode([text])[0].tolist() if n else []
+        ids = untruncated.encode([text])[0].tolist() if n else []
         if n > room:
             head = {"head": room, "tail": 0, "head_tail": room - room // 2}[truncation]
             ids = ids[:head] + (ids[head - room :] if head < room else [])
-        assert row.tolist() == ([*first, *ids, *last] or [END])
-        assert full[n] == max(n + len(first) + len(last), 1)
+        assert row.tolist() == ([*start, *ids, *end] or [END])
+        assert full[n] == max(n + len(start) + len(end), 1)
 
 
 def test_special_tokens_alone_when_there_is_no_room():
@@ -56,25 +49,6 @@ def test_tail_keeps_the_end_of_a_text_longer_than_max_characters():
     assert ends == ["good g d bad", "short", "elevenchars"]
 
 
-def test_direct_batched_and_in_graph_agree(layer):
-    import tensorflow as tf
-
-    texts = [text for text in NASTY.values() if len(text) < 10_000]
-    tokens, length = layer.graph().encode(
-        tf.constant([t if isinstance(t, bytes) else t.encode("utf-8", "surrogatepass") for t in texts])
-    )
-    rows = layer.encode(texts)
-    assert length.numpy().tolist() == [len(row) for row in rows]
-    np.testing.assert_array_equal(tokens, layer.pad(rows))
-    decoded = [text.decode() for text in layer.graph().decode(tokens, length).numpy()]
-    assert decoded == layer.decode(rows)
-
-    within = tf.function(lambda text: layer.graph().encode(text)[0])
-    np.testing.assert_array_equal(
-        within(tf.constant(["The film <br />was"])), layer.pad(layer.encode(["The film was"]))
-    )
-
-
 def test_pad():
     layer = trained("byte")
     np.testing.assert_array_equal(layer.pad([[5], [6, 7]]), [[5, 0], [6, 7]])
@@ -84,30 +58,20 @@ def test_pad():
         layer.pad([[1, 2, 3]], 2)
 
 
-def test_save_and_load_are_the_same_layer(layer, tmp_path):
-    layer.save(tmp_path)
-    loaded = TextLayer.load(tmp_path)
-    assert loaded.fingerprint == layer.fingerprint and loaded.settings == layer.settings
-    assert loaded.vocabulary_size == layer.vocabulary_size
-    texts = [*CORPUS, "something unseen ☃"]
-    assert [r.tolist() for r in loaded.encode(texts)] == [r.tolist() for r in layer.encode(texts)]
-    assert not list(tmp_path.glob(".*"))
-
-
 def test_another_process_trains_the_same_layer_quietly_and_loads_without_tensorflow(tmp_path):
     """Fingerprints agree between processes with other hash seeds; sentencepiece and its op say nothing."""
-    names = ["word", "sentencepiece", "unigram", "wordpiece"]
+    names = list(VARIANTS)
     program = (
-        "import sys\nfrom tests.text.conftest import trained\n"
+        "import sys\nfrom tests.text.tokenizer_checks import whole_rows\n"
         f"for name in {names}:\n"
-        "    layer = trained(name, max_length=30_000)\n"
+        "    layer = whole_rows(name)\n"
         "    layer.encode(['a film'])\n"
         "    print(layer.fingerprint)\n"
         f"    layer.save({str(tmp_path)!r} + '/' + name)\n"
     )
     env = {**os.environ, "PYTHONHASHSEED": "7", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": os.getcwd()}
     done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [trained(name, max_length=30_000).fingerprint for name in names]
+    assert done.stdout.split() == [whole_rows(name).fingerprint for name in names]
     assert "normalizer" not in done.stderr and "trainer" not in done.stderr
 
     program = (
@@ -116,7 +80,7 @@ def test_another_process_trains_the_same_layer_quietly_and_loads_without_tensorf
         "assert 'tensorflow' not in sys.modules and 'keras_hub' not in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == [trained(name, max_length=30_000).vocabulary_size for name in names]
+    assert json.loads(done.stdout) == [whole_rows(name).vocabulary_size for name in names]
 
 
 def test_fingerprint_changes_with_settings_and_vocabulary():
@@ -126,7 +90,7 @@ def test_fingerprint_changes_with_settings_and_vocabulary():
 
 
 @pytest.mark.parametrize(
-    ("damage", "message"),
+    "damage, message",
     [
         (lambda d: (d / "text.json").unlink(), "text.json is missing"),
         (lambda d: (d / "text.json").write_text("{"), "text.json is damaged"),
@@ -158,14 +122,6 @@ def test_untrained_tokenizer():
         TextLayer(TextSettings(), TOKENIZERS.get("word")())
 
 
-def test_ids_outside_the_vocabulary(layer):
-    for wrong in (-1, layer.vocabulary_size):
-        with pytest.raises(ValueError, match=f"{wrong} is outside the vocabulary"):
-            layer.decode([[4, wrong]])
-        with pytest.raises(ValueError, match=f"{wrong} is outside the vocabulary"):
-            layer.id_to_token([wrong])
-
-
 def test_one_text_instead_of_a_list():
     with pytest.raises(TypeError, match="a list of texts is needed"):
         trained("word").encode("the film")
@@ -176,11 +132,4 @@ def test_unknown_tokenizer_and_settings():
         load_experiment({"text": {"tokenizer": "sentencepice"}})
     with pytest.raises(ConfigError, match="unknown key 'min_cuont': did you mean 'min_count'"):
         load_experiment({"text": {"tokenizer": {"name": "word", "min_cuont": 1}}})
-    assert set(TOKENIZERS.names()) == {"byte", "character", "sentencepiece", "word", "wordpiece"}
-
-
-def test_a_megabyte_is_quick(layer):
-    layer.encode(["warm"])
-    start = time.perf_counter()
-    layer.encode([NASTY["a megabyte"], NASTY["a megabyte without a space"]])
-    assert time.perf_counter() - start < 5
+    assert set(TOKENIZERS.names()) >= {"byte", "character", "sentencepiece", "word", "wordpiece"}

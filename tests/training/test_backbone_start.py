@@ -79,7 +79,7 @@ def test_embeddings_and_backbone_are_the_language_models_at_the_start(files, ori
     for weight, expected in zip(ours.weights, theirs.weights):
         np.testing.assert_allclose(keras.ops.convert_to_numpy(weight), keras.ops.convert_to_numpy(expected), atol=1e-9)
     assert ours.settings["weight_drop"] == 0.2 and theirs.settings["weight_drop"] == 0
-    fresh = make_task(run.experiment).model(run.experiment.backbone, run.text.vocabulary_size, run.labels)
+    fresh = make_task(run.experiment).model(run.experiment.backbone, run.assets)
     assert np.abs(keras.ops.convert_to_numpy(fresh.backbone.weights[0] - ours.weights[0])).max() > 1e-3
     assert run.labels == ["bad", "good"]
     assert run.text.tokenizer.tokens == origin.text.tokenizer.tokens

@@ -1,11 +1,11 @@
-"""Checkpoint averaging: the right rounds are kept, their mean is the run's model, also after an interruption."""
+"""Checkpoint averaging: the right checkpoint intervals are kept, their mean is the run's model, also after an interruption."""
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from nlp_suite.errors import RunError
-from nlp_suite.training.checkpoint_average import average, kept_rounds, ranked
+from nlp_suite.errors import RunError, UsageError
+from nlp_suite.training.checkpoint_average import average, kept_intervals, ranked
 from nlp_suite.training.run import Run
 from nlp_suite.training.train import train
 from tests.training.test_train import Killed, stop_after
@@ -21,30 +21,31 @@ def averaging(small):
     return make
 
 
-def mean_of(run, rounds):
+def mean_of(run, intervals):
     model = run.model("last")
     loaded = []
-    for number in rounds:
+    for number in intervals:
         model.load_weights(run.directory / "checkpoints" / f"round-{number:05d}.weights.h5")
         loaded.append(model.get_weights())
     return [np.mean(np.asarray(arrays, "float64"), axis=0) for arrays in zip(*loaded)]
 
 
-def test_the_last_rounds_are_averaged_and_that_is_the_model(averaging, tmp_path):
+def test_the_last_intervals_are_averaged_and_that_is_the_model(averaging, tmp_path):
     run = train(averaging("last"), tmp_path / "run", console=QUIET)
-    assert kept_rounds(run.directory / "checkpoints") == [3, 4, 5]
+    assert kept_intervals(run.directory / "checkpoints") == [3, 4, 5]
     for mean, weight in zip(mean_of(run, [3, 4, 5]), run.model().get_weights(), strict=True):
         np.testing.assert_allclose(weight, mean, rtol=1e-6, atol=1e-7)
     assert any((a != b).any() for a, b in zip(run.model().get_weights(), run.model("best").get_weights()))
 
 
-def test_the_best_rounds_are_those_of_the_monitored_metric(averaging, tmp_path):
+def test_the_best_intervals_are_those_of_the_monitored_metric(averaging, tmp_path):
     run = train(averaging("best"), tmp_path / "run", console=QUIET)
     values = [row[run.experiment.training.monitor] for row in run.history]
-    assert kept_rounds(run.directory / "checkpoints") == sorted(ranked(values, "max")[:3])
+    assert kept_intervals(run.directory / "checkpoints") == sorted(ranked(values, "max")[:3])
 
 
-def test_an_interrupted_run_averages_the_same_rounds(averaging, tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_an_interrupted_run_averages_the_same_intervals(averaging, tmp_path, monkeypatch):
     whole = train(averaging("best"), tmp_path / "whole", console=QUIET)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         stop_after(patch, 2)
@@ -54,22 +55,23 @@ def test_an_interrupted_run_averages_the_same_rounds(averaging, tmp_path, monkey
         np.testing.assert_array_equal(one, other)
 
 
-def test_other_rounds_can_be_averaged_afterwards(averaging, tmp_path):
+def test_other_intervals_can_be_averaged_afterwards(averaging, tmp_path):
     run = train(averaging("last"), tmp_path / "run", console=QUIET)
     assert average(Run(run.directory), last=2) == [4, 5]
     for mean, weight in zip(mean_of(run, [4, 5]), run.model().get_weights(), strict=True):
         np.testing.assert_allclose(weight, mean, rtol=1e-6, atol=1e-7)
     with pytest.raises(
-        RunError, match=r"keeps the weights of rounds 3, 4, 5, not of rounds 1, 2; .*average_checkpoints"
+        RunError,
+        match=r"keeps the weights of checkpoint intervals 3, 4, 5, not of checkpoint intervals 1, 2; .*average_checkpoints",
     ):
         average(Run(run.directory), last=5)
-    with pytest.raises(RunError, match="one of --last N and --best N"):
+    with pytest.raises(UsageError, match="one of --last N and --best N"):
         average(Run(run.directory), last=2, best=2)
     for option, number in (("last", 0), ("best", -1), ("last", 6), ("best", 6)):
-        with pytest.raises(RunError, match=f"--{option} {number}: .* has 5 rounds; allowed: 1 to 5"):
+        with pytest.raises(RunError, match=f"--{option} {number}: .* has 5 checkpoint intervals; allowed: 1 to 5"):
             average(Run(run.directory), **{option: number})
 
 
-def test_of_equal_values_the_later_round_is_better_and_nan_is_the_worst():
+def test_of_equal_values_the_later_interval_is_better_and_nan_is_the_worst():
     assert ranked([0.5, 0.7, 0.7, float("nan")], "max") == [3, 2, 1, 4]
     assert ranked([0.5, 0.7, 0.7, float("nan")], "min") == [1, 3, 2, 4]

@@ -174,6 +174,7 @@ def test_a_transformer_is_evaluated_in_windows_or_document_by_document(way, tmp_
         np.testing.assert_allclose([row["log_prob"] for row in excerpt[begin:end]], own, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_perplexity_per_word_compares_vocabularies(tmp_path):
     reports = {}
     for tokenizer in ("word", "character"):

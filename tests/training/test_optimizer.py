@@ -192,6 +192,7 @@ class Keep(keras.callbacks.Callback):
         type(self).averaged = int(numpy(self.model.optimizer.averaged))
 
 
+@pytest.mark.slow
 def test_a_resumed_training_is_exact():
     whole = fitted(6)
     averaged = Keep.averaged

@@ -77,4 +77,4 @@ def test_a_state_of_another_backend_is_refused(small, tmp_path):
         text=True,
     )
     assert done.returncode == 1
-    assert "backend 'jax'; this is 'tensorflow'. Go on with KERAS_BACKEND=jax" in done.stderr
+    assert "backend 'jax'; this is 'tensorflow'. Continue with KERAS_BACKEND=jax" in done.stderr

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from nlp_suite.data.staging import only_process
 from nlp_suite.errors import ConfigError, RunError, TrainingError
-from nlp_suite.tasks.sentiment import class_weights
+from nlp_suite.tasks.sentiment.metrics import class_weights
 from nlp_suite.training import state as state_module
 from nlp_suite.training.evaluate import evaluate
 from nlp_suite.training.optimizer import LossScale
@@ -60,6 +60,7 @@ def same(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [1, 3])
 def test_a_run_that_was_stopped_ends_with_the_same_weights(small, tmp_path, monkeypatch, at):
     experiment = small(training=EVERYTHING, backbone=DROPOUT)
@@ -183,7 +184,9 @@ def test_nan_is_named_with_its_step_and_the_last_good_checkpoint_stays(small, tm
 
 def test_nan_in_the_first_round_promises_no_checkpoint(small, tmp_path):
     experiment = small(training={"optimizer": "sgd", "learning_rate": 1e30})
-    with pytest.raises(TrainingError, match="there is no checkpoint yet, as this is the first round. Try a lower"):
+    with pytest.raises(
+        TrainingError, match="there is no checkpoint yet, as this is the first checkpoint interval. Try a lower"
+    ):
         train(experiment, tmp_path / "run", console=QUIET)
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
 
@@ -274,11 +277,13 @@ def test_what_a_killed_writer_left_is_removed(small, tmp_path, monkeypatch):
     assert not list((tmp_path / "run" / "checkpoints").glob(".*"))
 
 
+@pytest.mark.slow
 def test_weights_follow_the_seed_in_every_process(small, tmp_path):
     code = (
-        "import sys, keras; from nlp_suite.config import load_experiment; from nlp_suite.training.run import make_task;"
+        "import keras; from nlp_suite.config import load_experiment; from nlp_suite.training.run import make_task;"
+        "from types import SimpleNamespace; from nlp_suite.task import Assets; text = SimpleNamespace(vocabulary_size=20);"
         "keras.utils.set_random_seed(5); e = load_experiment({'backbone': {'name': 'bag', 'ngram_buckets': 64}});"
-        "m = make_task(e).model(e.backbone, 20, ['a', 'b']);"
+        "m = make_task(e).model(e.backbone, Assets(text, text, ['a', 'b']));"
         "print(sum(float(keras.ops.sum(w)) for w in m.weights))"
     )
     sums = {subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout for _ in range(2)}

@@ -10,10 +10,11 @@ from rich.console import Console
 
 from nlp_suite.config import Experiment
 from nlp_suite.errors import ConfigError
-from nlp_suite.tasks.translation import TranslationSettings
-from nlp_suite.tasks.translation.measure import MONITORS, AfterRound, after_round, evenly
+from nlp_suite.task import Assets
+from nlp_suite.tasks.translation import TranslationSettings, TranslationTask
+from nlp_suite.tasks.translation.measure import TranslateValidation, evenly_spaced
 from nlp_suite.training.evaluate import evaluate
-from nlp_suite.training.train import _check_monitor, train
+from nlp_suite.training.train import check_monitor, train
 
 
 class Store:
@@ -51,7 +52,9 @@ def model_and_inference():
 
 def callback(model, inference, count=9, **settings):
     out = io.StringIO()
-    made = AfterRound(inference, Store(count), TranslationSettings(name="translation", **settings), Console(file=out))
+    made = TranslateValidation(
+        inference, Store(count), TranslationSettings(name="translation", **settings), Console(file=out)
+    )
     made.set_model(model)
     return made, out
 
@@ -94,18 +97,24 @@ def test_nothing_is_printed_where_only_the_metric_is_wanted():
 
 
 def test_evenly():
-    assert evenly(3, 5) == [0, 1, 2] and evenly(10, 3) == [0, 3, 6] and evenly(4, 0) == [] and evenly(0, 3) == []
+    assert (
+        evenly_spaced(3, 5) == [0, 1, 2]
+        and evenly_spaced(10, 3) == [0, 3, 6]
+        and evenly_spaced(4, 0) == []
+        and evenly_spaced(0, 3) == []
+    )
 
 
 @pytest.mark.parametrize(
-    ("monitor", "shown", "wanted"), [("val_loss", 0, False), ("val_loss", 1, True), ("val_bleu", 0, True)]
+    "monitor, shown, wanted", [("val_loss", 0, False), ("val_loss", 1, True), ("val_bleu", 0, True)]
 )
 def test_only_where_something_asks_for_it(monkeypatch, monitor, shown, wanted):
     monkeypatch.setattr("nlp_suite.tasks.translation.measure.TranslationPredictor", lambda *_: None)
     experiment = SimpleNamespace(training=SimpleNamespace(monitor=monitor))
-    task = SimpleNamespace(settings=TranslationSettings(name="translation", shown_sentences=shown))
-    made = after_round(experiment, None, task, {"validation": Store(2)}, None, None, Console())
-    assert isinstance(made, AfterRound) if wanted else made is None
+    callbacks = TranslationTask(shown_sentences=shown).interval_callbacks(
+        experiment, None, {"validation": Store(2)}, Assets(), Console()
+    )
+    assert [type(each) for each in callbacks] == ([TranslateValidation] if wanted else [])
 
 
 @pytest.mark.slow
@@ -154,4 +163,4 @@ def test_val_bleu_may_choose_the_best_round_and_the_report_agrees(tmp_path):
 
 def test_a_misspelt_metric_is_told_of_val_bleu():
     with pytest.raises(ConfigError, match="did you mean 'val_bleu'"):
-        _check_monitor("val_blue", "cross_entropy", [], MONITORS)
+        check_monitor("val_blue", TranslationTask, [])

@@ -83,6 +83,7 @@ def whole(request, tmp_path_factory):
     return train(small(folder, request.param, **EVERYTHING), folder / "run", console=QUIET)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_ends_with_the_same_weights(whole, tmp_path, monkeypatch):
     assert len(whole.history) >= 3 and whole.history[-1]["step"] == 4 * len(whole.history)
     with monkeypatch.context() as patch:
@@ -141,6 +142,7 @@ def test_nan_is_named_and_the_last_good_checkpoint_stays(tmp_path, monkeypatch):
     assert len(run.history) == 1 and run.info["state"] == "running"
 
 
+@pytest.mark.slow
 def test_an_own_vocabulary_of_the_target_trains_reopens_and_translates(tmp_path):
     out = io.StringIO()
     sections = {"target_text": {}, "task": {"max_tokens": 9, "max_ratio": 1.5}}

@@ -1,26 +1,26 @@
 """The decoder that `rnn`, `lstm` and `gru` share; they differ in the layer class only."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import keras
 from keras import ops
 from pydantic import Field, TypeAdapter, model_validator
 
 from nlp_suite.backbones.decoders.base import Decoder, DecoderSettings
-from nlp_suite.config import component
+from nlp_suite.config import ChosenByName, Component
 from nlp_suite.layers import attention_loop, bptt
 from nlp_suite.layers.attention_scores import softmax_bias
 from nlp_suite.registry import ATTENTIONS
 
-AttentionComponent = component(ATTENTIONS, "bahdanau")
+AttentionComponent = Annotated[Component, ChosenByName(ATTENTIONS, "bahdanau")]
 
 
 class RecurrentDecoderSettings(DecoderSettings):
     """Settings of the recurrent decoders."""
 
     units: int = Field(256, ge=1, description="units of a layer")
-    layers: int = Field(1, ge=1)
-    attention: AttentionComponent = "bahdanau"
+    layers: int = Field(1, ge=1, description="recurrent layers on top of one another")
+    attention: AttentionComponent = Field("bahdanau", description="how the source is looked at")
     input_feeding: bool = Field(
         True, description="the attention's context enters the steps; false: it only enters the features (fastest)"
     )
@@ -122,7 +122,7 @@ class RecurrentDecoder(Decoder):
         self.attention = ATTENTIONS.get(attention.name)(**attention.arguments(), **policy)
         self.where = "above"
         if input_feeding:
-            self.where = "between" if conditional else "before" if self.attention.attends_first else "after"
+            self.where = "between" if conditional else "before" if self.attention.queries_previous_state else "after"
         make = {"return_sequences": True, "return_state": True, **policy}
         self.recurrent = [self.layer_class(units, **make) for _ in range(layers)]
         self.second = self.layer_class(units, **make) if conditional else None
@@ -143,7 +143,7 @@ class RecurrentDecoder(Decoder):
     def output_size(self):
         return self.deep.units if self.deep else self.units
 
-    def build(self, memory_size, bidirectional_memory=False):
+    def build(self, memory_size, bidirectional_memory=False) -> None:
         self.bidirectional_memory = bidirectional_memory
         self.attention.build(self.units, memory_size)
         context = self.attention.context_size
@@ -223,48 +223,53 @@ class RecurrentDecoder(Decoder):
         """The lowest layer over a whole target: outputs `[B, T, U]`, contexts `[B, T, C]`, weights `[B, T, S]`."""
         entry, attention = self.recurrent[0], self.attention
         x = ops.transpose(ops.cast(x, self.compute_dtype), (1, 0, 2))  # [T, B, E]
-        kernel = entry._by_gate(entry.cell.kernel, x.dtype)
-        kernel, fed = ops.split(kernel, [self.embedding_size], axis=0)
-        input_bias, first_bias = (None if b is None else entry._by_gate(b, x.dtype) for b in entry._biases())
+        kernel = entry.by_gate(entry.cell.kernel, x.dtype)
+        kernel, read_kernel = ops.split(
+            kernel, [self.embedding_size], axis=0
+        )  # of the context, or the attentional vector
+        input_bias, recurrent_bias = (None if b is None else entry.by_gate(b, x.dtype) for b in entry.biases())
         z = bptt.dense(x, kernel) + (0.0 if input_bias is None else input_bias)  # [T, B, G*U]
-        recurrent = entry._by_gate(entry.cell.recurrent_kernel, x.dtype)
-        weights = {"keys": prepared["keys"], "values": prepared["values"], "bias": softmax_bias(prepared["mask"])}
-        side, side_bias = [], None
-        first, second = entry._recurrence(), None
+        recurrent_kernel = entry.by_gate(entry.cell.recurrent_kernel, x.dtype)
+        weights = {"keys": prepared["keys"], "values": prepared["values"], "score_bias": softmax_bias(prepared["mask"])}
+        state_kernels, state_bias = [], None
+        query_cell, context_cell = entry.recurrence(), None
         if self.where == "before":
-            first, second, side, side_bias = None, first, [recurrent], first_bias
-            weights["context"] = fed
+            query_cell, context_cell = None, query_cell
+            state_kernels, state_bias = [recurrent_kernel], recurrent_bias
+            weights["context_kernel"] = read_kernel
         else:
-            weights["first"] = recurrent
-            if first_bias is not None:
-                weights["first_bias"] = first_bias
+            weights["recurrent_kernel"] = recurrent_kernel
+            if recurrent_bias is not None:
+                weights["recurrent_bias"] = recurrent_bias
         if self.where == "between":
-            second = self.second._recurrence()
-            side.append(self.second._by_gate(self.second.cell.recurrent_kernel, x.dtype))
-            weights["context"] = self.second._by_gate(self.second.cell.kernel, x.dtype)
-            weights["context_bias"], side_bias = (
-                None if b is None else self.second._by_gate(b, x.dtype) for b in self.second._biases()
+            context_cell = self.second.recurrence()
+            state_kernels.append(self.second.by_gate(self.second.cell.recurrent_kernel, x.dtype))
+            weights["context_kernel"] = self.second.by_gate(self.second.cell.kernel, x.dtype)
+            weights["context_bias"], state_bias = (
+                None if b is None else self.second.by_gate(b, x.dtype) for b in self.second.biases()
             )
         query = attention.query_kernel
         if query is not None:
-            side.append(ops.cast(query, x.dtype))
+            state_kernels.append(ops.cast(query, x.dtype))
         if self.where == "after":
             kernel = ops.cast(self.attentional.kernel, x.dtype)
-            weights["context"], own = ops.split(kernel, [attention.context_size], axis=0)
-            side.append(own)
-            weights["fed"] = fed
-        weights["side"] = side[0] if len(side) == 1 else ops.concatenate(side, axis=1)
-        if side_bias is not None:
-            rest = weights["side"].shape[1] - side_bias.shape[0]
-            weights["side_bias"] = ops.pad(side_bias, ((0, rest),))
+            weights["context_kernel"], state_part = ops.split(kernel, [attention.context_size], axis=0)
+            state_kernels.append(state_part)
+            weights["feeding_kernel"] = read_kernel
+        weights["state_kernel"] = (
+            state_kernels[0] if len(state_kernels) == 1 else ops.concatenate(state_kernels, axis=1)
+        )
+        if state_bias is not None:
+            rest = weights["state_kernel"].shape[1] - state_bias.shape[0]
+            weights["state_bias"] = ops.pad(state_bias, ((0, rest),))
         outputs, contexts, alphas = attention_loop.run(
             attention.score,
             z,
             tuple(states),
             weights,
             tuple(ops.cast(p, x.dtype) for p in attention.parameters()),
-            first=first,
-            second=second,
+            query_cell=query_cell,
+            context_cell=context_cell,
             query_size=0 if query is None else query.shape[1],
         )
         alphas = ops.mean(ops.cast(alphas, "float32"), axis=2)  # [T, B, S]

@@ -21,19 +21,23 @@ from nlp_suite.registry import DECODERS
 class TransformerDecoderSettings(DecoderSettings):
     """Settings of the Transformer decoder; its features are the target embedding's E."""
 
-    layers: int = Field(2, ge=1)
-    heads: int = Field(4, ge=1)
+    layers: int = Field(2, ge=1, description="blocks on top of one another")
+    heads: int = Field(4, ge=1, description="attention heads; they share the features out")
     feed_forward: int = Field(512, ge=1, description="units of the hidden feed-forward layer")
-    dropout: float = Field(0.1, ge=0, lt=1)
-    attention_dropout: float = Field(0.0, ge=0, lt=1)
-    activation: str = "relu"
-    norm: Literal["pre", "post"] = "pre"
-    positions: Literal["sinusoidal", "learned", "rotary"] = "sinusoidal"
+    dropout: float = Field(
+        0.1, ge=0, lt=1, description="rate on the input, after attention, and inside and after the feed-forward net"
+    )
+    attention_dropout: float = Field(0.0, ge=0, lt=1, description="rate on the attention weights")
+    activation: str = Field("relu", description="Keras name, of the feed-forward layer")
+    norm: Literal["pre", "post"] = Field("pre", description="layer norm before or after every sub-layer")
+    positions: Literal["sinusoidal", "learned", "rotary"] = Field(
+        "sinusoidal", description="how a token's place enters"
+    )
     max_length: int = Field(
         256, ge=1, description="rows of the learned position table; tokens that a step sees, the newest ones"
     )
 
-    def shape_mismatch(self, embedding_size, memory_size):
+    def shape_mismatch(self, embedding_size, memory_size) -> str:
         if embedding_size % self.heads:
             return (
                 f"heads {self.heads} does not divide the {embedding_size} features of a target embedding "
@@ -112,7 +116,7 @@ class TransformerDecoder(Decoder):
     def output_size(self):
         return self.embedding_size
 
-    def build(self, memory_size, bidirectional_memory=False):
+    def build(self, memory_size, bidirectional_memory=False) -> None:
         shape = (None, None, self.embedding_size)
         self.positions.build(shape)
         for block in self.blocks:

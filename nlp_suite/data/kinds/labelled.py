@@ -1,79 +1,188 @@
 """Texts with a label each: splits keep every class its share, labels become ids."""
 
 import itertools
+import json
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from nlp_suite.data.selection import selected
+from nlp_suite.config import DataSettings, Experiment
+from nlp_suite.data.corpus_stats import SHOWN_EXAMPLES, TextCounts, duplicates, figures, shortened, text_hash
+from nlp_suite.data.kinds.base import CorpusKind, Positions
+from nlp_suite.data.selection import Example, Selection, chunks
 from nlp_suite.data.splits import stratified_split
-from nlp_suite.data.store import StoreWriter, TokenStore
+from nlp_suite.data.store import StoreWriter
+from nlp_suite.data.tables import (
+    Report,
+    duplicates_table,
+    examples_table,
+    lengths_table,
+    numbers_table,
+    token_statistics_table,
+    tokens_tables,
+)
 from nlp_suite.errors import DataError
+from nlp_suite.registry import CORPUS_KINDS
+from nlp_suite.task import Assets
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
-def split(experiment, source) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers of train that are kept and that are held out for validation."""
-    return stratified_split(_labels(source, "train", None), experiment.data.validation, experiment.data.seed)
+@CORPUS_KINDS.register()
+class LabelledKind(CorpusKind):
+    """Examples `{"text": …, "label": …}`; a source that was told to read no labels leaves `"label"` out.
+
+    The store's column `labels` has the id of each row's label.
+    """
+
+    fields = ("text", "label")
+    wanted = "labels"
+    unit = "examples"
+
+    def field_value(self, field: str, value: Any, called: str) -> Any:
+        if field != "label":
+            return super().field_value(field, value, called)
+        if isinstance(value, int | float):
+            return json.dumps(value)
+        if not isinstance(value, str):
+            raise DataError(f"{called!r} must be a string or number, got {json.dumps(value)[:60]}")
+        if not value.strip():
+            raise DataError("the label is empty (texts without labels are read with label_column: null)")
+        return value
+
+    def split(self, data: DataSettings, train: Selection) -> tuple[Positions, Positions]:
+        """See `CorpusKind.split`; every class keeps its share."""
+        return stratified_split(_labels(train), data.validation, data.seed)
+
+    def limit(self, data: DataSettings, examples: Selection) -> Positions | None:
+        """See `CorpusKind.limit`; every class keeps its share."""
+        labels = _labels(examples)
+        if data.limit is None or len(labels) <= data.limit:
+            return None
+        return stratified_split(labels, data.limit / len(labels), data.seed)[1]
+
+    def label_names(self, experiment: Experiment, train: Selection) -> list[str]:
+        """See `CorpusKind.label_names`; sorted, by value if all are whole numbers, unless `data.labels` gives an order."""
+        labels = set(_labels(train))
+        in_order = sorted(labels, key=int) if all(label.isdecimal() for label in labels) else sorted(labels)
+        names = experiment.data.labels or in_order
+        extra = sorted(labels - set(names))
+        if extra:
+            raise DataError(f"the training split has labels {extra} that data.labels {names} does not name")
+        if len(labels) < 2:
+            raise DataError(f"a classifier needs two labels or more; the training split has {sorted(labels) or 'none'}")
+        return names
+
+    def write_split(self, directory: Path, examples: Iterable[Example], split: str, assets: Assets) -> dict[str, Any]:
+        """See `CorpusKind.write_split`; returns the number of texts of every label."""
+        assert assets.text
+        ids = {name: i for i, name in enumerate(assets.labels)}
+        counts = [0] * len(ids)
+        writer = StoreWriter(directory, assets.text.vocabulary_size)
+        for chunk in chunks(examples):
+            for i, example in enumerate(chunk, sum(counts) + 1):
+                if example.get("label") not in ids:
+                    raise DataError(
+                        f"{split} split, example {i}: label {example.get('label')!r} does not occur in the training split "
+                        f"(labels: {', '.join(ids)})"
+                    )
+            labels = [ids[example["label"]] for example in chunk]
+            texts = [example["text"] for example in chunk]
+            writer.append(*assets.text.encode_with_lengths(texts), labels, texts)
+            for label in labels:
+                counts[label] += 1
+        writer.close(split=split)
+        return {"labels": dict(zip(ids, counts))}
+
+    def preparation_table(self, statistics: Mapping[str, Mapping[str, Any]]) -> "Table":
+        return token_statistics_table("texts", statistics)
+
+    def inspect(
+        self, examples: Mapping[str, Iterable[Example]], store_statistics: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """See `CorpusKind.inspect`.
+
+        Returns:
+            * `splits`: split → `examples`, `labels` (label → rows), `empty_texts`, and `characters` and `words`, each with
+              `min`, `mean`, `p5`, `p50`, `p95`, `p99`, `max`;
+            * `duplicates`: `within` (split → rows whose text came before in that split), `across` (a list of `split`,
+              `also_in`, `rows`: rows whose text also occurs in an earlier split) and `conflicting` (texts that occur with
+              more than one label, anywhere);
+            * `examples`: label → the first few texts, cut to 200 characters.
+
+        Example:
+            >>> corpus_kind("labelled").inspect({"train": [{"text": "fine", "label": "pos"}]})["splits"]["train"]["labels"]
+            {'pos': 1}
+        """
+        splits: dict[str, Any] = {}
+        shown: dict[str, list[str]] = {}
+        hashes: dict[str, array[int]] = {}
+        label_of: dict[int, str] = {}  # hash of a text → the first label that it has
+        conflicting = set()
+        for split, rows in examples.items():
+            counts, labels, hashes[split] = TextCounts(), Counter[str](), array("Q")
+            for example in rows:
+                text, label = example["text"], example.get("label")
+                key = text_hash(text)
+                hashes[split].append(key)
+                counts.add(text)
+                if label is None:
+                    continue
+                labels[label] += 1
+                if label_of.setdefault(key, label) != label:
+                    conflicting.add(key)
+                if len(texts := shown.setdefault(label, [])) < SHOWN_EXAMPLES:
+                    texts.append(shortened(text))
+            splits[split] = {
+                "examples": len(counts.characters),
+                "labels": dict(sorted(labels.items())),
+                "empty_texts": counts.characters.count(0),
+                "characters": figures(counts.characters),
+                "words": figures(counts.words),
+            }
+        return {
+            "kind": self.name,
+            "splits": splits,
+            "duplicates": {**duplicates(hashes), "conflicting": len(conflicting)},
+            "examples": dict(sorted(shown.items())),
+            "tokens": store_statistics,
+        }
+
+    def tables(self, report: Report) -> list["Table"]:
+        repeated = duplicates_table("Duplicate texts", {"rows": report["duplicates"]}, "rows")
+        repeated.add_row("texts with more than one label", f"{report['duplicates']['conflicting']:,}")
+        lengths = lengths_table(report, {"words": "words", "characters": "characters"})
+        return [
+            _label_balance(report),
+            lengths,
+            repeated,
+            *tokens_tables(report),
+            examples_table(report, "label", "text"),
+        ]
 
 
-def limit(experiment, source, origin: str, rows):
-    """At most `data.limit` of the rows; every class keeps its share."""
-    labels = _labels(source, origin, rows)
-    if len(labels) <= experiment.data.limit:
-        return rows
-    _, part = stratified_split(labels, experiment.data.limit / len(labels), experiment.data.seed)
-    return part if rows is None else rows[part]
-
-
-def _labels(source, origin: str, rows) -> list[str]:
-    """The label of every selected row."""
-    labels = [example.get("label") for example in selected(source, origin, rows)]
+def _labels(examples: Selection) -> list[str]:
+    """The label of every example."""
+    labels = [example.get("label") for example in examples]
     if None in labels:
         raise DataError(
-            f"the {origin} split has rows without a label, which a classifier needs (data.source.label_column)"
+            f"the {examples.origin} split has rows without a label, which a classifier needs (data.source.label_column)"
         )
-    return labels
+    return labels  # type: ignore[return-value]  # none of them is None
 
 
-def label_names(experiment, source, chosen) -> list[str]:
-    """Names of the labels, in the order of their ids."""
-    found = set(_labels(source, *chosen["train"]))
-    in_order = sorted(found, key=int) if all(label.isdecimal() for label in found) else sorted(found)
-    names = experiment.data.labels or in_order
-    extra = sorted(found - set(names))
-    if extra:
-        raise DataError(f"the training split has labels {extra} that data.labels {names} does not name")
-    if len(found) < 2:
-        raise DataError(f"a classifier needs two labels or more; the training split has {sorted(found) or 'none'}")
-    return names
+def _label_balance(report: Report) -> "Table":
+    """The labels of every split, and their shares."""
+    from rich.text import Text
 
-
-def texts(examples):
-    """What the tokenizer is trained on."""
-    return (example["text"] for example in examples)
-
-
-def write_split(directory, examples, split, text, names) -> dict:
-    """Writes the store of one split; returns the statistics of this kind: texts of every label."""
-    ids = {name: i for i, name in enumerate(names)}
-    writer = StoreWriter(directory, text.vocabulary_size)
-    examples = iter(examples)
-    row = 0
-    while chunk := list(itertools.islice(examples, 1024)):
-        for i, example in enumerate(chunk):
-            if example.get("label") not in ids:
-                raise DataError(
-                    f"{split} split, example {row + i + 1}: label {example.get('label')!r} does not occur in the training "
-                    f"split (labels: {', '.join(names)})"
-                )
-        texts = [example["text"] for example in chunk]
-        rows, full_lengths = text.encode_with_lengths(texts)
-        writer.append(rows, full_lengths, [ids[example["label"]] for example in chunk], texts)
-        row += len(chunk)
-    writer.close(split=split)
-    counts = np.bincount(TokenStore(directory).labels, minlength=len(names))
-    return {"labels": dict(zip(names, counts.tolist()))}
-
-
-def open_split(directory) -> TokenStore:
-    """The store that `write_split` wrote."""
-    return TokenStore(directory)
+    splits = report["splits"]
+    labels = sorted(set(itertools.chain.from_iterable(facts["labels"] for facts in splits.values())))
+    table = numbers_table("Label balance", "split", "examples", *map(Text, labels), "empty texts")
+    for split, facts in splits.items():
+        counts = [facts["labels"].get(label, 0) for label in labels]
+        shares = [f"{count:,} ({count / max(1, facts['examples']):.1%})" for count in counts]
+        table.add_row(split, f"{facts['examples']:,}", *shares, f"{facts['empty_texts']:,}")
+    return table

@@ -1,47 +1,162 @@
-"""Running text for language models: documents of lines, END after every line; no labels.
-
-A row of the store is a line. Its column `labels` is 1 where the line begins a document, else 0. The held-out part is the
-end of the corpus.
-"""
+"""Running text for language models: documents of lines, END after every line; no labels."""
 
 import itertools
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nlp_suite.data.store import StoreWriter, TokenStore
+from nlp_suite.config import DataSettings, TextSettings
+from nlp_suite.data.corpus_stats import SHOWN_EXAMPLES, TextCounts, duplicates, figures, shortened, text_hash
+from nlp_suite.data.kinds.base import CorpusKind, Positions
+from nlp_suite.data.selection import Example, Selection, chunks
+from nlp_suite.data.store import StoreWriter
+from nlp_suite.data.tables import (
+    Report,
+    duplicates_table,
+    examples_table,
+    lengths_table,
+    sizes_table,
+    tokens_tables,
+)
 from nlp_suite.errors import DataError
+from nlp_suite.registry import CORPUS_KINDS
+from nlp_suite.task import Assets
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
-def split(experiment, source) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers of train that are kept and that are held out: the last part of its characters, in whole rows."""
-    ends = np.cumsum([len(example["text"]) + 1 for example in source.examples("train")])
-    if len(ends) < 2:
-        raise DataError(
-            f"nothing can be held out for validation: the training split has {len(ends)} example{'s' * (len(ends) != 1)}; "
-            "give a validation split"
-        )
-    kept = int(np.clip(np.searchsorted(ends, ends[-1] * (1 - experiment.data.validation), "right"), 1, len(ends) - 1))
-    return np.arange(kept), np.arange(kept, len(ends))
+@CORPUS_KINDS.register()
+class TextKind(CorpusKind):
+    r"""Examples `{"text": …}`, never with a label.
+
+    Where `"document"` is there too, an example is one line, and consecutive examples with the same value (a string) are the
+    lines of one document. Without it every example is a document, whose lines end at `"\n"` (an end after the last line
+    makes no further one).
+
+    A row of the store is a line. Its column `labels` is 1 where the line begins a document, else 0.
+    """
+
+    fields = ("text",)
+    optional_fields = ("document",)
+    wanted = "running text"
+    unit = "lines"
+
+    def texts(self, examples: Iterable[Example]) -> Iterator[str]:
+        return (line for line, _ in lines(examples))
+
+    def split(self, data: DataSettings, train: Selection) -> tuple[Positions, Positions]:
+        """See `CorpusKind.split`; held out is the last part of the characters, in whole examples."""
+        ends = np.cumsum([len(example["text"]) + 1 for example in train])
+        if len(ends) < 2:
+            raise DataError(
+                f"nothing can be held out for validation: the training split has {len(ends)} "
+                f"example{'s' * (len(ends) != 1)}; give a validation split"
+            )
+        first_held_out = np.searchsorted(ends, ends[-1] * (1 - data.validation), "right")
+        first_held_out = int(np.clip(first_held_out, 1, len(ends) - 1))
+        return np.arange(first_held_out), np.arange(first_held_out, len(ends))
+
+    def limit(self, data: DataSettings, examples: Selection) -> Positions | None:
+        """See `CorpusKind.limit`; the first ones, as text is read in its order."""
+        if data.limit is None or sum(1 for _ in itertools.islice(examples, data.limit + 1)) <= data.limit:
+            return None
+        return np.arange(data.limit)
+
+    def write_split(self, directory: Path, examples: Iterable[Example], split: str, assets: Assets) -> dict[str, Any]:
+        """See `CorpusKind.write_split`.
+
+        Returns:
+            `documents`, `words` (parted by white space, and one a line for its end) and `characters` (of the normalised
+            text, and one a line), over which perplexity per word and bits per character are taken.
+        """
+        assert assets.text
+        settings = assets.text.settings
+        if not settings.add_end or settings.add_start:
+            raise DataError("language modelling needs text.add_end: true (the end of a line) and text.add_start: false")
+        writer = StoreWriter(directory, assets.text.vocabulary_size)
+        documents = words = characters = line_number = 0
+        for chunk in chunks(lines(examples)):
+            texts, begins = [line for line, _ in chunk], [int(begins) for _, begins in chunk]
+            rows, full_lengths = assets.text.encode_with_lengths(texts)
+            _refuse_cut_lines(settings, texts, full_lengths, split, line_number)
+            line_number += len(texts)
+            writer.append(rows, full_lengths, begins, texts)
+            documents += sum(begins)
+            normalised = assets.text.normalise(texts)
+            words += sum(len(line.split()) + 1 for line in normalised)
+            characters += sum(len(line) + 1 for line in normalised)
+        writer.close(split=split)
+        return {"documents": documents, "words": words, "characters": characters}
+
+    def inspect(
+        self, examples: Mapping[str, Iterable[Example]], store_statistics: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        r"""See `CorpusKind.inspect`.
+
+        Returns:
+            * `splits`: split → `documents`, `lines`, `blank_lines`, `words` (parted by white space), `characters` (without
+              line ends), and by line `line_words`, `line_characters` with `min`, `mean`, `p5`, `p50`, `p95`, `p99`, `max`;
+              the same by document as `document_lines`;
+            * `duplicates`: of lines that are not blank, `within` (split → lines that came before in that split) and
+              `across` (a list of `split`, `also_in`, `rows`: lines that also occur in an earlier split);
+            * `examples`: split → its first few lines that are not blank, cut to 200 characters.
+
+        Example:
+            >>> corpus_kind("text").inspect({"train": [{"text": "one\\ntwo"}]})["splits"]["train"]["lines"]
+            2
+        """
+        splits: dict[str, Any] = {}
+        shown: dict[str, list[str]] = {}
+        hashes: dict[str, array[int]] = {}
+        for split, rows in examples.items():
+            counts, document_lines, hashes[split], shown[split] = TextCounts(), array("q"), array("Q"), []
+            for line, begins in lines(rows):
+                if begins:
+                    document_lines.append(0)
+                document_lines[-1] += 1
+                if not counts.add(line):
+                    continue  # a blank one
+                hashes[split].append(text_hash(line))
+                if len(shown[split]) < SHOWN_EXAMPLES:
+                    shown[split].append(shortened(line))
+            splits[split] = {
+                "documents": len(document_lines),
+                "lines": len(counts.words),
+                "blank_lines": counts.words.count(0),
+                "words": sum(counts.words),
+                "characters": sum(counts.characters),
+                "line_words": figures(counts.words),
+                "line_characters": figures(counts.characters),
+                "document_lines": figures(document_lines),
+            }
+        return {
+            "kind": self.name,
+            "splits": splits,
+            "duplicates": duplicates(hashes),
+            "examples": shown,
+            "tokens": store_statistics,
+        }
+
+    def tables(self, report: Report) -> list["Table"]:
+        units = {
+            "words a line": "line_words",
+            "characters a line": "line_characters",
+            "lines a document": "document_lines",
+        }
+        return [
+            sizes_table(report, "documents", "lines", "blank_lines", "words", "characters"),
+            lengths_table(report, units),
+            duplicates_table("Duplicate lines", {"lines": report["duplicates"]}, "lines"),
+            *tokens_tables(report),
+            examples_table(report, "split", "text"),
+        ]
 
 
-def limit(experiment, source, origin: str, rows):
-    """The first `data.limit` rows."""
-    if rows is not None:
-        return rows[: experiment.data.limit]
-    count = sum(1 for _ in itertools.islice(source.examples(origin), experiment.data.limit + 1))
-    return None if count <= experiment.data.limit else np.arange(experiment.data.limit)
-
-
-def label_names(experiment, source, chosen) -> list[str]:
-    """None: there are no labels."""
-    if experiment.data.labels is not None:
-        raise DataError(
-            f"data.labels {experiment.data.labels} is given, but the task {experiment.task.name!r} has none"
-        )
-    return []
-
-
-def lines(examples):
+def lines(examples: Iterable[Example]) -> Iterator[tuple[str, bool]]:
     """Every line of the examples: its text, and whether it begins a document."""
     document = None
     for example in examples:
@@ -52,45 +167,11 @@ def lines(examples):
             begins = False
 
 
-def texts(examples):
-    """What the tokenizer is trained on."""
-    return (line for line, _ in lines(examples))
-
-
-def write_split(directory, examples, split, text, names) -> dict:
-    """Writes the store of one split; returns the statistics of this kind.
-
-    Returns:
-        `documents`, `words` (parted by white space, and one a line for its end) and `characters` (of the normalised
-        text, and one a line), over which perplexity per word and bits per character are taken.
-    """
-    if not text.settings.add_end or text.settings.add_start:
-        raise DataError("language modelling needs text.add_end: true (the end of a line) and text.add_start: false")
-    writer = StoreWriter(directory, text.vocabulary_size)
-    numbered = lines(examples)
-    documents = words = characters = row = 0
-    while chunk := list(itertools.islice(numbered, 1024)):
-        read = [line for line, _ in chunk]
-        rows, full_lengths = text.encode_with_lengths(read)
-        _refuse_cut_lines(text.settings, read, full_lengths, split, row)
-        row += len(read)
-        writer.append(rows, full_lengths, [int(begins) for _, begins in chunk], read)
-        documents += sum(begins for _, begins in chunk)
-        normalised = text.normalise(read)
-        words += sum(len(line.split()) + 1 for line in normalised)
-        characters += sum(len(line) + 1 for line in normalised)
-    writer.close(split=split)
-    return {"documents": documents, "words": words, "characters": characters}
-
-
-def open_split(directory) -> TokenStore:
-    """The store that `write_split` wrote."""
-    return TokenStore(directory)
-
-
-def _refuse_cut_lines(settings, lines, full_lengths, split, first) -> None:
+def _refuse_cut_lines(
+    settings: TextSettings, texts: Sequence[str], full_lengths: Iterable[int], split: str, lines_before: int
+) -> None:
     """A line that is cut would falsify every perplexity: a DataError that names it."""
-    for number, (line, length) in enumerate(zip(lines, full_lengths), first + 1):
+    for number, (line, length) in enumerate(zip(texts, full_lengths), lines_before + 1):
         if len(line) > settings.max_characters:
             raise DataError(
                 f"{split} split, line {number}: {len(line):,} characters, more than text.max_characters "

@@ -4,48 +4,47 @@ import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from nlp_suite.config import ComponentSettings
+from nlp_suite.data.kinds.base import CorpusKind, corpus_kind
+from nlp_suite.data.selection import Example
 from nlp_suite.errors import DataError
-from nlp_suite.registry import unknown
+from nlp_suite.registry import SOURCES, unknown
 
 SPLITS = ("train", "validation", "test")
-KINDS = ("labelled", "text", "pairs")
-WANTED = {  # kind → what a task wants of it, and sources that give it
-    "labelled": ("labels", "files (TSV, CSV, JSONL), directory (one folder a class), tfds, sample"),
-    "text": (
-        "running text",
-        "text (plain files), directory (one file a document), files (TSV, CSV, JSONL), tfds, sample",
-    ),
-    "pairs": ("pairs of sentences", "parallel (two files or a TSV), files (TSV, CSV, JSONL), tfds, sample"),
-}
 
 PathText = Annotated[str, BeforeValidator(lambda path: os.fspath(path) if isinstance(path, os.PathLike) else path)]
 
+Paths = PathText | Annotated[list[PathText], Field(min_length=1)]
+
+
+def listed(paths: str | list[str] | None) -> list[str]:
+    """The paths of a setting as a list; empty for None."""
+    return [paths] if isinstance(paths, str) else paths or []
+
 
 class Source(ABC):
-    """Labelled texts, running text or pairs of sentences, in splits.
+    """Examples of one corpus kind, in splits.
 
-    A subclass is one file: it names its settings model in `Settings` and gives `splits`, `examples` and `fingerprint`.
-    One that cannot give every kind of examples says in `kinds` which it gives, and in `gives` what that is in words.
-    Examples are yielded one at a time in an order that never changes, so that a corpus need not fit in memory.
-
-    What the task wants of the examples is their kind:
-
-    * `"labelled"`: `{"text": …, "label": …}`, without `"label"` where the source has none;
-    * `"text"`: `{"text": …}` and never a label. Where `"document"` is there too, an example is one line, and consecutive
-      examples with the same value (a string) are the lines of one document. Without it every example is a document of
-      its own, whose lines end at `"\\n"` (an end after the last line makes no further one);
-    * `"pairs"`: `{"source": …, "target": …}`, a sentence and its translation; either may be empty.
+    A subclass is one file: it names its settings model in `Settings`, says what it reads, and gives `splits`, `examples`
+    and `fingerprint`. Which kinds of examples it gives follows from the fields that it can fill; what the fields hold, the
+    kind says (`nlp_suite.data.kinds`). Examples are yielded one at a time in an order that never changes, so that a corpus
+    need not fit in memory.
 
     Args:
         on_error: what to do with invalid UTF-8: `"fail"` with a `DataError`, or `"replace"` it with U+FFFD.
-        kind: `"labelled"`, `"text"` or `"pairs"`.
+        kind: name of the corpus kind.
         **settings: the fields of `Settings`.
+
+    Attributes:
+        reads: what it reads, in a few words.
+        field_sets: fields that an example can have together; one set for each form of example.
+        kind: the corpus kind of its examples.
+        optimum: figure → the best that any model can reach on it, where that is known.
 
     Raises:
         pydantic.ValidationError: (a `ValueError`) a setting that is unknown or not allowed.
@@ -58,30 +57,35 @@ class Source(ABC):
     """
 
     Settings: ClassVar[type[ComponentSettings]]
-    kinds: ClassVar[tuple[str, ...]] = KINDS
-    gives: ClassVar[str] = "examples of every kind"
+    reads: ClassVar[str]
+    field_sets: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    settings: Any
 
-    def __init__(self, *, on_error: str = "fail", kind: str = "labelled", **settings):
+    def __init__(self, *, on_error: str = "fail", kind: str = "labelled", **settings: Any):
         if on_error not in ("fail", "replace"):
             raise ValueError(unknown("on_error", on_error, ("fail", "replace")))
-        if kind not in KINDS:
-            raise ValueError(unknown("kind of examples", kind, KINDS))
         self.on_error = on_error
-        self.kind = kind
+        self.kind = corpus_kind(kind)
         self.settings = self.Settings(**settings)
-        if kind not in self.kinds:
-            wanted, sources = WANTED[kind]
+        self.optimum: Mapping[str, float] = {}
+        if not self.gives(self.kind):
+            others = ", ".join(_sources_of(self.kind)) or "none"
             raise DataError(
-                f"the source {self.settings.name!r} reads {self.gives}, and this task needs {wanted}; sources that have "
-                f"them: {sources}"
+                f"the source {self.settings.name!r} reads {self.reads}, and this task needs {self.kind.wanted}; "
+                f"sources that have them: {others}"
             )
+
+    @classmethod
+    def gives(cls, kind: CorpusKind) -> bool:
+        """Whether its examples can have the fields of a kind."""
+        return any(set(kind.fields) <= set(fields) for fields in cls.field_sets)
 
     @abstractmethod
     def splits(self) -> list[str]:
         """The splits it has, among `"train"`, `"validation"`, `"test"`, in this order."""
 
     @abstractmethod
-    def examples(self, split: str) -> Iterator[dict[str, str]]:
+    def examples(self, split: str) -> Iterator[Example]:
         """The examples of a split, of the source's kind, one at a time.
 
         Raises:
@@ -96,7 +100,13 @@ class Source(ABC):
         if split not in self.splits():
             raise DataError(f"source {self.settings.name!r}: {unknown('split', split, self.splits())}")
 
-    def _hash(self, *data) -> str:
+    def _hash(self, *data: Any) -> str:
         """Hash of JSON-able facts about the data, of the settings, of `on_error` and of the kind."""
-        facts = [self.settings.model_dump(mode="json"), self.on_error, self.kind, data]
+        facts = [self.settings.model_dump(mode="json"), self.on_error, self.kind.name, data]
         return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def _sources_of(kind: CorpusKind) -> list[str]:
+    """Every registered source that gives a kind, with what it reads."""
+    sources = {name: SOURCES.get(name) for name in SOURCES.names()}
+    return [f"{name} ({source.reads})" for name, source in sources.items() if source.gives(kind)]

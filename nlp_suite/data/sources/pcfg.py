@@ -62,7 +62,8 @@ class Grammar:
 
     def _first_symbols_first(self) -> list[str]:
         """Nonterminals so that each stands after those its right-hand sides begin with."""
-        order, state = [], {}
+        order: list[str] = []
+        state: dict[str, str] = {}
 
         def visit(symbol: str) -> None:
             if state.get(symbol) == "done" or symbol not in self.rules:
@@ -140,22 +141,24 @@ class Grammar:
                     if right[0] != word and right[0] not in here:
                         continue
                     ends = {begin: log_p}
-                    for part in right:
-                        ends = self._after(ends, part, tokens, chart)
+                    for inner in right:
+                        ends = self._after(ends, inner, tokens, chart)
                     _add(here.setdefault(symbol, {}), ends)
                 if symbol in here and not here[symbol]:
                     del here[symbol]
         return chart[0].get(self.start, {}).get(len(tokens), -math.inf) if tokens else -math.inf
 
-    def _after(self, ends: dict[int, float], part: str, tokens, chart) -> dict[int, float]:
-        """Where `part` ends, and how probably, if it begins at `ends`."""
-        found: dict[int, float] = {}
+    def _after(
+        self, ends: dict[int, float], symbol: str, tokens: Sequence[str], chart: list[dict[str, dict[int, float]]]
+    ) -> dict[int, float]:
+        """Where `symbol` ends, and how probably, if it begins at `ends`."""
+        next_ends: dict[int, float] = {}
         for end, log_p in ends.items():
-            if part in self.rules:
-                _add(found, {e: log_p + q for e, q in chart[end].get(part, {}).items()})
-            elif end < len(tokens) and tokens[end] == part:
-                _add(found, {end + 1: log_p})
-        return found
+            if symbol in self.rules:
+                _add(next_ends, {e: log_p + q for e, q in chart[end].get(symbol, {}).items()})
+            elif end < len(tokens) and tokens[end] == symbol:
+                _add(next_ends, {end + 1: log_p})
+        return next_ends
 
 
 def _add(ends: dict[int, float], more: dict[int, float]) -> None:

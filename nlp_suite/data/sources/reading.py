@@ -6,14 +6,15 @@ import hashlib
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from nlp_suite.errors import DataError
 
-HASH_UP_TO = 64 * 2**20  # bytes; a larger file is known by its size and time of change
+MAX_HASHED_BYTES = 64 * 2**20  # a larger file is known by its size and time of change
 
 
 def existing_file(path: str | Path) -> Path:
-    """The path, with `~` expanded. Raises `DataError` if there is no such file, naming what stands beside it."""
+    """The path, with `~` expanded. Raises `DataError` if there is no such file, naming the files beside it."""
     path = Path(path).expanduser()
     if path.is_file():
         return path
@@ -73,7 +74,7 @@ def count_lines(path: Path) -> int:
     return sum(1 for _ in _raw_lines(path))
 
 
-def cut_lines(path: Path, on_error: str = "fail") -> Iterator[tuple[int, str]]:
+def lines_without_ends(path: Path, on_error: str = "fail") -> Iterator[tuple[int, str]]:
     r"""`text_lines` without their ends; `"\r\n"` is an end where the first line has it, else `"\n"` alone."""
     crlf = False
     for number, line in text_lines(path, on_error):
@@ -82,15 +83,15 @@ def cut_lines(path: Path, on_error: str = "fail") -> Iterator[tuple[int, str]]:
         yield number, line.removesuffix("\r") if crlf else line
 
 
-def whole_text(path: Path, on_error: str = "fail") -> str:
-    """A whole file as one text, with the errors of `text_lines`."""
+def file_text(path: Path, on_error: str = "fail") -> str:
+    """All of a file as one text, with the errors of `text_lines`."""
     return "".join(line for _, line in text_lines(path, on_error))
 
 
-def stamp(path: Path) -> list:
+def stamp(path: Path) -> list[Any]:
     """JSON-able facts that change with a file: its size, and the hash of its bytes or, if large, path and time."""
     status = path.stat()
-    if status.st_size > HASH_UP_TO:
+    if status.st_size > MAX_HASHED_BYTES:
         return [str(path.resolve()), status.st_size, status.st_mtime_ns]
     with open(path, "rb") as file:
         return [path.name, status.st_size, hashlib.file_digest(file, "sha256").hexdigest()]

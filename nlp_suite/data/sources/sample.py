@@ -1,38 +1,22 @@
 """Built-in grammars: film reviews, sentences of known entropy, or English with its German translation; needs no data."""
 
-import hashlib
 import itertools
 import math
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from nlp_suite.config import ComponentSettings
-from nlp_suite.data.sources import (
-    pcfg,
-    sentence_grammar,
-    translation_clause,
-    translation_grammar,
-    translation_words,
-)
-from nlp_suite.data.sources import sentiment_grammar as grammar
+from nlp_suite.data.kinds.base import CorpusKind
+from nlp_suite.data.selection import Example
+from nlp_suite.data.sources import sentence_grammar, sentiment_grammar, translation_grammar
 from nlp_suite.data.sources.base import Source
 from nlp_suite.errors import DataError
 from nlp_suite.registry import SOURCES
 
-SIZES = {
-    "labelled": (4000, 1000),
-    "text": (40_000, 5000),
-    "pairs": (40_000, 1000),
-}  # kind → examples of train and of test
-MODULES = {  # what decides the examples
-    "labelled": [grammar],
-    "text": [pcfg, sentence_grammar],
-    "pairs": [translation_words, translation_clause, translation_grammar],
-}
 LABELS = {2: ("negative", "positive"), 3: ("negative", "neutral", "positive")}
 
 
@@ -50,101 +34,188 @@ class SampleSettings(ComponentSettings):
     noise: float = Field(
         0.0, ge=0, le=0.5, description="of reviews: probability that a label is replaced by another one"
     )
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, description="seed of the grammar's draws")
+
+
+class SampleCorpus(ABC):
+    """What one of the grammars makes.
+
+    Args:
+        settings: of the source.
+
+    Attributes:
+        fields: of its examples: it is the sample of the corpus kinds that have these.
+        sizes: examples of train and of test, by default.
+        versions: change one when the examples of a seed change; they are part of the fingerprint. (They are SHA-256 sums
+            of the files that the grammar was first written in; any other text will do.)
+    """
+
+    fields: ClassVar[tuple[str, ...]]
+    sizes: ClassVar[tuple[int, int]]
+    versions: ClassVar[tuple[str, ...]]
+
+    def __init__(self, settings: SampleSettings):
+        self.settings = settings
+
+    @abstractmethod
+    def examples(self, split: str) -> Iterator[Example]:
+        """Endless examples of a split."""
+
+    @abstractmethod
+    def optimum(self) -> dict[str, float]:
+        """See `Source.optimum`."""
+
+
+class SampleReviews(SampleCorpus):
+    """Film reviews (see `sentiment_grammar`).
+
+    Word order decides: half of the positive and negative reviews are drawn from pairs of opposite label and equal words, so
+    no bag of single words can know more than the toss of a coin about them.
+    """
+
+    fields = ("text", "label")
+    sizes = (4000, 1000)
+    versions = ("fe45c7be07283ff7ddc90e3d5c91951a7fff0df372381744b475c015a64a468e",)
+
+    def examples(self, split: str) -> Iterator[Example]:
+        s, labels = self.settings, LABELS[self.settings.classes]
+        noise = random.Random(f"{s.seed} {split} noise")
+        for text, label in sentiment_grammar.reviews(s.seed, split, labels):
+            wrong = noise.choice([other for other in labels if other != label])
+            yield {"text": text, "label": wrong if noise.random() < s.noise else label}
+
+    def optimum(self) -> dict[str, float]:
+        """Accuracies.
+
+        Returns:
+            * `bayes_accuracy`: of the best model there can be: `1 - noise`;
+            * `bag_accuracy`: of the best bag of single words there can be: without noise, 3/4 for two classes and 5/6 for
+              three (exact: see the grammar's docstring).
+        """
+        s = self.settings
+        # twins: two labels of equal prior, each kept with 1 - noise or reached from the other by the noise
+        twins = sentiment_grammar.TWINS * 2 / s.classes
+        stays, comes = 1.0 - s.noise, s.noise / (s.classes - 1)
+        return {"bayes_accuracy": stays, "bag_accuracy": (1 - twins) * stays + twins * (stays + comes) / 2}
+
+
+class SampleSentences(SampleCorpus):
+    """Sentences of a probabilistic grammar (see `sentence_grammar`), each a document, tokens with a space between them.
+
+    They are drawn independently, so that entropy is exact: short ones occur in train and in test.
+    """
+
+    fields = ("text",)
+    sizes = (40_000, 5000)
+    versions = (
+        "f6dfb763faaca96a815526fad113de5e672b2c1a5ea483a31f1d61a53898a39b",
+        "47bf93e51ad1b22f683210578e753362b828dc0b681da895bea961a41718a581",
+    )
+
+    def examples(self, split: str) -> Iterator[Example]:
+        return ({"text": sentence} for sentence in sentence_grammar.sentences(self.settings.seed, split))
+
+    def optimum(self) -> dict[str, float]:
+        """Uncertainty of a token, the end of a sentence counted as a token.
+
+        Returns:
+            * `entropy`: nats per token, exact;
+            * `perplexity`: `exp(entropy)`, which no model is below for long; for a given split see
+              `SampleSource.best_perplexity`.
+        """
+        entropy = sentence_grammar.entropy() / sentence_grammar.mean_length()
+        return {"entropy": entropy, "perplexity": math.exp(entropy)}
+
+
+class SamplePairs(SampleCorpus):
+    """English sentences and their German translations (see `translation_grammar`).
+
+    Each has exactly one, a sentence occurs once, and never in both splits.
+    """
+
+    fields = ("source", "target")
+    sizes = (40_000, 1000)
+    versions = (
+        "6987f837ed634d42dc479e7fd2188301ae46ad6dc81e2c3ac5dcaeec9163a887",
+        "b169e4fd5a0b15ba28de5816c0b718959fd2b86b82a0b0f5e8c28247df00c85b",
+        "6631109d3fc4402c01063ca429e0007b93bea5f124a0b51019891fdf8526717e",
+    )
+
+    def examples(self, split: str) -> Iterator[Example]:
+        pairs = translation_grammar.pairs(self.settings.seed, split)
+        return ({"source": english, "target": german} for english, german in pairs)
+
+    def optimum(self) -> dict[str, float]:
+        """`exact_match`: the share of translations that the best model there can be gets exactly right: all."""
+        return {"exact_match": 1.0}
+
+
+CORPORA = (SampleReviews, SampleSentences, SamplePairs)
 
 
 @SOURCES.register(SampleSettings)
 class SampleSource(Source):
     """Examples of a seeded grammar, for which the best possible result is known.
 
-    `kind="labelled"`: film reviews (see `sentiment_grammar`). Word order decides: half of the positive and negative
-    reviews are drawn from pairs of opposite label and equal words, so no bag of single words can know more than the
-    toss of a coin about them.
-
-    `kind="text"`: sentences of a probabilistic grammar (see `sentence_grammar`), each a document, tokens with a space
-    between them. They are drawn independently, so that entropy is exact: short ones occur in train and in test.
-
-    `kind="pairs"`: English sentences and their German translations (see `translation_grammar`). Each has exactly one, a
-    sentence occurs once, and never in both splits.
+    Which grammar follows from the fields that the corpus kind needs: see `SampleReviews`, `SampleSentences` and
+    `SamplePairs`.
 
     Args:
-        on_error: takes no effect: the text is valid.
-        kind: `"labelled"`, `"text"` or `"pairs"`.
-        **settings: the fields of `SampleSettings`.
+        **arguments: see `Source`; the settings are those of `SampleSettings`.
 
     Attributes:
         sizes: split → number of examples.
-        entropy: of text: nats per token, the end of a sentence counted as a token, exact.
-        perplexity: of text: `exp(entropy)`, which no model is below for long; for a given split see `best_perplexity`.
-        exact_match: of pairs: the share of translations that the best model there can be gets exactly right: 1.
-        bayes_accuracy: of reviews: accuracy of the best model there can be: `1 - noise`.
-        bag_accuracy: of reviews: accuracy of the best bag of single words there can be: without noise, 3/4 for two classes
-            and 5/6 for three (exact: see the grammar's docstring).
+        optimum: see `optimum` of the corpora.
 
     Example:
         >>> source = SampleSource(size=4000, noise=0.1)
-        >>> source.bayes_accuracy
+        >>> source.optimum["bayes_accuracy"]
         0.9
-        >>> round(SampleSource(kind="text").perplexity, 2)
+        >>> round(SampleSource(kind="text").optimum["perplexity"], 2)
         9.99
     """
 
     Settings = SampleSettings
+    reads = "built-in grammars"
+    field_sets = tuple(corpus.fields for corpus in CORPORA)
+    settings: SampleSettings
 
-    def __init__(self, *, on_error: str = "fail", kind: str = "labelled", **settings):
-        super().__init__(on_error=on_error, kind=kind, **settings)
+    def __init__(self, **arguments: Any):
+        super().__init__(**arguments)
         s = self.settings
-        train, test = SIZES[kind]
+        self._corpus = next(corpus for corpus in CORPORA if set(corpus.fields) == set(self.kind.fields))(s)
+        train, test = self._corpus.sizes
         self.sizes = {"train": s.size or train, "test": s.test or test}
-        if kind == "text":
-            self.entropy = sentence_grammar.entropy() / sentence_grammar.mean_length()
-            self.perplexity = math.exp(self.entropy)
-            return
-        if kind == "pairs":
-            self.exact_match = 1.0
-            return
-        self.labels = LABELS[s.classes]
-        self.bayes_accuracy = 1.0 - s.noise
-        # twins: two labels of equal prior, each kept with 1 - noise or reached from the other by the noise
-        twins = grammar.TWINS * 2 / s.classes
-        kept, reached = 1.0 - s.noise, s.noise / (s.classes - 1)
-        self.bag_accuracy = (1 - twins) * self.bayes_accuracy + twins * (kept + reached) / 2
+        self.optimum = self._corpus.optimum()
+
+    @classmethod
+    def gives(cls, kind: CorpusKind) -> bool:
+        """The kinds that have exactly the fields of a grammar's examples."""
+        return any(set(fields) == set(kind.fields) for fields in cls.field_sets)
 
     def splits(self) -> list[str]:
         return ["train", "test"]
 
-    def examples(self, split: str) -> Iterator[dict[str, str]]:
+    def examples(self, split: str) -> Iterator[Example]:
         self._check_split(split)
-        s, count = self.settings, self.sizes[split]
-        if self.kind == "text":
-            for sentence in itertools.islice(sentence_grammar.sentences(s.seed, split), count):
-                yield {"text": sentence}
-            return
-        if self.kind == "pairs":
-            for english, german in itertools.islice(translation_grammar.pairs(s.seed, split), count):
-                yield {"source": english, "target": german}
-            return
-        noise = random.Random(f"{s.seed} {split} noise")
-        for text, label in itertools.islice(grammar.reviews(s.seed, split, self.labels), count):
-            wrong = noise.choice([other for other in self.labels if other != label])
-            yield {"text": text, "label": wrong if noise.random() < s.noise else label}
+        return itertools.islice(self._corpus.examples(split), self.sizes[split])
 
     def best_perplexity(self, split: str) -> float:
-        """Of text: perplexity per token of the grammar itself on the sentences of a split, ends counted, exact.
+        """Of sentences: perplexity per token of the grammar itself on those of a split, ends counted, exact.
 
-        A split is a finite sample: this differs from `perplexity` by chance, and a model's figure is best held
+        A split is a finite sample: this differs from `optimum["perplexity"]` by chance, and a model's figure is best held
         against this one.
 
         Raises:
-            DataError: a split that there is not, or reviews.
+            DataError: a split that it lacks, or other examples than sentences.
         """
-        if self.kind != "text":
-            raise DataError(f"the best perplexity is known of kind 'text' only; this source is of kind {self.kind!r}")
-        log_prob = tokens = 0
+        if "perplexity" not in self.optimum:
+            raise DataError(f"the best perplexity is known of sentences only; this task needs {self.kind.wanted}")
+        log_prob, tokens = 0.0, 0
         for example in self.examples(split):
             log_prob += sentence_grammar.log_prob(example["text"])
             tokens += len(example["text"].split(" ")) + 1
         return math.exp(-log_prob / tokens)
 
     def fingerprint(self) -> str:
-        return self._hash([hashlib.sha256(Path(m.__file__).read_bytes()).hexdigest() for m in MODULES[self.kind]])
+        return self._hash(list(self._corpus.versions))

@@ -21,7 +21,7 @@ Recursion has no bound, as cutting it off would change the entropy; its probabil
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from nlp_suite.data.sources import pcfg
 from nlp_suite.data.sources.pcfg import Grammar, Rules
@@ -70,11 +70,11 @@ WORDS = {  # part of speech → words; of pairs the first is for one, the second
 
 def rules(words: dict[str, str] = WORDS) -> Rules:
     """The rules; nonterminals are written in capitals, such as `NP.sg.person`."""
-    made = {}
-    for part, entries in words.items():
+    made: dict[str, Sequence[tuple[float, tuple[str, ...]]]] = {}
+    for part_of_speech, entries in words.items():
         forms = [entry.split("/") for entry in entries.split()]
         weighted = [(1 / rank, form) for rank, form in enumerate(forms, 1)]
-        name = part.upper().replace(" ", ".")
+        name = part_of_speech.upper().replace(" ", ".")
         if len(forms[0]) == 1:
             made[name] = [(weight, (form[0],)) for weight, form in weighted]
         else:

@@ -26,7 +26,7 @@ belongs to one side by a hash of its bag of words.
 import random
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 # name of a kind of opinion: its share among positive and negative reviews
 SHARES = {"contrast": 0.30, "ellipsis": 0.10, "scope": 0.10, "agreement": 0.20, "single": 0.30}
@@ -192,13 +192,13 @@ def reviews(seed: int, split: str, labels: tuple[str, ...]) -> Iterator[tuple[st
     rng = random.Random(f"{seed} {split}")
     test = split == "test"
 
-    def drawn(make) -> str:
-        while is_test(words := make()) != test:
+    def drawn(draw: Callable[[], str]) -> str:
+        while is_test(words := draw()) != test:
             pass
         return words
 
     def neutral() -> str:
-        return " ".join(rng.choice(part.split("|")) for part in NEUTRAL)
+        return " ".join(rng.choice(phrases.split("|")) for phrases in NEUTRAL)
 
     while True:
         label = rng.choice(labels)

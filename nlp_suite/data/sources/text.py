@@ -3,17 +3,16 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from nlp_suite.config import ComponentSettings
-from nlp_suite.data.sources.base import SPLITS, PathText, Source
-from nlp_suite.data.sources.reading import cut_lines, existing_file, stamp
+from nlp_suite.data.selection import Example
+from nlp_suite.data.sources.base import SPLITS, Paths, Source, listed
+from nlp_suite.data.sources.reading import existing_file, lines_without_ends, stamp
 from nlp_suite.errors import DataError
 from nlp_suite.registry import SOURCES
-
-Paths = PathText | Annotated[list[PathText], Field(min_length=1)]
 
 
 class PlainTextSettings(ComponentSettings):
@@ -21,8 +20,8 @@ class PlainTextSettings(ComponentSettings):
 
     name: str = "text"
     train: Paths = Field(description="a path, or a list of paths")
-    validation: Paths | None = None
-    test: Paths | None = None
+    validation: Paths | None = Field(None, description="as train")
+    test: Paths | None = Field(None, description="as train")
     documents: Literal["line", "blank_line", "file"] = Field(
         "file", description="what a document is: a line (a sentence), the lines between blank lines, or a file"
     )
@@ -33,7 +32,7 @@ class PlainTextSettings(ComponentSettings):
     )
 
     @model_validator(mode="after")
-    def _usable_heading(self):
+    def _usable_heading(self) -> "PlainTextSettings":
         if self.heading is not None and self.documents != "file":
             raise ValueError(f"a heading begins a document with documents: file only, got documents: {self.documents}")
         try:
@@ -45,23 +44,21 @@ class PlainTextSettings(ComponentSettings):
 
 @SOURCES.register(PlainTextSettings)
 class PlainTextSource(Source):
-    r"""Lines of text files, read one by one; for running text only (`kind="text"`), as there are no labels.
+    r"""Lines of text files, read one by one; for running text only, as there are no labels.
 
     A line ends at `"\n"` and nowhere else (at `"\r\n"` where a file's first line does); spaces at its ends are kept. How
     lines make documents:
 
-    * `documents="line"`: every line is a document of its own; examples have no `"document"`;
-    * `"blank_line"`: lines that are empty or white space part documents and are no lines themselves;
+    * `documents="line"`: every line is a document; examples have no `"document"`;
+    * `"blank_line"`: lines that are empty or white space separate documents and are no lines themselves;
     * `"file"`: a file is one document and its blank lines are lines, too; with `heading` (Python's `re.fullmatch` on a
       line without its end) a line that matches begins the next one.
 
     Args:
-        on_error: `"fail"` or `"replace"`, for invalid UTF-8.
-        kind: `"text"`.
-        **settings: the fields of `PlainTextSettings`.
+        **arguments: see `Source`; the settings are those of `PlainTextSettings`.
 
     Raises:
-        DataError: a missing or empty file, one of blank lines only where these part documents, a heading that no line of a
+        DataError: a missing or empty file, one of blank lines only where these separate documents, a heading that no line of a
             file has, a broken gzip, invalid UTF-8: with file and line; a task that needs labels or pairs.
 
     Example:
@@ -71,21 +68,21 @@ class PlainTextSource(Source):
     """
 
     Settings = PlainTextSettings
-    kinds = ("text",)
-    gives = "text without labels"
+    reads = "plain text files"
+    field_sets = (("text", "document"),)
+    settings: PlainTextSettings
 
-    def __init__(self, *, on_error: str = "fail", kind: str = "labelled", **settings):
-        super().__init__(on_error=on_error, kind=kind, **settings)
+    def __init__(self, **arguments: Any):
+        super().__init__(**arguments)
         self._files: dict[str, list[Path]] = {}
         for split in SPLITS:
-            given = getattr(self.settings, split)
-            if given is not None:
-                self._files[split] = [existing_file(path) for path in ([given] if isinstance(given, str) else given)]
+            if paths := listed(getattr(self.settings, split)):
+                self._files[split] = [existing_file(path) for path in paths]
 
     def splits(self) -> list[str]:
         return list(self._files)
 
-    def examples(self, split: str) -> Iterator[dict[str, str]]:
+    def examples(self, split: str) -> Iterator[Example]:
         self._check_split(split)
         read = {"line": self._lines, "blank_line": self._blocks, "file": self._whole}[self.settings.documents]
         for number, path in enumerate(self._files[split], 1):
@@ -94,16 +91,20 @@ class PlainTextSource(Source):
                 empty = False
                 yield {"text": line} if begin is None else {"text": line, "document": f"{number}:{begin}"}
             if empty:
-                what = "is empty" if next(cut_lines(path, self.on_error), None) is None else "has only blank lines"
+                what = (
+                    "is empty"
+                    if next(lines_without_ends(path, self.on_error), None) is None
+                    else "has only blank lines"
+                )
                 raise DataError(f"{path}: the file {what}; lines of text are expected")
 
     def _lines(self, path: Path) -> Iterator[tuple[str, None]]:
-        return ((line, None) for _, line in cut_lines(path, self.on_error))
+        return ((line, None) for _, line in lines_without_ends(path, self.on_error))
 
     def _blocks(self, path: Path) -> Iterator[tuple[str, int]]:
         """Lines that are not blank, each with the number of its document's first line."""
         begin = None
-        for number, line in cut_lines(path, self.on_error):
+        for number, line in lines_without_ends(path, self.on_error):
             if not line or line.isspace():
                 begin = None
                 continue
@@ -114,7 +115,7 @@ class PlainTextSource(Source):
         """All lines, each with the number of its document's first line."""
         heading = re.compile(self.settings.heading) if self.settings.heading else None
         begin, matched, first = 1, False, None
-        for number, line in cut_lines(path, self.on_error):
+        for number, line in lines_without_ends(path, self.on_error):
             if heading and heading.fullmatch(line):
                 begin, matched = number, True
             first = first or (line if line.strip() else None)

@@ -9,21 +9,22 @@ import re
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from nlp_suite.config import ComponentSettings, Settings
+from nlp_suite.data.selection import Example
 from nlp_suite.data.sources import tfds_download
 from nlp_suite.data.sources.base import SPLITS, PathText, Source
-from nlp_suite.data.sources.tfds_languages import language_pair
+from nlp_suite.data.sources.tfds_languages import FeaturePath, language_pair
 from nlp_suite.errors import DataError
 from nlp_suite.registry import SOURCES, unknown
 
 WIKI_MARKER = re.compile("\n*_START_(?:ARTICLE|SECTION|PARAGRAPH)_\n*|_NEWLINE_")
-OTHERWISE = "with the data in files: --set data.source=files --set data.source.train=PATH --set data.source.test=PATH"
+OTHERWISE = "read the data from files: --set data.source=files --set data.source.train=PATH --set data.source.test=PATH"
 
 
 class SplitNames(Settings):
@@ -62,15 +63,12 @@ class TFDSSource(Source):
     """Examples of a TFDS data set that is on disk, or that one attempt brings there.
 
     Records are read with TFDS's own splits and features but without running TensorFlow, which would take hold of the
-    memory of every GPU. Integer labels become the names that the data set has for them. For running text
-    (`kind="text"`) every example is a document and `label_feature` is not read. For pairs (`kind="pairs"`) only the two
-    languages are: features by name, or within a `Translation` feature; where one is given, the other is the other one of
-    the supervised keys.
+    memory of every GPU. Integer labels become the names that the data set has for them. For running text every example is
+    a document and `label_feature` is not read. For pairs only the two languages are: features by name, or within a
+    `Translation` feature; where one is given, the other is the other one of the supervised keys.
 
     Args:
-        on_error: `"fail"` or `"replace"`, for invalid UTF-8.
-        kind: `"labelled"`, `"text"` or `"pairs"`.
-        **settings: the fields of `TFDSSettings`.
+        **arguments: see `Source`; the settings are those of `TFDSSettings`.
 
     Raises:
         DataError: an unknown data set, split or feature; data that are neither in `data_dir` nor to be had; a split
@@ -83,23 +81,26 @@ class TFDSSource(Source):
     """
 
     Settings = TFDSSettings
+    reads = "TensorFlow Datasets"
+    field_sets = (("text", "label"), ("source", "target"))
+    settings: TFDSSettings
 
-    def __init__(self, *, on_error: str = "fail", kind: str = "labelled", **settings):
-        super().__init__(on_error=on_error, kind=kind, **settings)
+    def __init__(self, **arguments: Any):
+        super().__init__(**arguments)
         self._builder = self._prepared()
         names = self.settings.splits.model_dump()
-        self._parts = {split: names[split] for split in SPLITS if names[split]}
-        if not self._parts:
+        self._slices = {split: names[split] for split in SPLITS if names[split]}
+        if not self._slices:
             raise DataError(f"{self._where}: no split is given: set splits.train, splits.validation or splits.test")
-        for split in self._parts:
+        for split in self._slices:
             self._split_info(split)
-        self._pair() if kind == "pairs" else self._features()
+        self._paths = self._languages() if "source" in self.kind.fields else self._text_and_label()
 
     @property
     def _where(self) -> str:
         return f"TFDS data set {self.settings.dataset!r}"
 
-    def _prepared(self):
+    def _prepared(self) -> Any:
         """The TFDS builder of data that are on disk."""
         import tensorflow_datasets as tfds
 
@@ -119,41 +120,46 @@ class TFDSSource(Source):
         if builder.is_prepared():
             return builder
         if not self.settings.download:
-            raise DataError(f"{self._where} is not in {builder.data_path}, and download is false; go on {OTHERWISE}")
+            raise DataError(f"{self._where} is not in {builder.data_path}, and download is false; {OTHERWISE}")
         reason = _download(self.settings.dataset, data_dir)
         builder = tfds.builder(self.settings.dataset, data_dir=data_dir)
         if reason or not builder.is_prepared():
             raise DataError(
                 f"{self._where} is not in {builder.data_path}, and downloading it failed ({reason}); prepare it there "
-                f"on a machine with network, set data.source.data_dir, or go on {OTHERWISE}"
+                f"on a machine with network, set data.source.data_dir, or {OTHERWISE}"
             )
         return builder
 
-    def _split_info(self, split: str):
+    def _split_info(self, split: str) -> Any:
         """TFDS's description of one of our splits: the files and which of their records."""
-        part, known = self._parts[split], list(self._builder.info.splits)
+        slice_, known = self._slices[split], list(self._builder.info.splits)
         try:
-            return self._builder.info.splits[part]
+            return self._builder.info.splits[slice_]
         except (KeyError, ValueError, AssertionError) as error:
-            name = part.split("[")[0]
+            name = slice_.split("[")[0]
             if name not in known:
                 raise DataError(f"{self._where}: splits.{split}: {unknown('split', name, known)}") from None
-            raise DataError(f"{self._where}: splits.{split}: {part!r} is no slice of {name!r}: {error}") from None
+            raise DataError(f"{self._where}: splits.{split}: {slice_!r} is no slice of {name!r}: {error}") from None
 
-    def _pair(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Where source and target stand in the values of a record."""
-        info, s = self._builder.info, self.settings
-        if not hasattr(info.features, "keys"):
-            raise DataError(f"{self._where} has examples without named features: {info.features}")
-        return language_pair(self._where, info.features, info.supervised_keys, s.source_language, s.target_language)
-
-    def _features(self) -> tuple[str, str | None]:
-        """Names of the features that are the text and the label."""
-        import numpy as np
-
+    def _named_features(self) -> Any:
+        """The data set's features, a mapping."""
         features = self._builder.info.features
         if not hasattr(features, "keys"):
             raise DataError(f"{self._where} has examples without named features: {features}")
+        return features
+
+    def _languages(self) -> Mapping[str, FeaturePath]:
+        """Where a record has source and target."""
+        features, s = self._named_features(), self.settings
+        supervised = self._builder.info.supervised_keys
+        pair = language_pair(self._where, features, supervised, s.source_language, s.target_language)
+        return dict(zip(("source", "target"), pair, strict=True))
+
+    def _text_and_label(self) -> Mapping[str, FeaturePath]:
+        """Where a record has the text and, if it is read, the label."""
+        import numpy as np
+
+        features = self._named_features()
 
         def scalar(name: str, *kinds: type) -> bool:
             feature = features[name]
@@ -161,11 +167,12 @@ class TFDSSource(Source):
                 np.issubdtype(feature.np_dtype, kind) for kind in kinds
             )
 
-        text, label = self.settings.text_feature, self.settings.label_feature if self.kind == "labelled" else None
+        labelled = "label" in self.kind.fields
+        text, label = self.settings.text_feature, self.settings.label_feature if labelled else None
         strings = [name for name in features if scalar(name, np.object_, np.str_, np.bytes_)]
         if text is None:
             candidates = [name for name in strings if name != label]
-            if self.kind == "text" and "text" in candidates:
+            if not labelled and "text" in candidates:
                 candidates = ["text"]
             if len(candidates) != 1:
                 raise DataError(
@@ -179,29 +186,23 @@ class TFDSSource(Source):
             raise DataError(f"{self._where}: feature {text!r} is no text but {features[text]}")
         if label is not None and label not in strings and not scalar(label, np.number, np.bool_):
             raise DataError(f"{self._where}: feature {label!r} is no label but {features[label]}")
-        return text, label
+        return {"text": (text,)} if label is None else {"text": (text,), "label": (label,)}
 
     def splits(self) -> list[str]:
-        return list(self._parts)
+        return list(self._slices)
 
-    def examples(self, split: str) -> Iterator[dict[str, str]]:
+    def examples(self, split: str) -> Iterator[Example]:
         self._check_split(split)
-        if self.kind == "pairs":
-            source, target = self._pair()
-            for number, values in enumerate(self._records(split)):
-                sides = (functools.reduce(operator.getitem, path, values) for path in (source, target))
-                yield dict(zip(("source", "target"), (self._string(v, split, number) for v in sides), strict=True))
-            return
-        text, label = self._features()
-        for number, values in enumerate(self._records(split)):
-            example = {"text": self._string(values[text], split, number)}
-            if self.settings.wiki_markers == "lines":
+        for number, record in enumerate(self._records(split)):
+            example = {}
+            for field, path in self._paths.items():
+                value: Any = functools.reduce(operator.getitem, path, record)
+                example[field] = (self._label if field == "label" else self._string)(value, split, number)
+            if self.settings.wiki_markers == "lines" and "text" in example:
                 example["text"] = WIKI_MARKER.sub("\n", example["text"]).strip("\n")
-            if label is not None:
-                example["label"] = self._label(values[label], split, number)
             yield example
 
-    def _records(self, split: str) -> Iterator[dict]:
+    def _records(self, split: str) -> Iterator[Any]:
         """Feature name to value: bytes, int or float."""
         from tensorflow_datasets.core.file_adapters import FileFormat
 
@@ -209,10 +210,10 @@ class TFDSSource(Source):
         if file_format not in (FileFormat.TFRECORD, FileFormat.ARRAY_RECORD):
             raise DataError(f"{self._where} is stored as {file_format.value}; allowed: tfrecord, array_record")
         if file_format is FileFormat.ARRAY_RECORD:
-            yield from self._builder.as_data_source(self._parts[split])
+            yield from self._builder.as_data_source(self._slices[split])
             return
-        for part in self._split_info(split).file_instructions:
-            for record in itertools.islice(tfrecords(part.filename), part.skip, part.skip + part.take):
+        for file in self._split_info(split).file_instructions:
+            for record in itertools.islice(tfrecords(file.filename), file.skip, file.skip + file.take):
                 yield info.features.deserialize_example_np(record)
 
     def _string(self, value: bytes | str, split: str, number: int) -> str:
@@ -222,11 +223,11 @@ class TFDSSource(Source):
             return value.decode("utf-8", errors="strict" if self.on_error == "fail" else "replace")
         except UnicodeDecodeError as error:
             raise DataError(
-                f"{self._where}, split {self._parts[split]!r}, example {number}: invalid UTF-8: {error}; "
+                f"{self._where}, split {self._slices[split]!r}, example {number}: invalid UTF-8: {error}; "
                 f"data.on_error=replace puts U+FFFD in its place"
             ) from None
 
-    def _label(self, value, split: str, number: int) -> str:
+    def _label(self, value: Any, split: str, number: int) -> str:
         if isinstance(value, (bytes, str)):
             return self._string(value, split, number)
         feature = self._builder.info.features[self.settings.label_feature]
@@ -234,18 +235,18 @@ class TFDSSource(Source):
             return str(value.item() if hasattr(value, "item") else value)
         if not 0 <= value < feature.num_classes:  # -1 stands for a label that is kept secret
             raise DataError(
-                f"{self._where}, split {self._parts[split]!r}, example {number}: the label is {value}, but labels go "
+                f"{self._where}, split {self._slices[split]!r}, example {number}: the label is {value}, but labels go "
                 f"from 0 to {feature.num_classes - 1}; the split may be published without labels: set splits.{split} "
                 f"to another one of {', '.join(self._builder.info.splits)}, or to null"
             )
-        return feature.int2str(int(value))
+        return str(feature.int2str(int(value)))
 
     def fingerprint(self) -> str:
         facts = []
         for split in self.splits():
-            for part in self._split_info(split).file_instructions:
-                status = Path(part.filename).stat()
-                facts.append([split, part.filename, part.skip, part.take, status.st_size, status.st_mtime_ns])
+            for file in self._split_info(split).file_instructions:
+                status = Path(file.filename).stat()
+                facts.append([split, file.filename, file.skip, file.take, status.st_size, status.st_mtime_ns])
         return self._hash(self._builder.info.full_name, facts)
 
 

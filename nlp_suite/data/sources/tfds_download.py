@@ -1,7 +1,7 @@
 """Downloads and prepares one TFDS data set; run as a script of its own, so that what it patches stays in its process.
 
-TFDS 4.9.10 retries a download ten times with growing pauses (204 s when there is no network) and sets no time limit on
-connecting or reading. Here there is one attempt, with limits. Arguments: the data set and the folder ("" for the
+TFDS 4.9.10 retries a download ten times with growing pauses (204 s without network) and sets no time limit on connecting or
+reading. Here there is one attempt, with limits. Arguments: the data set and the folder ("" for the
 default). The last line of standard output is the reason if it failed.
 """
 
@@ -10,7 +10,7 @@ import logging
 import socket
 import sys
 
-CONNECT, READ = 10, 60  # seconds
+CONNECT_SECONDS, READ_SECONDS = 10, 60
 
 
 def main(dataset: str, data_dir: str) -> int:
@@ -21,8 +21,9 @@ def main(dataset: str, data_dir: str) -> int:
 
     logging.disable(logging.WARNING)
     downloader.MAX_RETRIES = 0
-    requests.Session.request = functools.partialmethod(requests.Session.request, timeout=(CONNECT, READ))
-    socket.setdefaulttimeout(READ)
+    with_limits = functools.partialmethod(requests.Session.request, timeout=(CONNECT_SECONDS, READ_SECONDS))
+    setattr(requests.Session, "request", with_limits)  # noqa: B010 (a plain assignment is refused by type checkers)
+    socket.setdefaulttimeout(READ_SECONDS)
     try:
         tfds.builder(dataset, data_dir=data_dir or None).download_and_prepare()
     except Exception as error:  # any failure is reported with the folder by who started this

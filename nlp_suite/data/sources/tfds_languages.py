@@ -1,27 +1,31 @@
 """Which features of a TFDS data set are a sentence and its translation."""
 
+from typing import Any
+
 from nlp_suite.errors import DataError
 from nlp_suite.registry import unknown
 
-Path = tuple[str, ...]  # of a feature: its name, after those of the features that hold it
+FeaturePath = tuple[str, ...]  # its name, after those of the features that hold it
 
 
-def text_paths(features) -> list[Path]:
+def text_paths(features: Any) -> list[FeaturePath]:
     """Features that are one string, within others too, such as those of a `Translation`."""
     import numpy as np
 
-    found = []
+    paths: list[FeaturePath] = []
     for name, feature in features.items():
         if hasattr(feature, "items"):
-            found += [(name, *path) for path in text_paths(feature)]
+            paths += [(name, *path) for path in text_paths(feature)]
         elif getattr(feature, "shape", None) == () and any(
             np.issubdtype(feature.np_dtype, kind) for kind in (np.object_, np.str_, np.bytes_)
         ):
-            found.append((name,))
-    return found
+            paths.append((name,))
+    return paths
 
 
-def language_pair(where: str, features, supervised, source: str | None, target: str | None) -> tuple[Path, Path]:
+def language_pair(
+    where: str, features: Any, supervised: Any, source: str | None, target: str | None
+) -> tuple[FeaturePath, FeaturePath]:
     """Paths of the features that are source and target.
 
     Args:
@@ -47,9 +51,9 @@ def language_pair(where: str, features, supervised, source: str | None, target: 
         if name is not None and name not in named:
             raise DataError(f"{where}: {setting}: {unknown('language', name, shortest)}")
     if source is None or target is None:
-        given = named.get(source or target)
-        rest = [key for key in default if given is None or named[key] != given]
-        if len(rest) != (2 if given is None else 1):
+        chosen = named.get(source or target or "")
+        rest = [key for key in default if chosen is None or named[key] != chosen]
+        if len(rest) != (2 if chosen is None else 1):
             raise DataError(
                 f"{where}: set source_language and target_language to two of: {', '.join(shortest) or 'none is a text'}"
             )

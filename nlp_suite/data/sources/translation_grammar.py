@@ -23,6 +23,7 @@ import random
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from nlp_suite.data.sources import translation_words as lexicon
 from nlp_suite.data.sources.translation_clause import (
@@ -39,7 +40,7 @@ from nlp_suite.data.sources.translation_clause import (
     Pronoun,
     words,
 )
-from nlp_suite.data.sources.translation_words import ASK, BE, GO, HOPE, KNOW, NOUNS, SAY, Verb
+from nlp_suite.data.sources.translation_words import ASK, BE, GO, HOPE, KNOW, NOUNS, SAY, Noun, Verb
 
 LENGTHS = range(5, 19)  # English words of a sentence
 TEST_PART = 8  # one in so many sentences belongs to test
@@ -71,12 +72,12 @@ class Speaker:
 
     def __init__(self, rng: random.Random):
         self.rng = rng
-        self.used: set = set()
+        self.used: set[Pronoun | Noun] = set()
 
     def maybe(self, probability: float) -> bool:
         return self.rng.random() < probability
 
-    def weighted(self, weights: dict):
+    def weighted(self, weights: dict[str, int]) -> str:
         return self.rng.choices(list(weights), list(weights.values()))[0]
 
     def pronoun(self) -> Phrase:
@@ -160,8 +161,8 @@ class Speaker:
         adjective = ""
         if not phrase:
             kind = subject.noun.kind if isinstance(subject, NounPhrase) else "person"
-            own = getattr(subject, "adjective", "")
-            adjective = self.rng.choice([a for a in lexicon.FITTING[kind] if a != own])
+            before_noun = subject.adjective if isinstance(subject, NounPhrase) else ""
+            adjective = self.rng.choice([a for a in lexicon.FITTING[kind] if a != before_noun])
         passing = phrase or adjective == "tired"
         time = self.rng.choice(TIMES[tense]) if passing and not light and self.maybe(0.3) else ""
         often = bool(passing and not (time or negated) and self.maybe(0.2))
@@ -187,9 +188,9 @@ def fronted(s: Speaker) -> Pair:
     """A time, a place or *perhaps* in front: the verb stays second."""
     clause = s.clause(None, LOCATED, light=True) if s.maybe(0.5) else s.clause(light=True)
     state = clause.verb is BE
-    placed = clause.phrase and clause.phrase.preposition in LOCATIONS
-    if placed and s.maybe(0.6) and not (state and (clause.negated or isinstance(clause.subject, Pronoun))):
-        front, clause = (clause.phrase.english(), clause.phrase.german()), replace(clause, phrase=None)
+    place = clause.phrase if clause.phrase and clause.phrase.preposition in LOCATIONS else None
+    if place and s.maybe(0.6) and not (state and (clause.negated or isinstance(clause.subject, Pronoun))):
+        front, clause = (place.english(), place.german()), replace(clause, phrase=None)
     elif s.maybe(0.25) or (state and not clause.phrase and clause.adjective != "tired"):
         front = ("perhaps", "vielleicht")
     else:
@@ -230,7 +231,7 @@ def asked(s: Speaker) -> Pair:
     return typeset(words(front[0], clause.english(question=True)), words(front[1], clause.german("first")), "?")
 
 
-def without_object(s: Speaker, kind: str, **options) -> tuple[Clause, str]:
+def without_object(s: Speaker, kind: str, **options: Any) -> tuple[Clause, str]:
     """A clause that lacks its object of a kind, and the case that the object would have."""
     direct = [v for v in lexicon.VERBS if kind in v.accusative]
     indirect = [v for v in lexicon.VERBS if kind in v.dative and not v.accusative]
@@ -273,9 +274,12 @@ def relative(s: Speaker) -> Pair:
     """A relative clause at the subject: its pronoun has the noun's number and gender, and the case of its own clause."""
     who = s.phrase(("person", "animal", "thing"))
     kind = who.noun.kind
-    forms = tuple(lexicon.at(lexicon.RELATIVE, case, who.slot) for case in ("nom", "acc", "dat"))
-    pronoun = Pronoun(("who", "whom") if kind == "person" else ("that", "that"), forms, who.plural)
-    options = {"tenses": {"present": 2, "perfect": 2, "can": 1}, "denials": False, "light": True}
+    nominative, accusative, dative = (
+        lexicon.lookup_form(lexicon.RELATIVE, case, who.slot) for case in ("nom", "acc", "dat")
+    )
+    english = ("who", "whom") if kind == "person" else ("that", "that")
+    pronoun = Pronoun(english, (nominative, accusative, dative), who.plural)
+    options: dict[str, Any] = {"tenses": {"present": 2, "perfect": 2, "can": 1}, "denials": False, "light": True}
     if kind != "thing" and s.maybe(0.5):
         clause = s.clause(pronoun, [v for v in lexicon.VERBS if kind in v.subjects], **options)
         inner = clause.english(), clause.german("last")

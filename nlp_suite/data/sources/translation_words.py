@@ -8,7 +8,7 @@ DEFINITE = {"nom": "der die das die", "acc": "den die das die", "dat": "dem der 
 RELATIVE = {"nom": "der die das die", "acc": "den die das die", "dat": "dem der dem denen"}
 
 
-def at(table: dict[str, str], case: str, slot: str) -> str:
+def lookup_form(table: dict[str, str], case: str, slot: str) -> str:
     """The entry of a table of endings or articles."""
     return table[case].split()[SLOTS.index(slot)]
 
@@ -34,8 +34,8 @@ def _nouns(table: str) -> dict[str, Noun]:
     nouns = {}
     for line in table.strip().splitlines():
         english, german, gender, kind = line.split()
-        pair = Noun(tuple(english.split("/")), tuple(german.split("/")), gender[0], kind, gender.endswith("*"))
-        nouns[pair.english[0]] = pair
+        (one, many), (eins, viele) = english.split("/"), german.split("/")
+        nouns[one] = Noun((one, many), (eins, viele), gender[0], kind, gender.endswith("*"))
     return nouns
 
 
@@ -90,7 +90,7 @@ def adjective(english: str, case: str, slot: str, strong: bool) -> str:
     """
     stem = ADJECTIVES[english].removesuffix("e")
     if strong:
-        return stem + at(STRONG, case, slot)
+        return stem + lookup_form(STRONG, case, slot)
     return stem + ("e" if slot != "pl" and (case == "nom" or (case == "acc" and slot != "m")) else "en")
 
 
@@ -100,12 +100,12 @@ STEMS = {"this": "dies", "these": "dies", "a": "ein", "my": "mein", "our": "unse
 def determiner(english: str, case: str, slot: str) -> tuple[str, bool]:
     """The German determiner, and whether an adjective after it has the strong ending."""
     if english == "the":
-        return at(DEFINITE, case, slot), False
+        return lookup_form(DEFINITE, case, slot), False
     if english == "two":
         return "zwei", True
     stem = STEMS[english]
     bare = stem.endswith(("ein", "unser")) and (case, slot) in (("nom", "m"), ("nom", "n"), ("acc", "n"))
-    return (stem if bare else stem + at(STRONG, case, slot)), bare or english == "many"
+    return (stem if bare else stem + lookup_form(STRONG, case, slot)), bare or english == "many"
 
 
 @dataclass(frozen=True)
@@ -130,10 +130,28 @@ class Verb:
         return self.particle + self.german[1]
 
 
-def _verb(english: str, german: str, subjects: str, **more) -> Verb:
-    forms = tuple(part.replace("_", " ") for part in english.split())
-    lists = {key: tuple(value.split()) for key, value in more.items() if key in ("dative", "accusative", "phrases")}
-    return Verb(forms, tuple(german.split()), tuple(subjects.split()), **{**more, **lists})
+def _verb(
+    english: str,
+    german: str,
+    subjects: str,
+    dative: str = "",
+    accusative: str = "",
+    phrases: str = "",
+    particle: str = "",
+    sein: bool = False,
+) -> Verb:
+    base, singular, participle = (form.replace("_", " ") for form in english.split())
+    finite, infinitive, german_participle = german.split()
+    return Verb(
+        (base, singular, participle),
+        (finite, infinitive, german_participle),
+        tuple(subjects.split()),
+        tuple(dative.split()),
+        tuple(accusative.split()),
+        tuple(phrases.split()),
+        particle,
+        sein,
+    )
 
 
 BE = _verb("be is been", "ist sein gewesen", "person animal thing", phrases="location")

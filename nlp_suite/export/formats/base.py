@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_suite.config import ComponentSettings
+from nlp_suite.training.run import Run
 
 
 class ExporterSettings(ComponentSettings):
@@ -45,14 +46,15 @@ class ExportResult:
 
 
 class Exporter(ABC):
-    """One format.
-
-    Its constructor takes the fields of its settings.
-    """
+    """One format; its constructor takes the fields of its settings, but the name."""
 
     @abstractmethod
-    def export(self, run, to: Path) -> ExportResult:
-        """Writes the best weights of `run` (a `Run`) to `to`.
+    def export(self, run: Run, to: Path) -> ExportResult:
+        """Writes the best weights of a run.
+
+        Args:
+            run: the run folder.
+            to: the destination.
 
         Raises:
             ExportError: refused or failed; nothing is left behind.

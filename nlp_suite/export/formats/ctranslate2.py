@@ -1,6 +1,7 @@
 """A CTranslate2 model folder of a Transformer translation run, token strings in and out, with our text layers beside it."""
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -16,6 +17,7 @@ from nlp_suite.export.model_card import model_card, write_card
 from nlp_suite.export.samples import check_texts
 from nlp_suite.export.staging import staging
 from nlp_suite.registry import EXPORTERS
+from nlp_suite.training.run import Run
 
 
 class CTranslate2Settings(ComponentSettings):
@@ -29,15 +31,16 @@ class CTranslate2Exporter(Exporter):
     """Float32 weights for CTranslate2 (4.x), which also runs them as int8 and float16 (its `compute_type`).
 
     The folder has what `ctranslate2.Translator` opens (`model.bin`, `config.json`, the vocabularies), our text layers
-    (`text`, and `target_text` where the targets have one of their own), `config.yaml` and the model card. Source rows end
+    (`text`, and `target_text` where the targets have another one), `config.yaml` and the model card. Source rows end
     with `</s>`, which the text layer adds; the decoder starts with `<s>` and ends with `</s>`. `nlp_suite.load` does not
     open it. With one vocabulary for both languages:
 
         >>> text, target_text = nlp_suite.data.prepare.open_texts(Path(folder))
         >>> tokens = json.loads((Path(folder) / "shared_vocabulary.json").read_text("utf-8"))
         >>> rows = [[tokens[i] for i in row] for row in text.encode(["A man rides a bicycle."])]
-        >>> found = ctranslate2.Translator(folder).translate_batch(rows, beam_size=4, length_penalty=0.6, disable_unk=True)
-        >>> target_text.decode([[tokens.index(token) for token in each.hypotheses[0]] for each in found])
+        >>> translator = ctranslate2.Translator(folder)
+        >>> answers = translator.translate_batch(rows, beam_size=4, length_penalty=0.6, disable_unk=True)
+        >>> target_text.decode([[tokens.index(token) for token in answer.hypotheses[0]] for answer in answers])
 
     With two, they are `source_vocabulary.json` and `target_vocabulary.json`. CTranslate2 divides log-probabilities by
     `length ** length_penalty`, we by `((5 + length) / 6) ** length_penalty`, so the best penalty may be another one.
@@ -49,10 +52,12 @@ class CTranslate2Exporter(Exporter):
     def __init__(self, tolerance: float = 1e-4):
         self._tolerance = tolerance
 
-    def export(self, run, to: Path) -> ExportResult:
+    def export(self, run: Run, to: Path) -> ExportResult:
         ctranslate2 = _package()
         _check_destination(to)
         model = run.model()
+        if run.text is None or run.target_text is None:
+            raise ExportError(f"{run.directory} has no text layers, which a CTranslate2 model is made with")
         spec = transformer_spec(model, run.text, run.target_text, run.experiment.task.max_tokens)
         to = to.resolve()
         with staging(to.parent) as folder:
@@ -73,7 +78,7 @@ class CTranslate2Exporter(Exporter):
         return ExportResult(to, report={"self_check": check, "bytes": size})
 
 
-def _package():
+def _package() -> Any:
     try:
         import ctranslate2
     except ImportError as error:

@@ -5,6 +5,7 @@ from pathlib import Path
 from nlp_suite.export.formats.base import Exporter, ExporterSettings, ExportResult
 from nlp_suite.export.formats.keras_file import write_keras_file
 from nlp_suite.registry import EXPORTERS
+from nlp_suite.training.run import Run
 
 
 @EXPORTERS.register(ExporterSettings)
@@ -15,5 +16,5 @@ class KerasExporter(Exporter):
     `nlp_suite.load(FILE)` predicts strings.
     """
 
-    def export(self, run, to: Path) -> ExportResult:
+    def export(self, run: Run, to: Path) -> ExportResult:
         return write_keras_file(run, to, lambda model: model, with_package=True)

@@ -6,7 +6,9 @@ Keras reads its own members of the archive and leaves ours alone; `nlp_suite.loa
 import json
 import tempfile
 import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,17 +20,17 @@ from nlp_suite.export.model_card import model_card
 from nlp_suite.export.samples import check_texts
 from nlp_suite.export.self_check import TOLERANCE, check_keras
 from nlp_suite.export.staging import place_file, staging
-from nlp_suite.task import Assets
-from nlp_suite.training.run import make_task
+from nlp_suite.task import Assets, Predictor
+from nlp_suite.training.run import Run, make_task
 
-_OURS = "nlp_suite"  # folder of our members in the archive
+MEMBERS = "nlp_suite"  # folder of our members in the archive
 
 
-def write_keras_file(run, to: Path, convert, *, with_package: bool) -> ExportResult:
+def write_keras_file(run: Run, to: Path, convert: Callable[[Any], Any], *, with_package: bool) -> ExportResult:
     """Saves `convert(model)`, checks it in a fresh process and renames it into place.
 
     Args:
-        run: the `Run` whose weights are taken.
+        run: the run whose weights are taken.
         to: a path that ends in `.keras`; a file there is replaced.
         convert: from the run's network to the model that is saved.
         with_package: whether loading needs `import nlp_suite`.
@@ -60,18 +62,18 @@ def write_keras_file(run, to: Path, convert, *, with_package: bool) -> ExportRes
     return ExportResult(to, report={"self_check": check, "bytes": size})
 
 
-def _append(file: Path, run, card: dict) -> None:
+def _append(file: Path, run: Run, card: Mapping[str, Any]) -> None:
     """Adds labels, model card, config and text layer to the archive."""
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(file, "a") as archive:
         save_texts(Path(folder), run.text, run.target_text)
         for asset in sorted(Path(folder).glob("*/*")):
-            archive.write(asset, f"{_OURS}/{asset.parent.name}/{asset.name}")
-        archive.writestr(f"{_OURS}/labels.json", json.dumps(run.labels, ensure_ascii=False))
-        archive.writestr(f"{_OURS}/model_card.json", json.dumps(card, indent=1, ensure_ascii=False))
-        archive.writestr(f"{_OURS}/config.yaml", run.task.freeze_data_defaults(run).to_yaml())
+            archive.write(asset, f"{MEMBERS}/{asset.parent.name}/{asset.name}")
+        archive.writestr(f"{MEMBERS}/labels.json", json.dumps(list(run.labels), ensure_ascii=False))
+        archive.writestr(f"{MEMBERS}/model_card.json", json.dumps(card, indent=1, ensure_ascii=False))
+        archive.writestr(f"{MEMBERS}/config.yaml", run.task.freeze_data_defaults(run).to_yaml())
 
 
-def open_keras_file(path: Path):
+def open_keras_file(path: Path) -> Predictor:
     """The predictor of a file that `write_keras_file` made.
 
     Raises:
@@ -81,13 +83,13 @@ def open_keras_file(path: Path):
 
     try:
         with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
-            ours = [name for name in archive.namelist() if name.startswith(_OURS + "/")]
-            if not ours:
+            names = [name for name in archive.namelist() if name.startswith(MEMBERS + "/")]
+            if not names:
                 raise ExportError(f"{str(path)!r} holds no text layer: it was not written by nlp-suite export")
-            archive.extractall(folder, ours)
-            labels = json.loads((Path(folder) / _OURS / "labels.json").read_text("utf-8"))
-            experiment = load_experiment(Path(folder) / _OURS / "config.yaml")
-            text, target_text = open_texts(Path(folder) / _OURS)
+            archive.extractall(folder, names)
+            labels = json.loads((Path(folder) / MEMBERS / "labels.json").read_text("utf-8"))
+            experiment = load_experiment(Path(folder) / MEMBERS / "config.yaml")
+            text, target_text = open_texts(Path(folder) / MEMBERS)
     except zipfile.BadZipFile as error:
         raise ExportError(f"{str(path)!r} is no Keras file: {error}") from None
     assets = Assets(text, target_text, labels)

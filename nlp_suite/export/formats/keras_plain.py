@@ -1,11 +1,13 @@
 """One .keras file of stock Keras layers and keras.ops only, token ids in and logits out: loads without this package."""
 
 from pathlib import Path
+from typing import Any
 
 from nlp_suite.errors import ExportError
 from nlp_suite.export.formats.base import Exporter, ExporterSettings, ExportResult
 from nlp_suite.export.formats.keras_file import write_keras_file
 from nlp_suite.registry import EXPORTERS
+from nlp_suite.training.run import Run
 
 
 @EXPORTERS.register(ExporterSettings)
@@ -13,14 +15,14 @@ class KerasPlainExporter(Exporter):
     """A functional model: token ids int32 `[B, T]` → logits `[B, C]`, the numbers of the network, padding included.
 
     Our layers are written out as the stock layers and operations that they are made of; recurrent layers become
-    Keras's own. What that cannot express is refused by name. Proved in a process where this package cannot be imported.
+    Keras's own. What they cannot express is refused by name. Proved in a process where this package cannot be imported.
     """
 
-    def export(self, run, to: Path) -> ExportResult:
+    def export(self, run: Run, to: Path) -> ExportResult:
         return write_keras_file(run, to, plain_model, with_package=False)
 
 
-def plain_model(model):
+def plain_model(model: Any) -> Any:
     """A functional model of stock Keras layers and operations with the weights of `model`.
 
     Args:
@@ -31,9 +33,9 @@ def plain_model(model):
     """
     import keras
 
-    own = [layer for layer in model._flatten_layers() if not _is_stock(layer) and layer._trainable_variables]
-    if own:
-        names = ", ".join(sorted({_describe(layer) for layer in own}))
+    weighted = [layer for layer in model._flatten_layers() if not _is_stock(layer) and layer._trainable_variables]
+    if weighted:
+        names = ", ".join(sorted({_describe(layer) for layer in weighted}))
         raise ExportError(f"stock Keras cannot express {names}: its weights lie in no stock Keras layer")
     tokens = keras.Input((None,), dtype="int32", name="tokens")  # [B, T]
     try:
@@ -46,9 +48,9 @@ def plain_model(model):
     return plain
 
 
-def _is_stock(part) -> bool:
+def _is_stock(part: Any) -> bool:
     return type(part).__module__.split(".")[0] == "keras"
 
 
-def _describe(part) -> str:
+def _describe(part: Any) -> str:
     return f"{type(part).__name__} (layer {part.name!r})"

@@ -1,8 +1,10 @@
 """A SavedModel for TensorFlow Serving: raw text in, answers out, as the next version of saved_models/NAME."""
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -12,12 +14,14 @@ from nlp_suite.errors import ExportError
 from nlp_suite.export.formats.base import Exporter, ExportResult
 from nlp_suite.export.load import open_run
 from nlp_suite.export.model_card import model_card, write_card
-from nlp_suite.export.op_check import check_ops, server_version
+from nlp_suite.export.op_check import OpReport, check_ops, server_version
 from nlp_suite.export.samples import check_texts, warmup_texts
 from nlp_suite.export.self_check import check_saved_model
+from nlp_suite.export.serving_hints import ServingHints
 from nlp_suite.export.staging import place_version, staging
 from nlp_suite.export.warmup import read_warmup, write_warmup
 from nlp_suite.registry import EXPORTERS
+from nlp_suite.training.run import Run
 
 
 class SavedModelSettings(ComponentSettings):
@@ -31,8 +35,8 @@ class SavedModelSettings(ComponentSettings):
 class SavedModelExporter(Exporter):
     """Writes a version that a stock server of the chosen version can run, and proves it before it is seen.
 
-    The graph has no XLA, cuDNN or Python op, but in
-    signatures that are asked for with `xla`; the version folder appears complete or not at all.
+    The graph has no XLA, cuDNN or Python op, except in signatures that are asked for with `xla`; the version folder appears
+    complete or not at all.
 
     Args:
         server_version: TensorFlow Serving version that must be able to run it; default: the config's.
@@ -42,7 +46,7 @@ class SavedModelExporter(Exporter):
     def __init__(self, server_version: str | None = None, xla: bool = False):
         self._server, self._xla = server_version, xla
 
-    def export(self, run, to: Path) -> ExportResult:
+    def export(self, run: Run, to: Path) -> ExportResult:
         server = self._server or run.experiment.export.server_version
         server_version(server)
         _check_destination(to)
@@ -61,13 +65,12 @@ class SavedModelExporter(Exporter):
                 ops.refuse()
                 _refuse_paths(written, [folder.resolve(), *_text_files(run)])
                 warmup = signatures.cases(warmup_texts(run))
-                warmup = [part for case in warmup for part in (case.rows(slice(1)), case)]  # one text, then all
+                warmup = [request for case in warmup for request in (case.rows(slice(1)), case)]  # one text, then all
                 if compiled:
                     warmup += signatures.compiled_warmup(warmup_texts(run))
                 write_warmup(written, warmup, signatures.methods, to.name)
                 _write_extras(written / "assets.extra", run, model, to.name, ops)
-                serving = {"compiled": signatures.compiled, "page_form": run.task.page_form}
-                (written / "assets.extra" / "serving.json").write_text(json.dumps(serving, indent=1), "utf-8")
+                ServingHints(signatures.compiled, run.task.page_form).write(written)
                 moved = written.rename(folder / "moved")
                 answers, tolerance = signatures.cases(check_texts(run)), signatures.tolerance
                 check = check_saved_model(moved, answers, read_warmup(moved), tolerance)
@@ -92,7 +95,7 @@ def _check_destination(to: Path) -> None:
         raise ExportError(f"{str(to)!r} is a file: a SavedModel goes to a folder such as saved_models/NAME")
 
 
-def _tensorflow():
+def _tensorflow() -> Any:
     """TensorFlow, with GPUs out of sight as far as it can still be done: the graph is for any machine."""
     import keras
 
@@ -109,7 +112,7 @@ def _tensorflow():
 
 
 @contextmanager
-def without_cudnn(model):
+def without_cudnn(model: Any) -> Iterator[None]:
     """Within the context the model's recurrent layers use no cuDNN, whatever the machine."""
     layers = [layer for layer in model._flatten_layers() if hasattr(layer, "use_cudnn")]
     before = [layer.use_cudnn for layer in layers]
@@ -122,7 +125,7 @@ def without_cudnn(model):
             layer.use_cudnn = value
 
 
-def _set_methods(tf, directory, methods) -> None:
+def _set_methods(tf: Any, directory: Path, methods: Mapping[str, str]) -> None:
     """Gives signatures the method names that TensorFlow Serving's Classify and Regress look for."""
     updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(directory))
     for signature, method in methods.items():
@@ -130,7 +133,7 @@ def _set_methods(tf, directory, methods) -> None:
     updater.save()
 
 
-def _refuse_paths(directory, paths) -> None:
+def _refuse_paths(directory: Path, paths: Sequence[Path]) -> None:
     """A graph that names a file of this machine does not survive being moved."""
     content = (directory / "saved_model.pb").read_bytes()
     for path in paths:
@@ -138,18 +141,18 @@ def _refuse_paths(directory, paths) -> None:
             raise ExportError(f"the graph refers to {str(path)!r} and would not work when moved")
 
 
-def _text_files(run) -> list[Path]:
+def _text_files(run: Run) -> list[Path]:
     return [file for side in ("text", "target_text") for file in (run.directory.resolve() / side).glob("*")]
 
 
-def _write_extras(directory, run, model, name, ops) -> None:
+def _write_extras(directory: Path, run: Run, model: Any, name: str, ops: OpReport) -> None:
     (directory / "config.yaml").write_text(run.task.freeze_data_defaults(run).to_yaml(), "utf-8")
     (directory / "ops.json").write_text(json.dumps(ops.as_dict(), indent=1), "utf-8")
     write_card(directory, model_card(run, model, name))
     save_texts(directory, run.text, run.target_text)  # for clients that tokenise themselves and ask `tokens`
 
 
-def _describe(tf, directory) -> dict:
+def _describe(tf: Any, directory: Path) -> dict[str, Any]:
     """Signature → names, types and shapes of its inputs and outputs, read from the file."""
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -165,7 +168,7 @@ def _describe(tf, directory) -> dict:
     }
 
 
-def _tensor(tf, info) -> str:
+def _tensor(tf: Any, info: Any) -> str:
     sizes = ["?" if dim.size < 0 else str(dim.size) for dim in info.tensor_shape.dim]
     if sizes:
         sizes[0] = "B"

@@ -1,1 +1,1 @@
-"""Attention of a recurrent decoder over the encoded source: how a query scores its places, one file each."""
+"""Attention of a recurrent decoder over the encoded source: how a query scores its positions, one file each."""

@@ -20,8 +20,8 @@ class BahdanauSettings(AttentionSettings):
 class BahdanauAttention(Attention):
     """Additive attention: score = v · tanh(W query + U memory + b) (Bahdanau et al. 2015, A.1.2).
 
-    U memory + b is computed once a sentence. Unlike `keras.layers.AdditiveAttention` it projects what it compares.
-    A decoder asks with its state before a step.
+    U memory + b is computed once per source. Unlike `keras.layers.AdditiveAttention` it projects what it compares. The
+    query is a decoder's state before a step.
 
     Args:
         units: units A of the hidden layer; None: as many as a query has features.
@@ -29,13 +29,13 @@ class BahdanauAttention(Attention):
     Call arguments, returns and example: see `Attention`.
     """
 
-    attends_first = True
+    queries_previous_state = True
 
     def __init__(self, units=None, **kwargs):
         super().__init__(**kwargs)
         self.units = units
 
-    def build(self, query_size, memory_size):
+    def build(self, query_size, memory_size) -> None:
         super().build(query_size, memory_size)
         units = self.units or query_size
         self.query_kernel = self.add_weight(

@@ -1,10 +1,12 @@
-"""What every attention is: a sentence prepared once, and any number of queries answered from it."""
+"""The base class of attentions: a source is prepared once and serves any number of queries."""
+
+from abc import abstractmethod
 
 import keras
 from keras import ops
 
 from nlp_suite.config import ComponentSettings
-from nlp_suite.layers.attention_scores import join_heads, softmax_bias, split_heads, weights_of
+from nlp_suite.layers.attention_scores import attention_weights, join_heads, softmax_bias, split_heads
 
 
 class AttentionSettings(ComponentSettings):
@@ -19,15 +21,15 @@ class Attention(keras.layers.Layer):
     """Weighted means of a source's features, by queries.
 
     Attributes:
-        attends_first: whether a decoder asks with the state before a step, for what enters the step (Bahdanau et al.
-            2015), or with the one after it (Luong et al. 2015).
-        heads: int H. The weights given are the mean over heads.
-        query_kernel: None or the learned projection `[Q, A]` of a query; None where queries are scored as they are.
+        queries_previous_state: whether the query is a decoder's state before a step, and the context enters the step
+            (Bahdanau et al. 2015), or the state after it (Luong et al. 2015).
+        heads: int H. The weights returned are the mean over heads.
+        query_kernel: the learned projection `[Q, A]` of a query; None where queries are scored as they are.
         context_size: int, features of a context: D.
 
     Call arguments:
         query: `[B, T, Q]`.
-        prepared: of `prepare`.
+        prepared: what `prepare` returned.
 
     Returns:
         Contexts `[B, T, D]`, and weights, float32 `[B, T, S]`, which sum to 1 and are 0 at padding. A row without a
@@ -39,10 +41,10 @@ class Attention(keras.layers.Layer):
         >>> context, weights = attention(query, attention.prepare(memory, mask))
     """
 
-    attends_first = False
+    queries_previous_state = False
     heads = 1
 
-    def build(self, query_size, memory_size):
+    def build(self, query_size, memory_size) -> None:
         """Makes the weights for queries of Q features and a memory of D."""
         self.context_size = memory_size
         self.query_kernel = None
@@ -52,24 +54,24 @@ class Attention(keras.layers.Layer):
         layer.build((None, None, size))
         return layer
 
+    @abstractmethod
     def _keys(self, memory):
-        """Keys of a memory `[B, S, D]`, in the shape that `score` wants."""
-        raise TypeError(f"{type(self).__name__} must define _keys")
+        """Keys of a memory `[B, S, D]`, in the shape that `score` takes."""
 
     def _values(self, memory):
         """Values `[B, H, S, D/H]` of a memory `[B, S, D]`."""
         return split_heads(memory, self.heads)
 
     def parameters(self):
-        """The learned parameters of the score beside the keys: a tuple of tensors."""
+        """The learned parameters of the score besides the keys: a tuple of tensors."""
         return ()
 
+    @abstractmethod
     def score(self, keys, *parameters):
         """The score (see `attention_scores`) of keys and parameters."""
-        raise TypeError(f"{type(self).__name__} must define score")
 
     def prepare(self, memory, mask):
-        """What is computed once a sentence.
+        """What is computed once per source.
 
         Args:
             memory: `[B, S, D]`.
@@ -86,6 +88,6 @@ class Attention(keras.layers.Layer):
             query = ops.matmul(query, ops.cast(self.query_kernel, query.dtype))  # [B, T, A]
         parameters = (ops.cast(p, query.dtype) for p in self.parameters())
         scores = self.score(prepared["keys"], *parameters).scores(query)  # [B, H, T, S]
-        weights = weights_of(scores, softmax_bias(prepared["mask"]))
+        weights = attention_weights(scores, softmax_bias(prepared["mask"]))
         context = ops.matmul(ops.cast(weights, query.dtype), prepared["values"])  # [B, H, T, D/H]
         return join_heads(context), weights[:, 0] if self.heads == 1 else ops.mean(weights, axis=1)

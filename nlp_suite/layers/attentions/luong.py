@@ -1,14 +1,15 @@
 """Attention of Luong et al. (2015) with the state after a step: score dot, general or concat."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import keras
 from keras import ops
 from pydantic import Field
 
+from nlp_suite.errors import ConfigError, UnknownNameError
 from nlp_suite.layers.attention_scores import Additive, Multiplicative
 from nlp_suite.layers.attentions.base import Attention, AttentionSettings
-from nlp_suite.registry import ATTENTIONS
+from nlp_suite.registry import ATTENTIONS, unknown
 
 Score = Literal["dot", "general", "concat"]
 
@@ -19,44 +20,45 @@ class LuongSettings(AttentionSettings):
     score: Score = Field("general", description="dot: query · memory, general: query · W memory, concat: additive")
     units: int | None = Field(None, ge=1, description="hidden units of concat; default: features of a query")
 
-    def shape_mismatch(self, query_size, memory_size):
+    def shape_mismatch(self, query_size, memory_size) -> str:
         if self.score != "dot" or query_size == memory_size:
             return ""
         return (
-            f"score dot compares the decoder's {query_size} units with the backbone's {memory_size} features, which must "
-            f"be as many; allowed: general, concat, or {memory_size} units"
+            f"score dot compares the decoder's {query_size} units with the backbone's {memory_size} features, which "
+            f"must be equal; allowed: general, concat, or {memory_size} units"
         )
 
 
 @ATTENTIONS.register(LuongSettings)
 @keras.saving.register_keras_serializable("nlp_suite")
 class LuongAttention(Attention):
-    """Global attention of Luong et al. (2015), §3.1. A decoder asks with its state after a step.
+    """Global attention of Luong et al. (2015), §3.1. The query is a decoder's state after a step.
 
     Scores: `dot` query · memory, for queries and a memory of the same size; `general` query · W memory; `concat`
-    v · tanh(W [query; memory]). What is learned about the memory is computed once a sentence. The attentional vector
-    tanh(W [context; query]) is the decoder's.
+    v · tanh(W [query; memory]). What depends on the memory alone is computed once per source. The attentional vector
+    tanh(W [context; query]) is computed by the decoder.
 
     Args:
         score: `"dot"`, `"general"` or `"concat"`.
         units: hidden units A of `concat`; None: as many as a query has features.
 
     Raises:
-        ValueError: unknown score; `dot` with sizes that differ.
+        UnknownNameError: unknown score.
+        ConfigError: `dot` with sizes that differ.
 
     Call arguments, returns and example: see `Attention`.
     """
 
     def __init__(self, score="general", units=None, **kwargs):
         super().__init__(**kwargs)
-        if score not in Score.__args__:
-            raise ValueError(f"unknown score {score!r} (allowed: {', '.join(Score.__args__)})")
+        if score not in get_args(Score):
+            raise UnknownNameError(unknown("score", score, get_args(Score)))
         self.kind, self.units = score, units
 
-    def build(self, query_size, memory_size):
+    def build(self, query_size, memory_size) -> None:
         super().build(query_size, memory_size)
         if self.kind == "dot" and query_size != memory_size:
-            raise ValueError(
+            raise ConfigError(
                 f"score dot needs queries and memory of the same size, got {query_size} and {memory_size} features:"
                 " use score general, or a decoder with as many units as the encoder has features"
             )

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 from pydantic import Field
 
+from nlp_suite.errors import ConfigError
 from nlp_suite.layers.attention_scores import Multiplicative, heads_for, split_heads
 from nlp_suite.layers.attentions.base import Attention, AttentionSettings
 from nlp_suite.registry import ATTENTIONS
@@ -12,9 +13,9 @@ from nlp_suite.registry import ATTENTIONS
 class ScaledDotSettings(AttentionSettings):
     """Settings of scaled dot-product attention."""
 
-    heads: int = Field(4, ge=1, description="heads; they share the features of query and memory out")
+    heads: int = Field(4, ge=1, description="heads; each gets an equal share of the features")
 
-    def shape_mismatch(self, query_size, memory_size):
+    def shape_mismatch(self, query_size, memory_size) -> str:
         if query_size % self.heads == memory_size % self.heads == 0:
             return ""
         return (
@@ -28,14 +29,14 @@ class ScaledDotSettings(AttentionSettings):
 class ScaledDotAttention(Attention):
     """Multi-head attention of Vaswani et al. (2017), §3.2.2: softmax(Q K^T / √d) V in each head.
 
-    Queries, keys and values are projected; the heads' contexts are concatenated and not projected again, for whatever
-    reads a context multiplies it by a matrix of its own. A decoder asks with its state after a step.
+    Queries, keys and values are projected; the heads' contexts are concatenated and not projected again, as whatever
+    reads a context multiplies it by a matrix anyway. The query is a decoder's state after a step.
 
     Args:
         heads: heads H.
 
     Raises:
-        ValueError: features of the query or of the memory that cannot be shared out among the heads.
+        ConfigError: a number of heads that does not divide the features of query and memory.
 
     Call arguments, returns and example: see `Attention`.
     """
@@ -44,11 +45,11 @@ class ScaledDotAttention(Attention):
         super().__init__(**kwargs)
         self.heads = heads
 
-    def build(self, query_size, memory_size):
+    def build(self, query_size, memory_size) -> None:
         super().build(query_size, memory_size)
         for name, size in (("query", query_size), ("memory", memory_size)):
             if size % self.heads:
-                raise ValueError(f"{size} features of the {name} cannot be split into {self.heads} heads")
+                raise ConfigError(f"{size} features of the {name} cannot be split into {self.heads} heads")
         self.query_kernel = self.add_weight(
             shape=(query_size, query_size), initializer="glorot_uniform", name="query_kernel"
         )

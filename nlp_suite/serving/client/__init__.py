@@ -4,8 +4,15 @@ with GrpcClient("localhost:8500") as client:
     client.predict("sentiment", ["A wonderful film."])["label"]
 """
 
+from typing import TYPE_CHECKING, Any
+
 from nlp_suite.serving.client.answers import Metadata, Signature, TensorSpec, VersionStatus
 from nlp_suite.serving.client.errors import ServingClientError
+
+if TYPE_CHECKING:
+    from nlp_suite.serving.client.asking import query
+    from nlp_suite.serving.client.grpc_client import GrpcClient
+    from nlp_suite.serving.client.rest_client import RestClient
 
 __all__ = [
     "GrpcClient",
@@ -18,12 +25,19 @@ __all__ = [
     "query",
 ]
 
-_DOORS = {"GrpcClient": "grpc_client", "RestClient": "rest_client", "query": "asking"}  # imported when asked for
 
+def __getattr__(name: str) -> Any:
+    # Imported when asked for: the REST client must not need gRPC.
+    if name == "GrpcClient":
+        from nlp_suite.serving.client.grpc_client import GrpcClient
 
-def __getattr__(name):
-    import importlib
+        return GrpcClient
+    if name == "RestClient":
+        from nlp_suite.serving.client.rest_client import RestClient
 
-    if name not in _DOORS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r} (public: {', '.join(__all__)})")
-    return getattr(importlib.import_module(f"{__name__}.{_DOORS[name]}"), name)
+        return RestClient
+    if name == "query":
+        from nlp_suite.serving.client.asking import query
+
+        return query
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r} (public: {', '.join(__all__)})")

@@ -1,11 +1,10 @@
-"""What the clients answer with beside arrays: signatures of a model, and the state of its versions."""
+"""What the clients return besides arrays: signatures of a model, and the state of its versions."""
 
 from dataclasses import dataclass
 
+from nlp_suite.errors import RequestError
 from nlp_suite.registry import unknown
 from nlp_suite.serving.status import Code
-
-CLASSIFY = "tensorflow/serving/classify"  # method name of a Classify signature
 
 
 @dataclass(frozen=True)
@@ -23,16 +22,20 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Signature:
-    """What a signature takes and gives, and its method name (`tensorflow/serving/predict`, `…/classify`, …)."""
+    """What a signature takes and returns, and its method name (`tensorflow/serving/predict`, `…/classify`, …)."""
 
     inputs: dict[str, TensorSpec]
     outputs: dict[str, TensorSpec]
     method: str
 
     def only_input(self, name: str) -> str:
-        """The name of its one input; a signature with several cannot be asked with bare texts."""
+        """The name of its one input.
+
+        Raises:
+            RequestError: there are several, so that texts alone do not say which they are for.
+        """
         if len(self.inputs) != 1:
-            raise ValueError(f"signature {name!r} takes {', '.join(sorted(self.inputs)) or 'nothing'}: give a dict")
+            raise RequestError(f"signature {name!r} takes {', '.join(sorted(self.inputs)) or 'nothing'}: give a dict")
         return next(iter(self.inputs))
 
 
@@ -45,9 +48,9 @@ class Metadata:
     signatures: dict[str, Signature]
 
     def signature(self, name: str) -> Signature:
-        """One signature; an unknown name is a `ValueError` that says which there are."""
+        """One signature; an unknown name is a `RequestError` that lists those that exist."""
         if name not in self.signatures:
-            raise ValueError(f"model {self.name!r}: {unknown('signature', name, sorted(self.signatures))}")
+            raise RequestError(f"model {self.name!r}: {unknown('signature', name, sorted(self.signatures))}")
         return self.signatures[name]
 
 

@@ -1,18 +1,22 @@
 """The gRPC client."""
 
+from collections.abc import Callable
+from typing import Any
+
 import grpc
+import numpy as np
 
 from nlp_suite.serving.client import protos
 from nlp_suite.serving.client.answers import Metadata, Signature, TensorSpec, VersionStatus
-from nlp_suite.serving.client.base import ServingClient, Where, check_port
-from nlp_suite.serving.client.errors import Again, with_retries
+from nlp_suite.serving.client.base import ModelRef, ServingClient, check_port
+from nlp_suite.serving.client.errors import RetryableError, with_retries
 from nlp_suite.serving.client.tensors import dtype_of, from_proto, to_proto
 from nlp_suite.serving.status import Code
 
 _OPTIONS = {
     "grpc.max_send_message_length": -1,
     "grpc.max_receive_message_length": -1,
-    "grpc.enable_retries": 0,  # ours know the deadline and what may be repeated
+    "grpc.enable_retries": 0,  # `with_retries` knows the deadline and what may be repeated
     "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.min_reconnect_backoff_ms": 100,
     "grpc.max_reconnect_backoff_ms": 2000,
@@ -34,33 +38,43 @@ class GrpcClient(ServingClient):
         array(['Ein Mann fährt Fahrrad.'], dtype=object)
     """
 
-    def __init__(self, target: str, *, timeout: float = 30.0, retries: int = 4, credentials=None):
+    def __init__(self, target: str, *, timeout: float = 30.0, retries: int = 4, credentials: Any = None):
         super().__init__(target.removeprefix("grpc://").rstrip("/"), timeout, retries)
-        if "/" not in self.target and not self.target.startswith(
-            "unix:"
-        ):  # as dns:///host:port, which gRPC reads itself
+        if "/" not in self.target and not self.target.startswith("unix:"):  # gRPC itself reads dns:///host:port
             check_port(self.target, target)
         options = list(_OPTIONS.items())
         if credentials is None:
             self._channel = grpc.insecure_channel(self.target, options)
         else:
             self._channel = grpc.secure_channel(self.target, credentials, options)
-        self._methods = {}
+        self._methods: dict[tuple[str, str], Callable[..., Any]] = {}
 
     def close(self) -> None:
+        """Closes the channel."""
         self._channel.close()
 
-    def classify(self, model, texts, *, signature="classify", feature="text", version=None, label=None):
-        request = self._request("PredictionService", "Classify", Where(model, version, label).check(), signature)
+    def classify(
+        self,
+        model: str,
+        texts: list[str],
+        *,
+        signature: str = "classify",
+        feature: str = "text",
+        version: int | None = None,
+        label: str | None = None,
+    ) -> list[list[tuple[str, float]]]:
+        """See `ServingClient.classify`."""
+        request = self._request("PredictionService", "Classify", ModelRef(model, version, label).check(), signature)
         for text in texts:
             example = request.input.example_list.examples.add()
             value = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
             example.features.feature[feature].bytes_list.value.append(value)
         answer = self._call("PredictionService", "Classify", request)
-        return [[(each.label, each.score) for each in row.classes] for row in answer.result.classifications]
+        return [[(cls.label, cls.score) for cls in row.classes] for row in answer.result.classifications]
 
-    def metadata(self, model, *, version=None, label=None):
-        request = self._request("PredictionService", "GetModelMetadata", Where(model, version, label).check())
+    def metadata(self, model: str, *, version: int | None = None, label: str | None = None) -> Metadata:
+        """The signatures of a model; asks the server each time."""
+        request = self._request("PredictionService", "GetModelMetadata", ModelRef(model, version, label).check())
         request.metadata_field.append("signature_def")
         answer = self._call("PredictionService", "GetModelMetadata", request)
         signatures = protos.message("tensorflow.serving.SignatureDefMap")()
@@ -71,8 +85,10 @@ class GrpcClient(ServingClient):
             {name: _signature(s) for name, s in sorted(signatures.signature_def.items()) if not name.startswith("__")},
         )
 
-    def _predict(self, where, signature, arrays, outputs):
-        request = self._request("PredictionService", "Predict", where, signature)
+    def _predict(
+        self, ref: ModelRef, signature: str, arrays: dict[str, np.ndarray], outputs: list[str] | None
+    ) -> dict[str, np.ndarray]:
+        request = self._request("PredictionService", "Predict", ref, signature)
         for name, array in arrays.items():
             request.inputs[name].CopyFrom(to_proto(array))
         request.output_filter.extend(outputs or [])
@@ -80,45 +96,47 @@ class GrpcClient(ServingClient):
         try:
             return {name: from_proto(proto) for name, proto in sorted(answer.outputs.items())}
         except ValueError as error:
-            raise self._error(Code.INTERNAL, where.model, f"an answer that cannot be read: {error}") from error
+            raise self.error(Code.INTERNAL, ref.model, f"an answer that cannot be read: {error}") from error
 
-    def _status(self, where, timeout, retries):
-        request = self._request("ModelService", "GetModelStatus", where)
+    def _status(self, ref: ModelRef, timeout: float, retries: int) -> list[VersionStatus]:
+        request = self._request("ModelService", "GetModelStatus", ref)
         answer = self._call("ModelService", "GetModelStatus", request, timeout, retries)
         return [
             VersionStatus(
-                each.version,
-                each.DESCRIPTOR.fields_by_name["state"].enum_type.values_by_number[each.state].name,
-                Code(each.status.error_code),
-                each.status.error_message,
+                version.version,
+                version.DESCRIPTOR.fields_by_name["state"].enum_type.values_by_number[version.state].name,
+                Code(version.status.error_code),
+                version.status.error_message,
             )
-            for each in answer.model_version_status
+            for version in answer.model_version_status
         ]
 
-    def _request(self, service, method, where: Where, signature: str = ""):
+    def _request(self, service: str, method: str, ref: ModelRef, signature: str = "") -> Any:
         request = protos.rpc(service, method)[1]()
-        request.model_spec.name, request.model_spec.signature_name = where.model, signature
-        if where.version is not None:
-            request.model_spec.version.value = where.version
-        if where.label is not None:
-            request.model_spec.version_label = where.label
+        request.model_spec.name, request.model_spec.signature_name = ref.model, signature
+        if ref.version is not None:
+            request.model_spec.version.value = ref.version
+        if ref.label is not None:
+            request.model_spec.version_label = ref.label
         return request
 
-    def _call(self, service, method, request, timeout=None, retries=None):
+    def _call(
+        self, service: str, method: str, request: Any, timeout: float | None = None, retries: int | None = None
+    ) -> Any:
         if (service, method) not in self._methods:
             path, request_type, answer_type = protos.rpc(service, method)
             call = self._channel.unary_unary(path, request_type.SerializeToString, answer_type.FromString)
             self._methods[service, method] = call
         call = self._methods[service, method]
 
-        def attempt(seconds):
+        def attempt(seconds: float) -> Any:
             try:
                 return call(request, timeout=seconds)
             except grpc.RpcError as error:
                 code = Code(error.code().value[0])
-                failure = self._error(code, request.model_spec.name, error.details() or "no message")
+                failure = self.error(code, request.model_spec.name, error.details() or "no message")
                 if code is Code.UNAVAILABLE:
-                    raise Again(failure) from error
+                    raise RetryableError(failure) from error
                 raise failure from error
 
         return with_retries(
@@ -126,14 +144,14 @@ class GrpcClient(ServingClient):
         )
 
 
-def _signature(proto) -> Signature:
-    return Signature(
-        *({n: _spec(info) for n, info in sorted(side.items())} for side in (proto.inputs, proto.outputs)),
-        proto.method_name,
+def _signature(proto: Any) -> Signature:
+    inputs, outputs = (
+        {name: _spec(info) for name, info in sorted(side.items())} for side in (proto.inputs, proto.outputs)
     )
+    return Signature(inputs, outputs, proto.method_name)
 
 
-def _spec(info) -> TensorSpec:
+def _spec(info: Any) -> TensorSpec:
     shape = info.tensor_shape
     sizes = None if shape.unknown_rank else tuple(None if dim.size < 0 else dim.size for dim in shape.dim)
     return TensorSpec(dtype_of(protos.data_type(info.dtype)), sizes)

@@ -3,13 +3,19 @@
 import json
 import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPSConnection, RemoteDisconnected
 from queue import Empty, LifoQueue
+from typing import Any
 from urllib.parse import quote, urlsplit
 
+import numpy as np
+
+from nlp_suite.errors import UsageError
 from nlp_suite.serving.client.answers import Metadata, Signature, TensorSpec, VersionStatus
-from nlp_suite.serving.client.base import ServingClient, Where, check_port
-from nlp_suite.serving.client.errors import Again, with_retries
+from nlp_suite.serving.client.base import ModelRef, ServingClient, check_port
+from nlp_suite.serving.client.errors import RetryableError, with_retries
 from nlp_suite.serving.client.tensors import dtype_of, from_json, to_array, to_json
 from nlp_suite.serving.status import Code
 
@@ -48,7 +54,7 @@ class RestClient(ServingClient):
     def __init__(self, url: str, *, timeout: float = 30.0, retries: int = 4, context: ssl.SSLContext | None = None):
         parts = urlsplit(url if "://" in url else f"http://{url}")
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"url {url!r}: write it as http://host:8501 or https://host")
+            raise UsageError(f"url {url!r}: write it as http://host:8501 or https://host")
         check_port(parts.netloc, url)
         super().__init__(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}", timeout, retries)
         self._path = parts.path.rstrip("/")
@@ -57,21 +63,33 @@ class RestClient(ServingClient):
         self._idle: LifoQueue[HTTPConnection] = LifoQueue()
 
     def close(self) -> None:
+        """Closes the idle connections."""
         while True:
             try:
                 self._idle.get_nowait().close()
             except Empty:
                 return
 
-    def classify(self, model, texts, *, signature="classify", feature="text", version=None, label=None):
-        where = Where(model, version, label).check()
+    def classify(
+        self,
+        model: str,
+        texts: list[str],
+        *,
+        signature: str = "classify",
+        feature: str = "text",
+        version: int | None = None,
+        label: str | None = None,
+    ) -> list[list[tuple[str, float]]]:
+        """See `ServingClient.classify`."""
+        ref = ModelRef(model, version, label).check()
         examples = [{feature: text} for text in to_json(to_array(list(texts), "string"))]
-        answer = self._call(where, ":classify", {"signature_name": signature, "examples": examples})
+        answer = self._call(ref, ":classify", {"signature_name": signature, "examples": examples})
         with self._reading(model):
             return [[(name, float(score)) for name, score in row] for row in answer["results"]]
 
-    def metadata(self, model, *, version=None, label=None):
-        answer = self._call(Where(model, version, label).check(), "/metadata")
+    def metadata(self, model: str, *, version: int | None = None, label: str | None = None) -> Metadata:
+        """The signatures of a model; asks the server each time."""
+        answer = self._call(ModelRef(model, version, label).check(), "/metadata")
         with self._reading(model):
             signatures = answer["metadata"]["signature_def"]["signature_def"]
             return Metadata(
@@ -80,91 +98,102 @@ class RestClient(ServingClient):
                 {name: _signature(s) for name, s in sorted(signatures.items()) if not name.startswith("__")},
             )
 
-    def _predict(self, where, signature, arrays, outputs):
-        specs = self._signature(where, signature).outputs
+    def _predict(
+        self, ref: ModelRef, signature: str, arrays: dict[str, np.ndarray], outputs: list[str] | None
+    ) -> dict[str, np.ndarray]:
+        specs = self._signature(ref, signature).outputs
         body = {"signature_name": signature, "inputs": {name: to_json(array) for name, array in arrays.items()}}
-        answer = self._call(where, ":predict", body)
-        with self._reading(where.model):
+        answer = self._call(ref, ":predict", body)
+        with self._reading(ref.model):
             values = answer["outputs"]
             if len(specs) > 1 and set(values) != set(specs):  # another version of the model answered
-                self._metadata.pop(where, None)
-                specs = self._signature(where, signature).outputs
+                self._metadata.pop(ref, None)
+                specs = self._signature(ref, signature).outputs
             if len(specs) == 1:
                 values = {next(iter(specs)): values}
             if unknown := sorted(set(outputs or ()) - set(specs)):
                 message = f"outputs {unknown} are not among those of {signature!r}: {', '.join(sorted(specs))}"
-                raise self._error(Code.INVALID_ARGUMENT, where.model, message)
+                raise self.error(Code.INVALID_ARGUMENT, ref.model, message)
             return {name: from_json(values[name], specs[name]) for name in sorted(outputs or specs)}
 
-    def _status(self, where, timeout, retries):
-        answer = self._call(where, "", timeout=timeout, retries=retries)
-        with self._reading(where.model):
+    def _status(self, ref: ModelRef, timeout: float, retries: int) -> list[VersionStatus]:
+        answer = self._call(ref, "", timeout=timeout, retries=retries)
+        with self._reading(ref.model):
             return [
                 VersionStatus(
-                    int(each["version"]),
-                    each["state"],
-                    Code[each["status"]["error_code"]],
-                    each["status"]["error_message"],
+                    int(version["version"]),
+                    version["state"],
+                    Code[version["status"]["error_code"]],
+                    version["status"]["error_message"],
                 )
-                for each in answer["model_version_status"]
+                for version in answer["model_version_status"]
             ]
 
-    def _reading(self, model):
-        return _Reading(self, model)
+    @contextmanager
+    def _reading(self, model: str) -> Iterator[None]:
+        """Within the context, an answer that is not of the form expected becomes a `ServingClientError`."""
+        try:
+            yield
+        except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            message = f"an answer that cannot be read: {type(error).__name__} {error}"
+            raise self.error(Code.INTERNAL, model, message) from error
 
-    def _call(self, where: Where, verb: str, body=None, timeout=None, retries=None) -> dict:
-        path = f"{self._path}/v1/models/{quote(where.model, safe='')}"
-        if where.version is not None:
-            path += f"/versions/{where.version}"
-        if where.label is not None:
-            path += f"/labels/{quote(where.label, safe='')}"
+    def _call(
+        self, ref: ModelRef, verb: str, body: Any = None, timeout: float | None = None, retries: int | None = None
+    ) -> Any:
+        path = f"{self._path}/v1/models/{quote(ref.model, safe='')}"
+        if ref.version is not None:
+            path += f"/versions/{ref.version}"
+        if ref.label is not None:
+            path += f"/labels/{quote(ref.label, safe='')}"
         data = None if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8")
 
-        def attempt(seconds):
+        def attempt(seconds: float) -> bytes:
             try:
                 status, answer = self._exchange(path + verb, data, time.monotonic() + seconds)
             except TimeoutError as error:
-                raise self._error(Code.DEADLINE_EXCEEDED, where.model, "no answer in time") from error
+                raise self.error(Code.DEADLINE_EXCEEDED, ref.model, "no answer in time") from error
             except ConnectionRefusedError as error:
-                raise Again(self._error(Code.UNAVAILABLE, where.model, str(error))) from error
+                raise RetryableError(self.error(Code.UNAVAILABLE, ref.model, str(error))) from error
             except (OSError, HTTPException) as error:
                 message = self._no_answer(error)
-                raise self._error(Code.UNAVAILABLE, where.model, message) from error
+                raise self.error(Code.UNAVAILABLE, ref.model, message) from error
             if status == 200:
                 return answer
-            failure = self._error(_CODES.get(status, Code.UNKNOWN), where.model, _message(status, answer))
-            raise Again(failure) if status == 503 else failure
+            failure = self.error(_CODES.get(status, Code.UNKNOWN), ref.model, _message(status, answer))
+            raise RetryableError(failure) if status == 503 else failure
 
         answer = with_retries(
             attempt, self.timeout if timeout is None else timeout, self.retries if retries is None else retries
         )
-        with self._reading(where.model):
+        with self._reading(ref.model):
             return json.loads(answer.decode("utf-8", "surrogateescape"), strict=False)
 
-    def _no_answer(self, error) -> str:
+    def _no_answer(self, error: Exception) -> str:
         """Why there is no answer; a line that is no HTTP is quoted, and that of a gRPC port recognised."""
         if not isinstance(error, BadStatusLine) or isinstance(error, RemoteDisconnected):
             return f"no answer: {str(error) or type(error).__name__}"
-        if error.line[3:4] == "\x04":  # a frame of HTTP/2: three bytes for its length, then its type, SETTINGS
+        line = str(error.args[0])
+        if line[3:4] == "\x04":  # a frame of HTTP/2: three bytes for its length, then its type, SETTINGS
             return f"no HTTP/1.1 in the answer: this looks like a gRPC port; ask it as grpc://{self._host}:{self._port}"
-        return f"no HTTP in the answer, which begins {error.line[:60]!a}"
+        return f"no HTTP in the answer, which begins {line[:60]!a}"
 
-    def _exchange(self, path, data, deadline) -> tuple[int, bytes]:
-        """Sends one request and reads its answer; once more where a kept connection turns out to have been closed."""
+    def _exchange(self, path: str, data: bytes | None, deadline: float) -> tuple[int, bytes]:
+        """Sends one request and reads its answer; once more where a reused connection turns out to have been closed."""
         while True:
             try:
-                connection, kept = self._idle.get_nowait(), True
+                connection, reused = self._idle.get_nowait(), True
             except Empty:
-                connection, kept = self._connect(), False
+                connection, reused = self._connect(), False
             try:
-                _allow(connection, deadline)
+                _limit(connection, deadline)
                 headers = {"Content-Type": "application/json"} if data is not None else {}
                 connection.request("GET" if data is None else "POST", path, data, headers)
-                _allow(connection, deadline)
+                _limit(connection, deadline)
                 response = connection.getresponse()
             except (ConnectionError, HTTPException):
                 connection.close()
-                if not kept:
+                if not reused:
                     raise
                 continue
             except BaseException:
@@ -174,7 +203,7 @@ class RestClient(ServingClient):
                 chunks = []
                 while chunk := response.read1(1 << 20):
                     chunks.append(chunk)
-                    _allow(connection, deadline)
+                    _limit(connection, deadline)
                 if response.length:
                     raise HTTPException(f"the answer ends {response.length} bytes too early")
                 response.close()  # read1 leaves it open, and the next request would find it so
@@ -190,22 +219,7 @@ class RestClient(ServingClient):
         return HTTPConnection(self._host, self._port)
 
 
-class _Reading:
-    """Within it, an answer that is not of the form expected becomes a `ServingClientError`."""
-
-    def __init__(self, client, model):
-        self._client, self._model = client, model
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, _):
-        if kind is not None and issubclass(kind, KeyError | ValueError | TypeError | AttributeError | RecursionError):
-            message = f"an answer that cannot be read: {kind.__name__} {error}"
-            raise self._client._error(Code.INTERNAL, self._model, message) from error
-
-
-def _allow(connection, deadline) -> None:
+def _limit(connection: HTTPConnection, deadline: float) -> None:
     """Lets the next read or write last until the deadline."""
     left = deadline - time.monotonic()
     if left <= 0:
@@ -216,7 +230,7 @@ def _allow(connection, deadline) -> None:
 
 
 def _message(status: int, answer: bytes) -> str:
-    """The server's own words; of a page that is not JSON, its beginning."""
+    """The server's message; of a page that is not JSON, its beginning."""
     text = answer.decode("utf-8", "replace")
     try:
         return str(json.loads(text, strict=False)["error"])
@@ -224,14 +238,14 @@ def _message(status: int, answer: bytes) -> str:
         return f"HTTP {status} {text[:200]}".strip()
 
 
-def _signature(value) -> Signature:
+def _signature(value: dict[str, Any]) -> Signature:
     inputs, outputs = (
         {name: _spec(info) for name, info in sorted(value.get(side, {}).items())} for side in ("inputs", "outputs")
     )
     return Signature(inputs, outputs, value.get("method_name", ""))
 
 
-def _spec(info) -> TensorSpec:
+def _spec(info: dict[str, Any]) -> TensorSpec:
     shape = info["tensor_shape"]
     sizes = tuple(None if int(dim["size"]) < 0 else int(dim["size"]) for dim in shape.get("dim", ()))
     return TensorSpec(dtype_of(info["dtype"]), None if shape.get("unknown_rank") else sizes)

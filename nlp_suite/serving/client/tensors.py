@@ -1,15 +1,18 @@
 """NumPy arrays ↔ TensorProto messages and JSON values.
 
-Inside, a string tensor is an object array of bytes. Given and answered are object arrays of `str`; a tensor that holds
-anything but valid UTF-8 is answered as bytes.
+Internally, a string tensor is an object array of bytes. Callers give and get object arrays of `str`; a tensor that holds
+anything but valid UTF-8 is returned as bytes.
 """
 
 import base64
 import math
+from typing import Any
 
 import numpy as np
 
+from nlp_suite.errors import DataError, RequestError
 from nlp_suite.serving.client import protos
+from nlp_suite.serving.client.answers import TensorSpec
 
 _TYPES = {  # DataType: (NumPy name, field of typed values)
     "DT_FLOAT": ("float32", "float_val"),
@@ -34,22 +37,23 @@ def dtype_of(data_type: str) -> str:
     return _TYPES[data_type][0] if data_type in _TYPES else data_type.removeprefix("DT_").lower()
 
 
-def is_text(value) -> bool:
+def is_text(value: Any) -> bool:
     """Whether a value is an array or nested lists of strings or bytes; empty lists are not."""
     while isinstance(value, list | tuple) and value:
         value = value[0]
     return isinstance(value, str | bytes) or (isinstance(value, np.ndarray) and value.dtype.kind in "USOT")
 
 
-def to_array(value, dtype: str | None = None) -> np.ndarray:
-    """A value that a caller gave, as an array; strings become bytes.
+def to_array(value: Any, dtype: str | None = None) -> np.ndarray:
+    """A caller's value as an array; strings become bytes.
 
     Args:
         value: array, nested lists or a scalar.
         dtype: of lists and scalars, such as `int32` or `string`; default: as NumPy chooses.
 
     Raises:
-        ValueError: ragged lists, or a type that no tensor has.
+        RequestError: a string tensor with something else in it, or a type that no tensor has.
+        ValueError, TypeError, OverflowError: NumPy cannot convert the value, such as ragged lists of numbers.
     """
     if is_text(value) or dtype == "string":
         array = np.array(value, dtype=object)
@@ -58,19 +62,19 @@ def to_array(value, dtype: str | None = None) -> np.ndarray:
         return flat.reshape(array.shape)
     array = value if isinstance(value, np.ndarray) else np.array(value, dtype)
     if array.dtype.name not in _NAMES:
-        raise ValueError(f"an array of {array.dtype} cannot be sent (allowed: {', '.join(_NAMES)})")
+        raise RequestError(f"an array of {array.dtype} cannot be sent (allowed: {', '.join(_NAMES)})")
     return array
 
 
-def _encoded(item) -> bytes:
+def _encoded(item: Any) -> bytes:
     if isinstance(item, str):
         return item.encode("utf-8", "surrogateescape")
     if isinstance(item, bytes):
         return item
-    raise ValueError(f"strings are expected in all places, not {type(item).__name__} {item!r} (or a ragged list)")
+    raise RequestError(f"strings are expected in all places, not {type(item).__name__} {item!r} (or a ragged list)")
 
 
-def to_proto(array: np.ndarray):
+def to_proto(array: np.ndarray) -> Any:
     """A TensorProto of an array that `to_array` made."""
     proto = protos.message("tensorflow.TensorProto")()
     for size in array.shape:
@@ -84,19 +88,19 @@ def to_proto(array: np.ndarray):
     return proto
 
 
-def from_proto(proto) -> np.ndarray:
-    """The array of a TensorProto: of `tensor_content`, or of typed values, the last of which stands for all that lack.
+def from_proto(proto: Any) -> np.ndarray:
+    """The array of a TensorProto: of `tensor_content`, or of typed values, the last of which is repeated to fill the shape.
 
     Raises:
-        ValueError: a type that NumPy lacks, or values that do not fit the shape.
+        DataError: a type that NumPy lacks, or values that do not fit the shape.
     """
     name = protos.data_type(proto.dtype)
     if name not in _TYPES:
-        raise ValueError(f"a tensor of {name} is not read (known: {', '.join(_TYPES)})")
+        raise DataError(f"a tensor of {name} is not read (known: {', '.join(_TYPES)})")
     dtype, field = _TYPES[name]
     shape = [dim.size for dim in proto.tensor_shape.dim]
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
-        raise ValueError("a tensor without a definite shape")
+        raise DataError("a tensor without a definite shape")
     size, values = math.prod(shape), getattr(proto, field)
     if proto.tensor_content and name != "DT_STRING":
         flat = np.frombuffer(proto.tensor_content, np.dtype(dtype).newbyteorder("<")).astype(dtype)
@@ -112,7 +116,7 @@ def from_proto(proto) -> np.ndarray:
     elif flat.size == 0 and size:
         flat = np.full(size, b"", object) if name == "DT_STRING" else np.zeros(size, dtype)
     if flat.size != size:
-        raise ValueError(f"a tensor of shape {shape} with {flat.size} values")
+        raise DataError(f"a tensor of shape {shape} with {flat.size} values")
     return decoded(flat.reshape(shape))
 
 
@@ -128,7 +132,7 @@ def decoded(array: np.ndarray) -> np.ndarray:
     return out.reshape(array.shape)
 
 
-def to_json(array: np.ndarray):
+def to_json(array: np.ndarray) -> Any:
     """Nested lists of an array that `to_array` made; bytes that are no UTF-8 as `{"b64": …}`."""
     if array.dtype != object:
         return array.tolist()
@@ -137,14 +141,14 @@ def to_json(array: np.ndarray):
     return out.reshape(array.shape).tolist()
 
 
-def _json_string(item: bytes):
+def _json_string(item: bytes) -> str | dict[str, str]:
     try:
         return item.decode("utf-8")
     except UnicodeDecodeError:
         return {"b64": base64.b64encode(item).decode("ascii")}
 
 
-def from_json(value, spec) -> np.ndarray:
+def from_json(value: Any, spec: TensorSpec) -> np.ndarray:
     """The array of a JSON value; text was decoded with `surrogateescape`.
 
     Args:
@@ -160,9 +164,25 @@ def from_json(value, spec) -> np.ndarray:
     return decoded(array)
 
 
-def _bytes_of(value):
+def _bytes_of(value: Any) -> Any:
     if isinstance(value, list):
         return [_bytes_of(item) for item in value]
     if isinstance(value, dict):
         return base64.b64decode(value["b64"])
     return value.encode("utf-8", "surrogateescape")
+
+
+def json_value(value: Any) -> Any:
+    """An element or a row of an output as `json.dumps` takes it; bytes are decoded."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, np.ndarray):
+        return json_value(value.tolist()) if value.dtype == object else value.tolist()
+    if isinstance(value, list):
+        return [json_value(item) for item in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def shortest_floats(array: np.ndarray) -> np.ndarray:
+    """Floats as the doubles with the fewest digits that are the same number: 0.9 for the float32 0.899999976."""
+    return array.astype(str).astype("float64") if array.dtype.kind == "f" else array

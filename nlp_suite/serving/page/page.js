@@ -1,18 +1,21 @@
 // The page: which model is shown, its state, its form, and what was asked last.
 
-import * as anything from "./anything.js";
-import * as language from "./language.js";
+import { FORMS } from "./forms.js";
 import { copyButton, field, h, milliseconds } from "./parts.js";
-import * as sentiment from "./sentiment.js";
-import { address, curlLine, modelPath, request, signaturesOf } from "./server.js";
-import * as translation from "./translation.js";
+import { address, curlLine, modelPath, request, signaturesOf, statedForm } from "./server.js";
 
-const TASKS = [sentiment, language, translation, anything];
-const LOOK_AGAIN = 5000; // milliseconds between two looks at the state
+const POLL = 5000; // milliseconds between two questions about the state
 const main = document.getElementById("main");
 const values = new Map(); // what was typed, by model
 let view = null; // the model that is shown
 let names = [];
+
+/** The form that the export names, if its signatures suit it; else the first that they suit, and "any" for all others. */
+function formFor(stated, signatures) {
+  if (FORMS.get(stated)?.matches(signatures)) return FORMS.get(stated);
+  const { any, ...others } = Object.fromEntries(FORMS);
+  return Object.values(others).find((form) => form.matches(signatures)) ?? any;
+}
 
 class View {
   constructor(name, link) {
@@ -23,10 +26,11 @@ class View {
     for (const [key, value] of link) if (!["model", "mode", "version", "run"].includes(key)) values.get(name).set(key, value);
     this.runs = link.get("run") === "1";
     this.signatures = this.ready = null;
+    this.stated = ""; // the form that the export names
     this.states = [];
     this.reached = true; // whether the server answered when it was asked last
     this.facts = h("dl", { class: "facts" });
-    this.versions = h("select", { onchange: (event) => { this.version = event.target.value; this.ready = null; this.writeAddress(); this.look(); } });
+    this.versions = h("select", { onchange: (event) => { this.version = event.target.value; this.ready = null; this.writeAddress(); this.poll(); } });
     this.picker = field("Ask version", this.versions);
     this.picker.hidden = true;
     this.form = h("div");
@@ -40,12 +44,14 @@ class View {
   }
 
   /** Reads the states, and the signatures where versions have changed; draws the form where those have. */
-  async look() {
-    let signatures = this.signatures, problem = null, states = [], ready = [];
+  async poll() {
+    let signatures = this.signatures, stated = this.stated, problem = null, states = [], ready = [];
     try {
       states = (await request(modelPath(this.name))).value.model_version_status ?? [];
       ready = states.filter((each) => each.state === "AVAILABLE").map((each) => each.version);
-      if (ready.length && ready.join() !== this.ready) signatures = await signaturesOf(this.path);
+      if (ready.length && ready.join() !== this.ready) {
+        [signatures, stated] = await Promise.all([signaturesOf(this.path), statedForm(this.name, this.version)]);
+      }
     } catch (error) {
       problem = error;
     }
@@ -54,8 +60,8 @@ class View {
     this.reached = !problem || problem.status > 0;
     this.ready = problem ? null : ready.join();
     this.drawHead();
-    if (JSON.stringify(signatures) !== JSON.stringify(this.signatures)) {
-      this.signatures = signatures;
+    if (JSON.stringify([signatures, stated]) !== JSON.stringify([this.signatures, this.stated])) {
+      [this.signatures, this.stated] = [signatures, stated];
       this.drawForm();
     } else if (!signatures) {
       this.form.replaceChildren(h("section", { class: "card" }, problem ? h("p", { class: "error", role: "alert" }, problem.message)
@@ -86,9 +92,9 @@ class View {
 
   drawForm() {
     this.stop();
-    const task = TASKS.find((each) => each.matches(this.signatures));
-    this.title.textContent = task.kind;
-    this.modes = [...task.modes(this.signatures), ...(task === anything ? [] : anything.modes())];
+    const form = formFor(this.stated, this.signatures), any = FORMS.get("any");
+    this.title.textContent = form.kind;
+    this.modes = [...form.modes(this.signatures), ...(form === any ? [] : any.modes())];
     const mode = this.modes.find((each) => each.id === this.mode) ?? this.modes[0];
     this.mode = mode.id;
     this.answer = h("section", { class: "card answer", "aria-label": "Answer", hidden: true });
@@ -152,8 +158,8 @@ class View {
       signatures: this.signatures,
       values: () => typed,
       offers: (id) => this.modes.some((each) => each.id === id),
-      go: (id, given) => {
-        for (const [key, value] of Object.entries(given)) values.get(this.name).set(key, value);
+      go: (id, fields) => {
+        for (const [key, value] of Object.entries(fields)) values.get(this.name).set(key, value);
         this.mode = id;
         this.runs = true;
         this.drawForm();
@@ -181,10 +187,10 @@ class View {
     } catch (error) {
       if (!current() || error.name === "AbortError") return;
       if (error.status === undefined) console.error(error);
-      const told = h("p", { class: "error", role: "alert" }, error.status ? h("b", {}, `${error.status} `) : null, error.message);
-      if (requests.length > 1) this.answer.append(told);
-      else context.show(told);
-      this.look();
+      const message = h("p", { class: "error", role: "alert" }, error.status ? h("b", {}, `${error.status} `) : null, error.message);
+      if (requests.length > 1) this.answer.append(message);
+      else context.show(message);
+      this.poll();
     } finally {
       if (this.control === control) {
         this.stopButton.hidden = true;
@@ -225,19 +231,19 @@ function show() {
   view = new View(name, link);
   document.title = `${name} · nlp_suite`;
   drawNames();
-  view.look();
+  view.poll();
 }
 
 async function readNames() {
-  let found;
+  let listed;
   try {
-    found = (await request("page/models")).value.models.map((model) => model.name);
+    listed = (await request("page/models")).value.models.map((model) => model.name);
   } catch (error) {
     if (!view) main.replaceChildren(h("p", { class: "card error", role: "alert" }, error.message));
     return;
   }
-  if (found.join() === names.join() && view) return;
-  names = found;
+  if (listed.join() === names.join() && view) return;
+  names = listed;
   drawNames();
   if (!view) show();
 }
@@ -247,6 +253,6 @@ addEventListener("hashchange", show);
 setInterval(() => {
   if (document.hidden) return;
   readNames();
-  view?.look();
-}, LOOK_AGAIN);
+  view?.poll();
+}, POLL);
 readNames();

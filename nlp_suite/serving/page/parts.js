@@ -93,9 +93,9 @@ export function copyButton(label, text) {
 
 /** A share as a percentage that is never rounded up to 100 % or down to 0 %. */
 export function percent(share, digits = 1) {
-  const least = 10 ** -digits;
-  if (share > 0 && share * 100 < least / 2) return `<${least.toFixed(digits)} %`;
-  if (share < 1 && Number((share * 100).toFixed(digits)) >= 100) return `>${(100 - least).toFixed(digits)} %`;
+  const unit = 10 ** -digits;
+  if (share > 0 && share * 100 < unit / 2) return `<${unit.toFixed(digits)} %`;
+  if (share < 1 && Number((share * 100).toFixed(digits)) >= 100) return `>${(100 - unit).toFixed(digits)} %`;
   return `${(share * 100).toFixed(digits)} %`;
 }
 

@@ -7,7 +7,7 @@ export class ServerError extends Error {
   }
 }
 
-/** Where a path of the interface stands, also behind a proxy that adds a prefix. */
+/** The URL of a path of the interface, also behind a proxy that adds a prefix. */
 export function address(path) {
   return new URL(path, document.baseURI).href.split("#")[0];
 }
@@ -70,15 +70,25 @@ function quoted(text) {
 /** Signatures of a model by name: `{inputs, outputs, method}`, the tensors as `{name, dtype, shape}`, shape null if of any rank. */
 export async function signaturesOf(path) {
   const { value } = await request(`${path}/metadata`);
-  const found = value.metadata.signature_def.signature_def;
+  const definitions = value.metadata.signature_def.signature_def;
   const tensors = (map) => Object.entries(map ?? {}).map(([name, info]) => ({
     name,
     dtype: String(info.dtype).replace("DT_", "").toLowerCase(),
     shape: info.tensor_shape.unknown_rank ? null : info.tensor_shape.dim.map((dim) => Number(dim.size)),
   })).sort((a, b) => (a.name < b.name ? -1 : 1));
-  return Object.fromEntries(Object.entries(found)
+  return Object.fromEntries(Object.entries(definitions)
     .filter(([name]) => !name.startsWith("__"))
     .map(([name, each]) => [name, { inputs: tensors(each.inputs), outputs: tensors(each.outputs), method: each.method_name }]));
+}
+
+/** The form that the export of a model's version names; empty where it names none, or the server cannot tell. */
+export async function statedForm(name, version) {
+  try {
+    const { value } = await request(`page/form?${new URLSearchParams({ model: name, ...(version ? { version } : {}) })}`);
+    return value.form;
+  } catch {
+    return "";
+  }
 }
 
 /** Whether a signature has all these inputs and outputs, and no other input. */

@@ -3,10 +3,10 @@
 import { bar, explore, h, number, percent } from "./parts.js";
 
 export const END = "</s>";
-export const LEVELS = [0.5, 1, 2, 3, 4, 6, 8, 11, 14]; // bits from which on a token is coloured more strongly
+export const LEVELS = [0.5, 1, 2, 3, 4, 6, 8, 11, 14]; // bits at which the colour of a token gets stronger
 const SIGNS = { " ": "·", "\n": "↵", "\t": "⇥", [END]: "↵" };
 const BYTE = /^<0x([0-9A-F]{2})>$/;
-const LONGEST = 80; // characters of a token that are drawn
+const MAX_CHARACTERS = 80; // characters of a token that are drawn
 
 /** A token as parts that can all be seen: `["text" | "mark" | "raw", characters]`. */
 export function visible(token) {
@@ -17,7 +17,7 @@ export function visible(token) {
   }
   if (!token || byte || /^(<[a-z]+>|\[[A-Z]+\])$/.test(token)) return [["raw", token || "empty"]];
   const parts = [], characters = [...token];
-  characters.slice(0, LONGEST).forEach((c, i) => {
+  characters.slice(0, MAX_CHARACTERS).forEach((c, i) => {
     let part = ["text", i === 0 && /\p{M}/u.test(c) ? `◌${c}` : c];
     if (c === "▁" || Object.hasOwn(SIGNS, c)) part = ["mark", SIGNS[c] ?? c];
     else if (/[\p{Cc}\p{Cf}\p{Cs}\p{Z}]/u.test(c) && !(/[\u200c\u200d]/.test(c) && i > 0 && i < characters.length - 1)) {
@@ -27,7 +27,7 @@ export function visible(token) {
     if (last?.[0] === "text" && part[0] === "text") last[1] += part[1];
     else parts.push(part);
   });
-  return characters.length > LONGEST ? [...parts, ["mark", "…"]] : parts;
+  return characters.length > MAX_CHARACTERS ? [...parts, ["mark", "…"]] : parts;
 }
 
 /** A token in a sentence of numbers: isolated, so that a right-to-left one does not turn the rest round. */
@@ -46,7 +46,7 @@ export function wordsApart(tokens) {
   return names.some((name) => [...name].length > 1);
 }
 
-/** A run of text of tokens: one element a token, in `items`, and what stands between them; `show` gives the nodes of one. */
+/** A run of text of tokens: one element a token, in `items`, and what is between them; `show` gives the nodes of one. */
 export function tokenRun(tokens, show = tokenNodes) {
   const spaced = wordsApart(tokens), nodes = [];
   let starts = true; // whether a line begins here
@@ -81,7 +81,7 @@ export function bits(logProb) {
 }
 
 export function level(surprise) {
-  return surprise === null ? 0 : LEVELS.filter((least) => least <= surprise).length;
+  return surprise === null ? 0 : LEVELS.filter((bound) => bound <= surprise).length;
 }
 
 export function depth(step) {
@@ -95,7 +95,7 @@ export function probability(logProb) {
   return value > 1e-12 ? `1 in ${number(Math.exp(-logProb), 0)}` : "under 1 in 10¹²";
 }
 
-/** A text whose tokens stand on a colour as strong as their surprise, with their numbers in a line under it. */
+/** A text whose tokens have a background as strong as their surprise, with their numbers in a line under it. */
 export function surpriseText(tokens, logProbs) {
   const { nodes, items, kind } = tokenRun(tokens);
   const readout = h("p", { class: "readout", role: "status" });

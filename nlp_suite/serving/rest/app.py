@@ -5,19 +5,29 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any, TypeVar
+from urllib.parse import parse_qs
 
 from nlp_suite.serving import inference
 from nlp_suite.serving.core import Core
 from nlp_suite.serving.flags import Options
 from nlp_suite.serving.page import page_files
 from nlp_suite.serving.rest import json_in, json_out
-from nlp_suite.serving.rest.paths import Route, parse_path
-from nlp_suite.serving.status import HTTP_STATUS, Code, ServingError, of_exception
+from nlp_suite.serving.rest.paths import Route, parse_path, parse_version
+from nlp_suite.serving.servable import Servable
+from nlp_suite.serving.status import HTTP_STATUS, Code, ServingError, as_serving_error, invalid_argument
 
-MODELS_PATH = "/page/models"  # where the page reads which models there are
+_MODELS_PATH = "/page/models"  # the names of all models
+_FORM_PATH = "/page/form"  # the form that the export of ?model=…&version=… names
+PAGE_PATHS = (_MODELS_PATH, _FORM_PATH)  # what the page asks that is not of the interface
+_Scope = MutableMapping[str, Any]  # of ASGI, as are the next two
+_Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+_Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+_Reply = tuple[int, bytes, bytes]  # status, content type, body
+_Answers = TypeVar("_Answers")
 _API = {"predict": "Predict", "classify": "Classify", "regress": "Regress", "metadata": "GetModelMetadata"}
 _NOT_FOUND = b"<html><head><title>404 Not Found</title></head><body><h1>Not Found</h1></body></html>\n"
 _JSON, _HTML = b"application/json", b"text/html; charset=utf-8"
@@ -29,7 +39,7 @@ class RestApp:
     Args:
         core: answers the requests.
         options: limits, threads, CORS, page.
-        metrics_path: where Prometheus' metrics stand, or None.
+        metrics_path: path of Prometheus' metrics, or None.
     """
 
     def __init__(self, core: Core, options: Options, metrics_path: str | None = None):
@@ -38,14 +48,15 @@ class RestApp:
         self._timeout = options.rest_api_timeout_in_ms or None  # milliseconds; None: no limit
         self._page = page_files() if options.page else {}
 
-    async def __call__(self, scope, receive, send):
+    async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
+        """Answers one request."""
         if scope["type"] != "http":
             return
         try:
-            status, kind, body, close = await self._respond(scope, receive)
+            status, content_type, body, close = await self._respond(scope, receive)
         except ConnectionResetError:  # the client has gone
             return
-        headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
+        headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
         if self._options.rest_api_enable_cors_support:
             headers += [
                 (b"access-control-allow-origin", b"*"),
@@ -57,11 +68,11 @@ class RestApp:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
-    async def _respond(self, scope, receive):
+    async def _respond(self, scope: _Scope, receive: _Receive) -> tuple[int, bytes, bytes, bool]:
         """Status, content type, body, and whether the connection must end."""
         path, method = scope["raw_path"].decode("ascii"), scope["method"]  # without the query
         if not path.lower().startswith("/v1/"):
-            return *await self._beside(method, path), False
+            return *self._outside_interface(method, path, scope.get("query_string", b"")), False
         headers = dict(scope["headers"])
         if method == "OPTIONS" and self._options.rest_api_enable_cors_support:
             return *self._preflight(headers), False
@@ -76,51 +87,63 @@ class RestApp:
         loop, encoding = asyncio.get_running_loop(), headers.get(b"content-encoding", b"")
         return *await loop.run_in_executor(self._threads, self._answer, method, path, encoding, body), False
 
-    async def _beside(self, method, path):
-        """What stands beside the interface: metrics and the page."""
-        if path == self._metrics_path and method in ("GET", "HEAD"):
-            return 200, b"text/plain", self._core.metrics.text()
-        if path in self._page and method in ("GET", "HEAD"):
-            return 200, *self._page[path]
-        if path == MODELS_PATH and self._page and method in ("GET", "HEAD"):
-            names = [{"name": name} for name in self._core.manager.names()]
-            return 200, _JSON, json.dumps({"models": names}).encode()
+    def _outside_interface(self, method: str, path: str, query: bytes) -> _Reply:
+        """The answer to a path that is not of the interface: the metrics' or the page's."""
+        if method in ("GET", "HEAD"):
+            if path == self._metrics_path:
+                return 200, b"text/plain", self._core.metrics.text()
+            if path in self._page:
+                return 200, *self._page[path]
+            if path == _MODELS_PATH and self._page:
+                names = [{"name": name} for name in self._core.manager.names()]
+                return 200, _JSON, json.dumps({"models": names}).encode()
+            if path == _FORM_PATH and self._page:
+                return self._form(query)
         return 404, _HTML, _NOT_FOUND
 
-    def _preflight(self, headers):
+    def _form(self, query: bytes) -> _Reply:
+        """The form of the page that the export of `model` names, in `version` or the newest; empty where it names none."""
+        fields = {name: values[0] for name, values in parse_qs(query.decode("utf-8", "replace")).items()}
+        try:
+            version = parse_version(fields["version"]) if "version" in fields else None
+            with self._core.manager.use(_spec(Route("form", fields.get("model", ""), version))) as servable:
+                return 200, _JSON, json.dumps({"form": servable.page_form}).encode()
+        except ServingError as error:
+            return HTTP_STATUS[error.code], _JSON, json_out.write_error(error.message)
+
+    def _preflight(self, headers: Mapping[bytes, bytes]) -> _Reply:
         if headers.get(b"origin", b"").startswith((b"http://", b"https://")):
             return 200, _JSON, b""
         return 400, _JSON, json_out.write_error("Origin header is missing or is not http")
 
-    async def _body(self, headers, receive):
+    async def _body(self, headers: Mapping[bytes, bytes], receive: _Receive) -> bytes:
         """The request's body as it came.
 
         Raises:
             _BodyTooLarge: it is.
             ConnectionResetError: the client has gone.
         """
-        most, parts, size, more = self._options.rest_api_max_body_bytes, [], 0, True
+        limit, chunks, size, more = self._options.rest_api_max_body_bytes, [], 0, True
         length = headers.get(b"content-length", b"0")
         declared = int(length) if length.isdigit() else 0
-        while (
-            more and max(size, declared) <= 2 * most
-        ):  # not much too large: read, or the client would not come to read
+        # A body that is somewhat too large is read to its end, or the client would not read the answer.
+        while more and max(size, declared) <= 2 * limit:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise ConnectionResetError
-            part, more = message.get("body", b""), message.get("more_body", False)
-            size += len(part)
-            parts.append(part)
-            if size > most:
-                parts.clear()
-        if size > most or more:
-            raise _BodyTooLarge(most)
-        return b"".join(parts)
+            chunk, more = message.get("body", b""), message.get("more_body", False)
+            size += len(chunk)
+            chunks.append(chunk)
+            if size > limit:
+                chunks.clear()
+        if size > limit or more:
+            raise _BodyTooLarge(limit)
+        return b"".join(chunks)
 
-    def _answer(self, method, path, encoding, body):
+    def _answer(self, method: str, path: str, encoding: bytes, body: bytes) -> _Reply:
         """Runs in a thread: status, content type, body."""
         try:
-            body, route = _unpacked(encoding, body, self._options.rest_api_max_body_bytes), parse_path(method, path)
+            body, route = _decompressed(encoding, body, self._options.rest_api_max_body_bytes), parse_path(method, path)
             if route.verb == "status":
                 return 200, _JSON, self._status(route)
             with self._core.counted(route.model, _API[route.verb], "REST"):
@@ -128,10 +151,10 @@ class RestApp:
         except _BodyTooLarge as error:
             return 413, _JSON, json_out.write_error(error.message)
         except Exception as error:
-            failed = of_exception(error)
-            return HTTP_STATUS[failed.code], _JSON, json_out.write_error(failed.message)
+            failure = as_serving_error(error)
+            return HTTP_STATUS[failure.code], _JSON, json_out.write_error(failure.message)
 
-    def _status(self, route):
+    def _status(self, route: Route) -> bytes:
         from tensorflow_serving.apis import get_model_status_pb2
 
         request = get_model_status_pb2.GetModelStatusRequest()
@@ -141,31 +164,33 @@ class RestApp:
         return json_out.write_status(self._core.model_status(request))
 
     def _predict(self, route: Route, body: bytes) -> bytes:
-        with ExitStack() as held:
-            signatures = _Signatures(lambda: held.enter_context(self._core.manager.use(_spec(route))))
-            given = json_in.parse_predict(body, signatures)
-            rows = max((len(array) if array.ndim else 1 for array in given.inputs.values()), default=0)
+        with ExitStack() as stack:
+            signatures = _Signatures(self._core.manager.use(_spec(route)), stack)
+            request = json_in.parse_predict(body, signatures)
+            rows = max((len(array) if array.ndim else 1 for array in request.inputs.values()), default=0)
             with self._core.running(route.model, "Predict", rows):
                 answers = inference.run_predict(
-                    signatures.servable, given.signature_name, given.inputs, timeout_ms=self._timeout
+                    signatures.servable(), request.signature_name, request.inputs, timeout_ms=self._timeout
                 )
-            return json_out.write_predict(answers, given.row_format)
+            return json_out.write_predict(answers, request.row_format)
 
-    def _classify(self, route, body):
-        return json_out.write_classifications(self._of_examples(inference.classifications, route, body))
+    def _classify(self, route: Route, body: bytes) -> bytes:
+        return json_out.write_classifications(self._run_examples(inference.classifications, route, body))
 
-    def _regress(self, route, body):
-        return json_out.write_regressions(self._of_examples(inference.regressions, route, body))
+    def _regress(self, route: Route, body: bytes) -> bytes:
+        return json_out.write_regressions(self._run_examples(inference.regressions, route, body))
 
-    def _of_examples(self, function, route, body):
-        given, core = json_in.parse_examples(body), self._core
+    def _run_examples(
+        self, function: Callable[[Servable, str, list[bytes], float | None], _Answers], route: Route, body: bytes
+    ) -> _Answers:
+        request, core = json_in.parse_examples(body), self._core
         with (
             core.manager.use(_spec(route)) as servable,
-            core.running(route.model, _API[route.verb], len(given.examples)),
+            core.running(route.model, _API[route.verb], len(request.examples)),
         ):
-            return function(servable, given.signature_name, given.merged, self._timeout)
+            return function(servable, request.signature_name, request.merged, self._timeout)
 
-    def _metadata(self, route, body):
+    def _metadata(self, route: Route, body: bytes) -> bytes:
         from tensorflow_serving.apis import get_model_metadata_pb2
 
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
@@ -177,7 +202,7 @@ class RestApp:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _spec(route):
+def _spec(route: Route) -> Any:
     from tensorflow_serving.apis import model_pb2
 
     spec = model_pb2.ModelSpec(name=route.model)
@@ -188,48 +213,55 @@ def _spec(route):
     return spec
 
 
-class _Signatures(Mapping):
-    """The signatures of a model that is looked up when they are first asked for: an error in the JSON comes before."""
+class _Signatures(Mapping[str, Any]):
+    """The signatures of a model that is looked up when they are first asked for: an error in the JSON comes before.
 
-    def __init__(self, use):
-        self._use, self.servable = use, None
+    Args:
+        use: the context of the servable.
+        stack: enters it.
+    """
 
-    def _found(self):
-        if self.servable is None:
-            self.servable = self._use()
-        return self.servable.signatures
+    def __init__(self, use: AbstractContextManager[Servable], stack: ExitStack):
+        self._use, self._stack = use, stack
+        self._servable: Servable | None = None
 
-    def __getitem__(self, name):
-        return self._found()[name]
+    def servable(self) -> Servable:
+        """The model's servable."""
+        if self._servable is None:
+            self._servable = self._stack.enter_context(self._use)
+        return self._servable
 
-    def __iter__(self):
-        return iter(self._found())
+    def __getitem__(self, name: str) -> Any:
+        return self.servable().signatures[name]
 
-    def __len__(self):
-        return len(self._found())
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.servable().signatures)
+
+    def __len__(self) -> int:
+        return len(self.servable().signatures)
 
 
 class _BodyTooLarge(ServingError):
-    def __init__(self, most):
-        super().__init__(Code.RESOURCE_EXHAUSTED, f"the request's body has more than {most:,} bytes")
+    def __init__(self, limit: int):
+        super().__init__(Code.RESOURCE_EXHAUSTED, f"the request's body has more than {limit:,} bytes")
 
 
-def _unpacked(encoding: bytes, body: bytes, most: int) -> bytes:
+def _decompressed(encoding: bytes, body: bytes, limit: int) -> bytes:
     """The body as its Content-Encoding says.
 
     Raises:
-        ServingError: RESOURCE_EXHAUSTED where it is too large, INVALID_ARGUMENT where it cannot be unpacked.
+        ServingError: RESOURCE_EXHAUSTED where it is too large, INVALID_ARGUMENT where it cannot be decompressed.
     """
     if encoding.lower() in (b"", b"identity"):
         return body
     if encoding.lower() != b"gzip":
         name = encoding.decode("latin-1")
-        raise ServingError(Code.INVALID_ARGUMENT, f"Content-Encoding {name!r} is not supported (allowed: gzip)")
+        raise invalid_argument(f"Content-Encoding {name!r} is not supported (allowed: gzip)")
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
-            unpacked = file.read(most + 1)
+            content = file.read(limit + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise ServingError(Code.INVALID_ARGUMENT, f"the body is not valid gzip: {error}") from error
-    if len(unpacked) > most:
-        raise _BodyTooLarge(most)
-    return unpacked
+        raise invalid_argument(f"the body is not valid gzip: {error}") from error
+    if len(content) > limit:
+        raise _BodyTooLarge(limit)
+    return content

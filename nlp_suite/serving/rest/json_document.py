@@ -2,9 +2,10 @@
 
 import json
 import re
+from typing import Any
 
 from nlp_suite.serving.rest.json_text import pretty
-from nlp_suite.serving.status import Code, ServingError
+from nlp_suite.serving.status import ServingError, invalid_argument
 
 _START = re.compile("\ufeff?[ \t\n\r]*")
 _STRING = r'"(?:[^"\\]|\\.)*+"?'  # matches an unterminated one too, so that scanning stays linear
@@ -25,7 +26,7 @@ _WORDING = [
 ]
 
 
-def _first_wins(pairs: list[tuple[str, object]]) -> dict:
+def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
         members = {}
@@ -42,7 +43,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_first_wins)
 _LONG_INTEGERS = json.JSONDecoder(object_pairs_hook=_first_wins, parse_int=_long_integer)
 
 
-def read_object(body: bytes) -> dict:
+def read_object(body: bytes) -> dict[str, Any]:
     """Parses a body whose top level must be a JSON object.
 
     As in the stock server: NaN and infinities are numbers, the first of duplicate keys counts, bytes that are not
@@ -57,9 +58,10 @@ def read_object(body: bytes) -> dict:
         {'a': [1, nan]}
     """
     if not body:
-        raise ServingError(Code.INVALID_ARGUMENT, "JSON Parse error: The document is empty")
+        raise invalid_argument("JSON Parse error: The document is empty")
     text = body.decode("utf-8", "surrogateescape")
-    start = _START.match(text).end()
+    start_match = _START.match(text)
+    start = start_match.end() if start_match else 0
     if start == len(text):
         raise _parse_error("The document is empty.", text, start)
     try:
@@ -67,17 +69,17 @@ def read_object(body: bytes) -> dict:
     except json.JSONDecodeError as error:
         raise _parse_error(_worded(error), text, error.pos) from None
     except RecursionError:
-        raise ServingError(Code.INVALID_ARGUMENT, "JSON Parse error: nested too deeply") from None
+        raise invalid_argument("JSON Parse error: nested too deeply") from None
     if "\\u" in text:
         for escape in _ESCAPE.finditer(text, start, end):
             if escape[1]:
                 raise _parse_error("The surrogate pair in string is invalid.", text, escape.start())
     if not isinstance(value, dict):
-        raise ServingError(Code.INVALID_ARGUMENT, f"JSON Value: {pretty(value)} Is not object")
+        raise invalid_argument(f"JSON Value: {pretty(value)} Is not object")
     return value
 
 
-def _parse(text: str, start: int) -> tuple[object, int]:
+def _parse(text: str, start: int) -> tuple[Any, int]:
     try:
         return _DECODER.raw_decode(text, start)
     except json.JSONDecodeError as error:
@@ -88,16 +90,17 @@ def _parse(text: str, start: int) -> tuple[object, int]:
         return _LONG_INTEGERS.raw_decode(text, start)
 
 
-def _spelled_out(match: re.Match) -> str:
+def _spelled_out(match: re.Match[str]) -> str:
     """The token as Python's parser knows it; strings stay."""
-    if match[0][0] == '"':
-        return match[0]
-    return "NaN" if match[0] == "-NaN" else match[0].removesuffix("inity") + "inity"
+    token: str = match[0]
+    if token[0] == '"':
+        return token
+    return "NaN" if token == "-NaN" else token.removesuffix("inity") + "inity"
 
 
 def _worded(error: json.JSONDecodeError) -> str:
     if not error.msg.startswith("Expecting ','"):
-        return next(ours for theirs, ours in _WORDING if error.msg.startswith(theirs))
+        return next(wording for beginning, wording in _WORDING if error.msg.startswith(beginning))
     opened = []  # the containers that are open where the comma is missing
     for token in _BRACKET.findall(error.doc[: error.pos]):
         if token in ("[", "{"):
@@ -109,6 +112,6 @@ def _worded(error: json.JSONDecodeError) -> str:
     return "Missing a comma or ] after an array element."
 
 
-def _parse_error(what: str, text: str, position: int) -> ServingError:
+def _parse_error(problem: str, text: str, position: int) -> ServingError:
     offset = len(text[:position].encode("utf-8", "surrogateescape"))
-    return ServingError(Code.INVALID_ARGUMENT, f"JSON Parse error: {what} at offset: {offset}")
+    return invalid_argument(f"JSON Parse error: {problem} at offset: {offset}")

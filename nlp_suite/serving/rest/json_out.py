@@ -3,11 +3,12 @@
 import binascii
 from collections.abc import Iterable, Sequence
 from math import prod
+from typing import Any
 
 import numpy as np
 
 from nlp_suite.serving.rest.json_text import float_texts, quoted, to_bytes
-from nlp_suite.serving.status import Code, ServingError
+from nlp_suite.serving.status import Code, ServingError, invalid_argument
 
 BYTES_SUFFIX = "_bytes"  # a string output whose name ends so is written in base64
 
@@ -32,7 +33,7 @@ def write_predict(outputs: dict[str, np.ndarray], row_format: bool) -> bytes:
         }
     """
     if not outputs:
-        raise _invalid("Cannot convert empty tensor map to JSON")
+        raise invalid_argument("Cannot convert empty tensor map to JSON")
     return to_bytes(_rows(outputs) if row_format else _columns(outputs))
 
 
@@ -40,9 +41,9 @@ def _rows(outputs: dict[str, np.ndarray]) -> str:
     batch = None
     for name, array in outputs.items():
         if not array.ndim:
-            raise _invalid(f"Tensor name: {name} has no shape information ")
+            raise invalid_argument(f"Tensor name: {name} has no shape information ")
         if batch is not None and len(array) != batch:
-            raise _invalid(f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {batch}")
+            raise invalid_argument(f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {batch}")
         batch = len(array)
     if len(outputs) == 1:
         ((name, array),) = outputs.items()
@@ -80,28 +81,28 @@ def _texts(name: str, array: np.ndarray, depth: int) -> list[str]:
     if kind in "OS":
         if name.endswith(BYTES_SUFFIX):
             opening, closing = "{\n" + "    " * (depth + 1) + '"b64": "', '"\n' + "    " * depth + "}"
-            return [f"{opening}{binascii.b2a_base64(each, newline=False).decode()}{closing}" for each in flat.tolist()]
-        return [quoted(each.decode("utf-8", "surrogateescape")) for each in flat.tolist()]
+            return [f"{opening}{binascii.b2a_base64(text, newline=False).decode()}{closing}" for text in flat.tolist()]
+        return [quoted(text.decode("utf-8", "surrogateescape")) for text in flat.tolist()]
     if array.dtype in (np.float32, np.float64):
         return float_texts(flat)
     if kind == "b":
-        return ["true" if each else "false" for each in flat.tolist()]
+        return ["true" if value else "false" for value in flat.tolist()]
     if kind in "iu" and array.dtype != np.uint16:
         return list(map(str, flat.tolist()))
     if not flat.size:
         return []
     dtype = "half" if array.dtype == np.float16 else array.dtype.name
-    raise _invalid(f"Failed to write JSON value for tensor type: {dtype}")
+    raise invalid_argument(f"Failed to write JSON value for tensor type: {dtype}")
 
 
 def _lists(texts: list[str], shape: Sequence[int], axis: int, depth: int | None = None) -> list[str]:
-    """Texts of the lists that remain when the first `axis` axes are taken apart.
+    """Texts of the lists that remain when the first `axis` axes are split.
 
     Args:
         texts: one a value.
         shape: of the array.
         axis: how many leading axes become the returned list.
-        depth: indentation of the lists where each value has its line; None for lists in one line.
+        depth: indentation of the lists where each value has a line; None for lists in one line.
     """
     for last in reversed(range(axis, len(shape))):
         size = shape[last]
@@ -110,7 +111,8 @@ def _lists(texts: list[str], shape: Sequence[int], axis: int, depth: int | None 
             line = "\n" + "    " * (depth + last - axis)
             opening, separator, closing = f"[{line}    ", f",{line}    ", f"{line}]"
         texts = [
-            opening + separator.join(texts[at * size : (at + 1) * size]) + closing for at in range(prod(shape[:last]))
+            opening + separator.join(texts[row * size : (row + 1) * size]) + closing
+            for row in range(prod(shape[:last]))
         ]
     return texts
 
@@ -133,11 +135,13 @@ def write_classifications(results: Iterable[Iterable[tuple[str | bytes, float]]]
     """
     examples = []
     for pairs in results:
-        labels, scores = zip(*pairs) if (pairs := list(pairs)) else ((), ())
-        scores = float_texts(np.array(scores, np.float32))
-        examples.append("[" + ", ".join(f"[{_label(label)}, {score}]" for label, score in zip(labels, scores)) + "]")
+        pairs = list(pairs)
+        scores = float_texts(np.array([score for _, score in pairs], np.float32))
+        examples.append(
+            "[" + ", ".join(f"[{_label(label)}, {score}]" for (label, _), score in zip(pairs, scores)) + "]"
+        )
     if not examples:
-        raise _invalid("Cannot convert empty ClassificationResults to JSON")
+        raise invalid_argument("Cannot convert empty ClassificationResults to JSON")
     return to_bytes(_listed("results", examples))
 
 
@@ -162,7 +166,7 @@ def write_regressions(values: Iterable[float]) -> bytes:
     """
     texts = float_texts(np.array(list(values), np.float32))
     if not texts:
-        raise _invalid("Cannot convert empty RegressionResults to JSON")
+        raise invalid_argument("Cannot convert empty RegressionResults to JSON")
     return to_bytes('{\n    "results": [' + ", ".join(texts) + "]\n}")
 
 
@@ -178,12 +182,12 @@ def write_error(message: str) -> bytes:
     return to_bytes(f'{{\n    "error": {quoted(message)}\n}}')
 
 
-def write_status(response) -> bytes:
+def write_status(response: Any) -> bytes:
     """The body of a `GetModelStatusResponse`: field names of the proto, int64 as strings, defaults printed."""
     return to_bytes(_proto_text(response) + "\n")
 
 
-def write_metadata(response) -> bytes:
+def write_metadata(response: Any) -> bytes:
     """The body of a `GetModelMetadataResponse` that carries the signatures.
 
     Raises:
@@ -202,17 +206,14 @@ def write_metadata(response) -> bytes:
     return to_bytes(f'{{\n"model_spec":{spec}\n,\n"metadata": {{"signature_def": {defs}\n}}\n}}\n')
 
 
-def _proto_text(message) -> str:
+def _proto_text(message: Any) -> str:
     from google.protobuf.json_format import MessageToJson
 
-    return MessageToJson(
+    text: str = MessageToJson(
         message,
         preserving_proto_field_name=True,
         always_print_fields_with_no_presence=True,
         indent=1,
         ensure_ascii=False,
     )
-
-
-def _invalid(message: str) -> ServingError:
-    return ServingError(Code.INVALID_ARGUMENT, message)
+    return text

@@ -1,11 +1,12 @@
-"""JSON texts of strings, numbers and whole values in the form TensorFlow Serving writes them."""
+"""JSON texts of strings, numbers and complete values in the form TensorFlow Serving writes them."""
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 
-VALUE_LIMIT = 4096  # characters of a client's own value that an error repeats
+VALUE_LIMIT = 4096  # characters of a client's value that an error repeats
 
 quoted = json.encoder.encode_basestring  # a string as a JSON string, non-ASCII characters as they are
 
@@ -32,37 +33,37 @@ def float_texts(values: np.ndarray) -> list[str]:
     """
     if not values.size:
         return []
-    long, whole_limit = ("%.9g", 1e9) if values.dtype == np.float32 else ("%.17g", 1e17)
+    long, integer_limit = ("%.9g", 1e9) if values.dtype == np.float32 else ("%.17g", 1e17)
     exact = values.astype(np.float64)
     short = _fits_six_digits(values, exact)
     size = np.abs(exact)
     with np.errstate(invalid="ignore"):
-        whole = (exact == np.rint(exact)) & (size < np.where(short, 1e6, whole_limit))
+        integral = (exact == np.rint(exact)) & (size < np.where(short, 1e6, integer_limit))
     # "%.0s" takes a value and prints nothing.
     formats = np.array([long, long + ".0", "%.6g", "%.6g.0", "NaN%.0s", "Infinity%.0s", "-Infinity%.0s"], object)
-    choice = short * 2 + whole
-    odd = ~np.isfinite(exact)
-    if odd.any():
-        choice[odd] = np.select([np.isnan(exact[odd]), exact[odd] > 0], [4, 5], 6)
+    choice = short * 2 + integral
+    special = ~np.isfinite(exact)
+    if special.any():
+        choice[special] = np.select([np.isnan(exact[special]), exact[special] > 0], [4, 5], 6)
     template = "\n".join(formats[choice].tolist())
     return (template % tuple(exact.tolist())).split("\n")
 
 
 def _fits_six_digits(values: np.ndarray, exact: np.ndarray) -> np.ndarray:
-    """Which values are the nearest number to their own six-digit text. `[N]` bool."""
+    """Which values are the nearest number to their six-digit text. `[N]` bool."""
     with np.errstate(all="ignore"):
         unit = 10.0 ** (np.floor(np.log10(np.abs(exact))) - 5)
         distance = np.abs(np.rint(exact / unit) * unit - exact)
-        # Farther off than a few steps between neighbours cannot fit; what may fit (NaN here: zero, tiny) is tried.
+        # A distance of more than a few steps between neighbours cannot fit; the rest (NaN here: zero, tiny) is tried.
         candidates = ~(distance > 8 * np.abs(np.spacing(values)))
-        (where,) = np.nonzero(candidates & np.isfinite(exact))
-        texts = ("%.6g " * where.size % tuple(exact[where].tolist())).split()
+        (indices,) = np.nonzero(candidates & np.isfinite(exact))
+        texts = ("%.6g " * indices.size % tuple(exact[indices].tolist())).split()
         fits = np.zeros(values.shape, bool)
-        fits[where] = np.array(list(map(float, texts))).astype(values.dtype) == values[where]
+        fits[indices] = np.array(list(map(float, texts))).astype(values.dtype) == values[indices]
     return fits
 
 
-def pretty(value: object) -> str:
+def pretty(value: Any) -> str:
     """A parsed JSON value as an error repeats it: indented by 4, and cut after `VALUE_LIMIT` characters.
 
     Without the cut a deep list would come back a thousand times larger than it came in.
@@ -71,10 +72,10 @@ def pretty(value: object) -> str:
         >>> pretty([]), pretty(1.0), pretty("x")
         ('[]', '1.0', '"x"')
     """
-    parts, length = [], 0
-    todo = [("", value, 0)]  # text before, value, depth; a stack, since values may be nested deeper than calls
-    while todo and length <= VALUE_LIMIT:
-        before, item, depth = todo.pop()
+    pieces, length = [], 0
+    pending: list[tuple[str, Any, int]] = [("", value, 0)]  # text before, value, depth; nested deeper than calls may be
+    while pending and length <= VALUE_LIMIT:
+        before, item, depth = pending.pop()
         if isinstance(item, (list, dict)) and item:
             opening, closing = "[]" if isinstance(item, list) else "{}"
             line = "\n" + "    " * (depth + 1)
@@ -83,20 +84,20 @@ def pretty(value: object) -> str:
                 inner = [(line, child, depth + 1) for child in item[:shown]]
             else:
                 inner = [(f"{line}{quoted(key)}: ", item[key], depth + 1) for key in list(item)[:shown]]
-            todo.append((line[:-4] + closing, None, -1))
-            todo.extend(
+            pending.append((line[:-4] + closing, None, -1))
+            pending.extend(
                 (before if n == 0 else "," + before, *rest) for n, (before, *rest) in reversed([*enumerate(inner)])
             )
             text = before + opening
         else:
             text = before if depth < 0 else before + _scalar(item)
-        parts.append(text)
+        pieces.append(text)
         length += len(text)
-    text = "".join(parts)
+    text = "".join(pieces)
     return text if len(text) <= VALUE_LIMIT else text[:VALUE_LIMIT] + "..."
 
 
-def _scalar(value: object) -> str:
+def _scalar(value: Any) -> str:
     if isinstance(value, str):
         return quoted(value)
     if isinstance(value, (list, dict)):

@@ -4,13 +4,12 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from nlp_suite.serving.status import Code, ServingError
+from nlp_suite.serving.status import invalid_argument
+from nlp_suite.serving.versions import MAX_VERSION
 
-LARGEST_VERSION = 2**63 - 1
-
-_WHICH = r"(?:/versions/(\d+)|/labels/([^/:]+))?"
-_POST = re.compile(rf"/v1/models/([^/:]+){_WHICH}:(classify|regress|predict)", re.IGNORECASE | re.ASCII)
-_GET = re.compile(rf"/v1/models(?:/([^/:]+))?{_WHICH}(?:/(metadata))?", re.IGNORECASE | re.ASCII)
+_VERSION_OR_LABEL = r"(?:/versions/(\d+)|/labels/([^/:]+))?"
+_POST = re.compile(rf"/v1/models/([^/:]+){_VERSION_OR_LABEL}:(classify|regress|predict)", re.IGNORECASE | re.ASCII)
+_GET = re.compile(rf"/v1/models(?:/([^/:]+))?{_VERSION_OR_LABEL}(?:/(metadata))?", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -18,7 +17,7 @@ class Route:
     """One request's target.
 
     Attributes:
-        verb: predict, classify, regress, status or metadata.
+        verb: predict, classify, regress, status, metadata; or form, of the page.
         model: the model's name, percent-decoded.
         version: the version asked for, or None.
         label: the version label asked for, percent-decoded, or None; never together with `version`.
@@ -47,24 +46,29 @@ def parse_path(method: str, path: str) -> Route:
         >>> parse_path("POST", "/v1/models/my%2Fmodel/versions/7:predict")
         Route(verb='predict', model='my/model', version=7, label=None)
     """
-    malformed = ServingError(Code.INVALID_ARGUMENT, f"Malformed request: {method} {path}")
+    malformed = invalid_argument(f"Malformed request: {method} {path}")
     pattern = {"POST": _POST, "GET": _GET}.get(method)
     match = pattern.fullmatch(path) if pattern else None
     if match is None:
         raise malformed
     model, digits, label, verb = match.groups()
-    version = None if digits is None else _version(digits)
+    version = None if digits is None else parse_version(digits)
     if method == "GET":
         verb = "metadata" if verb == "metadata" else "status"
         if not model:
-            raise ServingError(Code.INVALID_ARGUMENT, "Missing model name in request.")
+            raise invalid_argument("Missing model name in request.")
     elif not verb.islower():
         raise malformed
     return Route(verb, unquote(model), version, None if label is None else unquote(label))
 
 
-def _version(digits: str) -> int:
-    significant = digits.lstrip("0")
-    if len(significant) > 19 or int(significant or "0") > LARGEST_VERSION:
-        raise ServingError(Code.INVALID_ARGUMENT, f"Failed to convert version: {digits} to numeric.")
-    return int(significant or "0")
+def parse_version(digits: str) -> int:
+    """A version's number.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT where it is none, or exceeds 64 bits.
+    """
+    significant = digits.lstrip("0") or "0"
+    if not re.fullmatch("[0-9]{1,19}", significant) or int(significant) > MAX_VERSION:
+        raise invalid_argument(f"Failed to convert version: {digits} to numeric.")
+    return int(significant)

@@ -1,23 +1,29 @@
 """Language modelling: what comes next; perplexity, scores of texts, generation."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from nlp_suite.config import ComponentSettings
+from nlp_suite.config import ComponentSettings, Experiment
 from nlp_suite.data.windows import ShuffledWindows, SlidingWindows, Streams, WholeDocuments, window_arrays
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import BACKBONES, TASKS
-from nlp_suite.task import Batches, Task
+from nlp_suite.task import Batches, Predictor, Task
 from nlp_suite.text.text_layer import END
+
+if TYPE_CHECKING:
+    from nlp_suite.evaluation.report import ReportView
+    from nlp_suite.export.signatures import Signatures
 
 
 class LanguageModelSettings(ComponentSettings):
     """Settings of the language modelling task."""
 
     tie_embeddings: bool = Field(True, description="the output softmax uses the embedding table")
-    softmax: Literal["full", "adaptive"] = "full"
+    softmax: Literal["full", "adaptive"] = Field(
+        "full", description="adaptive: rare words cost less, for large vocabularies (Grave et al. 2017)"
+    )
     cutoffs: list[int] | None = Field(
         None, description="of the adaptive softmax: ids below the first are frequent; default: 2000 and 10000"
     )
@@ -27,8 +33,10 @@ class LanguageModelSettings(ComponentSettings):
         lt=1,
         description="rate on the backbone's features, the same at every token; on top of backbone.last_dropout",
     )
-    activation_regularization: float = Field(0.0, ge=0, description="AR of AWD-LSTM")
-    temporal_regularization: float = Field(0.0, ge=0, description="TAR of AWD-LSTM")
+    activation_regularization: float = Field(0.0, ge=0, description="AR of AWD-LSTM: weight of the squared features")
+    temporal_regularization: float = Field(
+        0.0, ge=0, description="TAR of AWD-LSTM: weight of their squared change from token to token"
+    )
     batching: Literal["auto", "stream", "windows", "documents"] = Field(
         "auto",
         description="stream: state carried through the text; windows: shuffled, no state; documents: each on its own, "
@@ -37,12 +45,14 @@ class LanguageModelSettings(ComponentSettings):
     window: int = Field(35, ge=2, description="tokens of a training window (truncated BPTT)")
     random_window: bool = Field(
         False,
-        description="window lengths drawn around `window`, as AWD-LSTM does; the loss follows the length (there it is the "
-        "rate, which differs where gradients are clipped)",
+        description="window lengths drawn around `window`, as AWD-LSTM does; the loss is scaled by the length (there the "
+        "learning rate is, which differs where gradients are clipped)",
     )
     evaluation_batch_size: int = Field(10, ge=1, description="rows of a batch in evaluation")
     evaluation_context: int | None = Field(
-        None, ge=0, description="tokens read again by every window of an evaluation without state; default: half of it"
+        None,
+        ge=0,
+        description="tokens that every window of an evaluation without state reads again; default: half a window",
     )
 
     stop_at_line_end: bool | None = Field(
@@ -83,6 +93,7 @@ class LanguageModelTask(Task):
 
     title = "language modelling"
     how_to_ask = "ask it with nlp-suite score or nlp-suite generate"
+    model_kind = "language model"
     corpus_kind = "text"
     causal = True
     defaults = {  # noqa: RUF012
@@ -100,7 +111,7 @@ class LanguageModelTask(Task):
         "Its log-probabilities compare texts under this model and this vocabulary only.",
         "It may repeat biases of its training data; do not let what it writes reach people unread.",
     )
-    page_form = "language"
+    page_form = "generation"
 
     def check(self, experiment) -> None:
         training, task = experiment.training, self.settings
@@ -122,10 +133,10 @@ class LanguageModelTask(Task):
             _check_length(backbone, task)
 
     @classmethod
-    def import_network(cls):
+    def import_network(cls) -> None:
         import nlp_suite.tasks.language_model.network  # noqa: F401
 
-    def model(self, backbone, assets):
+    def model(self, backbone, assets) -> Any:
         from nlp_suite.tasks.language_model.network import LanguageModel
 
         s, vocabulary_size = self.settings, assets.vocabulary_size
@@ -150,12 +161,12 @@ class LanguageModelTask(Task):
         model.build((None, None))
         return model
 
-    def metrics(self, labels):
+    def metrics(self, labels) -> list:
         from nlp_suite.tasks.shared.token_metrics import Perplexity, TokenLoss
 
         return [TokenLoss(), Perplexity()]
 
-    def training_batches(self, model, stores, labels, training):
+    def training_batches(self, model, stores, labels, training) -> tuple[Batches, Batches]:
         s, store = self.settings, stores["train"]
         documents, rows = store.documents(), training.batch_size
         kind = self.batching(model, store)
@@ -185,7 +196,7 @@ class LanguageModelTask(Task):
             return "documents"
         return "stream" if model.backbone.carries_state else "windows"
 
-    def evaluation_batches(self, model, store, kind: str | None = None, rows: int | None = None):
+    def evaluation_batches(self, model, store, kind: str | None = None, rows: int | None = None) -> tuple[Batches, str]:
         """Batches that count every token of a store once, and a sentence on the context that a token has.
 
         Args:
@@ -210,48 +221,48 @@ class LanguageModelTask(Task):
             context = f"every document on its own, in pieces of at most {s.window} tokens"
         return Batches(_batch(store, windows), windows.steps_per_epoch), context
 
-    def measure(self, run, split, stores):
+    def measure(self, run, split, stores) -> dict:
         from nlp_suite.tasks.language_model.measure import measure
 
         return measure(run, split, stores)
 
-    def report_view(self):
+    def report_view(self) -> "ReportView":
         from nlp_suite.tasks.language_model.view import LanguageModelView
 
         return LanguageModelView()
 
-    def freeze_data_defaults(self, run):
+    def freeze_data_defaults(self, run) -> Experiment:
         task = run.experiment.task.model_copy(update={"stop_at_line_end": stops_at_line_end(run)})
         return run.experiment.model_copy(update={"task": task})
 
-    def predictor(self, model, assets, experiment):
+    def predictor(self, model, assets, experiment) -> Predictor:
         from nlp_suite.tasks.language_model.predictor import LanguageModelPredictor
 
         return LanguageModelPredictor(model, assets.text, experiment.task, experiment.task.stop_at_line_end)
 
-    def export_predictor(self, signatures):
+    def export_predictor(self, signatures) -> Predictor:
         from nlp_suite.tasks.language_model.export_predictor import SavedModelLanguageModel
 
         return SavedModelLanguageModel(signatures)
 
     @classmethod
-    def write_scores(cls, predictor, options):
+    def write_scores(cls, predictor, options) -> None:
         from nlp_suite.tasks.language_model.output import write_scores
 
         write_scores(predictor, options)
 
-    def signatures(self, model, predictor, xla=False):
+    def signatures(self, model, predictor, xla=False) -> "Signatures":
         from nlp_suite.tasks.language_model.signatures import LanguageModelSignatures
 
         self.refuse_xla(xla)
         return LanguageModelSignatures(model, predictor)
 
-    def check_inputs(self, run, texts):
+    def check_inputs(self, run, texts) -> Any:
         """Short pieces of text without padding, int32 `[N, T]`."""
         tokens = np.concatenate(run.text.encode(texts))[: 8 * 16]
         return tokens[: len(tokens) // 16 * 16].reshape(-1, 16) if len(tokens) >= 16 else tokens[None]
 
-    def card_facts(self, experiment):
+    def card_facts(self, experiment) -> dict[str, str]:
         s = experiment.task
         return {
             "Prompt": f"its last {s.max_prompt:,} tokens are read",

@@ -8,11 +8,9 @@ from nlp_suite.decoding.sampling import Options
 from nlp_suite.errors import ExportError
 from nlp_suite.export.loaded import LoadedSignatures
 from nlp_suite.task import Predictor
-from nlp_suite.tasks.language_model.text import stop_strings, token_counts
+from nlp_suite.tasks.language_model.text import BATCH_ROWS, stop_strings, token_counts
 from nlp_suite.tasks.shared.request_checks import as_bytes, checked_int
 from nlp_suite.tasks.shared.scores import score_answers
-
-_ROWS = 16  # of a batch
 
 
 class SavedModelLanguageModel(Predictor):
@@ -23,6 +21,7 @@ class SavedModelLanguageModel(Predictor):
     """
 
     task_name = "language_model"
+    stream = None  # a signature answers at once
 
     def __init__(self, signatures: LoadedSignatures):
         self._ask = signatures
@@ -38,8 +37,7 @@ class SavedModelLanguageModel(Predictor):
         answers = []
         for chunk in _chunks(as_bytes(prompts)):
             answer = self._ask("next", prompt=chunk)
-            most = answer["tokens"].shape[1]
-            top = checked_int("top", top, 1, most, "what this export names")
+            top = checked_int("top", top, 1, answer["tokens"].shape[1], "what this export names")
             for tokens, probabilities in zip(answer["tokens"], answer["probabilities"]):
                 names = [token.decode("utf-8", "replace") for token in tokens[:top]]
                 answers.append(list(zip(names, probabilities[:top].tolist())))
@@ -63,7 +61,7 @@ class SavedModelLanguageModel(Predictor):
 
         Raises:
             ExportError: beam search or several stop strings, which the signature does not offer.
-            RequestError, ValueError: an option out of range.
+            RequestError: an option out of range.
         """
         if beam_size != 1 or length_penalty:
             raise ExportError("an export has no beam search: use its run folder, or leave beam_size and length_penalty")
@@ -72,7 +70,7 @@ class SavedModelLanguageModel(Predictor):
             raise ExportError(f"an export takes one stop string, got {stop}")
         raw = as_bytes(prompts)
         counts = token_counts(max_tokens, len(raw), self._ask.experiment().task.max_generated)
-        options = Options.of(
+        options = Options.broadcast(
             len(raw),
             temperature=temperature,
             top_k=top_k,
@@ -84,14 +82,14 @@ class SavedModelLanguageModel(Predictor):
         numbers["max_tokens"] = counts
         ends = as_bytes(stop) or [b""]
         answers = []
-        for start in range(0, len(raw), _ROWS):
-            part = slice(start, start + _ROWS)
-            rows = {name: values[part] for name, values in numbers.items()}
-            answer = self._ask("generate", prompt=raw[part], stop=ends * len(raw[part]), **rows)
+        for start in range(0, len(raw), BATCH_ROWS):
+            rows = slice(start, start + BATCH_ROWS)
+            batch = {name: values[rows] for name, values in numbers.items()}
+            answer = self._ask("generate", prompt=raw[rows], stop=ends * len(raw[rows]), **batch)
             for text, log_prob, length in zip(answer["text"], answer["log_prob"], answer["length"]):
                 answers.append({"text": text.decode("utf-8"), "log_prob": float(log_prob), "length": int(length)})
         return answers
 
 
 def _chunks(rows):
-    return (rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS))
+    return (rows[start : start + BATCH_ROWS] for start in range(0, len(rows), BATCH_ROWS))

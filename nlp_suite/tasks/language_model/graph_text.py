@@ -1,5 +1,7 @@
 """Texts of several lines and stop strings inside a TensorFlow graph."""
 
+from typing import Any
+
 from nlp_suite.text.text_layer import END, PAD
 
 
@@ -14,7 +16,7 @@ class GraphLines:
     def __init__(self, graph, max_length: int):
         self._graph, self._max_length = graph, max_length
 
-    def encode(self, texts):
+    def encode(self, texts) -> tuple[Any, Any]:
         """tf.string `[B]` → ids, ragged int32 `[B, (T)]`, and whether a line was cut, bool `[B]`.
 
         Every line, the last too, ends with END.
@@ -26,15 +28,15 @@ class GraphLines:
         cut = tf.reduce_any(lines.with_flat_values(full > self._max_length), axis=1)  # [B]
         return _of_texts(lines, values, lengths), cut
 
-    def encode_ends(self, texts, most: int):
-        """As `encode`, with the last `most` ids of every line; ids only."""
+    def encode_tail(self, texts, max_tokens: int) -> Any:
+        """As `encode`, with the last `max_tokens` ids of every line; ids only."""
         import tensorflow as tf
 
         lines = tf.strings.split(texts, "\n")  # [B, (lines)]
-        values, lengths, _ = self._graph.encode_ends(lines.flat_values, most)
+        values, lengths, _ = self._graph.encode_tail(lines.flat_values, max_tokens)
         return _of_texts(lines, values, lengths)
 
-    def decode(self, ids):
+    def decode(self, ids) -> Any:
         """Ragged ids `[B, (T)]` → tf.string `[B]`, valid UTF-8, a line break for every END."""
         import tensorflow as tf
 
@@ -52,14 +54,14 @@ class GraphLines:
         size = tf.strings.length(joined) - 1  # without the break after the last line
         return tf.strings.substr(joined, tf.zeros_like(size), size)
 
-    def continuation(self, given, new):
-        """What the text of `given + new` has after that of `given`; ragged ids `[B, (T)]` each → tf.string `[B]`."""
+    def continuation(self, prompt, new) -> Any:
+        """What the text of `prompt + new` has after that of `prompt`; ragged ids `[B, (T)]` each → tf.string `[B]`."""
         import tensorflow as tf
 
-        before, whole = self.decode(given), self.decode(tf.concat([given, new], axis=1))
-        size = tf.minimum(tf.strings.length(before), tf.strings.length(whole))  # [B] bytes
-        follows = tf.equal(tf.strings.substr(whole, tf.zeros_like(size), size), before)
-        rest = tf.strings.substr(whole, size, tf.strings.length(whole) - size)
+        prompt_text, text = self.decode(prompt), self.decode(tf.concat([prompt, new], axis=1))
+        size = tf.minimum(tf.strings.length(prompt_text), tf.strings.length(text))  # [B] bytes
+        follows = tf.equal(tf.strings.substr(text, tf.zeros_like(size), size), prompt_text)
+        rest = tf.strings.substr(text, size, tf.strings.length(text) - size)
         return tf.where(follows, rest, self.decode(new))
 
 
@@ -75,27 +77,27 @@ def _split(texts, stop):
     """Each text `[B]` at its stop string `[B]`: the part before it, and whether it occurs; an empty one never does."""
     import tensorflow as tf
 
-    def one(pair):
+    def split_pair(pair):
         # The stop string is put before the text too, so that the first part is empty and splitting is always defined.
         separator = tf.where(tf.equal(pair[1], ""), "\x00", pair[1])  # generated text holds no NUL
         parts = tf.strings.split(pair[0], separator)
         return tf.concat([parts, [""]], 0)[0], tf.size(parts) > 1
 
     spec = (tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.bool))
-    return tf.map_fn(one, (texts, stop), fn_output_signature=spec)
+    return tf.map_fn(split_pair, (texts, stop), fn_output_signature=spec)
 
 
-def any_stop(texts, stop):
+def any_stop(texts, stop) -> Any:
     """Whether each text `[B]` holds its stop string `[B]`, bool `[B]`."""
     return _split(texts, stop)[1]
 
 
-def before_stop(texts, stop):
+def before_stop(texts, stop) -> Any:
     """Each text `[B]` before its stop string `[B]`; the whole text where it does not occur."""
     return _split(texts, stop)[0]
 
 
-def shortest_with_stop(text_of, length, stop):
+def shortest_with_stop(text_of, length, stop) -> Any:
     """The least number of tokens `[B]` whose text holds the stop string, by bisection; `length` where none does."""
     import tensorflow as tf
 

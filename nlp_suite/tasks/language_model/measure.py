@@ -11,9 +11,9 @@ from nlp_suite.tasks.language_model.predictor import LanguageModelPredictor
 from nlp_suite.tasks.language_model.report import language_model_report
 from nlp_suite.text.text_layer import END, UNKNOWN
 
-_EXCERPT = 150  # tokens
-_SAMPLE = 60
-_PROMPTS = 4
+EXCERPT_TOKENS = 150
+SAMPLE_TOKENS = 60
+SHOWN_PROMPTS = 4
 
 
 def measure(run, split: str, stores: dict) -> dict:
@@ -31,11 +31,11 @@ def measure(run, split: str, stores: dict) -> dict:
     for n in range(batches.steps_per_epoch):
         inputs, targets, weights = batches.batch(n)
         losses = np.asarray(model.predict_on_batch(inputs))  # [B, T]
-        kept = weights > 0
-        group = np.searchsorted(edges, counts[targets[kept]], side="right")
-        nll += np.bincount(group, losses[kept].astype("float64"), len(nll))
+        counted = weights > 0
+        group = np.searchsorted(edges, counts[targets[counted]], side="right")
+        nll += np.bincount(group, losses[counted].astype("float64"), len(nll))
         tokens += np.bincount(group, minlength=len(nll))
-        unknown += int((targets[kept] == UNKNOWN).sum())
+        unknown += int((targets[counted] == UNKNOWN).sum())
     predictor = LanguageModelPredictor(model, run.text, task.settings, stops_at_line_end(run))
     excerpt, next_tokens = _excerpt(predictor, store)
     statistics = run.info["statistics"][split]
@@ -77,7 +77,7 @@ def _names(edges) -> list[str]:
 def _entropy(run) -> float | None:
     """Entropy a word of a sample corpus; None for texts whose entropy nobody knows."""
     try:
-        return getattr(open_source(run.experiment), "entropy", None)
+        return open_source(run.experiment).optimum.get("entropy")
     except DataError:
         return None
 
@@ -87,11 +87,11 @@ def _excerpt(predictor, store):
     excerpt, next_tokens = [], []
     for tokens in _beginnings(store, predictor.window):
         log_probs = predictor.all_log_probs(tokens)  # [T, V]
-        own = log_probs[np.arange(len(tokens)), tokens]
-        ranks = (log_probs > own[:, None]).sum(axis=1) + 1
-        surfaces = predictor.text.id_to_token(tokens)
-        excerpt += [{"token": t, "log_prob": float(p), "rank": int(r)} for t, p, r in zip(surfaces, own, ranks)]
-        for place in _middles(tokens)[: _PROMPTS - len(next_tokens)]:
+        token_log_probs = log_probs[np.arange(len(tokens)), tokens]
+        ranks = (log_probs > token_log_probs[:, None]).sum(axis=1) + 1
+        rows = zip(predictor.text.id_to_token(tokens), token_log_probs, ranks)
+        excerpt += [{"token": token, "log_prob": float(value), "rank": int(rank)} for token, value, rank in rows]
+        for place in _line_middles(tokens)[: SHOWN_PROMPTS - len(next_tokens)]:
             best = np.argsort(-log_probs[place])[:8]
             expected = zip(predictor.text.id_to_token(best), np.exp(log_probs[place][best]))
             prompt = predictor.decode(tokens[:place])
@@ -100,19 +100,19 @@ def _excerpt(predictor, store):
 
 
 def _beginnings(store, window) -> list[np.ndarray]:
-    """The first documents, `_EXCERPT` tokens in all; of each at most a Transformer's window."""
-    edges, rows, left = store.documents(), [], _EXCERPT
+    """The first documents, `EXCERPT_TOKENS` tokens in all; of each at most a Transformer's window."""
+    edges, rows, remaining = store.documents(), [], EXCERPT_TOKENS
     for begin, end in itertools.pairwise(edges):
-        if left <= 0:
+        if remaining <= 0:
             break
-        end = min(end, begin + min(left, window or left))
+        end = min(end, begin + min(remaining, window or remaining))
         rows.append(np.asarray(store.flat()[begin:end], "int32"))
-        left -= end - begin
+        remaining -= end - begin
     return rows
 
 
-def _middles(tokens) -> list[int]:
-    """A place amid each line."""
+def _line_middles(tokens) -> list[int]:
+    """A position in the middle of each line."""
     ends = np.append(np.flatnonzero(tokens == END), len(tokens))
     begins = np.append(0, ends[:-1] + 1)
     return [int(begin + (end - begin) // 2) for begin, end in zip(begins, ends) if end - begin > 1]
@@ -121,13 +121,13 @@ def _middles(tokens) -> list[int]:
 def _samples(predictor, next_tokens) -> list[dict]:
     """Continuations of the first prompts."""
     prompts = [row["prompt"] for row in next_tokens[:2]] or [""]
-    ways = [
+    variants = [
         ("most probable token each time", {"temperature": 0.0}),
         ("temperature 0.8", {"temperature": 0.8}),
     ]
-    limit = min(_SAMPLE, predictor.settings.max_generated)
+    limit = min(SAMPLE_TOKENS, predictor.settings.max_generated)
     samples = []
-    for how, options in ways:
+    for how, options in variants:
         seeds = list(range(1, len(prompts) + 1))
         for prompt, answer in zip(prompts, predictor.generate(prompts, max_tokens=limit, seed=seeds, **options)):
             samples.append({"prompt": prompt, "text": answer["text"], "how": how})

@@ -1,15 +1,18 @@
 """The network of language modelling: a causal backbone and an output softmax that may share the embedding table."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from nlp_suite.layers.adaptive_softmax import AdaptiveSoftmax
 from nlp_suite.layers.carried_state import CarriedState
 from nlp_suite.layers.full_softmax import FullSoftmax
+from nlp_suite.tasks.shared.networks import ModelOfLayers, token_losses
 
 
 @keras.saving.register_keras_serializable("nlp_suite")
-class LanguageModel(keras.Model):
+class LanguageModel(ModelOfLayers):
     """Token ids to the log-probabilities of what comes next.
 
     Called with token ids int32 `[B, T]` (right-padded with 0) it gives log-probabilities float32 `[B, T, V]` of the
@@ -64,7 +67,7 @@ class LanguageModel(keras.Model):
         self.tokens_per_batch = None
         self.carried = [CarriedState(), CarriedState()]  # in evaluation, in training
 
-    def build(self, input_shape=None):
+    def build(self, input_shape=None) -> None:
         if not self.softmax.built:
             self.backbone.build((None, None))
             self.softmax.build((None, self.backbone.output_size))
@@ -79,7 +82,7 @@ class LanguageModel(keras.Model):
     def _table(self):
         return self.backbone.embedding.embeddings if self.settings["tie_embeddings"] else None
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, training=None) -> Any:
         if not isinstance(inputs, dict):
             return self.softmax.log_probs(self.drop(self.backbone(inputs)), self._table)  # [B, T, V]
         return self._windows(inputs, bool(training))
@@ -87,23 +90,16 @@ class LanguageModel(keras.Model):
     def _windows(self, inputs, training):
         features = self._features(inputs["tokens"], inputs["reset"], training)  # [B, T, D]
         dropped = self.drop(features, training=training)
-        shape = ops.shape(features)
-        flat = ops.reshape(dropped, (-1, features.shape[-1]))  # [B·T, D]
-        targets = ops.reshape(inputs["targets"], (-1,))
-        weights = ops.reshape(inputs["weights"], (-1,))
-        if training:
-            total, nll = self.softmax.loss(flat, targets, weights, self._table)
-        else:
-            nll = self.softmax.nll(flat, targets, self._table)
-            total = ops.sum(ops.where(weights > 0, nll, 0.0) * weights)
-        count = ops.sum(weights)
+        total, count, nll = token_losses(
+            self.softmax, self._table, dropped, inputs["targets"], inputs["weights"], training
+        )
         loss = total / ops.maximum(count, 1.0)
         if training:
             loss = loss + self._regularization(features, dropped, inputs["weights"])
             if self.tokens_per_batch:
                 loss = loss * (count / self.tokens_per_batch)
         self.add_loss(loss)
-        return ops.reshape(nll, shape[:2])  # [B, T]
+        return nll  # [B, T]
 
     def _features(self, tokens, reset, training):
         carried = self.carried[training]
@@ -127,26 +123,26 @@ class LanguageModel(keras.Model):
             penalty = penalty + beta * ops.sum(squares * counted) / ops.maximum(ops.sum(counted), 1.0)
         return penalty
 
-    def nll(self, tokens, targets, state=None):
-        """Negative log-likelihood of targets, float32 `[B, T]`, for tokens int32 `[B, T]`; given a state, and the new one."""
+    def nll(self, tokens, targets, state=None) -> Any:
+        """Negative log-likelihood of targets, float32 `[B, T]`, for tokens int32 `[B, T]`; with a state, a pair of these and the new state."""
         features = self.backbone(tokens) if state is None else self.backbone(tokens, state=state)
         features, after = features if state is not None else (features, None)  # [B, T, D]
         flat = ops.reshape(features, (-1, features.shape[-1]))
         nll = ops.reshape(self.softmax.nll(flat, ops.reshape(targets, (-1,)), self._table), ops.shape(targets))
         return nll if state is None else (nll, after)
 
-    def last_log_probs(self, tokens, length):
+    def last_log_probs(self, tokens, length) -> Any:
         """Log-probabilities float32 `[B, V]` of what follows the first `length` int32 `[B]` tokens of rows `[B, T]`."""
         features = self.backbone(tokens)  # [B, T, D]
         last = ops.reshape(length - 1, (-1, 1, 1))
         features = ops.take_along_axis(features, last, axis=1)[:, 0]  # [B, D]
         return self.softmax.log_probs(features, self._table)
 
-    def initial_state(self, batch_size, memory=None):
+    def initial_state(self, batch_size, memory=None) -> Any:
         """The state before the first token; see `Backbone.initial_state`."""
         return self.backbone.initial_state(batch_size, memory)
 
-    def step(self, tokens, state):
+    def step(self, tokens, state) -> tuple:
         """One token: int32 `[B]` and a state → log-probabilities of the next one, float32 `[B, V]`, and the new state."""
         embedded = self.backbone.embed(ops.expand_dims(tokens, 1))[:, 0]  # [B, E]
         features, state = self.backbone.step(embedded, state)
@@ -155,12 +151,3 @@ class LanguageModel(keras.Model):
     def layer_groups(self) -> list[list]:
         """Trainable variables from the bottom to the top: the backbone's groups, then the softmax."""
         return [*self.backbone.layer_groups(), list(self.softmax.trainable_variables)]
-
-    def get_config(self):
-        return {**super().get_config(), "backbone": keras.saving.serialize_keras_object(self.backbone), **self.settings}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        config["backbone"] = keras.saving.deserialize_keras_object(config["backbone"], custom_objects)
-        return cls(**config)

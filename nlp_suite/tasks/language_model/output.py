@@ -23,7 +23,8 @@ def write_scores(predictor, options: ScoreOptions) -> None:
     """
     if options.source or options.target:
         raise UsageError(
-            "a language model scores texts: give FILE (or - for standard input), not --source and --target"
+            f"{str(options.model)!r} is a language model, which scores texts: give FILE or - for standard input, and neither "
+            "--source nor --target"
         )
     texts = read_texts(["-"], None) if options.file in (None, STDIN) else read_texts(None, options.file)
     scores = Scores(options)
@@ -36,7 +37,7 @@ def write_scores(predictor, options: ScoreOptions) -> None:
 
     limits = "text.max_length, or than task.max_scored of an export,"
     cut = f"of {{texts}} texts were longer than {limits} and cut there"
-    scores.write(rows(), f"Surprise in the eyes of {options.model}", cut)
+    scores.write(rows(), f"Surprise of {options.model}", cut)
 
 
 def write_generated(path: Path, prompts: list[str], samples: int, as_json: bool, greedy: bool, **options) -> None:
@@ -44,7 +45,7 @@ def write_generated(path: Path, prompts: list[str], samples: int, as_json: bool,
 
     Args:
         path: what `nlp_suite.load` opens.
-        prompts: texts to go on from.
+        prompts: texts to continue.
         samples: continuations a prompt, with the seeds `seed`, `seed + 1`, ….
         as_json: a JSON line each, with log-probability and number of tokens.
         greedy: the same as a temperature of 0.
@@ -52,25 +53,25 @@ def write_generated(path: Path, prompts: list[str], samples: int, as_json: bool,
 
     Raises:
         UsageError: `samples` below 1, options that exclude each other, or `path` is no language model.
-        RequestError, ValueError: an option out of range. Nothing has been printed then.
+        RequestError: an option out of range. Nothing has been printed then.
     """
     options = {name: value for name, value in options.items() if value is not None}
     options = _checked(options, samples, greedy)
     model = open_model(path, "language_model")
     first = options.pop("seed", 0)
     prompts = [prompt.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for prompt in prompts]
-    asked = [(prompt, first + n) for prompt in prompts for n in range(samples)]
+    requests = [(prompt, first + n) for prompt in prompts for n in range(samples)]
     searched = options.get("beam_size", 1) != 1 or options.get("length_penalty", 0) != 0
-    if len(asked) == 1 and not as_json and not searched and hasattr(model, "stream"):
-        chosen = {name: value for name, value in options.items() if name not in ("beam_size", "length_penalty")}
-        pieces = model.stream(prompts[0], seed=first, **chosen)  # refuses options
+    if len(requests) == 1 and not as_json and not searched and model.stream:
+        sampling = {name: value for name, value in options.items() if name not in ("beam_size", "length_penalty")}
+        pieces = model.stream(prompts[0], seed=first, **sampling)  # refuses options
         print(prompts[0], end="", flush=True)
         for piece in pieces:
             print(piece, end="", flush=True)
         print()
         return
-    answers = model.generate([prompt for prompt, _ in asked], seed=[seed for _, seed in asked], **options)
-    for (prompt, seed), answer in zip(asked, answers):
+    answers = model.generate([prompt for prompt, _ in requests], seed=[seed for _, seed in requests], **options)
+    for (prompt, seed), answer in zip(requests, answers):
         if as_json:
             print(json.dumps({"prompt": prompt, "seed": seed, **answer}, ensure_ascii=False))
         else:

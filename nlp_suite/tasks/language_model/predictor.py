@@ -8,34 +8,33 @@ from keras import ops
 
 from nlp_suite.data.windows import SlidingWindows, window_arrays
 from nlp_suite.decoding.beam_search import beam_search
-from nlp_suite.decoding.generate import advancing, generate, stream
+from nlp_suite.decoding.generate import generate, make_advance, stream
 from nlp_suite.decoding.prefix import read_prompt
 from nlp_suite.decoding.sampling import Options
 from nlp_suite.task import Predictor
 from nlp_suite.tasks.language_model.text import (
-    holds,
-    lines_of,
+    BATCH_ROWS,
+    before_stop,
+    contains_any,
     search_options,
-    settled,
+    split_lines,
     stop_strings,
-    text_before,
     token_counts,
+    unchanging_prefix,
 )
 from nlp_suite.tasks.shared.compiled import compiled
 from nlp_suite.tasks.shared.request_checks import checked_int, checked_list, round_up
 from nlp_suite.tasks.shared.scores import score_answer
-from nlp_suite.text.text_layer import END, PAD, START, UNKNOWN
+from nlp_suite.text.text_layer import END, NEVER_GENERATED, PAD
 
-FORBIDDEN = (PAD, UNKNOWN, START)  # never generated
-_ROWS = 16  # of a batch
-_PIECE = 256  # tokens that a recurrent network scores at a time
+CHUNK_TOKENS = 256  # tokens that a recurrent network scores at a time
 
 
 class LanguageModelPredictor(Predictor):
     """Scores and generates with a network and its text layer.
 
-    A text is read after an END, as a document is in training; its lines end with END, the last one too (which a prompt
-    leaves out: it goes on).
+    A text is read after an END, as a document is in training; its lines end with END, the last one too. The last line
+    of a prompt does not, since the continuation belongs to it.
 
     Args:
         model: `LanguageModel`, built.
@@ -67,20 +66,20 @@ class LanguageModelPredictor(Predictor):
 
     def _encode(self, texts):
         """Token ids of whole texts, and of which of them a line was cut at the text layer's `max_length`."""
-        split = [lines_of(text) for text in checked_list(texts)]
+        split = [split_lines(text) for text in checked_list(texts)]
         rows, full = self.text.encode_with_lengths([line for lines in split for line in lines])
         cut = full > self.text.settings.max_length
         ends = np.cumsum([len(lines) for lines in split])
-        parts = [slice(end - len(lines), end) for end, lines in zip(ends, split)]
-        return [np.concatenate(rows[part]) for part in parts], [bool(cut[part].any()) for part in parts]
+        of_texts = [slice(end - len(lines), end) for end, lines in zip(ends, split)]
+        return [np.concatenate(rows[s]) for s in of_texts], [bool(cut[s].any()) for s in of_texts]
 
     def encode_prompts(self, prompts: Sequence[str | bytes]) -> list[np.ndarray]:
         """Token ids of prompts without the END of their last line; only the last `max_prompt` are kept."""
-        longest = self.settings.max_prompt
-        split = [lines_of(prompt, whole=False) for prompt in checked_list(prompts)]
-        rows = self.text.encode_ends([line for lines in split for line in lines], longest + 1)
+        max_prompt = self.settings.max_prompt
+        split = [split_lines(prompt, complete=False) for prompt in checked_list(prompts)]
+        rows = self.text.encode_tail([line for lines in split for line in lines], max_prompt + 1)
         ends = np.cumsum([len(lines) for lines in split])
-        return [np.concatenate(rows[end - len(lines) : end])[:-1][-longest:] for end, lines in zip(ends, split)]
+        return [np.concatenate(rows[end - len(lines) : end])[:-1][-max_prompt:] for end, lines in zip(ends, split)]
 
     def decode(self, tokens) -> str:
         """The text of token ids, a line break for every END."""
@@ -90,8 +89,8 @@ class LanguageModelPredictor(Predictor):
 
     def continuation(self, prompt, tokens) -> str:
         """What the text of `prompt + tokens` has after that of `prompt`."""
-        before, whole = self.decode(prompt), self.decode(np.concatenate([prompt, tokens]))
-        return whole[len(before) :] if whole.startswith(before) else self.decode(tokens)
+        prompt_text, text = self.decode(prompt), self.decode(np.concatenate([prompt, tokens]))
+        return text[len(prompt_text) :] if text.startswith(prompt_text) else self.decode(tokens)
 
     # scores
 
@@ -119,20 +118,20 @@ class LanguageModelPredictor(Predictor):
             self._nll_in_windows(rows, answer)
             return answer
         order = np.argsort([len(row) for row in rows], kind="stable")
-        for start in range(0, len(order), _ROWS):
-            chunk = order[start : start + _ROWS]
-            targets = self.text.pad([rows[i] for i in chunk], round_up(max(len(rows[i]) for i in chunk)))
-            targets = np.pad(targets, ((0, _ROWS - len(chunk)), (0, 0)))
-            tokens = np.concatenate([np.full((_ROWS, 1), END, "int32"), targets[:, :-1]], axis=1)
+        for start in range(0, len(order), BATCH_ROWS):
+            batch = order[start : start + BATCH_ROWS]
+            targets = self.text.pad([rows[i] for i in batch], round_up(max(len(rows[i]) for i in batch)))
+            targets = np.pad(targets, ((0, BATCH_ROWS - len(batch)), (0, 0)))
+            tokens = np.concatenate([np.full((BATCH_ROWS, 1), END, "int32"), targets[:, :-1]], axis=1)
             tokens[targets == PAD] = PAD
-            state = self.model.initial_state(_ROWS)
-            parts = []
-            for begin in range(0, targets.shape[1], _PIECE):
-                piece = slice(begin, begin + _PIECE)
-                nll, state = self._nll_step(tokens[:, piece], targets[:, piece], state)
-                parts.append(ops.convert_to_numpy(nll))
-            losses = np.concatenate(parts, axis=1)
-            for row, i in enumerate(chunk):
+            state = self.model.initial_state(BATCH_ROWS)
+            losses = []
+            for begin in range(0, targets.shape[1], CHUNK_TOKENS):
+                chunk = slice(begin, begin + CHUNK_TOKENS)
+                nll, state = self._nll_step(tokens[:, chunk], targets[:, chunk], state)
+                losses.append(ops.convert_to_numpy(nll))
+            losses = np.concatenate(losses, axis=1)
+            for row, i in enumerate(batch):
                 answer[i][:] = losses[row, : len(rows[i])]
         return answer
 
@@ -141,14 +140,14 @@ class LanguageModelPredictor(Predictor):
         edges = np.cumsum([0, *(len(row) for row in rows)])
         window = min(self.window, round_up(max(len(row) for row in rows)))
         context = self.settings.context_tokens if window == self.window else 0
-        windows = SlidingWindows(edges, _ROWS, window, context)
+        windows = SlidingWindows(edges, BATCH_ROWS, window, context)
         losses = np.zeros(len(flat), "float32")
         for n in range(windows.steps_per_epoch):
             arrays = window_arrays(flat, windows[n], END)
             nll = ops.convert_to_numpy(self._nll(arrays["tokens"], arrays["targets"]))  # [B, T]
-            places = windows[n].begin[:, None] + np.arange(window)
-            kept = arrays["weights"] > 0
-            losses[places[kept]] = nll[kept]
+            positions = windows[n].begin[:, None] + np.arange(window)
+            counted = arrays["weights"] > 0
+            losses[positions[counted]] = nll[counted]
         for row, begin in zip(answer, edges):
             row[:] = losses[begin : begin + len(row)]
 
@@ -172,9 +171,9 @@ class LanguageModelPredictor(Predictor):
         top = checked_int("top", top, 1, self.text.vocabulary_size, "the vocabulary's size")
         rows = self.encode_prompts(prompts)
         answers = []
-        for start in range(0, len(rows), _ROWS):
-            prompt, length = self._padded(rows[start : start + _ROWS], self.window)
-            log_probs = ops.convert_to_numpy(self._last(prompt, length))[: len(rows[start : start + _ROWS])]
+        for start in range(0, len(rows), BATCH_ROWS):
+            prompt, length = self._padded(rows[start : start + BATCH_ROWS], self.window)
+            log_probs = ops.convert_to_numpy(self._last(prompt, length))[: len(rows[start : start + BATCH_ROWS])]
             for row in log_probs:
                 best = np.argsort(-row, kind="stable")[:top]
                 answers.append(list(zip(self.text.id_to_token(best), np.exp(row[best].astype("float64")).tolist())))
@@ -211,11 +210,14 @@ class LanguageModelPredictor(Predictor):
         """Continues prompts.
 
         Args:
-            prompts: texts to go on from; an empty one begins a document.
+            prompts: texts to continue; an empty one begins a document.
             max_tokens: how many tokens at most, one number or one a prompt; 0 gives an empty text. Default: 50, or
                 `max_generated` where that is less.
             temperature: 0 takes the most probable token each time.
-            top_k, top_p, repetition_penalty, seed: see `nlp_suite.decoding.sampling.Options`; one value or one a prompt.
+            top_k: see `nlp_suite.decoding.sampling.Options`, as for the next three; one value or one a prompt.
+            top_p: likewise.
+            repetition_penalty: likewise.
+            seed: likewise.
             stop: strings that end a text; it is cut before the first of them. Empty ones end nothing.
             beam_size: above 1 (1,024 at most), a beam search instead of sampling: the options of sampling must then be
                 left alone.
@@ -227,7 +229,7 @@ class LanguageModelPredictor(Predictor):
             `stop` they are scored anew, as by `score`.)
 
         Raises:
-            RequestError, ValueError: an option out of range, or options that exclude each other.
+            RequestError: an option out of range, or options that exclude each other.
         """
         limit = self.settings.max_generated
         counts = token_counts(max_tokens, len(prompts), limit)
@@ -235,7 +237,7 @@ class LanguageModelPredictor(Predictor):
         sampling = {"temperature": (temperature, 1.0), "top_k": (top_k, 0), "top_p": (top_p, 1.0)}
         sampling |= {"repetition_penalty": (repetition_penalty, 1.0), "seed": (seed, 0)}
         beam_size, length_penalty = search_options(beam_size, length_penalty, **sampling)
-        options = Options.of(len(counts), **{name: value for name, (value, _) in sampling.items()})
+        options = Options.broadcast(len(counts), **{name: value for name, (value, _) in sampling.items()})
         rows = self.encode_prompts(prompts)
         if not rows:
             return []
@@ -251,15 +253,15 @@ class LanguageModelPredictor(Predictor):
     def _sampled_answers(self, prompt, length, counts, options, limit):
         """Token ids and their log-probabilities of every row, in batches."""
         tokens, log_probs = [], []
-        for start in range(0, len(prompt), _ROWS):
-            part = slice(start, start + _ROWS)
-            state = self.model.initial_state(len(length[part]))
-            chosen = Options(*(option[part] for option in options))
-            answer = self._generate(prompt[part], length[part], counts[part], chosen, state, limit=limit)
+        for start in range(0, len(prompt), BATCH_ROWS):
+            rows = slice(start, start + BATCH_ROWS)
+            state = self.model.initial_state(len(length[rows]))
+            batch_options = Options(*(option[rows] for option in options))
+            answer = self._generate(prompt[rows], length[rows], counts[rows], batch_options, state, limit=limit)
             answer = {name: ops.convert_to_numpy(value) for name, value in answer.items()}
-            for row, count, each in zip(answer["tokens"], answer["length"], answer["token_log_probs"]):
+            for row, count, row_log_probs in zip(answer["tokens"], answer["length"], answer["token_log_probs"]):
                 tokens.append(row[:count])
-                log_probs.append(each[:count])
+                log_probs.append(row_log_probs[:count])
         return tokens, log_probs
 
     def _generate_rows(self, prompt, length, counts, options, state, *, limit):
@@ -272,20 +274,20 @@ class LanguageModelPredictor(Predictor):
             options,
             limit=limit,
             end_token=END,
-            forbidden=FORBIDDEN,
+            forbidden=NEVER_GENERATED,
             stop_at_end=self.stop_at_end,
         )
 
     def _beam_answers(self, prompt, length, counts, limit, beam_size, length_penalty):
         """As `_sampled_answers`, of the best hypothesis; its log-probability stands at its last token."""
         tokens, log_probs = [], []
-        for start in range(0, len(prompt), _ROWS):
-            part = slice(start, start + _ROWS)
+        for start in range(0, len(prompt), BATCH_ROWS):
+            rows = slice(start, start + BATCH_ROWS)
             best = self._beam(
-                prompt[part],
-                length[part],
-                counts[part],
-                self.model.initial_state(len(length[part])),
+                prompt[rows],
+                length[rows],
+                counts[rows],
+                self.model.initial_state(len(length[rows])),
                 limit=limit,
                 beam_size=beam_size,
                 length_penalty=length_penalty,
@@ -311,7 +313,7 @@ class LanguageModelPredictor(Predictor):
             limit=limit,
             beam_size=beam_size,
             end_token=END,
-            forbidden=FORBIDDEN,
+            forbidden=NEVER_GENERATED,
             length_penalty=length_penalty,
             stop_at_end=self.stop_at_end,
         )
@@ -322,10 +324,11 @@ class LanguageModelPredictor(Predictor):
             text = self.continuation(prompt, tokens[:-1])
         else:
             text = self.continuation(prompt, tokens)
-        if any(s in text for s in stop):
-            count = next(n for n in range(1, len(tokens) + 1) if holds(self.continuation(prompt, tokens[:n]), stop))
+        if contains_any(text, stop):
+            counts = range(1, len(tokens) + 1)
+            count = next(n for n in counts if contains_any(self.continuation(prompt, tokens[:n]), stop))
             tokens, log_probs = tokens[:count], log_probs[:count]
-            text = text_before(text, stop)
+            text = before_stop(text, stop)
         return {"text": text, "log_prob": float(np.sum(log_probs, dtype="float64")), "length": len(tokens)}
 
     def stream(
@@ -346,12 +349,12 @@ class LanguageModelPredictor(Predictor):
         checked at once, before the first piece is asked for.
 
         Raises:
-            RequestError, ValueError: an option out of range.
+            RequestError: an option out of range.
         """
         limit = self.settings.max_generated
         counts = token_counts(max_tokens, 1, limit)
         stop = stop_strings(stop)
-        options = Options.of(
+        options = Options.broadcast(
             1, temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty, seed=seed
         )
         return self._pieces(self.encode_prompts([prompt])[0], counts, options, limit, stop)
@@ -360,21 +363,23 @@ class LanguageModelPredictor(Predictor):
         """The pieces of `stream` after a prompt's token ids."""
         padded, length = self._padded([row])
         if self._stream is None:
-            advance = advancing(self.model.step, end_token=END, forbidden=FORBIDDEN, stop_at_end=self.stop_at_end)
+            advance = make_advance(
+                self.model.step, end_token=END, forbidden=NEVER_GENERATED, stop_at_end=self.stop_at_end
+            )
             self._stream = compiled(partial(read_prompt, self.model.step), self.model), compiled(advance, self.model)
         start = (self.model.initial_state(1), padded, length, counts, options)
-        tokens, given = [], ""
+        tokens, emitted = [], ""
         for (token,) in stream(*self._stream, *start, limit=limit):
             if token == END and self.stop_at_end:
                 break
             tokens.append(int(token))
             text = self.continuation(row, np.array(tokens, "int32"))
-            if holds(text, stop):
+            if contains_any(text, stop):
                 break
-            safe = settled(text, stop)
-            if len(safe) > len(given) and safe.startswith(given):
-                yield safe[len(given) :]
-                given = safe
-        text = text_before(self.continuation(row, np.array(tokens, "int32")), stop)
-        if len(text) > len(given):
-            yield text[len(given) :]
+            prefix = unchanging_prefix(text, stop)
+            if len(prefix) > len(emitted) and prefix.startswith(emitted):
+                yield prefix[len(emitted) :]
+                emitted = prefix
+        text = before_stop(self.continuation(row, np.array(tokens, "int32")), stop)
+        if len(text) > len(emitted):
+            yield text[len(emitted) :]

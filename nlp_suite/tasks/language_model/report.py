@@ -3,6 +3,9 @@
 import math
 from collections.abc import Sequence
 
+from nlp_suite.errors import DataError
+from nlp_suite.tasks.shared.report_numbers import checked_nll, finite
+
 
 def language_model_report(
     *,
@@ -47,7 +50,8 @@ def language_model_report(
         `perplexity_per_token` and `loss_share`. What is too large for a float is null, as is a mean over nothing.
 
     Raises:
-        ValueError: nothing was predicted, or `nll` is not a number or below 0.
+        DataError: nothing was predicted.
+        RunError: `nll` is not a number or below 0.
 
     Example:
         >>> report = language_model_report(nll=9.2, tokens=4, words=2, characters=8, unknown=0, context="whole lines")
@@ -56,18 +60,12 @@ def language_model_report(
     """
     for name, count in (("tokens", tokens), ("words", words), ("characters", characters)):
         if count < 1:
-            raise ValueError(f"there is nothing to evaluate: {count} {name}")
-    nll = float(nll)
-    if math.isnan(nll) or nll < -1e-6 * tokens:  # log-softmax in float32 may round to slightly above 0
-        raise ValueError(
-            f"the negative log-likelihood of {tokens:,} tokens is {nll}, but it must be a number of at least 0: "
-            "the model's weights or its log-probabilities are broken"
-        )
-    nll = max(nll, 0.0)
+            raise DataError(f"there is nothing to evaluate: {count} {name}")
+    nll = checked_nll(nll, tokens)
     best = None
     if entropy is not None:
-        excess = _finite(math.expm1, nll / tokens - entropy)
-        best = {"perplexity_per_token": _finite(math.exp, entropy), "excess": excess}
+        excess = finite(math.expm1, nll / tokens - entropy)
+        best = {"perplexity_per_token": finite(math.exp, entropy), "excess": excess}
     return {
         "kind": "language_model",
         "context": context,
@@ -75,17 +73,17 @@ def language_model_report(
         "words": int(words),
         "characters": int(characters),
         "unknown_rate": int(unknown) / int(tokens),
-        "nll": _finite(float, nll),
-        "cross_entropy": _finite(float, nll / tokens),
-        "perplexity_per_token": _finite(math.exp, nll / tokens),
-        "perplexity_per_word": _finite(math.exp, nll / words),
-        "bits_per_character": _finite(float, nll / characters / math.log(2)),
+        "nll": finite(float, nll),
+        "cross_entropy": finite(float, nll / tokens),
+        "perplexity_per_token": finite(math.exp, nll / tokens),
+        "perplexity_per_word": finite(math.exp, nll / words),
+        "bits_per_character": finite(float, nll / characters / math.log(2)),
         "best_possible": best,
         "by_frequency": _groups(by_frequency),
         "excerpt": [
             {
                 "token": str(row["token"]),
-                "log_prob": _finite(float, row["log_prob"]),
+                "log_prob": finite(float, row["log_prob"]),
                 "rank": None if row.get("rank") is None else int(row["rank"]),
             }
             for row in excerpt
@@ -101,17 +99,6 @@ def language_model_report(
     }
 
 
-def _finite(function, value) -> float | None:
-    """The function of a number, or None where the number is missing or the result does not fit into a float."""
-    if value is None:
-        return None
-    try:
-        result = function(float(value))
-    except OverflowError:
-        return None
-    return result if math.isfinite(result) else None
-
-
 def _groups(rows: Sequence[dict]) -> list[dict]:
     total = sum(float(row["nll"]) for row in rows)
     result = []
@@ -122,9 +109,9 @@ def _groups(rows: Sequence[dict]) -> list[dict]:
             {
                 "group": str(row["group"]),
                 "tokens": count,
-                "cross_entropy": _finite(float, mean),
-                "perplexity_per_token": _finite(math.exp, mean),
-                "loss_share": _finite(float, nll / total) if total > 0 else None,
+                "cross_entropy": finite(float, mean),
+                "perplexity_per_token": finite(math.exp, mean),
+                "loss_share": finite(float, nll / total) if total > 0 else None,
             }
         )
     return result

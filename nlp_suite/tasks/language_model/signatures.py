@@ -1,6 +1,7 @@
 """Serving signatures of language modelling: prompts in, text out; texts in, log-probabilities out; all in one graph."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -9,10 +10,9 @@ from nlp_suite.decoding.sampling import Options
 from nlp_suite.export.cases import Case
 from nlp_suite.export.signatures import Signatures, fill_empty_batch, first_rows
 from nlp_suite.tasks.language_model.graph_text import GraphLines, any_stop, before_stop, shortest_with_stop
-from nlp_suite.tasks.language_model.predictor import FORBIDDEN
 from nlp_suite.tasks.language_model.text import DEFAULT_TOKENS
 from nlp_suite.tasks.shared.scores import MAX_NLL_PER_TOKEN
-from nlp_suite.text.text_layer import END, PAD
+from nlp_suite.text.text_layer import END, NEVER_GENERATED, PAD
 
 DEFAULTS = {"temperature": 0.8, "top_k": 0, "top_p": 1.0, "repetition_penalty": 1.0, "seed": 0}
 NEXT_TOKENS = 10  # that `next` names
@@ -50,7 +50,7 @@ class LanguageModelSignatures(Signatures):
         self.surfaces = tf.constant(self.text.id_to_token(range(self.text.vocabulary_size)))  # [V]
         self.lines = GraphLines(self.module.text, self.text.settings.max_length)
 
-    def functions(self):
+    def functions(self) -> dict[str, Callable]:
         options = {"temperature": "float32", "top_k": "int32", "top_p": "float32", "repetition_penalty": "float32"}
         options = {"prompt": "string", "max_tokens": "int32", **options, "seed": "int32", "stop": "string"}
         return {
@@ -64,8 +64,8 @@ class LanguageModelSignatures(Signatures):
         """END and the prompt's last tokens, ragged `[B, (P)]`."""
         import tensorflow as tf
 
-        longest = self.settings.max_prompt
-        ids = self.lines.encode_ends(prompt, longest + 1)[:, :-1][:, -longest:]
+        max_prompt = self.settings.max_prompt
+        ids = self.lines.encode_tail(prompt, max_prompt + 1)[:, :-1][:, -max_prompt:]
         start = tf.RaggedTensor.from_tensor(tf.fill([tf.shape(prompt)[0], 1], END))
         return tf.concat([start, ids], axis=1)
 
@@ -82,7 +82,7 @@ class LanguageModelSignatures(Signatures):
             options,
             limit=limit,
             end_token=END,
-            forbidden=FORBIDDEN,
+            forbidden=NEVER_GENERATED,
             stop_at_end=stop_at_end,
         )
         length = answer["length"]
@@ -102,7 +102,7 @@ class LanguageModelSignatures(Signatures):
         log_prob = tf.reduce_sum(answer["token_log_probs"] * counted, axis=1)
         return {"text": text, "log_prob": log_prob, "length": length}
 
-    def serving_default(self, prompt):
+    def serving_default(self, prompt) -> dict[str, Any]:
         import tensorflow as tf
 
         (prompt,), rows = fill_empty_batch(prompt)
@@ -111,7 +111,7 @@ class LanguageModelSignatures(Signatures):
         max_tokens = tf.fill([count], min(DEFAULT_TOKENS, self.settings.max_generated))
         return first_rows(self._continuations(prompt, max_tokens, options, None), rows)
 
-    def generate(self, prompt, max_tokens, temperature, top_k, top_p, repetition_penalty, seed, stop):
+    def generate(self, prompt, max_tokens, temperature, top_k, top_p, repetition_penalty, seed, stop) -> dict[str, Any]:
         import tensorflow as tf
 
         stop = tf.strings.unicode_transcode(stop, "UTF-8", "UTF-8", errors="replace")
@@ -119,7 +119,7 @@ class LanguageModelSignatures(Signatures):
         (prompt, max_tokens, *options, stop), rows = fill_empty_batch(prompt, max_tokens, *options, stop)
         return first_rows(self._continuations(prompt, max_tokens, Options(*options), stop), rows)
 
-    def score(self, text):
+    def score(self, text) -> dict[str, Any]:
         import tensorflow as tf
 
         (text,), rows = fill_empty_batch(text)
@@ -165,7 +165,7 @@ class LanguageModelSignatures(Signatures):
         later = tf.reshape(nll[:, 1:, context:], [rows, (count - 1) * stride])
         return tf.concat([nll[:, 0], later], axis=1)[:, :total]
 
-    def next_tokens(self, prompt):
+    def next_tokens(self, prompt) -> dict[str, Any]:
         import tensorflow as tf
 
         (prompt,), rows = fill_empty_batch(prompt)
@@ -212,10 +212,10 @@ def _beginning(text: bytes) -> bytes:
     return b" ".join(text.split(b" ")[:6])[:80]
 
 
-def _stable(inference, prompts) -> list[bytes]:
+def _stable(predictor, prompts) -> list[bytes]:
     """Up to 8 prompts that are continued alike at slightly different temperatures."""
-    ways = [{**DEFAULTS, "temperature": DEFAULTS["temperature"] * (1 + change)} for change in (-1e-4, 0.0, 1e-4)]
-    answers = [[a["text"] for a in inference.generate(prompts, **way)] for way in ways]
+    variants = [{**DEFAULTS, "temperature": DEFAULTS["temperature"] * (1 + change)} for change in (-1e-4, 0.0, 1e-4)]
+    answers = [[a["text"] for a in predictor.generate(prompts, **variant)] for variant in variants]
     return [prompt for prompt, *texts in zip(prompts, *answers) if len(set(texts)) == 1][:8] or list(prompts[:1])
 
 

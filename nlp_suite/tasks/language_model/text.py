@@ -1,4 +1,6 @@
-"""What a language model is given and gives as plain strings: lists of texts, their lines, stop strings."""
+"""Inputs and outputs of a language model as plain strings: lines of texts, numbers of tokens, stop strings."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -6,6 +8,7 @@ from nlp_suite.errors import RequestError
 from nlp_suite.tasks.shared.request_checks import MAX_BEAMS, checked_int, checked_list, checked_non_negative
 
 DEFAULT_TOKENS = 50
+BATCH_ROWS = 16
 
 
 def token_counts(max_tokens, rows: int, limit: int) -> np.ndarray:
@@ -26,8 +29,9 @@ def search_options(beam_size, length_penalty, **sampling) -> tuple[int, float]:
     """Beams and length penalty; 1 beam is no search.
 
     Args:
-        beam_size, length_penalty: of the search.
-        **sampling: name → (value or values given, what changes nothing).
+        beam_size: of the search.
+        length_penalty: of the search.
+        **sampling: name → (value or values, the value that changes nothing).
 
     Raises:
         RequestError: one out of range, a length penalty without a search, or a search that is to sample.
@@ -36,18 +40,18 @@ def search_options(beam_size, length_penalty, **sampling) -> tuple[int, float]:
     length_penalty = checked_non_negative("length_penalty", length_penalty)
     if beam_size == 1 and length_penalty:
         raise RequestError(f"length_penalty {length_penalty} is for beam search: give a beam_size above 1")
-    given = [name for name, (value, neutral) in sampling.items() if np.any(np.asarray(value) != neutral)]
-    if beam_size > 1 and given:
-        raise RequestError(f"{', '.join(given)}: beam search does not sample; leave it out or use beam_size 1")
+    changed = [name for name, (value, neutral) in sampling.items() if np.any(np.asarray(value) != neutral)]
+    if beam_size > 1 and changed:
+        raise RequestError(f"{', '.join(changed)}: beam search does not sample; leave it out or use beam_size 1")
     return beam_size, length_penalty
 
 
-def lines_of(text: str | bytes, whole: bool = True) -> list[bytes]:
-    """Lines of a text; the break at the end of a whole text ends its last line."""
+def split_lines(text: str | bytes, complete: bool = True) -> list[bytes]:
+    """Lines of a text; the break at the end of a complete text ends its last line."""
     if not isinstance(text, str | bytes):
         raise TypeError(f"a text is str or bytes, not {type(text).__name__}")
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    return (raw.removesuffix(b"\n") if whole else raw).split(b"\n")
+    return (raw.removesuffix(b"\n") if complete else raw).split(b"\n")
 
 
 def stop_strings(stop) -> list[str]:
@@ -58,23 +62,24 @@ def stop_strings(stop) -> list[str]:
         RequestError: something that is no string.
     """
     stop = list(checked_list(stop))
-    for each in stop:
-        if not isinstance(each, str):
-            raise RequestError(f"stop has {each!r}; allowed: strings (str)")
+    for string in stop:
+        if not isinstance(string, str):
+            raise RequestError(f"stop has {string!r}; allowed: strings (str)")
     return [s for s in stop if s]
 
 
-def holds(text: str, stop) -> bool:
+def contains_any(text: str, stop: Sequence[str]) -> bool:
+    """Whether a text contains one of the stop strings."""
     return any(s in text for s in stop)
 
 
-def text_before(text: str, stop) -> str:
+def before_stop(text: str, stop: Sequence[str]) -> str:
     """The text before the first of the stop strings."""
-    places = [place for s in stop if (place := text.find(s)) >= 0]
-    return text[: min(places)] if places else text
+    starts = [start for s in stop if (start := text.find(s)) >= 0]
+    return text[: min(starts)] if starts else text
 
 
-def settled(text: str, stop) -> str:
+def unchanging_prefix(text: str, stop: Sequence[str]) -> str:
     """What later tokens cannot change: not an unfinished character, nor the beginning of a stop string."""
     text = text.rstrip("\ufffd")
     longest = max((n for s in stop for n in range(1, len(s)) if text.endswith(s[:n])), default=0)

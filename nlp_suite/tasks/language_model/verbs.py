@@ -21,7 +21,9 @@ def generate(
     top_p: Annotated[
         float | None, typer.Option(help="Sample from the fewest tokens that reach this probability.")
     ] = None,
-    repetition_penalty: Annotated[float | None, typer.Option(help="Above 1: less of what was there before.")] = None,
+    repetition_penalty: Annotated[
+        float | None, typer.Option(help="Above 1: fewer repetitions of earlier tokens.")
+    ] = None,
     beam_size: Annotated[int | None, typer.Option(help="Above 1: beam search instead of sampling.")] = None,
     length_penalty: Annotated[
         float | None, typer.Option(help="Of the beam search: above 0 prefers longer texts.")
@@ -30,7 +32,7 @@ def generate(
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same text; default 0.")] = None,
     samples: Annotated[int, typer.Option(help="Continuations a prompt.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
-):
+) -> None:
     """Let a language model continue a prompt."""
     from nlp_suite.tasks.language_model.output import write_generated
 

@@ -1,10 +1,11 @@
 """How a report of a language model is shown: perplexities, surprise token by token, next tokens, samples."""
 
 import math
+from typing import Any
 
 from nlp_suite.evaluation.number_format import perplexity, share
 from nlp_suite.evaluation.page import Html, Section, Tile, bar, escape, join, table
-from nlp_suite.evaluation.report import ReportView
+from nlp_suite.evaluation.report import ReportView, summary_table
 from nlp_suite.tasks.shared import surprise
 
 CURVES = ("perplexity", "loss")
@@ -90,9 +91,9 @@ def _counts(report: dict) -> Section:
     rows = []
     for key, name in units.items():
         mean = None if report["nll"] is None else report["nll"] / report[key]
-        each = None if mean is None or mean > 700 else math.exp(mean)
-        shown = None if mean is None else mean / math.log(2)
-        rows.append([name, f"{report[key]:,}", _number(mean, 4), _number(shown, 4), perplexity(each)])
+        value = None if mean is None or mean > 700 else math.exp(mean)
+        bits = None if mean is None else mean / math.log(2)
+        rows.append([name, f"{report[key]:,}", _number(mean, 4), _number(bits, 4), perplexity(value)])
     total = "infinite" if report["nll"] is None else f"{report['nll']:,.0f} nats"
     return Section(
         "The same loss, unit by unit",
@@ -104,8 +105,8 @@ def _counts(report: dict) -> Section:
 def _next(row: dict) -> Html:
     prompt = row["prompt"]
     if prompt:
-        said = f"… {prompt[-120:]}" if len(prompt) > 120 else prompt
-        heading = f'<p class="prompt" dir="auto"><b>{escape(said)}</b> …</p>'
+        shown = f"… {prompt[-120:]}" if len(prompt) > 120 else prompt
+        heading = f'<p class="prompt" dir="auto"><b>{escape(shown)}</b> …</p>'
     else:
         heading = '<p class="prompt muted">at the beginning of a text</p>'
     rows = [[surprise.visible_html(n["token"]), bar(n["probability"], share(n["probability"], 1))] for n in row["next"]]
@@ -125,8 +126,8 @@ def _groups(rows: list[dict]) -> Html:
         if not row["tokens"]:
             lines.append([row["group"], "0", "–", "–", "–"])
             continue
-        part = row["loss_share"]
-        loss = "–" if part is None else bar(part, share(part, 1))
+        loss_share = row["loss_share"]
+        loss = "–" if loss_share is None else bar(loss_share, share(loss_share, 1))
         tokens = bar(row["tokens"] / total, share(row["tokens"] / total, 1))
         lines.append([row["group"], f"{row['tokens']:,}", tokens, perplexity(row["perplexity_per_token"]), loss])
     return table(["times seen", "tokens", "share of tokens", "perplexity per token", "share of the loss"], lines)
@@ -136,17 +137,14 @@ def _number(value: float | None, digits: int) -> str:
     return "infinite" if value is None else f"{value:,.{digits}f}"
 
 
-def terminal(report: dict):
+def terminal(report: dict) -> Any:
     """Tables for the terminal, as a rich renderable."""
     from rich import box
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    summary = Table(box=None, show_header=False, pad_edge=False)
-    for tile in headline(report):
-        summary.add_row(tile.name, Text(tile.value, style="bold"), Text(tile.remark, style="dim"))
-    parts = [summary]
+    parts = [summary_table([(tile.name, tile.value, tile.remark) for tile in headline(report)])]
     if report["by_frequency"]:
         groups = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         groups.add_column("times seen")
@@ -154,9 +152,9 @@ def terminal(report: dict):
             groups.add_column(column, justify="right")
         for row in report["by_frequency"]:
             if row["tokens"]:
-                part = "–" if row["loss_share"] is None else share(row["loss_share"], 1)
-                each = perplexity(row["perplexity_per_token"])
-                groups.add_row(Text(row["group"]), f"{row['tokens']:,}", each, part)
+                loss = "–" if row["loss_share"] is None else share(row["loss_share"], 1)
+                value = perplexity(row["perplexity_per_token"])
+                groups.add_row(Text(row["group"]), f"{row['tokens']:,}", value, loss)
         parts += ["", groups]
     return Group(*parts)
 

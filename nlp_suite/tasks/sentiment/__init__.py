@@ -1,6 +1,7 @@
 """Sentiment classification: a text to one of two or more labels, with probabilities."""
 
-from typing import Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -8,16 +9,22 @@ from nlp_suite.config import ComponentSettings
 from nlp_suite.data.batches import BucketedBatches
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import BACKBONES, TASKS
-from nlp_suite.task import Batches, Task
+from nlp_suite.task import Batches, Predictor, Task
+
+if TYPE_CHECKING:
+    from nlp_suite.evaluation.report import ReportView
+    from nlp_suite.export.signatures import Signatures
 
 
 class SentimentSettings(ComponentSettings):
     """Settings of the sentiment task."""
 
-    pooling: list[Literal["last", "mean", "max", "attention"]] = Field(["max"], min_length=1)
+    pooling: list[Literal["last", "mean", "max", "attention"]] = Field(
+        ["max"], min_length=1, description="what makes one vector of the backbone's features; several are concatenated"
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="rate on the pooled features")
     hidden: int = Field(0, ge=0, description="units of a dense layer before the classifier; 0 for none")
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="probability that is spread over all labels")
     word_vectors: str | None = Field(None, description="file of pretrained word vectors: a word and its numbers a line")
     train_word_vectors: bool = Field(True, description="whether training changes the embeddings")
 
@@ -37,6 +44,7 @@ class SentimentTask(Task):
     """
 
     title = "sentiment classification"
+    model_kind = "classifier"
     corpus_kind = "labelled"
     honours = frozenset({"data.labels", "training.class_weights"})
     defaults = {"training": {"monitor": "val_accuracy"}}  # noqa: RUF012
@@ -46,13 +54,13 @@ class SentimentTask(Task):
         "Every text gets one of the labels, also an empty one or one in another language.",
         "It may repeat biases of its training data; do not let it alone decide about people.",
     )
-    page_form = "sentiment"
+    page_form = "classification"
 
     @classmethod
-    def import_network(cls):
+    def import_network(cls) -> None:
         import nlp_suite.tasks.sentiment.network  # noqa: F401
 
-    def model(self, backbone, assets):
+    def model(self, backbone, assets) -> Any:
         from nlp_suite.tasks.sentiment.network import SentimentModel
 
         s = self.settings
@@ -62,14 +70,14 @@ class SentimentTask(Task):
         encoder.embedding.trainable = s.train_word_vectors
         return model
 
-    def start_weights(self, model, text, store):
+    def start_weights(self, model, text, store) -> list[str]:
         """Pretrained word vectors, and counts of n-grams where the backbone wants them.
 
         Raises:
             ConfigError: vectors of another size than the embedding, or a file that holds none.
         """
         lines = [self._load_word_vectors(model, text)] if self.settings.word_vectors else []
-        if getattr(model.backbone, "priors", None):
+        if model.backbone.priors:
             batches = BucketedBatches(store.lengths, 64, 8, seed=None)
             rows = (batches[n] for n in range(batches.steps_per_epoch))
             counted = ((store.padded(r[w > 0], length), store.labels[r[w > 0]]) for r, w, length in rows)
@@ -91,13 +99,13 @@ class SentimentTask(Task):
         model.backbone.embedding.embeddings.assign(table)
         return f"word vectors: {count:,} of {len(words):,} words found in {path}"
 
-    def loss(self):
+    def loss(self) -> Any:
         """Cross-entropy of the logits, averaged over the weight of the rows."""
         from nlp_suite.tasks.sentiment.metrics import SmoothedCrossEntropy
 
         return SmoothedCrossEntropy(self.settings.label_smoothing)
 
-    def metrics(self, labels):
+    def metrics(self, labels) -> list:
         """Metrics that sum and count over all rows; `cross_entropy` is the loss without label smoothing."""
         import keras
 
@@ -109,7 +117,7 @@ class SentimentTask(Task):
             MacroF1(len(labels)),
         ]
 
-    def training_batches(self, model, stores, labels, training):
+    def training_batches(self, model, stores, labels, training) -> tuple[Batches, Batches]:
         from nlp_suite.tasks.sentiment.metrics import class_weights
 
         store, held_out = stores["train"], stores["validation"]
@@ -127,32 +135,32 @@ class SentimentTask(Task):
             Batches(lambda n: self.batch(held_out, *validation[n]), validation.steps_per_epoch),
         )
 
-    def batch(self, store, rows, weights, length: int):
+    def batch(self, store, rows, weights, length: int) -> tuple:
         """Model input, target and weight of a batch: `[B, T]`, `[B]`, `[B]`."""
         return store.padded(rows, length), store.labels[rows], weights
 
-    def measure(self, run, split, stores):
+    def measure(self, run, split, stores) -> dict:
         from nlp_suite.tasks.sentiment.measure import measure
 
         return measure(run, split, stores)
 
-    def report_view(self):
+    def report_view(self) -> "ReportView":
         from nlp_suite.tasks.sentiment.view import ClassificationView
 
         return ClassificationView()
 
-    def predictor(self, model, assets, experiment):
+    def predictor(self, model, assets, experiment) -> Predictor:
         from nlp_suite.tasks.sentiment.predictor import NetworkClassifier
 
         return NetworkClassifier(model, assets.text, assets.labels)
 
-    def export_predictor(self, signatures):
+    def export_predictor(self, signatures) -> Predictor:
         from nlp_suite.tasks.sentiment.predictor import SavedModelClassifier
 
         return SavedModelClassifier(signatures)
 
     @classmethod
-    def answer_columns(cls, labels, for_people):
+    def answer_columns(cls, labels, for_people) -> dict[str, Callable[[dict], str]]:
         def of_label(label, decimals):
             return lambda answer: f"{answer['probabilities'][label]:.{decimals}f}"
 
@@ -162,7 +170,7 @@ class SentimentTask(Task):
         columns["probability"] = lambda answer: f"{answer['probability']:.6f}"
         return columns | {label: of_label(label, 6) for label in labels}
 
-    def signatures(self, model, predictor, xla=False):
+    def signatures(self, model, predictor, xla=False) -> "Signatures":
         from nlp_suite.tasks.sentiment.signatures import SentimentSignatures
 
         self.refuse_xla(xla)

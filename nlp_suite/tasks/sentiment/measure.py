@@ -1,5 +1,6 @@
 """Classification: probabilities of every row, and what they are worth."""
 
+import keras
 import numpy as np
 
 from nlp_suite.data.batches import BucketedBatches
@@ -21,7 +22,8 @@ def predict_split(run, store, batch_size: int = 64, checkpoint: str | None = Non
         rows, weights, length = batches[n]
         tokens, *_ = task.batch(store, rows, weights, length)
         kept = weights > 0
-        probabilities[rows[kept]] = task.probabilities(model.predict_on_batch(tokens))[kept]
+        softmax = keras.ops.softmax(model.predict_on_batch(tokens), axis=-1)
+        probabilities[rows[kept]] = keras.ops.convert_to_numpy(softmax)[kept]
     return probabilities
 
 

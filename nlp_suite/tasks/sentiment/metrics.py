@@ -1,5 +1,7 @@
 """The loss of classification, weights of classes, and F1 averaged over classes as a metric that sums over batches."""
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -25,7 +27,7 @@ class MacroF1(keras.metrics.Metric):
             for part in ("hits", "predicted", "actual")
         )
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(self, y_true, y_pred, sample_weight=None) -> None:
         truth = ops.one_hot(ops.reshape(y_true, (-1,)), self.classes, dtype="float32")  # [B, C]
         answer = ops.one_hot(ops.argmax(y_pred, axis=-1), self.classes, dtype="float32")  # [B, C]
         if sample_weight is not None:
@@ -35,12 +37,12 @@ class MacroF1(keras.metrics.Metric):
         self.predicted.assign_add(ops.sum(answer, axis=0))
         self.actual.assign_add(ops.sum(truth, axis=0))
 
-    def result(self):
+    def result(self) -> Any:
         total = self.predicted + self.actual  # [C]
         score = 2 * self.hits / ops.maximum(total, 1e-9)
         return ops.sum(score) / ops.maximum(ops.sum(ops.cast(total > 0, "float32")), 1.0)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "classes": self.classes}
 
 
@@ -52,14 +54,14 @@ class SmoothedCrossEntropy(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction, **kwargs)
         self.smoothing = smoothing
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true, y_pred) -> Any:
         log_p = keras.ops.log_softmax(keras.ops.cast(y_pred, "float32"), axis=-1)  # [B, C]
         classes = log_p.shape[-1]
         target = keras.ops.one_hot(keras.ops.reshape(y_true, (-1,)), classes, dtype="float32")  # [B, C]
         target = target * (1 - self.smoothing) + self.smoothing / classes
         return -keras.ops.sum(target * log_p, axis=-1)  # [B]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "smoothing": self.smoothing}
 
 

@@ -1,14 +1,17 @@
 """The network of sentiment classification: backbone, pooling, classifier."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from nlp_suite.layers.inline import apply
 from nlp_suite.layers.sequence_pooling import SequencePooling
+from nlp_suite.tasks.shared.networks import ModelOfLayers
 
 
 @keras.saving.register_keras_serializable("nlp_suite")
-class SentimentModel(keras.Model):
+class SentimentModel(ModelOfLayers):
     """Token ids `[B, T]` to logits `[B, C]`: backbone, pooling over the tokens, dropout, one dense layer.
 
     Padding is id 0 on the right and never changes the logits; every row has at least one token.
@@ -35,7 +38,7 @@ class SentimentModel(keras.Model):
         self.hidden = keras.layers.Dense(hidden, activation="relu", dtype=policy) if hidden else None
         self.classifier = keras.layers.Dense(classes, dtype=policy)
 
-    def build(self, input_shape=None):
+    def build(self, input_shape=None) -> None:
         if self.classifier.built:
             return
         self.backbone.build((None, None))
@@ -48,7 +51,7 @@ class SentimentModel(keras.Model):
         self.classifier.build((None, size))
         self.built = True
 
-    def call(self, tokens, training=None):  # `fit` turns dropout on only in models whose call has this argument
+    def call(self, tokens, training=None) -> Any:  # `fit` turns dropout on only in models whose call has this argument
         features = apply(self.backbone, tokens)  # [B, T', D]
         mask = self.backbone.output_mask(ops.not_equal(tokens, 0))  # [B, T']
         x = self.drops[0](apply(self.pooling, features, mask=mask))  # [B, P]
@@ -61,12 +64,3 @@ class SentimentModel(keras.Model):
         below = self.backbone.layer_groups()
         known = {id(variable) for group in below for variable in group}
         return [*below, [variable for variable in self.trainable_variables if id(variable) not in known]]
-
-    def get_config(self):
-        return {**super().get_config(), "backbone": keras.saving.serialize_keras_object(self.backbone), **self.settings}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        config["backbone"] = keras.saving.deserialize_keras_object(config["backbone"], custom_objects)
-        return cls(**config)

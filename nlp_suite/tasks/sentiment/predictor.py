@@ -9,9 +9,7 @@ import numpy as np
 from nlp_suite.export.loaded import LoadedSignatures
 from nlp_suite.task import Predictor
 from nlp_suite.tasks.shared.compiled import compiled
-from nlp_suite.tasks.shared.request_checks import padded_rows, padded_width
-
-SORTED_BATCHES = 16  # that are sorted by length together
+from nlp_suite.tasks.shared.request_checks import SORTED_BATCHES, as_bytes, batches_by_length, padded_rows, padded_width
 
 
 class ClassifierPredictor(Predictor):
@@ -59,12 +57,9 @@ class ClassifierPredictor(Predictor):
         wrong = next((text for text in texts if not isinstance(text, str | bytes)), None)
         if wrong is not None:
             raise TypeError(f"a text is str or bytes, not {type(wrong).__name__}")
-        texts = [text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text for text in texts]
-        items, lengths = self._prepare(texts)
-        order = np.argsort(lengths, kind="stable")
+        items, lengths = self._prepare(as_bytes(texts))
         answer = np.zeros((len(texts), len(self.labels)), "float32")  # [N, C]
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
+        for rows in batches_by_length(lengths, batch_size):
             answer[rows] = self._batch([items[i] for i in rows])
         return answer
 

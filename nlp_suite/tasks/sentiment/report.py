@@ -6,8 +6,12 @@ from itertools import pairwise
 import numpy as np
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score, roc_curve
 
+from nlp_suite.errors import DataError, RunError
+
 ROC_POINTS = 200  # enough to draw the curve; a large test split has thousands
-SMALLEST = float(np.finfo(np.float32).eps)  # a probability is not smaller in the cross-entropy, as in scikit-learn
+MIN_PROBABILITY = float(
+    np.finfo(np.float32).eps
+)  # a probability is not smaller in the cross-entropy, as in scikit-learn
 
 
 def classification_report(
@@ -39,8 +43,9 @@ def classification_report(
         positive; null otherwise or where the truth has one class only), `ece`, `reliability`, `mistakes`.
 
     Raises:
-        ValueError: no examples, shapes that do not fit, repeated label names, a class index out of range, or
-            probabilities that are no distribution.
+        DataError: no examples, or repeated label names.
+        RunError: probabilities that are no distribution, as those of a network whose weights are not numbers.
+        ValueError: shapes that do not fit, or a class index out of range.
 
     Example:
         >>> classification_report(["no", "yes"], [0, 1], [[0.9, 0.1], [0.2, 0.8]])["accuracy"]
@@ -60,7 +65,9 @@ def classification_report(
         "examples": len(truth),
         "accuracy": float(correct.mean()),
         "accuracy_interval": _wilson(int(correct.sum()), len(truth)),
-        "cross_entropy": float(-np.log(np.clip(probabilities[np.arange(len(truth)), truth], SMALLEST, 1)).mean()),
+        "cross_entropy": float(
+            -np.log(np.clip(probabilities[np.arange(len(truth)), truth], MIN_PROBABILITY, 1)).mean()
+        ),
         "macro": {
             name: float(values[occurs].mean()) for name, values in zip(("precision", "recall", "f1"), scores[:3])
         },
@@ -80,9 +87,9 @@ def _checked(labels, truth, probabilities, texts) -> tuple[np.ndarray, np.ndarra
     truth = np.asarray(truth)
     probabilities = np.asarray(probabilities, dtype=np.float64)
     if len(truth) == 0:
-        raise ValueError("there are no examples to evaluate: the split is empty")
+        raise DataError("there are no examples to evaluate: the split is empty")
     if len(set(labels)) != len(labels):
-        raise ValueError(f"label names must differ from one another, got {list(labels)}")
+        raise DataError(f"label names must differ from one another, got {list(labels)}")
     if truth.ndim != 1 or probabilities.shape != (len(truth), len(labels)):
         raise ValueError(
             f"truth must have shape [N] and probabilities [N, {len(labels)}] for {len(labels)} labels, "
@@ -95,7 +102,7 @@ def _checked(labels, truth, probabilities, texts) -> tuple[np.ndarray, np.ndarra
     row_sums = probabilities.sum(axis=1)
     if not np.isfinite(row_sums).all() or probabilities.min() < 0 or np.abs(row_sums - 1).max() > 0.02:
         worst = int(np.argmax(np.where(np.isfinite(row_sums), np.abs(row_sums - 1), np.inf)))
-        raise ValueError(f"probabilities must add up to 1 in each row; row {worst} is {probabilities[worst]}")
+        raise RunError(f"probabilities must add up to 1 in each row; row {worst} is {probabilities[worst]}")
     return truth, probabilities
 
 

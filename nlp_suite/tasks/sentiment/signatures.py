@@ -1,6 +1,7 @@
 """Serving signatures of sentiment classification: text in, labels and probabilities out, all in one graph."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class SentimentSignatures(Signatures):
         self.module.text = self.text.graph()
         self._network = self.traced(self._probabilities, tokens=([None, None], "int32"))  # once for all signatures
 
-    def functions(self):
+    def functions(self) -> dict[str, Callable]:
         return {
             "serving_default": self.traced(self.serving_default, text=([None], "string")),
             "classify": self.traced(self.classify, inputs=([None], "string")),
@@ -47,7 +48,7 @@ class SentimentSignatures(Signatures):
         return tf.nn.softmax(tf.cast(self.model(tokens, training=False), tf.float32))  # [B, C]
 
     def _answer(self, tokens):
-        """tokens int32 `[B, T]`, at least one a row → the outputs."""
+        """The outputs for tokens int32 `[B, T]`, at least one a row."""
         import tensorflow as tf
 
         probabilities = self._network(tokens)  # [B, C]
@@ -59,19 +60,19 @@ class SentimentSignatures(Signatures):
             "labels": tf.tile(names[None, :], [tf.shape(probabilities)[0], 1]),  # [B, C]
         }
 
-    def serving_default(self, text):
+    def serving_default(self, text) -> dict[str, Any]:
         (text,), rows = fill_empty_batch(text)
         tokens, _ = self.module.text.encode(text)  # [B, T]
         return first_rows(self._answer(tokens), rows)
 
-    def classify(self, inputs):
+    def classify(self, inputs) -> dict[str, Any]:
         import tensorflow as tf
 
         feature = {"text": tf.io.FixedLenFeature([], tf.string)}
         outputs = self.serving_default(tf.io.parse_example(inputs, feature)["text"])
         return {"classes": outputs["labels"], "scores": outputs["probabilities"]}
 
-    def tokens(self, tokens, length):
+    def tokens(self, tokens, length) -> dict[str, Any]:
         (tokens, length), rows = fill_empty_batch(tokens, length)
         return first_rows(self._answer(self._clean(tokens, length)), rows)
 

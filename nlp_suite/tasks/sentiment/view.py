@@ -1,9 +1,11 @@
 """How a classification report is shown: headline, page sections, terminal table."""
 
+from typing import Any
+
 from nlp_suite.evaluation import plots
 from nlp_suite.evaluation.number_format import share
 from nlp_suite.evaluation.page import Html, Section, Tile, bar, columns, details, escape, excerpt, join, picture, table
-from nlp_suite.evaluation.report import ReportView
+from nlp_suite.evaluation.report import ReportView, summary_table
 
 CURVES = ("loss", "accuracy")
 
@@ -45,8 +47,11 @@ def _classes(report: dict) -> Section:
         ["macro average", *(f"{macro[key]:.3f}" for key in ("precision", "recall", "f1")), f"{report['examples']:,}"]
     )
     by_class = table(["class", "precision", "recall", "F1", "examples"], rows, total=True)
-    most, count = max(((label, row["support"]) for label, row in report["per_class"].items()), key=lambda pair: pair[1])
-    baseline = f"Always answering “{plots.shorten(most, 40)}” would be right in {share(count / report['examples'], 1)}."
+    supports = {label: row["support"] for label, row in report["per_class"].items()}
+    label, count = max(supports.items(), key=lambda pair: pair[1])
+    baseline = (
+        f"Always answering “{plots.shorten(label, 40)}” would be right in {share(count / report['examples'], 1)}."
+    )
     drawing = picture(
         plots.confusion_matrix(report),
         "Confusion matrix: rows are true classes, columns predicted ones",
@@ -107,16 +112,14 @@ def _mistakes(report: dict) -> Section:
     )
 
 
-def terminal(report: dict):
+def terminal(report: dict) -> Any:
     """Tables for the terminal, as a rich renderable."""
     from rich import box
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    summary = Table(box=None, show_header=False, pad_edge=False)
-    for tile in headline(report):
-        summary.add_row(tile.name, Text(tile.value, style="bold"), Text(tile.remark, style="dim"))
+    summary = summary_table([(tile.name, tile.value, tile.remark) for tile in headline(report)])
     by_class = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     by_class.add_column("class")
     for name in ("precision", "recall", "F1", "examples"):

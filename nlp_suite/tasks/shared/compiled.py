@@ -1,9 +1,11 @@
 """A function of a model's methods, compiled by whatever backend Keras runs on."""
 
+from collections.abc import Callable
+
 import keras
 
 
-def compiled(function, model, static=(), shapes=None):
+def compiled(function, model, static=(), shapes=None) -> Callable:
     """The function, compiled, with the model's variables as they are at every call.
 
     Args:

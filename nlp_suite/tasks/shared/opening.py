@@ -16,6 +16,6 @@ def open_model(path: Path, task: str) -> Predictor:
     """
     model = load(path)
     if model.task_name != task:
-        wanted, other = TASKS.get(task).title, TASKS.get(model.task_name)
-        raise ExportError(f"{str(path)!r} is no model of {wanted} but of {other.title}: {other.how_to_ask}")
+        wanted, other = TASKS.get(task).model_kind, TASKS.get(model.task_name)
+        raise ExportError(f"{str(path)!r} is no {wanted} but a {other.model_kind}: {other.how_to_ask}")
     return model

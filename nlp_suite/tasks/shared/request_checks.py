@@ -3,15 +3,17 @@
 import math
 import numbers
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from nlp_suite.errors import RequestError
 
 MAX_BEAMS = 1024  # hypotheses of a search
+SORTED_BATCHES = 16  # whose texts are sorted by length together
 
 
-def checked_list(texts):
+def checked_list(texts) -> Any:
     """A list of texts, and not a single one, whose characters would each be taken for a text."""
     if isinstance(texts, str | bytes):
         raise TypeError(f"a list of texts is needed, got the single text {texts[:40]!r}")
@@ -61,7 +63,7 @@ def checked_non_negative(name: str, value) -> float:
 
 
 def batches_by_length(lengths: Sequence[int], rows: int) -> Iterator[np.ndarray]:
-    """Places of texts of similar length, at most `rows` at a time."""
+    """Indices of texts of similar length, at most `rows` at a time."""
     order = np.argsort(lengths, kind="stable")
     return (order[start : start + rows] for start in range(0, len(order), rows))
 

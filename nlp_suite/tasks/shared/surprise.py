@@ -1,4 +1,4 @@
-"""Text coloured by surprise, token by token: a block of a report, or a page of its own (`nlp-suite score --html`).
+"""Text coloured by surprise, token by token: a block of a report, or a page (`nlp-suite score --html`).
 
 The surprise of a token is its negative log-probability in bits: 1 bit is a coin's toss, 10 bits one chance in 1,024.
 """
@@ -17,7 +17,7 @@ from nlp_suite.evaluation.page import Html, Section, Tile, escape, page
 
 END = "</s>"
 LEVELS = (0.5, 1, 2, 3, 4, 6, 8, 11, 14)  # bits from which on a token is coloured more strongly
-LONGEST = 80  # characters of a token that are drawn
+MAX_TOKEN_CHARACTERS = 80  # characters of a token that are drawn
 SIGNS = {" ": "·", "\n": "↵", "\t": "⇥", END: "↵"}
 JOINERS = "\u200c\u200d"  # they shape letters and emoji; invisible only when they stand alone
 BYTE = re.compile("<0x([0-9A-F]{2})>")
@@ -42,19 +42,19 @@ def visible(token: str) -> list[tuple[str, str]]:
     if not token or byte or re.fullmatch(r"<[a-z]+>|\[[A-Z]+\]", token):
         return [("raw", token or "empty")]
     parts: list[tuple[str, str]] = []
-    for i, c in enumerate(token[:LONGEST]):
+    for i, c in enumerate(token[:MAX_TOKEN_CHARACTERS]):
         kind = unicodedata.category(c)
         if c == "▁" or c in SIGNS:
-            part = "mark", SIGNS.get(c, c)
+            piece = "mark", SIGNS.get(c, c)
         elif kind in ("Cc", "Cf", "Cs", "Zs", "Zl", "Zp") and not (c in JOINERS and 0 < i < len(token) - 1):
-            part = "raw", f"U+{ord(c):04X}"
+            piece = "raw", f"U+{ord(c):04X}"
         else:
-            part = "text", f"◌{c}" if i == 0 and kind[0] == "M" else c
-        if parts and parts[-1][0] == part[0] == "text":
-            parts[-1] = "text", parts[-1][1] + part[1]
+            piece = "text", f"◌{c}" if i == 0 and kind[0] == "M" else c
+        if parts and parts[-1][0] == piece[0] == "text":
+            parts[-1] = "text", parts[-1][1] + piece[1]
         else:
-            parts.append(part)
-    return [*parts, ("mark", "…")] if len(token) > LONGEST else parts
+            parts.append(piece)
+    return [*parts, ("mark", "…")] if len(token) > MAX_TOKEN_CHARACTERS else parts
 
 
 def visible_text(token: str) -> str:

@@ -1,5 +1,7 @@
 """Cross-entropy and perplexity per token, summed and counted over all tokens that count."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -17,14 +19,14 @@ class TokenLoss(keras.metrics.Metric):
         self.total = self.add_weight(shape=(), initializer="zeros", name="total")
         self.count = self.add_weight(shape=(), initializer="zeros", name="count")
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(self, y_true, y_pred, sample_weight=None) -> None:
         weights = ops.ones_like(y_pred) if sample_weight is None else ops.cast(sample_weight, "float32")
         # a log of 0 where nothing counts must not become NaN
         counted = ops.where(weights > 0, ops.cast(y_pred, "float32"), 0.0)
         self.total.assign_add(ops.sum(counted * weights))
         self.count.assign_add(ops.sum(weights))
 
-    def result(self):
+    def result(self) -> Any:
         return self.total / ops.maximum(self.count, 1e-9)
 
 
@@ -35,5 +37,5 @@ class Perplexity(TokenLoss):
     def __init__(self, name="perplexity", dtype="float32"):
         super().__init__(name=name, dtype=dtype)
 
-    def result(self):
+    def result(self) -> Any:
         return ops.exp(super().result())

@@ -1,30 +1,36 @@
 """Translation: a sentence to a sentence in another language, by an encoder and a decoder with attention."""
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from nlp_suite.config import ComponentSettings, component
-from nlp_suite.data.pair_batches import PairBatches, pair_arrays
-from nlp_suite.data.pair_filter import pair_filter
+from nlp_suite.config import ChosenByName, Component, ComponentSettings
+from nlp_suite.data.kinds.pairs.batches import PairBatches, pair_arrays
+from nlp_suite.data.kinds.pairs.filter import pair_filter
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import BACKBONES, DECODERS, TASKS
-from nlp_suite.task import Batches, Task
+from nlp_suite.task import Batches, Predictor, Task
 from nlp_suite.tasks.shared.request_checks import MAX_BEAMS
 from nlp_suite.text.text_layer import START
+
+if TYPE_CHECKING:
+    from nlp_suite.evaluation.report import ReportView
+    from nlp_suite.export.signatures import Signatures
 
 
 class TranslationSettings(ComponentSettings):
     """Settings of the translation task."""
 
-    decoder: component(DECODERS, "gru") = "gru"
+    decoder: Annotated[Component, ChosenByName(DECODERS, "gru")] = Field(
+        "gru", description="what writes the translation"
+    )
     tie_embeddings: Literal["all", "target", "none"] = Field(
-        "target", description="one embedding table for source, target and output; for target and output; for none"
+        "target", description="what shares one embedding table: source, target and output; target and output; nothing"
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="rate on the decoder's features, the same at every token")
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="probability that is spread over all tokens")
     scheduled_sampling: Literal["none", "linear", "exponential", "inverse_sigmoid"] = Field(
         "none", description="how the share of tokens that the decoder reads from itself grows in training"
     )
@@ -34,9 +40,11 @@ class TranslationSettings(ComponentSettings):
     max_tokens: int = Field(
         100,
         ge=1,
-        description="training pairs with more tokens on a side are left out; so long is a translation at most",
+        description="training pairs with more tokens on a side are left out; a translation has no more either",
     )
-    max_ratio: float | None = Field(None, gt=1, description="as are those one side of which is so much longer")
+    max_ratio: float | None = Field(
+        None, gt=1, description="training pairs one side of which is so many times longer are left out"
+    )
 
     beam_size: int = Field(4, ge=1, le=MAX_BEAMS, description="hypotheses of the search; 1 is greedy")
     n_best: int | None = Field(
@@ -47,15 +55,17 @@ class TranslationSettings(ComponentSettings):
     no_repeat_ngram: int = Field(
         0, ge=0, description="n-grams of this length occur once in a translation; 0: any often"
     )
-    min_length: int = Field(0, ge=0, description="tokens of a translation at least; END is none")
+    min_length: int = Field(0, ge=0, description="tokens of a translation at least, without END")
     max_length_factor: float = Field(
-        1.5, gt=0, description="a translation has at most this many tokens a source token,"
+        1.5, gt=0, description="a translation has at most this many tokens per source token,"
     )
     max_length_extra: int = Field(20, ge=1, description="and these, unless min_length wants more")
     long_sources: Literal["truncate", "refuse"] = Field(
         "truncate", description="what becomes of a text to translate with more tokens than text.max_length"
     )
-    shown_sentences: int = Field(3, ge=0, description="sentences of validation that are translated after every round")
+    shown_sentences: int = Field(
+        3, ge=0, description="sentences of validation that are translated after every checkpoint interval"
+    )
     validation_bleu_sentences: int = Field(
         500, ge=1, description="sentences of validation over which training measures val_bleu, greedily, at most"
     )
@@ -82,6 +92,7 @@ class TranslationTask(Task):
 
     title = "translation"
     how_to_ask = "ask it with nlp-suite translate, or score --source FILE --target FILE"
+    model_kind = "translation model"
     corpus_kind = "pairs"
     honours = frozenset({"target_text", "training.batch_tokens"})
     defaults = {  # noqa: RUF012
@@ -138,10 +149,10 @@ class TranslationTask(Task):
         return {**sizes, "embedding_size": sizes["embedding_size"] or backbone_settings.embedding_size}
 
     @classmethod
-    def import_network(cls):
+    def import_network(cls) -> None:
         import nlp_suite.tasks.translation.network  # noqa: F401
 
-    def model(self, backbone, assets):
+    def model(self, backbone, assets) -> Any:
         from nlp_suite.tasks.translation.network import TranslationModel
 
         s = self.settings
@@ -156,12 +167,12 @@ class TranslationTask(Task):
         model.build((None, None))
         return model
 
-    def metrics(self, labels):
+    def metrics(self, labels) -> list:
         from nlp_suite.tasks.shared.token_metrics import Perplexity, TokenLoss
 
         return [TokenLoss(), Perplexity()]
 
-    def training_batches(self, model, stores, labels, training):
+    def training_batches(self, model, stores, labels, training) -> tuple[Batches, Batches]:
         s, store = self.settings, stores["train"]
         rows, dropped = pair_filter(store.full_lengths, s.max_tokens, s.max_ratio)
         if not len(rows):
@@ -180,8 +191,8 @@ class TranslationTask(Task):
         def batch(n):
             arrays = pair_arrays(store, *batches[n])
             if s.scheduled_sampling != "none":
-                share = np.float32(1 - own_share(s, n))
-                arrays["forcing"] = np.full(len(arrays["source"]), share)
+                prob = np.float32(1 - model_sample_rate(s, n))
+                arrays["teacher_forcing_prob"] = np.full(len(arrays["source"]), prob)
             return arrays, arrays["targets"], arrays["weights"]
 
         held_out = self.evaluation_batches(stores["validation"], training)
@@ -198,7 +209,7 @@ class TranslationTask(Task):
 
         return Batches(batch, batches.steps_per_epoch)
 
-    def interval_callbacks(self, experiment, model, stores, assets, console):
+    def interval_callbacks(self, experiment, model, stores, assets, console) -> list:
         """Translates a part of validation after every checkpoint interval, where something asks for it.
 
         That is `training.monitor: val_bleu`, or `task.shown_sentences` above 0.
@@ -210,44 +221,44 @@ class TranslationTask(Task):
         predictor = truncating_predictor(model, assets.text, assets.target_text, self.settings)
         return [TranslateValidation(predictor, stores["validation"], self.settings, console)]
 
-    def measure(self, run, split, stores):
+    def measure(self, run, split, stores) -> dict:
         from nlp_suite.tasks.translation.measure import measure
 
         return measure(run, split, stores)
 
-    def report_view(self):
+    def report_view(self) -> "ReportView":
         from nlp_suite.tasks.translation.view import TranslationView
 
         return TranslationView()
 
-    def predictor(self, model, assets, experiment):
+    def predictor(self, model, assets, experiment) -> Predictor:
         from nlp_suite.tasks.translation.predictor import TranslationPredictor
 
         return TranslationPredictor([model], assets.text, assets.target_text or assets.text, experiment.task)
 
-    def export_predictor(self, signatures):
+    def export_predictor(self, signatures) -> Predictor:
         from nlp_suite.tasks.translation.export_predictor import SavedModelTranslation
 
         return SavedModelTranslation(signatures)
 
     @classmethod
-    def write_scores(cls, predictor, options):
+    def write_scores(cls, predictor, options) -> None:
         from nlp_suite.tasks.translation.output import write_pair_scores
 
         write_pair_scores(predictor, options)
 
-    def signatures(self, model, predictor, xla=False):
+    def signatures(self, model, predictor, xla=False) -> "Signatures":
         from nlp_suite.tasks.translation.signatures import TranslationSignatures
 
         return TranslationSignatures(model, predictor, xla)
 
-    def check_inputs(self, run, texts):
+    def check_inputs(self, run, texts) -> Any:
         """Padded sources int32 `[N, S]`, and the beginnings of targets without padding, int32 `[N, T]`."""
         targets = np.resize(np.concatenate(run.target_text.encode(texts)), (len(texts), 8))
         target_in = np.concatenate([np.full((len(texts), 1), START), targets], axis=1).astype("int32")
         return {"source": run.text.pad(run.text.encode(texts)), "target_in": target_in}
 
-    def card_facts(self, experiment):
+    def card_facts(self, experiment) -> dict[str, str]:
         s = experiment.task
         longer = "refused" if s.long_sources == "refuse" else "cut, and flagged"
         return {
@@ -257,21 +268,21 @@ class TranslationTask(Task):
         }
 
 
-def own_share(settings, step: int) -> float:
-    """Share of the decoder's inputs that are its own at a training step (Bengio et al. 2015, §2.4).
+def model_sample_rate(settings, step: int) -> float:
+    """Share of the decoder's inputs that are its own predictions at a training step (Bengio et al. 2015, §2.4).
 
     It grows from 0 at `sampling_from` to `sampling_share`, `sampling_steps` later: evenly; by exponential decay of the
     reference's share, of which 1 % is left at the end; or along a sigmoid from its 1 % to its 99 % point.
     """
-    part = (step - settings.sampling_from) / settings.sampling_steps
-    if settings.scheduled_sampling == "none" or part <= 0:
+    progress = (step - settings.sampling_from) / settings.sampling_steps
+    if settings.scheduled_sampling == "none" or progress <= 0:
         return 0.0
-    part = min(part, 1.0)
+    progress = min(progress, 1.0)
     if settings.scheduled_sampling == "exponential":
-        part = 1 - 0.01**part
+        progress = 1 - 0.01**progress
     elif settings.scheduled_sampling == "inverse_sigmoid":
-        part = 1 / (1 + math.exp(-2 * math.log(99) * (part - 0.5)))
-    return settings.sampling_share * part
+        progress = 1 / (1 + math.exp(-2 * math.log(99) * (progress - 0.5)))
+    return settings.sampling_share * progress
 
 
 def _reasons(dropped: dict[str, int]) -> str:

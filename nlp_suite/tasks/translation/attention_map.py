@@ -1,4 +1,4 @@
-"""What a translation looked at: heat maps of attention, source × target, as a block of a report or a page of its own."""
+"""What a translation looked at: heat maps of attention, source × target, as a block of a report or as a page."""
 
 import html
 import math
@@ -13,8 +13,8 @@ from nlp_suite.tasks.shared.surprise import visible_html, visible_text
 
 END = "</s>"
 SHADES = (0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)  # weights of the legend
-LEAST = 0.005  # a smaller weight is not drawn
-WRITTEN = 0.095  # from here on, the number stands in the cell
+MIN_DRAWN = 0.005  # a smaller weight is not drawn
+MIN_NUMBERED = 0.095  # from here on, the number stands in the cell
 HOW_TO_READ = (
     "Each row is a token that was written; the depth of its cells says how much the decoder attended to the source "
     "tokens above them. Numbers are percent of the row; point at a cell for its exact weight."
@@ -79,11 +79,11 @@ def attention_page(rows: Sequence[Mapping], title: str = "Attention", limit: int
     sections, cells, count = [Section("How to read", legend(), HOW_TO_READ)], 0, 0
     for row in rows:
         blocks, tokens = [], row["source_tokens"]
-        for rank, each in enumerate(row["hypotheses"], 1):
-            cells, count = cells + len(tokens) * len(each["target_tokens"]), count + 1
+        for rank, hypothesis in enumerate(row["hypotheses"], 1):
+            cells, count = cells + len(tokens) * len(hypothesis["target_tokens"]), count + 1
             if len(row["hypotheses"]) > 1:
-                blocks.append(Html(f'<p class="muted rank">{rank} · score {each["score"]:.4f}</p>'))
-            blocks.append(_block(tokens, each, cells <= limit))
+                blocks.append(Html(f'<p class="muted rank">{rank} · score {hypothesis["score"]:.4f}</p>'))
+            blocks.append(_block(tokens, hypothesis, cells <= limit))
         sections.append(Section(shorten(str(row["source"]) or "(empty)", 200), join(*blocks)))
     counted = f"{count:,} translation{'' if count == 1 else 's'}"
     return page(title, f"{counted}, and what the decoder looked at", [], sections, STYLE)
@@ -117,10 +117,10 @@ def _name(token: str) -> str:
 
 
 def _cell(weight: float, target: str, source: str) -> str:
-    if weight < LEAST:
+    if weight < MIN_DRAWN:
         return "<td></td>"
     tip = html.escape(f"{target} ← {source} {share(weight, 1)}")
-    return f'<td{_shade(weight)} title="{tip}">{round(100 * weight) if weight >= WRITTEN else ""}</td>'
+    return f'<td{_shade(weight)} title="{tip}">{round(100 * weight) if weight >= MIN_NUMBERED else ""}</td>'
 
 
 def _shade(weight: float) -> str:

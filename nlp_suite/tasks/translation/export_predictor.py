@@ -6,12 +6,17 @@ from itertools import islice
 from nlp_suite.errors import ExportError, RequestError
 from nlp_suite.export.loaded import LoadedSignatures
 from nlp_suite.task import Predictor
-from nlp_suite.tasks.shared.request_checks import as_bytes, batches_by_length, checked_int, checked_list, checked_texts
+from nlp_suite.tasks.shared.request_checks import (
+    SORTED_BATCHES,
+    as_bytes,
+    batches_by_length,
+    checked_int,
+    checked_list,
+    checked_texts,
+)
 from nlp_suite.tasks.shared.scores import score_answers
+from nlp_suite.tasks.translation.requests import BATCH_ROWS, checked_pairs
 from nlp_suite.tasks.translation.signatures import MISSING
-
-_ROWS = 32  # of a batch
-_SORTED = 16  # batches whose sentences are sorted by length together
 
 
 class SavedModelTranslation(Predictor):
@@ -31,7 +36,7 @@ class SavedModelTranslation(Predictor):
 
         Args:
             texts: sentences in the language of the source.
-            n_best, attention, before: as there; an n-best list has no attention.
+            **options: `n_best`, `attention` and `before` as there; an n-best list has no attention.
 
         Raises:
             ExportError: options of the search, which an export has fixed.
@@ -43,22 +48,22 @@ class SavedModelTranslation(Predictor):
         self, texts: Iterable[str | bytes], *, n_best: int = 1, attention: bool = False, before: int = 0, **search
     ) -> Iterator[dict]:
         """As `translate`, one answer at a time; memory stays flat however many texts come."""
-        if given := [name for name, value in search.items() if value is not None]:
-            raise ExportError(f"{', '.join(given)}: fixed in an export by the settings of its task; use the run folder")
+        if fixed := [name for name, value in search.items() if value is not None]:
+            raise ExportError(f"{', '.join(fixed)}: fixed in an export by the settings of its task; use the run folder")
         experiment = self._ask.experiment()
         settings = experiment.task
-        most = settings.n_best or settings.beam_size
-        number = checked_int("n_best", n_best, 1, most, "what the export was made with")
+        max_n_best = settings.n_best or settings.beam_size
+        number = checked_int("n_best", n_best, 1, max_n_best, "what the export was made with")
         if attention and number > 1:
             raise RequestError(f"attention with n_best {number}: an export gives that of the best translation only")
-        answer = self._attention if attention else self._n_best if number > 1 else self._best
+        ask = self._attention if attention else self._n_best if number > 1 else self._best
         texts = iter(checked_list(texts))
-        while chunk := checked_texts(islice(texts, _ROWS * _SORTED)):
+        while chunk := checked_texts(islice(texts, BATCH_ROWS * SORTED_BATCHES)):
             raw = as_bytes(chunk)
             answers = [None] * len(raw)
-            for places in batches_by_length([len(text) for text in raw], _ROWS):
-                for place, each in zip(places, answer([raw[i] for i in places], number)):
-                    answers[place] = each
+            for batch in batches_by_length([len(text) for text in raw], BATCH_ROWS):
+                for i, answer in zip(batch, ask([raw[i] for i in batch], number)):
+                    answers[i] = answer
             for answer in answers:
                 before += 1
                 if answer["truncated"] and settings.long_sources == "refuse":
@@ -69,34 +74,36 @@ class SavedModelTranslation(Predictor):
                 yield answer
 
     def _best(self, texts, number):
-        found = self._ask("serving_default", text=texts)
+        outputs = self._ask("serving_default", text=texts)
         return [
             _answer([_hypothesis(*row)], cut)
-            for *row, cut in zip(*(found[name] for name in ("translation", "score", "log_prob", "length", "truncated")))
+            for *row, cut in zip(
+                *(outputs[name] for name in ("translation", "score", "log_prob", "length", "truncated"))
+            )
         ]
 
     def _n_best(self, texts, number):
-        found = self._ask("translate_n_best", text=texts)
+        outputs = self._ask("translate_n_best", text=texts)
         answers = []
-        for row, cut in enumerate(found["truncated"]):
-            columns = (found[name][row, :number] for name in ("translations", "scores", "log_probs", "lengths"))
-            hypotheses = [_hypothesis(*each) for each in zip(*columns)]
+        for row, cut in enumerate(outputs["truncated"]):
+            columns = (outputs[name][row, :number] for name in ("translations", "scores", "log_probs", "lengths"))
+            hypotheses = [_hypothesis(*values) for values in zip(*columns)]
             answers.append(_answer([h for i, h in enumerate(hypotheses) if not i or h["score"] > MISSING], cut))
         return answers
 
     def _attention(self, texts, number):
-        found = self._ask("attention", text=texts)
+        outputs = self._ask("attention", text=texts)
         answers = self._best(texts, number)
         for row, answer in enumerate(answers):
-            source, target = int(found["source_length"][row]), int(found["target_length"][row])
-            more = {
-                "tokens": [token.decode("utf-8", "replace") for token in found["target_tokens"][row][:target]],
-                "attention": found["weights"][row, :target, :source].tolist(),
+            source, target = int(outputs["source_length"][row]), int(outputs["target_length"][row])
+            attended = {
+                "tokens": [token.decode("utf-8", "replace") for token in outputs["target_tokens"][row][:target]],
+                "attention": outputs["weights"][row, :target, :source].tolist(),
             }
-            answer["hypotheses"][0].update(more)
-            answer.update(more)
+            answer["hypotheses"][0].update(attended)
+            answer.update(attended)
             answer["source_tokens"] = [
-                token.decode("utf-8", "replace") for token in found["source_tokens"][row][:source]
+                token.decode("utf-8", "replace") for token in outputs["source_tokens"][row][:source]
             ]
         return answers
 
@@ -107,22 +114,20 @@ class SavedModelTranslation(Predictor):
             RequestError: as many sources as targets are needed; or a text too long where the export refuses such.
         """
         experiment = self._ask.experiment()
-        sources, targets = checked_texts(sources), checked_texts(targets)
-        if len(sources) != len(targets):
-            raise RequestError(f"{len(sources)} sources and {len(targets)} targets: give a target for every source")
+        sources, targets = checked_pairs(sources, targets)
         answers = []
-        for start in range(0, len(sources), _ROWS):
-            part = slice(start, start + _ROWS)
-            found = self._ask("score", source=as_bytes(sources[part]), target=as_bytes(targets[part]))
-            for row, truncated in enumerate(found["truncated"]):
+        for start in range(0, len(sources), BATCH_ROWS):
+            rows = slice(start, start + BATCH_ROWS)
+            outputs = self._ask("score", source=as_bytes(sources[rows]), target=as_bytes(targets[rows]))
+            for row, truncated in enumerate(outputs["truncated"]):
                 if truncated and experiment.task.long_sources == "refuse":
-                    most = experiment.text.max_length
-                    most_target = (experiment.target_text or experiment.text).max_length
+                    limit = experiment.text.max_length
+                    target_limit = (experiment.target_text or experiment.text).max_length
                     raise RequestError(
-                        f"pair {before + start + row + 1} has more tokens than are allowed: {most} of a source "
-                        f"(text.max_length), {most_target} of a target (target_text.max_length)"
+                        f"pair {before + start + row + 1} has more tokens than are allowed: {limit} of a source "
+                        f"(text.max_length), {target_limit} of a target (target_text.max_length)"
                     )
-            answers += score_answers(found)
+            answers += score_answers(outputs)
         return answers
 
 

@@ -8,8 +8,8 @@ from nlp_suite.tasks.translation.predictor import TranslationPredictor
 from nlp_suite.tasks.translation.report import corpus_bleu, translation_report
 from nlp_suite.training.callbacks import averaged_weights
 
-_SEARCH = ("beam_size", "length_penalty", "coverage_penalty", "no_repeat_ngram", "min_length")
-_MAPS = 6  # translations shown with their attention
+SEARCH_SETTINGS = ("beam_size", "length_penalty", "coverage_penalty", "no_repeat_ngram", "min_length")
+SHOWN_MAPS = 6  # translations shown with their attention
 
 
 def measure(run, split: str, stores: dict) -> dict:
@@ -33,14 +33,17 @@ def measure(run, split: str, stores: dict) -> dict:
         tokens=tokens,
         correct=correct,
         truncated=sum(bool(answer["truncated"]) for answer in answers),
-        search={"checkpoint": checkpoint, **{key: getattr(settings, key) for key in _SEARCH}},
+        search={"checkpoint": checkpoint, **{key: getattr(settings, key) for key in SEARCH_SETTINGS}},
         attention=_with_attention(predictor, store),
     )
 
 
 def teacher_forced(model, batches) -> tuple[float, int, int]:
-    """Negative log-likelihood in nats of all targets of a split given their references, their number, and how many of them
-    were the most probable token; END counts, padding does not."""
+    """What a model says of all targets of a split given the references before them; END counts, padding does not.
+
+    Returns:
+        The negative log-likelihood of the targets in nats, their number, and how many of them were the most probable token.
+    """
 
     def of_batch(source, target_in, targets):
         return model.nll_of(model.encode(source), target_in, targets)
@@ -50,10 +53,10 @@ def teacher_forced(model, batches) -> tuple[float, int, int]:
     for n in range(batches.steps_per_epoch):
         arrays, targets, weights = batches.batch(n)
         losses, right = scored(arrays["source"], arrays["target_in"], targets)  # [B, T]
-        kept = np.asarray(weights) > 0
-        nll += float(keras.ops.convert_to_numpy(losses)[kept].astype("float64").sum())
-        tokens += int(kept.sum())
-        correct += int(keras.ops.convert_to_numpy(right)[kept].sum())
+        counted = np.asarray(weights) > 0
+        nll += float(keras.ops.convert_to_numpy(losses)[counted].astype("float64").sum())
+        tokens += int(counted.sum())
+        correct += int(keras.ops.convert_to_numpy(right)[counted].sum())
     return nll, tokens, correct
 
 
@@ -62,7 +65,7 @@ class TranslateValidation(keras.callbacks.Callback):
 
     Adds `val_bleu` to the logs (sacreBLEU, cased, 13a) and prints the first few sentences with their translations. It must
     stand after the callback that completes the logs and before those that read them. Nothing is drawn at random, so
-    that a run that is resumed goes on as if it had never stopped.
+    that a resumed run continues as if it had never stopped.
 
     Args:
         predictor: of the model that is trained.
@@ -73,13 +76,13 @@ class TranslateValidation(keras.callbacks.Callback):
 
     def __init__(self, predictor, store, settings, console):
         super().__init__()
-        rows = evenly(len(store), settings.validation_bleu_sentences)
+        rows = evenly_spaced(len(store), settings.validation_bleu_sentences)
         self._sources = [store.source.text(row) for row in rows]
         self._references = [store.target.text(row) for row in rows]
-        self._shown = evenly(len(rows), settings.shown_sentences)
+        self._shown = evenly_spaced(len(rows), settings.shown_sentences)
         self._predictor, self._console = predictor, console
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs=None) -> None:
         with averaged_weights(self.model):
             answers = self._predictor.translate(self._sources, beam_size=1)
         translations = [answer["translation"] for answer in answers]
@@ -89,9 +92,9 @@ class TranslateValidation(keras.callbacks.Callback):
                 self._console.print(f"  {name:9}  {line[i]}", markup=False, highlight=False, soft_wrap=True)
 
 
-def evenly(count: int, most: int) -> list[int]:
-    """At most so many of the numbers below `count`, evenly spaced."""
-    return [int(i * count / most) for i in range(most)] if count > most else list(range(count))
+def evenly_spaced(count: int, max_count: int) -> list[int]:
+    """At most `max_count` of the numbers below `count`, evenly spaced."""
+    return [int(i * count / max_count) for i in range(max_count)] if count > max_count else list(range(count))
 
 
 def truncating_predictor(model, text, target_text, settings) -> TranslationPredictor:
@@ -102,7 +105,7 @@ def truncating_predictor(model, text, target_text, settings) -> TranslationPredi
 
 def _with_attention(predictor, store) -> list[dict]:
     """A few translations with what was looked at, in the order of the split."""
-    rows = evenly(len(store), _MAPS)
+    rows = evenly_spaced(len(store), SHOWN_MAPS)
     answers = predictor.translate([store.source.text(row) for row in rows], attention=True)
     return [
         {

@@ -1,21 +1,24 @@
 """The network of translation: an encoder, a decoder that attends to it, and an output softmax that may share embeddings."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from nlp_suite.layers.full_softmax import FullSoftmax
+from nlp_suite.tasks.shared.networks import ModelOfLayers, token_losses
 from nlp_suite.text.text_layer import PAD
 
 
 @keras.saving.register_keras_serializable("nlp_suite")
-class TranslationModel(keras.Model):
+class TranslationModel(ModelOfLayers):
     """Source and target token ids to the log-probabilities of every next target token.
 
     Called with `{"source": int32 [B, S], "target_in": int32 [B, T]}` (both right-padded with 0; `target_in` begins with
     START) it gives log-probabilities float32 `[B, T, V]`. With `"targets"` int32 `[B, T]` and `"weights"` float32 `[B, T]`
-    too, as `nlp_suite.data.pair_batches.pair_arrays` makes them, it gives the negative log-likelihood of the targets,
+    too, as `nlp_suite.data.kinds.pairs.batches.pair_arrays` makes them, it gives the negative log-likelihood of the targets,
     float32 `[B, T]`, without ever holding `[B, T, V]`, and adds its mean, smoothed in training, to the losses. With
-    `"forcing"` float32 `[B]`, the decoder reads a token of the reference with that probability and otherwise what the
+    `"teacher_forcing_prob"` float32 `[B]`, the decoder reads a token of the reference with that probability and otherwise what the
     model itself would have written there (parallel scheduled sampling: Bengio et al. 2015, in the two passes of Mihaylova
     & Martins 2019); in training only.
 
@@ -39,6 +42,8 @@ class TranslationModel(keras.Model):
         >>> memory = model.encode(source)
         >>> log_probs, state = model.step(tokens, model.initial_state(len(source), memory), memory)
     """
+
+    saved_layers = ("backbone", "decoder")
 
     def __init__(
         self,
@@ -74,7 +79,7 @@ class TranslationModel(keras.Model):
         self.seeds = keras.random.SeedGenerator()
         self.tokens_per_batch = None
 
-    def build(self, input_shape=None):
+    def build(self, input_shape=None) -> None:
         if not self.softmax.built:
             self.backbone.build((None, None))
             if self.target_embedding is not None:
@@ -92,47 +97,44 @@ class TranslationModel(keras.Model):
     def _table(self):
         return None if self.settings["tie_embeddings"] == "none" else self._embedding.embeddings
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, training=None) -> Any:
         training = bool(training)
         memory = self.encode(inputs["source"], training)
         target_in = inputs["target_in"]
         if "targets" not in inputs:
             return self.log_probs(self.forced(memory, target_in, training)[0])  # [B, T, V]
-        if training and "forcing" in inputs:
-            target_in = self._own_words(memory, target_in, inputs["forcing"])
+        if training and "teacher_forcing_prob" in inputs:
+            target_in = self._mix_in_model_predictions(memory, target_in, inputs["teacher_forcing_prob"])
         return self._loss(self.forced(memory, target_in, training)[0], inputs["targets"], inputs["weights"], training)
 
     def _loss(self, features, targets, weights, training):
         """Adds the loss; returns the negative log-likelihoods `[B, T]`."""
-        shape = ops.shape(targets)
-        flat = ops.reshape(features, (-1, features.shape[-1]))  # [B·T, F]
-        targets = ops.reshape(targets, (-1,))
-        weights = ops.cast(ops.reshape(weights, (-1,)), "float32")  # Keras casts inputs to the compute dtype
-        count = ops.sum(weights)
-        if training:
-            smoothing = self.settings["label_smoothing"]
-            total, nll = self.softmax.loss(flat, targets, weights, self._table, label_smoothing=smoothing)
-        else:
-            nll = self.softmax.nll(flat, targets, self._table)
-            total = ops.sum(ops.where(weights > 0, nll, 0.0) * weights)
+        weights = ops.cast(weights, "float32")  # Keras casts inputs to the compute dtype
+        smoothing = self.settings["label_smoothing"]
+        total, count, nll = token_losses(
+            self.softmax, self._table, features, targets, weights, training, label_smoothing=smoothing
+        )
         divisor = self.tokens_per_batch if training and self.tokens_per_batch else ops.maximum(count, 1.0)
         self.add_loss(total / divisor)
-        return ops.reshape(nll, shape)  # [B, T]
+        return nll
 
-    def _own_words(self, memory, target_in, forcing):
-        """Decoder inputs `[B, T]` in which each token after START is the reference's with probability `forcing` `[B]`."""
+    def _mix_in_model_predictions(self, memory, target_in, teacher_forcing_prob):
+        """Decoder inputs `[B, T]`: each token after START is the reference's with that probability `[B]`, else the model's.
+
+        The model's tokens are those that it predicts given the reference before them.
+        """
         features, _ = self.forced(memory, target_in)
         flat = ops.reshape(ops.stop_gradient(features), (-1, features.shape[-1]))
         tokens = ops.reshape(target_in, (-1,))
-        _, written = self.softmax.nll(flat, tokens, self._table, best=True)
-        written = ops.reshape(written, ops.shape(target_in))  # [B, T]
-        before = ops.concatenate([target_in[:, :1], written[:, :-1]], axis=1)  # [B, T]
+        _, predicted = self.softmax.nll(flat, tokens, self._table, best=True)
+        predicted = ops.reshape(predicted, ops.shape(target_in))  # [B, T]
+        predicted_in = ops.concatenate([target_in[:, :1], predicted[:, :-1]], axis=1)  # [B, T]
         draws = keras.random.uniform(ops.shape(target_in), dtype="float32", seed=self.seeds)
-        there = ops.minimum(before, target_in) > PAD  # a PAD among the tokens would be a hole
-        own = draws >= ops.cast(ops.expand_dims(forcing, 1), "float32")
-        return ops.where(ops.logical_and(own, there), before, target_in)
+        is_token = ops.minimum(predicted_in, target_in) > PAD  # a PAD among the tokens would be a hole
+        replaced = draws >= ops.cast(ops.expand_dims(teacher_forcing_prob, 1), "float32")
+        return ops.where(ops.logical_and(replaced, is_token), predicted_in, target_in)
 
-    def encode(self, source, training=False):
+    def encode(self, source, training=False) -> Any:
         """What the decoder needs of the source: a tree of tensors with the batch in dim 0.
 
         Args:
@@ -142,7 +144,7 @@ class TranslationModel(keras.Model):
         features = self.backbone(source, training=training)  # [B, S, D]
         return self.decoder.memory(features, self.backbone.output_mask(ops.not_equal(source, PAD)), training)
 
-    def forced(self, memory, target_in, training=False):
+    def forced(self, memory, target_in, training=False) -> tuple:
         """Teacher forcing.
 
         Args:
@@ -157,11 +159,11 @@ class TranslationModel(keras.Model):
         features, weights = self.decoder(embedded, ops.not_equal(target_in, 0), memory, training=training)
         return self.drop(features, training=training), weights
 
-    def log_probs(self, features):
+    def log_probs(self, features) -> Any:
         """Log-probabilities float32 `[..., V]` of features `[..., F]`."""
         return self.softmax.log_probs(features, self._table)
 
-    def nll_of(self, memory, target_in, targets):
+    def nll_of(self, memory, target_in, targets) -> tuple:
         """Negative log-likelihood float32 `[B, T]` of targets, and which of them are the most probable token, bool `[B, T]`."""
         features, _ = self.forced(memory, target_in)
         flat = ops.reshape(features, (-1, features.shape[-1]))
@@ -169,19 +171,19 @@ class TranslationModel(keras.Model):
         shape = ops.shape(targets)
         return ops.reshape(nll, shape), ops.equal(ops.reshape(best, shape), targets)
 
-    def initial_state(self, rows, memory, length=None):
+    def initial_state(self, rows, memory, length=None) -> Any:
         """The decoder's state before START, for `rows` = B·K hypotheses of B sentences, K beside each other.
 
-        `length`: the most tokens that will be read, where one knows, see `Decoder.initial_state`.
+        `length`: the most tokens that will be read, where it is known, see `Decoder.initial_state`.
         """
         return self.decoder.initial_state(rows, memory, length)
 
-    def step(self, tokens, state, memory):
+    def step(self, tokens, state, memory) -> tuple:
         """One token of every hypothesis: int32 `[B·K]` and a state → log-probabilities float32 `[B·K, V]` and a state."""
         log_probs, state, _ = self.step_with_attention(tokens, state, memory)
         return log_probs, state
 
-    def step_with_attention(self, tokens, state, memory):
+    def step_with_attention(self, tokens, state, memory) -> tuple:
         """As `step`; the third result is the attention of this step, float32 `[B·K, S]`."""
         features, state, weights = self.decoder.step(self._embedding(tokens), state, memory)
         return self.log_probs(features), state, weights
@@ -192,17 +194,3 @@ class TranslationModel(keras.Model):
         if self.target_embedding is not None:
             groups.append(list(self.target_embedding.trainable_variables))
         return [*groups, *self.decoder.layer_groups(), list(self.softmax.trainable_variables)]
-
-    def get_config(self):
-        parts = {
-            "backbone": keras.saving.serialize_keras_object(self.backbone),
-            "decoder": keras.saving.serialize_keras_object(self.decoder),
-        }
-        return {**super().get_config(), **parts, **self.settings}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        for part in ("backbone", "decoder"):
-            config[part] = keras.saving.deserialize_keras_object(config[part], custom_objects)
-        return cls(**config)

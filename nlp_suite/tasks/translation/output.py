@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from nlp_suite.data.sources.parallel import parting
+from nlp_suite.data.sources.parallel import mismatch_hint
 from nlp_suite.errors import UsageError
 from nlp_suite.task import Predictor
 from nlp_suite.tasks.shared.lines import check_file, read_texts
@@ -42,11 +42,11 @@ def write_translations(
     attention: Path | None = None,
     **options,
 ) -> None:
-    """Writes a translation for every text, in order and as soon as it is there.
+    """Writes a translation for every text, in order and as soon as it is made.
 
     `text` gives one line a text, or, with `n_best` above 1, Moses' `number ||| translation ||| score` (the number of the
     text, from 0). An empty line gives an empty one. `jsonl` has the weights of attention where a page of it is written.
-    From standard input whatever lines have come are translated together.
+    From standard input, the lines that have come are translated together.
 
     Args:
         model: what `open_translation` gives.
@@ -103,8 +103,8 @@ def _check_outputs(input, outputs):
         if path.is_dir() or not path.parent.is_dir():
             why = "a folder, not a file" if path.is_dir() else f"there is no folder {str(path.parent)!r}"
             raise UsageError(f"{option} {str(path)!r}: {why}")
-        for other, its in taken.items():
-            if _same_file(path, its):
+        for other, other_path in taken.items():
+            if _same_file(path, other_path):
                 raise UsageError(f"{other} and {option} are the same file, {str(path)!r}; give another")
         taken[option] = path
 
@@ -119,12 +119,12 @@ def _same_file(one, other) -> bool:
 def _page_row(text, answer):
     hypotheses = [
         {
-            "translation": each["translation"],
-            "target_tokens": each["tokens"],
-            "weights": each["attention"],
-            "score": each["score"],
+            "translation": hypothesis["translation"],
+            "target_tokens": hypothesis["tokens"],
+            "weights": hypothesis["attention"],
+            "score": hypothesis["score"],
         }
-        for each in answer["hypotheses"]
+        for hypothesis in answer["hypotheses"]
     ]
     return {"source": text, "source_tokens": answer["source_tokens"], "hypotheses": hypotheses}
 
@@ -138,8 +138,9 @@ def _write_text(file, n_best):
         if n_best == 1:
             print(_one_line(answer["translation"]), file=file)
             return
-        for each in answer["hypotheses"]:
-            print(f"{number} ||| {_one_line(each['translation'])} ||| {each['score']:.6f}", file=file)
+        for hypothesis in answer["hypotheses"]:
+            translation = _one_line(hypothesis["translation"])
+            print(f"{number} ||| {translation} ||| {hypothesis['score']:.6f}", file=file)
 
     return write
 
@@ -150,8 +151,9 @@ def _write_tsv(file, n_best):
     writer.writerow(["number", "rank", "source", *names, "truncated"])
 
     def write(number, text, answer):
-        for rank, each in enumerate(answer["hypotheses"]):
-            values = [each["translation"], f"{each['score']:.6f}", f"{each['log_prob']:.6f}", each["length"]]
+        for rank, hypothesis in enumerate(answer["hypotheses"]):
+            translation, length = hypothesis["translation"], hypothesis["length"]
+            values = [translation, f"{hypothesis['score']:.6f}", f"{hypothesis['log_prob']:.6f}", length]
             writer.writerow([number, rank, text, *values, int(answer["truncated"])])
 
     return write
@@ -177,14 +179,19 @@ def write_pair_scores(predictor, options: ScoreOptions) -> None:
     """
     source, target = options.source, options.target
     if options.file is not None or source is None or target is None:
-        raise UsageError("of pairs give both --source FILE and --target FILE, and no other file")
+        raise UsageError(
+            f"{str(options.model)!r} is a translation model, which scores pairs: give both --source FILE and --target FILE, "
+            "and no other file"
+        )
     for name, file in {"--source": source, "--target": target}.items():
         check_file(name, file)
         if not file.is_file():
             raise UsageError(f"{name} {str(file)!r}: a pipe; allowed: a file, for it is read twice")
     counts = [sum(1 for _ in read_texts(None, file)) for file in (source, target)]
     if counts[0] != counts[1]:
-        raise UsageError(f"{source} has {counts[0]:,} lines and {target} {counts[1]:,}; {parting(source, target)}")
+        raise UsageError(
+            f"{source} has {counts[0]:,} lines and {target} {counts[1]:,}; {mismatch_hint(source, target)}"
+        )
     if not counts[0]:
         raise UsageError("there is nothing to score: the files have no line")
     scores = Scores(options)
@@ -201,7 +208,7 @@ def write_pair_scores(predictor, options: ScoreOptions) -> None:
     limits = "a source longer than text.max_length or a target longer than target_text.max_length"
     with _broken_pipes(sys.stdout):
         cut = f"of {{texts}} pairs had {limits} and were cut there"
-        scores.write(rows(), f"Translations in the eyes of {options.model}", cut)
+        scores.write(rows(), f"Translations scored by {options.model}", cut)
 
 
 def _batched(items) -> Iterator[list]:

@@ -1,7 +1,6 @@
 """Trained translation models in Python: translations, n-best lists, attention, scores, under any backend."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -10,37 +9,17 @@ from nlp_suite.decoding.sampling import Options
 from nlp_suite.errors import RequestError
 from nlp_suite.task import Predictor
 from nlp_suite.tasks.shared.request_checks import (
-    MAX_BEAMS,
+    SORTED_BATCHES,
     batches_by_length,
-    checked_int,
     checked_list,
-    checked_non_negative,
     checked_texts,
     padded_rows,
     padded_width,
 )
 from nlp_suite.tasks.shared.scores import score_answer
+from nlp_suite.tasks.translation.requests import BATCH_ROWS, TranslationRequest, checked_pairs, checked_request
 from nlp_suite.tasks.translation.search import TranslationSearch
 from nlp_suite.text.text_layer import END, START
-
-_ROWS = 32  # sentences of a batch
-_SORTED = 16  # batches whose sentences are sorted by length together
-
-
-@dataclass(frozen=True)
-class _Request:
-    """The options of a translation, checked."""
-
-    beam_size: int
-    n_best: int
-    length_penalty: float
-    coverage_penalty: float
-    no_repeat_ngram: int
-    min_length: int
-    max_length: int
-    sampling: dict | None  # of `Options`, where one samples
-    attention: bool
-    before: int
 
 
 class TranslationPredictor(Predictor):
@@ -54,8 +33,8 @@ class TranslationPredictor(Predictor):
         settings: the task's settings: what a request does not say, and limits.
 
     Example:
-        >>> inference = TranslationPredictor([model], run.text, run.target_text, run.experiment.task)
-        >>> inference.translate(["A dog runs."])[0]["translation"]
+        >>> predictor = TranslationPredictor([model], run.text, run.target_text, run.experiment.task)
+        >>> predictor.translate(["A dog runs."])[0]["translation"]
         'Ein Hund rennt.'
     """
 
@@ -70,16 +49,17 @@ class TranslationPredictor(Predictor):
 
         Args:
             texts: sentences in the language of the source.
-            beam_size: hypotheses of the search, 1 is greedy; this and what follows as in the task's settings by default.
-            n_best: how many translations of each, at most `beam_size`; default 1.
-            length_penalty, coverage_penalty, no_repeat_ngram: see `beam_search`.
-            min_length, max_length: tokens of a translation, without and with END. Whatever `max_length` says, a translation
-                has at most `max_length_factor` tokens a source token and `max_length_extra` (of the settings), unless
-                `min_length` wants more.
-            temperature, top_k, top_p, seed: with any of the first three one translation is sampled instead, see
-                `nlp_suite.decoding.sampling.Options`; one value or one a text.
-            attention: whether every hypothesis comes with its attention.
-            before: how many texts of the same list came in earlier calls; an error counts from there.
+            **options: `beam_size`: hypotheses of the search, 1 is greedy; this and what follows as in the task's settings by
+                default.
+                `n_best`: how many translations of each, at most `beam_size`; default 1.
+                `length_penalty`, `coverage_penalty`, `no_repeat_ngram`: see `beam_search`.
+                `min_length`, `max_length`: tokens of a translation, without and with END. Whatever `max_length` says, a
+                translation has at most `max_length_factor` tokens a source token and `max_length_extra` (of the settings),
+                unless `min_length` wants more.
+                `temperature`, `top_k`, `top_p`, `seed`: with any of the first three one translation is sampled instead,
+                see `nlp_suite.decoding.sampling.Options`; one value or one a text.
+                `attention`: whether every hypothesis comes with its attention.
+                `before`: how many texts of the same list came in earlier calls; an error counts from there.
 
         Returns:
             For each text a mapping of the best hypothesis (`"translation"`, its length-normalised `"score"`, the natural
@@ -89,7 +69,7 @@ class TranslationPredictor(Predictor):
             normalisation has the empty translation.
 
         Raises:
-            RequestError, ValueError: an option out of range, or a text too long where `long_sources` is `refuse`.
+            RequestError: an option out of range, or a text too long where `long_sources` is `refuse`.
             TypeError: not a list of texts.
         """
         texts = checked_texts(texts)
@@ -103,82 +83,29 @@ class TranslationPredictor(Predictor):
     def translate_iter(self, texts: Iterable[str | bytes], **options) -> Iterator[dict]:
         """As `translate`, one answer at a time; memory stays flat however many texts come."""
         texts, first = iter(checked_list(texts)), 0
-        request = self._request(**options)
-        while chunk := checked_texts(islice(texts, _ROWS * _SORTED)):
+        request = checked_request(self.settings, **options)
+        while chunk := checked_texts(islice(texts, BATCH_ROWS * SORTED_BATCHES)):
             yield from self._translated(chunk, first, request)
             first += len(chunk)
 
-    def _request(
-        self,
-        *,
-        beam_size=None,
-        n_best=1,
-        length_penalty=None,
-        coverage_penalty=None,
-        no_repeat_ngram=None,
-        min_length=None,
-        max_length=None,
-        temperature=None,
-        top_k=None,
-        top_p=None,
-        seed=None,
-        attention=False,
-        before=0,
-    ) -> _Request:
-        settings, longest = self.settings, self.settings.max_tokens
-        sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-        sampling = {name: value for name, value in sampling.items() if value is not None}
-        search = {"coverage_penalty": coverage_penalty, "no_repeat_ngram": no_repeat_ngram, "min_length": min_length}
-        if sampling:
-            given = [name for name, value in {"beam_size": beam_size, **search}.items() if value not in (None, 0)]
-            given = [name for name in given if not (name == "beam_size" and beam_size == 1)]
-            if given or n_best != 1:
-                wrong = given or ["n_best"]
-                raise RequestError(f"{', '.join(wrong)}: of a beam search; leave it out, or {', '.join(sampling)}")
-            beam_size, search = 1, dict.fromkeys(search, 0)
-            sampling["seed"] = 0 if seed is None else seed
-        elif seed is not None:
-            raise RequestError("seed: a search draws nothing at random; give a temperature (1 samples from the model)")
-
-        def chosen(value, name):
-            return getattr(settings, name) if value is None else value
-
-        beam_size = checked_int("beam_size", chosen(beam_size, "beam_size"), 1, MAX_BEAMS)
-        n_best = checked_int("n_best", n_best, 1, beam_size, f"beam_size is {beam_size}")
-        numbers = {name: chosen(value, name) for name, value in search.items()}
-        most = checked_int("max_length", longest if max_length is None else max_length, 1, longest, "task.max_tokens")
-        return _Request(
-            beam_size,
-            n_best,
-            checked_non_negative("length_penalty", chosen(length_penalty, "length_penalty")),
-            checked_non_negative("coverage_penalty", numbers["coverage_penalty"]),
-            checked_int("no_repeat_ngram", numbers["no_repeat_ngram"], 0, longest, "0: off; task.max_tokens"),
-            checked_int(
-                "min_length", numbers["min_length"], 0, most, "task.max_tokens" if max_length is None else "max_length"
-            ),
-            most,
-            sampling or None,
-            bool(attention),
-            before,
-        )
-
-    def _translated(self, texts, first, request) -> list[dict]:
+    def _translated(self, texts, first, request: TranslationRequest) -> list[dict]:
         """Answers of a chunk of texts, of which `first` is the number of the first."""
         rows, truncated = self._encode(texts, request.before + first)
-        most = np.array([self._most(row, request) for row in rows], "int32")
-        sampling = request.sampling and Options.of(len(rows), **self._of_chunk(request.sampling, first, len(rows)))
-        found = [None] * len(rows)
-        for places in batches_by_length([len(row) for row in rows], _ROWS):
-            source, count = self._padded([rows[i] for i in places]), len(places)
-            limit = _limit(most[places].max(), self.settings.max_tokens)
+        max_tokens = np.array([self._max_tokens(row, request) for row in rows], "int32")
+        sampling = request.sampling and Options.broadcast(
+            len(rows), **self._of_chunk(request.sampling, first, len(rows))
+        )
+        hypotheses = [None] * len(rows)
+        for batch in batches_by_length([len(row) for row in rows], BATCH_ROWS):
+            source, count = self._padded([rows[i] for i in batch]), len(batch)
+            limit = _limit(max_tokens[batch].max(), self.settings.max_tokens)
             filler = np.zeros(len(source) - count, "int32")
-            counts = np.append(most[places], filler)
+            counts = np.append(max_tokens[batch], filler)
             if sampling:
-                chosen = Options(*(np.append(np.asarray(option)[places], filler) for option in sampling))
+                chosen = Options(*(np.append(np.asarray(option)[batch], filler) for option in sampling))
                 answer = self.search.sample(source, counts, chosen, limit)
                 answer = {name: value[:, None] for name, value in answer.items()}
-                alpha = request.length_penalty
-                answer["score"] = answer["log_prob"] / ((5.0 + answer["length"]) / 6.0) ** alpha
+                answer["score"] = answer["log_prob"] / ((5.0 + answer["length"]) / 6.0) ** request.length_penalty
             else:
                 answer = self.search.beam(
                     source,
@@ -190,12 +117,12 @@ class TranslationPredictor(Predictor):
                     beam_size=request.beam_size,
                     n_best=request.n_best,
                     no_repeat_ngram=request.no_repeat_ngram,
-                    covers=request.coverage_penalty > 0,
+                    use_coverage=request.coverage_penalty > 0,
                 )
-            for row, i in enumerate(places):
+            for row, i in enumerate(batch):
                 number = request.before + first + i
-                found[i] = self._hypotheses({name: value[row] for name, value in answer.items()}, number, request)
-        return self._answers(rows, truncated, found, request)
+                hypotheses[i] = self._hypotheses({name: value[row] for name, value in answer.items()}, number, request)
+        return self._answers(rows, truncated, hypotheses, request)
 
     def _of_chunk(self, sampling, first, count):
         """Options of sampling for a chunk: those given one a text are cut out."""
@@ -217,12 +144,14 @@ class TranslationPredictor(Predictor):
             for tokens, length, score, log_prob in zip(*(answer[name][exists] for name in names))
         ]
 
-    def _answers(self, rows, truncated, found, request) -> list[dict]:
-        flat = [hypothesis for hypotheses in found for hypothesis in hypotheses]
+    def _answers(self, rows, truncated, hypotheses, request) -> list[dict]:
+        """Answers of texts with the hypotheses of each."""
+        flat = [hypothesis for of_text in hypotheses for hypothesis in of_text]
         texts = self.target_text.decode([hypothesis["ids"] for hypothesis in flat])
         if request.attention:
-            sources = [row for row, hypotheses in zip(rows, found) for _ in hypotheses]
-            for hypothesis, weights in zip(flat, self._attention(sources, [each["ids"] for each in flat])):
+            sources = [row for row, of_text in zip(rows, hypotheses) for _ in of_text]
+            targets = [hypothesis["ids"] for hypothesis in flat]
+            for hypothesis, weights in zip(flat, self._attention(sources, targets)):
                 hypothesis["attention"] = weights
         complete = iter(
             {
@@ -236,20 +165,18 @@ class TranslationPredictor(Predictor):
             for text, hypothesis in zip(texts, flat)
         )
         answers = []
-        for row, cut, hypotheses in zip(rows, truncated, found):
-            hypotheses = list(islice(complete, len(hypotheses)))
+        for row, cut, of_text in zip(rows, truncated, hypotheses):
+            named = list(islice(complete, len(of_text)))
             source_tokens = self.text.id_to_token(row)
-            answers.append(
-                {**hypotheses[0], "truncated": cut, "hypotheses": hypotheses, "source_tokens": source_tokens}
-            )
+            answers.append({**named[0], "truncated": cut, "hypotheses": named, "source_tokens": source_tokens})
         return answers
 
     def _attention(self, sources, targets) -> list[list[list[float]]]:
         """Weights `[T][S]` of the first model for every pair of source ids and target ids, by teacher forcing."""
         answers = [[]] * len(sources)
         order = [i for i, target in enumerate(targets) if len(target)]
-        for places in batches_by_length([len(targets[i]) for i in order], _ROWS):
-            chosen = [order[place] for place in places]
+        for batch in batches_by_length([len(targets[i]) for i in order], BATCH_ROWS):
+            chosen = [order[i] for i in batch]
             source = self._padded([sources[i] for i in chosen])
             target_in, _ = self._forced([targets[i] for i in chosen], len(source))
             weights = self.search.attention(source, target_in)  # [B, T, S]
@@ -258,7 +185,7 @@ class TranslationPredictor(Predictor):
         return answers
 
     def score(self, sources: Sequence[str | bytes], targets: Sequence[str | bytes], before: int = 0) -> list[dict]:
-        """Log-probabilities of translations that are given.
+        """Log-probabilities of given translations.
 
         Args:
             sources: texts.
@@ -272,19 +199,17 @@ class TranslationPredictor(Predictor):
         Raises:
             RequestError: as many sources as targets are needed; or a text too long where `long_sources` is `refuse`.
         """
-        sources, targets = checked_texts(sources), checked_texts(targets)
-        if len(sources) != len(targets):
-            raise RequestError(f"{len(sources)} sources and {len(targets)} targets: give a target for every source")
+        sources, targets = checked_pairs(sources, targets)
         rows, cut = self._encode(sources, before)
-        wanted, cut_target = self._encode(targets, before, target=True)
+        target_rows, cut_target = self._encode(targets, before, target=True)
         answers = [None] * len(rows)
-        for places in batches_by_length([len(row) for row in wanted], _ROWS):
-            source = self._padded([rows[i] for i in places])
-            target_in, labels = self._forced([wanted[i] for i in places], len(source))
+        for batch in batches_by_length([len(row) for row in target_rows], BATCH_ROWS):
+            source = self._padded([rows[i] for i in batch])
+            target_in, labels = self._forced([target_rows[i] for i in batch], len(source))
             nll = self.search.nll(source, target_in, labels)  # [B, T]
-            for row, i in enumerate(places):
-                tokens = self.target_text.id_to_token(wanted[i])
-                answers[i] = score_answer(-nll[row, : len(wanted[i])], tokens, cut[i] or cut_target[i])
+            for row, i in enumerate(batch):
+                tokens = self.target_text.id_to_token(target_rows[i])
+                answers[i] = score_answer(-nll[row, : len(tokens)], tokens, cut[i] or cut_target[i])
         return answers
 
     def _encode(self, texts, first, target=False):
@@ -294,15 +219,15 @@ class TranslationPredictor(Predictor):
         limit = text.settings.max_length
         truncated = (full > limit).tolist()
         if any(truncated) and self.settings.long_sources == "refuse":
-            place = truncated.index(True)
+            i = truncated.index(True)
             what, key = ("target", "target_text.max_length") if target else ("text", "text.max_length")
             raise RequestError(
-                f"{what} {first + place + 1} has {full[place]} tokens; allowed: {limit} ({key}), unless "
+                f"{what} {first + i + 1} has {full[i]} tokens; allowed: {limit} ({key}), unless "
                 "task.long_sources is truncate"
             )
         return rows, truncated
 
-    def _most(self, row, request) -> int:
+    def _max_tokens(self, row, request) -> int:
         """How many tokens the translation of a source may have; those asked for at least, and END, have room in them."""
         if len(row) == 1 and row[0] == END:
             return 0
@@ -319,10 +244,10 @@ class TranslationPredictor(Predictor):
         """What the decoder reads, START and all but the last token, and what it predicts; `[B, T]` each."""
         rows = [*rows, *([np.array([END], "int32")] * (count - len(rows)))]
         targets = self.target_text.pad(rows, padded_width(rows))
-        before = [np.concatenate([[START], row[:-1]]).astype("int32") for row in rows]
-        return self.target_text.pad(before, targets.shape[1]), targets
+        target_in = [np.concatenate([[START], row[:-1]]).astype("int32") for row in rows]
+        return self.target_text.pad(target_in, targets.shape[1]), targets
 
 
-def _limit(most: int, longest: int) -> int:
-    """The width of a search's answer, which its graph is made for: 32, 64, …, or `longest`."""
-    return min(longest, max(32, 1 << (int(most) - 1).bit_length())) if most > 0 else min(longest, 32)
+def _limit(max_tokens: int, max_limit: int) -> int:
+    """The width of a search's answer, which its graph is made for: 32, 64, …, or `max_limit`."""
+    return min(max_limit, max(32, 1 << (int(max_tokens) - 1).bit_length())) if max_tokens > 0 else min(max_limit, 32)

@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from sacrebleu.metrics import BLEU, CHRF, TER
 
-_WORDS = (0, 1, 6, 11, 16, 21, 31, 41, 61)  # first length of each group of source sentences, in words
-_RESAMPLES = 1000
-_SEED = 12345  # of the resampling; sacreBLEU's own
+from nlp_suite.errors import DataError
+from nlp_suite.tasks.shared.report_numbers import checked_nll, finite
+
+GROUP_STARTS = (0, 1, 6, 11, 16, 21, 31, 41, 61)  # words of the shortest sentences of each group
+RESAMPLES = 1000
+RESAMPLING_SEED = 12345  # that of sacreBLEU
 
 
 def translation_report(
@@ -55,8 +58,9 @@ def translation_report(
         so is the interval of a single sentence.
 
     Raises:
-        ValueError: there is nothing to evaluate; the three lists differ in length; `nll` is not a number or below 0;
-            weights of attention do not fit their tokens.
+        DataError: there is nothing to evaluate.
+        RunError: `nll` is not a number or below 0.
+        ValueError: the three lists differ in length, or weights of attention do not fit their tokens.
 
     Example:
         >>> report = translation_report(
@@ -64,9 +68,9 @@ def translation_report(
         >>> report["exact_match"], report["chrf"]["score"]
         (1.0, 100.0)
     """
-    _check(sources, references, hypotheses, nll, tokens)
-    nll = max(float(nll), 0.0)
-    exact = [_spaced(h) == _spaced(r) for h, r in zip(hypotheses, references)]
+    _check(sources, references, hypotheses, tokens)
+    nll = checked_nll(nll, tokens)
+    exact = [h.split() == r.split() for h, r in zip(hypotheses, references)]
     return {
         "kind": "translation",
         "sentences": len(sources),
@@ -78,8 +82,8 @@ def translation_report(
         "chrf": _scored(CHRF(word_order=2), hypotheses, references),
         "ter": _scored(TER(), hypotheses, references),
         "exact_match": sum(exact) / len(exact),
-        "cross_entropy": _finite(float, nll / tokens),
-        "perplexity_per_token": _finite(math.exp, nll / tokens),
+        "cross_entropy": finite(float, nll / tokens),
+        "perplexity_per_token": finite(math.exp, nll / tokens),
         "token_accuracy": int(correct) / int(tokens),
         "by_length": _by_length(sources, references, hypotheses),
         "worst": _worst(sources, references, hypotheses, exact, worst),
@@ -92,20 +96,15 @@ def corpus_bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
     return float(BLEU(force=True).corpus_score(list(hypotheses), [list(references)]).score)
 
 
-def _check(sources, references, hypotheses, nll, tokens) -> None:
+def _check(sources, references, hypotheses, tokens) -> None:
     counts = {"sources": len(sources), "references": len(references), "hypotheses": len(hypotheses)}
     for name in ("references", "hypotheses"):
         if counts[name] != counts["sources"]:
             raise ValueError(f"every source needs one of each: {counts['sources']:,} sources, {counts[name]:,} {name}")
     if not counts["sources"]:
-        raise ValueError("there is nothing to evaluate: 0 sentences")
+        raise DataError("there is nothing to evaluate: 0 sentences")
     if tokens < 1:
-        raise ValueError(f"there is nothing to evaluate: {tokens} target tokens")
-    if math.isnan(nll) or nll < -1e-6 * tokens:  # log-softmax in float32 may round to slightly above 0
-        raise ValueError(
-            f"the negative log-likelihood of {tokens:,} tokens is {nll}, but it must be a number of at least 0: "
-            "the model's weights or its log-probabilities are broken"
-        )
+        raise DataError(f"there is nothing to evaluate: {tokens} target tokens")
 
 
 def _scored(metric, hypotheses, references) -> dict:
@@ -122,7 +121,7 @@ def _bleu(hypotheses, references) -> dict:
         "interval": _interval(hypotheses, references),
         "precisions": [float(value) for value in result.precisions],
         "brevity_penalty": float(result.bp),
-        "length_ratio": _finite(float, result.sys_len / result.ref_len) if result.ref_len else None,
+        "length_ratio": finite(float, result.sys_len / result.ref_len) if result.ref_len else None,
         "hypothesis_words": int(result.sys_len),
         "reference_words": int(result.ref_len),
     }
@@ -136,9 +135,9 @@ def _interval(hypotheses, references) -> list[float] | None:
     metric = BLEU(effective_order=True, force=True)
     scores = [metric.sentence_score(h, [r]) for h, r in zip(hypotheses, references)]
     statistics = np.array([[s.sys_len, s.ref_len, *s.counts, *s.totals] for s in scores])  # [N, 10]
-    generator = np.random.default_rng(_SEED)
+    generator = np.random.default_rng(RESAMPLING_SEED)
     drawn = []
-    for _ in range(_RESAMPLES):
+    for _ in range(RESAMPLES):
         times = np.bincount(generator.integers(count, size=count), minlength=count)  # [N]
         sums = [int(value) for value in times @ statistics]
         drawn.append(BLEU.compute_bleu(sums[2:6], sums[6:], sums[0], sums[1], smooth_method="exp").score)
@@ -147,7 +146,7 @@ def _interval(hypotheses, references) -> list[float] | None:
 
 def _by_length(sources, references, hypotheses) -> list[dict]:
     """BLEU of each group of sentences that have so many words in the source."""
-    groups = np.searchsorted(_WORDS, [len(source.split()) for source in sources], side="right") - 1
+    groups = np.searchsorted(GROUP_STARTS, [len(source.split()) for source in sources], side="right") - 1
     rows = []
     for group in np.unique(groups):
         members = np.flatnonzero(groups == group)
@@ -164,9 +163,9 @@ def _by_length(sources, references, hypotheses) -> list[dict]:
 
 
 def _name(group: int) -> str:
-    if group + 1 == len(_WORDS):
-        return f"{_WORDS[-1]} or more"
-    low, high = _WORDS[group], _WORDS[group + 1] - 1
+    if group + 1 == len(GROUP_STARTS):
+        return f"{GROUP_STARTS[-1]} or more"
+    low, high = GROUP_STARTS[group], GROUP_STARTS[group + 1] - 1
     return f"{low}–{high}" if high > low else str(low)
 
 
@@ -197,18 +196,5 @@ def _attention(row: Mapping) -> dict:
         raise ValueError(
             f"attention weights {list(weights.shape)} do not fit {len(target)} target and {len(source)} source tokens"
         )
-    rounded = [[_finite(float, round(weight, 4)) for weight in line] for line in weights.tolist()]
+    rounded = [[finite(float, round(weight, 4)) for weight in line] for line in weights.tolist()]
     return {**shown, "source_tokens": source, "target_tokens": target, "weights": rounded}
-
-
-def _spaced(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _finite(function, value) -> float | None:
-    """The function of a number, or None where the result does not fit into a float."""
-    try:
-        result = function(value)
-    except OverflowError:
-        return None
-    return result if math.isfinite(result) else None

@@ -1,6 +1,7 @@
 """Serving signatures of translation: sentences in, translations out, the whole beam search in the graph."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class TranslationSignatures(Signatures):
         self._search_best = self._search(1)  # traced once for all signatures
         self._search_n_best = self._search_best if self.n_best == 1 else self._search(self.n_best)
 
-    def functions(self):
+    def functions(self) -> dict[str, Callable]:
         text = {"text": ([None], "string")}
         traced = {
             "serving_default": self.traced(self.serving_default, **text),
@@ -107,12 +108,12 @@ class TranslationSignatures(Signatures):
         outputs = {name: best[name] for name in ("score", "log_prob", "length")}
         return outputs | {"translation": self._decode(best["tokens"], best["length"]), "truncated": truncated}
 
-    def serving_default(self, text):
+    def serving_default(self, text) -> dict[str, Any]:
         (text,), rows = fill_empty_batch(text)
         source, length, truncated = self._encode(text)
         return first_rows(self._outputs(self._best(source, length, truncated), truncated), rows)
 
-    def translate_n_best(self, text):
+    def translate_n_best(self, text) -> dict[str, Any]:
         import tensorflow as tf
 
         (text,), rows = fill_empty_batch(text)
@@ -129,7 +130,7 @@ class TranslationSignatures(Signatures):
         }
         return first_rows(outputs, rows)
 
-    def attention(self, text):
+    def attention(self, text) -> dict[str, Any]:
         import tensorflow as tf
 
         (text,), rows = fill_empty_batch(text)
@@ -149,7 +150,7 @@ class TranslationSignatures(Signatures):
         }
         return first_rows(outputs, rows)
 
-    def score(self, source, target):
+    def score(self, source, target) -> dict[str, Any]:
         import tensorflow as tf
 
         (source, target), rows = fill_empty_batch(source, target)
@@ -174,14 +175,14 @@ class TranslationSignatures(Signatures):
         }
         return first_rows(outputs, rows)
 
-    def tokens(self, tokens, length):
+    def tokens(self, tokens, length) -> dict[str, Any]:
         (tokens, length), rows = fill_empty_batch(tokens, length)
         source, length, truncated = _clean(tokens, length, self.max_source_tokens, self.source_text.vocabulary_size)
         best = self._best(source, length, truncated)
         outputs = {name: best[name] for name in ("tokens", "score", "log_prob", "length")}
         return first_rows({**outputs, "truncated": truncated}, rows)
 
-    def translate_xla(self, text):
+    def translate_xla(self, text) -> dict[str, Any]:
         import tensorflow as tf
 
         text, rows = fill_to_power_of_two(text)
@@ -238,7 +239,7 @@ class TranslationSignatures(Signatures):
 
 
 def _encode(graph, text, max_length):
-    """texts string `[B]` → ids int32 `[B, T]`, their number `[B]`, and which were truncated `[B]`."""
+    """Texts string `[B]` → ids int32 `[B, T]`, their number `[B]`, and which were truncated `[B]`."""
     import tensorflow as tf
 
     values, length, full_length = graph.encode_flat(text)
@@ -247,7 +248,7 @@ def _encode(graph, text, max_length):
 
 
 def _decoder_inputs(tokens, length):
-    """What the decoder reads before each token: START and all but the last; PAD from `length` on. int32 `[B, T]`"""
+    """What the decoder reads before each token, int32 `[B, T]`: START and all but the last; PAD from `length` on."""
     import tensorflow as tf
 
     inputs = tf.pad(tokens[:, :-1], [[0, 0], [1, 0]], constant_values=START)
@@ -263,7 +264,7 @@ def _surfaces(text, tokens, length):
     return tf.where(tf.sequence_mask(length, tf.shape(tokens)[1]), tf.gather(table, tokens), "")
 
 
-def _clean(tokens, length, read, vocabulary_size):
+def _clean(tokens, length, max_tokens, vocabulary_size):
     """Ids that the network knows, END last in every row, PAD after it; their number; and which rows were truncated."""
     import tensorflow as tf
 
@@ -271,12 +272,12 @@ def _clean(tokens, length, read, vocabulary_size):
     tokens = tf.pad(tokens, [[0, 0], [0, 1]])  # room for an END
     length = tf.clip_by_value(length, 0, width)
     last = tf.reduce_sum(tf.where(tf.range(width + 1) == length[:, None] - 1, tokens, 0), axis=1)
-    kept = tf.minimum(length - tf.cast(last == END, tf.int32), read - 1)  # without END
-    truncated = length - tf.cast(last == END, tf.int32) > read - 1
+    count = tf.minimum(length - tf.cast(last == END, tf.int32), max_tokens - 1)  # without END
+    truncated = length - tf.cast(last == END, tf.int32) > max_tokens - 1
     tokens = tf.where((tokens > PAD) & (tokens < vocabulary_size), tokens, UNKNOWN)
-    place = tf.range(width + 1)[None, :]
-    tokens = tf.where(place < kept[:, None], tokens, tf.where(place == kept[:, None], END, PAD))
-    return tokens[:, : tf.reduce_max(kept) + 1], kept + 1, truncated
+    position = tf.range(width + 1)[None, :]
+    tokens = tf.where(position < count[:, None], tokens, tf.where(position == count[:, None], END, PAD))
+    return tokens[:, : tf.reduce_max(count) + 1], count + 1, truncated
 
 
 def _filled(hypotheses, number) -> list[float]:

@@ -22,7 +22,7 @@ def translate(
     coverage_penalty: Annotated[
         float | None, typer.Option(help="Above 0 prefers all of the source translated.")
     ] = None,
-    no_repeat_ngram: Annotated[int | None, typer.Option(help="So many tokens in a row occur once at most.")] = None,
+    no_repeat_ngram: Annotated[int | None, typer.Option(help="N-grams of this length occur at most once.")] = None,
     min_length: Annotated[
         int | None, typer.Option(help="Tokens of a translation at least, however short the text is.")
     ] = None,
@@ -37,16 +37,14 @@ def translate(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same translation.")] = None,
     ensemble: Annotated[
-        list[Path] | None, typer.Option(help="Another run to translate together with; may be repeated.")
+        list[Path] | None, typer.Option(help="Another run to translate together with; may be given several times.")
     ] = None,
     attention: Annotated[
         Path | None,
-        typer.Option(
-            help="Write a page of what each token of every translation looked at; jsonl then has the weights too."
-        ),
+        typer.Option(help="Write a page with the attention of every translation; jsonl then has the weights too."),
     ] = None,
     format: Annotated[str, typer.Option(help="text, tsv or jsonl.")] = "text",
-):
+) -> None:
     """Translate texts with a run, several runs or a SavedModel; what is not given is as in the run's config."""
     from nlp_suite.tasks.translation.output import open_translation, write_translations
 

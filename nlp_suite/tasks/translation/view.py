@@ -1,9 +1,11 @@
 """How a report of translations is shown: scores, quality by length, attention, the worst sentences."""
 
+from typing import Any
+
 from nlp_suite.evaluation import plots
 from nlp_suite.evaluation.number_format import perplexity, share
 from nlp_suite.evaluation.page import Html, Section, Tile, columns, details, escape, join, picture, table
-from nlp_suite.evaluation.report import ReportView
+from nlp_suite.evaluation.report import ReportView, summary_table
 from nlp_suite.tasks.translation import attention_map
 
 CURVES = ("bleu", "perplexity", "loss")
@@ -63,15 +65,15 @@ def _by_length(report: dict) -> Section:
         [row["group"], f"{row['sentences']:,}", f"{row['reference_words']:,}", f"{row['bleu']:.2f}"]
         for row in report["by_length"]
     ]
-    whole = report["bleu"]
-    rows.append(["all", f"{report['sentences']:,}", f"{whole['reference_words']:,}", f"{whole['score']:.2f}"])
+    overall = report["bleu"]
+    rows.append(["all", f"{report['sentences']:,}", f"{overall['reference_words']:,}", f"{overall['score']:.2f}"])
     numbers = table(["source words", "sentences", "reference words", "BLEU"], rows, total=True)
     drawing = picture(
         plots.bleu_by_length(report),
         "BLEU by the number of words in the source, and number of sentences",
         f"Each bar is sacreBLEU of its own sentences. Hollow bars: fewer than {plots.FEW} sentences.",
     )
-    return Section("Short and long sentences", columns(drawing, join(numbers, _parts(whole))))
+    return Section("Short and long sentences", columns(drawing, join(numbers, _parts(overall))))
 
 
 def _parts(bleu: dict) -> Html:
@@ -120,17 +122,15 @@ def _worst(report: dict) -> Section:
     return Section("Worst sentences", Html('<ol class="mistakes">\n' + "\n".join(items) + "\n</ol>"), lead)
 
 
-def terminal(report: dict):
+def terminal(report: dict) -> Any:
     """Tables for the terminal, as a rich renderable."""
     from rich import box
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    summary = Table(box=None, show_header=False, pad_edge=False)
     numbers = _numbers(report)
-    for name, value, remark, _ in numbers:
-        summary.add_row(name, Text(value, style="bold"), Text(remark, style="dim"))
+    summary = summary_table([(name, value, remark) for name, value, remark, _ in numbers])
     # Signatures stand below, where a terminal of 80 columns holds them whole, as sacreBLEU prints them.
     signatures = "\n".join(f"{name.split(',')[0]}|{signature}" for name, _, _, signature in numbers if signature)
     groups = Table(box=box.SIMPLE_HEAD, pad_edge=False)

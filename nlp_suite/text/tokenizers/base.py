@@ -1,5 +1,6 @@
-"""What every tokenizer offers, and the ids that all of them share."""
+"""The base class of tokenizers, and the ids that all of them share."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 
 from nlp_suite.errors import TextError
@@ -9,38 +10,41 @@ SPECIAL_TOKENS = ("<pad>", "<unk>", "<s>", "</s>")
 UNKNOWN_SURFACE = "\ufffd"  # what an unknown token decodes to; it is in no vocabulary, so it encodes to UNKNOWN again
 
 
-class Tokenizer:
+class Tokenizer(ABC):
     """Normalised text to token ids and back, by TensorFlow ops; learns its vocabulary from a corpus.
 
-    The first four ids are `<pad> <unk> <s> </s>` for every tokenizer. Text itself never gives
-    one of them, but for UNKNOWN where something is not in the vocabulary: a literal `<s>` in the input is ordinary
-    text. Start, end, padding and truncation are not a tokenizer's business; `nlp_suite.text.graph` adds them.
+    The first four ids are `<pad> <unk> <s> </s>` for every tokenizer. Text never gives one of them, except UNKNOWN for
+    what is not in the vocabulary: a literal `<s>` in the input is ordinary text. Start, end, padding and truncation are
+    not a tokenizer's business; `nlp_suite.text.graph` adds them.
 
     A subclass takes its settings as constructor arguments, fills `tokens` in `train` and `restore`, and must not
     import TensorFlow before one of `train`, `resources`, `tokenize`, `detokenize` is called.
 
     Attributes:
         tokens: the surface form of every id; empty while untrained.
+        lossless: whether decoding gives every normalised text back exactly. With any tokenizer, decoded text has the
+            ids that it was decoded from.
     """
 
     tokens: Sequence[str] = ()
+    lossless: bool = False
 
     @property
     def vocabulary_size(self) -> int:
         """Number of ids, special ones included; 0 while untrained."""
         return len(self.tokens)
 
+    @abstractmethod
     def train(self, texts: Iterable[bytes]) -> None:
         """Learns the vocabulary from normalised UTF-8 texts, none of them empty; iterates once."""
-        raise TypeError(f"{type(self).__name__} has no train()")
 
+    @abstractmethod
     def assets(self) -> dict[str, bytes]:
         """File name to content: everything that `restore` needs."""
-        raise TypeError(f"{type(self).__name__} has no assets()")
 
+    @abstractmethod
     def restore(self, assets: dict[str, bytes]) -> None:
         """Takes the vocabulary from what `assets` gave."""
-        raise TypeError(f"{type(self).__name__} has no restore()")
 
     def prepare(self, text):
         """Last step of normalisation, for what this tokenizer cannot represent: tf.string [B] → tf.string [B]."""
@@ -50,17 +54,17 @@ class Tokenizer:
         """Tables and other trackable objects, made once and kept by the graph's module, so that they are saved."""
         return {}
 
+    @abstractmethod
     def tokenize(self, text, resources: dict):
         """Normalised tf.string [B] → RaggedTensor int32 [B, (T)]; an empty text gives an empty row."""
-        raise TypeError(f"{type(self).__name__} has no tokenize()")
 
+    @abstractmethod
     def detokenize(self, ids, resources: dict):
         """RaggedTensor int32 [B, (T)] without PAD, START and END → tf.string [B]."""
-        raise TypeError(f"{type(self).__name__} has no detokenize()")
 
 
 def batches(texts: Iterable[bytes], size: int = 1000, max_bytes: int = 16_000_000) -> Iterator[list[bytes]]:
-    """Lists of at most `size` texts and, but for a single longer text, at most `max_bytes` bytes."""
+    """Lists of at most `size` texts and, except for a single longer text, at most `max_bytes` bytes."""
     batch, total = [], 0
     for text in texts:
         if batch and (len(batch) == size or total + len(text) > max_bytes):
@@ -72,19 +76,19 @@ def batches(texts: Iterable[bytes], size: int = 1000, max_bytes: int = 16_000_00
         yield batch
 
 
-def by_count(counts: dict[str, int], vocabulary_size: int, min_count: int) -> list[str]:
-    """The special tokens, then the most frequent ones: by count, ties in code point order; never UNKNOWN_SURFACE.
+def most_frequent(counts: dict[str, int], vocabulary_size: int, min_count: int) -> list[str]:
+    """The special tokens, then the most frequent ones by count, ties in code point order; never UNKNOWN_SURFACE.
 
     Raises:
-        TextError: nothing occurs `min_count` times.
+        TextError: no token occurs `min_count` times.
     """
     counts = {token: count for token, count in counts.items() if token and token != UNKNOWN_SURFACE}
-    kept = sorted((t for t, c in counts.items() if c >= min_count), key=lambda token: (-counts[token], token))
-    if not kept:
-        most = max(counts, key=counts.get, default=None)
-        seen = f"the most frequent is {most!r} with {counts[most]}" if most else "the corpus has none at all"
+    tokens = sorted((t for t, c in counts.items() if c >= min_count), key=lambda token: (-counts[token], token))
+    if not tokens:
+        top = max(counts, key=counts.get, default=None)
+        seen = f"the most frequent is {top!r} with {counts[top]}" if top else "the corpus has none at all"
         raise TextError(f"no token occurs min_count={min_count} times in the training texts: {seen}")
-    return [*SPECIAL_TOKENS, *kept[: vocabulary_size - len(SPECIAL_TOKENS)]]
+    return [*SPECIAL_TOKENS, *tokens[: vocabulary_size - len(SPECIAL_TOKENS)]]
 
 
 def to_lines(tokens: list[str]) -> bytes:
@@ -93,7 +97,7 @@ def to_lines(tokens: list[str]) -> bytes:
 
 
 def from_lines(content: bytes, name: str) -> list[str]:
-    """Reads what `to_lines` wrote. Raises TextError if it is no such file."""
+    """Reads what `to_lines` wrote; raises TextError for anything else."""
     try:
         tokens = [line.replace("\x00", "\n") for line in content.decode("utf-8").split("\n")[:-1]]
     except UnicodeDecodeError as error:

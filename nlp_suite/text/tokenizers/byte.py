@@ -27,6 +27,8 @@ class ByteTokenizer(Tokenizer):
         '<0x61>'
     """
 
+    lossless = True
+
     def __init__(self):
         self.tokens = [*SPECIAL_TOKENS, *(f"<0x{byte:02X}>" for byte in range(256))]
 
@@ -47,7 +49,7 @@ class ByteTokenizer(Tokenizer):
         return {"bytes": tf.constant([b""] * _FIRST + [bytes([byte]) for byte in range(256)])}  # [260]
 
     def tokenize(self, text, resources: dict):
-        """tf.string [B] → RaggedTensor int32 [B, (T)]; one copy of all bytes, far faster than a split."""
+        """tf.string [B] → RaggedTensor int32 [B, (T)]; by one copy of all bytes, far faster than a split."""
         import tensorflow as tf
 
         values = tf.io.decode_raw(tf.strings.reduce_join(text), tf.uint8)  # [total]

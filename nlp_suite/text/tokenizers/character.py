@@ -13,8 +13,8 @@ from nlp_suite.text.tokenizers.base import (
     UNKNOWN,
     UNKNOWN_SURFACE,
     Tokenizer,
-    by_count,
     from_lines,
+    most_frequent,
     to_lines,
 )
 
@@ -25,7 +25,7 @@ class CharacterSettings(ComponentSettings):
     """Settings of the character tokenizer."""
 
     name: str = "character"
-    vocabulary_size: int = Field(1000, ge=5, description="at most so many ids, the four special ones included")
+    vocabulary_size: int = Field(1000, ge=5, description="maximum number of ids, including the four special ones")
     min_count: int = Field(1, ge=1, description="rarer characters are unknown")
 
 
@@ -34,7 +34,7 @@ class CharacterTokenizer(Tokenizer):
     """Unicode code points, the most frequent ones of the corpus; others become UNKNOWN, decoded as U+FFFD.
 
     Args:
-        vocabulary_size: most ids, special ones included.
+        vocabulary_size: maximum number of ids, including special ones.
         min_count: characters that occur less often are unknown.
 
     Raises:
@@ -56,10 +56,10 @@ class CharacterTokenizer(Tokenizer):
         counts = Counter()
         for text in texts:
             counts.update(text.decode("utf-8"))
-        self.tokens = by_count(counts, self._size, self._min_count)
+        self.tokens = most_frequent(counts, self._size, self._min_count)
 
     def assets(self) -> dict[str, bytes]:
-        """`characters.txt`, one a line in the order of the ids."""
+        """`characters.txt`, one character a line in the order of the ids."""
         return {_FILE: to_lines(self.tokens)}
 
     def restore(self, assets: dict[str, bytes]) -> None:
@@ -70,13 +70,13 @@ class CharacterTokenizer(Tokenizer):
         self.tokens = tokens
 
     def resources(self) -> dict:
-        """Code point → id, up to the highest known and one more for all above, and id → character."""
+        """Code point → id, up to the highest known one and one more for all above it; and id → character."""
         import numpy as np
         import tensorflow as tf
 
-        known = [ord(character) for character in self.tokens[len(SPECIAL_TOKENS) :]]
-        ids = np.full(max(known) + 2, UNKNOWN, np.int32)
-        ids[known] = np.arange(len(SPECIAL_TOKENS), self.vocabulary_size)
+        code_points = [ord(character) for character in self.tokens[len(SPECIAL_TOKENS) :]]
+        ids = np.full(max(code_points) + 2, UNKNOWN, np.int32)
+        ids[code_points] = np.arange(len(SPECIAL_TOKENS), self.vocabulary_size)
         surfaces = ["", UNKNOWN_SURFACE, "", "", *self.tokens[len(SPECIAL_TOKENS) :]]
         return {"ids": tf.constant(ids), "surfaces": tf.constant(surfaces)}
 
@@ -84,9 +84,9 @@ class CharacterTokenizer(Tokenizer):
         """tf.string [B] → RaggedTensor int32 [B, (T)]."""
         import tensorflow as tf
 
-        points = tf.strings.unicode_decode(text, "UTF-8")  # [B, (T)]
+        code_points = tf.strings.unicode_decode(text, "UTF-8")  # [B, (T)]
         last = tf.size(resources["ids"]) - 1
-        return points.with_flat_values(tf.gather(resources["ids"], tf.minimum(points.flat_values, last)))
+        return code_points.with_flat_values(tf.gather(resources["ids"], tf.minimum(code_points.flat_values, last)))
 
     def detokenize(self, ids, resources: dict):
         """RaggedTensor int32 [B, (T)] → tf.string [B]."""

@@ -23,9 +23,9 @@ from nlp_suite.text.tokenizers.base import (
     Tokenizer,
 )
 
-_SPACE_SYMBOL = "▁"  # U+2581: SentencePiece's own mark of a space
+_SPACE_SYMBOL = "▁"  # U+2581: how SentencePiece writes a space
 _NOT_TRAINABLE = (UNKNOWN_SURFACE.encode(), "▅".encode())  # U+2585: its trainer skips texts that contain it
-_LONGEST_WORD = 1000  # bytes; its BPE trainer aborts the process on words of more than 65,535
+MAX_WORD_BYTES = 1000  # its BPE trainer aborts the process on words of more than 65,535
 _MODEL = "sentencepiece.model"
 
 
@@ -33,31 +33,35 @@ class SentencePieceSettings(ComponentSettings):
     """Settings of the SentencePiece tokenizer."""
 
     name: str = "sentencepiece"
-    vocabulary_size: int = Field(8000, ge=5, description="at most so many ids, 4 special ones and 256 bytes included")
-    model: Literal["bpe", "unigram"] = "bpe"
+    vocabulary_size: int = Field(
+        8000, ge=5, description="maximum number of ids, including 4 special ones and 256 bytes"
+    )
+    model: Literal["bpe", "unigram"] = Field("bpe", description="byte-pair encoding, or the unigram language model")
     byte_fallback: bool = Field(True, description="unknown characters become their UTF-8 bytes, so nothing is lost")
-    character_coverage: float = Field(0.9995, gt=0, le=1, description="part of the characters that have a piece")
-    split_digits: bool = Field(False, description="every digit is a piece of its own")
+    character_coverage: float = Field(
+        0.9995, gt=0, le=1, description="share of the corpus's characters that the vocabulary covers"
+    )
+    split_digits: bool = Field(False, description="every digit is a separate piece")
 
 
 @TOKENIZERS.register(SentencePieceSettings)
 class SentencePieceTokenizer(Tokenizer):
     """SentencePiece sub-words (Kudo & Richardson 2018, arXiv:1808.06226): BPE (Sennrich et al. 2016) or unigram.
 
-    The model does no normalisation of its own, so with byte fallback `decode(encode(x)) = normalise(x)` exactly.
+    The model does not normalise, so with byte fallback `decode(encode(x)) = normalise(x)` exactly.
     SentencePiece writes spaces as U+2581; as it could not tell such a character in the text from a space, `prepare`
-    replaces it by an underscore. Control tokens cannot be written: a literal `<s>` is split as any text. Where
-    normalisation leaves runs of spaces (`text.collapse_spaces: false`), there are pieces for them, too.
+    replaces it with an underscore. Text cannot contain control tokens: a literal `<s>` is split like any text. Where
+    normalisation keeps runs of spaces (`text.collapse_spaces: false`), there are pieces for them, too.
 
     Without byte fallback a run of unknown characters becomes one UNKNOWN, decoded as U+FFFD.
 
     Args:
-        vocabulary_size: ids, special ones (4) and bytes (256 with `byte_fallback`) included; a corpus that is too
-            small for it gives fewer.
+        vocabulary_size: number of ids, including special ones (4) and bytes (256 with `byte_fallback`); a corpus that
+            is too small gives fewer.
         model: `"bpe"` or `"unigram"`.
         byte_fallback: encode unknown characters as bytes.
-        character_coverage: part of the corpus's characters that the vocabulary must cover.
-        split_digits: make every digit its own piece.
+        character_coverage: share of the corpus's characters that the vocabulary must cover.
+        split_digits: make every digit a separate piece.
 
     Raises:
         TextError: in `train`, if `vocabulary_size` is too small for the characters of the corpus.
@@ -85,6 +89,7 @@ class SentencePieceTokenizer(Tokenizer):
             "split_digits": split_digits,
         }
         self._model = b""
+        self.lossless = byte_fallback
 
     def train(self, texts: Iterable[bytes]) -> None:
         """Runs SentencePiece's trainer in memory; the same texts in the same order give the same model."""
@@ -93,11 +98,11 @@ class SentencePieceTokenizer(Tokenizer):
         sentences = [trainable for text in texts if (trainable := _trainable(text))]
         if not sentences:
             raise TextError("no training text has anything to learn sub-words from")
-        fixed = 4 + 256 * self._arguments["byte_fallback"]
-        if self._size <= fixed:
+        reserved = 4 + 256 * self._arguments["byte_fallback"]
+        if self._size <= reserved:
             raise TextError(
                 f"text.tokenizer.vocabulary_size {self._size} is too small: special tokens"
-                f"{' and bytes' if fixed > 4 else ''} alone take {fixed}; give more or set byte_fallback=false"
+                f"{' and bytes' if reserved > 4 else ''} alone take {reserved}; give more or set byte_fallback=false"
             )
         runs = {"allow_whitespace_only_pieces": True} if any(b"  " in sentence for sentence in sentences) else {}
         model = io.BytesIO()
@@ -142,7 +147,7 @@ class SentencePieceTokenizer(Tokenizer):
         self._model, self.tokens = assets[_MODEL], tokens
 
     def prepare(self, text):
-        """Replaces U+2581, which SentencePiece takes for a space, by an underscore."""
+        """Replaces U+2581, which SentencePiece takes for a space, with an underscore."""
         import tensorflow as tf
 
         return tf.strings.regex_replace(text, _SPACE_SYMBOL, "_")
@@ -151,7 +156,7 @@ class SentencePieceTokenizer(Tokenizer):
         """TF Text's tokenizer, which holds the model as a resource."""
         import tensorflow_text
 
-        with silent():
+        with suppress_native_log():
             return {"sentencepiece": tensorflow_text.SentencepieceTokenizer(self._model)}
 
     def tokenize(self, text, resources: dict):
@@ -162,7 +167,7 @@ class SentencePieceTokenizer(Tokenizer):
         """RaggedTensor int32 [B, (T)] → tf.string [B].
 
         SentencePiece drops a space from every piece until there is some text. UNKNOWN, put before the row, is text, so
-        that all spaces are kept; it and the one space that encoding adds are then taken off.
+        that all spaces are kept; it and the one space that encoding adds are then removed.
         """
         import tensorflow as tf
 
@@ -171,7 +176,7 @@ class SentencePieceTokenizer(Tokenizer):
 
 
 @contextlib.contextmanager
-def silent() -> Iterator[None]:
+def suppress_native_log() -> Iterator[None]:
     """Drops what C++ writes to standard error: the op logs that the model normalises nothing."""
     sys.stderr.flush()
     try:
@@ -180,8 +185,8 @@ def silent() -> Iterator[None]:
         yield
         return
     try:
-        with open(os.devnull, "wb") as nothing:
-            os.dup2(nothing.fileno(), 2)
+        with open(os.devnull, "wb") as null:
+            os.dup2(null.fileno(), 2)
         yield
     finally:
         os.dup2(saved, 2)
@@ -189,18 +194,18 @@ def silent() -> Iterator[None]:
 
 
 def _trainable(text: bytes) -> bytes:
-    """A text without what its trainer cannot take: corrupt characters, its own marks, words of absurd length.
+    """A text without what the trainer cannot take: corrupt characters, its internal marks, words of absurd length.
 
     Spaces stay as they are; empty if there is nothing else.
     """
-    kept = []
-    for word in text.split(b" "):  # an empty one is a further space
+    words = []
+    for word in text.split(b" "):  # an empty word is one more space
         for mark in _NOT_TRAINABLE:
             word = word.replace(mark, b" ")
-        parts = [part for part in word.split() if len(part) <= _LONGEST_WORD]
-        if parts or not word:
-            kept.append(b" ".join(parts))
-    return b" ".join(kept) if any(kept) else b""
+        trainable = [part for part in word.split() if len(part) <= MAX_WORD_BYTES]
+        if trainable or not word:
+            words.append(b" ".join(trainable))
+    return b" ".join(words) if any(words) else b""
 
 
 def _explain(error: str, size: int) -> str:

@@ -11,8 +11,8 @@ from nlp_suite.text.tokenizers.base import (
     UNKNOWN,
     UNKNOWN_SURFACE,
     Tokenizer,
-    by_count,
     from_lines,
+    most_frequent,
     to_lines,
 )
 from nlp_suite.text.tokenizers.words import WORD_PATTERN, check_pattern, count_words, join_words, split_words
@@ -22,24 +22,24 @@ class WordSettings(ComponentSettings):
     """Settings of the word tokenizer."""
 
     name: str = "word"
-    vocabulary_size: int = Field(20_000, ge=5, description="at most so many ids, the four special ones included")
+    vocabulary_size: int = Field(20_000, ge=5, description="maximum number of ids, including the four special ones")
     min_count: int = Field(2, ge=1, description="rarer words are unknown")
     pattern: str = Field(WORD_PATTERN, min_length=1, description="what a word is: a regular expression (RE2)")
 
 
 @TOKENIZERS.register(WordSettings)
 class WordTokenizer(Tokenizer):
-    """Words found by a regular expression; what is not in the vocabulary becomes UNKNOWN.
+    r"""Words found by a regular expression; what is not in the vocabulary becomes UNKNOWN.
 
     The default pattern keeps words with inner apostrophes whole (`don't`), makes every punctuation mark, symbol and Han
-    character a token of its own and drops spaces. What `pattern` does not match is dropped.
+    character a separate token and drops spaces. What `pattern` does not match is dropped.
 
     Decoding joins the words with spaces and writes U+FFFD for UNKNOWN; encoding that again gives the same ids.
 
     Args:
-        vocabulary_size: most ids, special ones included.
+        vocabulary_size: maximum number of ids, including special ones.
         min_count: words that occur less often are unknown.
-        pattern: a word, as an RE2 regular expression (Unicode classes such as `\\p{L}` allowed; no look-around).
+        pattern: an RE2 regular expression that matches a word (Unicode classes such as `\\p{L}`; no look-around).
 
     Raises:
         TextError: in `train`, for a bad pattern or if no word is frequent enough.
@@ -59,7 +59,7 @@ class WordTokenizer(Tokenizer):
     def train(self, texts: Iterable[bytes]) -> None:
         """Counts the words and keeps the most frequent."""
         check_pattern(self._pattern)
-        self.tokens = by_count(count_words(texts, self._pattern), self._size, self._min_count)
+        self.tokens = most_frequent(count_words(texts, self._pattern), self._size, self._min_count)
 
     def assets(self) -> dict[str, bytes]:
         """`vocabulary.txt`, one token a line in the order of the ids."""

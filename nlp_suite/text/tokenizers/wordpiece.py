@@ -19,15 +19,15 @@ from nlp_suite.text.tokenizers.words import PLAIN_PATTERN, count_words, join_wor
 
 _SUFFIX = "##"
 _FILE = "vocabulary.txt"
-_MOST_WORDS = 50_000  # different words to learn from, the most frequent
-_MOST_CHARACTERS = 1000  # different ones in the vocabulary; words with others are unknown
+MAX_WORDS = 50_000  # different words to learn from, the most frequent ones
+MAX_CHARACTERS = 1000  # different characters in the vocabulary; words with others are unknown
 
 
 class WordPieceSettings(ComponentSettings):
     """Settings of the WordPiece tokenizer."""
 
     name: str = "wordpiece"
-    vocabulary_size: int = Field(8000, ge=5, description="at most so many ids, the four special ones included")
+    vocabulary_size: int = Field(8000, ge=5, description="maximum number of ids, including the four special ones")
     max_bytes_per_word: int = Field(100, ge=1, description="longer words are unknown")
 
 
@@ -36,11 +36,11 @@ class WordPieceTokenizer(Tokenizer):
     """WordPiece (Schuster & Nakajima 2012; Devlin et al. 2019) as in Song et al. 2021 (arXiv:2012.15524).
 
     Text is split into words, punctuation marks, symbols and Han characters, and a word into the longest pieces from its
-    left; pieces that continue a word begin with `##`. A word that cannot be cut so is one UNKNOWN, decoded as U+FFFD.
+    left; pieces that continue a word begin with `##`. A word that cannot be cut up is one UNKNOWN, decoded as U+FFFD.
     The vocabulary comes from TF Text's learner, which KerasHub's `compute_word_piece_vocabulary` calls too.
 
     Args:
-        vocabulary_size: most ids, special ones included.
+        vocabulary_size: maximum number of ids, including special ones.
         max_bytes_per_word: longer words are UNKNOWN.
 
     Raises:
@@ -106,8 +106,8 @@ def _learn(counts: dict[str, int], size: int, max_bytes: int) -> list[str]:
     from tensorflow_text.tools.wordpiece_vocab import wordpiece_tokenizer_learner_lib as learner
 
     counts = {word: n for word, n in counts.items() if word != UNKNOWN_SURFACE and len(word.encode()) <= max_bytes}
-    words = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_MOST_WORDS]
-    words = learner.filter_input_words(words, learner.get_allowed_chars(words, _MOST_CHARACTERS), -1)
+    words = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MAX_WORDS]
+    words = learner.filter_input_words(words, learner.get_allowed_chars(words, MAX_CHARACTERS), -1)
     if not words:
         raise TextError(f"no word of at most max_bytes_per_word={max_bytes} bytes in the training texts")
     needed = len(SPECIAL_TOKENS) + 2 * len({character for word, _ in words for character in word})
@@ -122,7 +122,7 @@ def _learn(counts: dict[str, int], size: int, max_bytes: int) -> list[str]:
         num_iterations=4,
         max_input_tokens=-1,
         max_token_length=max(len(word) for word, _ in words),
-        max_unique_chars=_MOST_CHARACTERS,
+        max_unique_chars=MAX_CHARACTERS,
         vocab_size=size,
         slack_ratio=0.0,
         include_joiner_token=True,
@@ -130,23 +130,30 @@ def _learn(counts: dict[str, int], size: int, max_bytes: int) -> list[str]:
         reserved_tokens=list(SPECIAL_TOKENS),
     )
     first_guess = words[min(size * 3 // 4, len(words) - 1)][1]
-    tokens = _search(lambda threshold: learner.learn_with_thresh(words, threshold, settings), size, first_guess)
-    return _cut(tokens, size)
+    tokens = search_threshold(
+        lambda threshold: learner.learn_with_thresh(words, threshold, settings), size, first_guess
+    )
+    return _limit_size(tokens, size)
 
 
-def _cut(tokens: list[str], size: int) -> list[str]:
-    """The first `size` tokens, but all characters: `learn` puts those within words last where they are rare."""
-    always = {token for token in tokens if token in SPECIAL_TOKENS or len(token.removeprefix(_SUFFIX)) == 1}
-    pieces = [token for token in tokens if token not in always]
-    kept = always.union(pieces[: size - len(always)])
-    return [token for token in tokens if token in kept]
+def _limit_size(tokens: list[str], size: int) -> list[str]:
+    """The first `size` tokens, but always all characters: the learner puts rare ones within words last."""
+    required = {token for token in tokens if token in SPECIAL_TOKENS or len(token.removeprefix(_SUFFIX)) == 1}
+    pieces = [token for token in tokens if token not in required]
+    selected = required.union(pieces[: size - len(required)])
+    return [token for token in tokens if token in selected]
 
 
-def _search(learn, size: int, threshold: int) -> list[str]:
+def search_threshold(learn, size: int, threshold: int) -> list[str]:
     """Vocabulary of a count threshold that gives between 1 and 1.1 times `size` pieces, or all that the corpus gives.
 
-    The learner's own search halves the range of thresholds from the top and learns some 15 times: minutes on 25,000
-    reviews. The number of pieces is about inverse to the threshold, so three or four times do.
+    The learner's binary search over thresholds learns some 15 times: minutes on 25,000 reviews. The number of pieces is
+    about inversely proportional to the threshold, so that three or four times suffice here.
+
+    Args:
+        learn: `learn(threshold)` → vocabulary.
+        size: the number of pieces wanted.
+        threshold: the first one to try.
     """
     low, high = 0, None  # the highest threshold known to give enough pieces, the lowest known to give too few
     enough, fewer = [], []

@@ -6,32 +6,32 @@ from collections.abc import Iterable
 from nlp_suite.errors import TextError
 from nlp_suite.text.tokenizers.base import UNKNOWN_SURFACE, batches
 
-_WORD = r"[^\s\p{P}\p{S}\p{Han}]+"
-WORD_PATTERN = rf"\p{{Han}}|{_WORD}(?:['’]{_WORD})*|[\p{{P}}\p{{S}}]"
+WORD_CHARACTERS = r"[^\s\p{P}\p{S}\p{Han}]+"
+WORD_PATTERN = rf"\p{{Han}}|{WORD_CHARACTERS}(?:['’]{WORD_CHARACTERS})*|[\p{{P}}\p{{S}}]"
 """A Han character, a word with inner apostrophes (don't), or one punctuation mark or symbol. RE2 syntax."""
-PLAIN_PATTERN = rf"\p{{Han}}|{_WORD}|[\p{{P}}\p{{S}}]"
-"""The same with apostrophes on their own, as BERT splits."""
+PLAIN_PATTERN = rf"\p{{Han}}|{WORD_CHARACTERS}|[\p{{P}}\p{{S}}]"
+"""The same, but every apostrophe is a separate word, as in BERT."""
 
 
 def split_words(text, pattern: str):
     """Every match of `pattern`: normalised tf.string [B] → RaggedTensor tf.string [B, (words)].
 
     Core ops only: each match is put between NULs, of which normalised text has none, so that splitting at NUL gives
-    matches at odd places. (RegexSplitWithOffsets does the same four times slower.) The replacement character is always
-    a word, so that decoded unknown tokens are found again.
+    matches at odd indices (RegexSplitWithOffsets takes four times as long). The replacement character is always a word,
+    so that decoded unknown tokens become unknown again.
     """
     import tensorflow as tf
 
     marked = tf.strings.regex_replace(text, f"(?:{pattern})|{UNKNOWN_SURFACE}", "\x00\\0\x00")
     pieces = tf.strings.split(marked, "\x00")  # [B, (gap, word, gap, …, gap)]
     lengths = pieces.row_lengths()
-    place = tf.range(tf.size(pieces.flat_values, tf.int64)) - tf.repeat(pieces.row_starts(), lengths)
-    words = tf.boolean_mask(pieces.flat_values, place % 2 == 1)
+    index = tf.range(tf.size(pieces.flat_values, tf.int64)) - tf.repeat(pieces.row_starts(), lengths)
+    words = tf.boolean_mask(pieces.flat_values, index % 2 == 1)
     return tf.RaggedTensor.from_row_lengths(words, lengths // 2, validate=False)
 
 
 def check_pattern(pattern: str) -> None:
-    """Raises TextError if `pattern` is no RE2 expression or matches an empty text."""
+    """Raises TextError if `pattern` is not an RE2 expression or matches an empty text."""
     import tensorflow as tf
 
     try:
@@ -39,8 +39,8 @@ def check_pattern(pattern: str) -> None:
     except tf.errors.InvalidArgumentError as error:
         reason = error.message.split("error: ")[-1].split(" [Op:")[0]
         raise TextError(
-            f"text.tokenizer.pattern {pattern!r} is no regular expression of RE2: {reason} (allowed: RE2 syntax, such "
-            f"as the default {WORD_PATTERN!r}; no look-around, no back references)"
+            f"text.tokenizer.pattern {pattern!r} is not a regular expression of RE2: {reason} (allowed: RE2 syntax, "
+            f"such as the default {WORD_PATTERN!r}; no look-around, no back references)"
         ) from None
     if b"" in words:
         raise TextError(f"text.tokenizer.pattern {pattern!r} matches the empty text: a word has at least one character")

@@ -1,5 +1,7 @@
 """Optional warm-up, then half a cosine down to `final` at the last step (Loshchilov & Hutter 2017)."""
 
+from typing import Any
+
 from pydantic import Field
 
 from nlp_suite.registry import SCHEDULES
@@ -10,7 +12,7 @@ from nlp_suite.training.schedules.constant import ConstantSchedule
 class CosineSettings(ScheduleSettings):
     """Settings of the cosine schedule."""
 
-    final: float = Field(0.0, ge=0, le=1, description="rate at the end, as a part of learning_rate")
+    final: float = Field(0.0, ge=0, le=1, description="rate at the end, as a share of learning_rate")
 
 
 @SCHEDULES.register(CosineSettings)
@@ -19,12 +21,12 @@ class CosineSchedule(ConstantSchedule):
 
     Args:
         warmup_steps: batches over which the rate rises from 0.
-        final: rate at the end, as a part of `learning_rate`.
+        final: rate at the end, as a fraction of `learning_rate`.
     """
 
-    def __init__(self, warmup_steps=0, final=0.0):
+    def __init__(self, warmup_steps: int = 0, final: float = 0.0):
         super().__init__(warmup_steps)
         self.final = final
 
-    def rate(self, learning_rate: float, total_steps: int):
+    def rate(self, learning_rate: float, total_steps: int) -> Any:
         return Warmup(learning_rate, self.warmup_steps, "cosine", total_steps, self.final)

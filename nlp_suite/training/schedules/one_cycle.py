@@ -1,6 +1,7 @@
 """One cycle: the rate rises as half a cosine, then falls as half a cosine to almost nothing (Smith 2018)."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
@@ -8,12 +9,13 @@ from pydantic import Field
 
 from nlp_suite.config import ComponentSettings
 from nlp_suite.registry import SCHEDULES
+from nlp_suite.training.schedules.base import Schedule
 
 
 class OneCycleSettings(ComponentSettings):
     """Settings of the one-cycle schedule."""
 
-    rise: float = Field(0.3, gt=0, lt=1, description="part of all steps over which the rate rises")
+    rise: float = Field(0.3, gt=0, lt=1, description="share of all steps over which the rate rises")
     start_divisor: float = Field(25.0, ge=1, description="the first rate is learning_rate divided by this")
     end_divisor: float = Field(10_000.0, ge=1, description="the last rate is learning_rate divided by this")
 
@@ -27,13 +29,13 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         start: that of the first batch.
         end: that of the last batch.
         steps: batches of the whole training.
-        rise: part of them before the peak.
+        rise: fraction of them before the peak.
     """
 
-    def __init__(self, peak, start, end, steps, rise):
-        self.settings = {"peak": peak, "start": start, "end": end, "steps": steps, "rise": rise}
+    def __init__(self, peak: float, start: float, end: float, steps: int, rise: float):
+        self.settings: dict[str, Any] = {"peak": peak, "start": start, "end": end, "steps": steps, "rise": rise}
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> Any:
         s = self.settings
         # 0 at the first batch, 1 at the last
         done = ops.clip(ops.cast(step, "float32") / max(s["steps"] - 1, 1), 0.0, 1.0)
@@ -42,26 +44,23 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         rising = s["start"] + (s["peak"] - s["start"]) * up
         return ops.where(done < s["rise"], rising, s["end"] + (s["peak"] - s["end"]) * down)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return self.settings
 
 
 @SCHEDULES.register(OneCycleSettings)
-class OneCycleSchedule:
+class OneCycleSchedule(Schedule):
     """`learning_rate / start_divisor` up to `learning_rate`, then down to `learning_rate / end_divisor` at the last step.
 
     Args:
-        rise, start_divisor, end_divisor: see `OneCycleSettings`.
+        rise: fraction of all steps over which the rate rises.
+        start_divisor: the first rate is `learning_rate` divided by this.
+        end_divisor: the last rate is `learning_rate` divided by this.
     """
 
-    def __init__(self, rise=0.3, start_divisor=25.0, end_divisor=10_000.0):
+    def __init__(self, rise: float = 0.3, start_divisor: float = 25.0, end_divisor: float = 10_000.0):
         self.rise, self.start_divisor, self.end_divisor = rise, start_divisor, end_divisor
 
-    def rate(self, learning_rate: float, total_steps: int):
-        """What the optimiser takes as its learning rate."""
+    def rate(self, learning_rate: float, total_steps: int) -> Any:
         start, end = learning_rate / self.start_divisor, learning_rate / self.end_divisor
         return OneCycle(learning_rate, start, end, total_steps, self.rise)
-
-    def callbacks(self, monitor: str, mode: str) -> list:
-        """Callbacks that the schedule needs."""
-        return []

@@ -46,7 +46,7 @@ def test_character_counts():
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    "content, message",
     [
         (b"<pad>\n<unk>\n<s>\n</s>\nab\n", "'ab' is not one character"),
         (b"a\nb\n", "expected <pad> <unk>"),

@@ -66,7 +66,7 @@ def test_split_digits():
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    "settings, message",
     [
         ({"vocabulary_size": 200}, "vocabulary_size 200 is too small: special tokens and bytes alone take 260"),
         ({"vocabulary_size": 262}, "vocabulary_size 262 is too small for the characters .* at least 27[0-9]"),

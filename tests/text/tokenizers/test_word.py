@@ -17,7 +17,7 @@ def split(text, **settings):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    "text, words",
     [
         ("I don't like it!", ["i", "don't", "like", "it", "!"]),
         ("the actors’ rock’n’roll, 'tis", ["the", "actors", "’", "rock’n’roll", ",", "'", "tis"]),
@@ -78,7 +78,7 @@ def test_counts_run_over_many_batches():
 
 @pytest.mark.parametrize("pattern", ["[a", "(?=a)b", r"(a)\1", r"\p{Nonsense}"])
 def test_bad_pattern(pattern):
-    with pytest.raises(TextError, match=r"no regular expression of RE2: .*\(allowed: RE2 syntax"):
+    with pytest.raises(TextError, match=r"not a regular expression of RE2: .*\(allowed: RE2 syntax"):
         train(["text"], pattern=pattern)
 
 

@@ -5,8 +5,8 @@ import pytest
 from nlp_suite.config import TextSettings
 from nlp_suite.errors import TextError
 from nlp_suite.text.text_layer import UNKNOWN, TextLayer
-from nlp_suite.text.tokenizers.wordpiece import _search
-from tests.text.conftest import CORPUS, trained
+from nlp_suite.text.tokenizers.wordpiece import search_threshold
+from tests.text.tokenizer_checks import CORPUS, whole_rows
 
 WORDS = [f"{a}{b}{c}{d}" for a in "bcdfg" for b in "aeiou" for c in "lmnpr" for d in ("ing", "ed", "s", "")]
 
@@ -20,14 +20,14 @@ def test_longest_piece_first_against_a_plain_loop():
     pieces = set(layer.tokenizer.tokens[4:])
 
     def cut(word):
-        found, start = [], 0
+        cuts, start = [], 0
         while start < len(word):
-            fits = [end for end in range(start + 1, len(word) + 1) if "##" * (start > 0) + word[start:end] in pieces]
-            if not fits:
+            ends = [end for end in range(start + 1, len(word) + 1) if "##" * (start > 0) + word[start:end] in pieces]
+            if not ends:
                 return ["<unk>"]
-            found.append("##" * (start > 0) + word[start : max(fits)])
-            start = max(fits)
-        return found
+            cuts.append("##" * (start > 0) + word[start : max(ends)])
+            start = max(ends)
+        return cuts
 
     for word in [*WORDS, "balding", "bal", "gurus", "xyz", "bax"]:
         assert layer.id_to_token(layer.encode([word])[0]) == cut(word)
@@ -76,16 +76,16 @@ def test_search_finds_the_threshold_whatever_the_curve():
                 tries.append(threshold)
                 return [None] * max(curve(threshold), 0)
 
-            found = len(_search(learn, 1000, first))
+            size = len(search_threshold(learn, 1000, first))
             assert len(tries) <= 12
-            assert found >= 1000 or found == curve(1)
+            assert size >= 1000 or size == curve(1)
 
 
 @pytest.mark.slow
 def test_same_ids_as_keras_hub():
     import keras_hub
 
-    layer = trained("wordpiece", max_length=30_000)
+    layer = whole_rows("wordpiece")
     oracle = keras_hub.tokenizers.WordPieceTokenizer(
         vocabulary=list(layer.tokenizer.tokens), oov_token="<unk>", lowercase=False, strip_accents=False
     )

@@ -1,0 +1,234 @@
+"""The contract of a corpus kind: every question that the suite asks about what its examples are.
+
+A kind is one file or folder beside this one that registers a subclass of `CorpusKind`; a task names the kind it is trained
+on (`corpus_kind`), and a source gives a kind if it has its fields. Nothing else knows the names of kinds.
+"""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlp_suite.config import DataSettings, Experiment, TextSettings
+from nlp_suite.data.selection import Example, Selection
+from nlp_suite.data.store import TokenStore
+from nlp_suite.data.tables import token_statistics_table
+from nlp_suite.errors import DataError
+from nlp_suite.registry import CORPUS_KINDS
+from nlp_suite.task import Assets
+from nlp_suite.text.statistics import text_statistics
+from nlp_suite.text.text_layer import UNKNOWN, TextLayer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Positions = NDArray[Any]  # of examples in a selection: counted from 0, ascending
+Progress = Callable[[str], None]
+
+
+class CorpusKind(ABC):
+    """What examples are, and all that follows until there are stores to train on.
+
+    What most kinds share has a default here: a random validation split and limit, no labels, one text layer for the first
+    field, one token store a split. A kind without texts sets `has_text` to False and overrides what speaks of tokens:
+    `learn`, `statistics`, `summary`, `preparation_table` and `input_texts`.
+
+    Args:
+        name: what it is registered as.
+
+    Attributes:
+        fields: what every example has; a source gives the kind if it can give all of them.
+        optional_fields: what an example may have, too.
+        wanted: what a task of this kind needs, as the end of a sentence: "this task needs labels".
+        unit: what the rows of a store are called in messages, in the plural.
+        has_text: whether it has a text layer.
+
+    Example:
+        >>> # nlp_suite/data/kinds/tagged.py
+        >>> @CORPUS_KINDS.register()
+        ... class TaggedKind(CorpusKind):
+        ...     fields = ("text", "tags")
+        ...     wanted = "texts with a tag for every word"
+        ...     unit = "sentences"
+    """
+
+    fields: ClassVar[tuple[str, ...]]
+    optional_fields: ClassVar[tuple[str, ...]] = ()
+    wanted: ClassVar[str]
+    unit: ClassVar[str]
+    has_text: ClassVar[bool] = True
+
+    def __init__(self, name: str):
+        self.name = name
+
+    # ---- examples
+
+    def field_value(self, field: str, value: Any, called: str) -> Any:
+        """The value of a field as a file has it, checked and made what examples of this kind hold.
+
+        Args:
+            field: one of `fields` or `optional_fields`.
+            value: the text of a cell, or a JSON value.
+            called: how the file calls the field, for messages.
+
+        Raises:
+            DataError: a value that the field cannot have; the caller adds file and line.
+        """
+        if isinstance(value, str):
+            return value
+        raise DataError(f"{called!r} must be a string, got {json.dumps(value)[:60]}")
+
+    def texts(self, examples: Iterable[Example]) -> Iterator[str]:
+        """What the tokenizer is trained on."""
+        return (example[self.fields[0]] for example in examples)
+
+    # ---- splits
+
+    def split(self, data: DataSettings, train: Selection) -> tuple[Positions, Positions]:
+        """Positions of the training examples that are kept, and of those that are held out for validation.
+
+        A random part is held out; examples of one `group` stay together, so that nothing held out was seen in training.
+
+        Raises:
+            DataError: nothing can be held out.
+        """
+        hashes = np.fromiter((_hash(self.group(example)) for example in train), np.uint64)
+        _, group, sizes = np.unique(hashes, return_inverse=True, return_counts=True)
+        if len(sizes) < 2:
+            raise DataError(
+                f"nothing can be held out for validation: the training split has {len(hashes)} {self.unit} and "
+                f"{len(sizes)} different {self.fields[0]}{'s' * (len(sizes) != 1)}; give a validation split"
+            )
+        missing = max(1, round(data.validation * len(hashes)))
+        held_out = np.zeros(len(sizes), bool)
+        for candidate in np.random.default_rng(data.seed).permutation(len(sizes)):
+            if sizes[candidate] <= missing:
+                held_out[candidate] = True
+                missing -= sizes[candidate]
+            if not missing:
+                break
+        if not held_out.any():  # every group is larger than what should be held out
+            held_out[np.argmin(sizes)] = True
+        elif held_out.all():
+            held_out[np.argmax(sizes)] = False
+        return np.flatnonzero(~held_out[group]), np.flatnonzero(held_out[group])
+
+    def group(self, example: Example) -> str:
+        """What examples that `split` must keep together have in common: their first field, however it is spaced."""
+        return " ".join(str(example[self.fields[0]]).split())
+
+    def limit(self, data: DataSettings, examples: Selection) -> Positions | None:
+        """Positions of at most `data.limit` examples, or None for all; drawn at random, as corpora are often sorted."""
+        count = examples.count()
+        if data.limit is None or count <= data.limit:
+            return None
+        return np.sort(np.random.default_rng(data.seed).permutation(count)[: data.limit])
+
+    # ---- what is learned from the training split
+
+    def label_names(self, experiment: Experiment, train: Selection) -> list[str]:
+        """Names of the labels, in the order of their ids; empty for a kind without labels."""
+        return []
+
+    def learn(self, experiment: Experiment, train: Selection, known: Assets, progress: Progress) -> Assets:
+        """What belongs to a network and is not in its weights: what is known already, and all else from the training split.
+
+        Args:
+            experiment: the resolved config.
+            train: the training split.
+            known: text layers, labels and facts of an earlier training; what is empty in it is learned.
+            progress: called with a line of text for every step of the work.
+
+        Raises:
+            DataError: labels that cannot be used.
+            TextError: texts that no tokenizer can be trained on.
+        """
+        labels = known.labels or self.label_names(experiment, train)
+        text = known.text or train_text_layer(experiment.text, self.texts(train), progress)
+        return Assets(text, text, labels, known.facts)
+
+    # ---- stores
+
+    @abstractmethod
+    def write_split(self, directory: Path, examples: Iterable[Example], split: str, assets: Assets) -> dict[str, Any]:
+        """Writes the store of a split.
+
+        Args:
+            directory: to be made.
+            examples: of the split, in order.
+            split: its name, for messages.
+            assets: what `learn` returned.
+
+        Returns:
+            The statistics that only this kind has, JSON-able; those of `statistics` are added to them.
+
+        Raises:
+            DataError: an example that cannot be used, or settings that do not suit the kind.
+        """
+
+    def open_split(self, directory: Path) -> Any:
+        """The store that `write_split` wrote; its length is its number of rows."""
+        return TokenStore(directory)
+
+    def statistics(self, store: Any) -> dict[str, Any]:
+        """How well the text layer fits a split: see `text_statistics`."""
+        return text_statistics(store, store.full_lengths, UNKNOWN)
+
+    def input_texts(self, store: Any, rows: Sequence[int]) -> list[str]:
+        """The texts of some rows, as a user would give them to the model; empty for a kind without texts."""
+        return [store.text(int(row)) for row in rows]
+
+    # ---- what people read
+
+    def summary(self, split: str, statistics: Mapping[str, Any]) -> str:
+        """A line on a split that was just written."""
+        return f"{split}: {statistics['texts']:,} {self.unit}, {statistics['tokens']:,} tokens"
+
+    def preparation_table(self, statistics: Mapping[str, Mapping[str, Any]]) -> "Table":
+        """The statistics of all splits, as `prepare` found them, as a table for a terminal."""
+        return token_statistics_table(self.unit, statistics)
+
+    @abstractmethod
+    def inspect(
+        self, examples: Mapping[str, Iterable[Example]], store_statistics: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """What a corpus looks like; reads every split once and holds no texts but the few that are shown.
+
+        Args:
+            examples: split → examples.
+            store_statistics: token statistics by split, as `prepare` found them; passed through as `tokens`.
+
+        Returns:
+            A JSON-able report: `kind` (its name), `splits` (split → counts and lengths), `duplicates`, `examples` (a few)
+            and `tokens`.
+        """
+
+    @abstractmethod
+    def tables(self, report: Mapping[str, Any]) -> list["Table"]:
+        """A report of `inspect` as tables for a terminal."""
+
+
+def corpus_kind(name: str) -> CorpusKind:
+    """The corpus kind called `name`.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    kind: CorpusKind = CORPUS_KINDS.get(name)(name)
+    return kind
+
+
+def train_text_layer(settings: TextSettings, texts: Iterable[str], progress: Progress, of: str = "") -> TextLayer:
+    """A text layer for the training split; `of`: whose texts these are, such as `" of the sources"`."""
+    progress(f"training the {settings.tokenizer.name} tokenizer{of} on the training split")
+    return TextLayer.train(settings, texts)
+
+
+def _hash(text: str) -> int:
+    """64-bit hash of a text."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")

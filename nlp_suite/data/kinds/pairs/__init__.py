@@ -1,0 +1,118 @@
+"""Pairs of sentences, one the translation of the other: two stores a split, END after every sentence; no labels."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nlp_suite.config import DataSettings, Experiment
+from nlp_suite.data.kinds.base import CorpusKind, Positions, Progress, train_text_layer
+from nlp_suite.data.kinds.pairs.inspection import inspect_pairs, pair_tables
+from nlp_suite.data.kinds.pairs.store import SIDES, PairStore
+from nlp_suite.data.selection import Example, Selection, chunks
+from nlp_suite.data.store import StoreWriter
+from nlp_suite.data.tables import Report, token_statistics_table
+from nlp_suite.errors import DataError
+from nlp_suite.registry import CORPUS_KINDS
+from nlp_suite.task import Assets
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@CORPUS_KINDS.register()
+class PairsKind(CorpusKind):
+    """Examples `{"source": …, "target": …}`, a sentence and its translation; either may be empty.
+
+    Both sides have one vocabulary, or with `target_text` in the config one each. Pairs with the same source stay on one
+    side of a split.
+    """
+
+    fields = SIDES
+    wanted = "pairs of sentences"
+    unit = "pairs"
+
+    def texts(self, examples: Iterable[Example], sides: Sequence[str] = SIDES) -> Iterator[str]:
+        """See `CorpusKind.texts`; of every pair the given sides."""
+        return (example[side] for example in examples for side in sides)
+
+    def split(self, data: DataSettings, train: Selection) -> tuple[Positions, Positions]:
+        try:
+            return super().split(data, train)
+        except DataError:
+            _refuse_empty(train)
+            raise
+
+    def learn(self, experiment: Experiment, train: Selection, known: Assets, progress: Progress) -> Assets:
+        """See `CorpusKind.learn`; with `target_text` in the config, a text layer for each side."""
+        if not experiment.target_text:
+            return super().learn(experiment, train, known, progress)
+        text = known.text or train_text_layer(
+            experiment.text, self.texts(train, ["source"]), progress, " of the sources"
+        )
+        target_text = known.target_text or train_text_layer(
+            experiment.target_text, self.texts(train, ["target"]), progress, " of the targets"
+        )
+        return Assets(text, target_text, known.labels or self.label_names(experiment, train), known.facts)
+
+    def write_split(self, directory: Path, examples: Iterable[Example], split: str, assets: Assets) -> dict[str, Any]:
+        """See `CorpusKind.write_split`; every pair is kept.
+
+        Returns:
+            `pairs`, and the `length_ratio` of target to source, in tokens of all of them.
+        """
+        assert assets.text and assets.target_text
+        layers = dict(zip(SIDES, (assets.text, assets.target_text)))
+        for side, layer in layers.items():
+            if not layer.settings.add_end or layer.settings.add_start:
+                section = "target_text" if side == "target" and layer is not assets.text else "text"
+                raise DataError(
+                    f"translation needs {section}.add_end: true (the end of a sentence) and {section}.add_start: false"
+                )
+        writers = {side: StoreWriter(directory / side, layer.vocabulary_size) for side, layer in layers.items()}
+        tokens, pairs = dict.fromkeys(SIDES, 0), 0
+        for chunk in chunks(examples):
+            pairs += len(chunk)
+            for side, layer in layers.items():
+                sentences = [example[side] for example in chunk]
+                rows, full_lengths = layer.encode_with_lengths(sentences)
+                writers[side].append(rows, full_lengths, [0] * len(rows), sentences)
+                tokens[side] += int(full_lengths.sum())
+        for writer in writers.values():
+            writer.close(split=split)
+        return {"pairs": pairs, "length_ratio": tokens["target"] / max(1, tokens["source"])}
+
+    def open_split(self, directory: Path) -> PairStore:
+        return PairStore(directory)
+
+    def statistics(self, store: PairStore) -> dict[str, Any]:
+        """See `CorpusKind.statistics`: of the source, and those of the target under `target`."""
+        return {**super().statistics(store.source), "target": super().statistics(store.target)}
+
+    def input_texts(self, store: PairStore, rows: Sequence[int]) -> list[str]:
+        return super().input_texts(store.source, rows)
+
+    def summary(self, split: str, statistics: Mapping[str, Any]) -> str:
+        tokens = f"{statistics['tokens']:,} and {statistics['target']['tokens']:,} tokens"
+        return f"{split}: {statistics['texts']:,} {self.unit}, {tokens}"
+
+    def preparation_table(self, statistics: Mapping[str, Mapping[str, Any]]) -> "Table":
+        rows = {f"{split}, {side}": facts.get(side, facts) for split, facts in statistics.items() for side in SIDES}
+        return token_statistics_table(self.unit, rows)
+
+    def inspect(
+        self, examples: Mapping[str, Iterable[Example]], store_statistics: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """See `inspect_pairs`."""
+        return {"kind": self.name, **inspect_pairs(examples), "tokens": store_statistics}
+
+    def tables(self, report: Report) -> list["Table"]:
+        return pair_tables(report)
+
+
+def _refuse_empty(train: Selection) -> None:
+    """Refuses a training split in which nothing is written on a side."""
+    count = train.count()
+    empty = [side for side in SIDES if not any(example[side].strip() for example in train)]
+    if count and empty:
+        which = "" if len(empty) == 2 else f"the {empty[0]}s of "
+        raise DataError(f"{which}all {count} pairs of the training split are empty: there is nothing to learn from")

@@ -1,0 +1,88 @@
+"""The callbacks of a training, and the order in which they are called."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+from rich.console import Console
+
+from nlp_suite.config import TrainingSettings
+from nlp_suite.training.callbacks import Checkpoints, EvaluateAverage, IntervalLog, ProgressBar, StopOnNaN
+from nlp_suite.training.checkpoint_average import KeepIntervals
+from nlp_suite.training.optimizer import monitor_mode
+from nlp_suite.training.state import TrainingState
+
+
+class FitCallbacks:
+    """What Keras calls around the steps, in the order of this list.
+
+    1. `EvaluateAverage` puts the averaged weights in place before a validation and takes them out after it.
+    2. `IntervalLog` completes the logs, before anything reads them.
+    3. The task's own callbacks measure, and add to the logs.
+    4. Those of the schedule and of the averaging optimiser read the logs and change the learning rate or the average.
+    5. `Checkpoints` writes the weights, after the average may have been started.
+    6. `KeepIntervals` copies what `Checkpoints` wrote.
+    7. Keras's `EarlyStopping` decides whether to end.
+    8. `StopOnNaN` refuses a loss that is no number.
+    9. `CSVLogger` and `TensorBoard` record the completed logs.
+    10. `ProgressBar` shows which interval `Checkpoints` found the best.
+    11. `TrainingState` saves the state of 2 to 7; a run that is killed before it repeats the interval.
+
+    Args:
+        settings: the training section.
+        directory: the run folder.
+        console: where progress is shown.
+        loss_metric: name of the metric that is the loss.
+        intervals: checkpoint intervals in all.
+        steps: steps of one.
+        measuring: the task's callbacks.
+        optimizing: those of the optimiser.
+
+    Attributes:
+        state: the `TrainingState`.
+        progress: the `ProgressBar`.
+    """
+
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        directory: Path,
+        console: Console,
+        *,
+        loss_metric: str,
+        intervals: int,
+        steps: int,
+        measuring: Sequence[Any],
+        optimizing: Sequence[Any],
+    ):
+        self._settings, self._directory, self._steps = settings, directory, steps
+        folder, monitor, mode = directory / "checkpoints", settings.monitor, monitor_mode(settings.monitor)
+        self._log = IntervalLog(loss_metric, steps)
+        self._checkpoints = Checkpoints(folder, monitor, mode)
+        self._stateful = [self._log, *measuring, *optimizing, self._checkpoints]
+        if settings.average_checkpoints:
+            self._stateful.append(
+                KeepIntervals(folder, settings.average_checkpoints, settings.average_of, monitor, mode)
+            )
+        if settings.patience:
+            self._stateful.append(keras.callbacks.EarlyStopping(monitor, mode=mode, patience=settings.patience))
+        self.progress = ProgressBar(intervals, steps, self._checkpoints, console)
+        self.state = TrainingState(folder / "state.npz", self._stateful)
+
+    def in_order(self) -> list[Any]:
+        """All of them, as `fit` takes them."""
+        recording = [keras.callbacks.CSVLogger(str(self._directory / "history.csv"), append=True)]
+        if self._settings.tensorboard:
+            recording.append(keras.callbacks.TensorBoard(str(self._directory / "tensorboard"), write_graph=False))
+        stop = StopOnNaN(self._directory, self._steps)
+        return [EvaluateAverage(), *self._stateful, stop, *recording, self.progress, self.state]
+
+    def outcome(self, parameters: int) -> dict[str, Any]:
+        """What `run.json` says of a finished training; the key `round` is the number of the best checkpoint interval."""
+        best = {
+            "round": self._checkpoints.best_epoch,
+            "metric": self._settings.monitor,
+            "value": self._checkpoints.best,
+        }
+        return {"state": "finished", "parameters": parameters, "seconds": self._log.seconds, "best": best}

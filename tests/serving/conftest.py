@@ -1,0 +1,95 @@
+"""What the tests of serving share: models and exports that are made once, and managers whose models only pretend to load."""
+
+import pytest
+
+
+class Toys:
+    """Models of `toy_models`, each made once in a session; nobody may change them.
+
+    Example:
+        >>> toys("slow", loops=3000)
+        PosixPath('…/slow-1-3000/1')
+    """
+
+    def __init__(self, folder):
+        self._folder = folder
+
+    def __call__(self, name: str, version: int = 1, **settings):
+        """The version folder of a model."""
+        from tests.serving import toy_models
+
+        path = self._folder / "-".join(map(str, [name, version, *settings.values()])) / str(version)
+        return path if path.exists() else getattr(toy_models, name)(path, **settings)
+
+
+class Exports:
+    """An export of each task, of a network with random weights, each made once in a session; nobody may change them."""
+
+    def __init__(self, folder):
+        self._folder = folder
+
+    def __call__(self, task: str):
+        """The model's folder, which holds version 1."""
+        from nlp_suite.export import run_export
+
+        path = self._folder / "models" / task
+        if not path.exists():
+            run_export(self.run(task), path)
+        return path
+
+    def run(self, task: str):
+        """The run folder that was exported."""
+        path = self._folder / "runs" / task
+        if path.exists():
+            return path
+        path.mkdir(parents=True)
+        if task == "sentiment":
+            from tests.export.conftest import SMALL, make_run
+
+            return make_run(path, SMALL["bag"])
+        if task == "language_model":
+            from tests import language_models
+
+            return language_models.make_run(path, "lstm")
+        from tests import translation_models
+
+        return translation_models.make_run(path, "gru", beam_size=3, max_tokens=14)
+
+
+@pytest.fixture(scope="session")
+def toys(tmp_path_factory):
+    return Toys(tmp_path_factory.mktemp("toys"))
+
+
+@pytest.fixture(scope="session")
+def exports(tmp_path_factory):
+    return Exports(tmp_path_factory.mktemp("exports"))
+
+
+@pytest.fixture(scope="session")
+def sound_model(tmp_path_factory):
+    """A model that the doctor finds nothing wrong with; nobody may change it."""
+    from tests.serving.doctor_models import small_model
+
+    return small_model(tmp_path_factory.mktemp("doctor"))
+
+
+@pytest.fixture
+def make_manager(monkeypatch):
+    """A function that makes managers of fake servables; they are closed at the end, and nothing is then loaded."""
+    from nlp_suite.serving import manager
+    from tests.serving.fake_servables import FakeServable
+
+    FakeServable.alive = 0
+    monkeypatch.setattr(manager, "Servable", FakeServable)
+    monkeypatch.setattr(manager.gc, "collect", lambda: 0)
+    managers = []
+
+    def make(**settings):
+        managers.append(manager.Manager(**{"retry_seconds": 0.02, "load_threads": 2, **settings}))
+        return managers[-1]
+
+    yield make
+    for each in managers:
+        assert each.close(10)
+    assert FakeServable.alive == 0

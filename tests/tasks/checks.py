@@ -1,0 +1,127 @@
+"""The contract of a task, checked for any one of the registry: `run_task_checks("sentiment", cache=tmp_path)`."""
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import nlp_suite.serving.page as page
+from nlp_suite.config import TASK_KEYS, load_experiment
+from nlp_suite.data.prepare import prepare
+from nlp_suite.evaluation.report import ReportView
+from nlp_suite.registry import CORPUS_KINDS, EXPORTERS, TASKS, missing_members
+from nlp_suite.training.run import make_task
+
+SAMPLE = {"name": "sample", "size": 120, "test": 20}
+
+
+def run_task_checks(name: str, cache: Path, source=SAMPLE) -> None:
+    """Checks a task against everything that `Task` promises, on a small corpus and with its default backbone."""
+    check_declarations(TASKS.get(name))
+    experiment = load_experiment(
+        {
+            "task": name,
+            "data": {"source": source, "cache": str(cache)},
+            "text": {"tokenizer": {"name": "word", "min_count": 1}},
+            "backbone": {"embedding_size": 4, "units": 4},
+            "training": {"batch_size": 4, "buckets": 2},
+        }
+    )
+    check_defaults(TASKS.get(name))
+    check_experiment(experiment)
+    prepared = prepare(experiment)
+    check_network(experiment, prepared)
+    check_metrics(experiment, prepared)
+    check_batches(experiment, prepared)
+    check_answers(TASKS.get(name))
+
+
+def is_sentence(text: str) -> bool:
+    return bool(re.fullmatch(r"[A-Z].*\w.*\.", text))
+
+
+def is_phrase(text: str) -> bool:
+    """Words that stand inside a sentence."""
+    return bool(re.fullmatch(r"[a-z].*[^.\s]", text))
+
+
+def check_declarations(task):
+    assert missing_members(task) == []
+    assert task.name() in TASKS.names() and is_sentence(TASKS.help()[task.name()])
+    assert all(map(is_phrase, (task.title, task.model_kind, task.how_to_ask))) and "nlp-suite" in task.how_to_ask
+    assert task.card_limits and all(map(is_sentence, task.card_limits))
+    assert task.corpus_kind in CORPUS_KINDS.names()
+    assert task.honours <= set(TASK_KEYS)
+    assert task.exports_to and set(task.exports_to) <= set(EXPORTERS.names())
+    assert (Path(page.__file__).parent / "forms" / f"{task.page_form}.js").is_file()
+    assert all(metric.startswith("val_") for metric in task.monitors)
+
+
+def check_defaults(task):
+    """Every default is a key that there is, and stands where a config says nothing."""
+    experiment = load_experiment({"task": task.name()})
+    for section, values in task.defaults.items():
+        for key, value in values.items():
+            chosen = getattr(getattr(experiment, section), key)
+            assert value in (chosen, getattr(chosen, "name", None)), f"{section}.{key} is {chosen!r}"
+
+
+def check_experiment(experiment):
+    task = make_task(experiment)
+    task.check(experiment)
+    assert task.settings == experiment.task
+    facts = task.card_facts(experiment)
+    assert facts and all(isinstance(text, str) and text for pair in facts.items() for text in pair)
+
+
+def check_network(experiment, prepared):
+    """It is built, Keras can make it from its config, and every trainable variable is in one group."""
+    task = make_task(experiment)
+    model = task.model(experiment.backbone, prepared.assets)
+    assert model.built and model.count_params()
+    assert all(is_phrase(line) for line in task.start_weights(model, prepared.text, prepared.stores["train"]))
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
+    copy = keras.saving.deserialize_keras_object(config)
+    if not copy.built:
+        copy.build((None, None))
+    assert [tuple(w.shape) for w in copy.weights] == [tuple(w.shape) for w in model.weights]
+    grouped = [id(variable) for group in model.layer_groups() for variable in group]
+    assert sorted(grouped) == sorted(map(id, model.trainable_variables))
+
+
+def check_metrics(experiment, prepared):
+    names = [metric.name for metric in make_task(experiment).metrics(prepared.labels)]
+    assert len(set(names)) == len(names) and make_task(experiment).loss_metric in names
+
+
+def check_batches(experiment, prepared):
+    """A batch is a function of its number, and all batches of a training step and of validation fit the network."""
+    task = make_task(experiment)
+    model = task.model(experiment.backbone, prepared.assets)
+    parts = task.training_batches(model, prepared.stores, prepared.labels, experiment.training)
+    assert parts[0].description
+    for batches in parts:
+        assert batches.steps_per_epoch > 0
+        inputs, targets, weights = batches.batch(1)
+        for once, again in zip(leaves((inputs, targets, weights)), leaves(batches.batch(1)), strict=True):
+            np.testing.assert_array_equal(once, again)
+        assert len(weights) == len(targets) and np.asarray(weights).sum() > 0
+        keras.ops.convert_to_numpy(model(inputs, training=batches is parts[0]))
+    model.compile(optimizer="sgd", loss=task.loss(), metrics=task.metrics(prepared.labels))
+    logs = model.test_on_batch(*parts[1].batch(0), return_dict=True)
+    assert np.isfinite(list(logs.values())).all() and task.loss_metric in logs
+
+
+def leaves(tree) -> Iterable:
+    return keras.tree.flatten(tree)
+
+
+def check_answers(task):
+    view = task(**{}).report_view()
+    assert isinstance(view, ReportView) and view.curves and isinstance(view.style, str)
+    for for_people in (True, False):
+        columns = task.answer_columns(["no", "yes"], for_people)
+        assert columns and all(isinstance(name, str) and callable(cell) for name, cell in columns.items())
