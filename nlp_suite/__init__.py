@@ -36,5 +36,5 @@ def _register_with_keras(_: Any) -> None:
     """Imports every class of ours that Keras may meet in a saved model."""
     for package in ("layers", "layers.attentions", "backbones", "backbones.decoders"):
         import_all(f"nlp_suite.{package}")
-    for task in TASKS.names():
-        TASKS.get(task).import_network()
+    for task in TASKS.classes():
+        task.import_network()

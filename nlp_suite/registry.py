@@ -147,6 +147,12 @@ class Registry:
         """The class called `name`. Raises `UnknownNameError` with the nearest name."""
         return self._entry(name)[0]
 
+    def classes(self) -> list[Any]:
+        """Every class; but for one whose module is being imported at the moment, which is not known yet."""
+        for name in self._files():
+            importlib.import_module(f"{self.package}.{name}")
+        return [cls for cls, _ in self._registered.values()]
+
     def settings(self, name: str) -> Any:
         """The settings model of the class called `name`."""
         return self._entry(name)[1]

@@ -9,17 +9,24 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+BACKBONES, DECODERS = "tests/backbones/test_backbones.py", "tests/backbones/test_decoders.py"
+RECURRENT = ["tests/layers/test_attentions.py", "tests/backbones/test_recurrent_decoders.py"]
+RUNS = {
+    "recurrent decoders on JAX": ("jax", "not concat and not rnn", RECURRENT),
+    "recurrent decoders on PyTorch": ("torch", "not concat and not rnn", RECURRENT),
+    # compiling every backbone and decoder on JAX takes a quarter of an hour
+    "contracts on JAX": ("jax", "contract and (cnn-layers or gru-residual or gru-heads)", [BACKBONES, DECODERS]),
+    "contracts on PyTorch": ("torch", "not other_settings", [BACKBONES, DECODERS]),
+}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_on_backend(backend):
+@pytest.mark.parametrize("backend, chosen, files", RUNS.values(), ids=RUNS)
+def test_on_backend(backend, chosen, files):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
-    here = [f"tests/backbones/test_{name}.py" for name in ("backbones", "decoders", "recurrent_decoders")]
-    files = ["tests/layers/test_attentions.py", *here]
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not concat and not rnn", *files],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, *files],
         env=dict(os.environ, KERAS_BACKEND=backend, JAX_DISABLE_MOST_OPTIMIZATIONS="1"),
         cwd=ROOT,
         capture_output=True,

@@ -146,7 +146,7 @@ def test_settings_make_the_decoder_they_describe():
     assert isinstance(settings.attention, ComponentSettings)
     decoder = DECODERS.get("lstm")(**settings.arguments())
     assert decoder.get_config()["attention"] == {"name": "luong", "score": "dot", "units": None}
-    assert (decoder.where, decoder.output_size) == ("after", settings.units)
+    assert (decoder.attention_place, decoder.output_size) == ("after", settings.units)
     assert DECODERS.get("gru")(embedding_size=7).output_size == 7
     assert set(REGISTERED.names()) == {"bahdanau", "luong", "scaled_dot"}
 

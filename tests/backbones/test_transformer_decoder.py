@@ -46,7 +46,7 @@ def test_every_weight_has_a_gradient_and_it_is_the_automatic_one(name, dropout):
 
     def loss(training):
         memory = decoder.memory(*tensors(source, source_mask))
-        return ops.sum(decoder(*tensors(x, mask), memory, training=training)[0] * factor)
+        return ops.sum(decoder(*tensors(x, mask), memory, training=training)[0] * ops.convert_to_tensor(factor))
 
     written = gradients(lambda: loss(True), decoder)
     assert all(np.abs(gradient).max() > 0 for gradient in written.values())

@@ -1,4 +1,4 @@
-"""The tests of optimisers, backbones and weight drop, run again on JAX and on PyTorch in processes of their own."""
+"""The tests of optimisers, self-attention and weight drop, run again on JAX and on PyTorch in other processes."""
 
 import importlib.util
 import os
@@ -18,10 +18,8 @@ FILES = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "backend, file",
-    [*((backend, file) for backend in ("jax", "torch") for file in FILES), ("torch", "backbones/test_backbones.py")],
-)  # compiling every backbone on JAX takes a quarter of an hour
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("file", FILES)
 def test_on_backend(backend, file):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")

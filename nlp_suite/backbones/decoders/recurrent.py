@@ -76,8 +76,8 @@ class RecurrentDecoder(Decoder):
         kwargs: those of `keras.layers.Layer`.
 
     Attributes:
-        where: where the attention is: `"before"`, `"between"` or `"after"` the cells of a step with `input_feeding`,
-            `"above"` all layers without.
+        attention_place: `"before"`, `"between"` or `"after"` the cells of a step with `input_feeding`, `"above"` all layers
+            without.
     """
 
     layer_class: ClassVar[type]
@@ -120,14 +120,16 @@ class RecurrentDecoder(Decoder):
         self.units, self.bridge_from, self.residual = units, bridge, residual
         policy = {"dtype": self.dtype_policy}
         self.attention = ATTENTIONS.get(attention.name)(**attention.arguments(), **policy)
-        self.where = "above"
+        self.attention_place = "above"
         if input_feeding:
-            self.where = "between" if conditional else "before" if self.attention.queries_previous_state else "after"
+            self.attention_place = (
+                "between" if conditional else "before" if self.attention.queries_previous_state else "after"
+            )
         make = {"return_sequences": True, "return_state": True, **policy}
         self.recurrent = [self.layer_class(units, **make) for _ in range(layers)]
         self.second = self.layer_class(units, **make) if conditional else None
         self.attentional = self.bridge = self.deep = None
-        if self.where in ("after", "above"):
+        if self.attention_place in ("after", "above"):
             self.attentional = keras.layers.Dense(units, "tanh", use_bias=False, name="attentional", **policy)
         self.state_tensors = 2 if isinstance(self.recurrent[0], keras.layers.LSTM) else 1
         if bridge != "zero":
@@ -147,9 +149,9 @@ class RecurrentDecoder(Decoder):
         self.bidirectional_memory = bidirectional_memory
         self.attention.build(self.units, memory_size)
         context = self.attention.context_size
-        fed = {"before": context, "after": self.units}.get(self.where, 0)
+        read = {"before": context, "after": self.units}.get(self.attention_place, 0)
         for i, layer in enumerate(self.recurrent):
-            layer.build((None, None, self.units if i else self.embedding_size + fed))
+            layer.build((None, None, self.units if i else self.embedding_size + read))
         for norm in self.norms:
             norm.build((None, None, self.units))
         if self.second:
@@ -190,11 +192,11 @@ class RecurrentDecoder(Decoder):
             flat = ops.reshape(flat, (-1, size))
         else:
             flat = ops.zeros((batch_size, size), self.compute_dtype)
-        parts = ops.split(flat, len(self.recurrent) * self.state_tensors, axis=-1)
+        tensors = ops.split(flat, len(self.recurrent) * self.state_tensors, axis=-1)
         n = self.state_tensors
-        state = {"layers": [list(parts[i : i + n]) for i in range(0, len(parts), n)]}
-        if self.where == "after":
-            state["attentional"] = ops.zeros_like(parts[0])
+        state = {"layers": [list(tensors[i : i + n]) for i in range(0, len(tensors), n)]}
+        if self.attention_place == "after":
+            state["attentional"] = ops.zeros_like(tensors[0])
         return state
 
     def call(self, x, mask, memory, training=None):
@@ -203,7 +205,7 @@ class RecurrentDecoder(Decoder):
         states = self.initial_state(ops.shape(x)[0], memory)["layers"]
         context = weights = None
         for i, layer in enumerate(self.recurrent):
-            if i == 0 and self.where != "above":
+            if i == 0 and self.attention_place != "above":
                 y, context, weights = self._loop(x, states[0], memory["attention"])
             else:
                 y = layer(x, initial_state=states[i])[0]
@@ -212,7 +214,7 @@ class RecurrentDecoder(Decoder):
 
     def _features(self, x, context, weights, embeddings, attend):
         """Features `[..., F]` and weights from the highest layer's outputs `[..., U]`, and contexts and weights from below."""
-        if self.where == "above":
+        if self.attention_place == "above":
             context, weights = attend(x)
             x = self.attentional(ops.concatenate([context, x], axis=-1))
         if self.deep:
@@ -224,16 +226,15 @@ class RecurrentDecoder(Decoder):
         entry, attention = self.recurrent[0], self.attention
         x = ops.transpose(ops.cast(x, self.compute_dtype), (1, 0, 2))  # [T, B, E]
         kernel = entry.by_gate(entry.cell.kernel, x.dtype)
-        kernel, read_kernel = ops.split(
-            kernel, [self.embedding_size], axis=0
-        )  # of the context, or the attentional vector
+        # a step reads the embedding, and the context or the attentional vector of the step before
+        kernel, read_kernel = ops.split(kernel, [self.embedding_size], axis=0)
         input_bias, recurrent_bias = (None if b is None else entry.by_gate(b, x.dtype) for b in entry.biases())
         z = bptt.dense(x, kernel) + (0.0 if input_bias is None else input_bias)  # [T, B, G*U]
         recurrent_kernel = entry.by_gate(entry.cell.recurrent_kernel, x.dtype)
         weights = {"keys": prepared["keys"], "values": prepared["values"], "score_bias": softmax_bias(prepared["mask"])}
         state_kernels, state_bias = [], None
         query_cell, context_cell = entry.recurrence(), None
-        if self.where == "before":
+        if self.attention_place == "before":
             query_cell, context_cell = None, query_cell
             state_kernels, state_bias = [recurrent_kernel], recurrent_bias
             weights["context_kernel"] = read_kernel
@@ -241,7 +242,7 @@ class RecurrentDecoder(Decoder):
             weights["recurrent_kernel"] = recurrent_kernel
             if recurrent_bias is not None:
                 weights["recurrent_bias"] = recurrent_bias
-        if self.where == "between":
+        if self.attention_place == "between":
             context_cell = self.second.recurrence()
             state_kernels.append(self.second.by_gate(self.second.cell.recurrent_kernel, x.dtype))
             weights["context_kernel"] = self.second.by_gate(self.second.cell.kernel, x.dtype)
@@ -251,7 +252,7 @@ class RecurrentDecoder(Decoder):
         query = attention.query_kernel
         if query is not None:
             state_kernels.append(ops.cast(query, x.dtype))
-        if self.where == "after":
+        if self.attention_place == "after":
             kernel = ops.cast(self.attentional.kernel, x.dtype)
             weights["context_kernel"], state_part = ops.split(kernel, [attention.context_size], axis=0)
             state_kernels.append(state_part)
@@ -295,16 +296,16 @@ class RecurrentDecoder(Decoder):
         after, context, weights = {"layers": []}, None, None
         for i, (layer, before) in enumerate(zip(self.recurrent, state["layers"], strict=True)):
             cell_input = x
-            if i == 0 and self.where == "before":
+            if i == 0 and self.attention_place == "before":
                 context, weights = attend(before[0])
                 cell_input = ops.concatenate([x, context], axis=-1)
-            elif i == 0 and self.where == "after":
+            elif i == 0 and self.attention_place == "after":
                 cell_input = ops.concatenate([x, state["attentional"]], axis=-1)
             y, last = layer.cell(cell_input, list(before), training=False)
-            if i == 0 and self.where == "between":
+            if i == 0 and self.attention_place == "between":
                 context, weights = attend(y)
                 y, last = self.second.cell(context, last, training=False)
-            elif i == 0 and self.where == "after":
+            elif i == 0 and self.attention_place == "after":
                 context, weights = attend(y)
                 y = after["attentional"] = self.attentional(ops.concatenate([context, y], axis=-1))
             after["layers"].append(list(last) if isinstance(last, list | tuple) else [last])
@@ -315,6 +316,6 @@ class RecurrentDecoder(Decoder):
     def stack(self):
         groups = [[layer, *self.norms[i : i + 1]] for i, layer in enumerate(self.recurrent)]
         groups[0] = [*groups[0], *filter(None, [self.second, self.bridge])]
-        groups[0 if self.where != "above" else -1].append(self.attention)
+        groups[0 if self.attention_place != "above" else -1].append(self.attention)
         groups[-1].extend(filter(None, [self.attentional, self.deep]))
         return groups
