@@ -38,7 +38,7 @@ class RunError(NlpSuiteError, ValueError):
 
 
 class TrainingError(NlpSuiteError, RuntimeError):
-    """A training that cannot go on; the message says where it stopped and what to try."""
+    """A training that cannot continue; the message says where it stopped and what to try."""
 
 
 class ExportError(NlpSuiteError, RuntimeError):

@@ -30,12 +30,12 @@ from nlp_suite.errors import UnknownNameError
 Component = TypeVar("Component", bound=Callable[..., Any])
 
 
-def unknown(kind: str, given: object, allowed: Iterable[str]) -> str:
+def unknown(kind: str, name: object, allowed: Iterable[str]) -> str:
     """The sentence for a name that does not exist: what was given, the nearest name, all names allowed."""
     allowed = list(allowed)
-    near = difflib.get_close_matches(str(given), allowed, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), allowed, n=1, cutoff=0.5)
     hint = f": did you mean {near[0]!r}?" if near else ""
-    return f"unknown {kind} {given!r}{hint} (allowed: {', '.join(allowed) or 'none'})"
+    return f"unknown {kind} {name!r}{hint} (allowed: {', '.join(allowed) or 'none'})"
 
 
 def folders_of(package: str) -> list[Path]:
@@ -164,8 +164,10 @@ class Registry:
         try:
             yield self
         finally:  # a file that was imported meanwhile is not executed again
-            own = {k: entry for k, entry in self._registered.items() if entry[0].__module__ == f"{self.package}.{k}"}
-            self._registered = {**own, **before}
+            of_files = {
+                key: entry for key, entry in self._registered.items() if entry[0].__module__ == f"{self.package}.{key}"
+            }
+            self._registered = {**of_files, **before}
 
 
 class VerbRegistry:
@@ -184,21 +186,21 @@ class VerbRegistry:
         self._package = package
         self._registered: dict[str, Callable[..., Any]] = {}
 
-    def _found(self) -> dict[str, tuple[str, str]]:
+    def _locations(self) -> dict[str, tuple[str, str]]:
         """Verb → the module that has it and the first line of its help; reads files and imports nothing."""
-        found = {name: (verb.__module__, verb.__doc__ or "") for name, verb in self._registered.items()}
+        locations = {name: (verb.__module__, verb.__doc__ or "") for name, verb in self._registered.items()}
         for task, path in self._tasks._files().items():
             path, module = (path.with_name("verbs.py"), f"{task}.verbs") if path.stem == "__init__" else (path, task)
             if not path.exists():
                 continue
             for node in ast.parse(path.read_text("utf-8")).body:
                 if isinstance(node, ast.FunctionDef) and "VERBS.register()" in map(ast.unparse, node.decorator_list):
-                    found[node.name] = (f"{self._package}.{module}", ast.get_docstring(node) or "")
-        return {name: (module, doc.strip().split("\n")[0]) for name, (module, doc) in found.items()}
+                    locations[node.name] = (f"{self._package}.{module}", ast.get_docstring(node) or "")
+        return {name: (module, doc.strip().split("\n")[0]) for name, (module, doc) in locations.items()}
 
     def help(self) -> dict[str, str]:
         """Verb to the first line of its help; imports nothing."""
-        return {name: doc for name, (_, doc) in sorted(self._found().items())}
+        return {name: doc for name, (_, doc) in sorted(self._locations().items())}
 
     def register(self) -> Callable[[Component], Component]:
         """Decorator of a function whose parameters are Typer's and whose docstring is the help.
@@ -219,7 +221,7 @@ class VerbRegistry:
     def get(self, name: str) -> Callable[..., Any]:
         """The function of a verb; imports its module."""
         if name not in self._registered:
-            import_from(*self._found()[name][0].rsplit(".", 1))
+            import_from(*self._locations()[name][0].rsplit(".", 1))
         return self._registered[name]
 
 
