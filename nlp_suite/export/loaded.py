@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nlp_suite.config import Experiment, load_experiment
-from nlp_suite.text.tokenizers.sentencepiece import suppress_native_log
+from nlp_suite.native_output import suppress_native_log
 
 
 class LoadedSignatures:

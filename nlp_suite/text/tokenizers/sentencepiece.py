@@ -12,6 +12,7 @@ from pydantic import Field
 
 from nlp_suite.config import ComponentSettings
 from nlp_suite.errors import TextError
+from nlp_suite.native_output import suppress_native_log
 from nlp_suite.registry import TOKENIZERS
 from nlp_suite.text.tokenizers.base import (
     END,
