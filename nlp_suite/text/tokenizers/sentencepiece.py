@@ -1,11 +1,8 @@
 """Sub-words by SentencePiece: byte-pair encoding or unigram, with bytes for what is unknown."""
 
-import contextlib
 import io
-import os
 import re
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field
@@ -174,24 +171,6 @@ class SentencePieceTokenizer(Tokenizer):
 
         text = resources["sentencepiece"].detokenize(tf.concat([tf.fill([ids.nrows(), 1], UNKNOWN), ids], 1))
         return tf.strings.regex_replace(text, f"^{UNKNOWN_SURFACE} ?", "", replace_global=False)
-
-
-@contextlib.contextmanager
-def suppress_native_log() -> Iterator[None]:
-    """Drops what C++ writes to standard error: the op logs that the model normalises nothing."""
-    sys.stderr.flush()
-    try:
-        saved = os.dup(2)
-    except OSError:  # there is no standard error
-        yield
-        return
-    try:
-        with open(os.devnull, "wb") as null:
-            os.dup2(null.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
 
 
 def _trainable(text: bytes) -> bytes:
