@@ -16,6 +16,7 @@ computed name; `import_all` does so for others.
 import ast
 import difflib
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 import re
@@ -50,6 +51,11 @@ def import_from(package: str, module: str) -> None:
     parent = importlib.import_module(package)
     parent.__path__ = list(dict.fromkeys([*parent.__path__, *map(str, folders_of(package))]))
     importlib.import_module(f"{package}.{module}")
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package could be imported."""
+    return importlib.util.find_spec(package) is not None
 
 
 def lazy_attribute(module: str, attribute: str) -> Any:
@@ -150,7 +156,7 @@ class Registry:
     def classes(self) -> list[Any]:
         """Every class; but for one whose module is being imported at the moment, which is not known yet."""
         for name in self._files():
-            importlib.import_module(f"{self.package}.{name}")
+            import_from(self.package, name)
         return [cls for cls, _ in self._registered.values()]
 
     def settings(self, name: str) -> Any:

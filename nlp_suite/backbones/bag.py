@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 from pydantic import Field
 
-from nlp_suite.backbones.base import Backbone, BackboneSettings
+from nlp_suite.backbones.base import ActivationName, Backbone, BackboneSettings
 from nlp_suite.layers.inline import apply
 from nlp_suite.layers.ngrams import ngram_ids
 from nlp_suite.layers.type_dropout import TypeDropout
@@ -24,7 +24,7 @@ class BagSettings(BackboneSettings):
     naive_bayes: bool = Field(False, description="scale n-grams by what their counts in the training split tell")
     hidden: list[int] = Field([], description="units of feed-forward layers above the average")
     dropout: float = Field(0.0, ge=0, lt=1, description="rate on the average and after every feed-forward layer")
-    activation: str = Field("relu", description="Keras name, of the feed-forward layers")
+    activation: ActivationName = Field("relu", description="Keras name, of the feed-forward layers")
 
 
 @BACKBONES.register(BagSettings)

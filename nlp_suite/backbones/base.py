@@ -2,17 +2,32 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Never, Self
+from typing import Annotated, Any, ClassVar, Never, Self
 
 import keras
 from keras import ops
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from nlp_suite.config import ComponentSettings
 from nlp_suite.errors import ConfigError
 from nlp_suite.layers.inline import apply
 from nlp_suite.layers.type_dropout import TypeDropout
 from nlp_suite.layers.word_dropout import WordDropout
+from nlp_suite.registry import unknown
+
+
+def _known_activation(name: str) -> str:
+    try:
+        keras.activations.get(name)
+    except ValueError:
+        names = sorted(
+            n for n in dir(keras.activations) if n.islower() and n not in ("get", "serialize", "deserialize")
+        )
+        raise ValueError(unknown("activation", name, names)) from None
+    return name
+
+
+ActivationName = Annotated[str, AfterValidator(_known_activation)]
 
 
 class BackboneSettings(ComponentSettings):

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 from pydantic import Field
 
-from nlp_suite.backbones.base import Backbone, BackboneSettings
+from nlp_suite.backbones.base import ActivationName, Backbone, BackboneSettings
 from nlp_suite.registry import BACKBONES
 
 
@@ -15,7 +15,7 @@ class CNNSettings(BackboneSettings):
     filters: int = Field(100, ge=1, description="filters of every width")
     layers: int = Field(1, ge=1, description="convolutions on top of one another")
     dropout: float = Field(0.0, ge=0, lt=1, description="rate after every layer, the same filters at every token")
-    activation: str = Field("relu", description="Keras name")
+    activation: ActivationName = Field("relu", description="Keras name")
 
 
 @BACKBONES.register(CNNSettings)

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 from pydantic import Field
 
-from nlp_suite.backbones.base import Backbone, BackboneSettings
+from nlp_suite.backbones.base import ActivationName, Backbone, BackboneSettings
 from nlp_suite.layers.inline import apply
 
 
@@ -30,7 +30,7 @@ class RecurrentSettings(BackboneSettings):
     recurrent_dropout: float = Field(0.0, ge=0, lt=1, description="rate on the recurrent state, the same at every step")
     residual: bool = Field(False, description="add a layer's input to its output where sizes agree")
     layer_norm: bool = Field(False, description="layer norm after every layer")
-    activation: str = Field("tanh", description="Keras name of the cell's activation")
+    activation: ActivationName = Field("tanh", description="Keras name of the cell's activation")
 
     @property
     def carries_state(self) -> bool:

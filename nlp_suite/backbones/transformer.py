@@ -7,7 +7,7 @@ import keras
 from keras import ops
 from pydantic import Field, model_validator
 
-from nlp_suite.backbones.base import Backbone, BackboneSettings
+from nlp_suite.backbones.base import ActivationName, Backbone, BackboneSettings
 from nlp_suite.layers.dropout import dropout
 from nlp_suite.layers.inline import apply
 from nlp_suite.layers.layer_norm import layer_norm
@@ -29,7 +29,7 @@ class TransformerSettings(BackboneSettings):
         0.1, ge=0, lt=1, description="rate on the input, after attention, and inside and after the feed-forward net"
     )
     attention_dropout: float = Field(0.0, ge=0, lt=1, description="rate on the attention weights")
-    activation: str = Field("relu", description="Keras name, of the feed-forward layer")
+    activation: ActivationName = Field("relu", description="Keras name, of the feed-forward layer")
     norm: Literal["pre", "post"] = Field("pre", description="layer norm before or after every sub-layer")
     positions: Literal["sinusoidal", "learned", "rotary"] = Field(
         "sinusoidal", description="how a token's place enters"

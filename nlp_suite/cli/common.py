@@ -1,12 +1,18 @@
 """What the verbs share: arguments, options, and importing Keras quietly."""
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from nlp_suite.errors import UsageError
+from nlp_suite.registry import is_installed
+
+BACKENDS = ("tensorflow", "jax", "torch")
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file of the experiment.")]
 Overrides = Annotated[
@@ -20,9 +26,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")
 
 
 def import_backend() -> None:
-    """Imports Keras and its backend without the lines that TensorFlow prints whatever its log level."""
+    """Imports Keras and its backend without the lines that TensorFlow prints whatever its log level.
+
+    Raises:
+        UsageError: a backend that there is not, or that is not installed.
+    """
     from nlp_suite.native_output import suppress_native_log
 
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if backend not in BACKENDS or not is_installed(backend):
+        what = "is not installed" if backend in BACKENDS else "is no backend"
+        raise UsageError(f"KERAS_BACKEND={backend!r} {what} (allowed: {', '.join(BACKENDS)})")
     with suppress_native_log():
         import keras
 

@@ -103,6 +103,8 @@ def score(
     max_length: ShownCharacters = 60,
 ) -> None:
     """Log-probability and perplexity of every line of a text by a language model, or of translations."""
+    if (source is None) != (target is None) or (source is not None and file is not None):
+        raise UsageError("of pairs give both --source FILE and --target FILE, and no other file")
     import_backend()
     from nlp_suite.export.load import load
     from nlp_suite.registry import TASKS

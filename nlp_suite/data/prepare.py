@@ -16,7 +16,7 @@ from nlp_suite.config import Experiment
 from nlp_suite.data.kinds.base import CorpusKind, corpus_kind
 from nlp_suite.data.selection import Selection
 from nlp_suite.data.sources.base import SPLITS, Source
-from nlp_suite.data.staging import hidden_folder, place_folder
+from nlp_suite.data.staging import hidden_folder, place_folder, read_json
 from nlp_suite.data.store import SCHEMA
 from nlp_suite.errors import DataError
 from nlp_suite.registry import SOURCES, TASKS
@@ -165,8 +165,7 @@ def open_assets(experiment: Experiment, directory: Path, labels: Sequence[str], 
 
 
 def _read_info(directory: Path) -> dict[str, Any]:
-    info: dict[str, Any] = json.loads((directory / "prepared.json").read_text("utf-8"))
-    return info
+    return read_json(directory / "prepared.json", DataError, f"remove the folder {directory}, which is then made again")
 
 
 def _holds(directory: Path, experiment: Experiment, known: Assets, labels: Sequence[str] | None) -> bool:

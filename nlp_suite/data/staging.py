@@ -5,14 +5,16 @@ the hidden folder, which the next writer removes: a lock held by the living tell
 """
 
 import fcntl
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from nlp_suite.errors import TrainingError
+from nlp_suite.errors import NlpSuiteError, TrainingError
 
 
 @contextmanager
@@ -71,6 +73,19 @@ def place_folder(staged: Path, target: Path) -> None:
     flush(staged)
     os.rename(staged, target)
     flush_folder(target.parent)
+
+
+def read_json(path: Path, error: type[NlpSuiteError], remedy: str) -> dict[str, Any]:
+    """A JSON file of ours.
+
+    Raises:
+        error: it is damaged; the message names the file and the remedy.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except ValueError as wrong:
+        raise error(f"{path} is damaged ({wrong}): {remedy}") from None
+    return content
 
 
 def flush(path: Path) -> None:

@@ -13,6 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nlp_suite.data.staging import read_json
+from nlp_suite.errors import DataError
+
 SCHEMA = 1
 COLUMNS = {  # file: dtype
     "offsets": "int64",
@@ -81,7 +84,8 @@ class TokenStore:
     def __init__(self, directory: str | Path):
         directory = Path(directory)
         self.directory = directory
-        self.meta: dict[str, Any] = json.loads((directory / "meta.json").read_text("utf-8"))
+        remedy = f"remove the folder {directory.parent}, which is then made again"
+        self.meta = read_json(directory / "meta.json", DataError, remedy)
         self._tokens = self._open("tokens", self.meta["token_dtype"])
         columns = {name: self._open(name, dtype) for name, dtype in COLUMNS.items()}
         self._offsets, self._text, self._text_offsets = (columns[n] for n in ("offsets", "text", "text_offsets"))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nlp_suite.config import Experiment, load_experiment
+from nlp_suite.errors import ExportError
 from nlp_suite.native_output import suppress_native_log
 
 
@@ -15,6 +16,9 @@ class LoadedSignatures:
 
     Args:
         path: folder with `saved_model.pb`.
+
+    Raises:
+        ExportError: it is damaged, or needs ops that are not here.
     """
 
     def __init__(self, path: str | Path):
@@ -27,6 +31,8 @@ class LoadedSignatures:
         try:
             with suppress_native_log():  # SentencePiece's op says that the model normalises nothing
                 self._loaded = tf.saved_model.load(str(path))  # kept alive with its tables
+        except (tf.errors.OpError, ValueError, RuntimeError, LookupError) as error:
+            raise ExportError(f"{str(path)!r} is no SavedModel that can be loaded: {error}") from None
         finally:
             logger.setLevel(level)
         self._constant = tf.constant

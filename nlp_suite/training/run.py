@@ -11,6 +11,7 @@ from typing import Any
 
 from nlp_suite.config import Experiment, load_experiment
 from nlp_suite.data.prepare import open_assets, prepare
+from nlp_suite.data.staging import read_json
 from nlp_suite.errors import ConfigError, RunError
 from nlp_suite.registry import TASKS
 from nlp_suite.task import Task
@@ -77,7 +78,7 @@ class Run:
         """The network with the weights of a checkpoint, see `weights`."""
         path = self.weights(checkpoint)
         model = self.task.model(self.experiment.backbone, self.assets)
-        model.load_weights(path)
+        load_weights(model, path)
         return model
 
     def stores(self, progress: Callable[[str], None] | None = None) -> dict[str, Any]:
@@ -91,6 +92,18 @@ class Run:
             progress=progress,
         )
         return prepared.stores
+
+
+def load_weights(model: Any, path: Path) -> None:
+    """Loads a file of weights into a network.
+
+    Raises:
+        RunError: the file is damaged, or of another network.
+    """
+    try:
+        model.load_weights(path)
+    except (ValueError, KeyError, OSError) as error:
+        raise RunError(f"{path} is damaged, or holds the weights of another network: {error}") from None
 
 
 def make_task(experiment: Experiment) -> Task:
@@ -110,7 +123,7 @@ def read_info(directory: Path) -> dict[str, Any]:
         raise RunError(
             f"{str(directory)!r} is not a run folder: it has no run.json (train one: nlp-suite train CONFIG)"
         )
-    info: dict[str, Any] = json.loads((directory / "run.json").read_text("utf-8"))
+    info = read_json(directory / "run.json", RunError, "restore it, or train again into another folder")
     if info["schema"] > SCHEMA:
         raise RunError(f"{directory} was made by a newer nlp_suite (schema {info['schema']}; this one knows {SCHEMA})")
     return info

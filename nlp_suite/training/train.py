@@ -30,6 +30,7 @@ from nlp_suite.training.run import (
     differences,
     environment,
     is_run,
+    load_weights,
     make_task,
     read_info,
     replace_file,
@@ -193,7 +194,7 @@ class _Training:
         """The weights of a training that begins: those of another run, or fresh ones with what the data know."""
         if origin:
             with without_optimizer(model):
-                model.load_weights(origin.weights())
+                load_weights(model, origin.weights())
             return
         if backbone:
             self._print(backbone.copy_to(model.backbone))

@@ -100,6 +100,14 @@ def test_inspect_and_prepare(folder):
     assert "trunc" in run("prepare", "tagging.yaml")
 
 
+def test_a_process_of_its_own_finds_it_on_the_python_path(folder):
+    path = os.pathsep.join([str(Path(nlp_suite.__file__).parents[1]), str(FOLDER)])
+    command = [sys.executable, "-m", "nlp_suite", "inspect", "tagging.yaml", "--json"]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["splits"]["train"]["sentences"] == 60
+
+
 def test_what_it_does_not_use_is_refused_by_the_common_rule(folder):
     with pytest.raises(nlp_suite.NlpSuiteError, match="'tagging' does not use training.class_weights; .* sentiment"):
         nlp_suite.load_experiment(folder / "tagging.yaml", ["training.class_weights=balanced"])

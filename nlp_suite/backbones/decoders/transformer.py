@@ -6,6 +6,7 @@ import keras
 from keras import ops
 from pydantic import Field
 
+from nlp_suite.backbones.base import ActivationName
 from nlp_suite.backbones.decoders.base import Decoder, DecoderSettings
 from nlp_suite.layers.attention_scores import heads_for
 from nlp_suite.layers.dot_product_attention import attention_bias
@@ -28,7 +29,7 @@ class TransformerDecoderSettings(DecoderSettings):
         0.1, ge=0, lt=1, description="rate on the input, after attention, and inside and after the feed-forward net"
     )
     attention_dropout: float = Field(0.0, ge=0, lt=1, description="rate on the attention weights")
-    activation: str = Field("relu", description="Keras name, of the feed-forward layer")
+    activation: ActivationName = Field("relu", description="Keras name, of the feed-forward layer")
     norm: Literal["pre", "post"] = Field("pre", description="layer norm before or after every sub-layer")
     positions: Literal["sinusoidal", "learned", "rotary"] = Field(
         "sinusoidal", description="how a token's place enters"

@@ -115,7 +115,7 @@ class TFDSSource(Source):
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             where = data_dir or tfds.core.constants.DATA_DIR
             raise DataError(f"{self._where} is not known to TFDS{hint} and not in the folder {where}") from None
-        except (ValueError, AssertionError, RuntimeError) as error:
+        except (ValueError, AssertionError, RuntimeError, ImportError) as error:
             raise DataError(f"{self._where}: {str(error).strip()}") from None
         if builder.is_prepared():
             return builder

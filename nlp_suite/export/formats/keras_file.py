@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from nlp_suite.config import load_experiment
-from nlp_suite.data.prepare import open_texts, save_texts
+from nlp_suite.data.prepare import open_assets, save_texts
 from nlp_suite.errors import ExportError
 from nlp_suite.export.formats.base import ExportResult
 from nlp_suite.export.model_card import model_card
 from nlp_suite.export.samples import check_texts
 from nlp_suite.export.self_check import TOLERANCE, check_keras
 from nlp_suite.export.staging import place_file, staging
-from nlp_suite.task import Assets, Predictor
+from nlp_suite.task import Predictor
 from nlp_suite.training.run import Run, make_task
 
 MEMBERS = "nlp_suite"  # folder of our members in the archive
@@ -65,10 +65,12 @@ def write_keras_file(run: Run, to: Path, convert: Callable[[Any], Any], *, with_
 def _append(file: Path, run: Run, card: Mapping[str, Any]) -> None:
     """Adds labels, model card, config and text layer to the archive."""
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(file, "a") as archive:
-        save_texts(Path(folder), run.text, run.target_text)
+        if run.text is not None:
+            save_texts(Path(folder), run.text, run.target_text)
         for asset in sorted(Path(folder).glob("*/*")):
             archive.write(asset, f"{MEMBERS}/{asset.parent.name}/{asset.name}")
         archive.writestr(f"{MEMBERS}/labels.json", json.dumps(list(run.labels), ensure_ascii=False))
+        archive.writestr(f"{MEMBERS}/facts.json", json.dumps(dict(run.assets.facts), ensure_ascii=False))
         archive.writestr(f"{MEMBERS}/model_card.json", json.dumps(card, indent=1, ensure_ascii=False))
         archive.writestr(f"{MEMBERS}/config.yaml", run.task.freeze_data_defaults(run).to_yaml())
 
@@ -89,8 +91,10 @@ def open_keras_file(path: Path) -> Predictor:
             archive.extractall(folder, names)
             labels = json.loads((Path(folder) / MEMBERS / "labels.json").read_text("utf-8"))
             experiment = load_experiment(Path(folder) / MEMBERS / "config.yaml")
-            text, target_text = open_texts(Path(folder) / MEMBERS)
-    except zipfile.BadZipFile as error:
-        raise ExportError(f"{str(path)!r} is no Keras file: {error}") from None
-    assets = Assets(text, target_text, labels)
-    return make_task(experiment).predictor(keras.saving.load_model(path), assets, experiment)
+            facts = Path(folder) / MEMBERS / "facts.json"  # older files have none
+            facts = json.loads(facts.read_text("utf-8")) if facts.exists() else {}
+            assets = open_assets(experiment, Path(folder) / MEMBERS, labels, facts)
+        model = keras.saving.load_model(path)
+    except (zipfile.BadZipFile, ValueError, OSError, KeyError) as error:
+        raise ExportError(f"{str(path)!r} is no Keras file of nlp-suite export, or a damaged one: {error}") from None
+    return make_task(experiment).predictor(model, assets, experiment)

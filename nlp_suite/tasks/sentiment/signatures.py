@@ -69,7 +69,7 @@ class SentimentSignatures(Signatures):
         import tensorflow as tf
 
         feature = {"text": tf.io.FixedLenFeature([], tf.string)}
-        outputs = self.serving_default(tf.io.parse_example(inputs, feature)["text"])
+        outputs = self.serving_default(tf.io.parse_example(tf.reshape(inputs, [-1]), feature)["text"])
         return {"classes": outputs["labels"], "scores": outputs["probabilities"]}
 
     def tokens(self, tokens, length) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-import keras
-
 
 def compiled(function, model, static=(), shapes=None) -> Callable:
     """The function, compiled, with the model's variables as they are at every call.
@@ -18,6 +16,8 @@ def compiled(function, model, static=(), shapes=None) -> Callable:
     Returns:
         A function of arrays that returns the backend's tensors.
     """
+    import keras
+
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf

@@ -185,7 +185,7 @@ class TranslationSignatures(Signatures):
     def translate_xla(self, text) -> dict[str, Any]:
         import tensorflow as tf
 
-        text, rows = fill_to_power_of_two(text)
+        text, rows = fill_to_power_of_two(tf.reshape(text, [-1]))
         source, length, truncated = self._encode(text)
         best = self._search_compiled(source, self._max_tokens(length, truncated))
         best |= {name: tf.maximum(best[name], MISSING) for name in ("score", "log_prob")}
