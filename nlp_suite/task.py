@@ -103,7 +103,7 @@ class Task:
         honours: keys of common sections that only some tasks use (`nlp_suite.config.TASK_KEYS`) and this one does.
         loss_metric: name of the metric that is the loss, as logs and `training.monitor` call it `loss`.
         monitors: further metrics that `interval_callbacks` adds to the logs and `training.monitor` may name.
-        exports_to: export formats that can express it.
+        exports_to: export formats for particular tasks (`Exporter.for_named_tasks`) that can express this one.
         card_limits: sentences of the model card on where not to trust it.
         page_form: form of the endpoint's page that asks its models (`nlp_suite/serving/page`).
         settings: the settings that it was made with.
@@ -118,7 +118,7 @@ class Task:
     honours: ClassVar[frozenset[str]] = frozenset()
     loss_metric: ClassVar[str] = "cross_entropy"
     monitors: ClassVar[tuple[str, ...]] = ()
-    exports_to: ClassVar[tuple[str, ...]] = ("saved_model", "keras", "keras_plain")
+    exports_to: ClassVar[tuple[str, ...]] = ()
     card_limits: ClassVar[tuple[str, ...]] = (
         "Trained on one kind of text: expect less on other domains, lengths and languages than those of its training data.",
         "It may repeat biases of its training data; do not let it alone decide about people.",

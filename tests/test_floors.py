@@ -40,8 +40,8 @@ def floor_of(parts):
 def runtime_nodes(tree):
     """All nodes but those that only a type checker reads."""
     for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node = ast.Module(node.orelse, [])
         yield node
         yield from runtime_nodes(node)
 
@@ -72,7 +72,7 @@ def test_imports_run_downwards(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=NAMES)
 def test_only_the_registry_imports_by_a_computed_name(path):
-    if path.name == "registry.py":
+    if path == PACKAGE / "registry.py":
         return
     calls = [
         ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)

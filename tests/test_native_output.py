@@ -4,6 +4,8 @@ import logging
 import os
 import sys
 
+import pytest
+
 from nlp_suite.native_output import suppress_native_log
 
 
@@ -15,6 +17,26 @@ def test_native_lines_are_dropped_and_those_of_python_are_not(capfd):
     os.write(2, b"native again\n")
     handler.emit(logging.makeLogRecord({"msg": "logged later"}))
     assert capfd.readouterr().err == "python\nnative again\nlogged later\n"
+
+
+def test_contexts_may_be_nested_and_overlap(capfd):
+    first, second = suppress_native_log(), suppress_native_log()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    os.write(2, b"native\n")
+    print("python", file=sys.stderr)
+    second.__exit__(None, None, None)
+    os.write(2, b"native again\n")
+    print("python again", file=sys.stderr)
+    assert sorted(capfd.readouterr().err.split("\n")) == ["", "native again", "python", "python again"]
+
+
+def test_an_error_within_restores_standard_error(capfd):
+    with pytest.raises(KeyError), suppress_native_log():
+        raise KeyError
+    os.write(2, b"native\n")
+    assert capfd.readouterr().err == "native\n"
 
 
 def test_a_process_without_standard_error_goes_on():

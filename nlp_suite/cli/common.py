@@ -33,7 +33,7 @@ def import_backend() -> None:
     """
     from nlp_suite.native_output import suppress_native_log
 
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
     if backend not in BACKENDS or not is_installed(backend):
         what = "is not installed" if backend in BACKENDS else "is no backend"
         raise UsageError(f"KERAS_BACKEND={backend!r} {what} (allowed: {', '.join(BACKENDS)})")

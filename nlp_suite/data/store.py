@@ -84,7 +84,7 @@ class TokenStore:
     def __init__(self, directory: str | Path):
         directory = Path(directory)
         self.directory = directory
-        remedy = f"remove the folder {directory.parent}, which is then made again"
+        remedy = "remove the folder that holds it and prepared.json, which is then made again"
         self.meta = read_json(directory / "meta.json", DataError, remedy)
         self._tokens = self._open("tokens", self.meta["token_dtype"])
         columns = {name: self._open(name, dtype) for name, dtype in COLUMNS.items()}

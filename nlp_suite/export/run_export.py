@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from nlp_suite.errors import ExportError
 from nlp_suite.export.formats.base import ExportResult
-from nlp_suite.registry import EXPORTERS, unknown
+from nlp_suite.registry import EXPORTERS, TASKS, unknown
 
 
 def run_export(run_dir: str | Path, to: str | Path, format: str = "saved_model", **settings: Any) -> ExportResult:
@@ -34,7 +34,7 @@ def run_export(run_dir: str | Path, to: str | Path, format: str = "saved_model",
     """
     start = time.perf_counter()
     exporter, model = EXPORTERS.get(format), EXPORTERS.settings(format)
-    settings = {key: value for key, value in settings.items() if value not in (None, False)}
+    settings = {key: value for key, value in settings.items() if value is not None and value is not False}
     for key in settings:
         if key not in model.model_fields:
             raise ExportError(f"format {format!r}: {unknown('setting', key, set(model.model_fields) - {'name'})}")
@@ -45,10 +45,10 @@ def run_export(run_dir: str | Path, to: str | Path, format: str = "saved_model",
     from nlp_suite.training.run import Run
 
     run = Run(run_dir)
-    if format.replace("-", "_") not in run.task.exports_to:
-        allowed = ", ".join(run.task.exports_to)
+    if exporter.for_named_tasks and format not in run.task.exports_to:
+        tasks = ", ".join(name for name in TASKS.names() if format in TASKS.get(name).exports_to)
         raise ExportError(
-            f"format {format!r} cannot express a run of {run.experiment.task.name!r} (allowed: {allowed})"
+            f"format {format!r} cannot express a run of {run.experiment.task.name!r} (tasks that it can: {tasks})"
         )
     result: ExportResult = exporter(**arguments).export(run, Path(to))
     result.seconds = time.perf_counter() - start

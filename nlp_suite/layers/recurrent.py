@@ -63,6 +63,7 @@ class ExplicitBPTT:
     @abstractmethod
     def recurrence(self):
         """The layer's `bptt.Recurrence`."""
+        raise NotImplementedError
 
     def biases(self):
         """The bias of the input projection and that of the recurrent one, [G*U] or None each."""

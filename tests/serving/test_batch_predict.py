@@ -66,7 +66,7 @@ def plan(tmp_path):
     return same_run
 
 
-def test_thecheck_plan_goes_on(plan):
+def test_the_same_plan_goes_on(plan):
     plan()
 
 

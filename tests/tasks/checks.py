@@ -55,7 +55,7 @@ def check_declarations(task):
     assert task.card_limits and all(map(is_sentence, task.card_limits))
     assert task.corpus_kind in CORPUS_KINDS.names()
     assert task.honours <= set(TASK_KEYS)
-    assert task.exports_to and set(task.exports_to) <= set(EXPORTERS.names())
+    assert set(task.exports_to) <= set(EXPORTERS.names())
     assert (Path(page.__file__).parent / "forms" / f"{task.page_form}.js").is_file()
     assert all(metric.startswith("val_") for metric in task.monitors)
 

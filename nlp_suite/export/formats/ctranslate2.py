@@ -49,6 +49,8 @@ class CTranslate2Exporter(Exporter):
         tolerance: largest difference of a token's log-probability that the self-check allows.
     """
 
+    for_named_tasks = True
+
     def __init__(self, tolerance: float = 1e-4):
         self._tolerance = tolerance
 

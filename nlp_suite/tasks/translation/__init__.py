@@ -106,7 +106,7 @@ class TranslationTask(Task):
         "training": {"buckets": 24},
     }
     monitors = ("val_bleu",)
-    exports_to = (*Task.exports_to, "ctranslate2")
+    exports_to = ("ctranslate2",)
     card_limits = (
         "Trained on one kind of text: expect less on other domains, longer sentences and other languages.",
         "A translation may be fluent and wrong: names, numbers and negations are worth a look.",

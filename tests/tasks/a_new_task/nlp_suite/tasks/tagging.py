@@ -283,7 +283,6 @@ class TaggingTask(Task):
     model_kind = "tagger"
     corpus_kind = "tagged"
     defaults = {"training": {"monitor": "val_accuracy"}}  # noqa: RUF012
-    exports_to = ("saved_model", "keras")
 
     def check(self, experiment):
         if experiment.text.tokenizer.name != "word":
