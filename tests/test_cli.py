@@ -72,7 +72,8 @@ def test_a_bug_is_a_traceback_that_asks_for_a_report():
 
 def test_an_interrupt_ends_it_quietly():
     code = (
-        "import time\nfrom nlp_suite import cli\n"
+        "import signal, time\nfrom nlp_suite import cli\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored where the tests run in the background
         "cli.app.command('wait')(lambda: (print('ready', flush=True), time.sleep(60)))\ncli.main(['wait'])"
     )
     pipe = subprocess.PIPE

@@ -69,10 +69,10 @@ def test_a_saved_model_of_someone_else_is_refused(tmp_path):
     module = tf.Module()
     module.function = tf.function(lambda x: {"y": x}, input_signature=[tf.TensorSpec([None])])
     tf.saved_model.save(module, str(tmp_path / "1"), signatures=module.function)
-    with pytest.raises(ExportError, match=r"has the outputs \['y'\]"):
+    with pytest.raises(ExportError, match="is no model of nlp-suite export"):
         load(tmp_path)
     tf.saved_model.save(tf.Module(), str(tmp_path / "2"))
-    with pytest.raises(ExportError, match=r"has the outputs \[\]"):
+    with pytest.raises(ExportError, match="is no model of nlp-suite export"):
         load(tmp_path)
 
 

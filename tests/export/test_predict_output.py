@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from nlp_suite.cli.predictions import write_predictions
-from nlp_suite.errors import ExportError
+from nlp_suite.errors import UnknownNameError, UsageError
 from nlp_suite.tasks.shared.lines import read_texts
 from tests.export.conftest import LABELS
 
@@ -40,7 +40,7 @@ def test_the_table_shows_markup_as_it_is_and_cuts_long_texts(run_dir, capsys):
 
 
 def test_an_unknown_format_is_refused(run_dir):
-    with pytest.raises(ExportError, match="did you mean 'jsonl'"):
+    with pytest.raises(UnknownNameError, match="did you mean 'jsonl'"):
         write_predictions(run_dir, [], "json")
 
 
@@ -55,11 +55,11 @@ def test_texts_from_a_file_and_from_standard_input(tmp_path, monkeypatch):
 
 def test_exactly_one_origin(tmp_path):
     for texts, file in ((None, None), ([], None), (["a"], tmp_path)):
-        with pytest.raises(ExportError, match="one of the three"):
+        with pytest.raises(UsageError, match="one of the three"):
             read_texts(texts, file)
-    with pytest.raises(ExportError, match="no such file"):
+    with pytest.raises(UsageError, match="no such file"):
         read_texts(None, tmp_path / "missing")
-    with pytest.raises(ExportError, match="a folder, not a file"):
+    with pytest.raises(UsageError, match="a folder, not a file"):
         read_texts(None, tmp_path)
 
 
