@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from nlp_suite.config import ComponentSettings
 from nlp_suite.training.run import Run
@@ -46,7 +46,13 @@ class ExportResult:
 
 
 class Exporter(ABC):
-    """One format; its constructor takes the fields of its settings, but the name."""
+    """One format; its constructor takes the fields of its settings.
+
+    Attributes:
+        for_named_tasks: whether it can express only tasks that name it in `Task.exports_to`.
+    """
+
+    for_named_tasks: ClassVar[bool] = False
 
     @abstractmethod
     def export(self, run: Run, to: Path) -> ExportResult:
