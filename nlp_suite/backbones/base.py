@@ -20,9 +20,8 @@ def _known_activation(name: str) -> str:
     try:
         keras.activations.get(name)
     except ValueError:
-        names = sorted(
-            n for n in dir(keras.activations) if n.islower() and n not in ("get", "serialize", "deserialize")
-        )
+        functions = set(dir(keras.activations)) - {"get", "serialize", "deserialize"}
+        names = sorted(function for function in functions if not function.startswith("_"))
         raise ValueError(unknown("activation", name, names)) from None
     return name
 

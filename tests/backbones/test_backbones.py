@@ -289,3 +289,8 @@ def test_the_mask_of_a_bag_is_that_of_its_words_and_ngrams():
     backbone, (tokens, lengths) = make("bag-deep"), padded_tokens()
     mask = numpy(backbone.embedding_mask(ops.convert_to_tensor(tokens)))
     np.testing.assert_array_equal(mask.sum(axis=1), [sum(max(0, n - k) for k in range(3)) for n in lengths])
+
+
+def test_an_activation_that_there_is_not_is_named():
+    with pytest.raises(ConfigError, match=r"unknown activation 'tahn': did you mean 'tanh'\? \(allowed: celu, "):
+        load_experiment({"backbone": {"name": "lstm", "activation": "tahn"}})
