@@ -12,7 +12,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # as many workers as cores: an operatio
 ROOT = Path(__file__).parents[1]
 REAL_DATA = ROOT.parent / "shared" / "data"
 
-LONG_FIRST = ("test_shipped", "training", "decoding", "tasks", "export", "serving", "test_cli", "backbones", "layers")  # files or folders
+LONG_FIRST = ("test_shipped", "training", "decoding", "tasks", "export", "serving", "test_cli", "backbones", "layers")
 
 
 def pytest_collection_modifyitems(items):
