@@ -184,7 +184,7 @@ class Command(Asker):
                 return self
         raise AssertionError("".join(self.log) or "ended without a word")
 
-    def end(self, signal_number=signal.SIGTERM, timeout=180) -> tuple[int, str]:
+    def end(self, signal_number=signal.SIGTERM, timeout=60) -> tuple[int, str]:
         """Its exit code and what it wrote, after a signal."""
         self.process.send_signal(signal_number)
         return self.finished(timeout)
