@@ -12,9 +12,10 @@ import json
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nlp_suite.errors import ExportError, RequestError
+from nlp_suite.errors import RequestError
 from nlp_suite.registry import TASKS
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from nlp_suite.evaluation.report import ReportView
     from nlp_suite.export.loaded import LoadedSignatures
     from nlp_suite.export.signatures import Signatures
-    from nlp_suite.tasks.shared.score_output import ScoreOptions
     from nlp_suite.text.text_layer import TextLayer
     from nlp_suite.training.run import Run
 
@@ -69,6 +69,30 @@ class Assets:
         return None if self.target_text in (None, self.text) else self.target_text.vocabulary_size
 
 
+@dataclass(frozen=True)
+class ScoreOptions:
+    """What `nlp-suite score` was asked for.
+
+    Attributes:
+        model: the path that the predictor was loaded from.
+        file: a text a line; None: standard input.
+        source, target: of a task of pairs, files with a text a line each.
+        format: `"table"`, `"jsonl"` or `"tsv"`; all but the table keep memory flat.
+        tokens: the log-probability of every token as well.
+        html: a page to write, with every token coloured by its surprise.
+        max_characters: of a text that a table shows.
+    """
+
+    model: Path
+    file: Path | None = None
+    source: Path | None = None
+    target: Path | None = None
+    format: str = "table"
+    tokens: bool = False
+    html: Path | None = None
+    max_characters: int = 60
+
+
 class Predictor:
     """A trained model that answers requests in Python, whatever it was loaded from; a task's own has its methods.
 
@@ -103,6 +127,7 @@ class Task:
         honours: keys of common sections that only some tasks use (`nlp_suite.config.TASK_KEYS`) and this one does.
         loss_metric: name of the metric that is the loss, as logs and `training.monitor` call it `loss`.
         monitors: further metrics that `interval_callbacks` adds to the logs and `training.monitor` may name.
+        compiles: whether some of its signatures have a form that XLA compiles.
         exports_to: export formats for particular tasks (`Exporter.for_named_tasks`) that can express this one.
         card_limits: sentences of the model card on where not to trust it.
         page_form: form of the endpoint's page that asks its models (`nlp_suite/serving/page`).
@@ -118,6 +143,7 @@ class Task:
     honours: ClassVar[frozenset[str]] = frozenset()
     loss_metric: ClassVar[str] = "cross_entropy"
     monitors: ClassVar[tuple[str, ...]] = ()
+    compiles: ClassVar[bool] = False
     exports_to: ClassVar[tuple[str, ...]] = ()
     card_limits: ClassVar[tuple[str, ...]] = (
         "Trained on one kind of text: expect less on other domains, lengths and languages than those of its training data.",
@@ -253,20 +279,8 @@ class Task:
         Args:
             model: the network, under the TensorFlow backend.
             predictor: the same network's predictor.
-            xla: also those that XLA compiles.
-
-        Raises:
-            ExportError: `xla`, and there is none that XLA compiles.
+            xla: also those that XLA compiles; asked of tasks with `compiles` only.
         """
-
-    def refuse_xla(self, xla: bool) -> None:
-        """For tasks without signatures that XLA compiles.
-
-        Raises:
-            ExportError: they are asked for.
-        """
-        if xla:
-            raise ExportError(f"xla: {self.title} has no signature for XLA; translation has one")
 
     def check_inputs(self, run: Run, texts: Sequence[bytes]) -> Any:
         """What the network is compared on once it is loaded from a file: token ids int32 `[N, T]` of whole texts."""

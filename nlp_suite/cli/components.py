@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from nlp_suite.cli.common import AsJson, ConfigFile, Overrides, import_backend, load_experiment
+from nlp_suite.errors import UnknownNameError
+from nlp_suite.registry import COMPONENTS, unknown
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -40,15 +42,10 @@ def config_reference(
 
 
 def list_components(
-    kind: Annotated[
-        str, typer.Argument(help="backbones, decoders, attentions, tokenizers, tasks, sources, schedules or formats.")
-    ],
+    kind: Annotated[str, typer.Argument(help=f"{', '.join(sorted(COMPONENTS))}.")],
     as_json: AsJson = False,
 ) -> None:
     """List what can be chosen by name, with a line of help each."""
-    from nlp_suite.errors import UnknownNameError
-    from nlp_suite.registry import COMPONENTS, unknown
-
     if kind not in COMPONENTS:
         raise UnknownNameError(unknown("kind", kind, COMPONENTS))
     lines = COMPONENTS[kind].help()

@@ -108,8 +108,9 @@ def score(
     import_backend()
     from nlp_suite.export.load import load
     from nlp_suite.registry import TASKS
+    from nlp_suite.task import ScoreOptions
     from nlp_suite.tasks.shared.lines import check_file
-    from nlp_suite.tasks.shared.score_output import ScoreOptions, check_format
+    from nlp_suite.tasks.shared.score_output import check_format
 
     check_format(format)
     if file not in (None, Path("-")):
@@ -126,7 +127,7 @@ def export(
     server_version: Annotated[str | None, typer.Option(help="TensorFlow Serving version to be servable on.")] = None,
     xla: Annotated[
         bool,
-        typer.Option("--xla", help="Also signatures compiled by XLA (translate_xla), for servers that have it on."),
+        typer.Option("--xla", help="Also signatures compiled by XLA, for servers that have it on."),
     ] = False,
 ) -> None:
     """Export a run: a SavedModel with strings in and strings out, or a Keras file."""

@@ -81,7 +81,7 @@ def shorten(label: str, length: int = 14) -> str:
     return label if len(label) <= length else label[: length - 1] + "…"
 
 
-def best_round(history: list[dict], best: dict | None = None) -> int | None:
+def best_interval(history: list[dict], best: dict | None = None) -> int | None:
     """Index of the best row: that of `best` by its `step`, `epoch` or `round` (from 1), else the best by validation.
 
     By validation: by the `metric` of `best` if there is one, else by accuracy, perplexity or loss, whichever it has.
@@ -104,17 +104,17 @@ def best_round(history: list[dict], best: dict | None = None) -> int | None:
 
 
 def curve_axis(history: list[dict]) -> tuple[str, list[float]]:
-    """Name and values of the horizontal axis: epochs if they increase from row to row, else steps, else rounds.
+    """Name and values of the horizontal axis: the first of epochs, steps and checkpoint intervals to increase row by row.
 
-    An `epoch` that starts at 0 is what Keras writes: a count of rounds, shown from 1.
+    An `epoch` that starts at 0 is what Keras writes: a count of checkpoint intervals, shown from 1.
     """
     for key in ("epoch", "step"):
         values = [number(row.get(key)) for row in history]
         if None not in values and all(a < b for a, b in pairwise(values)):
             if key == "epoch" and values and values[0] == 0:
-                return "round", [value + 1 for value in values]
+                return "checkpoint interval", [value + 1 for value in values]
             return key, values
-    return "round", [float(i + 1) for i in range(len(history))]
+    return "checkpoint interval", [float(i + 1) for i in range(len(history))]
 
 
 def has_curve(history: list[dict], metric: str) -> bool:
@@ -125,20 +125,20 @@ def has_curve(history: list[dict], metric: str) -> bool:
 def learning_curves(
     history: list[dict], metrics: tuple[str, ...] = ("loss", "accuracy"), best: dict | None = None
 ) -> bytes:
-    """Training and validation over the rounds, one panel a metric, the best round marked.
+    """Training and validation over the checkpoint intervals, one panel a metric, the best one marked.
 
     The axis of a perplexity is logarithmic where its values lie far apart.
 
     Args:
         history: rows with any of `epoch`, `step`, `<metric>` and `val_<metric>`; values may be None or NaN.
         metrics: the panels, from top to bottom.
-        best: which round was best, see `best_round`.
+        best: which interval was best, see `best_interval`.
 
     Returns:
         SVG.
     """
     key, x = curve_axis(history)
-    chosen = best_round(history, best)
+    chosen = best_interval(history, best)
     best_x = None if chosen is None else x[chosen]
     with _drawing("curves " + " ".join(metrics), height=2.75 * len(metrics)) as (figure, out):
         axes = figure.subplots(len(metrics), 1, squeeze=False)[:, 0]

@@ -113,7 +113,7 @@ def _learning(history: list[dict], metrics, best: dict | None) -> Section:
     if not shown:
         return Section("How it learned", Html('<p class="lead">This run recorded no learning curve.</p>'))
     key, x = plots.curve_axis(history)
-    chosen, lead = plots.best_round(history, best), ""
+    chosen, lead = plots.best_interval(history, best), ""
     if chosen is not None:
         values = {metric: plots.number(history[chosen].get("val_" + metric)) for metric in shown}
         numbers = ", ".join(f"validation {_learned(metric, v)}" for metric, v in values.items() if v is not None)

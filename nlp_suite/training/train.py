@@ -14,7 +14,7 @@ from rich.console import Console
 from nlp_suite.config import Experiment
 from nlp_suite.data.prepare import Prepared, open_assets, open_texts, prepare, save_texts
 from nlp_suite.data.staging import hidden_folder, only_process, place_folder
-from nlp_suite.errors import ConfigError, RunError
+from nlp_suite.errors import ConfigError, RunError, TrainingError
 from nlp_suite.registry import unknown
 from nlp_suite.task import Assets, Batches, Task
 from nlp_suite.training.backbone_start import BackboneStart, open_backbone
@@ -221,8 +221,25 @@ class _Training:
                 verbose=0,
                 shuffle=False,
             )
+        except Exception as error:
+            if not _is_out_of_memory(error):
+                raise
+            raise TrainingError(
+                f"{self._directory}: the memory does not suffice ({_first_line(error)}); lower "
+                "training.batch_size, training.batch_tokens or text.max_length, or the sizes of the network"
+            ) from error
         finally:
             callbacks.progress.close()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether that is what the error says, of NumPy or of whichever backend (none of which need be installed)."""
+    of_backend = type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError")
+    return isinstance(error, MemoryError) or of_backend or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def _origin(experiment: Experiment, directory: str) -> Run:

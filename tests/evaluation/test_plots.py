@@ -38,10 +38,10 @@ def history(rounds):
     ]
 
 
-def test_learning_curves_show_both_splits_and_the_best_round():
+def test_learning_curves_show_both_splits_and_the_best_interval():
     svg = plots.learning_curves(history(5))
     shown = words(svg)
-    assert {"loss", "accuracy", "training", "validation", "best", "round"} <= set(shown)
+    assert {"loss", "accuracy", "training", "validation", "best", "checkpoint interval"} <= set(shown)
     assert curves(svg) == 6  # loss twice, accuracy once (its validation is missing), and each in a legend
 
 
@@ -60,27 +60,27 @@ def test_learning_curves_of_gaps_and_of_nothing(rows):
     assert "loss" in words(plots.learning_curves(rows, ("loss",)))
 
 
-def test_axis_is_epochs_if_they_increase_else_steps_else_rounds():
-    assert plots.curve_axis(history(3)) == ("round", [1, 2, 3])  # Keras's count of rounds, from 0
+def test_axis_is_epochs_if_they_increase_else_steps_else_intervals():
+    assert plots.curve_axis(history(3)) == ("checkpoint interval", [1, 2, 3])  # Keras's count of intervals, from 0
     assert plots.curve_axis([{"epoch": 0.5}, {"epoch": 1.0}]) == ("epoch", [0.5, 1.0])
     assert plots.curve_axis([{"epoch": 1, "step": 10}, {"epoch": 1, "step": 20}]) == ("step", [10, 20])
-    assert plots.curve_axis([{"epoch": NAN}, {"epoch": 1}]) == ("round", [1, 2])
+    assert plots.curve_axis([{"epoch": NAN}, {"epoch": 1}]) == ("checkpoint interval", [1, 2])
 
 
-def test_best_round_is_the_given_one_else_the_best_by_validation():
+def test_best_interval_is_the_given_one_else_the_best_by_validation():
     rows = history(5)
-    assert plots.best_round(rows) == 2  # lowest val_loss
-    assert plots.best_round(rows, {"round": 4}) == 3
-    assert plots.best_round(rows, {"step": 10}) == 0
-    assert plots.best_round(rows, {"round": None}) == 2
-    assert plots.best_round([{**row, "val_accuracy": -row["epoch"]} for row in rows]) == 0  # highest val_accuracy
+    assert plots.best_interval(rows) == 2  # lowest val_loss
+    assert plots.best_interval(rows, {"round": 4}) == 3
+    assert plots.best_interval(rows, {"step": 10}) == 0
+    assert plots.best_interval(rows, {"round": None}) == 2
+    assert plots.best_interval([{**row, "val_accuracy": -row["epoch"]} for row in rows]) == 0  # highest val_accuracy
     perplexities = [{**row, "val_perplexity": 100 - i} for i, row in enumerate(rows)]
-    assert plots.best_round(perplexities) == 4  # lowest val_perplexity
-    assert plots.best_round(perplexities, {"metric": "val_loss"}) == 2
-    assert plots.best_round(perplexities, {"metric": "val_perplexity", "value": 96.0}) == 4
-    assert plots.best_round(perplexities, {"metric": "accuracy"}) == 0  # all equal: the first
-    assert plots.best_round([{"loss": 1.0}]) is None
-    assert plots.best_round([]) is None
+    assert plots.best_interval(perplexities) == 4  # lowest val_perplexity
+    assert plots.best_interval(perplexities, {"metric": "val_loss"}) == 2
+    assert plots.best_interval(perplexities, {"metric": "val_perplexity", "value": 96.0}) == 4
+    assert plots.best_interval(perplexities, {"metric": "accuracy"}) == 0  # all equal: the first
+    assert plots.best_interval([{"loss": 1.0}]) is None
+    assert plots.best_interval([]) is None
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_the_whole_report(tmp_path):
     _, read = write(tmp_path / "new" / "run", report, HISTORY, INFO)
     assert read.tags.count("svg") == 5  # loss, accuracy, confusion, reliability, ROC
     for expected in (
-        "a title", "test split · 60 examples", "Best at round 2 of 3", "validation accuracy 0.7654", "1.25%", "99",
+        "a title", "test split · 60 examples", "Best at checkpoint interval 2 of 3", "validation accuracy 0.7654", "1.25%", "99",
         "keras 3.15.1 · nlp_suite 0.1", "1,234,567", "12 min 3 s", "task: sentiment", "macro average",
         share(report["accuracy"]), report["mistakes"][0]["text"],
     ):  # fmt: skip

@@ -162,7 +162,7 @@ def test_early_stopping_stops_and_stays_stopped(small, tmp_path, monkeypatch):
     assert len(run.history) == 3 and run.info["state"] == "finished"
 
 
-def test_the_best_checkpoint_is_the_best_round(small, tmp_path):
+def test_the_best_checkpoint_is_the_best_interval(small, tmp_path):
     run = train(small(training={"epochs": 6}), tmp_path / "run", console=QUIET)
     values = [row["val_accuracy"] for row in run.history]
     assert run.info["best"] == {"round": values.index(max(values)) + 1, "metric": "val_accuracy", "value": max(values)}
@@ -352,3 +352,29 @@ def test_word_vectors_are_used(small, tmp_path):
         small(task={"train_word_vectors": False})
     with pytest.raises(ConfigError, match="'gone.txt' does not exist"):
         train(small(task={"word_vectors": "gone.txt"}), tmp_path / "third", console=QUIET)
+
+
+@pytest.mark.parametrize("kind", ["tensorflow", "numpy"])
+def test_memory_that_does_not_suffice_is_a_sentence_with_the_remedy(small, tmp_path, monkeypatch, kind):
+    import tensorflow as tf
+
+    full = {
+        "tensorflow": tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"),
+        "numpy": MemoryError(),
+    }
+
+    def fit(*_, **__):
+        raise full[kind]
+
+    monkeypatch.setattr(keras.Model, "fit", fit)
+    with pytest.raises(TrainingError, match="the memory does not suffice .*lower training.batch_size"):
+        train(small(), tmp_path / "run", console=QUIET)
+
+
+def test_other_errors_of_a_training_are_not_taken_for_it(small, tmp_path, monkeypatch):
+    def fit(*_, **__):
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(keras.Model, "fit", fit)
+    with pytest.raises(KeyError, match="a bug"):
+        train(small(), tmp_path / "run", console=QUIET)

@@ -118,7 +118,7 @@ def test_only_where_something_asks_for_it(monkeypatch, monitor, shown, wanted):
 
 
 @pytest.mark.slow
-def test_val_bleu_may_choose_the_best_round_and_the_report_agrees(tmp_path):
+def test_val_bleu_may_choose_the_best_interval_and_the_report_agrees(tmp_path):
     numbers = [
         ("one", "eins"),
         ("two", "zwei"),

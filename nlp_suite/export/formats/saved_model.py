@@ -20,7 +20,7 @@ from nlp_suite.export.self_check import check_saved_model
 from nlp_suite.export.serving_hints import ServingHints
 from nlp_suite.export.staging import place_version, staging
 from nlp_suite.export.warmup import read_warmup, write_warmup
-from nlp_suite.registry import EXPORTERS
+from nlp_suite.registry import EXPORTERS, TASKS
 from nlp_suite.training.run import Run
 
 
@@ -50,6 +50,9 @@ class SavedModelExporter(Exporter):
         server = self._server or run.experiment.export.server_version
         server_version(server)
         _check_destination(to)
+        if self._xla and not run.task.compiles:
+            able = ", ".join(name for name in TASKS.names() if TASKS.get(name).compiles)
+            raise ExportError(f"xla: {run.task.title} has no signature for XLA (tasks that have: {able})")
         tf = _tensorflow()
         model = run.model()
         signatures = run.task.signatures(model, open_run(run, model), xla=self._xla)

@@ -254,7 +254,6 @@ class LanguageModelTask(Task):
     def signatures(self, model, predictor, xla=False) -> "Signatures":
         from nlp_suite.tasks.language_model.signatures import LanguageModelSignatures
 
-        self.refuse_xla(xla)
         return LanguageModelSignatures(model, predictor)
 
     def check_inputs(self, run, texts) -> Any:

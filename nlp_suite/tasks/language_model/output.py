@@ -6,9 +6,10 @@ from itertools import islice
 from pathlib import Path
 
 from nlp_suite.errors import UsageError
+from nlp_suite.task import ScoreOptions
 from nlp_suite.tasks.shared.lines import read_texts
 from nlp_suite.tasks.shared.opening import open_model
-from nlp_suite.tasks.shared.score_output import CHUNK_LINES, ScoreOptions, Scores
+from nlp_suite.tasks.shared.score_output import CHUNK_LINES, Scores
 
 STDIN = Path("-")
 

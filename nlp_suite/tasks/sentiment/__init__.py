@@ -173,5 +173,4 @@ class SentimentTask(Task):
     def signatures(self, model, predictor, xla=False) -> "Signatures":
         from nlp_suite.tasks.sentiment.signatures import SentimentSignatures
 
-        self.refuse_xla(xla)
         return SentimentSignatures(model, predictor)

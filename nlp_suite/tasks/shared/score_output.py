@@ -6,38 +6,14 @@ import math
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from nlp_suite.errors import UnknownNameError, UsageError
 from nlp_suite.registry import unknown
+from nlp_suite.task import ScoreOptions
 from nlp_suite.tasks.shared.lines import TABLE_FORMATS, shortened
 
 CHUNK_LINES = 256
 NAMED_TEXTS = 10  # numbers of texts in a message
-
-
-@dataclass(frozen=True)
-class ScoreOptions:
-    """What `nlp-suite score` was asked for.
-
-    Attributes:
-        model: the path that the predictor was loaded from.
-        file: a text a line; None: standard input.
-        source, target: of a task of pairs, files with a text a line each.
-        format: `"table"`, `"jsonl"` or `"tsv"`; all but the table keep memory flat.
-        tokens: the log-probability of every token as well.
-        html: a page to write, with every token coloured by its surprise.
-        max_characters: of a text that a table shows.
-    """
-
-    model: Path
-    file: Path | None = None
-    source: Path | None = None
-    target: Path | None = None
-    format: str = "table"
-    tokens: bool = False
-    html: Path | None = None
-    max_characters: int = 60
 
 
 @dataclass

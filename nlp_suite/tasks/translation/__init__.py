@@ -106,6 +106,7 @@ class TranslationTask(Task):
         "training": {"buckets": 24},
     }
     monitors = ("val_bleu",)
+    compiles = True
     exports_to = ("ctranslate2",)
     card_limits = (
         "Trained on one kind of text: expect less on other domains, longer sentences and other languages.",

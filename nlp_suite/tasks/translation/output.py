@@ -12,10 +12,10 @@ from pathlib import Path
 
 from nlp_suite.data.sources.parallel import mismatch_hint
 from nlp_suite.errors import UsageError
-from nlp_suite.task import Predictor
+from nlp_suite.task import Predictor, ScoreOptions
 from nlp_suite.tasks.shared.lines import check_file, read_texts
 from nlp_suite.tasks.shared.opening import open_model
-from nlp_suite.tasks.shared.score_output import CHUNK_LINES, ScoreOptions, Scores, check_format, report_truncated
+from nlp_suite.tasks.shared.score_output import CHUNK_LINES, Scores, check_format, report_truncated
 
 FORMATS = ("text", "tsv", "jsonl")
 

@@ -53,7 +53,7 @@ def test_the_whole_page(tmp_path):
     for expected in (
         "test split · 2,000 tokens · 1,000 words · 6,000 characters", CONTEXT, "Perplexity per token", "90.02",
         "Perplexity per word", "8,103", "Bits per character", "2.164", "4.5000", "Best possible", "88.23",
-        "2.02% above", "1.00%", "Best at round 3 of 4: validation perplexity 90.02, validation loss 4.5000",
+        "2.02% above", "1.00%", "Best at checkpoint interval 3 of 4: validation perplexity 90.02, validation loss 4.5000",
         "perplexity (log scale)", "my good", "25.0%", "at the beginning of a text", "KING:", "My lord.",
         "temperature 0.8, seed 3", "times seen", "never", "position", "600", "2,051,910", "10,780,437",
     ):  # fmt: skip

@@ -51,7 +51,7 @@ def test_the_whole_page(tmp_path):
     for expected in (
         "test split · 4 sentences · 8 tokens", f"{bleu['score']:.2f}", f"{report['ter']['score']:.2f}", "25.00%", "75.00%",
         bleu["signature"], report["bleu_lowercase"]["signature"], report["chrf"]["signature"], report["ter"]["signature"],
-        f"{bleu['interval'][0]:.1f} – {bleu['interval'][1]:.1f}", "Best at round 3 of 3: validation BLEU 12.00", "BLEU",
+        f"{bleu['interval'][0]:.1f} – {bleu['interval'][1]:.1f}", "Best at checkpoint interval 3 of 3: validation BLEU 12.00", "BLEU",
         "11–15", "brevity penalty", "precision of 4-grams", "beam size", "0.6", "1 of 4", "ein Hund", "der Hund", "83",
         "1 of 4 translations equal their reference", "Zwei Hunde schlafen über der Wiese.", "sentence 3",
     ):  # fmt: skip

@@ -366,5 +366,4 @@ class TaggingTask(Task):
         )
 
     def signatures(self, model, predictor, xla=False):
-        self.refuse_xla(xla)
         return TaggingSignatures(model, predictor)
