@@ -9,7 +9,7 @@ import pytest
 from keras import ops
 
 from nlp_suite.registry import BACKBONES
-from tests.backbones.gradients import gradients, numpy
+from tests.backbones.gradients import gradients, numpy, rounding
 
 VOCABULARY, WIDTH, ROWS, LENGTH = 50, 8, 4, 7
 
@@ -118,12 +118,14 @@ def check_padding(settings):
     together = numpy(backbone(tokens))
     wide = np.pad(tokens, ((0, 0), (0, 6)))
     np.testing.assert_allclose(
-        counted(backbone, backbone(wide), wide != 0), counted(backbone, together, tokens != 0), atol=2e-6
+        counted(backbone, backbone(wide), wide != 0),
+        counted(backbone, together, tokens != 0),
+        atol=2e-6 * rounding(backbone.output_size),
     )
     for row, length in enumerate(lengths):
         alone = tokens[row : row + 1, :length]
         features = counted(backbone, backbone(alone), alone != 0)
-        np.testing.assert_allclose(features, together[row, : len(features)], atol=5e-6)
+        np.testing.assert_allclose(features, together[row, : len(features)], atol=5e-6 * rounding(backbone.output_size))
     assert numpy(backbone.output_mask(tokens != 0)).any(axis=1).all()
 
 
@@ -205,13 +207,15 @@ def check_steps(settings):
     tokens = np.random.default_rng(0).integers(1, VOCABULARY, (ROWS, length)).astype("int32")
     whole = numpy(backbone(tokens))  # [B, T, D]
     stepped, state = steps(backbone, tokens)
-    np.testing.assert_allclose(stepped, whole, atol=2e-6)
+    np.testing.assert_allclose(stepped, whole, atol=2e-6 * rounding(backbone.output_size))
     assert {leaf.shape[0] for leaf in keras.tree.flatten(state)} == {ROWS}
     earlier = length // 2
     changed = tokens.copy()
     changed[:, earlier:] = changed[:, earlier:] % (VOCABULARY - 1) + 1
     other = numpy(backbone(changed))
-    np.testing.assert_allclose(other[:, :earlier], whole[:, :earlier], atol=2e-6, err_msg="it sees the future")
+    np.testing.assert_allclose(
+        other[:, :earlier], whole[:, :earlier], atol=2e-6 * rounding(backbone.output_size), err_msg="it sees the future"
+    )
     assert np.abs(other[:, earlier:] - whole[:, earlier:]).max() > 1e-3
 
 
@@ -236,7 +240,7 @@ def check_state(settings):
     first, middle = backbone.encode(x[:, :4], mask[:, :4])
     second, last = backbone.encode(x[:, 4:], mask[:, 4:], state=middle)
     halves = np.concatenate([numpy(first), numpy(second)], axis=1)
-    np.testing.assert_allclose(halves[mask], numpy(whole)[mask], atol=2e-6)
+    np.testing.assert_allclose(halves[mask], numpy(whole)[mask], atol=2e-6 * rounding(backbone.output_size))
     tokens, _ = padded_tokens()
     from_start, after = backbone(tokens, state=backbone.initial_state(ROWS))
     np.testing.assert_allclose(numpy(from_start), numpy(backbone(tokens)), atol=1e-5)

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from nlp_suite.registry import DECODERS
-from tests.backbones.gradients import gradients, numpy
+from tests.backbones.gradients import gradients, numpy, rounding
 
 EMBEDDING, MEMORY = 8, 12
 
@@ -17,6 +17,11 @@ def run_decoder_checks(name: str, without=(), **settings) -> None:
     for check in CHECKS:
         if check not in without:
             check(chosen)
+
+
+def summed(settings) -> int:
+    """How many numbers the longest sums of a step are over."""
+    return getattr(settings, "units", EMBEDDING)
 
 
 def make(settings, dtype=None, seed=3, **changes):
@@ -103,8 +108,8 @@ def check_padding(settings):
     wide_x, wide = (np.pad(a, (*pad, (0, 0)), constant_values=9.0) for a in (x, encoded))
     wide[:, : encoded.shape[1]][~mask] = -50.0
     f, w = forced(decoder, wide_x, np.pad(target_mask, pad), wide, np.pad(mask, pad))
-    np.testing.assert_allclose(f[:, :-3], features, atol=1e-6)
-    np.testing.assert_allclose(w[:, :-3, :-3], weights, atol=1e-6)
+    np.testing.assert_allclose(f[:, :-3], features, atol=1e-6 * rounding(summed(settings)))
+    np.testing.assert_allclose(w[:, :-3, :-3], weights, atol=1e-6 * rounding(summed(settings)))
     later = x.copy()
     later[:, 3:] = batch(seed=1)[0][:, 3:]
     f, _ = forced(decoder, later, target_mask, encoded, mask)
@@ -113,8 +118,8 @@ def check_padding(settings):
     for i in range(len(x)):
         s, t, row = mask[i].sum(), target_mask[i].sum(), slice(i, i + 1)
         f, w = forced(decoder, x[row, :t], target_mask[row, :t], encoded[row, :s], mask[row, :s])
-        np.testing.assert_allclose(f[0], features[i, :t], atol=2e-6)
-        np.testing.assert_allclose(w[0], weights[i, :t, :s], atol=2e-6)
+        np.testing.assert_allclose(f[0], features[i, :t], atol=2e-6 * rounding(summed(settings)))
+        np.testing.assert_allclose(w[0], weights[i, :t, :s], atol=2e-6 * rounding(summed(settings)))
 
 
 def check_hypotheses(settings):
@@ -126,7 +131,7 @@ def check_hypotheses(settings):
     (x,) = tensors(x[:, :3])
     one, other = steps(decoder, x, shared), steps(decoder, x, repeated)
     for values, expected in zip(one[:2], other[:2], strict=True):
-        np.testing.assert_allclose(values, expected, atol=1e-6)
+        np.testing.assert_allclose(values, expected, atol=1e-6 * rounding(summed(settings)))
     assert {leaf.shape[0] for leaf in keras.tree.flatten(one[2])} == {6}
     assert {leaf.shape[0] for leaf in keras.tree.flatten(shared)} == {2}
 

@@ -43,3 +43,8 @@ def gradients(function, layer, arrays=(), graph=False) -> dict:
 
         values = jax.grad(stateless)([*map(ops.convert_to_tensor, arrays), *(v.value for v in variables)])
     return {n: None if g is None else ops.convert_to_numpy(g) for n, g in zip(names, values, strict=True)}
+
+
+def rounding(size):
+    """How much more sums over `size` numbers are rounded apart than those over 16, for which the bounds were set."""
+    return max(1.0, size / 16) ** 0.5
