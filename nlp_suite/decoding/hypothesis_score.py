@@ -1,5 +1,7 @@
 """The score of a finished hypothesis: log-probability, length penalty and coverage penalty of GNMT."""
 
+from typing import Any
+
 import numpy as np
 from keras import ops
 
@@ -37,7 +39,7 @@ class HypothesisScore:
             alpha = ops.reshape(ops.maximum(ops.cast(length_penalty, "float32"), 0.0), (1, -1))  # [1, B] or [1, 1]
             lengths = np.arange(1, limit + 1, dtype="float32")[:, None]  # [L, 1]
             self._penalties = ops.power((5.0 + lengths) / 6.0, alpha)  # [L, B] or [L, 1]
-        self._coverage = None if _is_zero(coverage_penalty) else coverage
+        self._coverage: Any = None if _is_zero(coverage_penalty) else coverage
         self._beta = ops.reshape(ops.maximum(ops.cast(coverage_penalty, "float32"), 0.0), (-1, 1))  # [B, 1] or [1, 1]
 
     @property

@@ -1,6 +1,6 @@
 """The choice of the next token: greedy or sampled, with separate options for each row of the batch."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
@@ -28,11 +28,11 @@ class Options(NamedTuple):
         seed: int32, the seed of the row's noise.
     """
 
-    temperature: object
-    top_k: object
-    top_p: object
-    repetition_penalty: object
-    seed: object
+    temperature: Any
+    top_k: Any
+    top_p: Any
+    repetition_penalty: Any
+    seed: Any
 
     @classmethod
     def broadcast(cls, batch_size: int, *, temperature=1.0, top_k=0, top_p=1.0, repetition_penalty=1.0, seed=0):

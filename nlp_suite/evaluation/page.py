@@ -87,7 +87,7 @@ def excerpt(text: str, start: int = 280, limit: int = 20_000) -> Html:
         return Html(f'<p class="text" dir="auto">{escape(text)}</p>')
     cut = text.rfind(" ", start // 2, start)
     cut = start if cut < 0 else cut
-    rest = escape(text[cut:limit])
+    rest: str = escape(text[cut:limit])
     if len(text) > limit:
         rest += f' <span class="muted">… ({len(text) - limit:,} more characters)</span>'
     return Html(
@@ -115,7 +115,7 @@ def picture(svg: bytes, description: str, caption: str = "") -> Html:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     used = set(re.findall(r'(?:url\(|href=")#([^")]+)', text))
     text = re.sub(r' id="([^"]+)"', lambda m: m[0] if m[1] in used else "", text)  # ids are unique in a page
-    width = float(re.search(r'viewBox="0 0 ([\d.]+)', text)[1])
+    width = float(re.search(r'viewBox="0 0 ([\d.]+)', text)[1])  # type: ignore[index]  # `plots` always writes one
     text = re.sub(
         r"<svg[^>]*?viewBox=\"([^\"]+)\"[^>]*>",
         lambda m: f'<svg viewBox="{m[1]}" role="img" aria-label="{escape(description)}">',

@@ -9,6 +9,7 @@ import math
 import warnings
 from contextlib import contextmanager
 from itertools import pairwise
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -27,7 +28,7 @@ COLORS = {
 INK, MUTED, LINE, ACCENT, SECOND, PAPER = COLORS.values()
 FEW = 10  # answers: with fewer, a bin's accuracy says little
 WIDTH = 4.75  # inches of 72 units: 342, about the width of a phone, so that 11 units are 11 pixels there
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # a label may hold dollar signs
     "font.size": 11,
@@ -96,10 +97,10 @@ def best_interval(history: list[dict], best: dict | None = None) -> int | None:
         return int(wanted) - 1
     monitor = (best or {}).get("metric")
     for metric in ([str(monitor)] if monitor else []) + ["val_accuracy", "val_perplexity", "val_loss"]:
-        rows = [i for i, row in enumerate(history) if number(row.get(metric)) is not None]
-        if rows:
+        values = {i: value for i, row in enumerate(history) if (value := number(row.get(metric))) is not None}
+        if values:
             better = min if less_is_better(metric) else max
-            return better(rows, key=lambda i: number(history[i][metric]))  # the first of equals
+            return better(values, key=values.__getitem__)  # the first of equals
     return None
 
 
@@ -109,8 +110,8 @@ def curve_axis(history: list[dict]) -> tuple[str, list[float]]:
     An `epoch` that starts at 0 is what Keras writes: a count of checkpoint intervals, shown from 1.
     """
     for key in ("epoch", "step"):
-        values = [number(row.get(key)) for row in history]
-        if None not in values and all(a < b for a, b in pairwise(values)):
+        values = [value for row in history if (value := number(row.get(key))) is not None]
+        if len(values) == len(history) and all(a < b for a, b in pairwise(values)):
             if key == "epoch" and values and values[0] == 0:
                 return "checkpoint interval", [value + 1 for value in values]
             return key, values
@@ -139,7 +140,6 @@ def learning_curves(
     """
     key, x = curve_axis(history)
     chosen = best_interval(history, best)
-    best_x = None if chosen is None else x[chosen]
     with _drawing("curves " + " ".join(metrics), height=2.75 * len(metrics)) as (figure, out):
         axes = figure.subplots(len(metrics), 1, squeeze=False)[:, 0]
         for ax, metric in zip(axes, metrics):
@@ -153,7 +153,8 @@ def learning_curves(
                     drawn += [value for _, value in points]
                     marker = "o" if len(points) <= 20 else None
                     ax.plot(*zip(*points), dash, color=color, linewidth=1.8, marker=marker, markersize=3.5, label=name)
-            if best_x is not None:
+            if chosen is not None:
+                best_x = x[chosen]
                 ax.axvline(best_x, color=MUTED, linewidth=1, linestyle=":")
                 side = -1 if best_x > (x[0] + x[-1]) / 2 else 1
                 ax.annotate(

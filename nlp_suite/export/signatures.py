@@ -60,7 +60,7 @@ class Signatures(ABC):
         return []
 
     @staticmethod
-    def traced(method: Callable[..., Any], **inputs: tuple[list[int | None], str]) -> Any:
+    def traced(method: Callable[..., Any], **inputs: tuple[Sequence[int | None], str]) -> Any:
         """A `tf.function` of a method.
 
         Args:

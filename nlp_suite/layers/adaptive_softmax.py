@@ -1,6 +1,7 @@
 """Adaptive output softmax of a language model: frequent words first, rare words in clusters that few tokens pay for."""
 
 from itertools import pairwise
+from typing import Any
 
 import keras
 from keras import ops
@@ -78,7 +79,9 @@ class AdaptiveSoftmax(keras.layers.Layer):
 
     def build(self, features_shape) -> None:
         width = features_shape[-1]
-        self.projections, self.kernels, self.biases = [], [], []
+        self.projections: list[Any] = []
+        self.kernels: list[Any] = []
+        self.biases: list[Any] = []
         inner = self.embedding_size if self.tied else width
         if self.tied and width != inner:
             self.projections.append(self.add_weight(name="projection", shape=(width, inner)))

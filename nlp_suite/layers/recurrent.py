@@ -28,7 +28,7 @@ class ExplicitBPTT:
         gate_order: Keras's gate numbers in the order that the layer's `Recurrence` wants.
     """
 
-    gate_order = (0,)
+    gate_order: tuple[int, ...] = (0,)
 
     def __init__(self, *args, recurrent_weight_dropout=0.0, **kwargs):
         if not 0 <= recurrent_weight_dropout < 1:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -53,7 +54,8 @@ class TextLayer:
             raise TextError(f"{type(tokenizer).__name__} is not trained: use TextLayer.train or TextLayer.load")
         self.settings = settings
         self.tokenizer = tokenizer
-        self._graph, self._encode_tail = None, None
+        self._graph: Any = None
+        self._encode_tail: Any = None
         self.fingerprint = _fingerprint(settings, tokenizer.assets())
 
     @classmethod
@@ -176,16 +178,16 @@ class TextLayer:
 
         if isinstance(texts, str | bytes):
             raise TypeError(f"a list of texts is needed, got the single text {texts[:40]!r}")
-        pending = deque()
+        pending: deque[Any] = deque()
         with ThreadPoolExecutor(2) as pool:
             for batch in batches(map(_to_bytes, texts)):
-                pending.append(pool.submit(lambda batch=batch: function(tf.constant(batch, tf.string))))
+                pending.append(pool.submit(lambda batch: function(tf.constant(batch, tf.string)), batch))
                 if len(pending) > 2:  # no further ahead, so that memory stays flat
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
 
-    def pad(self, rows: Sequence[Sequence[int]] | Sequence[np.ndarray], length: int | None = None) -> np.ndarray:
+    def pad(self, rows: Sequence[Sequence[int] | np.ndarray], length: int | None = None) -> np.ndarray:
         """Rows as one int32 [B, T], padded with PAD on the right; T is `length`, or that of the longest row.
 
         Raises:

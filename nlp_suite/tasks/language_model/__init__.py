@@ -170,6 +170,7 @@ class LanguageModelTask(Task):
         s, store = self.settings, stores["train"]
         documents, rows = store.documents(), training.batch_size
         kind = self.batching(model, store)
+        windows: Streams | ShuffledWindows | WholeDocuments
         if kind == "stream":
             windows = Streams(documents, rows, s.window, training.seed if s.random_window else None)
             model.carry(rows, s.evaluation_batch_size)
@@ -207,6 +208,7 @@ class LanguageModelTask(Task):
         """
         s, documents = self.settings, store.documents()
         kind, rows = kind or self.batching(model, store), rows or s.evaluation_batch_size
+        windows: Streams | SlidingWindows | WholeDocuments
         if kind == "stream":
             windows = Streams(documents, rows, s.window)
             context = (

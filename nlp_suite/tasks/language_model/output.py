@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from nlp_suite.errors import UsageError
 from nlp_suite.task import ScoreOptions
@@ -58,7 +59,7 @@ def write_generated(path: Path, prompts: list[str], samples: int, as_json: bool,
     """
     options = {name: value for name, value in options.items() if value is not None}
     options = _checked(options, samples, greedy)
-    model = open_model(path, "language_model")
+    model: Any = open_model(path, "language_model")  # `LanguageModelPredictor`, or an export with its methods
     first = options.pop("seed", 0)
     prompts = [prompt.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for prompt in prompts]
     requests = [(prompt, first + n) for prompt in prompts for n in range(samples)]

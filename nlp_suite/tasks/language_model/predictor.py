@@ -125,12 +125,12 @@ class LanguageModelPredictor(Predictor):
             tokens = np.concatenate([np.full((BATCH_ROWS, 1), END, "int32"), targets[:, :-1]], axis=1)
             tokens[targets == PAD] = PAD
             state = self.model.initial_state(BATCH_ROWS)
-            losses = []
+            parts = []
             for begin in range(0, targets.shape[1], CHUNK_TOKENS):
                 chunk = slice(begin, begin + CHUNK_TOKENS)
                 nll, state = self._nll_step(tokens[:, chunk], targets[:, chunk], state)
-                losses.append(ops.convert_to_numpy(nll))
-            losses = np.concatenate(losses, axis=1)
+                parts.append(ops.convert_to_numpy(nll))
+            losses = np.concatenate(parts, axis=1)
             for row, i in enumerate(batch):
                 answer[i][:] = losses[row, : len(rows[i])]
         return answer

@@ -1,7 +1,7 @@
 """Serving signatures of language modelling: prompts in, text out; texts in, log-probabilities out; all in one graph."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,10 @@ from nlp_suite.tasks.language_model.text import DEFAULT_TOKENS
 from nlp_suite.tasks.shared.scores import MAX_NLL_PER_TOKEN
 from nlp_suite.text.text_layer import END, NEVER_GENERATED, PAD
 
-DEFAULTS = {"temperature": 0.8, "top_k": 0, "top_p": 1.0, "repetition_penalty": 1.0, "seed": 0}
+if TYPE_CHECKING:
+    from nlp_suite.tasks.language_model.predictor import LanguageModelPredictor
+
+DEFAULTS: dict[str, Any] = {"temperature": 0.8, "top_k": 0, "top_p": 1.0, "repetition_penalty": 1.0, "seed": 0}
 NEXT_TOKENS = 10  # that `next` names
 
 
@@ -40,6 +43,8 @@ class LanguageModelSignatures(Signatures):
         model: `LanguageModel`.
         predictor: the same model's `LanguageModelPredictor`.
     """
+
+    predictor: "LanguageModelPredictor"
 
     def __init__(self, model, predictor):
         import tensorflow as tf
@@ -116,8 +121,8 @@ class LanguageModelSignatures(Signatures):
 
         stop = tf.strings.unicode_transcode(stop, "UTF-8", "UTF-8", errors="replace")
         options = (temperature, top_k, top_p, repetition_penalty, seed)
-        (prompt, max_tokens, *options, stop), rows = fill_empty_batch(prompt, max_tokens, *options, stop)
-        return first_rows(self._continuations(prompt, max_tokens, Options(*options), stop), rows)
+        (prompt, max_tokens, *filled, stop), rows = fill_empty_batch(prompt, max_tokens, *options, stop)
+        return first_rows(self._continuations(prompt, max_tokens, Options(*filled), stop), rows)
 
     def score(self, text) -> dict[str, Any]:
         import tensorflow as tf
@@ -185,7 +190,7 @@ class LanguageModelSignatures(Signatures):
         predictor, settings = self.predictor, self.settings
         prompts = _stable(predictor, [_beginning(text) for text in texts])
         count = len(prompts)
-        options = {"temperature": 0.7, "top_k": 20, "top_p": 0.9, "repetition_penalty": 1.2}
+        options: dict[str, Any] = {"temperature": 0.7, "top_k": 20, "top_p": 0.9, "repetition_penalty": 1.2}
         max_tokens, seeds = min(12, settings.max_generated), list(range(count))
         inputs = {
             "prompt": list(prompts),

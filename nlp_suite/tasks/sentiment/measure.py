@@ -1,5 +1,7 @@
 """Classification: probabilities of every row, and what they are worth."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 
@@ -27,7 +29,7 @@ def predict_split(run, store, batch_size: int = 64, checkpoint: str | None = Non
     return probabilities
 
 
-class _Texts:
+class _Texts(Sequence[str]):
     """The texts of a store as a sequence that reads them one at a time."""
 
     def __init__(self, store):

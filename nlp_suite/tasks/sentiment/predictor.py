@@ -22,7 +22,9 @@ class ClassifierPredictor(Predictor):
     task_name = "sentiment"
     labels: list[str]
 
-    def predict(self, texts: str | bytes | Sequence[str | bytes], batch_size: int = 64) -> dict | list[dict]:
+    def predict(  # type: ignore[override]  # a text alone, which is a Sequence too, has its answer alone
+        self, texts: str | bytes | Sequence[str | bytes], batch_size: int = 64
+    ) -> dict | list[dict]:
         """The label and probabilities of every text.
 
         Args:

@@ -1,12 +1,15 @@
 """Serving signatures of sentiment classification: text in, labels and probabilities out, all in one graph."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nlp_suite.export.cases import Case
 from nlp_suite.export.signatures import CLASSIFY, Signatures, fill_empty_batch, first_rows
+
+if TYPE_CHECKING:
+    from nlp_suite.tasks.sentiment.predictor import ClassifierPredictor
 
 
 class SentimentSignatures(Signatures):
@@ -26,6 +29,7 @@ class SentimentSignatures(Signatures):
         predictor: a `ClassifierPredictor` of the same model.
     """
 
+    predictor: "ClassifierPredictor"
     methods = {"classify": CLASSIFY}  # noqa: RUF012
     example = "A wonderful film, well worth the wait."
 

@@ -25,7 +25,7 @@ def read_texts(texts: list[str] | None, input: Path | None) -> Iterator[str]:
         return (line.rstrip("\r\n") for _, line in text_lines(input, "replace"))
     if texts == ["-"]:
         return (line.rstrip(b"\r\n").decode("utf-8", "replace") for line in sys.stdin.buffer)
-    return iter([text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for text in texts])
+    return iter([text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for text in texts or ()])
 
 
 def check_file(option: str, path: Path) -> None:

@@ -114,7 +114,7 @@ def words_apart(tokens: Iterable[dict]) -> bool:
 def _tip(token: str, log_prob: float | None, rank: int | None) -> str:
     name = f"\u2068{visible_text(token)}\u2069"  # isolated: a right-to-left token does not turn the numbers round
     surprise = bits(log_prob)
-    if surprise is None:
+    if log_prob is None or surprise is None:
         return f"{name} probability not known"
     place = "" if rank is None else f" · rank {rank:,}"
     chance = "0" if math.isinf(surprise) else probability(log_prob)

@@ -1,6 +1,6 @@
 """The search of an export compiled by XLA, for a few shapes of its input: every new one compiles for seconds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -77,7 +77,7 @@ def fill_to_power_of_two(text) -> tuple[Any, Any]:
     return tf.concat([text, tf.fill([filled - rows], "")], 0), rows
 
 
-def texts_of_all_widths(predictor, texts: list[bytes]) -> list[bytes]:
+def texts_of_all_widths(predictor, texts: Sequence[bytes]) -> list[bytes]:
     """A text for each of `widths`, cut from `texts`: a server that is warmed up with them compiles all.
 
     A width is left out where there is no such text, as where one character more is many tokens more.

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 from nlp_suite.errors import ExportError, RequestError
 from nlp_suite.export.loaded import LoadedSignatures
@@ -60,7 +61,7 @@ class SavedModelTranslation(Predictor):
         texts = iter(checked_list(texts))
         while chunk := checked_texts(islice(texts, BATCH_ROWS * SORTED_BATCHES)):
             raw = as_bytes(chunk)
-            answers = [None] * len(raw)
+            answers: list[Any] = [None] * len(raw)
             for batch in batches_by_length([len(text) for text in raw], BATCH_ROWS):
                 for i, answer in zip(batch, ask([raw[i] for i in batch], number)):
                     answers[i] = answer

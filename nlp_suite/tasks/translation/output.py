@@ -233,7 +233,7 @@ def _lines_that_came(descriptor: int) -> Iterator[list[str]]:
     ready = select.poll()
     ready.register(descriptor, select.POLLIN | select.POLLHUP)
     while not ended:
-        lines = []
+        lines: list[bytes] = []
         while not ended and (not lines or (len(lines) < CHUNK_LINES and ready.poll(0))):
             piece = os.read(descriptor, 1 << 16)
             ended = not piece

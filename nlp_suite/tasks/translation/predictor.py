@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -74,7 +75,7 @@ class TranslationPredictor(Predictor):
         """
         texts = checked_texts(texts)
         for name in ("temperature", "top_k", "top_p", "seed"):
-            if np.ndim(options.get(name)) and len(options[name]) != len(texts):
+            if np.ndim(options.get(name, 0)) and len(options[name]) != len(texts):
                 raise RequestError(
                     f"{name} has {len(options[name])} values; allowed: one, or one for each of {len(texts)} texts"
                 )
@@ -95,7 +96,7 @@ class TranslationPredictor(Predictor):
         sampling = request.sampling and Options.broadcast(
             len(rows), **self._of_chunk(request.sampling, first, len(rows))
         )
-        hypotheses = [None] * len(rows)
+        hypotheses: list[Any] = [None] * len(rows)
         for batch in batches_by_length([len(row) for row in rows], BATCH_ROWS):
             source, count = self._padded([rows[i] for i in batch]), len(batch)
             limit = _limit(max_tokens[batch].max(), self.settings.max_tokens)
@@ -173,7 +174,7 @@ class TranslationPredictor(Predictor):
 
     def _attention(self, sources, targets) -> list[list[list[float]]]:
         """Weights `[T][S]` of the first model for every pair of source ids and target ids, by teacher forcing."""
-        answers = [[]] * len(sources)
+        answers: list[list[list[float]]] = [[]] * len(sources)
         order = [i for i, target in enumerate(targets) if len(target)]
         for batch in batches_by_length([len(targets[i]) for i in order], BATCH_ROWS):
             chosen = [order[i] for i in batch]
@@ -202,7 +203,7 @@ class TranslationPredictor(Predictor):
         sources, targets = checked_pairs(sources, targets)
         rows, cut = self._encode(sources, before)
         target_rows, cut_target = self._encode(targets, before, target=True)
-        answers = [None] * len(rows)
+        answers: list[Any] = [None] * len(rows)
         for batch in batches_by_length([len(row) for row in target_rows], BATCH_ROWS):
             source = self._padded([rows[i] for i in batch])
             target_in, labels = self._forced([target_rows[i] for i in batch], len(source))

@@ -14,7 +14,8 @@ from nlp_suite.decoding.sampling import Options
 from nlp_suite.tasks.shared.compiled import compiled
 from nlp_suite.text.text_layer import END, NEVER_GENERATED, PAD, START
 
-_IDS, _NUMBERS, _NUMBER = ([None, None], "int32"), ([None], "int32"), ([], "float32")
+_IDS, _NUMBERS = ([None, None], "int32"), ([None], "int32")
+_NUMBER: tuple[list[None], str] = ([], "float32")
 
 
 class TranslationSearch:
@@ -161,7 +162,7 @@ class TranslationSearch:
         return -answers[0]
 
 
-def _start_prompts(max_tokens):
+def _start_prompts(max_tokens) -> tuple[Any, Any]:
     """Prompts int32 `[B, 1]` and their lengths `[B]`: START in every row."""
     return ops.expand_dims(ops.full_like(max_tokens, START), -1), ops.ones_like(max_tokens)
 

@@ -1,7 +1,7 @@
 """Serving signatures of translation: sentences in, translations out, the whole beam search in the graph."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +10,9 @@ from nlp_suite.export.signatures import Signatures, fill_empty_batch, first_rows
 from nlp_suite.tasks.shared.scores import MAX_NLL_PER_TOKEN
 from nlp_suite.tasks.translation.compiled import SIGNATURE, compiled_search, fill_to_power_of_two, texts_of_all_widths
 from nlp_suite.text.text_layer import END, PAD, START, UNKNOWN
+
+if TYPE_CHECKING:
+    from nlp_suite.tasks.translation.predictor import TranslationPredictor
 
 MISSING = -1e9  # score of what does not exist; JSON has no -inf
 
@@ -41,6 +44,7 @@ class TranslationSignatures(Signatures):
         xla: whether `translate_xla` is one of them.
     """
 
+    predictor: "TranslationPredictor"
     tolerance = 1e-4  # rounding grows along a hundred tokens that are fed back
     example = "A man rides a bicycle."
 

@@ -65,7 +65,8 @@ class Tokenizer(ABC):
 
 def batches(texts: Iterable[bytes], size: int = 1000, max_bytes: int = 16_000_000) -> Iterator[list[bytes]]:
     """Lists of at most `size` texts and, except for a single longer text, at most `max_bytes` bytes."""
-    batch, total = [], 0
+    batch: list[bytes] = []
+    total = 0
     for text in texts:
         if batch and (len(batch) == size or total + len(text) > max_bytes):
             yield batch
@@ -85,13 +86,13 @@ def most_frequent(counts: dict[str, int], vocabulary_size: int, min_count: int) 
     counts = {token: count for token, count in counts.items() if token and token != UNKNOWN_SURFACE}
     tokens = sorted((t for t, c in counts.items() if c >= min_count), key=lambda token: (-counts[token], token))
     if not tokens:
-        top = max(counts, key=counts.get, default=None)
+        top = max(counts, key=counts.__getitem__, default=None)
         seen = f"the most frequent is {top!r} with {counts[top]}" if top else "the corpus has none at all"
         raise TextError(f"no token occurs min_count={min_count} times in the training texts: {seen}")
     return [*SPECIAL_TOKENS, *tokens[: vocabulary_size - len(SPECIAL_TOKENS)]]
 
 
-def to_lines(tokens: list[str]) -> bytes:
+def to_lines(tokens: Sequence[str]) -> bytes:
     """A vocabulary as a text file, one token a line; NUL, which normalised text never has, stands for a line break."""
     return "".join(token.replace("\n", "\x00") + "\n" for token in tokens).encode("utf-8")
 

@@ -53,7 +53,7 @@ class CharacterTokenizer(Tokenizer):
 
     def train(self, texts: Iterable[bytes]) -> None:
         """Counts the characters and keeps the most frequent."""
-        counts = Counter()
+        counts: Counter[str] = Counter()
         for text in texts:
             counts.update(text.decode("utf-8"))
         self.tokens = most_frequent(counts, self._size, self._min_count)

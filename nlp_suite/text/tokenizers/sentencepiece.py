@@ -3,7 +3,7 @@
 import io
 import re
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -80,7 +80,7 @@ class SentencePieceTokenizer(Tokenizer):
         split_digits: bool = False,
     ):
         self._size = vocabulary_size
-        self._arguments = {
+        self._arguments: dict[str, Any] = {
             "model_type": model,
             "byte_fallback": byte_fallback,
             "character_coverage": character_coverage,
@@ -102,7 +102,11 @@ class SentencePieceTokenizer(Tokenizer):
                 f"text.tokenizer.vocabulary_size {self._size} is too small: special tokens"
                 f"{' and bytes' if reserved > 4 else ''} alone take {reserved}; give more or set byte_fallback=false"
             )
-        runs = {"allow_whitespace_only_pieces": True} if any(b"  " in sentence for sentence in sentences) else {}
+        names = ("pad_id", "unk_id", "bos_id", "eos_id", "pad_piece", "unk_piece", "bos_piece", "eos_piece")
+        special: dict[str, Any] = dict(zip(names, (PAD, UNKNOWN, START, END, *SPECIAL_TOKENS), strict=True))
+        runs: dict[str, Any] = {}
+        if any(b"  " in sentence for sentence in sentences):
+            runs["allow_whitespace_only_pieces"] = True
         model = io.BytesIO()
         try:
             sentencepiece.SentencePieceTrainer.train(
@@ -110,8 +114,7 @@ class SentencePieceTokenizer(Tokenizer):
                 model_writer=model,
                 vocab_size=self._size,
                 hard_vocab_limit=False,  # a small corpus gives a smaller vocabulary
-                **dict(zip(("pad_id", "unk_id", "bos_id", "eos_id"), (PAD, UNKNOWN, START, END), strict=True)),
-                **dict(zip(("pad_piece", "unk_piece", "bos_piece", "eos_piece"), SPECIAL_TOKENS, strict=True)),
+                **special,
                 unk_surface=UNKNOWN_SURFACE,
                 normalization_rule_name="identity",
                 add_dummy_prefix=True,  # a word is the same at the start of a text and within

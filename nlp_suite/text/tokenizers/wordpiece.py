@@ -156,7 +156,8 @@ def search_threshold(learn, size: int, threshold: int) -> list[str]:
         threshold: the first one to try.
     """
     low, high = 0, None  # the highest threshold known to give enough pieces, the lowest known to give too few
-    enough, fewer = [], []
+    enough: list[str] = []
+    fewer: list[str] = []
     for _ in range(12):
         tokens = learn(threshold)
         if len(tokens) >= size:

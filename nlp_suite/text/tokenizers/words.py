@@ -55,7 +55,7 @@ def count_words(texts: Iterable[bytes], pattern: str) -> Counter[str]:
         words, _, counts = tf.unique_with_counts(split_words(text, pattern).flat_values)
         return words, counts
 
-    totals = Counter()
+    totals: Counter[bytes] = Counter()
     with tf.device("CPU:0"):
         for batch in batches(texts):
             words, counts = count(tf.constant(batch))
