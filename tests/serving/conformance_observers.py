@@ -117,6 +117,7 @@ def reload(setups, case):
     policy = "model_version_policy { all {} }"
     folders = {name: setups.folder / name for name in ("two", "hp2", "hp3")}
     endpoint = setups.fresh({"default": (folders["two"], policy) if two else folders["hp2"]})
+    _wait_for(lambda: list(endpoint.states("default").values()) == ["AVAILABLE"] * (2 if two else 1))
     config = case["request"]["config"]
     if isinstance(config, str):  # in words, with the labels in braces
         labels = dict(re.findall(r"(\w+): ?(\d+)", config[config.index("{") :]))
@@ -130,15 +131,19 @@ def reload(setups, case):
     return {**seen, "then": [_step(endpoint, step) for step in case["expect"].get("then", [])]}
 
 
+def _wait_for(holds, seconds=10):
+    until = time.monotonic() + seconds
+    while not holds() and time.monotonic() < until:
+        time.sleep(0.02)
+
+
 def _step(endpoint, step):
     """A follow-up check, with what was seen in place of what is expected."""
     if "predict" in step:
         found = _called(endpoint.half, step["predict"], step.get("x", 2.0))
         return {**step, "status": found["status"]} if "status" in step else {**step, "y": found["response"]}
     if "status_of" in step:
-        until = time.monotonic() + 10
-        while set(endpoint.states(step["status_of"]).values()) != {step["state"]} and time.monotonic() < until:
-            time.sleep(0.02)
+        _wait_for(lambda: set(endpoint.states(step["status_of"]).values()) == {step["state"]})
         (state,) = set(endpoint.states(step["status_of"]).values())
         return {**step, "state": state}
     _, spec = endpoint.predict("default", {"x": [2.0]}, label=step.get("predict_label"))
