@@ -8,13 +8,12 @@ and that component's own settings:
     backbone: {name: lstm, units: 128}
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-import yaml
+from annotated_types import Le, Lt
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -28,6 +27,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from nlp_suite.config_yaml import label_texts, quotes_hint, read_yaml, shown, write_yaml
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import BACKBONES, SCHEDULES, SOURCES, TASKS, TOKENIZERS, Registry, unknown
 
@@ -36,22 +36,9 @@ TASK_KEYS = ("data.labels", "target_text", "training.batch_tokens", "training.cl
 """Keys of common sections that only some tasks use: those name them in `Task.honours`, for the others they are refused."""
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML in which 1e-4 is a number, as everybody expects (YAML 1.1 wants 1.0e-4)."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
-
-
-def _as_text(value: Any) -> Any:
-    """Label names as YAML gives them: a number is its digits."""
-    if isinstance(value, list):
-        return [str(item) if isinstance(item, int) else item for item in value]
-    if isinstance(value, dict):
-        return {str(key): item for key, item in value.items()}
-    return value
+MAX_INTEGER = 2**31 - 1
+"""The largest integer of a setting without a bound of its own: graphs count with 32 bits."""
+MAX_SEED = 2**32 - 1
 
 
 class Settings(BaseModel):
@@ -66,6 +53,15 @@ class Settings(BaseModel):
         if wrong := [unknown("key", key, cls.model_fields) for key in keys if key not in cls.model_fields]:
             raise ValueError("; ".join(wrong))
         return values
+
+    @model_validator(mode="after")
+    def _integers_fit(self) -> Self:
+        for key, field in type(self).model_fields.items():
+            value = getattr(self, key)
+            is_bounded = any(isinstance(bound, Le | Lt) for bound in field.metadata)
+            if isinstance(value, int) and not is_bounded and abs(value) > MAX_INTEGER:
+                raise ValueError(f"{key} {shown(value)} is too large; allowed: up to {MAX_INTEGER}")
+        return self
 
 
 class ComponentSettings(Settings):
@@ -141,12 +137,12 @@ class DataSettings(Settings):
         "sample", description="where the examples come from"
     )
     validation: float = Field(0.1, gt=0, lt=1, description="share of train held out where there is no such split")
-    labels: Annotated[list[str] | None, BeforeValidator(_as_text)] = Field(
+    labels: Annotated[list[str] | None, BeforeValidator(label_texts)] = Field(
         None, description="label names in order; default: those of train, sorted"
     )
     limit: int | None = Field(None, ge=1, description="use at most this many examples a split")
     on_error: Literal["fail", "replace"] = Field("fail", description="what to do with invalid UTF-8")
-    seed: int = Field(0, ge=0, description="seed of the validation split")
+    seed: int = Field(0, ge=0, le=MAX_SEED, description="seed of the validation split")
     cache: str = Field(".cache", description="folder of token stores")
 
     @field_validator("labels")
@@ -197,10 +193,10 @@ class TrainingSettings(Settings):
     monitor: str = Field("val_loss", description="metric that chooses the best checkpoint and stops early")
     patience: int | None = Field(None, ge=1, description="stop after so many intervals without a better `monitor`")
     class_weights: Annotated[
-        Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]], BeforeValidator(_as_text)
+        Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]], BeforeValidator(label_texts)
     ] = Field("none", description="weight of each label in the loss; balanced: inverse to its frequency")
     tensorboard: bool = Field(True, description="write logs for TensorBoard into the run folder")
-    seed: int = Field(1, ge=0, description="seed of weights, batches and dropout")
+    seed: int = Field(1, ge=0, le=MAX_SEED, description="seed of weights, batches and dropout")
     init_from: str | None = Field(None, description="run folder to start from: its text layer, labels and best weights")
 
     @model_validator(mode="after")
@@ -274,7 +270,7 @@ class Experiment(Settings):
 
     def to_yaml(self) -> str:
         """The resolved config: every key with its value, as YAML that loads again to an equal experiment."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        return write_yaml(self.model_dump(mode="json"))
 
 
 def _filled(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -335,7 +331,7 @@ def load_experiment(source: str | Path | Mapping[str, Any], overrides: Sequence[
         ConfigError: unreadable file, unknown key or name, wrong type or range; all problems are listed.
     """
     where = "config" if isinstance(source, Mapping) else str(source)
-    values = dict(source) if isinstance(source, Mapping) else _read_yaml(Path(source))
+    values = dict(source) if isinstance(source, Mapping) else _read_file(Path(source))
     for override in overrides:
         _set(values, override)
     try:
@@ -344,13 +340,15 @@ def load_experiment(source: str | Path | Mapping[str, Any], overrides: Sequence[
         raise ConfigError("\n".join([f"{where}:", *_problems(error)])) from None
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_file(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise ConfigError(f"config file {str(path)!r} does not exist")
+        what = "is no file" if path.exists() else "does not exist"
+        raise ConfigError(f"config file {str(path)!r} {what}")
     try:
-        values = yaml.load(path.read_text("utf-8"), _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not valid UTF-8: {error}") from None
+    values = read_yaml(text, str(path))
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: an experiment is a mapping of {', '.join(Experiment.model_fields)}")
     return values
@@ -372,10 +370,7 @@ def _set(values: dict[str, Any], override: str) -> None:
             raise ConfigError(f"--set {override!r}: {key!r} is a value and has no keys")
         values[key] = dict(child)
         values = values[key]
-    try:
-        value = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override!r}: the value is not valid YAML: {error}") from None
+    value = read_yaml(text, f"--set {shown(override)}")
     current = values.get(last)
     if isinstance(value, str) and isinstance(current, dict) and current.get("name") == value:
         return  # the same component, named again: keep its settings
@@ -388,9 +383,10 @@ def _problems(error: ValidationError) -> list[str]:
     for problem in error.errors():
         keys = (str(key) for key in problem["loc"])
         where = ".".join(key for key in keys if not key.startswith("function-"))
-        message = problem["msg"].removeprefix("Value error, ")
-        value = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
-        lines.append(f"  {where or 'experiment'}: {message}{value}")
+        message, given = problem["msg"].removeprefix("Value error, "), problem["input"]
+        value = "" if problem["type"] == "value_error" else f", got {shown(given)}"
+        hint = quotes_hint(given) if problem["type"] == "string_type" else ""
+        lines.append(f"  {where or 'experiment'}: {message}{value}{hint}")
     return lines
 
 
