@@ -27,8 +27,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from nlp_suite.config_yaml import label_texts, quotes_hint, read_yaml, shown, write_yaml
-from nlp_suite.errors import ConfigError
+from nlp_suite.config_yaml import label_texts, plain_values, quotes_hint, read_yaml, shown, write_yaml
+from nlp_suite.errors import ConfigError, UnknownNameError
 from nlp_suite.registry import BACKBONES, SCHEDULES, SOURCES, TASKS, TOKENIZERS, Registry, unknown
 
 DEFAULT_TASK, DEFAULT_BACKBONE = "sentiment", "lstm"
@@ -165,7 +165,9 @@ class TrainingSettings(Settings):
     )
     buckets: int = Field(8, ge=1, le=24, description="number of batch lengths at most")
     optimizer: str = Field("adam", description="Keras name: adam, adamw, sgd, rmsprop, adagrad, lion, …")
-    optimizer_arguments: dict[str, Any] = Field({}, description="further arguments of the Keras optimiser")
+    optimizer_arguments: Annotated[dict[str, Any], BeforeValidator(plain_values)] = Field(
+        {}, description="further arguments of the Keras optimiser"
+    )
     learning_rate: float = Field(1e-3, gt=0, description="the highest rate of the schedule")
     schedule: Annotated[Component, ChosenByName(SCHEDULES, "constant")] = Field(
         "constant", description="how the learning rate changes"
@@ -257,7 +259,7 @@ class Experiment(Settings):
             return values
         values = {**{key: {} for key in ("data", "text", "training", "export")}, **values}
         values = {key: {} if value is None and key != "target_text" else value for key, value in values.items()}
-        task = _class_of(TASKS, values.get("task", DEFAULT_TASK), DEFAULT_TASK)
+        task = _task_class(values.get("task", DEFAULT_TASK))
         for section, settings in getattr(task, "defaults", {}).items():
             if isinstance(values.get(section, {}), dict):
                 values[section] = _filled(settings, values.get(section, {}))
@@ -283,12 +285,12 @@ def _filled(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str,
     return merged
 
 
-def _class_of(registry: Registry, value: Any, default: str) -> Any:
-    """The class of a component given by name or mapping; None for an unknown one, refused elsewhere."""
-    name = value.get("name", default) if isinstance(value, dict) else getattr(value, "name", value)
+def _task_class(value: Any) -> Any:
+    """The class of the task that is given by name or mapping; None for an unknown one, refused elsewhere."""
+    name = value.get("name", DEFAULT_TASK) if isinstance(value, dict) else getattr(value, "name", value)
     try:
-        return registry.get(name)
-    except (KeyError, TypeError):
+        return TASKS.get(name)
+    except UnknownNameError:
         return None
 
 
@@ -297,9 +299,11 @@ def _causal(backbone: Any) -> Any:
     if not isinstance(backbone, str | dict):
         return backbone
     values = {"name": backbone} if isinstance(backbone, str) else backbone
-    if _class_of(BACKBONES, values, DEFAULT_BACKBONE) is None:
+    try:
+        settings = BACKBONES.settings(values.get("name", DEFAULT_BACKBONE))
+    except UnknownNameError:  # refused elsewhere
         return values
-    return {**(BACKBONES.settings(values.get("name", DEFAULT_BACKBONE)).causal_overrides or {}), **values}
+    return {**(settings.causal_overrides or {}), **values}
 
 
 def _value_at(settings: Settings, path: str) -> Any:

@@ -191,3 +191,22 @@ def _label_text(label: Any) -> str:
     if isinstance(label, str) or (isinstance(label, int) and not isinstance(label, bool | WrittenInteger)):
         return str(label)
     raise ValueError(f"a label is a text, got {shown(label)}{quotes_hint(label)}")
+
+
+def plain_values(value: Any) -> Any:
+    """A value of which anything may be part, as what YAML can hold: numbers however they were written, no object.
+
+    Raises:
+        ValueError: something else in it.
+    """
+    if isinstance(value, dict):
+        return {key: plain_values(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_values(item) for item in value]
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, int) and abs(value) <= MAX_INTEGER:
+        return int(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
+    raise ValueError(f"allowed are texts, finite numbers, true, false, null, lists and mappings, got {shown(value)}")

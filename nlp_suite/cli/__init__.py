@@ -9,7 +9,6 @@ import typer
 import typer.core
 
 from nlp_suite.cli import components, models, serving, training
-from nlp_suite.cli.common import import_backend, wrapped
 from nlp_suite.errors import NlpSuiteError
 from nlp_suite.registry import VERBS
 
@@ -21,7 +20,7 @@ class TaskVerb(typer.core.TyperCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         verb = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        verb.command(self.name)(wrapped(VERBS.get(str(self.name)), before=import_backend))
+        verb.command(self.name)(VERBS.get(str(self.name)))
         return typer.main.get_command(verb).make_context(info_name, args, parent, **extra)
 
 

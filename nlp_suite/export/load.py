@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from nlp_suite.backend import import_backend
 from nlp_suite.errors import ConfigError, ExportError
 from nlp_suite.export.loaded import LoadedSignatures
 from nlp_suite.export.staging import versions
@@ -43,6 +44,8 @@ def load(path: str | Path) -> Predictor:
         return open_keras_file(path)
     if (path / "run.json").is_file():
         run = Run(path)
+        run.weights()
+        import_backend()
         return open_run(run, run.model())
     exported = {number: folder for number, folder in versions(path).items() if (folder / "saved_model.pb").is_file()}
     if (path / "saved_model.pb").is_file():

@@ -20,14 +20,13 @@ from nlp_suite.task import Assets, Batches, Task
 from nlp_suite.training.backbone_start import BackboneStart, open_backbone
 from nlp_suite.training.callbacks import without_optimizer
 from nlp_suite.training.checkpoint_average import average_intervals, kept_intervals
+from nlp_suite.training.checks import check_training
 from nlp_suite.training.feed import feed, validation_feed
 from nlp_suite.training.fit_callbacks import FitCallbacks
 from nlp_suite.training.optimizer import make_optimizer
 from nlp_suite.training.run import (
     SCHEMA,
     Run,
-    check_same,
-    differences,
     environment,
     is_run,
     load_weights,
@@ -61,15 +60,10 @@ def train(experiment: Experiment, run_dir: str | Path, *, console: Console | Non
     """
     console = console or Console(stderr=True)
     directory = Path(run_dir)
-    if is_run(directory):
-        check_same(directory, experiment)
-        if read_info(directory)["state"] == "finished":
-            console.print(
-                f"{directory}: this run is finished (train on: training.init_from={directory})", highlight=False
-            )
-            return Run(directory)
-    elif directory.exists() and any(directory.iterdir()):
-        raise ConfigError(f"--run-dir {str(directory)!r} exists, is not empty and is not a run folder")
+    check_training(experiment, directory)
+    if is_run(directory) and read_info(directory)["state"] == "finished":
+        console.print(f"{directory}: this run is finished (train on: training.init_from={directory})", highlight=False)
+        return Run(directory)
     with _precision(experiment.training.precision):
         _Training(experiment, directory, console).run()
     return Run(directory)
@@ -113,8 +107,8 @@ class _Training:
 
     def run(self) -> None:
         experiment, settings, directory = self._experiment, self._settings, self._directory
-        self._task.check(experiment)
-        origin = _origin(experiment, settings.init_from) if settings.init_from else None
+        check_monitor(settings.monitor, self._task, self._task.metrics(["0", "1"]))
+        origin = Run(settings.init_from) if settings.init_from else None
         backbone = open_backbone(experiment) if experiment.backbone.init_from and not self._resumes else None
         prepared = self._prepare(origin, backbone)
         _check_same_data(directory, experiment, prepared)
@@ -184,7 +178,6 @@ class _Training:
         settings = self._settings
         optimizer, callbacks = make_optimizer(settings, plan.intervals * plan.steps, groups=model.layer_groups())
         metrics = self._task.metrics(labels)
-        check_monitor(settings.monitor, self._task, metrics)
         jit_compile = settings.xla if keras.backend.backend() == "tensorflow" else "auto"
         model.compile(optimizer, self._task.loss(), weighted_metrics=metrics, jit_compile=jit_compile)
         model.optimizer.build(model.trainable_variables)
@@ -240,21 +233,6 @@ def _is_out_of_memory(error: Exception) -> bool:
     """Whether that is what the error says, of NumPy or of whichever backend (none of which need be installed)."""
     of_backend = type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError")
     return isinstance(error, MemoryError) or of_backend or "RESOURCE_EXHAUSTED" in str(error)
-
-
-def _origin(experiment: Experiment, directory: str) -> Run:
-    """The run to start from, which must have this network and this text layer."""
-    origin = Run(directory)
-    lines = differences(origin.experiment, experiment)
-    network = ("task.", "text.", "target_text", "backbone.", "data.labels:")
-    lines = [line for line in lines if line.startswith(network)]
-    if lines:
-        listed = "\n  ".join(lines)
-        raise ConfigError(
-            f"training.init_from: {origin.directory} has another network or text layer. "
-            f"What differs (there → here):\n  {listed}"
-        )
-    return origin
 
 
 def _check_same_data(directory: Path, experiment: Experiment, prepared: Prepared) -> None:

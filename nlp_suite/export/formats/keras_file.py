@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from nlp_suite.backend import import_backend
 from nlp_suite.config import load_experiment
 from nlp_suite.data.prepare import open_assets, save_texts
 from nlp_suite.errors import ExportError
@@ -81,8 +82,6 @@ def open_keras_file(path: Path) -> Predictor:
     Raises:
         ExportError: a `.keras` file without our members, or a damaged one.
     """
-    import keras
-
     try:
         with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
             names = [name for name in archive.namelist() if name.startswith(MEMBERS + "/")]
@@ -94,6 +93,9 @@ def open_keras_file(path: Path) -> Predictor:
             facts = Path(folder) / MEMBERS / "facts.json"  # older files have none
             facts = json.loads(facts.read_text("utf-8")) if facts.exists() else {}
             assets = open_assets(experiment, Path(folder) / MEMBERS, labels, facts)
+        import_backend()
+        import keras
+
         model = keras.saving.load_model(path)
     except (zipfile.BadZipFile, ValueError, OSError, KeyError) as error:
         raise ExportError(f"{str(path)!r} is no Keras file of nlp-suite export, or a damaged one: {error}") from None

@@ -118,8 +118,8 @@ class TranslationTask(Task):
 
     def check(self, experiment) -> None:
         s, backbone = self.settings, experiment.backbone
-        if not BACKBONES.get(backbone.name).returns_sequence:
-            usable = [name for name in BACKBONES.names() if BACKBONES.get(name).returns_sequence]
+        if not backbone.returns_sequence:
+            usable = [name for name in BACKBONES.names() if BACKBONES.settings(name)(name=name).returns_sequence]
             raise ConfigError(
                 f"backbone {backbone.name!r} has no features for the single tokens that a decoder could attend to; "
                 f"allowed: {', '.join(usable)}"
@@ -134,8 +134,7 @@ class TranslationTask(Task):
                     f"task.tie_embeddings: all needs equal sizes: backbone.embedding_size is {backbone.embedding_size}, "
                     f"task.decoder.embedding_size {s.decoder.embedding_size}"
                 )
-        memory_size = BACKBONES.get(backbone.name)(vocabulary_size=1, **backbone.arguments()).output_size
-        if mismatch := s.decoder.shape_mismatch(self._decoder_sizes(backbone)["embedding_size"], memory_size):
+        if mismatch := s.decoder.shape_mismatch(self._decoder_sizes(backbone)["embedding_size"], backbone.output_size):
             raise ConfigError(f"task.decoder.{mismatch}")
         for name, text in (("text", experiment.text), ("target_text", experiment.target_text)):
             if text is not None and text.max_length < s.max_tokens:

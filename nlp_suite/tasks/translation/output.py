@@ -33,6 +33,19 @@ def open_translation(paths: list[Path]) -> Predictor:
     return open_model(paths[0], "translation")
 
 
+def check_request(
+    texts: list[str] | None, input: Path | None, output: Path | None, format: str, attention: Path | None
+) -> None:
+    """Refuses what `write_translations` cannot read or write; needs no model.
+
+    Raises:
+        UsageError: unknown format, no such file, or one that cannot be written or would be read and written at once.
+    """
+    check_format(format, FORMATS)
+    read_texts(texts if texts or input else ["-"], input)
+    _check_outputs(input, {"--output": output, "--attention": attention})
+
+
 def write_translations(
     model,
     texts: list[str] | None,
@@ -61,11 +74,10 @@ def write_translations(
         UsageError: unknown format, no such file, or one that cannot be written or would be read and written at once.
         RequestError: an option out of range. No file has been touched then.
     """
-    check_format(format, FORMATS)
+    check_request(texts, input, output, format, attention)
     if not texts and input is None:
         texts = ["-"]
     chunks = _chunks(texts, input)
-    _check_outputs(input, {"--output": output, "--attention": attention})
     options["attention"] = attention is not None
     model.translate([], **options)  # refuses options before a file is opened
     pages, truncated = [], []

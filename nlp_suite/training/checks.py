@@ -1,0 +1,62 @@
+"""What can be refused before a training begins: without Keras, which takes seconds to import, and without reading the data."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nlp_suite.config import Experiment, load_experiment
+from nlp_suite.data.prepare import open_source
+from nlp_suite.errors import ConfigError
+from nlp_suite.registry import unknown
+from nlp_suite.training.backbone_start import open_backbone
+from nlp_suite.training.run import check_same, differences, is_run, make_task, read_info
+
+OPTIMIZERS = (
+    *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lamb", "lion"),
+    *("muon", "nadam", "rmsprop", "schedulefreeadamw", "sgd"),
+)
+"""Keras's optimisers, in lower case."""
+
+
+def check_training(experiment: Experiment, directory: Path) -> None:
+    """Refuses a training that cannot be, as far as its config and the folders that it names say.
+
+    Args:
+        experiment: the resolved config.
+        directory: the run folder; one that is finished is refused nothing but another config.
+
+    Raises:
+        RunError: the folder holds a run of another config.
+        ConfigError, DataError: settings that do not go together, or data that are not there.
+    """
+    if is_run(directory):
+        check_same(directory, experiment)
+        if read_info(directory)["state"] == "finished":
+            return
+    elif directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise ConfigError(f"--run-dir {str(directory)!r} exists, is not empty and is not a run folder")
+    make_task(experiment).check(experiment)
+    check_optimizer(experiment.training.optimizer)
+    if experiment.training.init_from:
+        _check_origin(experiment, Path(experiment.training.init_from))
+    if experiment.backbone.init_from and not is_run(directory):
+        open_backbone(experiment)
+    open_source(experiment)
+
+
+def check_optimizer(name: str, allowed: Sequence[str] = OPTIMIZERS) -> None:
+    """Refuses an optimiser that is not among those allowed, which are in lower case."""
+    if name.lower() not in allowed:
+        raise ConfigError(f"training.optimizer: {unknown('optimizer', name, allowed)}")
+
+
+def _check_origin(experiment: Experiment, directory: Path) -> None:
+    """Refuses to start from a run that has another network or text layer."""
+    read_info(directory)
+    lines = differences(load_experiment(directory / "config.yaml"), experiment)
+    network = ("task.", "text.", "target_text", "backbone.", "data.labels:")
+    if lines := [line for line in lines if line.startswith(network)]:
+        listed = "\n  ".join(lines)
+        raise ConfigError(
+            f"training.init_from: {directory} has another network or text layer. "
+            f"What differs (there → here):\n  {listed}"
+        )
