@@ -157,10 +157,11 @@ class TrainingSettings(Settings):
     """The fit loop: optimiser, schedule, regularisation, stopping."""
 
     epochs: int = Field(5, ge=1, description="passes over the training split")
-    batch_size: int = Field(32, ge=1, description="rows of a batch")
+    batch_size: int = Field(32, ge=1, le=2**20, description="rows of a batch")
     batch_tokens: int | None = Field(
         None,
         ge=1,
+        le=2**24,
         description="tokens of a batch, padding included, of the longer side; in place of batch_size",
     )
     buckets: int = Field(8, ge=1, le=24, description="number of batch lengths at most")

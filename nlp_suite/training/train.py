@@ -53,7 +53,7 @@ def train(experiment: Experiment, run_dir: str | Path, *, console: Console | Non
     Raises:
         RunError: the folder holds a run of another config.
         DataError, ConfigError: see `prepare` and `load_experiment`.
-        TrainingError: the loss is not a number.
+        TrainingError: the loss is not a number or grew out of all bounds, or the memory does not suffice.
 
     Example:
         >>> run = train(load_experiment("configs/sentiment_sample.yaml"), "runs/sentiment_sample")
@@ -64,8 +64,16 @@ def train(experiment: Experiment, run_dir: str | Path, *, console: Console | Non
     if is_run(directory) and read_info(directory)["state"] == "finished":
         console.print(f"{directory}: this run is finished (train on: training.init_from={directory})", highlight=False)
         return Run(directory)
-    with _precision(experiment.training.precision):
-        _Training(experiment, directory, console).run()
+    try:
+        with _precision(experiment.training.precision):
+            _Training(experiment, directory, console).run()
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            f"{directory}: the memory does not suffice ({_first_line(error)}); lower "
+            "training.batch_size, training.batch_tokens or text.max_length, or the sizes of the network"
+        ) from error
     return Run(directory)
 
 
@@ -121,6 +129,8 @@ class _Training:
             f"{model.count_params():,} parameters; {plan.intervals} checkpoint intervals of {plan.steps} steps, "
             f"{plan.training.description}"
         )
+        for line in self._doubts(plan):
+            self._print(f"warning: {line}")
         if not self._resumes:
             self._initialize(model, prepared, origin, backbone)
         if not is_run(directory):
@@ -173,6 +183,22 @@ class _Training:
         steps = settings.save_every or training.steps_per_epoch
         return _Plan(training, validation, steps, -(-settings.epochs * training.steps_per_epoch // steps))
 
+    def _doubts(self, plan: _Plan) -> Iterator[str]:
+        """What is hardly meant so, now that the length of the training is known."""
+        settings, total = self._settings, plan.intervals * plan.steps
+        warmup = getattr(settings.schedule, "warmup_steps", 0)
+        if warmup > total:
+            yield (
+                f"training.schedule.warmup_steps {warmup:,} is more than the {total:,} steps of this training, so the "
+                f"learning rate never reaches training.learning_rate {settings.learning_rate:g}, only {total / warmup:.1%} of it"
+            )
+        asked = settings.epochs * plan.training.steps_per_epoch
+        if plan.steps > asked:
+            yield (
+                f"training.save_every {plan.steps:,} is more than the {asked:,} steps of training.epochs {settings.epochs:,}, "
+                f"so this training takes {total:,} steps"
+            )
+
     def _compile(self, model: Any, plan: _Plan, labels: Sequence[str]) -> list[Any]:
         """Gives the model its optimiser, loss and metrics; returns the callbacks of the optimiser."""
         settings = self._settings
@@ -214,13 +240,6 @@ class _Training:
                 verbose=0,
                 shuffle=False,
             )
-        except Exception as error:
-            if not _is_out_of_memory(error):
-                raise
-            raise TrainingError(
-                f"{self._directory}: the memory does not suffice ({_first_line(error)}); lower "
-                "training.batch_size, training.batch_tokens or text.max_length, or the sizes of the network"
-            ) from error
         finally:
             callbacks.progress.close()
 

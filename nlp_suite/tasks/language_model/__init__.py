@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from nlp_suite.config import ComponentSettings, Experiment
+from nlp_suite.data.memory import check_batch
 from nlp_suite.data.windows import ShuffledWindows, SlidingWindows, Streams, WholeDocuments, window_arrays
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import BACKBONES, TASKS
@@ -42,13 +43,13 @@ class LanguageModelSettings(ComponentSettings):
         description="stream: state carried through the text; windows: shuffled, no state; documents: each on its own, "
         "padded; auto: documents if 95 % fit into the window, else stream for backbones that carry a state",
     )
-    window: int = Field(35, ge=2, description="tokens of a training window (truncated BPTT)")
+    window: int = Field(35, ge=2, le=2**20, description="tokens of a training window (truncated BPTT)")
     random_window: bool = Field(
         False,
         description="window lengths drawn around `window`, as AWD-LSTM does; the loss is scaled by the length (there the "
         "learning rate is, which differs where gradients are clipped)",
     )
-    evaluation_batch_size: int = Field(10, ge=1, description="rows of a batch in evaluation")
+    evaluation_batch_size: int = Field(10, ge=1, le=2**16, description="rows of a batch in evaluation")
     evaluation_context: int | None = Field(
         None,
         ge=0,
@@ -171,6 +172,15 @@ class LanguageModelTask(Task):
         documents, rows = store.documents(), training.batch_size
         kind = self.batching(model, store)
         windows: Streams | ShuffledWindows | WholeDocuments
+        if kind != "documents":
+            keys = f"training.batch_size {rows:,} and task.window {s.window:,}"
+            check_batch(keys, rows, s.window, model.backbone.embedding_size)
+        tokens = int(documents[-1] - documents[0])
+        if kind == "stream" and rows > tokens:
+            raise ConfigError(
+                f"training.batch_size {rows:,}: the training split has {tokens:,} tokens, and every row of a batch reads a "
+                f"part of them; allowed: up to {tokens:,}"
+            )
         if kind == "stream":
             windows = Streams(documents, rows, s.window, training.seed if s.random_window else None)
             model.carry(rows, s.evaluation_batch_size)
@@ -180,6 +190,8 @@ class LanguageModelTask(Task):
             windows = ShuffledWindows(documents, rows, s.window, training.seed)
         else:
             windows = WholeDocuments(documents, rows, s.window, training.buckets, training.seed)
+            longest = int(windows.bounds[-1])
+            check_batch(f"training.batch_size {rows:,}", rows, longest, model.backbone.embedding_size)
         if s.random_window or kind == "documents":
             model.tokens_per_batch = (documents[-1] - documents[0]) / windows.steps_per_epoch
         lengths = ", ".join(map(str, windows.bounds))
@@ -208,6 +220,8 @@ class LanguageModelTask(Task):
         """
         s, documents = self.settings, store.documents()
         kind, rows = kind or self.batching(model, store), rows or s.evaluation_batch_size
+        keys = f"task.evaluation_batch_size {rows:,} and task.window {s.window:,}"
+        check_batch(keys, rows, min(s.window, int(np.diff(documents).max())), model.backbone.embedding_size)
         windows: Streams | SlidingWindows | WholeDocuments
         if kind == "stream":
             windows = Streams(documents, rows, s.window)

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from nlp_suite.config import ComponentSettings
 from nlp_suite.data.batches import BucketedBatches
+from nlp_suite.data.memory import check_batch
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import BACKBONES, TASKS
 from nlp_suite.task import Batches, Predictor, Task
@@ -83,6 +84,13 @@ class SentimentTask(Task):
             counted = ((store.padded(r[w > 0], length), store.labels[r[w > 0]]) for r, w, length in rows)
             model.backbone.learn_prior(counted, model.settings["classes"])
             lines.append("counted the n-grams of the training split")
+            classes, size = model.settings["classes"], model.backbone.output_size
+            if size < classes - 1:
+                key = "the last of backbone.hidden" if model.backbone.settings["hidden"] else "backbone.embedding_size"
+                lines.append(
+                    f"warning: {key} {size} is below the number of classes less one, {classes - 1}: so few features cannot "
+                    f"tell {classes} classes apart, and some may never be answered"
+                )
         return lines
 
     def _load_word_vectors(self, model, text) -> str:
@@ -124,6 +132,9 @@ class SentimentTask(Task):
         weights = class_weights(training.class_weights, labels, store.labels)  # [C]
         batches = BucketedBatches(store.lengths, training.batch_size, training.buckets, training.seed)
         validation = BucketedBatches(held_out.lengths, training.batch_size, training.buckets, None)
+        longest = int(max(batches.bounds[-1], validation.bounds[-1]))
+        key = f"training.batch_size {training.batch_size:,}"
+        check_batch(key, training.batch_size, longest, model.backbone.embedding_size)
         description = f"batch lengths {', '.join(map(str, batches.bounds))} ({batches.padding:.0%} padding)"
 
         def training_batch(n):

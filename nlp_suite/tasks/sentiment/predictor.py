@@ -9,7 +9,17 @@ import numpy as np
 from nlp_suite.export.loaded import LoadedSignatures
 from nlp_suite.task import Predictor
 from nlp_suite.tasks.shared.compiled import compiled
-from nlp_suite.tasks.shared.request_checks import SORTED_BATCHES, as_bytes, batches_by_length, padded_rows, padded_width
+from nlp_suite.tasks.shared.request_checks import (
+    MAX_BATCH,
+    SORTED_BATCHES,
+    as_bytes,
+    batches_by_length,
+    checked_int,
+    checked_list,
+    checked_texts,
+    padded_rows,
+    padded_width,
+)
 
 
 class ClassifierPredictor(Predictor):
@@ -31,6 +41,10 @@ class ClassifierPredictor(Predictor):
             texts: one text, or several; bytes are UTF-8, and invalid bytes are replaced as in training.
             batch_size: texts that run through the network together.
 
+        Raises:
+            TypeError: something that is neither str nor bytes.
+            RequestError: a batch size below 1.
+
         Returns:
             `{"label": str, "probability": float, "probabilities": {label: float}}`, or a list of them.
 
@@ -44,7 +58,10 @@ class ClassifierPredictor(Predictor):
 
     def predict_iter(self, texts: Iterable[str | bytes], batch_size: int = 64) -> Iterator[dict]:
         """As `predict`, one answer at a time; memory stays flat however many texts come."""
-        texts = iter(texts)
+        checked_int("batch_size", batch_size, 1, MAX_BATCH)
+        return self._answers(iter(checked_list(texts)), batch_size)
+
+    def _answers(self, texts: Iterator[str | bytes], batch_size: int) -> Iterator[dict]:
         while chunk := list(itertools.islice(texts, batch_size * SORTED_BATCHES)):
             for row in self.probabilities(chunk, batch_size):
                 best = int(row.argmax())
@@ -56,10 +73,8 @@ class ClassifierPredictor(Predictor):
 
     def probabilities(self, texts: Sequence[str | bytes], batch_size: int = 64) -> np.ndarray:
         """Probabilities float32 `[N, C]` of N texts."""
-        wrong = next((text for text in texts if not isinstance(text, str | bytes)), None)
-        if wrong is not None:
-            raise TypeError(f"a text is str or bytes, not {type(wrong).__name__}")
-        items, lengths = self._prepare(as_bytes(texts))
+        checked_int("batch_size", batch_size, 1, MAX_BATCH)
+        items, lengths = self._prepare(as_bytes(checked_texts(texts)))
         answer = np.zeros((len(texts), len(self.labels)), "float32")  # [N, C]
         for rows in batches_by_length(lengths, batch_size):
             answer[rows] = self._batch([items[i] for i in rows])

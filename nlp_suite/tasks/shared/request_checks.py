@@ -9,6 +9,7 @@ import numpy as np
 
 from nlp_suite.errors import RequestError
 
+MAX_BATCH = 2**20  # texts that run together
 MAX_BEAMS = 1024  # hypotheses of a search
 SORTED_BATCHES = 16  # whose texts are sorted by length together
 

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from nlp_suite.config import ChosenByName, Component, ComponentSettings
 from nlp_suite.data.kinds.pairs.batches import PairBatches, pair_arrays
 from nlp_suite.data.kinds.pairs.filter import pair_filter
+from nlp_suite.data.memory import check_batch
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import BACKBONES, DECODERS, TASKS
 from nlp_suite.task import Batches, Predictor, Task
@@ -179,6 +180,10 @@ class TranslationTask(Task):
             raise ConfigError(f"no training pair is left: {_reasons(dropped)}; see task.max_tokens and task.max_ratio")
         sizes = {"tokens": training.batch_tokens, "batch_size": training.batch_size, "buckets": training.buckets}
         batches = PairBatches(store.lengths, rows, seed=training.seed, **sizes)
+        largest, bound = max(zip(batches.sizes, batches.bounds), key=lambda of: of[0] * of[1].sum())
+        name = "batch_tokens" if training.batch_tokens else "batch_size"
+        key = f"training.{name} {getattr(training, name):,}"
+        check_batch(key, largest, int(bound.sum()), model.backbone.embedding_size)
         model.tokens_per_batch = float(store.lengths[rows, 1].sum()) / batches.steps_per_epoch
         padding = batches.padding
         description = (
