@@ -1,5 +1,6 @@
 """The command line: verbs that parse, call one function and print. Heavy packages are imported by the verbs that need them."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -58,12 +59,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and "utf" not in stream.encoding.lower():
+            stream.reconfigure(encoding="utf-8")  # as all files are, whatever the locale
     try:
         app(arguments, standalone_mode=True)
     except (NlpSuiteError, OSError) as error:
         if os.environ.get("NLP_SUITE_TRACEBACK"):
             raise
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except UnicodeEncodeError as error:
+        if "utf" in sys.getfilesystemencoding().lower():
+            raise
+        print(f"error: {error.object!a} cannot be the name of a file in this locale: set PYTHONUTF8=1", file=sys.stderr)
         sys.exit(1)
     except Exception as error:
         error.add_note(REPORT)

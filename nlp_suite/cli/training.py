@@ -14,8 +14,7 @@ from nlp_suite.cli.common import (
     console,
     print_progress,
 )
-from nlp_suite.errors import UnknownNameError, UsageError
-from nlp_suite.registry import unknown
+from nlp_suite.errors import UsageError
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -101,16 +100,10 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure a run on a split; writes report.json and report.html into its folder."""
-    from nlp_suite.backend import import_backend
-    from nlp_suite.data.sources.base import SPLITS
     from nlp_suite.training.evaluate import evaluate
     from nlp_suite.training.run import Run
 
     opened = Run(run)
-    opened.weights()
-    if split not in (None, *SPLITS):
-        raise UnknownNameError(unknown("split", split, SPLITS))
-    import_backend()
     report = evaluate(opened, split, progress=print_progress)
     if as_json:
         print(json.dumps(report, ensure_ascii=False))

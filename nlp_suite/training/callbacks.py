@@ -123,7 +123,7 @@ class StopWhenDiverged(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         if "val_loss" in logs:
-            self._check("loss of the validation split", float(logs["val_loss"]), (epoch + 1) * self._steps)
+            self._check("validation loss", float(logs["val_loss"]), (epoch + 1) * self._steps)
 
     def _check(self, what: str, loss: float, step: int) -> None:
         first = self._first or 0.0
@@ -133,9 +133,9 @@ class StopWhenDiverged(keras.callbacks.Callback):
         if not self._epoch:
             checkpoints = "there is no checkpoint yet, as this is the first checkpoint interval"
         raise TrainingError(
-            f"the training diverged: the {what} is {loss:g} at step {step}, after {first:g} at the first one, with learning "
-            f"rate {float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)):g}; {checkpoints}. "
-            "Try a lower training.learning_rate or training.clip_norm"
+            f"the training diverged: the {what} is {loss:g} at step {step}, with learning rate "
+            f"{float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)):g} (at the first step the loss was "
+            f"{first:g}); {checkpoints}. Try a lower training.learning_rate or training.clip_norm"
         )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from nlp_suite.config import ComponentSettings, Experiment
-from nlp_suite.data.memory import check_batch
+from nlp_suite.data.memory import check_batch, check_rows
 from nlp_suite.data.windows import ShuffledWindows, SlidingWindows, Streams, WholeDocuments, window_arrays
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import BACKBONES, TASKS
@@ -174,13 +174,9 @@ class LanguageModelTask(Task):
         windows: Streams | ShuffledWindows | WholeDocuments
         if kind != "documents":
             keys = f"training.batch_size {rows:,} and task.window {s.window:,}"
-            check_batch(keys, rows, s.window, model.backbone.embedding_size)
+            check_batch(keys, rows, s.window, model.backbone)
         tokens = int(documents[-1] - documents[0])
-        if kind == "stream" and rows > tokens:
-            raise ConfigError(
-                f"training.batch_size {rows:,}: the training split has {tokens:,} tokens, and every row of a batch reads a "
-                f"part of them; allowed: up to {tokens:,}"
-            )
+        check_rows(rows, max(len(documents) - 1, tokens // s.window))
         if kind == "stream":
             windows = Streams(documents, rows, s.window, training.seed if s.random_window else None)
             model.carry(rows, s.evaluation_batch_size)
@@ -191,7 +187,7 @@ class LanguageModelTask(Task):
         else:
             windows = WholeDocuments(documents, rows, s.window, training.buckets, training.seed)
             longest = int(windows.bounds[-1])
-            check_batch(f"training.batch_size {rows:,}", rows, longest, model.backbone.embedding_size)
+            check_batch(f"training.batch_size {rows:,}", rows, longest, model.backbone)
         if s.random_window or kind == "documents":
             model.tokens_per_batch = (documents[-1] - documents[0]) / windows.steps_per_epoch
         lengths = ", ".join(map(str, windows.bounds))
@@ -221,7 +217,7 @@ class LanguageModelTask(Task):
         s, documents = self.settings, store.documents()
         kind, rows = kind or self.batching(model, store), rows or s.evaluation_batch_size
         keys = f"task.evaluation_batch_size {rows:,} and task.window {s.window:,}"
-        check_batch(keys, rows, min(s.window, int(np.diff(documents).max())), model.backbone.embedding_size)
+        check_batch(keys, rows, min(s.window, int(np.diff(documents).max())), model.backbone)
         windows: Streams | SlidingWindows | WholeDocuments
         if kind == "stream":
             windows = Streams(documents, rows, s.window)

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from nlp_suite.config import ComponentSettings
 from nlp_suite.data.batches import BucketedBatches
-from nlp_suite.data.memory import check_batch
+from nlp_suite.data.memory import check_batch, check_rows
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import BACKBONES, TASKS
 from nlp_suite.task import Batches, Predictor, Task
@@ -132,9 +132,10 @@ class SentimentTask(Task):
         weights = class_weights(training.class_weights, labels, store.labels)  # [C]
         batches = BucketedBatches(store.lengths, training.batch_size, training.buckets, training.seed)
         validation = BucketedBatches(held_out.lengths, training.batch_size, training.buckets, None)
+        check_rows(training.batch_size, len(store))
         longest = int(max(batches.bounds[-1], validation.bounds[-1]))
         key = f"training.batch_size {training.batch_size:,}"
-        check_batch(key, training.batch_size, longest, model.backbone.embedding_size)
+        check_batch(key, training.batch_size, longest, model.backbone)
         description = f"batch lengths {', '.join(map(str, batches.bounds))} ({batches.padding:.0%} padding)"
 
         def training_batch(n):

@@ -183,7 +183,7 @@ class TranslationTask(Task):
         largest, bound = max(zip(batches.sizes, batches.bounds), key=lambda of: of[0] * of[1].sum())
         name = "batch_tokens" if training.batch_tokens else "batch_size"
         key = f"training.{name} {getattr(training, name):,}"
-        check_batch(key, largest, int(bound.sum()), model.backbone.embedding_size)
+        check_batch(key, largest, int(bound.sum()), model.backbone)
         model.tokens_per_batch = float(store.lengths[rows, 1].sum()) / batches.steps_per_epoch
         padding = batches.padding
         description = (
