@@ -16,6 +16,7 @@ from nlp_suite.errors import ConfigError
 
 MAX_CHARACTERS = 1_000_000
 MAX_DEPTH = 32  # mappings and lists within one another; a config has 5
+TOO_DEEP = f"more than {MAX_DEPTH} mappings and lists within one another"
 MAX_INTEGER = 2**63 - 1
 _FLOAT = "tag:yaml.org,2002:float"
 _PLAIN = {"tag:yaml.org,2002:" + name for name in ("null", "bool", "int", "float")}  # what is not a text without quotes
@@ -55,48 +56,58 @@ class _Loader(yaml.SafeLoader):
         super().__init__(text)
         self._depth = 0
 
+    def fetch_flow_collection_start(self, token: Any) -> None:
+        if self.flow_level > MAX_DEPTH:  # found here already, as the scanner reads far ahead
+            raise _error(TOO_DEEP, self.get_mark())
+        super().fetch_flow_collection_start(token)
+
     def compose_node(self, parent: Any, index: Any) -> Any:
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent):
-            raise _error(f"the alias *{event.anchor} is not supported: write out what it stands for", event)
+            raise _error(f"the alias *{event.anchor} is not supported: write out what it stands for", event.start_mark)
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise _error(f"more than {MAX_DEPTH} mappings and lists within one another", event)
+            raise _error(TOO_DEEP, event.start_mark)
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         if node.tag not in _TAGS:
-            raise _error(f"the tag {node.tag.replace('tag:yaml.org,2002:', '!!')} is not supported: leave it out", node)
+            raise _error(
+                f"the tag {node.tag.replace('tag:yaml.org,2002:', '!!')} is not supported: leave it out",
+                node.start_mark,
+            )
         try:
             return super().construct_object(node, deep)
         except (ValueError, LookupError, AttributeError, TypeError, OverflowError):
             kind = node.tag.removeprefix("tag:yaml.org,2002:")
-            raise _error(f"{_shortened(node.value)} cannot be read as {kind}", node) from None
+            raise _error(f"{_shortened(node.value)} cannot be read as {kind}", node.start_mark) from None
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
         keys = set()
         for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, Hashable) and key in keys:
-                raise _error(f"the key {key!r} is there twice", key_node)
+                raise _error(f"the key {key!r} is there twice", key_node.start_mark)
             keys.add(key) if isinstance(key, Hashable) else None
         return super().construct_mapping(node, deep)
 
     def construct_yaml_int(self, node: Any) -> int:
         written = self.construct_scalar(node)
         if len(written) > 70:  # 64 binary digits, sign and prefix
-            raise _error(f"the integer {_shortened(written)} of {len(written):,} characters is too large", node)
+            raise _error(
+                f"the integer {_shortened(written)} of {len(written):,} characters is too large", node.start_mark
+            )
         value = super().construct_yaml_int(node)
         if abs(value) > MAX_INTEGER:
-            raise _error(f"the integer {written} is too large; allowed: up to {MAX_INTEGER}", node)
+            raise _error(f"the integer {written} is too large; allowed: up to {MAX_INTEGER}", node.start_mark)
         return value if str(value) == written else _as_written(WrittenInteger(value), written)
 
     def construct_yaml_float(self, node: Any) -> float:
         value = super().construct_yaml_float(node)
         if not math.isfinite(value):
-            raise _error(f"{_shortened(node.value)} is not a finite number", node)
+            raise _error(f"{_shortened(node.value)} is not a finite number", node.start_mark)
         return value if repr(value) == node.value else _as_written(WrittenFloat(value), node.value)
 
 
@@ -124,8 +135,8 @@ def _as_written(number: Any, written: str) -> Any:
     return number
 
 
-def _error(problem: str, at: Any) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=at.start_mark)
+def _error(problem: str, mark: Any) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
 
 def _shortened(value: Any) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from nlp_suite.config import Experiment, load_experiment
+from nlp_suite.config import Experiment, TrainingSettings, load_experiment
 from nlp_suite.data.prepare import open_source
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import unknown
@@ -41,6 +41,29 @@ def check_training(experiment: Experiment, directory: Path) -> None:
     if experiment.backbone.init_from and not is_run(directory):
         open_backbone(experiment)
     open_source(experiment)
+
+
+def doubtful_lengths(settings: TrainingSettings, epoch_steps: int, total_steps: int) -> list[str]:
+    """Sentences on lengths that are hardly meant so, once it is known how long the training is.
+
+    Args:
+        settings: the training section.
+        epoch_steps: batches of a pass over the training split.
+        total_steps: batches of the whole training.
+    """
+    lines = []
+    warmup = getattr(settings.schedule, "warmup_steps", 0)
+    if warmup > total_steps:
+        lines.append(
+            f"training.schedule.warmup_steps {warmup:,} is more than the {total_steps:,} steps of this training, so the learning "
+            f"rate comes to {total_steps / warmup:.1%} of training.learning_rate {settings.learning_rate:g} at most"
+        )
+    if settings.epochs * epoch_steps < (settings.save_every or 0):
+        lines.append(
+            f"training.save_every {settings.save_every:,} is more than the {settings.epochs * epoch_steps:,} steps of "
+            f"training.epochs {settings.epochs:,}, so this training takes {total_steps:,} steps"
+        )
+    return lines
 
 
 def check_optimizer(name: str, allowed: Sequence[str] = OPTIMIZERS) -> None:

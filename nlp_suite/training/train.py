@@ -20,7 +20,7 @@ from nlp_suite.task import Assets, Batches, Task
 from nlp_suite.training.backbone_start import BackboneStart, open_backbone
 from nlp_suite.training.callbacks import without_optimizer
 from nlp_suite.training.checkpoint_average import average_intervals, kept_intervals
-from nlp_suite.training.checks import check_training
+from nlp_suite.training.checks import check_training, doubtful_lengths
 from nlp_suite.training.feed import feed, validation_feed
 from nlp_suite.training.fit_callbacks import FitCallbacks
 from nlp_suite.training.optimizer import make_optimizer
@@ -129,7 +129,7 @@ class _Training:
             f"{model.count_params():,} parameters; {plan.intervals} checkpoint intervals of {plan.steps} steps, "
             f"{plan.training.description}"
         )
-        for line in self._doubts(plan):
+        for line in doubtful_lengths(settings, plan.training.steps_per_epoch, plan.intervals * plan.steps):
             self._print(f"warning: {line}")
         if not self._resumes:
             self._initialize(model, prepared, origin, backbone)
@@ -182,22 +182,6 @@ class _Training:
         training, validation = self._task.training_batches(model, prepared.stores, prepared.labels, settings)
         steps = settings.save_every or training.steps_per_epoch
         return _Plan(training, validation, steps, -(-settings.epochs * training.steps_per_epoch // steps))
-
-    def _doubts(self, plan: _Plan) -> Iterator[str]:
-        """What is hardly meant so, now that the length of the training is known."""
-        settings, total = self._settings, plan.intervals * plan.steps
-        warmup = getattr(settings.schedule, "warmup_steps", 0)
-        if warmup > total:
-            yield (
-                f"training.schedule.warmup_steps {warmup:,} is more than the {total:,} steps of this training, so the "
-                f"learning rate never reaches training.learning_rate {settings.learning_rate:g}, only {total / warmup:.1%} of it"
-            )
-        asked = settings.epochs * plan.training.steps_per_epoch
-        if plan.steps > asked:
-            yield (
-                f"training.save_every {plan.steps:,} is more than the {asked:,} steps of training.epochs {settings.epochs:,}, "
-                f"so this training takes {total:,} steps"
-            )
 
     def _compile(self, model: Any, plan: _Plan, labels: Sequence[str]) -> list[Any]:
         """Gives the model its optimiser, loss and metrics; returns the callbacks of the optimiser."""

@@ -88,8 +88,8 @@ class SentimentTask(Task):
             if size < classes - 1:
                 key = "the last of backbone.hidden" if model.backbone.settings["hidden"] else "backbone.embedding_size"
                 lines.append(
-                    f"warning: {key} {size} is below the number of classes less one, {classes - 1}: so few features cannot "
-                    f"tell {classes} classes apart, and some may never be answered"
+                    f"warning: {key} {size} is below the number of classes less one, {classes - 1}: with so few features "
+                    "some classes may never be answered"
                 )
         return lines
 
