@@ -89,7 +89,7 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, Hashable) and key in keys:
-                raise _error(f"the key {key!r} is there twice", key_node.start_mark)
+                raise _error(f"the key {_shortened(key)} is there twice", key_node.start_mark)
             keys.add(key) if isinstance(key, Hashable) else None
         return super().construct_mapping(node, deep)
 

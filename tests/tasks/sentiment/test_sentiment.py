@@ -1,14 +1,20 @@
 """The sentiment task: loss and metrics against NumPy and scikit-learn, several classes, and every kind of odd text."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
 from rich.console import Console
 from sklearn.metrics import f1_score
 
+from nlp_suite.errors import RequestError
 from nlp_suite.export.load import load
+from nlp_suite.registry import BACKBONES
 from nlp_suite.tasks.sentiment import SentimentTask
 from nlp_suite.tasks.sentiment.metrics import MacroF1
+from nlp_suite.tasks.sentiment.network import SentimentModel
+from nlp_suite.tasks.sentiment.predictor import ClassifierPredictor
 from nlp_suite.training.evaluate import evaluate
 from nlp_suite.training.train import train
 
@@ -83,3 +89,56 @@ def test_word_dropout_and_seeds_stay_out_of_the_weights_file(small, tmp_path):
     run = train(small("backbone.word_dropout=0.5", "training.epochs=1"), tmp_path / "run", console=QUIET)
     model = run.model()
     assert isinstance(model, keras.Model) and not any("seed" in weight.path for weight in model.weights)
+
+
+class HalfAndHalf(ClassifierPredictor):
+    """Answers everything the same way."""
+
+    labels = ["one", "other"]  # noqa: RUF012
+
+    def _prepare(self, texts):
+        return texts, [len(text) for text in texts]
+
+    def _batch(self, items):
+        return np.full((len(items), 2), 0.5)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.0, None, True, 2**20 + 1])
+def test_a_batch_size_that_is_none_is_refused(batch_size):
+    predictor = HalfAndHalf()
+    for ask in (predictor.predict, predictor.predict_iter, predictor.probabilities):
+        with pytest.raises(RequestError, match="batch_size is .*; allowed: whole numbers from 1 to 1048576"):
+            ask(["text"], batch_size=batch_size)
+    assert len(predictor.predict(["text"] * 40, batch_size=1)) == 40 and predictor.predict([]) == []
+
+
+@pytest.mark.parametrize("texts", [[None], ["text", None], [3], [["text"]]])
+def test_what_is_no_text_is_refused(texts):
+    with pytest.raises(TypeError, match=f"a text is str or bytes, not {type(texts[-1]).__name__}"):
+        HalfAndHalf().predict(texts)
+
+
+@pytest.mark.parametrize(
+    "settings, classes, said",
+    [
+        ({"embedding_size": 3}, 5, "backbone.embedding_size 3 is below the number of classes less one, 4"),
+        (
+            {"embedding_size": 9, "hidden": [2]},
+            4,
+            "the last of backbone.hidden 2 is below the number of classes less one, 3",
+        ),
+        ({"embedding_size": 4}, 5, None),
+    ],
+)
+def test_features_that_cannot_tell_the_classes_apart_are_said(settings, classes, said):
+    bag = BACKBONES.get("bag")(vocabulary_size=9, ngrams=1, naive_bayes=True, **settings)
+    model = SentimentModel(bag, classes)
+    model.build((None, None))
+    store = SimpleNamespace(
+        lengths=np.ones(classes, int),
+        labels=np.arange(classes),
+        padded=lambda rows, length: np.asarray(rows)[:, None].repeat(length, 1).astype("int32") % 5 + 4,
+    )
+    lines = SentimentTask().start_weights(model, None, store)
+    assert lines[0] == "counted the n-grams of the training split"
+    assert lines[1:] == ([f"warning: {said}: with so few features some classes may never be answered"] if said else [])
