@@ -23,7 +23,7 @@ from nlp_suite.tasks.language_model.text import (
     unchanging_prefix,
 )
 from nlp_suite.tasks.shared.compiled import compiled
-from nlp_suite.tasks.shared.request_checks import checked_int, checked_list, round_up
+from nlp_suite.tasks.shared.request_checks import checked_int, checked_texts, round_up
 from nlp_suite.tasks.shared.scores import score_answer
 from nlp_suite.text.text_layer import END, NEVER_GENERATED, PAD
 
@@ -66,7 +66,7 @@ class LanguageModelPredictor(Predictor):
 
     def _encode(self, texts):
         """Token ids of whole texts, and of which of them a line was cut at the text layer's `max_length`."""
-        split = [split_lines(text) for text in checked_list(texts)]
+        split = [split_lines(text) for text in checked_texts(texts)]
         rows, full = self.text.encode_with_lengths([line for lines in split for line in lines])
         cut = full > self.text.settings.max_length
         ends = np.cumsum([len(lines) for lines in split])
@@ -76,7 +76,7 @@ class LanguageModelPredictor(Predictor):
     def encode_prompts(self, prompts: Sequence[str | bytes]) -> list[np.ndarray]:
         """Token ids of prompts without the END of their last line; only the last `max_prompt` are kept."""
         max_prompt = self.settings.max_prompt
-        split = [split_lines(prompt, complete=False) for prompt in checked_list(prompts)]
+        split = [split_lines(prompt, complete=False) for prompt in checked_texts(prompts)]
         rows = self.text.encode_tail([line for lines in split for line in lines], max_prompt + 1)
         ends = np.cumsum([len(lines) for lines in split])
         return [np.concatenate(rows[end - len(lines) : end])[:-1][-max_prompt:] for end, lines in zip(ends, split)]

@@ -16,7 +16,6 @@ from nlp_suite.tasks.shared.request_checks import (
     batches_by_length,
     checked_int,
     checked_list,
-    checked_texts,
     padded_rows,
     padded_width,
 )
@@ -74,7 +73,7 @@ class ClassifierPredictor(Predictor):
     def probabilities(self, texts: Sequence[str | bytes], batch_size: int = 64) -> np.ndarray:
         """Probabilities float32 `[N, C]` of N texts."""
         checked_int("batch_size", batch_size, 1, MAX_BATCH)
-        items, lengths = self._prepare(as_bytes(checked_texts(texts)))
+        items, lengths = self._prepare(as_bytes(texts))
         answer = np.zeros((len(texts), len(self.labels)), "float32")  # [N, C]
         for rows in batches_by_length(lengths, batch_size):
             answer[rows] = self._batch([items[i] for i in rows])
