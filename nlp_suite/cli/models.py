@@ -116,7 +116,7 @@ def score(
     elif source is None:
         standard_input()
     options = ScoreOptions(model, file, source, target, format, tokens, html, max_length)
-    if (name := task_at(model)) and TASKS.get(name).write_scores.__func__ is Task.write_scores.__func__:
+    if (name := task_at(model)) and TASKS.get(name).write_scores.__qualname__ == Task.write_scores.__qualname__:
         TASKS.get(name).write_scores(None, options)  # refuses it, which needs no model
     predictor = load(model)
     TASKS.get(predictor.task_name).write_scores(predictor, options)

@@ -181,7 +181,7 @@ class TransformerSettings(BackboneSettings):
     causal: bool = Field(False, description="a token sees itself and those before it")
 
     @model_validator(mode="after")
-    def _sizes_fit(self):
+    def _sizes_fit(self) -> Self:
         if self.embedding_size % self.heads:
             raise ValueError(f"embedding_size {self.embedding_size} is no multiple of heads {self.heads}")
         paired = self.embedding_size // self.heads if self.positions == "rotary" else self.embedding_size

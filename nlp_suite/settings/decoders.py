@@ -1,6 +1,6 @@
 """What a config may say of the decoders; their classes are in `nlp_suite/backbones/decoders`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -51,7 +51,7 @@ class RecurrentDecoderSettings(DecoderSettings):
     readout_size: int | None = Field(None, ge=1, description="features of a deep readout; default: embedding_size")
 
     @model_validator(mode="after")
-    def _conditional_needs_a_context(self):
+    def _conditional_needs_a_context(self) -> Self:
         if self.conditional and not self.input_feeding:
             raise ValueError("conditional decoders read the context in every step: input_feeding must be true")
         return self
