@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -159,17 +160,27 @@ def test_a_refusal_that_needs_no_model_imports_no_backend(folder):
 
 
 def test_every_locale_gets_utf_8(folder):
-    (folder / "names.yaml").write_text(
-        "export: {description: größer}\ndata: {source: {name: files, train: größer.tsv}}"
-    )
+    (folder / "größer.yaml").write_text(CONFIG + "export: {description: größer}", "utf-8")
     plain = {name: value for name, value in os.environ.items() if not name.startswith("LC_")}
     ascii_only = {**plain, "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     shown, refused = (
         subprocess.run([sys.executable, "-m", "nlp_suite", *words], capture_output=True, env=ascii_only, cwd=folder)
-        for words in (["config", "show", "names.yaml"], ["inspect", "names.yaml"])
+        for words in (["config", "show", "größer.yaml"], ["inspect", b"gr\xf6\xdfer.yaml"])
     )
-    assert shown.returncode == 0 and "description: größer" in shown.stdout.decode("utf-8")
-    assert refused.returncode == 1 and refused.stderr.count(b"\n") == 1 and refused.stderr.startswith(b"error: ")
+    assert shown.returncode == 0 and "description: größer\n" in shown.stdout.decode("utf-8")
+    assert (
+        refused.returncode == 1
+        and refused.stderr.startswith(b"error: config file ")
+        and refused.stderr.count(b"\n") == 1
+    )
+
+
+def test_a_narrow_terminal_cuts_no_number(run, monkeypatch):
+    wide = run("inspect", "tiny.yaml").stdout
+    monkeypatch.setenv("COLUMNS", "10")
+    narrow = run("inspect", "tiny.yaml").stdout
+    assert {len(line) for line in narrow.splitlines()} <= set(range(61)) and "…" not in narrow
+    assert set(re.findall(r"\d+\.\d+%", wide)) == set(re.findall(r"\d+\.\d+%", narrow))
 
 
 @pytest.mark.parametrize("verb", [["predict", "runs/tiny", "-"], ["score", "runs/tiny"], ["translate", "runs/tiny"]])

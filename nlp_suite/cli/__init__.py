@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from nlp_suite.cli import components, models, serving, training
 from nlp_suite.errors import NlpSuiteError
 from nlp_suite.registry import VERBS
 
+MIN_COLUMNS = 60  # in fewer, tables would cut their numbers; the terminal wraps lines instead
 REPORT = "this is a bug of nlp_suite: please report it with the lines above and the command"
 
 
@@ -59,9 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and "utf" not in stream.encoding.lower():
-            stream.reconfigure(encoding="utf-8")  # as all files are, whatever the locale
+    if shutil.get_terminal_size().columns < MIN_COLUMNS:
+        os.environ["COLUMNS"] = str(MIN_COLUMNS)
+    if arguments is None:
+        _speak_utf_8()
     try:
         app(arguments, standalone_mode=True)
     except (NlpSuiteError, OSError) as error:
@@ -69,11 +72,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    except UnicodeEncodeError as error:
-        if "utf" in sys.getfilesystemencoding().lower():
-            raise
-        print(f"error: {error.object!a} cannot be the name of a file in this locale: set PYTHONUTF8=1", file=sys.stderr)
-        sys.exit(1)
     except Exception as error:
         error.add_note(REPORT)
         raise
+
+
+def _speak_utf_8() -> None:
+    """Texts, file names and output are UTF-8 whatever the locale says; in one such as C the process begins anew for it."""
+    if "utf" not in sys.getfilesystemencoding().lower() and os.environ.get("PYTHONUTF8") != "1":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, sys.orig_argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file name may hold bytes that are no UTF-8
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
