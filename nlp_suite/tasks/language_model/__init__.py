@@ -112,6 +112,7 @@ class LanguageModelTask(Task):
         "Its log-probabilities compare texts under this model and this vocabulary only.",
         "It may repeat biases of its training data; do not let what it writes reach people unread.",
     )
+    predicts = False
     page_form = "generation"
 
     def check(self, experiment) -> None:

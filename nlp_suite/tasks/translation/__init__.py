@@ -115,6 +115,7 @@ class TranslationTask(Task):
         "Scores compare translations of one text under this model only; they are no measure of quality.",
         "It may repeat biases of its training data; do not let what it writes reach people unread.",
     )
+    predicts = False
     page_form = "translation"
 
     def check(self, experiment) -> None:
