@@ -136,7 +136,7 @@ def export(
     from nlp_suite.backend import import_backend
     from nlp_suite.export.run_export import check_export, run_export
 
-    check_export(run, format, server_version=server_version, xla=xla)
+    check_export(run, to, format, server_version=server_version, xla=xla)
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the run was trained on
     import_backend()
     result = run_export(run, to, format=format, server_version=server_version, xla=xla)

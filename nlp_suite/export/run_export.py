@@ -34,22 +34,23 @@ def run_export(run_dir: str | Path, to: str | Path, format: str = "saved_model",
         >>> print(run_export("runs/imdb", "saved_models/imdb").curl)
     """
     start = time.perf_counter()
-    exporter, run = check_export(run_dir, format, **settings)
+    exporter, run = check_export(run_dir, to, format, **settings)
     result: ExportResult = exporter.export(run, Path(to))
     result.seconds = time.perf_counter() - start
     return result
 
 
-def check_export(run_dir: str | Path, format: str, **settings: Any) -> tuple[Exporter, Run]:
+def check_export(run_dir: str | Path, to: str | Path, format: str, **settings: Any) -> tuple[Exporter, Run]:
     """What exports, and the run; imports neither TensorFlow nor Keras.
 
     Args:
         run_dir: a run folder.
+        to: the destination.
         format: a name of `nlp_suite/export/formats`.
         **settings: of the format, see `run_export`.
 
     Raises:
-        ExportError: a setting that the format has not, or a task that it cannot express.
+        ExportError: a setting that the format has not, a destination that it cannot use, or a task that it cannot express.
         UnknownNameError: no such format.
         RunError: `run_dir` is no run folder, or has no weights yet.
     """
@@ -69,4 +70,6 @@ def check_export(run_dir: str | Path, format: str, **settings: Any) -> tuple[Exp
         raise ExportError(
             f"format {format!r} cannot express a run of {run.experiment.task.name!r} (tasks that it can: {tasks})"
         )
-    return exporter(**arguments), run
+    made: Exporter = exporter(**arguments)
+    made.check(run, Path(to))
+    return made, run

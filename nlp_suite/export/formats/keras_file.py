@@ -16,7 +16,7 @@ from nlp_suite.backend import import_backend
 from nlp_suite.config import load_experiment
 from nlp_suite.data.prepare import open_assets, save_texts
 from nlp_suite.errors import ExportError
-from nlp_suite.export.formats.base import ExportResult
+from nlp_suite.export.formats.base import Exporter, ExportResult
 from nlp_suite.export.model_card import model_card
 from nlp_suite.export.samples import check_texts
 from nlp_suite.export.self_check import TOLERANCE, check_keras
@@ -25,6 +25,16 @@ from nlp_suite.task import Predictor
 from nlp_suite.training.run import Run, make_task
 
 MEMBERS = "nlp_suite"  # folder of our members in the archive
+
+
+class KerasFileExporter(Exporter):
+    """A format that is one `.keras` file."""
+
+    def check(self, run: Run, to: Path) -> None:
+        if to.suffix != ".keras":
+            raise ExportError(f"{str(to)!r}: a Keras file ends in .keras")
+        if to.is_dir():
+            raise ExportError(f"{str(to)!r} is a folder: give a path for a file")
 
 
 def write_keras_file(run: Run, to: Path, convert: Callable[[Any], Any], *, with_package: bool) -> ExportResult:
@@ -37,12 +47,8 @@ def write_keras_file(run: Run, to: Path, convert: Callable[[Any], Any], *, with_
         with_package: whether loading needs `import nlp_suite`.
 
     Raises:
-        ExportError: wrong ending, a network that cannot be converted, or one that answers otherwise once loaded.
+        ExportError: a network that cannot be converted, or one that answers otherwise once loaded.
     """
-    if to.suffix != ".keras":
-        raise ExportError(f"{str(to)!r}: a Keras file ends in .keras")
-    if to.is_dir():
-        raise ExportError(f"{str(to)!r} is a folder: give a path for a file")
     import keras
 
     network = run.model()
