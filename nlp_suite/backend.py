@@ -17,7 +17,9 @@ def import_backend() -> None:
     Raises:
         UsageError: a backend that there is not, or that is not installed; a file of settings that Keras cannot use.
     """
-    path = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras", "keras.json").expanduser()
+    home = os.path.expanduser("~")
+    home = home if os.access(home, os.W_OK) else "/tmp"  # as Keras decides
+    path = Path(os.environ.get("KERAS_HOME") or f"{home}/.keras", "keras.json").expanduser()
     in_file = _keras_settings(path).get("backend", "tensorflow")
     chosen = os.environ.get("KERAS_BACKEND")
     backend, where = (chosen, f"KERAS_BACKEND={chosen!r}") if chosen else (in_file, f"{path}: the backend {in_file!r}")

@@ -27,7 +27,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from nlp_suite.config_yaml import label_texts, plain_values, quotes_hint, read_yaml, shown, write_yaml
+from nlp_suite.config_yaml import MAX_DEPTH, label_texts, plain_values, quotes_hint, read_yaml, shown, write_yaml
 from nlp_suite.errors import ConfigError, UnknownNameError
 from nlp_suite.registry import BACKBONES, SCHEDULES, SOURCES, TASKS, TOKENIZERS, Registry, unknown
 
@@ -36,9 +36,7 @@ TASK_KEYS = ("data.labels", "target_text", "training.batch_tokens", "training.cl
 """Keys of common sections that only some tasks use: those name them in `Task.honours`, for the others they are refused."""
 
 
-MAX_INTEGER = 2**31 - 1
-"""The largest integer of a setting without a bound of its own: graphs count with 32 bits."""
-MAX_SEED = 2**32 - 1
+MAX_INTEGER = 2**31 - 1  # of a setting without a bound of its own: graphs count with 32 bits
 
 
 class Settings(BaseModel):
@@ -142,7 +140,7 @@ class DataSettings(Settings):
     )
     limit: int | None = Field(None, ge=1, description="use at most this many examples a split")
     on_error: Literal["fail", "replace"] = Field("fail", description="what to do with invalid UTF-8")
-    seed: int = Field(0, ge=0, le=MAX_SEED, description="seed of the validation split")
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="seed of the validation split")
     cache: str = Field(".cache", description="folder of token stores")
 
     @field_validator("labels")
@@ -199,7 +197,7 @@ class TrainingSettings(Settings):
         Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]], BeforeValidator(label_texts)
     ] = Field("none", description="weight of each label in the loss; balanced: inverse to its frequency")
     tensorboard: bool = Field(True, description="write logs for TensorBoard into the run folder")
-    seed: int = Field(1, ge=0, le=MAX_SEED, description="seed of weights, batches and dropout")
+    seed: int = Field(1, ge=0, le=2**32 - 1, description="seed of weights, batches and dropout")
     init_from: str | None = Field(None, description="run folder to start from: its text layer, labels and best weights")
 
     @model_validator(mode="after")
@@ -289,10 +287,7 @@ def _filled(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str,
 def _task_class(value: Any) -> Any:
     """The class of the task that is given by name or mapping; None for an unknown one, refused elsewhere."""
     name = value.get("name", DEFAULT_TASK) if isinstance(value, dict) else getattr(value, "name", value)
-    try:
-        return TASKS.get(name)
-    except UnknownNameError:
-        return None
+    return TASKS.get(name) if str(name).replace("-", "_") in TASKS.names() else None
 
 
 def _causal(backbone: Any) -> Any:
@@ -365,6 +360,8 @@ def _set(values: dict[str, Any], override: str) -> None:
     if not equals or not path.strip():
         raise ConfigError(f"--set {override!r}: write it as section.key=value")
     *parents, last = path.strip().split(".")
+    if len(parents) > MAX_DEPTH:
+        raise ConfigError(f"--set {shown(override)}: more than {MAX_DEPTH} keys within one another")
     for key in parents:
         child = values.get(key)
         if child is None:
@@ -390,8 +387,8 @@ def _problems(error: ValidationError) -> list[str]:
         where = ".".join(key for key in keys if not key.startswith("function-"))
         message, given = problem["msg"].removeprefix("Value error, "), problem["input"]
         value = "" if problem["type"] == "value_error" else f", got {shown(given)}"
-        hint = quotes_hint(given) if problem["type"] == "string_type" else ""
-        lines.append(f"  {where or 'experiment'}: {message}{value}{hint}")
+        value += quotes_hint(given) if problem["type"] == "string_type" else ""
+        lines.append(f"  {where or 'experiment'}: {message}{value}")
     return lines
 
 

@@ -188,7 +188,10 @@ class Registry:
         Where the class's file imports the model from another one, only that is imported: a config is checked without Keras.
         """
         if str(name).replace("-", "_") not in self._registered and (imported := _settings_import(self._file(name))):
-            return lazy_attribute(*imported)
+            try:
+                return lazy_attribute(*imported)
+            except ModuleNotFoundError:  # beside a component that lies outside this package
+                pass
         return self._entry(name)[1]
 
     @contextmanager

@@ -174,10 +174,9 @@ def test_aliases_that_would_grow_without_end_are_refused():
         ("data: {cache: 1e3}", "data.cache: .*valid string, got 1e3: put it in quotes, '1e3'"),
         ("export: {server_version: 2.10}", "export.server_version: .*got 2.10: put it in quotes, '2.10'"),
         ("training: {seed: 4294967296}", "training.seed: .*less than or equal to 4294967295, got 4294967296"),
-        ("data: {seed: 4294967296}", "data.seed: .*less than or equal to 4294967295"),
         ("training: {epochs: 2147483648}", "training: epochs 2147483648 is too large; allowed: up to 2147483647"),
         ("training: {batch_size: 1000000000}", "training.batch_size: .*less than or equal to 1048576, got 1000000000"),
-        ("task: {name: language_model, window: 2147483648}", "task: window: .*equal to 1048576, got 2147483648"),
+        ("task: {name: language_model, window: 2147483648}", "task: window 2147483648 is too large; allowed: up to"),
         (
             "backbone: {name: cnn, activation: glu}",
             "backbone: activation: unknown activation 'glu': did you mean 'gelu'",
@@ -189,6 +188,11 @@ def test_a_value_that_is_no_use_is_named_with_file_and_key(tmp_path, written, me
     (tmp_path / "mine.yaml").write_text(written)
     with pytest.raises(ConfigError, match=rf"mine.yaml:\n  {message}"):
         load_experiment(tmp_path / "mine.yaml")
+
+
+def test_an_override_is_no_deeper_than_a_file():
+    with pytest.raises(ConfigError, match="more than 32 keys within one another"):
+        load_experiment({}, [f"training.optimizer_arguments{'.a' * 5000}=1"])
 
 
 def test_a_date_is_a_text():

@@ -43,7 +43,7 @@ class LanguageModelSettings(ComponentSettings):
         description="stream: state carried through the text; windows: shuffled, no state; documents: each on its own, "
         "padded; auto: documents if 95 % fit into the window, else stream for backbones that carry a state",
     )
-    window: int = Field(35, ge=2, le=2**20, description="tokens of a training window (truncated BPTT)")
+    window: int = Field(35, ge=2, description="tokens of a training window (truncated BPTT)")
     random_window: bool = Field(
         False,
         description="window lengths drawn around `window`, as AWD-LSTM does; the loss is scaled by the length (there the "
@@ -130,6 +130,14 @@ class LanguageModelTask(Task):
             raise ConfigError(f"task.random_window: a {backbone.name} reads no streams; leave it out")
         if training.xla and task.softmax == "adaptive":
             raise ConfigError("training.xla: an adaptive softmax cannot be compiled; use softmax: full or xla: false")
+        rows = training.batch_size if task.batching in ("stream", "windows") else 1
+        if rows > 1 or backbone.context_key:  # else documents may be much shorter than the window
+            check_batch(
+                f"task.window {task.window:,} and training.batch_size {training.batch_size:,}",
+                rows,
+                task.window,
+                backbone,
+            )
         if not backbone.carries_state:
             _check_window(backbone, task)
             _check_length(backbone, task)
