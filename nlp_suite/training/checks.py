@@ -7,6 +7,7 @@ from nlp_suite.config import Experiment, TrainingSettings, load_experiment
 from nlp_suite.data.prepare import open_source
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import unknown
+from nlp_suite.task import Task
 from nlp_suite.training.backbone_start import open_backbone
 from nlp_suite.training.run import check_same, differences, is_run, make_task, read_info
 
@@ -34,7 +35,10 @@ def check_training(experiment: Experiment, directory: Path) -> None:
             return
     elif directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigError(f"--run-dir {str(directory)!r} exists, is not empty and is not a run folder")
-    make_task(experiment).check(experiment)
+    task = make_task(experiment)
+    task.check(experiment)
+    if task.metric_names:
+        check_monitor(experiment.training.monitor, task, task.metric_names)
     check_optimizer(experiment.training.optimizer)
     if experiment.training.init_from:
         _check_origin(experiment, Path(experiment.training.init_from))
@@ -70,6 +74,23 @@ def check_optimizer(name: str, allowed: Sequence[str] = OPTIMIZERS) -> None:
     """Refuses an optimiser that is not among those allowed, which are in lower case."""
     if name.lower() not in allowed:
         raise ConfigError(f"training.optimizer: {unknown('optimizer', name, allowed)}")
+
+
+def check_monitor(monitor: str, task: Task, metrics: Sequence[str]) -> None:
+    """Refuses a `training.monitor` that the logs will not have.
+
+    Args:
+        monitor: the name.
+        task: the task, with the metrics that it measures itself.
+        metrics: names of the model's Keras metrics.
+
+    Raises:
+        ConfigError: with the names that there are.
+    """
+    names = ["loss", *(name for name in metrics if name != task.loss_metric)]
+    known = [*task.monitors, *(prefix + name for prefix in ("val_", "") for name in names)]
+    if monitor not in known:
+        raise ConfigError(f"training.monitor: {unknown('metric', monitor, known)}")
 
 
 def _check_origin(experiment: Experiment, directory: Path) -> None:

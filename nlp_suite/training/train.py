@@ -14,13 +14,12 @@ from rich.console import Console
 from nlp_suite.config import Experiment
 from nlp_suite.data.prepare import Prepared, open_assets, open_texts, prepare, save_texts
 from nlp_suite.data.staging import hidden_folder, only_process, place_folder
-from nlp_suite.errors import ConfigError, RunError, TrainingError
-from nlp_suite.registry import unknown
-from nlp_suite.task import Assets, Batches, Task
+from nlp_suite.errors import RunError, TrainingError
+from nlp_suite.task import Assets, Batches
 from nlp_suite.training.backbone_start import BackboneStart, open_backbone
 from nlp_suite.training.callbacks import without_optimizer
 from nlp_suite.training.checkpoint_average import average_intervals, kept_intervals
-from nlp_suite.training.checks import check_training, doubtful_lengths
+from nlp_suite.training.checks import check_monitor, check_training, doubtful_lengths
 from nlp_suite.training.feed import feed, validation_feed
 from nlp_suite.training.fit_callbacks import FitCallbacks
 from nlp_suite.training.optimizer import make_optimizer
@@ -115,7 +114,7 @@ class _Training:
 
     def run(self) -> None:
         experiment, settings, directory = self._experiment, self._settings, self._directory
-        check_monitor(settings.monitor, self._task, self._task.metrics(["0", "1"]))
+        check_monitor(settings.monitor, self._task, [metric.name for metric in self._task.metrics(["0", "1"])])
         origin = Run(settings.init_from) if settings.init_from else None
         backbone = open_backbone(experiment) if experiment.backbone.init_from and not self._resumes else None
         prepared = self._prepare(origin, backbone)
@@ -255,23 +254,6 @@ def _identity(assets: Assets) -> list[Any]:
     """What differs where assets do."""
     texts = (assets.text, assets.target_text)
     return [*(text and text.fingerprint for text in texts), list(assets.labels), dict(assets.facts)]
-
-
-def check_monitor(monitor: str, task: Task, metrics: Sequence[Any]) -> None:
-    """Refuses a `training.monitor` that the logs will not have.
-
-    Args:
-        monitor: the name.
-        task: the task, with the metrics that it measures itself.
-        metrics: Keras metrics of the model.
-
-    Raises:
-        ConfigError: with the names that there are.
-    """
-    names = ["loss", *(metric.name for metric in metrics if metric.name != task.loss_metric)]
-    known = [*task.monitors, *(prefix + name for prefix in ("val_", "") for name in names)]
-    if monitor not in known:
-        raise ConfigError(f"training.monitor: {unknown('metric', monitor, known)}")
 
 
 def _begin(directory: Path, experiment: Experiment, prepared: Prepared) -> None:

@@ -7,6 +7,7 @@ import pytest
 from nlp_suite.config import load_experiment
 from nlp_suite.data import memory
 from nlp_suite.errors import ConfigError, TrainingError
+from nlp_suite.registry import TASKS
 from nlp_suite.training.callbacks import StopWhenDiverged
 from nlp_suite.training.checks import OPTIMIZERS, check_training, doubtful_lengths
 from nlp_suite.training.optimizer import optimizer_names
@@ -16,10 +17,20 @@ def test_the_optimisers_of_a_config_are_those_of_keras():
     assert set(OPTIMIZERS) == set(optimizer_names()) - {"multioptimizer"}  # which takes other optimisers
 
 
+@pytest.mark.parametrize("name", TASKS.names())
+def test_the_metrics_that_a_task_declares_are_those_it_has(name):
+    task = TASKS.get(name)()
+    assert task.metric_names in ((), tuple(metric.name for metric in task.metrics(["0", "1"])))
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [
         ({"training": {"optimizer": "adm"}}, "training.optimizer: unknown optimizer 'adm': did you mean 'adam'"),
+        (
+            {"training": {"monitor": "val_acc"}},
+            "training.monitor: unknown metric 'val_acc': did you mean 'val_accuracy'",
+        ),
         ({"training": {"init_from": "absent"}}, "'absent' is not a run folder"),
         ({"backbone": {"init_from": "absent"}}, "'absent' is not a run folder"),
         ({"data": {"source": {"name": "files", "train": "absent.tsv"}}}, "'absent.tsv' does not exist"),

@@ -106,6 +106,7 @@ class LanguageModelTask(Task):
             "max_characters": 1_000_000,
         }
     }
+    metric_names = ("cross_entropy", "perplexity")
     card_limits = (
         "Trained on one kind of text: expect less on other domains and languages than those of its training data.",
         "What it writes is likely text, not fact; it may repeat its training text word for word.",

@@ -49,6 +49,7 @@ class SentimentTask(Task):
     corpus_kind = "labelled"
     honours = frozenset({"data.labels", "training.class_weights"})
     defaults = {"training": {"monitor": "val_accuracy"}}  # noqa: RUF012
+    metric_names = ("accuracy", "cross_entropy", "macro_f1")
     card_limits = (
         "Trained on one kind of text: expect less on other domains, lengths and languages than those of its training data.",
         "Probabilities are the network's own; see the calibration error before reading them as chances.",

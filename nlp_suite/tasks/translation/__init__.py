@@ -109,6 +109,7 @@ class TranslationTask(Task):
     monitors = ("val_bleu",)
     compiles = True
     exports_to = ("ctranslate2",)
+    metric_names = ("cross_entropy", "perplexity")
     card_limits = (
         "Trained on one kind of text: expect less on other domains, longer sentences and other languages.",
         "A translation may be fluent and wrong: names, numbers and negations are worth a look.",
