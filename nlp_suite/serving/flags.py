@@ -77,7 +77,9 @@ FLAGS = {
         "auto: a tensorflow_model_server on PATH, else builtin; builtin; tensorflow_model_server",
         builtin_only=True,
     ),
-    "host": Flag("0.0.0.0", "address to listen on", builtin_only=True),
+    "host": Flag(
+        "", "address or name to listen on; empty, 0.0.0.0 or ::: every address, IPv4 and IPv6", builtin_only=True
+    ),
     "rest_api_max_body_bytes": Flag(
         64 * 2**20, "maximum bytes of a REST request, unpacked", minimum=1, builtin_only=True
     ),
@@ -138,10 +140,6 @@ class Options:
                 "--port=0 and --rest_api_port=0 leave nothing to listen on: give one of them from 1 to 65535, "
                 "or --grpc_socket_path"
             )
-
-    def address(self, port: int) -> str:
-        """The host and a port; an IPv6 host stands in brackets."""
-        return f"[{self.host}]:{port}" if ":" in self.host else f"{self.host}:{port}"
 
 
 def parse_flags(arguments: list[str]) -> Options:

@@ -7,6 +7,7 @@ from typing import Any
 
 from nlp_suite.serving.core import Core
 from nlp_suite.serving.flags import Options, channel_arguments
+from nlp_suite.serving.listening import grpc_addresses
 from nlp_suite.serving.status import Code, ServingError, as_serving_error, invalid_argument, truncated
 from nlp_suite.serving.text_protos import read_text_proto
 
@@ -113,7 +114,7 @@ def _add_reflection(server: Any, names: Sequence[str]) -> None:
 
 
 def _listen(server: Any, options: Options) -> None:
-    addresses = [options.address(options.port)] if options.port else []
+    addresses = grpc_addresses(options.host, options.port) if options.port else []
     if options.grpc_socket_path:
         addresses.append(f"unix:{Path(options.grpc_socket_path).absolute()}")
     credentials = _credentials(options.ssl_config_file) if options.ssl_config_file else None

@@ -9,7 +9,7 @@ import grpc
 import numpy as np
 import pytest
 
-from nlp_suite.serving.server import bind_rest_socket
+from nlp_suite.serving.listening import listeners
 from nlp_suite.serving.status import ServingError
 from tests.serving.endpoint import Asker, Endpoint, free_port, model_list
 
@@ -202,7 +202,7 @@ def test_an_ipv6_host(half):
         assert asker.half("m") == 3.0
         asker.channel.close()
         with pytest.raises(ServingError, match=rf"cannot listen for REST on \[::1\]:{rest_port}"):
-            bind_rest_socket(made.server._options)
+            listeners("::1", rest_port, "REST")
 
 
 @pytest.mark.parametrize("text", ["key", "=1", "a=1,b"])
