@@ -69,7 +69,7 @@ FLAGS = {
         0, "threads that operations of all requests share; 0: one a core", maximum=_MAX_THREADS
     ),
     "enable_grpc_healthcheck_service": Flag(False, "gRPC's health service"),
-    "enable_serialization_as_tensor_content": Flag(False, "numbers in answers as tensor_content"),
+    "enable_serialization_as_tensor_content": Flag(False, "tensors in answers as tensor_content"),
     "xla_cpu_compilation_enabled": Flag(False, "let XLA compile the signatures that ask for it"),
     "version": Flag(False, "print the version and end"),
     "engine": Flag(
