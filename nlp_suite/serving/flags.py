@@ -88,6 +88,12 @@ FLAGS = {
     ),
     "drain_seconds": Flag(30, "maximum seconds that running requests get after SIGTERM", builtin_only=True),
     "page": Flag(True, "a page at / of the REST port to try the models", builtin_only=True),
+    "page_hosts": Flag(
+        "",
+        "names under which browsers may ask for the page, besides IP addresses, localhost and this machine's name: "
+        "name,name; *: any, which lets other sites in by DNS rebinding",
+        builtin_only=True,
+    ),
     # Known to the stock server, not to this one:
     "enable_per_model_batching_parameters": Flag(False, "", "give batching_parameters_file"),
     "num_unload_threads": Flag(0, "", "each version is unloaded by a separate thread"),

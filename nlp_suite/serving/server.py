@@ -24,7 +24,7 @@ from nlp_suite.serving.model_config import one_model, read_model_config
 from nlp_suite.serving.page import page_files
 from nlp_suite.serving.rest.app import PAGE_PATHS, RestApp
 from nlp_suite.serving.servable import SessionSettings
-from nlp_suite.serving.status import Code, ServingError, invalid_argument
+from nlp_suite.serving.status import ServingError, invalid_argument
 from nlp_suite.serving.text_protos import read_text_proto
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Server:
     def _start_http(self) -> None:
         import uvicorn
 
-        from nlp_suite.serving.rest.protocol import LimitedHttp
+        from nlp_suite.serving.rest.protocol import HEADERS, LimitedHttp
 
         options = self._options
         self._app = RestApp(self.core, options, self._metrics_path)
@@ -157,6 +157,7 @@ class Server:
             ws="none",
             loop="asyncio",
             server_header=False,
+            headers=HEADERS,
             timeout_graceful_shutdown=options.drain_seconds,
             timeout_keep_alive=max(5, (options.rest_api_timeout_in_ms or 30_000) // 1000),
         )

@@ -82,10 +82,10 @@ def readable(text: str) -> str:
 
 
 def without_nodes(text: str) -> str:
-    """A text of TensorFlow without the nodes of the graph that it names, and of several root errors the first.
+    r"""A text of TensorFlow without the nodes of the graph that it names, and of several root errors the first.
 
     Example:
-        >>> without_nodes("Matrix size-incompatible: In[0]: [1,4], In[1]: [3,1]\\n\\t [[{{node MatMul}}]]")
+        >>> without_nodes("Matrix size-incompatible: In[0]: [1,4], In[1]: [3,1]\n\t [[{{node MatMul}}]]")
         'Matrix size-incompatible: In[0]: [1,4], In[1]: [3,1]'
     """
     text = _NODES.sub("", text)
@@ -107,10 +107,9 @@ def truncated(message: str) -> str:
 
 
 def as_serving_error(error: BaseException) -> ServingError:
-    """Any exception as a `ServingError`: TensorFlow's errors keep their code and message (see `without_nodes`), others
-    become INTERNAL.
+    """Any exception as a `ServingError`: TensorFlow's errors keep their code and message, others become INTERNAL.
 
-    A `ServingError` is returned as it is; `MemoryError` is RESOURCE_EXHAUSTED and `TimeoutError` DEADLINE_EXCEEDED.
+    Nodes of the graph are taken out of TensorFlow's messages. A `ServingError` is returned as it is; `MemoryError` is RESOURCE_EXHAUSTED and `TimeoutError` DEADLINE_EXCEEDED.
 
     Example:
         >>> as_serving_error(KeyError("x")).message

@@ -75,7 +75,9 @@ def test_a_port_that_is_taken_on_one_address_is_taken(family, host):
         taken.listen()
         port = taken.getsockname()[1]
         for function, arguments in [(listeners, ("", port, "gRPC")), (grpc_addresses, ("", port))]:
-            with pytest.raises(ServingError, match=rf"cannot listen for gRPC on \*:{port}: Address already in use") as e:
+            with pytest.raises(
+                ServingError, match=rf"cannot listen for gRPC on \*:{port}: Address already in use"
+            ) as e:
                 function(*arguments)
             assert e.value.code == Code.UNAVAILABLE
 
