@@ -14,14 +14,12 @@ _TOKEN = re.compile(rb"-?(?:Infinity|NaN|\d[\d.]*(?:e[+-]?\d+)?)")
 def differences(expect: dict, seen: dict) -> list[str]:
     """The fields of `expect` that `seen` does not meet; `also_acceptable` is a second way to meet it."""
     expect = dict(expect)
-    also = expect.pop("also_acceptable", None)
-    found = _differences(expect, seen)
-    if also is not None:
-        kept = {field: value for field, value in expect.items() if field not in _ANSWER or field in ("http", "status")}
-        other = _differences({**kept, **also}, seen)
-        unknown = [line for line in other if line.startswith("no check of")]
-        return unknown or (found if other else [])
-    return found
+    also = expect.pop("also_acceptable", [])
+    kept = {field: value for field, value in expect.items() if field not in _ANSWER or field in ("http", "status")}
+    answers = [expect, *({**kept, **each} for each in (also if isinstance(also, list) else [also]))]
+    found = [_differences(answer, seen) for answer in answers]
+    unknown = [line for lines in found for line in lines if line.startswith("no check of")]
+    return unknown or (found[0] if all(found) else [])
 
 
 def _differences(expect, seen):

@@ -114,6 +114,8 @@ def test_a_follow_up_check_that_is_not_known_is_a_failure_of_the_runner():
         ({"http": 405, "body": "", "also_acceptable": {"http": 400, "error_contains": "Malformed"}}, True),
         ({"http": 400, "body": "", "also_acceptable": {"error": "Malformed request"}}, True),  # with the same code
         ({"http": 405, "also_acceptable": {"http": 400, "error": "other"}}, False),
+        ({"http": 405, "also_acceptable": [{"http": 404}, {"http": 400}]}, True),
+        ({"http": 405, "also_acceptable": [{"http": 404}, {"http": 403}]}, False),
         ({"http": 405, "also_acceptable": {"error": "Malformed request"}}, False),
         ({"http": 400, "also_acceptable": {"http": 401, "colour": "red"}}, False),
         ({"http": 405, "must_not": "lose money", "also_acceptable": {"http": 400}}, False),  # holds with any answer
