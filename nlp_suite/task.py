@@ -126,7 +126,8 @@ class Task:
         defaults: section → key → value, which stand where a config says nothing.
         honours: keys of common sections that only some tasks use (`nlp_suite.config.TASK_KEYS`) and this one does.
         loss_metric: name of the metric that is the loss, as logs and `training.monitor` call it `loss`.
-        metric_names: names of `metrics`, for a check of `training.monitor` before Keras is imported; empty: checked later.
+        metric_names: names of `metrics`, for a check of `training.monitor` before Keras is imported; checked later where the
+            class that defines `metrics` does not say.
         monitors: further metrics that `interval_callbacks` adds to the logs and `training.monitor` may name.
         predicts: whether its predictor has an answer a text, `predict`.
         compiles: whether some of its signatures have a form that XLA compiles.

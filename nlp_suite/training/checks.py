@@ -37,7 +37,7 @@ def check_training(experiment: Experiment, directory: Path) -> None:
         raise ConfigError(f"--run-dir {str(directory)!r} exists, is not empty and is not a run folder")
     task = make_task(experiment)
     task.check(experiment)
-    if task.metric_names:
+    if _defined_by(task, "metric_names") is _defined_by(task, "metrics"):  # a variant may have other metrics
         check_monitor(experiment.training.monitor, task, task.metric_names)
     check_optimizer(experiment.training.optimizer)
     if experiment.training.init_from:
@@ -91,6 +91,11 @@ def check_monitor(monitor: str, task: Task, metrics: Sequence[str]) -> None:
     known = [*task.monitors, *(prefix + name for prefix in ("val_", "") for name in names)]
     if monitor not in known:
         raise ConfigError(f"training.monitor: {unknown('metric', monitor, known)}")
+
+
+def _defined_by(task: Task, member: str) -> type:
+    """The class of a task that defines a member."""
+    return next(cls for cls in type(task).__mro__ if member in vars(cls))
 
 
 def _check_origin(experiment: Experiment, directory: Path) -> None:

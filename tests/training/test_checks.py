@@ -23,6 +23,14 @@ def test_the_metrics_that_a_task_declares_are_those_it_has(name):
     assert task.metric_names in ((), tuple(metric.name for metric in task.metrics(["0", "1"])))
 
 
+def test_a_variant_of_a_task_may_monitor_a_metric_of_its_own(tmp_path):
+    members = {"__module__": "mine.sentiment_variant", "metrics": lambda task, labels: []}
+    with TASKS.temporary():
+        TASKS.register(TASKS.settings("sentiment"))(type("Variant", (TASKS.get("sentiment"),), members))
+        values = {"task": "sentiment_variant", "training": {"monitor": "val_mine"}}
+        check_training(load_experiment(values), tmp_path / "run")
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [
