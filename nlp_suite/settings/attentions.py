@@ -7,6 +7,7 @@ from pydantic import Field
 
 from nlp_suite.config import ComponentSettings
 
+MAX_SIZE = 2**16  # features or units of a layer: one of that size squared takes 16 GiB
 Score = Literal["dot", "general", "concat"]
 
 
@@ -27,14 +28,18 @@ class AttentionSettings(ComponentSettings):
 class BahdanauSettings(AttentionSettings):
     """Settings of additive attention."""
 
-    units: int | None = Field(None, ge=1, description="units of the hidden layer; default: features of a query")
+    units: int | None = Field(
+        None, ge=1, le=MAX_SIZE, description="units of the hidden layer; default: features of a query"
+    )
 
 
 class LuongSettings(AttentionSettings):
     """Settings of Luong's attention."""
 
     score: Score = Field("general", description="dot: query · memory, general: query · W memory, concat: additive")
-    units: int | None = Field(None, ge=1, description="hidden units of concat; default: features of a query")
+    units: int | None = Field(
+        None, ge=1, le=MAX_SIZE, description="hidden units of concat; default: features of a query"
+    )
 
     def shape_mismatch(self, query_size: int, memory_size: int) -> str:
         if self.score != "dot" or query_size == memory_size:
@@ -48,7 +53,7 @@ class LuongSettings(AttentionSettings):
 class ScaledDotSettings(AttentionSettings):
     """Settings of scaled dot-product attention."""
 
-    heads: int = Field(4, ge=1, description="heads; each gets an equal share of the features")
+    heads: int = Field(4, ge=1, le=MAX_SIZE, description="heads; each gets an equal share of the features")
 
     def shape_mismatch(self, query_size: int, memory_size: int) -> str:
         if query_size % self.heads == memory_size % self.heads == 0:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from nlp_suite.config import ComponentSettings
 from nlp_suite.registry import BACKBONES
 from nlp_suite.settings.activations import ActivationName
+from nlp_suite.settings.attentions import MAX_SIZE
 
 
 class BackboneSettings(ComponentSettings):
@@ -22,7 +23,7 @@ class BackboneSettings(ComponentSettings):
     causal_overrides: ClassVar[Mapping[str, Any] | None] = None
     context_key: ClassVar[str | None] = None
 
-    embedding_size: int = Field(128, ge=1, description="features E of a token embedding")
+    embedding_size: int = Field(128, ge=1, le=MAX_SIZE, description="features E of a token embedding")
     word_dropout: float = Field(0.0, ge=0, lt=1, description="rate of tokens made unknown in training")
     type_dropout: float = Field(
         0.0, ge=0, lt=1, description="rate of word types dropped: rows of the embedding table, wherever they stand"
@@ -86,10 +87,10 @@ class RecurrentSettings(BackboneSettings):
 
     causal_overrides: ClassVar[Mapping[str, Any]] = {"bidirectional": False}
 
-    units: int = Field(64, ge=1, description="units of one direction")
-    layers: int = Field(1, ge=1, description="recurrent layers on top of one another")
+    units: int = Field(64, ge=1, le=MAX_SIZE, description="units of one direction")
+    layers: int = Field(1, ge=1, le=1000, description="recurrent layers on top of one another")
     bidirectional: bool = Field(True, description="read in both directions and concatenate")
-    last_units: int | None = Field(None, ge=1, description="units of the last layer; default: units")
+    last_units: int | None = Field(None, ge=1, le=MAX_SIZE, description="units of the last layer; default: units")
     dropout: float = Field(
         0.0, ge=0, lt=1, description="rate between layers and after the last, the same at every step"
     )
@@ -118,7 +119,7 @@ class RecurrentSettings(BackboneSettings):
 class BagSettings(BackboneSettings):
     """Settings of the bag of n-grams."""
 
-    embedding_size: int = Field(8, ge=1, description="features E of a token embedding")
+    embedding_size: int = Field(8, ge=1, le=MAX_SIZE, description="features E of a token embedding")
     ngrams: int = Field(2, ge=1, le=5, description="longest n-gram; 1 sees single words only")
     ngram_buckets: int = Field(2**18, ge=16, le=2**22, description="rows of the hashed table that longer n-grams share")
     average: Literal["mean", "sqrt"] = Field("mean", description="divide the sum by the count n, or by √n")
@@ -140,8 +141,8 @@ class CNNSettings(BackboneSettings):
     """Settings of the convolutional backbone."""
 
     widths: list[int] = Field([3, 4, 5], min_length=1, description="tokens that a filter spans, one group a width")
-    filters: int = Field(100, ge=1, description="filters of every width")
-    layers: int = Field(1, ge=1, description="convolutions on top of one another")
+    filters: int = Field(100, ge=1, le=MAX_SIZE, description="filters of every width")
+    layers: int = Field(1, ge=1, le=1000, description="convolutions on top of one another")
     dropout: float = Field(0.0, ge=0, lt=1, description="rate after every layer, the same filters at every token")
     activation: ActivationName = Field("relu", description="Keras name")
 
@@ -160,9 +161,9 @@ class TransformerSettings(BackboneSettings):
     causal_overrides: ClassVar[Mapping[str, Any]] = {"causal": True, "positions": "rotary"}
     context_key: ClassVar[str] = "max_length"
 
-    layers: int = Field(2, ge=1, description="blocks on top of one another")
-    heads: int = Field(4, ge=1, description="attention heads; they share the features out")
-    feed_forward: int = Field(512, ge=1, description="units of the hidden feed-forward layer")
+    layers: int = Field(2, ge=1, le=1000, description="blocks on top of one another")
+    heads: int = Field(4, ge=1, le=MAX_SIZE, description="attention heads; they share the features out")
+    feed_forward: int = Field(512, ge=1, le=MAX_SIZE, description="units of the hidden feed-forward layer")
     dropout: float = Field(
         0.1, ge=0, lt=1, description="rate on the input, after attention, and inside and after the feed-forward net"
     )
@@ -175,6 +176,7 @@ class TransformerSettings(BackboneSettings):
     max_length: int = Field(
         512,
         ge=1,
+        le=2**20,
         description="rows of the learned position table; tokens that a step sees, the newest ones; of a language model "
         "it is task.window",
     )

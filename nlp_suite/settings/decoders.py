@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from nlp_suite.config import ChosenByName, Component, ComponentSettings
 from nlp_suite.registry import ATTENTIONS
 from nlp_suite.settings.activations import ActivationName
-from nlp_suite.settings.attentions import heads_for
+from nlp_suite.settings.attentions import MAX_SIZE, heads_for
 
 AttentionComponent = Annotated[Component, ChosenByName(ATTENTIONS, "bahdanau")]
 
@@ -16,7 +16,7 @@ class DecoderSettings(ComponentSettings):
     """Settings that every decoder has."""
 
     embedding_size: int | None = Field(
-        None, ge=1, description="features E of a target embedding; default: the backbone's"
+        None, ge=1, le=MAX_SIZE, description="features E of a target embedding; default: the backbone's"
     )
 
     def shape_mismatch(self, embedding_size: int, memory_size: int) -> str:
@@ -27,8 +27,8 @@ class DecoderSettings(ComponentSettings):
 class RecurrentDecoderSettings(DecoderSettings):
     """Settings of the recurrent decoders."""
 
-    units: int = Field(256, ge=1, description="units of a layer")
-    layers: int = Field(1, ge=1, description="recurrent layers on top of one another")
+    units: int = Field(256, ge=1, le=MAX_SIZE, description="units of a layer")
+    layers: int = Field(1, ge=1, le=1000, description="recurrent layers on top of one another")
     attention: AttentionComponent = Field("bahdanau", description="how the source is looked at")
     input_feeding: bool = Field(
         True, description="the attention's context enters the steps; false: it only enters the features (fastest)"
@@ -48,7 +48,9 @@ class RecurrentDecoderSettings(DecoderSettings):
         None,
         description="deep: tanh(W [state; context; embedding]); default: none where there is an attentional vector",
     )
-    readout_size: int | None = Field(None, ge=1, description="features of a deep readout; default: embedding_size")
+    readout_size: int | None = Field(
+        None, ge=1, le=MAX_SIZE, description="features of a deep readout; default: embedding_size"
+    )
 
     @model_validator(mode="after")
     def _conditional_needs_a_context(self) -> Self:
@@ -64,9 +66,9 @@ class RecurrentDecoderSettings(DecoderSettings):
 class TransformerDecoderSettings(DecoderSettings):
     """Settings of the Transformer decoder; its features are the target embedding's E."""
 
-    layers: int = Field(2, ge=1, description="blocks on top of one another")
-    heads: int = Field(4, ge=1, description="attention heads; they share the features out")
-    feed_forward: int = Field(512, ge=1, description="units of the hidden feed-forward layer")
+    layers: int = Field(2, ge=1, le=1000, description="blocks on top of one another")
+    heads: int = Field(4, ge=1, le=MAX_SIZE, description="attention heads; they share the features out")
+    feed_forward: int = Field(512, ge=1, le=MAX_SIZE, description="units of the hidden feed-forward layer")
     dropout: float = Field(
         0.1, ge=0, lt=1, description="rate on the input, after attention, and inside and after the feed-forward net"
     )
@@ -77,7 +79,7 @@ class TransformerDecoderSettings(DecoderSettings):
         "sinusoidal", description="how a token's place enters"
     )
     max_length: int = Field(
-        256, ge=1, description="rows of the learned position table; tokens that a step sees, the newest ones"
+        256, ge=1, le=2**20, description="rows of the learned position table; tokens that a step sees, the newest ones"
     )
 
     def shape_mismatch(self, embedding_size: int, memory_size: int) -> str:
