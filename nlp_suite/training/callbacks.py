@@ -133,9 +133,9 @@ class StopWhenDiverged(keras.callbacks.Callback):
         if not self._epoch:
             checkpoints = "there is no checkpoint yet, as this is the first checkpoint interval"
         raise TrainingError(
-            f"the training diverged: the {what} is {loss:g} at step {step}, with learning rate "
-            f"{float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)):g} (at the first step the loss was "
-            f"{first:g}); {checkpoints}. Try a lower training.learning_rate or training.clip_norm"
+            f"the training diverged from a loss of {first:g} at its first step: the {what} is {loss:g} at step {step}, with "
+            f"learning rate {float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)):g}; {checkpoints}. "
+            "Try a lower training.learning_rate or training.clip_norm"
         )
 
 

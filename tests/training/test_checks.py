@@ -92,7 +92,7 @@ def stopper(first):
 
 @pytest.mark.parametrize("first, loss", [(0.7, 10_001.0), (5.0, 50_001.0), (0.7, float("nan")), (0.7, float("inf"))])
 def test_a_loss_out_of_all_bounds_ends_the_training(first, loss):
-    said = rf"the loss is {loss:g} at step 24, with learning rate 0.5 \(at the first step the loss was {first:g}\); .*runs/mine"
+    said = rf"from a loss of {first:g} at its first step: the loss is {loss:g} at step 24, with learning rate 0.5; .*runs/mine"
     with pytest.raises(TrainingError, match=said):
         stopper(first).on_train_batch_end(3, {"loss": loss})
     with pytest.raises(TrainingError, match=rf"the validation loss is {loss:g} at step 30"):
