@@ -266,7 +266,7 @@ class LanguageModelPredictor(Predictor):
 
     def _generate_rows(self, prompt, length, counts, options, state, *, limit):
         return generate(
-            self.model.step,
+            self.model.logits_step,
             state,
             prompt,
             length,
@@ -364,7 +364,7 @@ class LanguageModelPredictor(Predictor):
         padded, length = self._padded([row])
         if self._stream is None:
             advance = make_advance(
-                self.model.step, end_token=END, forbidden=NEVER_GENERATED, stop_at_end=self.stop_at_end
+                self.model.logits_step, end_token=END, forbidden=NEVER_GENERATED, stop_at_end=self.stop_at_end
             )
             self._stream = compiled(partial(read_prompt, self.model.step), self.model), compiled(advance, self.model)
         start = (self.model.initial_state(1), padded, length, counts, options)

@@ -79,7 +79,7 @@ class LanguageModelSignatures(Signatures):
 
         ids, limit, stop_at_end = self._encode_prompts(prompt), self.settings.max_generated, self.predictor.stop_at_end
         answer = generate_tokens(
-            self.model.step,
+            self.model.logits_step,
             self.model.initial_state(tf.shape(prompt)[0]),
             ids.to_tensor(PAD),
             tf.cast(ids.row_lengths(), tf.int32),
