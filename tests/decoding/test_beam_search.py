@@ -20,7 +20,9 @@ def search(prompts, max_tokens, model=MODEL, step=None, forbidden=(0, 1, 2), **o
     length = tensor([len(p) for p in prompts])
     options = {"limit": 9, "end_token": END, "forbidden": forbidden, **options}
     return arrays(
-        beam_search(step or model.step, model.initial_state(len(prompts)), prompt, length, tensor(max_tokens), **options)
+        beam_search(
+            step or model.step, model.initial_state(len(prompts)), prompt, length, tensor(max_tokens), **options
+        )
     )
 
 

@@ -55,7 +55,7 @@ class LanguageModelPredictor(Predictor):
         self._nll_step = compiled(self._nll_with_state, model)
         self._last = compiled(self._last_log_probs, model)
         self._generate = compiled(self._generate_rows, model, static=("limit",))
-        self._beam = compiled(self._beam_rows, model, static=("beam_size", "limit", "length_penalty"))
+        self._beam = compiled(self._beam_rows, model, static=("beam_size", "limit"))
         self._stream = None  # compiled when first asked for
 
     # texts and tokens
@@ -288,9 +288,9 @@ class LanguageModelPredictor(Predictor):
                 length[rows],
                 counts[rows],
                 self.model.initial_state(len(length[rows])),
+                np.full(len(length[rows]), length_penalty, "float32"),  # a plain number would be compiled anew
                 limit=limit,
                 beam_size=beam_size,
-                length_penalty=length_penalty,
             )
             best = {name: ops.convert_to_numpy(value)[:, 0] for name, value in best.items()}
             for row, count, total in zip(best["tokens"], best["length"], best["log_prob"]):
@@ -303,7 +303,7 @@ class LanguageModelPredictor(Predictor):
         row = np.concatenate([prompt, tokens]).astype("int32")
         return -self.nll([row])[0][len(prompt) :] if len(tokens) else np.zeros(0)
 
-    def _beam_rows(self, prompt, length, counts, state, *, limit, beam_size, length_penalty):
+    def _beam_rows(self, prompt, length, counts, state, length_penalty, *, limit, beam_size):
         return beam_search(
             self.model.step,
             state,
