@@ -14,23 +14,26 @@ if TYPE_CHECKING:
 def inspect_experiment(experiment: Experiment) -> dict[str, Any]:
     """The report of the experiment's corpus kind on its splits, as the task reads them; nothing is written.
 
-    The validation split and the limit are applied. Token statistics are in it once the experiment was prepared.
+    The validation split and the limit are applied. Token statistics, and `remarks` on them, are in it once the experiment
+    was prepared.
 
     Args:
         experiment: the resolved config.
 
     Returns:
-        See `CorpusKind.inspect` of the kind.
+        See `CorpusKind.inspect` of the kind; and `remarks`, see `CorpusKind.remarks`.
 
     Raises:
         DataError: data that cannot be read.
     """
-    source = open_source(experiment)
-    return kind_of(experiment).inspect(splits(experiment, source), known_statistics(experiment, source))
+    source, kind = open_source(experiment), kind_of(experiment)
+    statistics = known_statistics(experiment, source)
+    report = kind.inspect(splits(experiment, source), statistics)
+    return {**report, "remarks": kind.remarks(statistics, experiment) if statistics else []}
 
 
 def format_inspection(report: Mapping[str, Any]) -> "Group":
     """A report of `inspect_experiment` as tables for a terminal: a rich renderable."""
     from rich.console import Group
 
-    return Group(*corpus_kind(report["kind"]).tables(report))
+    return Group(*corpus_kind(report["kind"]).tables(report), *report.get("remarks", ()))

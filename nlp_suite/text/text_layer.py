@@ -154,7 +154,11 @@ class TextLayer:
         return self.encode_with_lengths(texts)[0]
 
     def encode_with_lengths(self, texts: Sequence[str | bytes]) -> tuple[list[np.ndarray], np.ndarray]:
-        """Ids of each text as `encode` gives, and the number of ids before truncation, int32 [N]."""
+        """Ids of each text as `encode` gives, and the number of ids before truncation, int32 [N].
+
+        The two differ exactly where something was cut off. What is beyond `max_characters` is not tokenized: it counts as
+        one id more.
+        """
         rows, full_lengths = [], [np.zeros(0, np.int32)]
         for values, lengths, full in self._map(self.graph().encode_flat.get_concrete_function(), texts):
             rows += np.split(values.numpy(), np.cumsum(lengths.numpy())[:-1])

@@ -12,7 +12,7 @@ import keras
 from rich.console import Console
 
 from nlp_suite.config import Experiment
-from nlp_suite.data.prepare import Prepared, open_assets, open_texts, prepare, save_texts
+from nlp_suite.data.prepare import Prepared, kind_of, open_assets, open_texts, prepare, save_texts
 from nlp_suite.data.staging import hidden_folder, only_process, place_folder
 from nlp_suite.errors import ConfigError, RunError, TrainingError
 from nlp_suite.registry import unknown
@@ -36,6 +36,7 @@ from nlp_suite.training.run import (
     replace_file,
     write_info,
 )
+from nlp_suite.training.tensorboard import cut_events
 
 
 def train(experiment: Experiment, run_dir: str | Path, *, console: Console | None = None) -> Run:
@@ -118,6 +119,8 @@ class _Training:
         backbone = open_backbone(experiment) if experiment.backbone.init_from and not self._resumes else None
         prepared = self._prepare(origin, backbone)
         _check_same_data(directory, experiment, prepared)
+        for remark in kind_of(experiment).remarks(prepared.statistics, experiment):
+            self._print(remark)
 
         keras.utils.set_random_seed(settings.seed)
         model = self._task.model(experiment.backbone, prepared.assets)
@@ -181,8 +184,14 @@ class _Training:
 
     def _compile(self, model: Any, plan: _Plan, labels: Sequence[str]) -> list[Any]:
         """Gives the model its optimiser, loss and metrics; returns the callbacks of the optimiser."""
-        settings = self._settings
-        optimizer, callbacks = make_optimizer(settings, plan.intervals * plan.steps, groups=model.layer_groups())
+        settings, steps = self._settings, plan.intervals * plan.steps
+        optimizer, callbacks = make_optimizer(settings, steps, groups=model.layer_groups())
+        warmup = getattr(settings.schedule, "warmup_steps", 0)
+        if warmup >= steps:
+            self._print(
+                f"training.schedule.warmup_steps is {warmup:,} and the training has {steps:,} steps: the learning rate rises "
+                f"to its end and never reaches training.learning_rate ({settings.learning_rate:g}); lower warmup_steps"
+            )
         metrics = self._task.metrics(labels)
         check_monitor(settings.monitor, self._task, metrics)
         jit_compile = settings.xla if keras.backend.backend() == "tensorflow" else "auto"
@@ -205,6 +214,8 @@ class _Training:
         """Trains the checkpoint intervals that are left."""
         done = callbacks.state.load(model)
         _cut_history(self._directory / "history.csv", done)
+        if self._settings.tensorboard:
+            cut_events(self._directory / "tensorboard", done)
         if done:
             self._print(f"continuing after checkpoint interval {done}")
         if done >= plan.intervals or callbacks.state.stopped:

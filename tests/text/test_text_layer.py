@@ -136,6 +136,17 @@ def test_unknown_tokenizer_and_settings():
     assert set(TOKENIZERS.names()) >= {"byte", "character", "sentencepiece", "word", "wordpiece"}
 
 
+@pytest.mark.parametrize("truncation", ["head", "tail", "head_tail"])
+def test_a_cut_in_characters_is_flagged_as_one_in_tokens_is(truncation):
+    """Lengths before and after truncation differ exactly where something was left out, by whichever limit."""
+    limits = {"max_length": 6, "max_characters": 20, "truncation": truncation}
+    layer = TextLayer(trained("word").settings.model_copy(update=limits), trained("word").tokenizer)
+    texts = ["good film", "good " * 4, "a b c d e f g", "x" * 21, " " * 21, "é" * 20, b"\xff" * 21, "good " * 5]
+    rows, full = layer.encode_with_lengths(texts)
+    assert (full > [len(row) for row in rows]).tolist() == [False, False, True, True, True, False, True, True]
+    assert full[2] == 7 and full[3] == len(rows[3]) + 1, "what is not tokenized counts one"
+
+
 def test_many_layers_in_a_process_give_no_warning_of_retracing(caplog):
     """TensorFlow counts tracings by code: five layers that trace once each looked to it like one that traces five times."""
     import tensorflow as tf

@@ -65,10 +65,10 @@ class LanguageModelPredictor(Predictor):
         return self._encode(texts)[0]
 
     def _encode(self, texts):
-        """Token ids of whole texts, and of which of them a line was cut at the text layer's `max_length`."""
+        """Token ids of whole texts, and of which of them a line was cut."""
         split = [split_lines(text) for text in checked_list(texts)]
         rows, full = self.text.encode_with_lengths([line for lines in split for line in lines])
-        cut = full > self.text.settings.max_length
+        cut = full > [len(row) for row in rows]
         ends = np.cumsum([len(lines) for lines in split])
         of_texts = [slice(end - len(lines), end) for end, lines in zip(ends, split)]
         return [np.concatenate(rows[s]) for s in of_texts], [bool(cut[s].any()) for s in of_texts]
@@ -99,7 +99,7 @@ class LanguageModelPredictor(Predictor):
 
         Returns:
             For each `{"log_prob", "perplexity" (a token), "num_tokens", "tokens", "token_log_probs", "truncated"}`, natural
-            logarithms; `truncated`: whether a line was cut at the text layer's `max_length`, and the rest was not read.
+            logarithms; `truncated`: whether a line was cut at the text layer's `max_length` or `max_characters`.
         """
         rows, truncated = self._encode(texts)
         named = zip(rows, self.nll(rows), truncated)

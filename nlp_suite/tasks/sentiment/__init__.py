@@ -83,6 +83,11 @@ class SentimentTask(Task):
             counted = ((store.padded(r[w > 0], length), store.labels[r[w > 0]]) for r, w, length in rows)
             model.backbone.learn_prior(counted, model.settings["classes"])
             lines.append("counted the n-grams of the training split")
+            size, needed = model.backbone.embedding_size, model.settings["classes"] - 1
+            if size < needed:
+                lines.append(
+                    f"backbone.embedding_size is {size}, which cannot tell {needed + 1} classes apart: give {needed} or more"
+                )
         return lines
 
     def _load_word_vectors(self, model, text) -> str:

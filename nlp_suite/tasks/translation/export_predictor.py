@@ -68,9 +68,10 @@ class SavedModelTranslation(Predictor):
             for answer in answers:
                 before += 1
                 if answer["truncated"] and settings.long_sources == "refuse":
-                    limit = experiment.text.max_length
+                    tokens, characters = experiment.text.max_length, experiment.text.max_characters
                     raise RequestError(
-                        f"text {before} has more than {limit} tokens; allowed: {limit} (text.max_length)"
+                        f"text {before} has more than {tokens} tokens or {characters} characters; allowed: so many "
+                        "(text.max_length, text.max_characters)"
                     )
                 yield answer
 
@@ -126,7 +127,8 @@ class SavedModelTranslation(Predictor):
                     target_limit = (experiment.target_text or experiment.text).max_length
                     raise RequestError(
                         f"pair {before + start + row + 1} has more tokens than are allowed: {limit} of a source "
-                        f"(text.max_length), {target_limit} of a target (target_text.max_length)"
+                        f"(text.max_length), {target_limit} of a target (target_text.max_length); or more characters than "
+                        "max_characters"
                     )
             answers += score_answers(outputs)
         return answers
