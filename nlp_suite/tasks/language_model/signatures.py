@@ -29,7 +29,8 @@ class LanguageModelSignatures(Signatures):
       0.8, seed 0.
     * `generate`: the same with `max_tokens` int32, `temperature` float, `top_k` int32, `top_p` float,
       `repetition_penalty` float, `seed` int32 and `stop` string (empty: none), `[B]` each. `max_tokens` below 0 counts as
-      0 and above `task.max_generated` as that; see `Options` for what other values out of range mean.
+      0 and above `task.max_generated` as that; see `Options` for what other values out of range mean. (An assertion would
+      fail the requests that a server batches with it.)
     * `score`: `text` string `[B]` → `log_prob`, `perplexity` (a token) float `[B]`, `num_tokens` and `length` int32
       `[B]`, `tokens` string `[B, T]`, `token_log_probs` float `[B, T]`; at and after `length` "" and 0; `truncated` bool
       `[B]`: whether the text had more than `task.max_scored` tokens, or a line more than `text.max_length`, or than
