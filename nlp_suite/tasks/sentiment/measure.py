@@ -8,6 +8,7 @@ import numpy as np
 from nlp_suite.data.batches import BucketedBatches
 from nlp_suite.evaluation.plots import shorten
 from nlp_suite.tasks.sentiment.report import classification_report
+from nlp_suite.tasks.shared.compiled import compiled
 from nlp_suite.text.statistics import truncation_remark
 
 NAMED = 10  # labels in a sentence
@@ -41,12 +42,14 @@ def predict_split(run, store, batch_size: int = 64, checkpoint: str | None = Non
     """Class probabilities of every row of a store, float32 `[N, C]`."""
     model, task = run.model(checkpoint), run.task
     batches = BucketedBatches(store.lengths, batch_size, run.experiment.training.buckets, None)
+    logits = lambda tokens: model(tokens, training=False)  # noqa: E731
+    logits = compiled(logits, model, shapes=[([None, None], "int32")])
     probabilities = np.zeros((len(store), len(run.labels)), "float32")
     for n in range(batches.steps_per_epoch):
         rows, weights, length = batches[n]
         tokens, *_ = task.batch(store, rows, weights, length)
         counted = weights > 0
-        softmax = keras.ops.softmax(model.predict_on_batch(tokens), axis=-1)
+        softmax = keras.ops.softmax(logits(tokens), axis=-1)
         probabilities[rows[counted]] = keras.ops.convert_to_numpy(softmax)[counted]
     return probabilities
 
