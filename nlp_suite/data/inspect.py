@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nlp_suite.config import Experiment
+from nlp_suite.data.corpus_stats import PERCENTILES
 from nlp_suite.data.kinds.base import corpus_kind
 from nlp_suite.data.prepare import kind_of, known_statistics, open_source, splits
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 def inspect_experiment(experiment: Experiment) -> dict[str, Any]:
     """The report of the experiment's corpus kind on its splits, as the task reads them; nothing is written.
 
-    The validation split and the limit are applied. Token statistics, and `remarks` on them, are in it once the experiment
-    was prepared.
+    The validation split and the limit are applied. Token statistics are in it once the experiment was prepared; `remarks` on
+    texts that are cut are made from them or, before, from the number of words.
 
     Args:
         experiment: the resolved config.
@@ -29,7 +30,20 @@ def inspect_experiment(experiment: Experiment) -> dict[str, Any]:
     source, kind = open_source(experiment), kind_of(experiment)
     statistics = known_statistics(experiment, source)
     report = kind.inspect(splits(experiment, source), statistics)
-    return {**report, "remarks": kind.remarks(statistics, experiment) if statistics else []}
+    remarks = kind.remarks(statistics, experiment) if statistics else _remarks_on_words(report, experiment)
+    return {**report, "remarks": remarks}
+
+
+def _remarks_on_words(report: Mapping[str, Any], experiment: Experiment) -> list[str]:
+    """What the words of the training texts tell of truncation before anything was tokenized."""
+    words, limit = report["splits"]["train"].get("words"), experiment.text.max_length
+    longer = [p for p in PERCENTILES if isinstance(words, dict) and words.get(f"p{p}", 0) > limit]
+    if not longer or longer[0] > 95:
+        return []
+    return [
+        f"{100 - longer[0]}% of the training texts or more have more words than text.max_length={limit} tokens and will be cut; "
+        "nlp-suite prepare counts how many, and of how many tokens"
+    ]
 
 
 def format_inspection(report: Mapping[str, Any]) -> "Group":

@@ -162,8 +162,8 @@ class ParallelSource(Source):
             raise DataError(f"folder {str(folder)!r} does not exist{is_file}")
         languages_of: dict[str, dict[str, Path]] = {}  # split, as the folder calls it → language → file
         for path in sorted(folder.iterdir()):
-            suffix = next((s for s in SUFFIXES if path.name.endswith(s)), "")
-            language, *split_name = path.name.removesuffix(suffix).split(".")
+            suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), "")
+            language, *split_name = path.name[: len(path.name) - len(suffix)].split(".")
             if suffix and len(split_name) == 1 and path.is_file():
                 if language in (files := languages_of.setdefault(split_name[0], {})):
                     raise DataError(f"{folder} has {files[language].name} and {path.name}; keep one")

@@ -79,6 +79,8 @@ def test_what_a_user_may_not_expect_is_said_in_training_inspection_and_evaluatio
         backbone={"embedding_size": 1, "naive_bayes": True},
         training={"epochs": 1, "schedule": {"name": "constant", "warmup_steps": 5000}},
     )
+    (before,) = inspect_experiment(experiment)["remarks"]
+    assert "95% of the training texts or more have more words than text.max_length=4" in before
     said = Console(file=io.StringIO(), width=400)
     run = train(experiment, tmp_path / "run", console=said)
     cut = "100.0% of the texts are cut (text.max_length=4"
