@@ -5,8 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from nlp_suite.serving.caller import Caller
 from nlp_suite.serving.core import Core
 from nlp_suite.serving.flags import Options, channel_arguments
+from nlp_suite.serving.memory import release_soon
 from nlp_suite.serving.status import Code, ServingError, as_serving_error, invalid_argument, truncated
 from nlp_suite.serving.text_protos import read_text_proto
 
@@ -72,19 +74,21 @@ def _handler(core: Core, method: Any, inner: str) -> Any:
     def handle(body: bytes, context: Any) -> Any:
         remaining = context.time_remaining()
         no_deadline = remaining is None or remaining > _NO_DEADLINE
-        timeout_ms = None if no_deadline else max(1, remaining * 1000)
+        caller = Caller(None if no_deadline else max(1, remaining * 1000), lambda: not context.is_active())
         try:
             request = request_class.FromString(body)
             if not counted:
-                return answer(request, timeout_ms)
+                return answer(request, caller)
             with core.counted(_model_of(request), method.name, "GRPC"):
-                return answer(request, timeout_ms)
+                return answer(request, caller)
         except DecodeError as error:
             text = f"the request is no {request_class.DESCRIPTOR.full_name}: {error}"
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, truncated(text))
         except Exception as error:
             failure = as_serving_error(error)
             context.abort(getattr(grpc.StatusCode, failure.code.name), truncated(failure.message))
+        finally:
+            release_soon(len(body))
 
     return grpc.unary_unary_rpc_method_handler(handle, response_serializer=response_class.SerializeToString)
 

@@ -18,11 +18,13 @@ from nlp_suite.serving.batching_parameters import BatchingParameters, read_batch
 from nlp_suite.serving.core import Core
 from nlp_suite.serving.flags import Options
 from nlp_suite.serving.grpc_server import make_grpc_server
+from nlp_suite.serving.limits import RequestLimits
 from nlp_suite.serving.manager import Manager
 from nlp_suite.serving.metrics import Metrics
 from nlp_suite.serving.model_config import one_model, read_model_config
 from nlp_suite.serving.page import page_files
 from nlp_suite.serving.rest.app import PAGE_PATHS, RestApp
+from nlp_suite.serving.run_queue import RunQueue
 from nlp_suite.serving.servable import SessionSettings
 from nlp_suite.serving.status import Code, ServingError, invalid_argument
 from nlp_suite.serving.text_protos import read_text_proto
@@ -72,7 +74,11 @@ class Server:
         self.core = Core(
             self.manager,
             metrics,
-            max_tensor_bytes=options.grpc_max_message_bytes,
+            limits=RequestLimits(
+                max_rows=options.max_request_rows,
+                max_row_bytes=options.max_row_bytes,
+                max_bytes=options.grpc_max_message_bytes,
+            ),
             as_content=options.enable_serialization_as_tensor_content,
         )
         self._stopping, self._opening = threading.Event(), threading.Lock()
@@ -301,6 +307,9 @@ def _session_settings(options: Options) -> SessionSettings:
         inter_op_threads=options.tensorflow_inter_op_parallelism or both,
         batching=batching,
         xla=options.xla_cpu_compilation_enabled,
+        queue=RunQueue(
+            options.max_concurrent_runs, options.max_rows_at_once, together=options.run_waiting_requests_together
+        ),
     )
 
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from nlp_suite.serving.status import Code, ServingError, invalid_argument
+from nlp_suite.serving.limits import RequestLimits, string_bytes
+from nlp_suite.serving.status import invalid_argument
 
-MAX_REPEATED_BYTES = 64 * 2**20  # of a tensor that is larger than what was sent of it
+_LIMITS = RequestLimits()
 _FIELDS = {  # NumPy's name → field of a TensorProto
     "float32": "float_val",
     "float64": "double_val",
@@ -23,17 +24,17 @@ _FIELDS = {  # NumPy's name → field of a TensorProto
 }
 
 
-def array_of(proto: Any, alias: str, max_bytes: int = 2**31) -> np.ndarray:
+def array_of(proto: Any, alias: str, limits: RequestLimits = _LIMITS) -> np.ndarray:
     """The array of a TensorProto; strings as objects of `bytes`.
 
     A list of values that is shorter than the shape is continued with its last value, as everywhere in TensorFlow; so a
-    few bytes can ask for any amount of memory. `MAX_REPEATED_BYTES` bounds that, where a stock server takes 2 GiB. Of a
-    list that is longer the first values are taken, as in a stock server.
+    few bytes can ask for any amount of memory and work. `limits` bound that, where a stock server takes 2 GiB. Of a list
+    that is longer the first values are taken, as in a stock server.
 
     Args:
         proto: the tensor as it came.
         alias: the input's name, for the error.
-        max_bytes: how many bytes the array may take.
+        limits: how large the array may be.
 
     Raises:
         ServingError: INVALID_ARGUMENT where the proto is no tensor, RESOURCE_EXHAUSTED where it is too large.
@@ -55,12 +56,12 @@ def array_of(proto: Any, alias: str, max_bytes: int = 2**31) -> np.ndarray:
         raise failed
     size = math.prod(shape)
     values = _values(proto)
-    bytes_asked = size * max(numpy_type.itemsize, 1)
-    limit = max_bytes if proto.tensor_content or values >= size else min(max_bytes, MAX_REPEATED_BYTES)
-    if bytes_asked > limit:
-        raise ServingError(
-            Code.RESOURCE_EXHAUSTED, f"tensor {alias} has {bytes_asked:,} bytes; at most {limit:,} are allowed"
-        )
+    value_bytes = size * max(numpy_type.itemsize, 1)
+    repeated = not proto.tensor_content and values < size
+    if dtype == dtypes.string:
+        sent = proto.string_val[:size]
+        value_bytes = string_bytes(sent) + (size - len(sent)) * string_bytes(sent[-1:] or [b""])
+    limits.check_tensor(alias, shape, value_bytes, repeated=repeated)
     if proto.tensor_content:
         if len(proto.tensor_content) != size * numpy_type.itemsize or dtype == dtypes.string:
             raise failed
