@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nlp_suite.serving.caller import Caller
-from nlp_suite.serving.limits import string_bytes
+from nlp_suite.serving.limits import array_bytes, string_bytes
 from nlp_suite.serving.status import Code, ServingError
 
 SLICE_BYTES = 2**20  # of the inputs of a slice: tokenising a text takes about thirty times its bytes
@@ -185,6 +185,8 @@ def slices(feeds: Arrays, rows: int, max_rows: int, max_bytes: int = SLICE_BYTES
         >>> slices({"x": np.zeros([5, 2])}, 5, 2)
         [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
+    if rows <= max_rows and sum(map(array_bytes, feeds.values())) <= max_bytes:
+        return [slice(0, rows)]
     sizes = np.zeros(rows)
     for array in feeds.values():
         if array.dtype == object:

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,6 +88,7 @@ class Servable:
             raise
         self.signatures: dict[str, Any] = dict(loaded.signature_def)
         self._session._extend_graph()
+        self._forms: dict[str, _Form] = {}
         self._places: dict[str, Any] = {}
         self._batched: dict[tuple[str, ...], Any] = {}
         self._lock = threading.Lock()
@@ -147,7 +148,8 @@ class Servable:
                 return self._answers(sources, targets, caller.seconds_left())
             except (self._tf.errors.InvalidArgumentError, self._tf.errors.OutOfRangeError):
                 pass  # because of this request or of another in its batch: run alone, it gets its own error
-        rows, queue = self._rows(signature, feeds, outputs), self.settings.queue
+        form, queue = self._form(signature), self.settings.queue
+        rows = form.rows(feeds, outputs)
         parts = slices(feeds, rows, queue.max_rows) if rows else []
         if len(parts) > 1:
             return in_slices(lambda part: self._run(signature, part, outputs, caller, None), feeds, parts, caller)
@@ -157,30 +159,26 @@ class Servable:
         self, signature: str, feeds: dict[str, np.ndarray], outputs: list[str], caller: Caller, rows: int | None
     ) -> dict[str, np.ndarray]:
         """Runs what is not batched; `rows` is None where it must run by itself."""
-        definition, fetched, key = self.signatures[signature], outputs, None
+        form, fetched, key = self._form(signature), outputs, None
         if signature in self._compiled:
             if all(array.ndim and len(array) == 1 for array in feeds.values()):
-                definition = self.signatures[self._compiled[signature]]
-                fetched = sorted(definition.outputs)  # all of them: each choice could be compiled anew, for seconds
-        elif rows and self._independent_rows and all(_fixed(definition.outputs[alias]) for alias in outputs):
+                form = self._form(self._compiled[signature])
+                fetched = sorted(form.outputs)  # all of them: each choice could be compiled anew, for seconds
+        elif rows and self._independent_rows and form.fixed.issuperset(outputs):
             key = (self, signature, *outputs, *(array.shape[1:] for array in feeds.values()))
-        targets = {alias: self._place(definition.outputs[alias].name) for alias in fetched}
+        targets = {alias: self._place(form.outputs[alias]) for alias in fetched}
 
         def run(arrays: dict[str, np.ndarray], seconds: float | None) -> dict[str, np.ndarray]:
-            sources = {self._place(definition.inputs[alias].name): array for alias, array in arrays.items()}
+            sources = {self._place(form.inputs[alias]): array for alias, array in arrays.items()}
             return self._answers(sources, targets, seconds)
 
         answers = self.settings.queue.run(run, feeds, caller, key=key, rows=rows or 1)
-        return {alias: answers[alias] for alias in outputs}
+        return answers if fetched is outputs else {alias: answers[alias] for alias in outputs}
 
-    def _rows(self, signature: str, feeds: dict[str, np.ndarray], outputs: list[str]) -> int | None:
-        """The rows of a request, where the signature says that inputs and outputs have any number of them."""
-        definition = self.signatures[signature]
-        infos = [*(definition.inputs[alias] for alias in feeds), *(definition.outputs[alias] for alias in outputs)]
-        if not feeds or not all(info.tensor_shape.dim and info.tensor_shape.dim[0].size < 0 for info in infos):
-            return None
-        rows = {len(array) if array.ndim else None for array in feeds.values()}
-        return rows.pop() if len(rows) == 1 else None
+    def _form(self, signature: str) -> "_Form":
+        if signature not in self._forms:
+            self._forms[signature] = _Form(self.signatures[signature])
+        return self._forms[signature]
 
     def _batched_form(self, signature: str, outputs: list[str]) -> Any:
         """The signature run through `BatchFunction`, made when it is first asked for these outputs.
@@ -252,9 +250,40 @@ class Servable:
         self._session.close()
 
 
-def _fixed(info: Any) -> bool:
-    """Whether all rows of an output have the same shape, whatever stands in other rows."""
-    return all(dim.size >= 0 for dim in info.tensor_shape.dim[1:])
+class _Form:
+    """What is the same for all requests to a signature.
+
+    Args:
+        definition: its `SignatureDef`.
+
+    Attributes:
+        inputs: alias → name of the tensor that is fed.
+        outputs: alias → name of the tensor that is fetched.
+        fixed: outputs whose rows all have one shape, whatever stands in other rows.
+    """
+
+    def __init__(self, definition: Any):
+        self.inputs = {alias: info.name for alias, info in definition.inputs.items()}
+        self.outputs = {alias: info.name for alias, info in definition.outputs.items()}
+        self._by_row = {alias for alias, info in definition.outputs.items() if _by_row(info)}
+        self._inputs_by_row = bool(self.inputs) and all(map(_by_row, definition.inputs.values()))
+        self.fixed = {
+            alias
+            for alias in self._by_row
+            if all(dim.size >= 0 for dim in definition.outputs[alias].tensor_shape.dim[1:])
+        }
+
+    def rows(self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]) -> int | None:
+        """The rows of a request, where the signature says that inputs and outputs have any number of them."""
+        if not self._inputs_by_row or not self._by_row.issuperset(outputs):
+            return None
+        rows = {len(array) if array.ndim else None for array in feeds.values()}
+        return rows.pop() if len(rows) == 1 else None
+
+
+def _by_row(info: Any) -> bool:
+    """Whether a tensor has any number of rows."""
+    return bool(info.tensor_shape.dim) and info.tensor_shape.dim[0].size < 0
 
 
 @contextmanager

@@ -9,18 +9,22 @@ from nlp_suite.serving.limits import RequestLimits, string_bytes
 from nlp_suite.serving.status import invalid_argument
 
 _LIMITS = RequestLimits()
-_FIELDS = {  # NumPy's name → field of a TensorProto
-    "float32": "float_val",
-    "float64": "double_val",
-    "int8": "int_val",
-    "int16": "int_val",
-    "int32": "int_val",
-    "uint8": "int_val",
-    "uint16": "int_val",
-    "int64": "int64_val",
-    "uint32": "uint32_val",
-    "uint64": "uint64_val",
-    "bool": "bool_val",
+_FIELDS = {  # NumPy's type → number of TensorFlow's, and field of a TensorProto
+    np.dtype(name): (number, field)
+    for name, number, field in [
+        ("float32", 1, "float_val"),
+        ("float64", 2, "double_val"),
+        ("int32", 3, "int_val"),
+        ("uint8", 4, "int_val"),
+        ("int16", 5, "int_val"),
+        ("int8", 6, "int_val"),
+        ("object", 7, "string_val"),
+        ("int64", 9, "int64_val"),
+        ("bool", 10, "bool_val"),
+        ("uint16", 17, "int_val"),
+        ("uint32", 22, "uint32_val"),
+        ("uint64", 23, "uint64_val"),
+    ]
 }
 
 
@@ -101,19 +105,16 @@ def fill_proto(proto: Any, array: np.ndarray, *, as_content: bool = False) -> No
         array: strings as objects of `bytes`.
         as_content: numbers as `tensor_content` instead, as `--enable_serialization_as_tensor_content` says.
     """
-    from tensorflow import dtypes, make_tensor_proto
+    if array.dtype not in _FIELDS:  # half, bfloat16, complex…
+        from tensorflow import make_tensor_proto
 
-    name = array.dtype.name
-    if name not in _FIELDS and array.dtype != object:  # half, bfloat16, complex…
         proto.CopyFrom(make_tensor_proto(array))
         return
-    proto.dtype = dtypes.string.as_datatype_enum if array.dtype == object else dtypes.as_dtype(name).as_datatype_enum
+    proto.dtype, field = _FIELDS[array.dtype]
     proto.tensor_shape.SetInParent()
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
-    if array.dtype == object:
-        proto.string_val.extend(array.ravel())
-    elif as_content:
+    if as_content and array.dtype != object:
         proto.tensor_content = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
     else:
-        getattr(proto, _FIELDS[name]).extend(array.ravel().tolist())
+        getattr(proto, field).extend(array.ravel().tolist())
