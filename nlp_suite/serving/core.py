@@ -21,7 +21,7 @@ class Core:
         manager: the loaded models.
         metrics: where requests are counted.
         limits: how much work a request may ask for.
-        as_content: numbers in answers as `tensor_content`.
+        as_content: tensors in answers as `tensor_content`.
     """
 
     def __init__(

@@ -1,6 +1,7 @@
 """Tensors on the server's side of the wire: what comes in is checked before it is made, what goes out is typed fields."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -62,16 +63,24 @@ def array_of(proto: Any, alias: str, limits: RequestLimits = _LIMITS) -> np.ndar
     values = _values(proto)
     value_bytes = size * max(numpy_type.itemsize, 1)
     repeated = not proto.tensor_content and values < size
-    if dtype == dtypes.string:
-        sent = proto.string_val[:size]
+    sent = proto.string_val[:size]
+    if dtype == dtypes.string and proto.tensor_content:
+        value_bytes += len(proto.tensor_content)
+    elif dtype == dtypes.string:
         value_bytes = string_bytes(sent) + (size - len(sent)) * string_bytes(sent[-1:] or [b""])
     limits.check_tensor(alias, shape, value_bytes, repeated=repeated)
-    if proto.tensor_content:
-        if len(proto.tensor_content) != size * numpy_type.itemsize or dtype == dtypes.string:
+    if dtype == dtypes.string:
+        if size and proto.tensor_content:
+            texts = decode_strings(proto.tensor_content, size)
+            if texts is None:
+                raise failed
+        else:
+            texts = [*sent, *(sent[-1:] or [b""]) * (size - len(sent))]
+        return np.array([None, *texts], object)[1:].reshape(shape)
+    if size and proto.tensor_content:
+        if len(proto.tensor_content) != size * numpy_type.itemsize:
             raise failed
     elif not size or not values:
-        if dtype == dtypes.string:
-            return np.full(shape, b"", object)
         return np.zeros(shape, numpy_type)
     try:
         array: np.ndarray = make_ndarray(_first(proto, size) if values > size else proto)
@@ -97,13 +106,47 @@ def _first(proto: Any, size: int) -> Any:
     return copy
 
 
+def decode_strings(content: bytes, count: int) -> list[bytes] | None:
+    """The strings in a `tensor_content`: the lengths of all as varints, then their bytes; None where it is no such thing."""
+    lengths, position, end = [], 0, len(content)
+    for _ in range(count):
+        length = shift = 0
+        while True:
+            if position == end or shift > 28:
+                return None
+            byte = content[position]
+            length |= (byte & 0x7F) << shift
+            position, shift = position + 1, shift + 7
+            if byte < 0x80:
+                break
+        lengths.append(length & 0xFFFFFFFF)
+    if position + sum(lengths) != end:
+        return None
+    texts = []
+    for length in lengths:
+        texts.append(content[position : position + length])
+        position += length
+    return texts
+
+
+def encode_strings(texts: Iterable[bytes]) -> bytes:
+    """The `tensor_content` of strings; see `decode_strings`."""
+    head, texts = bytearray(), list(texts)
+    for length in map(len, texts):
+        while length > 0x7F:
+            head.append(length & 0x7F | 0x80)
+            length >>= 7
+        head.append(length)
+    return bytes(head) + b"".join(texts)
+
+
 def fill_proto(proto: Any, array: np.ndarray, *, as_content: bool = False) -> None:
     """Writes an array into a TensorProto: typed fields, which every client reads.
 
     Args:
         proto: an empty TensorProto.
         array: strings as objects of `bytes`.
-        as_content: numbers as `tensor_content` instead, as `--enable_serialization_as_tensor_content` says.
+        as_content: `tensor_content` instead, as `--enable_serialization_as_tensor_content` says.
     """
     if array.dtype not in _FIELDS:  # half, bfloat16, complex…
         from tensorflow import make_tensor_proto
@@ -114,7 +157,9 @@ def fill_proto(proto: Any, array: np.ndarray, *, as_content: bool = False) -> No
     proto.tensor_shape.SetInParent()
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
-    if as_content and array.dtype != object:
+    if as_content and array.dtype == object:
+        proto.tensor_content = encode_strings(array.ravel())
+    elif as_content:
         proto.tensor_content = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
     else:
         getattr(proto, field).extend(array.ravel().tolist())
