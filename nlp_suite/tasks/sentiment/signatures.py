@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlp_suite.export.cases import Case
-from nlp_suite.export.signatures import CLASSIFY, Signatures, fill_empty_batch, first_rows
+from nlp_suite.export.signatures import CLASSIFY, Signatures, checked_tokens, fill_empty_batch, first_rows
 
 if TYPE_CHECKING:
     from nlp_suite.tasks.sentiment.predictor import ClassifierPredictor
@@ -19,8 +19,8 @@ class SentimentSignatures(Signatures):
       `probabilities` float `[B, C]`, `labels` string `[B, C]` (the names that the probabilities belong to), `truncated`
       bool `[B]`: whether the text had more tokens or characters than are read.
     * `tokens`: `tokens` int32 `[B, T]`, `length` int32 `[B]` → the same. What stands at or after `length` is ignored; a
-      row of length 0 is the empty text; an id that is no token counts as unknown; ids beyond the text layer's
-      `max_length` are cut off.
+      row of length 0 is the empty text; an id that is not in the vocabulary and a length beyond T are errors, PAD counts
+      as unknown; ids beyond the text layer's `max_length` are cut off.
     * `classify` (TensorFlow Serving's Classify): `inputs`, serialized `tf.Example` `[B]` with one bytes feature `text`
       → `classes` string `[B, C]`, `scores` float `[B, C]`, in the order of `labels`. An example without the feature is
       an error: it is a misspelt request, not an empty text.
@@ -79,10 +79,9 @@ class SentimentSignatures(Signatures):
         return {"classes": outputs["labels"], "scores": outputs["probabilities"]}
 
     def tokens(self, tokens, length) -> dict[str, Any]:
-        import tensorflow as tf
-
         (tokens, length), rows = fill_empty_batch(tokens, length)
-        truncated = tf.minimum(length, tf.shape(tokens)[1]) > self.text.settings.max_length
+        tokens, length = checked_tokens(tokens, length, self.text.vocabulary_size)
+        truncated = length > self.text.settings.max_length
         return first_rows(self._answer(self._clean(tokens, length), truncated), rows)
 
     def _clean(self, tokens, length):
@@ -96,8 +95,7 @@ class SentimentSignatures(Signatures):
         width = tf.maximum(tf.shape(tokens)[1], empty.shape[1])
         tokens = tf.pad(tokens, [[0, 0], [0, width - tf.shape(tokens)[1]]])
         empty = tf.pad(empty, [[0, 0], [0, width - empty.shape[1]]])  # [1, T]
-        known = tf.logical_and(tokens > PAD, tokens < self.text.vocabulary_size)
-        tokens = tf.where(known, tokens, UNKNOWN)
+        tokens = tf.where(tokens == PAD, UNKNOWN, tokens)
         tokens = tf.where(tf.range(width)[None, :] < length[:, None], tokens, PAD)
         return tf.where(length[:, None] > 0, tokens, empty)
 
