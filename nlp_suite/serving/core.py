@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from nlp_suite.serving import inference
+from nlp_suite.serving.access_log import AccessLog, note, note_failure
 from nlp_suite.serving.manager import Manager
 from nlp_suite.serving.metrics import Metrics
 from nlp_suite.serving.servable import Servable
@@ -20,10 +21,19 @@ class Core:
         metrics: where requests are counted.
         max_tensor_bytes: maximum bytes of an input tensor.
         as_content: numbers in answers as `tensor_content`.
+        log: the log of requests.
     """
 
-    def __init__(self, manager: Manager, metrics: Metrics, *, max_tensor_bytes: int = 2**31, as_content: bool = False):
-        self.manager, self.metrics = manager, metrics
+    def __init__(
+        self,
+        manager: Manager,
+        metrics: Metrics,
+        *,
+        max_tensor_bytes: int = 2**31,
+        as_content: bool = False,
+        log: AccessLog | None = None,
+    ):
+        self.manager, self.metrics, self.log = manager, metrics, log or AccessLog()
         self._max_bytes, self._as_content = max_tensor_bytes, as_content
 
     @contextmanager
@@ -35,10 +45,12 @@ class Core:
             api: Predict, Classify, Regress, MultiInference or GetModelMetadata.
             entrypoint: GRPC or REST.
         """
+        note(model=name, api=api)
         start, status = time.perf_counter(), "OK"
         try:
             yield
         except Exception as error:
+            note_failure(error)
             failure = as_serving_error(error)
             status = failure.code.name
             raise failure from error
@@ -51,6 +63,7 @@ class Core:
     @contextmanager
     def running(self, name: str, api: str, examples: int) -> Iterator[None]:
         """Counts the time in the graph and the rows of a request."""
+        note(rows=examples)
         start = time.perf_counter()
         yield
         microseconds = (time.perf_counter() - start) * 1e6
@@ -112,9 +125,16 @@ class Core:
         self.manager.apply_config(request.config, None if timeout_ms is None else timeout_ms / 1000)
         return model_management_pb2.ReloadConfigResponse()
 
+    @contextmanager
+    def use(self, spec: Any) -> Iterator[Servable]:
+        """The servable that answers a request; see `Manager.use`."""
+        with self.manager.use(spec) as servable:
+            note(version=servable.version)
+            yield servable
+
     def _servable(self, request: Any) -> AbstractContextManager[Servable]:
         _check_spec(request)
-        return self.manager.use(request.model_spec)
+        return self.use(request.model_spec)
 
 
 def _check_spec(request: Any) -> None:

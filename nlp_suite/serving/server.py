@@ -5,23 +5,27 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from nlp_suite.native_output import suppress_native_log
+from nlp_suite.serving.access_log import AccessLog
 from nlp_suite.serving.batching_parameters import BatchingParameters, read_batching_parameters
 from nlp_suite.serving.core import Core
+from nlp_suite.serving.descriptors import ConnectionLimit, OverloadLog, raise_limit
 from nlp_suite.serving.flags import Options
 from nlp_suite.serving.grpc_server import make_grpc_server
+from nlp_suite.serving.log_lines import configure_logging
 from nlp_suite.serving.manager import Manager
 from nlp_suite.serving.metrics import Metrics
 from nlp_suite.serving.model_config import one_model, read_model_config
 from nlp_suite.serving.page import page_files
+from nlp_suite.serving.ports import ReservedPorts
 from nlp_suite.serving.rest.app import PAGE_PATHS, RestApp
 from nlp_suite.serving.servable import SessionSettings
 from nlp_suite.serving.status import Code, ServingError, invalid_argument
@@ -74,12 +78,22 @@ class Server:
             metrics,
             max_tensor_bytes=options.grpc_max_message_bytes,
             as_content=options.enable_serialization_as_tensor_content,
+            log=AccessLog(options.log_requests, options.log_text),
         )
         self._stopping, self._opening = threading.Event(), threading.Lock()
         self._threads: list[threading.Thread] = []
         self._grpc: Any = None
         self._http: uvicorn.Server | None = None
         self._app: RestApp | None = None
+        self._reserved: ReservedPorts | None = None
+
+    def reserve_ports(self) -> None:
+        """Takes the ports without answering on them; `start` does it too, before anything is loaded.
+
+        Raises:
+            ServingError: a port that is taken.
+        """
+        self._reserved = self._reserved or ReservedPorts(self._options)
 
     def start(self) -> bool:
         """Loads every model, then opens the ports.
@@ -90,6 +104,7 @@ class Server:
         Raises:
             ServingError: a model that does not become available, or a port that is taken.
         """
+        self.reserve_ports()
         self._repeat(self._options.file_system_poll_wait_seconds, self.manager.poll_filesystem)
         try:
             self.manager.apply_config(self._config)
@@ -106,12 +121,20 @@ class Server:
     def _open_ports(self) -> None:
         options = self._options
         self._repeat(options.model_config_file_poll_wait_seconds, self._reread_config)
+        self._release_ports()
+        listeners = [options.port, options.grpc_socket_path, options.rest_api_port]
+        limit = ConnectionLimit.of_this_process(sum(map(bool, listeners)))
         if options.port or options.grpc_socket_path:
-            self._grpc = make_grpc_server(self.core, options)
+            self._grpc = make_grpc_server(self.core, options, limit.per_port)
         if options.rest_api_port:
-            self._start_http()
+            self._start_http(limit)
         if self._grpc:
             self._grpc.start()
+        self._repeat(1, OverloadLog(limit, self._grpc is not None).look)
+
+    def _release_ports(self) -> None:
+        if self._reserved is not None:
+            self._reserved.release()
 
     def _repeat(self, seconds: float, function: Callable[[], None]) -> None:
         """Calls a function every `seconds` in a thread, until the server stops; never where `seconds` is 0."""
@@ -140,7 +163,7 @@ class Server:
             self.manager.apply_config(config)
             self._config = config
 
-    def _start_http(self) -> None:
+    def _start_http(self, limit: ConnectionLimit) -> None:
         import uvicorn
 
         from nlp_suite.serving.rest.protocol import LimitedHttp
@@ -155,7 +178,8 @@ class Server:
             access_log=False,
             log_config=None,
             log_level="error",
-            http=LimitedHttp,
+            http=partial(LimitedHttp, limit=limit, log=self.core.log),  # type: ignore[arg-type]
+            backlog=limit.backlog,
             ws="none",
             loop="asyncio",
             server_header=False,
@@ -187,6 +211,7 @@ class Server:
         """
         with self._opening:
             self._stopping.set()
+            self._release_ports()
         deadline = time.monotonic() + self._options.drain_seconds
         stopped = self._grpc.stop(self._options.drain_seconds) if self._grpc else None
         if self._http:
@@ -219,11 +244,13 @@ def serve(options: Options) -> None:
     Raises:
         ServingError: it cannot start.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    configure_logging(options.log_level, options.log_format == "json")
     end = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: end.set())
+    raise_limit()
     server = Server(options)
+    server.reserve_ports()
     with suppress_native_log():
         import tensorflow  # noqa: F401
         import tensorflow_text  # noqa: F401

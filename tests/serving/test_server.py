@@ -112,6 +112,7 @@ def test_two_models_and_two_versions_under_load(tmp_path):
     (tmp_path / "batching").write_text("max_batch_size { value: 16 } batch_timeout_micros { value: 1000 }")
     flags = {"enable_batching": True, "batching_parameters_file": str(tmp_path / "batching")}
     with Endpoint(model_config_file=str(tmp_path / "list"), **flags) as made:
+        until(lambda: made.available("a") == made.available("b") == [2, 1])  # the ports open with the first of each
 
         def asks(name, version):
             x = [0.0]

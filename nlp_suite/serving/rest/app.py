@@ -1,23 +1,26 @@
 """The REST port: TensorFlow Serving's JSON interface, its metrics, and a page to try the models, as one ASGI application."""
 
 import asyncio
+import contextvars
 import gzip
 import io
 import json
 import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 from nlp_suite.serving import inference
+from nlp_suite.serving.access_log import note, note_failure, note_quote, texts_of_json
 from nlp_suite.serving.core import Core
 from nlp_suite.serving.flags import Options
 from nlp_suite.serving.page import page_files
 from nlp_suite.serving.rest import json_in, json_out
 from nlp_suite.serving.rest.paths import Route, parse_path, parse_version
 from nlp_suite.serving.servable import Servable
+from nlp_suite.serving.signature_names import DEFAULT_SIGNATURE
 from nlp_suite.serving.status import HTTP_STATUS, Code, ServingError, as_serving_error, invalid_argument
 
 _MODELS_PATH = "/page/models"  # the names of all models
@@ -29,6 +32,7 @@ _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _Reply = tuple[int, bytes, bytes]  # status, content type, body
 _Answers = TypeVar("_Answers")
 _API = {"predict": "Predict", "classify": "Classify", "regress": "Regress", "metadata": "GetModelMetadata"}
+_API |= {"status": "GetModelStatus"}
 _NOT_FOUND = b"<html><head><title>404 Not Found</title></head><body><h1>Not Found</h1></body></html>\n"
 _JSON, _HTML = b"application/json", b"text/html; charset=utf-8"
 
@@ -53,7 +57,8 @@ class RestApp:
         if scope["type"] != "http":
             return
         try:
-            status, content_type, body, close = await self._respond(scope, receive)
+            with self._core.log.request("REST"):
+                status, content_type, body, close = await self._respond(scope, receive)
         except ConnectionResetError:  # the client has gone
             return
         headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
@@ -81,11 +86,14 @@ class RestApp:
             body = await asyncio.wait_for(self._body(headers, receive), limit)
         except TimeoutError:
             error = f"the request's body did not arrive within {limit:g} s"
+            _note_refused(method, path, ServingError(Code.DEADLINE_EXCEEDED, error))
             return 408, _JSON, json_out.write_error(error), True
         except _BodyTooLarge as error:
+            _note_refused(method, path, error)
             return 413, _JSON, json_out.write_error(error.message), True
         loop, encoding = asyncio.get_running_loop(), headers.get(b"content-encoding", b"")
-        return *await loop.run_in_executor(self._threads, self._answer, method, path, encoding, body), False
+        run = contextvars.copy_context().run  # which holds the log's record of this request
+        return *await loop.run_in_executor(self._threads, run, self._answer, method, path, encoding, body), False
 
     def _outside_interface(self, method: str, path: str, query: bytes) -> _Reply:
         """The answer to a path that is not of the interface: the metrics' or the page's."""
@@ -144,13 +152,16 @@ class RestApp:
         """Runs in a thread: status, content type, body."""
         try:
             body, route = _decompressed(encoding, body, self._options.rest_api_max_body_bytes), parse_path(method, path)
+            note(api=_API[route.verb], model=route.model, texts=lambda: texts_of_json(body))
             if route.verb == "status":
                 return 200, _JSON, self._status(route)
             with self._core.counted(route.model, _API[route.verb], "REST"):
                 return 200, _JSON, getattr(self, f"_{route.verb}")(route, body)
         except _BodyTooLarge as error:
+            _note_refused(method, path, error)
             return 413, _JSON, json_out.write_error(error.message)
         except Exception as error:
+            _note_refused(method, path, error)
             failure = as_serving_error(error)
             return HTTP_STATUS[failure.code], _JSON, json_out.write_error(failure.message)
 
@@ -165,8 +176,9 @@ class RestApp:
 
     def _predict(self, route: Route, body: bytes) -> bytes:
         with ExitStack() as stack:
-            signatures = _Signatures(self._core.manager.use(_spec(route)), stack)
+            signatures = _Signatures(self._core.use(_spec(route)), stack)
             request = json_in.parse_predict(body, signatures)
+            note(signature=request.signature_name or DEFAULT_SIGNATURE)
             rows = max((len(array) if array.ndim else 1 for array in request.inputs.values()), default=0)
             with self._core.running(route.model, "Predict", rows):
                 answers = inference.run_predict(
@@ -184,8 +196,9 @@ class RestApp:
         self, function: Callable[[Servable, str, list[bytes], float | None], _Answers], route: Route, body: bytes
     ) -> _Answers:
         request, core = json_in.parse_examples(body), self._core
+        note(signature=request.signature_name or DEFAULT_SIGNATURE)
         with (
-            core.manager.use(_spec(route)) as servable,
+            core.use(_spec(route)) as servable,
             core.running(route.model, _API[route.verb], len(request.examples)),
         ):
             return function(servable, request.signature_name, request.merged, self._timeout)
@@ -200,6 +213,14 @@ class RestApp:
     def close(self) -> None:
         """Ends the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _note_refused(method: str, path: str, error: Exception) -> None:
+    """Notes a request that failed, perhaps before its path was looked at."""
+    with suppress(ServingError):
+        route = parse_path(method, path)
+        note(api=_API[route.verb], model=route.model)
+    note_failure(error)
 
 
 def _spec(route: Route) -> Any:
@@ -261,7 +282,7 @@ def _decompressed(encoding: bytes, body: bytes, limit: int) -> bytes:
         with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
             content = file.read(limit + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise invalid_argument(f"the body is not valid gzip: {error}") from error
+        raise invalid_argument(f"the body is not valid gzip: {note_quote(str(error))}") from error
     if len(content) > limit:
         raise _BodyTooLarge(limit)
     return content
