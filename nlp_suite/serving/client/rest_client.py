@@ -193,6 +193,10 @@ class RestClient(ServingClient):
 
     def _no_answer(self, error: Exception) -> str:
         """Why there is no answer; a line that is no HTTP is quoted, and that of a gRPC port recognised."""
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return f"the server's certificate is not trusted: {error.verify_message} (ca, or --ca FILE, trusts another)"
+        if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+            return f"no TLS in the answer: ask it as http://{self._host}:{self._port}"
         if not isinstance(error, BadStatusLine) or isinstance(error, RemoteDisconnected):
             return f"no answer: {str(error) or type(error).__name__}"
         line = str(error.args[0])
