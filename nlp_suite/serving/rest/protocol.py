@@ -38,6 +38,7 @@ class LimitedHttp(HttpToolsProtocol):
         super().connection_made(transport)
         self._limit.rest = len(self.connections)
         self._pending_bytes = 0  # since the last part of a message that was complete
+        self._in_head = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._await_head()
 
@@ -52,8 +53,10 @@ class LimitedHttp(HttpToolsProtocol):
         self._pending_bytes += len(data)
         super().data_received(data)
         if self._pending_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-            part = "head" if self._head_timer is not None else "part after its head that is no body"
+            part = "head" if self._in_head else "part after its head that is no body"
             self.send_400_response(f"The request's {part} has more than {MAX_HEAD_BYTES} bytes.")
+        elif self.cycle is not None and self.cycle.response_complete:
+            self._await_head()  # whatever it is: no connection is kept without a limit of time
 
     def send_400_response(self, msg: str) -> None:
         """Answers what is no request, and closes the connection."""
@@ -63,16 +66,18 @@ class LimitedHttp(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A head begins, on a connection that may have had requests before."""
+        self._pending_bytes, self._in_head = 0, True
         super().on_message_begin()
         self._await_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; trailers are left out, or they could change what the head says."""
-        if self._head_timer is not None:
+        if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The head is complete."""
+        self._pending_bytes, self._in_head = 0, False
         self._head_arrived()
         super().on_headers_complete()
 
@@ -91,12 +96,10 @@ class LimitedHttp(HttpToolsProtocol):
         super().on_message_complete()
 
     def _await_head(self) -> None:
-        self._pending_bytes = 0
         if self._head_timer is None:
             self._head_timer = self.loop.call_later(self.timeout_keep_alive, self.transport.close)
 
     def _head_arrived(self) -> None:
-        self._pending_bytes = 0
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
