@@ -20,7 +20,7 @@ class Core:
         manager: the loaded models.
         metrics: where requests are counted.
         max_tensor_bytes: maximum bytes of an input tensor.
-        as_content: numbers in answers as `tensor_content`.
+        as_content: tensors in answers as `tensor_content`.
         log: the log of requests.
     """
 

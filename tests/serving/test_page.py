@@ -13,6 +13,7 @@ import pytest
 
 from nlp_suite.registry import TASKS
 from nlp_suite.serving import page as page_package
+from nlp_suite.serving.access_log import AccessLog
 from nlp_suite.serving.flags import Options
 from nlp_suite.serving.page import page_files
 from nlp_suite.serving.rest.app import RestApp
@@ -34,7 +35,7 @@ def use(spec):
 def get(path, method="GET", page=True, query=""):
     """Status, content type and body of a path, without a server."""
     manager = SimpleNamespace(names=lambda: NAMES, use=use)
-    app = RestApp(SimpleNamespace(manager=manager), Options(page=page))
+    app = RestApp(SimpleNamespace(manager=manager, log=AccessLog()), Options(page=page))
     sent = []
 
     async def send(message):
@@ -43,8 +44,14 @@ def get(path, method="GET", page=True, query=""):
     async def receive():
         return {"type": "http.request", "body": b""}
 
-    scope = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "headers": []}
-    scope["query_string"] = query.encode()
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "headers": [(b"host", b"localhost")],
+    }
+    scope |= {"query_string": query.encode(), "http_version": "1.1"}
     asyncio.run(app(scope, receive, send))
     app.close()
     return sent[0]["status"], dict(sent[0]["headers"])[b"content-type"].decode(), sent[1]["body"].decode()

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as uvicorn reads it, with limits that it lacks: of heads in bytes and time, of trailers, of connections."""
+"""HTTP as uvicorn reads it, with what it lacks: limits of heads, trailers and connections, and HTTP/1.0's keep-alive."""
 
 import asyncio
 from typing import Any
@@ -10,6 +10,12 @@ from nlp_suite.serving.descriptors import ConnectionLimit
 from nlp_suite.serving.status import invalid_argument
 
 MAX_HEAD_BYTES = 64 * 1024  # of a head, of trailers, of the line before a chunk
+KEEP_ALIVE = "nlp_suite.keep_alive"  # extension of ASGI's scope: the client of HTTP/1.0 asked to keep the connection
+HEADERS = [  # of every answer
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Content-Security-Policy", "frame-ancestors 'none'"),
+]
 _REFUSED_SECONDS = 1.0  # that a refused client has to read its answer
 _REFUSAL_BODY = b'{ "error": "the server has as many connections as it can hold; try again later" }\n'
 _REFUSAL = (
@@ -76,10 +82,19 @@ class LimitedHttp(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is complete."""
+        """The head is complete. A client of HTTP/1.0 may ask to keep the connection, which uvicorn does not look at."""
         self._pending_bytes, self._in_head = 0, False
         self._head_arrived()
         super().on_headers_complete()
+        if self.parser.get_http_version() == "1.0" and self.parser.should_keep_alive():
+            self.cycle.keep_alive = True
+            self.cycle.scope["extensions"] = {KEEP_ALIVE: {}}
+
+    def shutdown(self) -> None:
+        """Ends the connection, after the answer where a request is running."""
+        if self.cycle is not None:
+            self.cycle.scope.pop("extensions", None)
+        super().shutdown()
 
     def on_chunk_header(self) -> None:
         """The line before a chunk is complete."""
