@@ -205,7 +205,8 @@ def test_sigkill_and_restart_then_sigterm_under_load(slow):
         assert first.half("half") == 3.0
         code, log = first.end(signal.SIGKILL)
         assert code == -signal.SIGKILL and log.count(" is available") == 3
-    with Command(f"--model_config_file={slow}", ports=(first.port, first.rest_port)) as second:
+    ports = first.port, first.rest_port
+    with Command(f"--model_config_file={slow}", "--log_requests=all", ports=ports) as second:
         second.wait_ready()
         assert second.half("half") == 3.0
         statuses, x = [], {"x": np.ones(1, "float32")}
@@ -221,6 +222,8 @@ def test_sigkill_and_restart_then_sigterm_under_load(slow):
         for thread in threads:
             thread.join(60)
         assert code == 0 and sorted(statuses) == [1.0] * 4 + [200] * 4 and "Traceback" not in log
+        answered_after = log.partition("ending: no new requests")[2].count("model=second version=1")
+        assert answered_after == 8  # none of them had ended before SIGTERM
         with pytest.raises(ConnectionRefusedError):
             ask_second(second)
 
