@@ -10,19 +10,22 @@ except ImportError:  # Windows, which has no such limit
     resource = None  # type: ignore[assignment]
 
 logger = logging.getLogger(__name__)
-_UNLIMITED = 2**20  # connections a port, where the system has no limit
+_ENOUGH = 2**20  # files, and connections of a port where the system has no limit
 _MAX_KEPT_FREE = 4096
 
 
 def raise_limit() -> None:
-    """Lets this process open as many files as its owner may allow it (the hard limit)."""
+    """Lets this process open as many files as the system allows it (the hard limit), at most `_ENOUGH`."""
     if resource is None:
         return
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _ENOUGH if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     except (ValueError, OSError) as error:  # macOS says "unlimited" and does not mean it
-        logger.debug("the limit of open files stays as it is: %s", error)
+        logger.debug("the limit of open files stays at %d: %s", soft, error)
 
 
 def open_descriptors() -> int:
@@ -45,7 +48,7 @@ class ConnectionLimit:
         waiting: refused connections of REST that are not closed yet.
     """
 
-    per_port: int = _UNLIMITED
+    per_port: int = _ENOUGH
     kept_free: int = _MAX_KEPT_FREE
     rest: int = 0
     refused: int = 0
@@ -67,7 +70,7 @@ class ConnectionLimit:
         if resource is None or soft == resource.RLIM_INFINITY:
             return cls()
         kept_free = min(_MAX_KEPT_FREE, soft // 4)
-        return cls(max(1, min(_UNLIMITED, (soft - open_descriptors() - kept_free) // max(1, ports))), kept_free)
+        return cls(max(1, min(_ENOUGH, (soft - open_descriptors() - kept_free) // max(1, ports))), kept_free)
 
 
 class OverloadLog:

@@ -21,7 +21,7 @@ def configure_logging(level: str = "info", as_json: bool = False) -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if as_json else TextLines())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.basicConfig(level="ERROR" if level == "error" else "WARNING", handlers=[handler])
     logging.getLogger("nlp_suite").setLevel(level.upper())
 
 

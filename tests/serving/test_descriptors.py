@@ -120,11 +120,12 @@ def test_what_follows_from_the_limit_of_the_system(monkeypatch):
 
 
 def test_the_limit_is_raised_as_far_as_the_system_allows(monkeypatch):
-    given = []
-    monkeypatch.setattr(resource, "getrlimit", lambda kind: (1024, 4096))
+    given, unlimited = [], resource.RLIM_INFINITY
     monkeypatch.setattr(resource, "setrlimit", lambda kind, pair: given.append(pair))
-    raise_limit()
-    assert given == [(4096, 4096)]
+    for limits in [(1024, 4096), (1024, 2**30), (1024, unlimited), (4096, 4096), (unlimited, unlimited)]:
+        monkeypatch.setattr(resource, "getrlimit", lambda kind, limits=limits: limits)
+        raise_limit()
+    assert given == [(4096, 4096), (2**20, 2**30), (2**20, unlimited)]
 
 
 @pytest.mark.slow
