@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from typing import Any
 
 from nlp_suite.serving.status import Code, ServingError
 
@@ -76,7 +77,7 @@ def host_and_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host or '*'}:{port}"
 
 
-def addresses(host: str, port: int) -> list[tuple[int, tuple[str | int, ...]]]:
+def addresses(host: str, port: int) -> list[tuple[int, Any]]:
     """Family and socket address of each address, IPv4 first where all are meant."""
     if host in _EVERY_ADDRESS:
         return [(socket.AF_INET, ("0.0.0.0", port)), (socket.AF_INET6, ("::", port))]
@@ -84,7 +85,7 @@ def addresses(host: str, port: int) -> list[tuple[int, tuple[str | int, ...]]]:
     return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
 
 
-def _bound(family: int, address: tuple[str | int, ...]) -> socket.socket:
+def _bound(family: int, address: Any) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

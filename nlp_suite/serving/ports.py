@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+from typing import Any
 
 from nlp_suite.serving.flags import Options
 from nlp_suite.serving.listening import ABSENT, addresses, host_and_port
@@ -36,7 +37,7 @@ class ReservedPorts:
                 reason = "the port is taken" if taken else error.strerror or error
                 raise ServingError(Code.UNAVAILABLE, f"cannot listen for {interface} on {where}: {reason}") from error
 
-    def _bind(self, family: int, address: tuple[str | int, ...]) -> OSError | None:
+    def _bind(self, family: int, address: Any) -> OSError | None:
         """Takes one address; returns the error where this machine does not have it, and raises any other."""
         for reuse in (False, True):  # True: connections of a server that ended a moment ago do not hold the port
             made = None

@@ -42,6 +42,7 @@ def put(server, request):
             assert answer.headers["content-type"] == "application/json", (request, answer)
             found = json.loads(answer.body.decode("utf-8"))
             assert list(found) == ["error"] and isinstance(found["error"], str), (request, answer)
+            assert "[[{{" not in found["error"], (request, found)
     elif isinstance(request, Raw):
         with socket.create_connection(("127.0.0.1", server.rest_port), timeout=30) as connection:
             try:
@@ -57,6 +58,7 @@ def put(server, request):
             server.channel.unary_unary(f"/tensorflow.serving.{request.method}")(request.body, timeout=30)
         except grpc.RpcError as error:
             assert error.code().name in CODES, (request, error.code(), error.details())
+            assert "[[{{" not in error.details(), (request, error.details())
 
 
 def slow_bodies(server, number):

@@ -95,6 +95,8 @@ def test_other_names_do_not_unless_they_are_listed(host):
     assert not allowed(host, page_hosts="a.example")
     assert allowed(host, of_page=False)  # the interface is asked under any name, as in a stock server
     assert not allowed(host, of_page=False, origin=f"http://{host}")  # but not by a script of that name
+    assert not allowed(host, of_page=False, origin="null")
+    assert allowed("localhost:8501", of_page=False, origin="null")
     assert allowed(host, of_page=False, origin="http://another.example")  # which cannot read the answer
     assert allowed(host, of_page=False, origin=f"http://{host}", rest_api_enable_cors_support=True)  # anybody may
     assert allowed(host, page=False) and allowed(host, of_page=False, origin=f"http://{host}", page=False)

@@ -81,9 +81,9 @@ class RestApp:
         path, method = scope["raw_path"].decode("ascii"), scope["method"]  # without the query
         try:
             self._hosts.check(scope, of_page=path in self._page or path in PAGE_PATHS)
-        except ServingError as error:
-            _note_refused(method, path, error)
-            return HTTP_STATUS[error.code], _JSON, json_out.write_error(error.message), True
+        except ServingError as refused:
+            _note_refused(method, path, refused)
+            return HTTP_STATUS[refused.code], _JSON, json_out.write_error(refused.message), True
         if not path.lower().startswith("/v1/"):
             return *self._outside_interface(method, path, scope.get("query_string", b"")), False
         headers = dict(scope["headers"])

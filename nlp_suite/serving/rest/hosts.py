@@ -54,7 +54,8 @@ class Hosts:
             refused = self._page_checked and not self._allowed(host)
         else:
             origins = [_name(value.partition("://")[2]) for name, value in headers if name == b"origin"]
-            refused = self._interface_checked and host in origins and not self._allowed(host)
+            of_that_name = any(origin in (host, "") for origin in origins)  # "": `null`, which a script can bring about
+            refused = self._interface_checked and of_that_name and not self._allowed(host)
         if refused:
             raise ServingError(
                 Code.PERMISSION_DENIED,
