@@ -328,11 +328,15 @@ def test_lines_of_json():
     assert json.loads(JsonLines().format(record("x", raised=KeyError("y"))))["traceback"] == "KeyError: 'y'"
 
 
-def test_levels(monkeypatch, capsys):
+@pytest.mark.parametrize(
+    "level, written",
+    [("debug", "abcdf"), ("info", "bcdf"), ("warning", "cdf"), ("error", "d")],
+)
+def test_levels(level, written, monkeypatch, capsys):
     root, own = logging.Logger("root"), logging.Logger("nlp_suite")
     own.parent, root.manager = root, logging.Logger.manager
     monkeypatch.setattr(log_lines.logging, "getLogger", lambda name=None: own if name else root)
     monkeypatch.setattr(log_lines.logging, "root", root)
-    log_lines.configure_logging("error", as_json=True)
-    own.info("a"), own.error("b"), root.info("c"), root.warning("d")
-    assert [json.loads(line)["message"] for line in capsys.readouterr().err.splitlines()] == ["b", "d"]
+    log_lines.configure_logging(level, as_json=True)
+    own.debug("a"), own.info("b"), own.warning("c"), own.error("d"), root.info("e"), root.warning("f")
+    assert "".join(json.loads(line)["message"] for line in capsys.readouterr().err.splitlines()) == written
