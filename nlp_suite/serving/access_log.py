@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from nlp_suite.serving.status import Code, as_serving_error
+from nlp_suite.serving.status import Code, as_serving_error, readable
 
 logger = logging.getLogger(__name__)
 SERVER_FAULTS = {Code.UNKNOWN, Code.INTERNAL, Code.DATA_LOSS}  # what HTTP calls 500: always logged
@@ -97,7 +97,7 @@ def note_quote(text: str) -> str:
     """Notes a piece of the request that an error's message will repeat, so that the log can leave it out; returns it."""
     record = _current.get()
     if record is not None and text:
-        record.quotes.append(text)
+        record.quotes.append(readable(text))  # as it stands in a `ServingError`
     return text
 
 

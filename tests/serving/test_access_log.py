@@ -202,6 +202,10 @@ def hostile(endpoint):
         {"instances": [{"b64": SECRET}]},
         [SECRET],
         SECRET.encode(),
+        f'{{"instances": ["{SECRET} \\u00fc \\u0000 \\\\ \\""]}}'.encode(),
+        b'{"instances": ["\xff' + SECRET.encode() + b'\xed\xa0\x80"]}',
+        {"instances": [{"b64": SECRET * 2000}]},
+        {"instances": [[[[SECRET]], [SECRET]]]},
         f'{{"instances": ["{SECRET}'.encode(),
     ]
     for body in bodies:
