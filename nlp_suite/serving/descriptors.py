@@ -1,8 +1,11 @@
 """File descriptors: how many connections each port may have, so that some are left for models, and what happens beyond."""
 
+import asyncio
+import errno
 import logging
 import os
 from dataclasses import dataclass
+from typing import Any
 
 try:
     import resource
@@ -72,6 +75,17 @@ class ConnectionLimit:
         kept_free = min(_MAX_KEPT_FREE, soft // 4)
         return cls(max(1, min(_ENOUGH, (soft - open_descriptors() - kept_free) // max(1, ports))), kept_free)
 
+    def handle(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Handles what goes wrong in REST's event loop: a connection that the system has no descriptor for is counted.
+
+        That happens where something else than connections took them; asyncio tries again in a second.
+        """
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            self.refused += 1
+        else:
+            loop.default_exception_handler(context)
+
 
 class OverloadLog:
     """Says once that connections are refused, and once that they are no longer.
@@ -93,8 +107,8 @@ class OverloadLog:
         if not self._full and (refused or most >= limit.per_port):
             self._full = True
             logger.error(
-                "out of file descriptors: a port has %d connections, and more are refused until some are closed "
-                "(ulimit -n allows this process no more)",
+                "out of file descriptors (ulimit -n): a port may have %d connections, and more are refused until some "
+                "are closed",
                 limit.per_port,
             )
         elif self._full and not refused and most < 0.9 * limit.per_port:

@@ -1,9 +1,11 @@
 """The built-in endpoint: loads, opens its ports when all is ready, serves, and drains when told to stop."""
 
+import asyncio
 import gc
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -187,7 +189,7 @@ class Server:
         )
         sockets = listeners(options.host, options.rest_api_port, "REST")
         self._http = uvicorn.Server(config)
-        thread = self._start_thread(self._http.run, sockets)
+        thread = self._start_thread(asyncio.run, _run_http(self._http, sockets, limit))
         while thread.is_alive() and not self._http.started:
             time.sleep(0.01)
 
@@ -235,6 +237,11 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+async def _run_http(server: "uvicorn.Server", sockets: list[socket.socket], limit: ConnectionLimit) -> None:
+    asyncio.get_running_loop().set_exception_handler(limit.handle)
+    await server.serve(sockets)
 
 
 def serve(options: Options) -> None:

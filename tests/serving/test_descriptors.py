@@ -1,5 +1,6 @@
 """More connections than there are file descriptors: they are refused at once, the log says so once, and all goes on."""
 
+import errno
 import logging
 import os
 import resource
@@ -102,6 +103,22 @@ def test_the_log_says_it_once(monkeypatch, caplog):
     assert said(grpc=10) == ["ERROR"] and said(grpc=2) == ["INFO"]
     assert said(refused=1) == ["ERROR"] and said() == ["INFO"]  # in a moment between two looks
     assert OverloadLog(limit, grpc=False)._grpc_connections() == 0
+
+
+def test_descriptors_that_something_else_took(model, few, monkeypatch, caplog):
+    """The system refuses to accept; asyncio tries again in a second."""
+    errors = [OSError(errno.EMFILE, "Too many open files"), KeyError("x")]
+    accept = socket.socket.accept
+
+    def fails(self):
+        if errors:
+            raise errors.pop(0)
+        return accept(self)
+
+    with Endpoint(**model) as made:
+        monkeypatch.setattr(socket.socket, "accept", fails)
+        assert made.rest(*GOOD).status == 200
+        assert few.refused == 1 and "Too many" not in caplog.text and "KeyError" in caplog.text
 
 
 def test_what_follows_from_the_limit_of_the_system(monkeypatch):
