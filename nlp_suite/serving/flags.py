@@ -87,7 +87,23 @@ FLAGS = {
         64 * 2**20, "maximum bytes of a REST request, unpacked", minimum=1, builtin_only=True
     ),
     "grpc_max_message_bytes": Flag(
-        _INT32, "maximum bytes of a gRPC message and of an input tensor", minimum=1, builtin_only=True
+        64 * 2**20, "maximum bytes of a gRPC message and of an input tensor", minimum=1, builtin_only=True
+    ),
+    "max_request_rows": Flag(16_384, "maximum rows (texts, examples) of a request", minimum=1, builtin_only=True),
+    "max_row_bytes": Flag(4 * 2**20, "maximum bytes of a row of an input", minimum=1, builtin_only=True),
+    "max_rows_at_once": Flag(
+        64,
+        "larger requests run in slices of so many rows; also the maximum of requests that run together",
+        minimum=1,
+        builtin_only=True,
+    ),
+    "max_concurrent_runs": Flag(
+        0, "graphs that run at once, others wait; 0: one a core", maximum=_MAX_THREADS, builtin_only=True
+    ),
+    "run_waiting_requests_together": Flag(
+        True,
+        "requests that had to wait run together, where an export says that its rows are independent",
+        builtin_only=True,
     ),
     "drain_seconds": Flag(30, "maximum seconds that running requests get after SIGTERM", builtin_only=True),
     "page": Flag(True, "a page at / of the REST port to try the models", builtin_only=True),

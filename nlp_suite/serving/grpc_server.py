@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from nlp_suite.serving.access_log import RequestRecord, note, texts_of_message
+from nlp_suite.serving.caller import Caller
 from nlp_suite.serving.core import Core
 from nlp_suite.serving.flags import Options, channel_arguments
 from nlp_suite.serving.listening import grpc_addresses
+from nlp_suite.serving.memory import release_soon
 from nlp_suite.serving.reflection import add_reflection
 from nlp_suite.serving.signature_names import DEFAULT_SIGNATURE
 from nlp_suite.serving.status import Code, ServingError, as_serving_error, invalid_argument, truncated
@@ -83,14 +85,14 @@ def _handler(core: Core, method: Any, inner: str) -> Any:
     def logged(body: bytes, context: Any, record: RequestRecord) -> Any:
         remaining = context.time_remaining()
         no_deadline = remaining is None or remaining > _NO_DEADLINE
-        timeout_ms = None if no_deadline else max(1, remaining * 1000)
+        caller = Caller(None if no_deadline else max(1, remaining * 1000), lambda: not context.is_active())
         try:
             request = request_class.FromString(body)
             note(model=_model_of(request), signature=_signature_of(request), texts=lambda: texts_of_message(request))
             if not counted:
-                return answer(request, timeout_ms)
+                return answer(request, caller)
             with core.counted(_model_of(request), method.name, "GRPC"):
-                return answer(request, timeout_ms)
+                return answer(request, caller)
         except DecodeError as error:
             failure = invalid_argument(f"the request is no {request_class.DESCRIPTOR.full_name}: {error}")
             record.fail(failure)
@@ -99,6 +101,8 @@ def _handler(core: Core, method: Any, inner: str) -> Any:
             record.fail(error)
             failure = as_serving_error(error)
             context.abort(getattr(grpc.StatusCode, failure.code.name), truncated(failure.message))
+        finally:
+            release_soon(len(body))
 
     return grpc.unary_unary_rpc_method_handler(handle, response_serializer=response_class.SerializeToString)
 

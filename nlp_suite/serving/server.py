@@ -21,6 +21,7 @@ from nlp_suite.serving.core import Core
 from nlp_suite.serving.descriptors import ConnectionLimit, OverloadLog, raise_limit
 from nlp_suite.serving.flags import Options
 from nlp_suite.serving.grpc_server import make_grpc_server
+from nlp_suite.serving.limits import RequestLimits
 from nlp_suite.serving.listening import host_and_port, listeners
 from nlp_suite.serving.log_lines import configure_logging
 from nlp_suite.serving.manager import Manager
@@ -29,6 +30,7 @@ from nlp_suite.serving.model_config import one_model, read_model_config
 from nlp_suite.serving.page import page_files
 from nlp_suite.serving.ports import ReservedPorts
 from nlp_suite.serving.rest.app import PAGE_PATHS, RestApp
+from nlp_suite.serving.run_queue import RunQueue
 from nlp_suite.serving.servable import SessionSettings
 from nlp_suite.serving.status import ServingError, invalid_argument
 from nlp_suite.serving.text_protos import read_text_proto
@@ -78,7 +80,11 @@ class Server:
         self.core = Core(
             self.manager,
             metrics,
-            max_tensor_bytes=options.grpc_max_message_bytes,
+            limits=RequestLimits(
+                max_rows=options.max_request_rows,
+                max_row_bytes=options.max_row_bytes,
+                max_bytes=options.grpc_max_message_bytes,
+            ),
             as_content=options.enable_serialization_as_tensor_content,
             log=AccessLog(options.log_requests, options.log_text),
         )
@@ -306,6 +312,9 @@ def _session_settings(options: Options) -> SessionSettings:
         inter_op_threads=options.tensorflow_inter_op_parallelism or both,
         batching=batching,
         xla=options.xla_cpu_compilation_enabled,
+        queue=RunQueue(
+            options.max_concurrent_runs, options.max_rows_at_once, together=options.run_waiting_requests_together
+        ),
     )
 
 
