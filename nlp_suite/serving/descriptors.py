@@ -58,8 +58,8 @@ class ConnectionLimit:
     waiting: int = 0
 
     @property
-    def backlog(self) -> int:
-        """Connections that may wait to be accepted, all of which may be accepted before the first is refused."""
+    def accepted_at_once(self) -> int:
+        """Connections of REST that may be accepted before the first of them is looked at, and refused."""
         return max(1, min(2048, self.kept_free // 2))
 
     @classmethod

@@ -185,7 +185,7 @@ class Server:
             log_config=None,
             log_level="error",
             http=partial(LimitedHttp, limit=limit, log=self.core.log),  # type: ignore[arg-type]
-            backlog=limit.backlog,
+            backlog=limit.accepted_at_once,
             ws="none",
             loop="asyncio",
             server_header=False,
@@ -198,6 +198,8 @@ class Server:
         thread = self._start_thread(asyncio.run, _run_http(self._http, sockets, limit))
         while thread.is_alive() and not self._http.started:
             time.sleep(0.01)
+        for each in sockets if self._http.started else ():
+            each.listen(2048)  # as many may wait; asyncio goes on accepting `accepted_at_once`
 
     def announce(self) -> None:
         """Logs which ports are open."""

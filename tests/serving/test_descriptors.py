@@ -130,9 +130,9 @@ def test_what_follows_from_the_limit_of_the_system(monkeypatch):
         soft[0] = number
         return ConnectionLimit.of_this_process(ports)
 
-    assert limit(1024, 2) == ConnectionLimit((1024 - 50 - 256) // 2, 256) and limit(1024, 2).backlog == 128
+    assert limit(1024, 2) == ConnectionLimit((1024 - 50 - 256) // 2, 256) and limit(1024, 2).accepted_at_once == 128
     assert limit(1024, 1).per_port == 718 and limit(60, 2).per_port == 1
-    assert limit(2**20, 2).kept_free == 4096 and limit(2**20, 2).backlog == 2048
+    assert limit(2**20, 2).kept_free == 4096 and limit(2**20, 2).accepted_at_once == 2048
     assert limit(resource.RLIM_INFINITY, 2) == ConnectionLimit()
 
 
