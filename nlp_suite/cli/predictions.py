@@ -14,7 +14,7 @@ from nlp_suite.export.load import load, task_at
 from nlp_suite.registry import TASKS
 from nlp_suite.task import Predictor, Task
 from nlp_suite.tasks.shared.lines import shortened
-from nlp_suite.tasks.shared.score_output import check_format
+from nlp_suite.tasks.shared.score_output import check_format, report_truncated
 
 CHUNK_TEXTS = 256
 
@@ -47,10 +47,17 @@ def _check_predicts(path: Path, name: str | None) -> None:
 
 
 def _answered(predictor: Predictor, texts: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Texts beside their predictions."""
-    texts = iter(texts)
+    """Texts beside their predictions; at the end names on standard error those that were not read whole."""
+    texts, count, truncated = iter(texts), 0, []
     while chunk := list(islice(texts, CHUNK_TEXTS)):
-        yield from zip(chunk, predictor.predict(chunk))
+        for text, answer in zip(chunk, predictor.predict(chunk)):
+            count += 1
+            if answer.get("truncated"):
+                truncated.append(count)
+            yield text, answer
+    report_truncated(
+        truncated, f"of {count:,} texts were longer than text.max_length or text.max_characters and cut there"
+    )
 
 
 def _columns(predictor: Predictor, for_people: bool) -> dict[str, Callable[[dict[str, Any]], str]]:

@@ -36,7 +36,10 @@ def prepare(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = F
     if as_json:
         print(json.dumps({"directory": str(prepared.directory), "statistics": prepared.statistics}))
         return
-    console().print(kind_of(experiment).preparation_table(prepared.statistics))
+    kind = kind_of(experiment)
+    console().print(
+        kind.preparation_table(prepared.statistics), *kind.remarks(prepared.statistics, experiment), sep="\n"
+    )
     print(prepared.directory)
 
 

@@ -26,7 +26,7 @@ def read_word_vectors(path: str, words, table: np.ndarray) -> int:
         raise ConfigError(f"task.word_vectors: file {path!r} does not exist")
     ids = {word: i for i, word in enumerate(words)}
     size, count = table.shape[1], 0
-    with (gzip.open if str(path).endswith(".gz") else open)(
+    with (gzip.open if Path(path).suffix.lower() == ".gz" else open)(
         path, "rt", encoding="utf-8", errors="replace", newline="\n"
     ) as file:
         for number, line in enumerate(file, 1):

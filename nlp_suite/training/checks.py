@@ -57,10 +57,10 @@ def doubtful_lengths(settings: TrainingSettings, epoch_steps: int, total_steps: 
     """
     lines = []
     warmup = getattr(settings.schedule, "warmup_steps", 0)
-    if warmup > total_steps:
+    if warmup >= total_steps:
         lines.append(
-            f"training.schedule.warmup_steps {warmup:,} is more than the {total_steps:,} steps of this training, so the learning "
-            f"rate comes to {total_steps / warmup:.1%} of training.learning_rate {settings.learning_rate:g} at most"
+            f"training.schedule.warmup_steps is {warmup:,} and the training has {total_steps:,} steps: the learning rate rises "
+            f"to its end and never reaches training.learning_rate ({settings.learning_rate:g}); lower warmup_steps"
         )
     if settings.epochs * epoch_steps < (settings.save_every or 0):
         lines.append(

@@ -12,7 +12,7 @@ import keras
 from rich.console import Console
 
 from nlp_suite.config import Experiment
-from nlp_suite.data.prepare import Prepared, open_assets, open_texts, prepare, save_texts
+from nlp_suite.data.prepare import Prepared, kind_of, open_assets, open_texts, prepare, save_texts
 from nlp_suite.data.staging import hidden_folder, only_process, place_folder
 from nlp_suite.errors import RunError, TrainingError
 from nlp_suite.task import Assets, Batches
@@ -34,6 +34,7 @@ from nlp_suite.training.run import (
     replace_file,
     write_info,
 )
+from nlp_suite.training.tensorboard import cut_events
 
 
 def train(experiment: Experiment, run_dir: str | Path, *, console: Console | None = None) -> Run:
@@ -119,6 +120,8 @@ class _Training:
         backbone = open_backbone(experiment) if experiment.backbone.init_from and not self._resumes else None
         prepared = self._prepare(origin, backbone)
         _check_same_data(directory, experiment, prepared)
+        for remark in kind_of(experiment).remarks(prepared.statistics, experiment):
+            self._print(remark)
 
         keras.utils.set_random_seed(settings.seed)
         model = self._task.model(experiment.backbone, prepared.assets)
@@ -129,7 +132,7 @@ class _Training:
             f"{plan.training.description}"
         )
         for line in doubtful_lengths(settings, plan.training.steps_per_epoch, plan.intervals * plan.steps):
-            self._print(f"warning: {line}")
+            self._print(line)
         if not self._resumes:
             self._initialize(model, prepared, origin, backbone)
         if not is_run(directory):
@@ -207,6 +210,8 @@ class _Training:
         """Trains the checkpoint intervals that are left."""
         done = callbacks.state.load(model)
         _cut_history(self._directory / "history.csv", done)
+        if self._settings.tensorboard:
+            cut_events(self._directory / "tensorboard", done)
         if done:
             self._print(f"continuing after checkpoint interval {done}")
         if done >= plan.intervals or callbacks.state.stopped:

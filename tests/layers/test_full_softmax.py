@@ -1,7 +1,6 @@
 """FullSoftmax against the dense computation and automatic differentiation; both softmaxes on JAX and PyTorch."""
 
 import importlib.util
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from keras import backend
 
 from nlp_suite.errors import ConfigError
 from nlp_suite.layers.full_softmax import FullSoftmax
+from tests.backend_processes import environment
 from tests.layers import softmax_reference as reference
 from tests.layers.softmax_reference import WIDTH, WORDS, numpy
 
@@ -76,6 +76,7 @@ def test_log_probs_by_hand():
     expected = scores - np.log(np.exp(scores).sum(-1, keepdims=True))
     np.testing.assert_allclose(numpy(layer.log_probs(x)), expected, atol=1e-5)
     np.testing.assert_allclose(numpy(layer(x)), expected, atol=1e-5)
+    np.testing.assert_allclose(numpy(layer.logits(x)), scores, atol=1e-5)
 
 
 def test_large_logits_stay_finite():
@@ -128,7 +129,7 @@ def test_on_backend(other):
     files = [str(HERE / name) for name in ("test_full_softmax.py", "test_adaptive_softmax.py")]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files],
-        env=dict(os.environ, KERAS_BACKEND=other, JAX_DISABLE_MOST_OPTIMIZATIONS="1"),
+        env=environment(other),
         cwd=HERE.parents[1],
         capture_output=True,
         text=True,

@@ -85,12 +85,10 @@ class SentimentTask(Task):
             counted = ((store.padded(r[w > 0], length), store.labels[r[w > 0]]) for r, w, length in rows)
             model.backbone.learn_prior(counted, model.settings["classes"])
             lines.append("counted the n-grams of the training split")
-            classes, size = model.settings["classes"], model.backbone.output_size
-            if size < classes - 1:
-                key = "the last of backbone.hidden" if model.backbone.settings["hidden"] else "backbone.embedding_size"
+            size, needed = model.backbone.embedding_size, model.settings["classes"] - 1
+            if size < needed:
                 lines.append(
-                    f"warning: {key} {size} is below the number of classes less one, {classes - 1}: with so few features "
-                    "some classes may never be answered"
+                    f"backbone.embedding_size is {size}, which cannot tell {needed + 1} classes apart: give {needed} or more"
                 )
         return lines
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from nlp_suite.data.sources.parallel import mismatch_hint
+from nlp_suite.data.sources.parallel import checked_pair_count
 from nlp_suite.errors import UsageError
 from nlp_suite.task import Predictor, ScoreOptions
 from nlp_suite.tasks.shared.lines import check_file, read_texts
@@ -187,7 +187,8 @@ def write_pair_scores(predictor, options: ScoreOptions) -> None:
     There it also says which pairs were cut to the `max_length` of their text layers.
 
     Raises:
-        UsageError: not two files, no such file, or files of different length or without a line.
+        UsageError: not two files, no such file, or files without a line.
+        DataError: files of different length.
     """
     source, target = options.source, options.target
     if options.file is not None or source is None or target is None:
@@ -199,18 +200,14 @@ def write_pair_scores(predictor, options: ScoreOptions) -> None:
         check_file(name, file)
         if not file.is_file():
             raise UsageError(f"{name} {str(file)!r}: a pipe; allowed: a file, for it is read twice")
-    counts = [sum(1 for _ in read_texts(None, file)) for file in (source, target)]
-    if counts[0] != counts[1]:
-        raise UsageError(
-            f"{source} has {counts[0]:,} lines and {target} {counts[1]:,}; {mismatch_hint(source, target)}"
-        )
-    if not counts[0]:
+    count = checked_pair_count(source, target)
+    if not count:
         raise UsageError("there is nothing to score: the files have no line")
     scores = Scores(options)
 
     def rows():
-        pairs = zip(read_texts(None, source), read_texts(None, target), strict=True)
-        for chunk in _batched(pairs):
+        pairs = zip(read_texts(None, source), read_texts(None, target), strict=False)
+        for chunk in _batched(itertools.islice(pairs, count)):
             for (text, translation), answer in zip(
                 chunk, predictor.score(*map(list, zip(*chunk)), before=scores.texts)
             ):
