@@ -134,7 +134,7 @@ class HalfAndHalf(ClassifierPredictor):
         return texts, [len(text) for text in texts]
 
     def _batch(self, items):
-        return np.full((len(items), 2), 0.5)
+        return np.full((len(items), 2), 0.5), np.zeros(len(items), bool)
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.0, None, True, 2**20 + 1])
