@@ -23,6 +23,7 @@ FLOORS = (  # each imports only what stands after it
     "task",
     "registry",
     "native_output",
+    "files",
     "errors",
     "_version",
 )

@@ -81,13 +81,14 @@ def average(
 def evaluate(
     run: RunFolder,
     split: Annotated[str | None, typer.Option(help="train, validation or test; default test.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder for the report; default the run's.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a run on a split; writes report.json and report.html into its folder."""
+    """Measure a run on a split; writes report.json and report.html into its folder, or into --output."""
     import_backend()
     from nlp_suite.training.evaluate import evaluate
 
-    report = evaluate(run, split, progress=print_progress)
+    report = evaluate(run, split, output=output, progress=print_progress)
     if as_json:
         print(json.dumps(report, ensure_ascii=False))
         return
