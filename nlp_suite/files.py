@@ -32,13 +32,13 @@ Files = Mapping[str, Sequence[str | None]]
 """File, relative to its folder → what it may hold, as `content_of` says it; None: it may be absent."""
 
 
-def write_file(path: Path, text: str, place: Callable[[Path, Path], None] = os.replace) -> None:
+def write_file(path: Path, text: str, place: Callable[[Path, Path], None] | None = None) -> None:
     """Writes a text beside its destination and renames it; if that fails, the file that was there stays as it was.
 
     Args:
         path: the destination.
         text: written as UTF-8.
-        place: what renames it.
+        place: what renames it; default: `os.replace`.
 
     Raises:
         OSError: with the file's name.
@@ -49,7 +49,7 @@ def write_file(path: Path, text: str, place: Callable[[Path, Path], None] = os.r
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        place(beside, path)
+        (place or os.replace)(beside, path)
     except OSError as error:
         raise OSError(error.errno, f"cannot write {str(path)!r}: {error.strerror or error}") from error
     finally:
@@ -216,9 +216,10 @@ class Record:
             return f"is not of this folder ({self._name} does not list it)"
         if any(_holds(path, content) for content in contents):
             return ""
-        size, written = path.stat().st_size, {_size(content) for content in contents}
-        differs = f"it has {size} bytes, {' or '.join(map(str, sorted(written)))} were written"
-        return f"is damaged ({'its content is not what was written' if size in written else differs})"
+        size, sizes = path.stat().st_size, sorted({_size(content) for content in contents})
+        if size in sizes:
+            return f"is damaged (its CRC-32 is not what {self._name} says)"
+        return f"is damaged (it has {size} bytes, {self._name} says {' or '.join(map(str, sizes))})"
 
     def check_all(self) -> None:
         """Checks every file that the record lists.

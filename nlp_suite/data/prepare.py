@@ -229,10 +229,10 @@ def _build(
     check_writable(directory.parent, "give another folder as data.cache", DataError)
     directory.parent.mkdir(parents=True, exist_ok=True)
     kind, selections = kind_of(experiment), splits(experiment, source)
-    assets = kind.learn(experiment, selections["train"], known, progress)
     with hidden_folder(directory.parent, f".{directory.name}-") as hidden:
         temporary = hidden / "prepared"
         temporary.mkdir()
+        assets = kind.learn(experiment, selections["train"], known, progress)
         save_texts(temporary, assets.text, assets.target_text)
         statistics = {}
         for split, examples in selections.items():

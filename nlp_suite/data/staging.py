@@ -30,6 +30,9 @@ def hidden_folder(parent: Path, prefix: str) -> Iterator[Path]:
     folder, lock = _locked_folder(parent, prefix)
     try:
         yield folder
+    except KeyboardInterrupt as error:
+        error.add_note(f"interrupted: what was begun in {parent} is removed; the same command begins it again")
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)

@@ -4,7 +4,6 @@ What is particular to a task's report is its `ReportView`.
 """
 
 import json
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -62,7 +61,7 @@ def write_report(
     history: list[dict],
     experiment_yaml: str,
     info: dict,
-    place: Callable[[Path, Path], None] = os.replace,
+    place: Callable[[Path, Path], None] | None = None,
 ) -> Path:
     """Writes `report.json` and `report.html`; each is written beside and renamed, so that it is never half there.
 
@@ -77,7 +76,7 @@ def write_report(
         experiment_yaml: the resolved config.
         info: facts about the run: `statistics` (of the texts, by split), `best`, and anything else (versions,
             hardware, seconds, parameters), which is listed.
-        place: what renames a file into place.
+        place: what renames a file into place, see `write_file`.
 
     Returns:
         The path of `report.html`.

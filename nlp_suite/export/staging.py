@@ -14,6 +14,7 @@ from nlp_suite.errors import ExportError
 from nlp_suite.files import FIRST_SCHEMA, Record, check_writable, contents_of
 
 HIDDEN_PREFIX = ".export-"
+EDITABLE = ("tf_serving_warmup_requests", "model_card.md", "model_card.json")
 RECORD = "assets.extra/files.json"  # of an exported version
 
 
@@ -61,9 +62,9 @@ def export_record(version: Path) -> Record:
 
 
 def write_record(version: Path) -> None:
-    """Records what the files of a version hold, once all are written."""
-    files = contents_of(version, (path for path in version.rglob("*") if path.is_file()))
-    export_record(version).write({"schema": FIRST_SCHEMA, "files": files})
+    """Records what the files of a version hold, once all are written; a user may edit the model card and the warm-up."""
+    files = (path for path in version.rglob("*") if path.is_file() and path.name not in EDITABLE)
+    export_record(version).write({"schema": FIRST_SCHEMA, "files": contents_of(version, files)})
 
 
 def check_version(version: Path) -> None:

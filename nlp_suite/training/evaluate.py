@@ -1,6 +1,5 @@
 """Evaluating a run on one of its splits: `report.json` and `report.html`."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,6 +55,6 @@ def evaluate(
         history=run.history,
         experiment_yaml=run.experiment.to_yaml(),
         info=run.info,
-        place=os.replace if output else run.record.replace,
+        place=None if output else run.record.replace,
     )
     return {**report, "page": str(page)}
