@@ -34,7 +34,7 @@ class LoadedSignatures:
         try:
             with suppress_native_log():  # SentencePiece's op says that the model normalises nothing
                 self._loaded = tf.saved_model.load(str(path))  # kept alive with its tables
-        except (tf.errors.OpError, ValueError, RuntimeError, LookupError) as error:
+        except (tf.errors.OpError, OSError, ValueError, RuntimeError, LookupError) as error:
             raise ExportError(f"{str(path)!r} is no SavedModel that can be loaded: {error}") from None
         finally:
             logger.setLevel(level)
