@@ -240,10 +240,10 @@ class _Training:
                 shuffle=False,
             )
         except KeyboardInterrupt as error:
-            lost = (
-                f"{self._directory}: interrupted after checkpoint interval {callbacks.state.saved} of {plan.intervals}"
-            )
-            error.add_note(f"{lost}; the same command goes on from there")
+            saved = callbacks.state.saved
+            when = f"after checkpoint interval {saved} of {plan.intervals}" if saved else "before any checkpoint"
+            goes_on = "goes on from there" if saved else "begins again"
+            error.add_note(f"{self._directory}: interrupted {when}; the same command {goes_on}")
             raise
         except Exception as error:
             if not _is_out_of_memory(error):
@@ -320,7 +320,9 @@ def check_monitor(monitor: str, task: Task, metrics: Sequence[Any]) -> None:
 def _begin(directory: Path, experiment: Experiment, prepared: Prepared) -> None:
     """Makes the run folder, which appears complete or not at all."""
     directory.parent.mkdir(parents=True, exist_ok=True)
-    with hidden_folder(directory.parent, ".run-") as hidden:  # not its name, which may be as long as names can be
+    with hidden_folder(
+        directory.parent, ".nlp-suite-run-"
+    ) as hidden:  # not its name, which may be as long as names can be
         temporary = hidden / "run"
         (temporary / "checkpoints").mkdir(parents=True)
         save_texts(temporary, prepared.text, prepared.target_text)
