@@ -45,6 +45,10 @@ class ExportError(NlpSuiteError, RuntimeError):
     """An export that was refused or failed, or a path that cannot be opened; nothing was left behind."""
 
 
+class DamagedFileError(NlpSuiteError, ValueError):
+    """A file that this package wrote and something else changed; the message names file, damage and remedy."""
+
+
 class RequestError(NlpSuiteError, ValueError):
     """A request that cannot be answered as asked; the message names what was given and what is allowed."""
 

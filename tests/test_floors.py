@@ -26,6 +26,7 @@ FLOORS = (  # each imports only what stands after it
     "backend",
     "registry",
     "native_output",
+    "files",
     "errors",
     "_version",
 )

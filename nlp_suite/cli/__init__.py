@@ -11,6 +11,7 @@ import typer
 import typer.core
 
 from nlp_suite.cli import components, models, serving, training
+from nlp_suite.cli.interruption import told
 from nlp_suite.errors import NlpSuiteError
 from nlp_suite.registry import VERBS
 
@@ -29,6 +30,10 @@ class TaskVerb(typer.core.TyperCommand):
 
 class Verbs(typer.core.TyperGroup):
     """The common verbs, and those that the tasks bring along."""
+
+    def invoke(self, context: Any) -> Any:
+        with told():
+            return super().invoke(context)
 
     def list_commands(self, context: Any) -> list[str]:
         return [*super().list_commands(context), *VERBS.help()]

@@ -16,9 +16,10 @@ from nlp_suite.config import Experiment
 from nlp_suite.data.kinds.base import CorpusKind, corpus_kind
 from nlp_suite.data.selection import Selection
 from nlp_suite.data.sources.base import SPLITS, Source
-from nlp_suite.data.staging import hidden_folder, place_folder, read_json
+from nlp_suite.data.staging import hidden_folder, place_folder
 from nlp_suite.data.store import SCHEMA
 from nlp_suite.errors import DataError
+from nlp_suite.files import Record, check_writable, contents_of, read_json
 from nlp_suite.registry import SOURCES, TASKS
 from nlp_suite.task import Assets
 from nlp_suite.text.text_layer import TextLayer
@@ -83,6 +84,7 @@ def prepare(
     Raises:
         DataError: a missing file, column or label, invalid UTF-8, an empty split, fewer than two classes, or a label
             outside the training split's.
+        DamagedFileError: a file of what an earlier call made is missing or damaged.
     """
     progress = progress or (lambda line: None)
     source = open_source(experiment)
@@ -95,7 +97,7 @@ def prepare(
     else:
         progress(f"prepared data: {directory} (used again)")
     info, kind = _read_info(directory), kind_of(experiment)
-    stores = {split: kind.open_split(directory / split) for split in SPLITS if (directory / split).is_dir()}
+    stores = {split: kind.open_split(directory / split) for split in SPLITS if split in info["statistics"]}
     assets = open_assets(experiment, directory, info["labels"], info.get("facts", {}))
     return Prepared(assets, stores, info["statistics"], directory)
 
@@ -164,8 +166,24 @@ def open_assets(experiment: Experiment, directory: Path, labels: Sequence[str], 
     return Assets(text, target_text, labels, facts)
 
 
+def _record(directory: Path) -> Record:
+    remedy = f"remove the folder {directory}, which is then made again"
+    return Record(directory, "prepared.json", lambda _: remedy)
+
+
 def _read_info(directory: Path) -> dict[str, Any]:
-    return read_json(directory / "prepared.json", DataError, f"remove the folder {directory}, which is then made again")
+    """`prepared.json`, checked, as are the files that it lists: all but those that a store lists itself."""
+    record = _record(directory)
+    record.check_all()
+    return record.read()
+
+
+def _unlisted(directory: Path) -> list[Path]:
+    """The files of a folder that no store in it lists."""
+    files = [path for path in directory.rglob("*") if path.is_file()]
+    stores = [path for path in files if path.name == "meta.json"]
+    listed = {path.with_name(name) for path in stores for name in read_json(path, "").get("files", ())}
+    return [path for path in files if path not in listed]
 
 
 def _holds(directory: Path, experiment: Experiment, known: Assets, labels: Sequence[str] | None) -> bool:
@@ -208,12 +226,13 @@ def _build(
     experiment: Experiment, source: Source, known: Assets, directory: Path, progress: Callable[[str], None]
 ) -> None:
     """Writes a prepared folder beside and renames it into place."""
+    check_writable(directory.parent, "give another folder as data.cache", DataError)
     directory.parent.mkdir(parents=True, exist_ok=True)
     kind, selections = kind_of(experiment), splits(experiment, source)
-    assets = kind.learn(experiment, selections["train"], known, progress)
     with hidden_folder(directory.parent, f".{directory.name}-") as hidden:
         temporary = hidden / "prepared"
         temporary.mkdir()
+        assets = kind.learn(experiment, selections["train"], known, progress)
         save_texts(temporary, assets.text, assets.target_text)
         statistics = {}
         for split, examples in selections.items():
@@ -225,7 +244,12 @@ def _build(
             progress(kind.summary(split, statistics[split]))
         info = {"schema": SCHEMA, "labels": assets.labels, "statistics": statistics}
         info |= {"facts": assets.facts} if assets.facts else {}
-        (temporary / "prepared.json").write_text(json.dumps(info, indent=1, ensure_ascii=False), "utf-8")
+        _record(temporary).write({**info, "files": contents_of(temporary, _unlisted(temporary))})
+        if (
+            directory.exists() and not (directory / "prepared.json").exists()
+        ):  # placed complete, so something else removed it
+            progress(f"{directory} had no prepared.json, so it was made again")
+            directory.rename(hidden / "incomplete")
         try:
             place_folder(temporary, directory)
         except OSError:

@@ -5,21 +5,22 @@ the hidden folder, which the next writer removes: a lock held by the living tell
 """
 
 import fcntl
-import json
+import glob
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from nlp_suite.errors import NlpSuiteError, TrainingError
+from nlp_suite.errors import TrainingError
 
 
 @contextmanager
 def hidden_folder(parent: Path, prefix: str) -> Iterator[Path]:
     """A hidden folder in `parent` to write into; it and what is left in it are gone at the end.
+
+    Its permissions, and so those of what is written into it, are what the umask says.
 
     Args:
         parent: the folder that will hold the result; must exist.
@@ -29,6 +30,9 @@ def hidden_folder(parent: Path, prefix: str) -> Iterator[Path]:
     folder, lock = _locked_folder(parent, prefix)
     try:
         yield folder
+    except KeyboardInterrupt as error:
+        error.add_note(f"interrupted: what was begun in {parent} is removed; the same command begins it again")
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
@@ -36,7 +40,8 @@ def hidden_folder(parent: Path, prefix: str) -> Iterator[Path]:
 
 def _locked_folder(parent: Path, prefix: str) -> tuple[Path, int]:
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        folder = parent / f"{prefix}{uuid.uuid4().hex[:8]}"
+        folder.mkdir()
         try:
             lock = os.open(folder, os.O_RDONLY)
         except FileNotFoundError:
@@ -49,7 +54,7 @@ def _locked_folder(parent: Path, prefix: str) -> tuple[Path, int]:
 
 def _remove_leftovers(parent: Path, prefix: str) -> None:
     """Removes the hidden folders whose process is dead."""
-    for folder in parent.glob(prefix + "*"):
+    for folder in parent.glob(glob.escape(prefix) + "*"):
         try:
             lock = os.open(folder, os.O_RDONLY)
         except FileNotFoundError:
@@ -69,23 +74,9 @@ def place_folder(staged: Path, target: Path) -> None:
     Raises:
         OSError: `target` exists and is not empty.
     """
-    staged.chmod(0o755)
     flush(staged)
     os.rename(staged, target)
     flush_folder(target.parent)
-
-
-def read_json(path: Path, error: type[NlpSuiteError], remedy: str) -> dict[str, Any]:
-    """A JSON file of ours.
-
-    Raises:
-        error: it is damaged; the message names the file and the remedy.
-    """
-    try:
-        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except ValueError as wrong:
-        raise error(f"{path} is damaged ({wrong}): {remedy}") from None
-    return content
 
 
 def flush(path: Path) -> None:

@@ -1,22 +1,21 @@
 """Token store: one split of a corpus, tokenised once, as memory-mapped arrays that training reads without text ops.
 
 A folder holds `tokens` (all rows end to end), `offsets`, `labels`, `full_lengths` (tokens before truncation), the texts
-(`text`, `text_offsets`) and `meta.json`. It is written under another name and renamed when complete, so a folder that
-can be opened is complete.
+(`text`, `text_offsets`) and `meta.json`, the record of the others. It is written under another name and renamed when
+complete, so a folder that can be opened is complete; a file that was damaged since is never used.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nlp_suite.data.staging import read_json
-from nlp_suite.errors import DataError
+from nlp_suite.files import Record, contents_of
 
-SCHEMA = 1
+SCHEMA = 2
 COLUMNS = {  # file: dtype
     "offsets": "int64",
     "labels": "int32",
@@ -68,33 +67,49 @@ class StoreWriter:
         for file in self._files.values():
             file.close()
         meta = {"schema": SCHEMA, "rows": self._rows, "tokens": self._tokens, "token_dtype": self._token_dtype, **meta}
-        (self._directory / "meta.json").write_text(json.dumps(meta, indent=1), "utf-8")
+        files = contents_of(self._directory, (self._directory / name for name in self._files))
+        store_record(self._directory).write({**meta, "files": files})
+
+
+def store_record(directory: Path) -> Record:
+    """The record of a store's files."""
+    remedy = "remove the folder that holds it and prepared.json, which is then made again"
+    return Record(directory, "meta.json", lambda _: remedy)
 
 
 class TokenStore:
     """One tokenised split, opened without reading it into memory.
+
+    Its files are checked once a process (0.5 s a GB): the texts before the first of them is read, the others when it is
+    opened.
 
     Attributes:
         lengths: int64 `[N]`, tokens a row.
         labels: int32 `[N]`, label ids; of lines of text, 1 where a line begins a document.
         full_lengths: int32 `[N]`, tokens a row before truncation.
         meta: what `meta.json` holds.
+
+    Raises:
+        DamagedFileError: a file is missing or damaged.
     """
 
     def __init__(self, directory: str | Path):
         directory = Path(directory)
         self.directory = directory
-        remedy = "remove the folder that holds it and prepared.json, which is then made again"
-        self.meta = read_json(directory / "meta.json", DataError, remedy)
+        self._record = store_record(directory)
+        self.meta = self._record.read()
         self._tokens = self._open("tokens", self.meta["token_dtype"])
-        columns = {name: self._open(name, dtype) for name, dtype in COLUMNS.items()}
-        self._offsets, self._text, self._text_offsets = (columns[n] for n in ("offsets", "text", "text_offsets"))
-        self.labels, self.full_lengths = columns["labels"], columns["full_lengths"]
+        self._offsets, self.labels, self.full_lengths = map(self._open, ("offsets", "labels", "full_lengths"))
         self.lengths: NDArray[Any] = np.diff(self._offsets)
 
-    def _open(self, name: str, dtype: str) -> NDArray[Any]:
-        path = self.directory / name
+    def _open(self, name: str, token_dtype: str = "") -> NDArray[Any]:
+        path, dtype = self._record.check(name), token_dtype or COLUMNS[name]
         return np.memmap(path, dtype, "r") if path.stat().st_size else np.zeros(0, dtype)
+
+    @cached_property
+    def _texts(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """All texts end to end, and where each begins."""
+        return self._open("text"), self._open("text_offsets")
 
     def __len__(self) -> int:
         return int(self.meta["rows"])
@@ -116,7 +131,8 @@ class TokenStore:
 
     def text(self, row: int) -> str:
         """The text of one row, as it was given."""
-        return bytes(self._text[self._text_offsets[row] : self._text_offsets[row + 1]]).decode("utf-8", "replace")
+        texts, offsets = self._texts
+        return bytes(texts[offsets[row] : offsets[row + 1]]).decode("utf-8", "replace")
 
     def padded(self, rows: Sequence[int] | NDArray[Any], length: int) -> NDArray[Any]:
         """Token ids of several rows, right-padded with 0, int32 `[B, T]`."""

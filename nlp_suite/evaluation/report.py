@@ -5,15 +5,15 @@ What is particular to a task's report is its `ReportView`.
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from nlp_suite.evaluation import number_format, plots
-from nlp_suite.evaluation.files import write_file
 from nlp_suite.evaluation.page import Html, Section, Tile, code, columns, details, escape, join, page, picture, table
+from nlp_suite.files import write_file
 
-NOT_SHOWN = {"schema", "statistics", "labels", "best", "state"}  # of info: shown elsewhere or of no interest
+NOT_SHOWN = {"schema", "statistics", "labels", "best", "state", "files"}  # of info: shown elsewhere or of no interest
 COUNTED = ("examples", "documents", "sentences", "tokens", "words", "characters")  # of a report: what was evaluated
 
 
@@ -61,6 +61,7 @@ def write_report(
     history: list[dict],
     experiment_yaml: str,
     info: dict,
+    place: Callable[[Path, Path], None] | None = None,
 ) -> Path:
     """Writes `report.json` and `report.html`; each is written beside and renamed, so that it is never half there.
 
@@ -75,6 +76,7 @@ def write_report(
         experiment_yaml: the resolved config.
         info: facts about the run: `statistics` (of the texts, by split), `best`, and anything else (versions,
             hardware, seconds, parameters), which is listed.
+        place: what renames a file into place, see `write_file`.
 
     Returns:
         The path of `report.html`.
@@ -89,8 +91,8 @@ def write_report(
     subtitle = " · ".join(split + [f"{count:,} {name[:-1] if count == 1 else name}" for name, count in counts])
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    write_file(directory / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
-    write_file(directory / "report.html", page(title, subtitle, view.headline(report), sections, view.style))
+    write_file(directory / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n", place)
+    write_file(directory / "report.html", page(title, subtitle, view.headline(report), sections, view.style), place)
     return directory / "report.html"
 
 

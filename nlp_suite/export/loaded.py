@@ -8,6 +8,7 @@ import numpy as np
 
 from nlp_suite.config import Experiment, load_experiment
 from nlp_suite.errors import ExportError
+from nlp_suite.export.staging import check_version
 from nlp_suite.native_output import suppress_native_log
 
 
@@ -18,10 +19,12 @@ class LoadedSignatures:
         path: folder with `saved_model.pb`.
 
     Raises:
-        ExportError: it is damaged, or needs ops that are not here.
+        ExportError: it cannot be loaded, or needs ops that are not here.
+        DamagedFileError: a file is missing or damaged.
     """
 
     def __init__(self, path: str | Path):
+        check_version(Path(path))
         with suppress_native_log():
             import tensorflow as tf
             import tensorflow_text  # noqa: F401  its ops stand in the graph
@@ -32,7 +35,7 @@ class LoadedSignatures:
         try:
             with suppress_native_log():  # SentencePiece's op says that the model normalises nothing
                 self._loaded = tf.saved_model.load(str(path))  # kept alive with its tables
-        except (tf.errors.OpError, ValueError, RuntimeError, LookupError) as error:
+        except (tf.errors.OpError, OSError, ValueError, RuntimeError, LookupError) as error:
             raise ExportError(f"{str(path)!r} is no SavedModel that can be loaded: {error}") from None
         finally:
             logger.setLevel(level)

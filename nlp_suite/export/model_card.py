@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nlp_suite.files import read_json
 from nlp_suite.training.run import Run
 
 OMITTED_METRICS = ("mistakes", "reliability", "history", "excerpt", "next_tokens", "samples", "worst", "attention")
@@ -40,7 +41,7 @@ def model_card(run: Run, model: Any, name: str) -> dict[str, Any]:
         "text": {**settings.model_dump(mode="json"), "vocabulary_size": run.assets.vocabulary_size},
         **_of_targets(run),
         "data": {**experiment.data.source.model_dump(mode="json"), "splits": info.get("statistics") or {}},
-        "metrics": _metrics(run.directory / "report.json"),
+        "metrics": _metrics(run),
         "training": {key: info[key] for key in ("best", "seconds", "hardware", "versions") if key in info},
         "limits": list(run.task.card_limits),
     }
@@ -54,12 +55,11 @@ def _of_targets(run: Run) -> dict[str, Any]:
     return {"target_text": {**settings, "vocabulary_size": run.target_text.vocabulary_size}}
 
 
-def _metrics(path: Path) -> dict[str, Any]:
-    """Numbers of the run's report, without its long tables; empty where it was never evaluated."""
-    try:
-        report = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+def _metrics(run: Run) -> dict[str, Any]:
+    """Numbers of the run's report, without its long tables; empty where it was never evaluated, or the report removed."""
+    if not (run.directory / "report.json").exists():
         return {}
+    report = read_json(run.record.check("report.json"), f"make it again: nlp-suite evaluate {run.directory}")
     return {key: value for key, value in report.items() if key not in OMITTED_METRICS}
 
 

@@ -11,8 +11,11 @@ from pathlib import Path
 
 from nlp_suite.data.staging import flush, flush_folder, hidden_folder, place_folder
 from nlp_suite.errors import ExportError
+from nlp_suite.files import FIRST_SCHEMA, Record, check_writable, contents_of
 
 HIDDEN_PREFIX = ".export-"
+EDITABLE = ("tf_serving_warmup_requests", "model_card.md", "model_card.json")
+RECORD = "assets.extra/files.json"  # of an exported version
 
 
 @contextmanager
@@ -38,6 +41,40 @@ def staging(parent: Path) -> Iterator[Path]:
                 folder.rmdir()
             except OSError:
                 break
+
+
+def check_parent(parent: Path) -> None:
+    """Finds out before the work whether an export can be written into a folder, which need not exist.
+
+    Raises:
+        ExportError: it cannot be written, or TensorFlow would take its name for a pattern and find no file in it.
+    """
+    if wrong := sorted(set("*?[]\\") & set(str(parent.absolute()))):
+        raise ExportError(
+            f"TensorFlow reads no files in {str(parent.absolute())!r}: take {' '.join(wrong)} out of the name"
+        )
+    check_writable(parent, "give another --to", ExportError)
+
+
+def export_record(version: Path) -> Record:
+    """The record of an exported version's files."""
+    return Record(version, RECORD, lambda _: "export the run again")
+
+
+def write_record(version: Path) -> None:
+    """Records what the files of a version hold, once all are written; a user may edit the model card and the warm-up."""
+    files = (path for path in version.rglob("*") if path.is_file() and path.name not in EDITABLE)
+    export_record(version).write({"schema": FIRST_SCHEMA, "files": contents_of(version, files)})
+
+
+def check_version(version: Path) -> None:
+    """Checks the files of an exported version; one that has no record, as older and other people's, is not checked.
+
+    Raises:
+        DamagedFileError: a file is missing or damaged.
+    """
+    if (version / RECORD).exists():
+        export_record(version).check_all()
 
 
 def _make(parent: Path) -> list[Path]:

@@ -6,16 +6,15 @@ so a run that was interrupted continues with what is missing, and a worker that 
 
 import hashlib
 import json
-import os
-import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nlp_suite.data.staging import flush, flush_folder
+from nlp_suite.data.staging import flush_folder
 from nlp_suite.errors import ExportError, UsageError
+from nlp_suite.files import FIRST_SCHEMA, Record, contents_of, read_json, write_file, write_json
 
 RUNNERS = {"direct": "DirectRunner", "flink": "FlinkRunner", "spark": "SparkRunner", "dataflow": "DataflowRunner"}
 CHUNK_BYTES = 4 * 2**20
@@ -68,6 +67,7 @@ def batch_predict(
     Raises:
         ExportError: no such files, model or runner, the model's signature takes anything but a text, or `output` holds
             answers to other files or of another model.
+        DamagedFileError: the answers of an earlier run to a chunk are missing or damaged.
         UsageError: Apache Beam is not installed.
     """
     if runner not in RUNNERS:
@@ -85,6 +85,9 @@ def batch_predict(
     chunks = [chunk for file in inputs for chunk in cut(Path(file), chunk_bytes)]
     check_plan(output, path, signature, chunks)
     pending = [chunk for chunk in chunks if not (output / f"{chunk.name}.done").exists()]
+    for chunk in chunks:
+        if chunk not in pending:
+            _record(output, chunk).check_all()
     options = PipelineOptions(["--runner", RUNNERS[runner], *pipeline_arguments])
     step = _DIRECT_CHUNKS if runner == "direct" else max(1, len(pending))
     for first in range(0, len(pending), step):
@@ -99,9 +102,15 @@ def batch_predict(
                 | "write" >> beam.Map(write_chunk, str(output))
             )
         progress(f"{len(chunks) - len(pending) + first + len(current)} of {len(chunks)} chunks")
-    done = [json.loads((output / f"{chunk.name}.done").read_text("utf-8")) for chunk in chunks]
+    done = [_record(output, chunk).read() for chunk in chunks]
     totals = {key: sum(counts[key] for counts in done) for key in ("lines", "bad")}
     return {**totals, "chunks": len(chunks), "skipped": len(chunks) - len(pending)}
+
+
+def _record(output: Path, chunk: Chunk) -> Record:
+    """The record of the answers to a chunk, which says that they are complete."""
+    mark = f"{chunk.name}.done"
+    return Record(output, mark, lambda _: f"remove {mark}, and the same command answers the chunk again")
 
 
 def _version(path: Path) -> Path:
@@ -161,12 +170,12 @@ def check_plan(output: Path, model: Path, signature: str, chunks: Sequence[Chunk
     plan["chunks"] = [asdict(chunk) for chunk in chunks]
     file = output / "plan.json"
     if file.exists():
-        if difference := _difference(json.loads(file.read_text("utf-8")), plan):
+        if difference := _difference(read_json(file, "remove the folder, and the same command begins again"), plan):
             raise ExportError(f"{str(output)!r} holds the answers of another run: {difference}; choose another folder")
         return
     if any(output.iterdir()):
         raise ExportError(f"{str(output)!r} is not empty and holds no batch prediction: choose another folder")
-    _place(file, json.dumps(plan, ensure_ascii=False))
+    write_json(file, {"schema": FIRST_SCHEMA, **plan})
 
 
 def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
@@ -224,17 +233,11 @@ def write_chunk(answered: tuple[Chunk, list[tuple[int, str | None, Any, str | No
     folder, lines = Path(output), [{"file": chunk.file, "line": number, "text": text} for number, text, _, _ in rows]
     good = [{**line, **answer} for line, (_, _, answer, reason) in zip(lines, rows) if reason is None]
     bad = [{**line, "reason": reason} for line, (_, _, _, reason) in zip(lines, rows) if reason is not None]
+    written = []
     for suffix, records in (("jsonl", good), ("bad.jsonl", bad)):
         if records or suffix == "jsonl":
-            text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in records)
-            _place(folder / f"{chunk.name}.{suffix}", text)
-    _place(folder / f"{chunk.name}.done", json.dumps({"lines": len(rows), "bad": len(bad)}))
-
-
-def _place(target: Path, text: str) -> None:
-    """Writes a file under another name and renames it."""
-    staged = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    staged.write_text(text, "utf-8")
-    flush(staged)
-    os.replace(staged, target)
-    flush_folder(target.parent)
+            written.append(folder / f"{chunk.name}.{suffix}")
+            write_file(written[-1], "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in records))
+    flush_folder(folder)
+    counts = {"lines": len(rows), "bad": len(bad)}
+    _record(folder, chunk).write({"schema": FIRST_SCHEMA, **counts, "files": contents_of(folder, written)})

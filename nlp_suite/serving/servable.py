@@ -12,6 +12,7 @@ import numpy as np
 
 from nlp_suite.errors import ExportError
 from nlp_suite.export.serving_hints import ServingHints, read_hints
+from nlp_suite.export.staging import check_version
 from nlp_suite.serving.batching_parameters import BatchingParameters
 from nlp_suite.serving.caller import Caller
 from nlp_suite.serving.run_queue import RunQueue, in_slices, slices
@@ -66,10 +67,11 @@ class Servable:
         page_form: the form of the page that the export names; empty where it names none.
 
     Raises:
-        tf.errors.OpError, OSError, ValueError: the folder holds no SavedModel that can be loaded.
+        tf.errors.OpError, OSError, ValueError: the folder holds no SavedModel that can be loaded, or a damaged one.
     """
 
     def __init__(self, name: str, version: int, path: Path, settings: SessionSettings):
+        check_version(path)
         import tensorflow as tf
         import tensorflow_text  # noqa: F401  the graph uses its ops
 

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from nlp_suite.errors import TrainingError
+from nlp_suite.files import Record
 
 DIVERGED = 1e4  # times the loss of the first step (or 1): no training that comes so far comes back to anything of use
 Logs = dict[str, Any]
@@ -145,13 +146,13 @@ class Checkpoints(keras.callbacks.Callback):
     Weights are the moving average where there is one. Files are written beside and renamed.
 
     Args:
-        directory: where they go.
+        record: of the run folder, in whose `checkpoints` they go.
         monitor: metric; mode: `"min"` or `"max"`.
     """
 
-    def __init__(self, directory: Path, monitor: str, mode: str):
+    def __init__(self, record: Record, monitor: str, mode: str):
         super().__init__()
-        self._directory, self._monitor, self._mode = directory, monitor, mode
+        self._record, self._monitor, self._mode = record, monitor, mode
         self.best: float | None = None
         self.best_epoch: int | None = None
 
@@ -166,7 +167,7 @@ class Checkpoints(keras.callbacks.Callback):
             self.best, self.best_epoch = value, epoch + 1
 
     def _write(self, name: str) -> None:
-        write_weights(self.model, self._directory / f"{name}.weights.h5")
+        write_weights(self.model, self._record, name)
 
 
 @contextmanager
@@ -179,13 +180,14 @@ def without_optimizer(model: Any) -> Iterator[None]:
         model.optimizer = optimizer
 
 
-def write_weights(model: Any, path: Path) -> None:
-    """Writes a model's weights beside and renames them."""
+def write_weights(model: Any, record: Record, checkpoint: str) -> None:
+    """Writes a model's weights as a checkpoint of a run folder, beside, and renames them."""
+    path = record.directory / "checkpoints" / f"{checkpoint}.weights.h5"
     beside = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         with without_optimizer(model):
             model.save_weights(beside)
-        os.replace(beside, path)
+        record.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
 

@@ -9,10 +9,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from nlp_suite.errors import RunError, UsageError
+from nlp_suite.errors import DamagedFileError, RunError, UsageError
+from nlp_suite.files import Record
 from nlp_suite.training.callbacks import Logs, without_optimizer, write_weights
 from nlp_suite.training.optimizer import monitor_mode
-from nlp_suite.training.run import Run
+from nlp_suite.training.run import HISTORY, Run, load_weights
 
 
 class KeepIntervals(keras.callbacks.Callback):
@@ -21,7 +22,7 @@ class KeepIntervals(keras.callbacks.Callback):
     Must come after `Checkpoints`, which writes them.
 
     Args:
-        directory: of the checkpoints.
+        record: of the run folder.
         number: how many intervals.
         of: `"last"`, or `"best"` by the monitored metric.
         monitor: metric; mode: `"min"` or `"max"`.
@@ -30,9 +31,10 @@ class KeepIntervals(keras.callbacks.Callback):
         monitored: values of the intervals so far.
     """
 
-    def __init__(self, directory: Path, number: int, of: str, monitor: str, mode: str):
+    def __init__(self, record: Record, number: int, of: str, monitor: str, mode: str):
         super().__init__()
-        self._directory, self._number, self._of = directory, number, of
+        self._record, self._directory = record, record.directory / "checkpoints"
+        self._number, self._of = number, of
         self._monitor, self._mode = monitor, mode
         self.monitored: list[float] = []
 
@@ -41,11 +43,13 @@ class KeepIntervals(keras.callbacks.Callback):
         name = _name(epoch + 1)
         beside = self._directory / f".{name}.{os.getpid()}"
         shutil.copyfile(self._directory / "last.weights.h5", beside)
-        os.replace(beside, self._directory / name)
+        self._record.replace(beside, self._directory / name)
         wanted = {_name(number) for number in self._chosen()}
-        for path in self._directory.glob("round-*.weights.h5"):
-            if path.name not in wanted:
-                path.unlink()
+        surplus = [path for path in self._directory.glob("round-*.weights.h5") if path.name not in wanted]
+        if surplus:
+            self._record.update(without=[f"checkpoints/{path.name}" for path in surplus])
+        for path in surplus:
+            path.unlink()
 
     def _chosen(self) -> list[int]:
         if self._of == "best":
@@ -64,38 +68,38 @@ def ranked(values: Sequence[float], mode: str) -> list[int]:
     return [-number for _, number in sorted(order)]
 
 
-def kept_intervals(directory: Path) -> list[int]:
-    """Checkpoint intervals whose weights lie in a folder of checkpoints, ascending."""
-    return sorted(int(path.name[6:11]) for path in directory.glob("round-*.weights.h5"))
+def kept_intervals(record: Record) -> list[int]:
+    """Checkpoint intervals whose weights a run folder keeps, ascending."""
+    return sorted(int(Path(name).name[6:11]) for name in record.matching("checkpoints/round-*.weights.h5"))
 
 
-def average_intervals(model: Any, directory: Path, intervals: Sequence[int]) -> Path:
+def average_intervals(model: Any, record: Record, intervals: Sequence[int]) -> None:
     """Writes the mean of the weights of some checkpoint intervals as `average.weights.h5`: from then on the run's model.
 
     Args:
         model: the network; has the mean afterwards.
-        directory: of the checkpoints.
+        record: of the run folder.
         intervals: their numbers.
 
     Raises:
         RunError: weights of an interval that are not kept, or of none.
+        DamagedFileError: weights that are missing or damaged.
     """
-    available = kept_intervals(directory)
+    available = kept_intervals(record)
     missing = [number for number in intervals if number not in available]
     if missing or not intervals:
         raise RunError(
-            f"{directory.parent} keeps the weights of {_listed(available)}, not of {_listed(missing or intervals)}; "
+            f"{record.directory} keeps the weights of {_listed(available)}, not of {_listed(missing or intervals)}; "
             "training.average_checkpoints says of how many they are kept"
         )
     totals: list[np.ndarray] = []
     for number in intervals:
         with without_optimizer(model):
-            model.load_weights(directory / _name(number))
+            load_weights(model, record.check(f"checkpoints/{_name(number)}"))
         weights = [np.asarray(w, "float64") for w in model.get_weights()]
         totals = [a + b for a, b in zip(totals, weights)] if totals else weights
     model.set_weights([total / len(intervals) for total in totals])
-    write_weights(model, directory / "average.weights.h5")
-    return directory / "average.weights.h5"
+    write_weights(model, record, "average")
 
 
 def _listed(intervals: Sequence[int]) -> str:
@@ -118,10 +122,13 @@ def average(run: Run, *, last: int | None = None, best: int | None = None) -> li
     Raises:
         UsageError: neither or both are given.
         RunError: fewer intervals than 1 or more than there are, or weights that are not kept.
+        DamagedFileError: the history, or weights of an interval, are missing or damaged.
     """
     if (last is None) == (best is None):
         raise UsageError("give one of --last N and --best N")
     option, number = ("--last", last) if best is None else ("--best", best)
+    if not (run.directory / HISTORY).exists():
+        raise DamagedFileError(f"{run.directory / HISTORY} is missing, which has the values: restore it from a copy")
     monitor = run.experiment.training.monitor
     values = [row[monitor] for row in run.history]
     count = len(values)
@@ -130,5 +137,5 @@ def average(run: Run, *, last: int | None = None, best: int | None = None) -> li
     intervals = list(range(1, count + 1))[-number:]
     if best is not None:
         intervals = sorted(ranked(values, monitor_mode(monitor))[:number])
-    average_intervals(run.model(), run.directory / "checkpoints", intervals)
+    average_intervals(run.task.model(run.experiment.backbone, run.assets), run.record, intervals)
     return intervals

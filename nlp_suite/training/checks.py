@@ -5,11 +5,22 @@ from pathlib import Path
 
 from nlp_suite.config import Experiment, TrainingSettings, load_experiment
 from nlp_suite.data.prepare import open_source
-from nlp_suite.errors import ConfigError
+from nlp_suite.errors import ConfigError, RunError
+from nlp_suite.files import check_writable
 from nlp_suite.registry import unknown
 from nlp_suite.task import Task
 from nlp_suite.training.backbone_start import open_backbone
-from nlp_suite.training.run import check_same, differences, is_run, make_task, read_info
+from nlp_suite.training.run import (
+    HISTORY,
+    STATE,
+    check_opened,
+    check_same,
+    differences,
+    is_run,
+    make_task,
+    read_info,
+    run_record,
+)
 
 OPTIMIZERS = (
     *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lamb", "lion"),
@@ -26,15 +37,21 @@ def check_training(experiment: Experiment, directory: Path) -> None:
         directory: the run folder; one that is finished is refused nothing but another config.
 
     Raises:
-        RunError: the folder holds a run of another config.
+        RunError: the folder holds a run of another config, or cannot be written.
+        DamagedFileError: a file of the run is missing or damaged.
         ConfigError, DataError: settings that do not go together, or data that are not there.
     """
     if is_run(directory):
+        for name in (STATE, HISTORY):
+            run_record(directory).check(name)
+        check_opened(run_record(directory))
         check_same(directory, experiment)
         if read_info(directory)["state"] == "finished":
             return
     elif directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigError(f"--run-dir {str(directory)!r} exists, is not empty and is not a run folder")
+    for folder in (directory, directory.parent):
+        check_writable(folder, "give another --run-dir", RunError)
     task = make_task(experiment)
     task.check(experiment)
     if _defined_by(task, "metric_names") is _defined_by(task, "metrics"):  # a variant may have other metrics

@@ -7,26 +7,34 @@ from typing import Any
 from nlp_suite.backend import import_backend
 from nlp_suite.data.sources.base import SPLITS
 from nlp_suite.errors import RunError
+from nlp_suite.files import check_writable
 from nlp_suite.training.run import Run
 
 
 def evaluate(
-    run: Run | str | Path, split: str | None = None, *, progress: Callable[[str], None] | None = None
+    run: Run | str | Path,
+    split: str | None = None,
+    *,
+    output: str | Path | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Measures a run on a split and writes `report.json` and `report.html`.
 
-    They go into the run folder; those of another than the default split into a folder of the split's name in it.
+    They go into the run folder; those of another than the default split into a folder of the split's name in it. A run
+    folder that cannot be written is measured with an `output` elsewhere.
 
     Args:
         run: the run, or its folder.
         split: `"train"`, `"validation"` or `"test"`; default: test where there is one, else validation.
+        output: another folder for the report; made if absent.
         progress: called with a line of text for every step of the work.
 
     Returns:
         The report of the run's task, see its `report` module; `page` is where its HTML lies.
 
     Raises:
-        RunError: the run's data have no such split, or it has no weights yet.
+        RunError: the run's data have no such split, or the report cannot be written.
+        DamagedFileError: a file of the run, or of the prepared data, is missing or damaged.
     """
     from nlp_suite.evaluation.report import write_report
 
@@ -34,6 +42,8 @@ def evaluate(
     run.weights()
     if split not in (None, *SPLITS):
         raise RunError(f"{run.directory}: there is no split {split!r} (there are: {', '.join(SPLITS)})")
+    folder = Path(output) if output else run.directory
+    check_writable(folder, "give another folder with --output", RunError)
     import_backend()
     stores = run.stores(progress)
     default = "test" if "test" in stores else "validation"
@@ -44,12 +54,13 @@ def evaluate(
     task = run.experiment.task.name.replace("_", " ")
     title = f"{run.directory.name}: {task}, {run.experiment.backbone.name}, {split} split"
     page = write_report(
-        run.directory if split == default else run.directory / split,
+        folder if output or split == default else folder / split,
         report,
         run.task.report_view(),
         title=title,
         history=run.history,
         experiment_yaml=run.experiment.to_yaml(),
         info=run.info,
+        place=None if output else run.record.replace,
     )
     return {**report, "page": str(page)}

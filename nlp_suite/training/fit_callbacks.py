@@ -1,16 +1,17 @@
 """The callbacks of a training, and the order in which they are called."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 from rich.console import Console
 
 from nlp_suite.config import TrainingSettings
+from nlp_suite.files import Record
 from nlp_suite.training.callbacks import Checkpoints, EvaluateAverage, IntervalLog, ProgressBar, StopWhenDiverged
 from nlp_suite.training.checkpoint_average import KeepIntervals
 from nlp_suite.training.optimizer import monitor_mode
+from nlp_suite.training.run import HISTORY
 from nlp_suite.training.state import TrainingState
 
 
@@ -31,7 +32,7 @@ class FitCallbacks:
 
     Args:
         settings: the training section.
-        directory: the run folder.
+        record: of the run folder.
         console: where progress is shown.
         loss_metric: name of the metric that is the loss.
         intervals: checkpoint intervals in all.
@@ -47,7 +48,7 @@ class FitCallbacks:
     def __init__(
         self,
         settings: TrainingSettings,
-        directory: Path,
+        record: Record,
         console: Console,
         *,
         loss_metric: str,
@@ -56,23 +57,23 @@ class FitCallbacks:
         measuring: Sequence[Any],
         optimizing: Sequence[Any],
     ):
-        self._settings, self._directory, self._steps = settings, directory, steps
-        folder, monitor, mode = directory / "checkpoints", settings.monitor, monitor_mode(settings.monitor)
+        self._settings, self._directory, self._steps = settings, record.directory, steps
+        monitor, mode = settings.monitor, monitor_mode(settings.monitor)
         self._log = IntervalLog(loss_metric, steps)
-        self._checkpoints = Checkpoints(folder, monitor, mode)
+        self._checkpoints = Checkpoints(record, monitor, mode)
         self._stateful = [self._log, *measuring, *optimizing, self._checkpoints]
         if settings.average_checkpoints:
             self._stateful.append(
-                KeepIntervals(folder, settings.average_checkpoints, settings.average_of, monitor, mode)
+                KeepIntervals(record, settings.average_checkpoints, settings.average_of, monitor, mode)
             )
         if settings.patience:
             self._stateful.append(keras.callbacks.EarlyStopping(monitor, mode=mode, patience=settings.patience))
         self.progress = ProgressBar(intervals, steps, self._checkpoints, console)
-        self.state = TrainingState(folder / "state.npz", self._stateful)
+        self.state = TrainingState(record, self._stateful)
 
     def in_order(self) -> list[Any]:
         """All of them, as `fit` takes them."""
-        recording = [keras.callbacks.CSVLogger(str(self._directory / "history.csv"), append=True)]
+        recording = [keras.callbacks.CSVLogger(str(self._directory / HISTORY), append=True)]
         if self._settings.tensorboard:
             recording.append(keras.callbacks.TensorBoard(str(self._directory / "tensorboard"), write_graph=False))
         stop = StopWhenDiverged(self._directory, self._steps)

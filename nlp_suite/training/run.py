@@ -2,7 +2,6 @@
 
 import csv
 import importlib.metadata
-import json
 import os
 import platform
 from collections.abc import Callable
@@ -11,12 +10,20 @@ from typing import Any
 
 from nlp_suite.config import Experiment, load_experiment
 from nlp_suite.data.prepare import open_assets, prepare
-from nlp_suite.data.staging import read_json
-from nlp_suite.errors import ConfigError, RunError
+from nlp_suite.errors import ConfigError, DamagedFileError, RunError
+from nlp_suite.files import Record
 from nlp_suite.registry import TASKS
 from nlp_suite.task import Task
 
-SCHEMA = 1
+SCHEMA = 2
+HISTORY, STATE = "history.csv", "checkpoints/state.npz"
+NO_HISTORY = [None, "first 0 bytes, crc32 00000000"]  # its entry in the record before the first interval is saved
+_REMEDIES = {
+    "checkpoints/average.weights.h5": "make it again: nlp-suite average {run} --last N",
+    STATE: "restore it from a copy, or remove the folder to train from the start",
+    HISTORY: "restore it from a copy, or remove it, and reports have no learning curve",
+    "report.json": "make it again: nlp-suite evaluate {run}",
+}
 RECORDED_PACKAGES = ("keras", "tensorflow", "tensorflow-text", "jax", "torch", "numpy", "sentencepiece")
 
 
@@ -24,7 +31,8 @@ class Run:
     """A run folder.
 
     It holds `config.yaml` (resolved), `run.json`, `text/`, `target_text/` where the targets have a vocabulary of their own,
-    `checkpoints/`, `history.csv`, `tensorboard/` and, once evaluated, `report.json` and `report.html`.
+    `checkpoints/`, `history.csv`, `tensorboard/` and, once evaluated, `report.json` and `report.html`. `run.json` is the
+    record of the others: a file that is missing or damaged is named when it is wanted, and never used.
 
     Args:
         directory: the folder.
@@ -35,16 +43,20 @@ class Run:
         text: the text layer.
         target_text: that of the targets; the same object where there is one vocabulary.
         labels: label names, in the order of the model's outputs.
+        record: the record of the folder's files.
         info: what `run.json` holds.
         history: a mapping for every checkpoint interval, from `history.csv`.
 
     Raises:
         RunError: not a run folder, one of a newer version, or one whose training did not complete its first checkpoint interval.
+        DamagedFileError: the config or a text layer is missing or damaged.
     """
 
     def __init__(self, directory: str | Path):
         self.directory = Path(directory)
         self.info = read_info(self.directory)
+        self.record = run_record(self.directory)
+        check_opened(self.record)
         self.experiment = load_experiment(self.directory / "config.yaml")
         self.assets = open_assets(self.experiment, self.directory, self.info["labels"], self.info.get("facts", {}))
         self.labels, self.text, self.target_text = self.assets.labels, self.assets.text, self.assets.target_text
@@ -52,7 +64,7 @@ class Run:
     @property
     def history(self) -> list[dict[str, Any]]:
         """Metrics of every checkpoint interval so far."""
-        return read_history(self.directory / "history.csv")
+        return read_history(self.record.check(HISTORY))
 
     @property
     def task(self) -> Task:
@@ -64,14 +76,15 @@ class Run:
 
         Raises:
             RunError: there is no such checkpoint yet.
+            DamagedFileError: its file is missing or damaged.
         """
-        folder = self.directory / "checkpoints"
         if checkpoint is None:
-            checkpoint = "average" if (folder / "average.weights.h5").exists() else "best"
-        path = folder / f"{checkpoint}.weights.h5"
+            checkpoint = "average" if self.record.has("checkpoints/average.weights.h5") else "best"
+        path = self.record.check(f"checkpoints/{checkpoint}.weights.h5")
         if not path.exists():
-            available = ", ".join(sorted(p.name.removesuffix(".weights.h5") for p in folder.glob("*.weights.h5")))
-            raise RunError(f"{self.directory} has no checkpoint {checkpoint!r} (it has: {available or 'none'})")
+            names = sorted(p.name.removesuffix(".weights.h5") for p in path.parent.glob("*.weights.h5"))
+            available = ", ".join(names) or "none"
+            raise RunError(f"{self.directory} has no checkpoint {checkpoint!r} (it has: {available})")
         return path
 
     def model(self, checkpoint: str | None = None) -> Any:
@@ -117,41 +130,54 @@ def is_run(directory: str | Path) -> bool:
     return (Path(directory) / "run.json").is_file()
 
 
+def run_record(directory: Path) -> Record:
+    """The record of a run folder's files: its `run.json`."""
+
+    def remedy(name: str) -> str:
+        return _REMEDIES.get(name, "restore it from a copy, or train again into another folder").format(run=directory)
+
+    return Record(directory, "run.json", remedy)
+
+
+def check_opened(record: Record) -> None:
+    """Checks the files that every use of a run opens: its config and its text layers.
+
+    Raises:
+        DamagedFileError: one is missing or damaged.
+    """
+    for name in record.read().get("files", ()):
+        if name.split("/")[0] in ("config.yaml", "text", "target_text"):
+            record.check(name)
+
+
 def read_info(directory: Path) -> dict[str, Any]:
     """`run.json` of a run folder, checked."""
     if not (directory / "run.json").is_file():
         raise RunError(
             f"{str(directory)!r} is not a run folder: it has no run.json (train one: nlp-suite train CONFIG)"
         )
-    info = read_json(directory / "run.json", RunError, "restore it, or train again into another folder")
+    info = run_record(directory).read()
+    if not {"schema", "state", "labels", "statistics"} <= info.keys():
+        raise DamagedFileError(f"{directory / 'run.json'} is damaged (keys are missing): restore it from a copy")
     if info["schema"] > SCHEMA:
         raise RunError(f"{directory} was made by a newer nlp_suite (schema {info['schema']}; this one knows {SCHEMA})")
     return info
-
-
-def write_info(directory: Path, info: dict[str, Any]) -> None:
-    """Writes `run.json` in one piece."""
-    replace_file(directory / "run.json", json.dumps(info, indent=1, ensure_ascii=False))
-
-
-def replace_file(path: Path, content: str) -> None:
-    """Writes a text file beside and renames it, so that nobody sees half of it."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(content, "utf-8")
-    os.replace(beside, path)
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
     """Rows of `history.csv` as numbers; an incomplete last line is left out."""
     if not path.exists():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return [
-        {key: float(value) if value not in ("", "NA") else None for key, value in row.items()}
-        for row in rows
-        if None not in row and None not in row.values()
-    ]
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return [
+            {key: float(value) if value not in ("", "NA") else None for key, value in row.items()}
+            for row in rows
+            if None not in row and None not in row.values()
+        ]
+    except (ValueError, csv.Error) as error:
+        raise DamagedFileError(f"{path} is damaged ({error}): {_REMEDIES[HISTORY]}") from None
 
 
 def environment() -> dict[str, Any]:

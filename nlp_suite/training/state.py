@@ -7,15 +7,20 @@ only weights cross backends.
 
 import json
 import os
-from collections.abc import Sequence
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from nlp_suite.errors import RunError
+from nlp_suite.errors import DamagedFileError, RunError
+from nlp_suite.files import Record, content_of
 from nlp_suite.training.callbacks import Logs
+from nlp_suite.training.run import HISTORY, STATE
 
 _CALLBACK_STATE = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter", "seconds", "monitored")
 
@@ -26,26 +31,31 @@ class TrainingState(keras.callbacks.Callback):
     Must stand after the callbacks whose state it keeps.
 
     Args:
-        path: the file.
+        record: of the run folder, in whose `checkpoints` the file lies.
         callbacks: callbacks with attributes such as `best` and `wait`.
+
+    Attributes:
+        saved: number of checkpoint intervals that the file holds.
+        stopped: whether training had been stopped early when the state was saved.
     """
 
-    def __init__(self, path: Path, callbacks: Sequence[Any]):
+    def __init__(self, record: Record, callbacks: Sequence[Any]):
         super().__init__()
-        self._path, self._callbacks = Path(path), callbacks
+        self._record, self._callbacks = record, callbacks
+        self._path = record.directory / STATE
         self._pending: list[dict[str, Any]] | None = None
-        self.stopped = False  # whether training had been stopped early when the state was saved
+        self.saved, self.stopped = 0, False
 
     def load(self, model: Any) -> int:
         """Puts the saved variables into a compiled model; returns the number of intervals done, 0 without a file.
 
         Raises:
             RunError: the file was written on another backend or does not fit the model.
+            DamagedFileError: it is missing or damaged.
         """
-        if not self._path.exists():
+        if not self._record.check(STATE).exists():
             return 0
-        with np.load(self._path, allow_pickle=False) as file:
-            meta = json.loads(str(file["meta"]))
+        with _open(self._path) as (file, meta):
             if meta["backend"] != keras.backend.backend():
                 raise RunError(
                     f"{self._path} was written with Keras backend {meta['backend']!r}; this is "
@@ -58,7 +68,8 @@ class TrainingState(keras.callbacks.Callback):
                 variable.assign(_from_numpy(file[f"v{i}"], variable))
         states: list[dict[str, Any]] = meta["callbacks"]
         self._pending, self.stopped = states, any(state.get("stopped_epoch") for state in states)
-        return int(meta["rounds"])
+        self.saved = int(meta["rounds"])
+        return self.saved
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         for callback, state in zip(self._callbacks, self._pending or []):
@@ -83,9 +94,29 @@ class TrainingState(keras.callbacks.Callback):
                 np.savez(file, meta=json.dumps(meta), **arrays)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(beside, self._path)
+            rows = {
+                HISTORY: [content_of(self._record.directory / HISTORY, appended=True)]
+            }  # those that the log has now
+            self._record.replace(beside, self._path, also=rows)
+            self.saved = epoch + 1
         finally:
             beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """The arrays of a state, and what else it holds; that of a run without digests may be damaged."""
+    remedy = "restore it from a copy, or remove the folder to train from the start"
+    try:
+        file = np.load(path, allow_pickle=False)
+        meta = json.loads(str(file["meta"]))
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, LookupError) as error:
+        raise DamagedFileError(f"{path} is damaged ({error}): {remedy}") from None
+    try:
+        with file:
+            yield file, meta
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise DamagedFileError(f"{path} is damaged ({error}): {remedy}") from None
 
 
 def _variables(model: Any) -> list[Any]:

@@ -14,7 +14,8 @@ from rich.console import Console
 from nlp_suite.config import Experiment
 from nlp_suite.data.prepare import Prepared, kind_of, open_assets, open_texts, prepare, save_texts
 from nlp_suite.data.staging import hidden_folder, only_process, place_folder
-from nlp_suite.errors import RunError, TrainingError
+from nlp_suite.errors import DamagedFileError, RunError, TrainingError
+from nlp_suite.files import Record, content_of, contents_of, write_file
 from nlp_suite.task import Assets, Batches
 from nlp_suite.training.backbone_start import BackboneStart, open_backbone
 from nlp_suite.training.callbacks import without_optimizer
@@ -24,15 +25,17 @@ from nlp_suite.training.feed import feed, validation_feed
 from nlp_suite.training.fit_callbacks import FitCallbacks
 from nlp_suite.training.optimizer import make_optimizer
 from nlp_suite.training.run import (
+    HISTORY,
+    NO_HISTORY,
     SCHEMA,
+    STATE,
     Run,
     environment,
     is_run,
     load_weights,
     make_task,
     read_info,
-    replace_file,
-    write_info,
+    run_record,
 )
 from nlp_suite.training.tensorboard import cut_events
 
@@ -51,7 +54,8 @@ def train(experiment: Experiment, run_dir: str | Path, *, console: Console | Non
         The finished run.
 
     Raises:
-        RunError: the folder holds a run of another config.
+        RunError: the folder holds a run of another config, or cannot be written.
+        DamagedFileError: a file of the run, or of the prepared data, is missing or damaged.
         DataError, ConfigError: see `prepare` and `load_experiment`.
         TrainingError: the loss is not a number or grew out of all bounds, or the memory does not suffice.
 
@@ -60,6 +64,8 @@ def train(experiment: Experiment, run_dir: str | Path, *, console: Console | Non
     """
     console = console or Console(stderr=True)
     directory = Path(run_dir)
+    if directory.is_symlink():  # a folder cannot be renamed onto a link
+        directory = directory.resolve()
     check_training(experiment, directory)
     if is_run(directory) and read_info(directory)["state"] == "finished":
         console.print(f"{directory}: this run is finished (train on: training.init_from={directory})", highlight=False)
@@ -109,8 +115,8 @@ class _Training:
     def __init__(self, experiment: Experiment, directory: Path, console: Console):
         self._experiment, self._settings = experiment, experiment.training
         self._directory, self._console = directory, console
-        self._checkpoints = directory / "checkpoints"
-        self._resumes = (self._checkpoints / "state.npz").exists()
+        self._checkpoints, self._record = directory / "checkpoints", run_record(directory)
+        self._resumes = is_run(directory) and (directory / STATE).exists()
         self._task = make_task(experiment)
 
     def run(self) -> None:
@@ -141,7 +147,7 @@ class _Training:
         measuring = self._task.interval_callbacks(experiment, model, prepared.stores, prepared.assets, self._console)
         callbacks = FitCallbacks(
             settings,
-            directory,
+            self._record,
             self._console,
             loss_metric=self._task.loss_metric,
             intervals=plan.intervals,
@@ -150,14 +156,20 @@ class _Training:
             optimizing=optimizer_callbacks,
         )
         with only_process(directory, f"another process is training in {directory}"):
-            for leftover in self._checkpoints.glob(".*"):  # of a process that was killed while it wrote
+            leftovers = [
+                *self._checkpoints.glob(".*"),
+                *directory.glob(".run.json.*"),
+                *directory.glob(".history.csv.*"),
+            ]
+            for leftover in leftovers:  # of a process that was killed while it wrote
                 leftover.unlink()
             self._fit(model, plan, callbacks)
             if settings.average_checkpoints:
-                averaged = kept_intervals(self._checkpoints)
-                average_intervals(model, self._checkpoints, averaged)
+                averaged = kept_intervals(self._record)
+                average_intervals(model, self._record, averaged)
                 self._print(f"averaged the weights of checkpoint intervals {', '.join(map(str, averaged))}")
-            write_info(directory, read_info(directory) | callbacks.outcome(model.count_params()))
+            files = {HISTORY: [None, content_of(directory / HISTORY)]}
+            self._record.update(files, **callbacks.outcome(model.count_params()))
 
     def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, soft_wrap=True)
@@ -209,7 +221,7 @@ class _Training:
     def _fit(self, model: Any, plan: _Plan, callbacks: FitCallbacks) -> None:
         """Trains the checkpoint intervals that are left."""
         done = callbacks.state.load(model)
-        _cut_history(self._directory / "history.csv", done)
+        _cut_history(self._record, done)
         if self._settings.tensorboard:
             cut_events(self._directory / "tensorboard", done)
         if done:
@@ -228,6 +240,12 @@ class _Training:
                 verbose=0,
                 shuffle=False,
             )
+        except KeyboardInterrupt as error:
+            saved = callbacks.state.saved
+            when = f"after checkpoint interval {saved} of {plan.intervals}" if saved else "before any checkpoint"
+            goes_on = "goes on from there" if saved else "begins again"
+            error.add_note(f"{self._directory}: interrupted {when}; the same command {goes_on}")
+            raise
         finally:
             callbacks.progress.close()
 
@@ -264,26 +282,34 @@ def _identity(assets: Assets) -> list[Any]:
 def _begin(directory: Path, experiment: Experiment, prepared: Prepared) -> None:
     """Makes the run folder, which appears complete or not at all."""
     directory.parent.mkdir(parents=True, exist_ok=True)
-    with hidden_folder(directory.parent, f".{directory.name}-") as hidden:
+    with hidden_folder(
+        directory.parent, ".nlp-suite-run-"
+    ) as hidden:  # not its name, which may be as long as names can be
         temporary = hidden / "run"
         (temporary / "checkpoints").mkdir(parents=True)
         save_texts(temporary, prepared.text, prepared.target_text)
-        replace_file(temporary / "config.yaml", experiment.to_yaml())
+        write_file(temporary / "config.yaml", experiment.to_yaml())
+        files = contents_of(temporary, (path for path in temporary.rglob("*") if path.is_file()))
         info = {"schema": SCHEMA, "state": "running", "labels": prepared.labels, "statistics": prepared.statistics}
         info |= {"facts": prepared.assets.facts} if prepared.assets.facts else {}
-        write_info(temporary, {**info, "backend": keras.backend.backend(), **environment()})
+        info |= {"backend": keras.backend.backend(), **environment(), "files": {**files, HISTORY: NO_HISTORY}}
+        run_record(temporary).write(info)
         place_folder(temporary, directory)
 
 
-def _cut_history(path: Path, intervals: int) -> None:
+def _cut_history(record: Record, intervals: int) -> None:
     """Leaves the first rows of the history, so that a resumed run holds each checkpoint interval once."""
+    path = record.check(HISTORY)
     if not path.exists():
+        if intervals:
+            raise DamagedFileError(f"{path} is missing: restore it from a copy, or train again into another folder")
         return
     if not intervals:
+        record.update({HISTORY: NO_HISTORY})
         path.unlink()
         return
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     content = io.StringIO()
     csv.writer(content, lineterminator="\n").writerows(rows[: intervals + 1])
-    replace_file(path, content.getvalue())
+    write_file(path, content.getvalue(), lambda staged, target: record.replace(staged, target, appended=True))

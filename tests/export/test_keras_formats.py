@@ -115,6 +115,23 @@ def test_a_file_is_checked_in_a_fresh_process_and_predicts_strings(format, gru_r
     if format == "keras":
         with pytest.raises(ExportError, match="SentimentModel"):
             check_keras(result.path, tokens, logits, with_package=False, tolerance=1e-5)
+        check_damages(result.path)
+
+
+def check_damages(path):
+    """A damaged file is refused, or answers as before where the byte meant nothing."""
+    whole, expected = path.read_bytes(), load(path).probabilities(TEXTS[:5])
+    damages = [b"", bytes(len(whole)), whole[: len(whole) // 2]]
+    for place in range(len(whole) // 12, len(whole), len(whole) // 12):
+        damages.append(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    named = 0
+    for content in damages:
+        path.write_bytes(content)
+        try:
+            assert (load(path).probabilities(TEXTS[:5]) == expected).all()
+        except ExportError as error:
+            named += "gru.keras" in str(error) and "export the run again" in str(error)
+    assert named >= 10
 
 
 def test_a_refused_file_leaves_the_old_one_alone(gru_run, tmp_path, monkeypatch):

@@ -5,10 +5,13 @@ import shutil
 import numpy as np
 import pytest
 
-from nlp_suite.errors import ExportError
+from nlp_suite.errors import DamagedFileError, ExportError
 from nlp_suite.export.load import load
+from nlp_suite.export.staging import EDITABLE, check_version, write_record
+from nlp_suite.serving.servable import Servable, SessionSettings
 from nlp_suite.task import Predictor
 from nlp_suite.tasks.shared import request_checks
+from tests.damage import own_files, used_silently
 from tests.export.conftest import LABELS, TEXTS
 
 
@@ -64,6 +67,26 @@ def test_wrong_paths_say_what_was_expected(tmp_path):
     (tmp_path / "a.keras").write_text("x")
     with pytest.raises(ExportError, match="is no Keras file"):
         load(tmp_path / "a.keras")
+
+
+def test_a_damaged_export_is_named(predictor, exported, tmp_path):
+    files = [name for name in own_files(exported.path) if name.split("/")[-1] not in EDITABLE]
+    assert {"saved_model.pb", "variables/variables.index", "assets.extra/config.yaml"} < set(files)
+    other = shutil.copytree(exported.path, tmp_path / "other")
+    for name in files:
+        (other / name).write_bytes((other / name).read_bytes() + b"other")
+    write_record(other)
+    assert used_silently(exported.path, other, files, check_version, tmp_path / "1") == []
+    place = shutil.copytree(exported.path, tmp_path / "2")
+    (place / "saved_model.pb").write_bytes((place / "saved_model.pb").read_bytes()[:5000])
+    for use in (load, lambda path: Servable("m", 2, path, SessionSettings())):
+        with pytest.raises(DamagedFileError, match=r"saved_model.pb is damaged .*: export the run again"):
+            use(place)
+    (place / "assets.extra" / "files.json").unlink()  # as of older exports
+    for content in (b"", bytes(5000), (exported.path / "saved_model.pb").read_bytes()[:5000]):
+        (place / "saved_model.pb").write_bytes(content)
+        with pytest.raises(ExportError, match="2' is no SavedModel that can be loaded"):
+            load(place)
 
 
 def test_a_saved_model_of_someone_else_is_refused(tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nlp_suite.errors import ExportError
-from nlp_suite.export.staging import place_file, place_version, staging, versions
+from nlp_suite.export.staging import check_parent, place_file, place_version, staging, versions
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,6 +93,18 @@ def test_a_file_is_replaced_in_one_step(tmp_path):
         assert target.read_text() == "old"
         place_file(folder / "m.keras", target)
     assert target.read_text() == "new" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("name", ["m[x]", "a*/m", "what?"])
+def test_names_that_tensorflow_takes_for_patterns_are_refused_before_the_work(tmp_path, name):
+    with pytest.raises(ExportError, match="TensorFlow reads no files in .* out of the name"):
+        check_parent(tmp_path / name)
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_the_work(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ExportError, match=r"cannot write into '.*file' \(Not a directory\): give another --to"):
+        check_parent(tmp_path / "file" / "models" / "m")
 
 
 def test_a_path_that_cannot_be_a_folder_is_named(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from nlp_suite.errors import ConfigError, RunError
+from nlp_suite.errors import ConfigError, DamagedFileError, RunError
 from nlp_suite.export.load import load
 from nlp_suite.training import state as state_module
 from nlp_suite.training import train as train_module
@@ -163,7 +163,7 @@ def test_a_run_without_a_checkpoint_is_named(files, origin, tmp_path):
     for file in (origin.directory / "text").iterdir():
         (broken / "text" / file.name).write_bytes(file.read_bytes())
     assert Run(broken).labels == []
-    with pytest.raises(RunError, match="has no checkpoint 'best'"):
+    with pytest.raises(DamagedFileError, match=r"best.weights.h5 is missing, though run.json lists it: restore it"):
         train(classifier(files, broken), tmp_path / "run", console=QUIET)
 
 

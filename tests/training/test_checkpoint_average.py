@@ -32,7 +32,7 @@ def mean_of(run, intervals):
 
 def test_the_last_intervals_are_averaged_and_that_is_the_model(averaging, tmp_path):
     run = train(averaging("last"), tmp_path / "run", console=QUIET)
-    assert kept_intervals(run.directory / "checkpoints") == [3, 4, 5]
+    assert kept_intervals(run.record) == [3, 4, 5]
     for mean, weight in zip(mean_of(run, [3, 4, 5]), run.model().get_weights(), strict=True):
         np.testing.assert_allclose(weight, mean, rtol=1e-6, atol=1e-7)
     assert any((a != b).any() for a, b in zip(run.model().get_weights(), run.model("best").get_weights()))
@@ -41,7 +41,7 @@ def test_the_last_intervals_are_averaged_and_that_is_the_model(averaging, tmp_pa
 def test_the_best_intervals_are_those_of_the_monitored_metric(averaging, tmp_path):
     run = train(averaging("best"), tmp_path / "run", console=QUIET)
     values = [row[run.experiment.training.monitor] for row in run.history]
-    assert kept_intervals(run.directory / "checkpoints") == sorted(ranked(values, "max")[:3])
+    assert kept_intervals(run.record) == sorted(ranked(values, "max")[:3])
 
 
 @pytest.mark.slow

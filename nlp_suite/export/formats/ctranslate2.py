@@ -15,7 +15,7 @@ from nlp_suite.export.formats.ctranslate2_spec import transformer_spec
 from nlp_suite.export.load import open_run
 from nlp_suite.export.model_card import model_card, write_card
 from nlp_suite.export.samples import check_texts
-from nlp_suite.export.staging import staging
+from nlp_suite.export.staging import check_parent, staging
 from nlp_suite.registry import EXPORTERS
 from nlp_suite.training.run import Run
 
@@ -100,3 +100,4 @@ def _check_destination(to: Path) -> None:
         )
     if to.is_dir() and any(to.iterdir()):
         raise ExportError(f"{str(to)!r} is a folder with something in it: a CTranslate2 model goes to a new one")
+    check_parent(to.resolve().parent)

@@ -4,8 +4,10 @@ Keras reads its own members of the archive and leaves ours alone; `nlp_suite.loa
 """
 
 import json
+import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,11 +22,14 @@ from nlp_suite.export.formats.base import Exporter, ExportResult
 from nlp_suite.export.model_card import model_card
 from nlp_suite.export.samples import check_texts
 from nlp_suite.export.self_check import TOLERANCE, check_keras
-from nlp_suite.export.staging import place_file, staging
+from nlp_suite.export.staging import check_parent, place_file, staging
 from nlp_suite.task import Predictor
 from nlp_suite.training.run import Run, make_task
 
 MEMBERS = "nlp_suite"  # folder of our members in the archive
+_UNREADABLE = (  # what reading an archive raises, by the kind of damage; a RuntimeError: its bit for encryption is set
+    zipfile.BadZipFile, zlib.error, struct.error, ValueError, OSError, EOFError, LookupError, RuntimeError,
+)  # fmt: skip
 
 
 class KerasFileExporter(Exporter):
@@ -35,6 +40,7 @@ class KerasFileExporter(Exporter):
             raise ExportError(f"{str(to)!r}: a Keras file ends in .keras")
         if to.is_dir():
             raise ExportError(f"{str(to)!r} is a folder: give a path for a file")
+        check_parent(to.resolve().parent)
 
 
 def write_keras_file(run: Run, to: Path, convert: Callable[[Any], Any], *, with_package: bool) -> ExportResult:
@@ -90,6 +96,8 @@ def open_keras_file(path: Path) -> Predictor:
     """
     try:
         with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
+            if damaged := archive.testzip():  # Keras reads its members without their checksums
+                raise zipfile.BadZipFile(f"the checksum of its member {damaged} is wrong")
             names = [name for name in archive.namelist() if name.startswith(MEMBERS + "/")]
             if not names:
                 raise ExportError(f"{str(path)!r} holds no text layer: it was not written by nlp-suite export")
@@ -103,6 +111,8 @@ def open_keras_file(path: Path) -> Predictor:
         import keras
 
         model = keras.saving.load_model(path)
-    except (zipfile.BadZipFile, ValueError, OSError, KeyError) as error:
-        raise ExportError(f"{str(path)!r} is no Keras file of nlp-suite export, or a damaged one: {error}") from None
+    except _UNREADABLE as error:
+        raise ExportError(
+            f"{str(path)!r} is no Keras file of nlp-suite export, or a damaged one: {error}; export the run again"
+        ) from None
     return make_task(experiment).predictor(model, assets, experiment)

@@ -18,7 +18,7 @@ from nlp_suite.export.op_check import OpReport, check_ops, server_version
 from nlp_suite.export.samples import check_texts, warmup_texts
 from nlp_suite.export.self_check import check_saved_model
 from nlp_suite.export.serving_hints import ServingHints
-from nlp_suite.export.staging import place_version, staging
+from nlp_suite.export.staging import check_parent, place_version, staging, write_record
 from nlp_suite.export.warmup import read_warmup, write_warmup
 from nlp_suite.registry import EXPORTERS, TASKS
 from nlp_suite.training.run import Run
@@ -76,6 +76,7 @@ class SavedModelExporter(Exporter):
                 write_warmup(written, warmup, signatures.methods, to.name)
                 _write_extras(written / "assets.extra", run, model, to.name, ops)
                 ServingHints(signatures.compiled, run.task.page_form, independent_rows=True).write(written)
+                write_record(written)
                 moved = written.rename(folder / "moved")
                 answers, tolerance = signatures.cases(check_texts(run)), signatures.tolerance
                 check = check_saved_model(moved, answers, read_warmup(moved), tolerance)
@@ -98,6 +99,7 @@ def _check_destination(to: Path) -> None:
         )
     if to.suffix == ".keras" or to.is_file():
         raise ExportError(f"{str(to)!r} is a file: a SavedModel goes to a folder such as saved_models/NAME")
+    check_parent(to)
 
 
 def _tensorflow() -> Any:

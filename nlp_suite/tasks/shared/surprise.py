@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from nlp_suite.evaluation.files import write_file
 from nlp_suite.evaluation.number_format import perplexity, probability
 from nlp_suite.evaluation.page import Html, Section, Tile, escape, page
+from nlp_suite.files import write_file
 
 END = "</s>"
 LEVELS = (0.5, 1, 2, 3, 4, 6, 8, 11, 14)  # bits from which on a token is coloured more strongly
