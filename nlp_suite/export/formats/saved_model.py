@@ -20,6 +20,7 @@ from nlp_suite.export.self_check import check_saved_model
 from nlp_suite.export.serving_hints import ServingHints
 from nlp_suite.export.staging import place_version, staging
 from nlp_suite.export.warmup import read_warmup, write_warmup
+from nlp_suite.layers.serving_graph import serving_graph
 from nlp_suite.registry import EXPORTERS, TASKS
 from nlp_suite.training.run import Run
 
@@ -58,7 +59,7 @@ class SavedModelExporter(Exporter):
         signatures = run.task.signatures(model, open_run(run, model), xla=self._xla)
         compiled = tuple(signatures.compiled.values())
         try:
-            with staging(to) as folder, without_cudnn(model):
+            with staging(to) as folder, without_cudnn(model), serving_graph():
                 written = folder / "written"
                 options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
                 functions = signatures.functions()

@@ -1,0 +1,25 @@
+"""Whether the graph that is traced now is for a server: it only answers, and XLA does not compile it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from nlp_suite.layers.loop_shapes import shapes_may_change
+
+_SERVING = ContextVar("serving_graph", default=False)
+
+
+def is_serving_graph() -> bool:
+    """Whether a layer may choose an implementation that only answers requests on TensorFlow: one without a gradient of
+    its own, for masks that are right-padded with at least one place that counts in every row."""
+    return _SERVING.get() and shapes_may_change()
+
+
+@contextmanager
+def serving_graph() -> Iterator[None]:
+    """Within the context layers are traced for a server. Every mask has its padding on the right, and no row is empty."""
+    token = _SERVING.set(True)
+    try:
+        yield
+    finally:
+        _SERVING.reset(token)
