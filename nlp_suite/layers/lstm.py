@@ -6,10 +6,8 @@ Drop-in for `keras.layers.LSTM`: same arguments, configuration, weights and valu
 import keras
 from keras import ops
 
-from nlp_suite.layers import block_lstm
 from nlp_suite.layers.bptt import DERIVATIVES
 from nlp_suite.layers.recurrent import ExplicitBPTT
-from nlp_suite.layers.serving_graph import is_serving_graph
 
 
 class _Recurrence:
@@ -93,8 +91,3 @@ class LSTM(ExplicitBPTT, keras.layers.LSTM):
 
     def recurrence(self):
         return _Recurrence(self.cell.units, self.cell.activation, self.cell.recurrent_activation)
-
-    def _loop(self, sequences, states, mask, training):
-        if not training and is_serving_graph() and block_lstm.is_covered(self):
-            return block_lstm.run(self, sequences, states, mask)
-        return super()._loop(sequences, states, mask, training)

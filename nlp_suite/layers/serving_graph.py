@@ -10,8 +10,10 @@ _SERVING = ContextVar("serving_graph", default=False)
 
 
 def is_serving_graph() -> bool:
-    """Whether a layer may choose an implementation that only answers requests on TensorFlow: one without a gradient of
-    its own, for masks that are right-padded with at least one place that counts in every row."""
+    """Whether a layer may choose what only answers requests, on TensorFlow.
+
+    That needs no gradient. Masks are right-padded, with at least one place that counts in every row.
+    """
     return _SERVING.get() and shapes_may_change()
 
 
