@@ -10,16 +10,13 @@ _SERVING = ContextVar("serving_graph", default=False)
 
 
 def is_serving_graph() -> bool:
-    """Whether a layer may choose what only answers requests, on TensorFlow.
-
-    That needs no gradient. Masks are right-padded, with at least one place that counts in every row.
-    """
+    """Whether a layer may choose what only answers requests, on TensorFlow: without a gradient, for right-padded masks."""
     return _SERVING.get() and shapes_may_change()
 
 
 @contextmanager
 def serving_graph() -> Iterator[None]:
-    """Within the context layers are traced for a server. Every mask has its padding on the right, and no row is empty."""
+    """Within the context layers are traced for a server. Every mask has its padding on the right."""
     token = _SERVING.set(True)
     try:
         yield

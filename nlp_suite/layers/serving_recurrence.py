@@ -19,7 +19,7 @@ def run(layer: Any, sequences: Any, states: Any, mask: Any) -> tuple[Any, Any, l
         layer: one with `ExplicitBPTT`.
         sequences: [B, T, E].
         states: the initial states, [B, U] each.
-        mask: None or bool [B, T], right-padded, with at least one step that counts in every row.
+        mask: None or bool [B, T], right-padded.
 
     Returns:
         As `ExplicitBPTT.inner_loop`.
@@ -34,22 +34,28 @@ def run(layer: Any, sequences: Any, states: Any, mask: Any) -> tuple[Any, Any, l
             return x
         return tf.reverse(x, [0]) if length is None else tf.reverse_sequence(x, length, seq_axis=0, batch_axis=1)
 
-    def last(values):  # [T, B, U] -> [B, U]
+    def last(values, initial):  # [T, B, U], [B, U] -> [B, U]
         if length is None:
             return values[-1]
-        return tf.gather_nd(values, tf.stack([length - 1, tf.range(tf.size(length))], axis=1))
+        place = tf.stack([tf.maximum(length - 1, 0), tf.range(tf.size(length))], axis=1)
+        return tf.where(length[:, None] > 0, tf.gather_nd(values, place), initial)
 
     x = turned(tf.transpose(tf.cast(sequences, layer.compute_dtype), [1, 0, 2]))  # [T, B, E]
-    steps = block_lstm(layer.cell, x, states) if _is_block_lstm(layer) else _loop(layer, x, states)
-    ends = [last(values) for values in steps]
+    steps = _block_lstm(layer.cell, x, states) if _is_block_lstm(layer) else _loop(layer, x, states)
+    ends = [last(values, initial) for values, initial in zip(steps, states, strict=True)]
+    zero, output = tf.zeros([], ends[0].dtype), ends[0]
+    if mask is not None:
+        seen = mask[:, 0 if backwards else -1] if layer.zero_output_for_mask else length > 0
+        output = tf.where(seen[:, None], output, zero)  # [B, U]
     if not layer.return_sequences:
-        return ends[0], ends[0][:, None], ends
+        return output, output[:, None], ends
     outputs = tf.transpose(steps[0] if length is None else turned(steps[0]), [1, 0, 2])  # [B, T, U]
     if mask is not None:
-        padding = ends[0][:, None] if not (backwards or layer.zero_output_for_mask) else tf.zeros([], outputs.dtype)
-        outputs = tf.where(mask[:, :, None], outputs, padding)
+        outputs = tf.where(
+            mask[:, :, None], outputs, zero if backwards or layer.zero_output_for_mask else output[:, None]
+        )
         outputs = tf.reverse(outputs, [1]) if backwards else outputs  # padding is then computed first
-    return ends[0], outputs, ends
+    return output, outputs, ends
 
 
 def _loop(layer, x, states):
@@ -77,7 +83,7 @@ def _is_block_lstm(layer):
     return functions == (keras.activations.tanh, keras.activations.sigmoid)
 
 
-def block_lstm(cell, x, states):
+def _block_lstm(cell, x, states):
     """H and c [T, B, U] by the op that runs all steps, where the loop runs about 25 ops a step."""
     import tensorflow as tf
 

@@ -59,11 +59,12 @@ class SavedModelExporter(Exporter):
         signatures = run.task.signatures(model, open_run(run, model), xla=self._xla)
         compiled = tuple(signatures.compiled.values())
         try:
-            with staging(to) as folder, without_cudnn(model), serving_graph():
+            with staging(to) as folder, without_cudnn(model):
                 written = folder / "written"
                 options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
                 functions = signatures.functions()
-                tf.saved_model.save(signatures.module, str(written), signatures=functions, options=options)
+                with serving_graph():
+                    tf.saved_model.save(signatures.module, str(written), signatures=functions, options=options)
                 _set_methods(tf, written, signatures.methods)
                 ops = check_ops(written, server, compiled)
                 ops.refuse()
