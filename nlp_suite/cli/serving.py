@@ -54,6 +54,7 @@ def add_commands(app: typer.Typer) -> None:
     def doctor(
         model: Annotated[Path, typer.Argument(metavar="SAVED_MODEL", help="Exported version, or its model's folder.")],
         server_version: Annotated[str, typer.Option(help="Version of TensorFlow Serving.")] = "2.19",
+        cost: Annotated[bool, typer.Option("--cost", help="Load it, and measure what a row costs.")] = False,
         as_json: AsJson = False,
     ) -> None:
         """Say whether a stock TensorFlow Serving will serve a SavedModel; exit code 1 if not."""
@@ -61,7 +62,7 @@ def add_commands(app: typer.Typer) -> None:
         from nlp_suite.serving.doctor import examine, format_report
 
         with suppress_native_log():
-            report = examine(model, server_version)
+            report = examine(model, server_version, measure_cost=cost)
         if as_json:
             print(json.dumps(report.as_dict()))
         else:

@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable
 
-SHORT = 1.0  # milliseconds; longer requests gain more by ops that run side by side
+SHORT = 1e-3  # seconds; longer requests gain more by ops that run side by side
 _SPARE = (
     1000  # how many times as long as expected a request may take before its time is up: in its thread it is not ended
 )
@@ -15,18 +15,18 @@ class RowTimes:
     def __init__(self) -> None:
         self._fastest: dict[Hashable, float] = {}
 
-    def is_short(self, key: Hashable, rows: int, timeout_ms: float | None) -> bool:
+    def is_short(self, key: Hashable, rows: int, seconds: float | None) -> bool:
         """Whether a request should run in its own thread.
 
         Args:
             key: what is asked.
             rows: its rows.
-            timeout_ms: milliseconds until its time is up; None: never.
+            seconds: until its time is up; None: never.
         """
         expected = self._fastest.get(key, SHORT) * rows
-        return expected < SHORT and (timeout_ms is None or expected * _SPARE < timeout_ms)
+        return expected < SHORT and (seconds is None or expected * _SPARE < seconds)
 
-    def add(self, key: Hashable, rows: int, milliseconds: float) -> None:
+    def add(self, key: Hashable, rows: int, seconds: float) -> None:
         """Takes note of a run; of two at the same moment one may be lost."""
-        taken = milliseconds / max(rows, 1)
+        taken = seconds / max(rows, 1)
         self._fastest[key] = min(taken, self._fastest.get(key, taken) * _FORGET)

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from nlp_suite.serving import servable as servable_module
 from nlp_suite.serving.batching_parameters import BatchingParameters, read_batching_parameters
+from nlp_suite.serving.caller import Caller
 from nlp_suite.serving.servable import Servable, SessionSettings
 from nlp_suite.serving.status import Code, ServingError
 
@@ -57,7 +58,7 @@ def texts(*given):
 
 def run(servable, feeds, outputs=None, signature="serving_default", timeout_ms=30000):
     definition = servable.signatures[signature]
-    return servable.run(signature, feeds, outputs or list(definition.outputs), timeout_ms)
+    return servable.run(signature, feeds, outputs or list(definition.outputs), Caller(timeout_ms))
 
 
 # ---------------------------------------------------------------------------------------------------- padding
@@ -71,6 +72,14 @@ def test_each_tensor_is_padded_with_its_own_first_element(load):
     assert short["rows"].tolist() == long["rows"].tolist() == [4, 4]
     assert short["seen"].tolist() == [b"7,8,9,7,7", b"4,5,6,7,7"]
     assert long["seen"].tolist() == [b"1,2,3,4,5", b"0,0,0,0,0"]
+
+
+def test_equal_lengths_run_together_without_padding(load):
+    model = load("two_in", max_batch_size=3, batch_timeout_micros=LONG)
+    rows = [7, 8, 9], [1, 2, 3], [4, 4, 4]
+    found = together(*[lambda row=row: run(model, ids(row)) for row in rows])
+    assert [each["rows"].tolist() for each in found] == [[3]] * 3
+    assert [each["seen"].tolist() for each in found] == [[",".join(map(str, row)).encode()] for row in rows]
 
 
 def test_lengths_stay_apart_without_padding(load):
@@ -237,7 +246,7 @@ def test_a_request_whose_time_is_up_is_ended(toys):
     model.run("serving_default", {"x": np.ones(1, "float32")}, ["y"])
     times.append(time.perf_counter())
     with pytest.raises(tf.errors.DeadlineExceededError):
-        model.run("serving_default", {"x": np.ones(1, "float32")}, ["y"], 20)
+        model.run("serving_default", {"x": np.ones(1, "float32")}, ["y"], Caller(20))
     times.append(time.perf_counter())
     model.close()
     assert times[2] - times[1] < (times[1] - times[0]) / 2

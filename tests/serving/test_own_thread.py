@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from nlp_suite.serving.caller import Caller
 from nlp_suite.serving.own_thread import SHORT, RowTimes
 from nlp_suite.serving.servable import Servable, SessionSettings
 
@@ -15,8 +16,8 @@ def test_what_is_not_known_is_not_short():
 
 def test_the_fastest_row_counts_and_slower_ones_are_followed():
     times = RowTimes()
-    times.add("a", 4, 0.8)
-    times.add("a", 1, 500.0)  # other work got in between
+    times.add("a", 4, 0.8e-3)
+    times.add("a", 1, 0.5)  # other work got in between
     assert times.is_short("a", 4, None)
     assert not times.is_short("a", 5, None) and not times.is_short("b", 1, None)
     for _ in range(1000):
@@ -26,19 +27,19 @@ def test_the_fastest_row_counts_and_slower_ones_are_followed():
 
 def test_a_deadline_must_leave_room():
     times = RowTimes()
-    times.add("a", 1, 0.2)
-    assert times.is_short("a", 1, 1000.0) and not times.is_short("a", 1, 100.0)
+    times.add("a", 1, 0.2e-3)
+    assert times.is_short("a", 1, 1.0) and not times.is_short("a", 1, 0.1)
 
 
 def test_no_rows():
     times = RowTimes()
-    times.add("a", 0, 0.1)
+    times.add("a", 0, 0.1e-3)
     assert times.is_short("a", 0, None)
 
 
 @pytest.fixture
 def runs(toys):
-    """A function that loads a toy model, asks it often, and gives the options of one more run with a time limit."""
+    """A function that loads a toy model, asks it often, and gives the options of one more run with a caller's deadline."""
     loaded = []
 
     def make(model, timeout_ms, **settings):
@@ -52,7 +53,8 @@ def runs(toys):
 
         servable._native = SimpleNamespace(**vars(native) | {"TF_SessionRun_wrapper": run})
         for limit in [None] * 50 + [timeout_ms]:
-            answer = servable.run("serving_default", {"x": np.ones(1, "float32")}, ["y"], limit)
+            caller = Caller(limit)
+            answer = servable.run("serving_default", {"x": np.ones(1, "float32")}, ["y"], caller)
         assert answer["y"].shape == (1,)
         return given, servable._own_thread
 
