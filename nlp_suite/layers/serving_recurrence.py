@@ -44,13 +44,13 @@ def run(layer: Any, sequences: Any, states: Any, mask: Any) -> tuple[Any, Any, l
     steps = _block_lstm(layer.cell, x, states) if _is_block_lstm(layer) else _loop(layer, x, states)
     ends = [last(values, initial) for values, initial in zip(steps, states, strict=True)]
     zero, output = tf.zeros([], ends[0].dtype), ends[0]
-    if mask is not None:
+    if length is not None:
         seen = mask[:, 0 if backwards else -1] if layer.zero_output_for_mask else length > 0
         output = tf.where(seen[:, None], output, zero)  # [B, U]
     if not layer.return_sequences:
         return output, output[:, None], ends
     outputs = tf.transpose(steps[0] if length is None else turned(steps[0]), [1, 0, 2])  # [B, T, U]
-    if mask is not None:
+    if length is not None:
         outputs = tf.where(
             mask[:, :, None], outputs, zero if backwards or layer.zero_output_for_mask else output[:, None]
         )
