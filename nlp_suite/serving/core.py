@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from nlp_suite.serving import inference
+from nlp_suite.serving.access_log import AccessLog, note, note_failure
 from nlp_suite.serving.caller import Caller
 from nlp_suite.serving.limits import RequestLimits
 from nlp_suite.serving.manager import Manager
@@ -22,12 +23,19 @@ class Core:
         metrics: where requests are counted.
         limits: how much work a request may ask for.
         as_content: tensors in answers as `tensor_content`.
+        log: the log of requests.
     """
 
     def __init__(
-        self, manager: Manager, metrics: Metrics, *, limits: RequestLimits | None = None, as_content: bool = False
+        self,
+        manager: Manager,
+        metrics: Metrics,
+        *,
+        limits: RequestLimits | None = None,
+        as_content: bool = False,
+        log: AccessLog | None = None,
     ):
-        self.manager, self.metrics = manager, metrics
+        self.manager, self.metrics, self.log = manager, metrics, log or AccessLog()
         self.limits, self._as_content = limits or RequestLimits(), as_content
 
     @contextmanager
@@ -39,10 +47,12 @@ class Core:
             api: Predict, Classify, Regress, MultiInference or GetModelMetadata.
             entrypoint: GRPC or REST.
         """
+        note(model=name, api=api)
         start, status = time.perf_counter(), "OK"
         try:
             yield
         except Exception as error:
+            note_failure(error)
             failure = as_serving_error(error)
             status = failure.code.name
             raise failure from error
@@ -55,6 +65,7 @@ class Core:
     @contextmanager
     def running(self, name: str, api: str, examples: int) -> Iterator[None]:
         """Counts the time in the graph and the rows of a request."""
+        note(rows=examples)
         start = time.perf_counter()
         yield
         microseconds = (time.perf_counter() - start) * 1e6
@@ -120,6 +131,13 @@ class Core:
         self.manager.apply_config(request.config, caller.seconds_left() if caller else None)
         return model_management_pb2.ReloadConfigResponse()
 
+    @contextmanager
+    def use(self, spec: Any) -> Iterator[Servable]:
+        """The servable that answers a request; see `Manager.use`."""
+        with self.manager.use(spec) as servable:
+            note(version=servable.version)
+            yield servable
+
     def _examples(self, request: Any) -> int:
         """How many examples a request has, which must not be too many."""
         if request.input.WhichOneof("kind") != "example_list_with_context":
@@ -132,7 +150,7 @@ class Core:
 
     def _servable(self, request: Any) -> AbstractContextManager[Servable]:
         _check_spec(request)
-        return self.manager.use(request.model_spec)
+        return self.use(request.model_spec)
 
 
 def _check_spec(request: Any) -> None:

@@ -1,6 +1,7 @@
 """The REST port: TensorFlow Serving's JSON interface, its metrics, and a page to try the models, as one ASGI application."""
 
 import asyncio
+import contextvars
 import gzip
 import io
 import json
@@ -8,11 +9,13 @@ import threading
 import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 from nlp_suite.serving import inference
+from nlp_suite.serving.access_log import note, note_failure, note_quote, texts_of_json
 from nlp_suite.serving.caller import Caller
 from nlp_suite.serving.core import Core
 from nlp_suite.serving.flags import Options
@@ -23,7 +26,8 @@ from nlp_suite.serving.rest.hosts import Hosts
 from nlp_suite.serving.rest.paths import Route, parse_path, parse_version
 from nlp_suite.serving.rest.protocol import KEEP_ALIVE
 from nlp_suite.serving.servable import Servable
-from nlp_suite.serving.status import RequestTooLarge, ServingError, as_serving_error, invalid_argument
+from nlp_suite.serving.signature_names import DEFAULT_SIGNATURE
+from nlp_suite.serving.status import Code, RequestTooLarge, ServingError, as_serving_error, invalid_argument
 
 _MODELS_PATH = "/page/models"  # the names of all models
 _FORM_PATH = "/page/form"  # the form that the export of ?model=…&version=… names
@@ -34,6 +38,7 @@ _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _Reply = tuple[int, bytes, bytes]  # status, content type, body
 _Answers = TypeVar("_Answers")
 _API = {"predict": "Predict", "classify": "Classify", "regress": "Regress", "metadata": "GetModelMetadata"}
+_API |= {"status": "GetModelStatus"}
 _NOT_FOUND = b"<html><head><title>404 Not Found</title></head><body><h1>Not Found</h1></body></html>\n"
 _JSON, _HTML = b"application/json", b"text/html; charset=utf-8"
 
@@ -59,7 +64,8 @@ class RestApp:
         if scope["type"] != "http":
             return
         try:
-            status, content_type, body, close = await self._respond(scope, receive)
+            with self._core.log.request("REST"):
+                status, content_type, body, close = await self._respond(scope, receive)
         except ConnectionResetError:  # the client has gone
             return
         headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
@@ -80,6 +86,7 @@ class RestApp:
         try:
             self._hosts.check(scope, of_page=path in self._page or path in PAGE_PATHS)
         except ServingError as refused:
+            _note_refused(method, path, refused)
             return refused.http_status, _JSON, json_out.write_error(refused.message), True
         if not path.lower().startswith("/v1/"):
             return *self._outside_interface(method, path, scope.get("query_string", b"")), False
@@ -90,14 +97,17 @@ class RestApp:
         try:
             body = await asyncio.wait_for(self._body(headers, receive), limit)
         except TimeoutError:
-            error = f"the request's body did not arrive within {limit:g} s"
-            return 408, _JSON, json_out.write_error(error), True
+            late = ServingError(Code.DEADLINE_EXCEEDED, f"the request's body did not arrive within {limit:g} s")
+            _note_refused(method, path, late)
+            return 408, _JSON, json_out.write_error(late.message), True
         except RequestTooLarge as error:
+            _note_refused(method, path, error)
             return error.http_status, _JSON, json_out.write_error(error.message), True
         encoding, left = headers.get(b"content-encoding", b""), threading.Event()
         caller = Caller(self._timeout, left.is_set)
-        arguments = (method, path, encoding, body, caller)
-        answer = asyncio.get_running_loop().run_in_executor(self._threads, self._answer, *arguments)
+        work = partial(self._answer, method, path, encoding, body, caller)
+        run = contextvars.copy_context().run  # with the log's record of this request
+        answer = asyncio.get_running_loop().run_in_executor(self._threads, run, work)
         waiting = asyncio.ensure_future(receive())  # for the client to leave: it has sent all that it had to
         both: list[asyncio.Future[Any]] = [answer, waiting]
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
@@ -163,11 +173,13 @@ class RestApp:
         """Runs in a thread: status, content type, body."""
         try:
             body, route = _decompressed(encoding, body, self._options.rest_api_max_body_bytes), parse_path(method, path)
+            note(api=_API[route.verb], model=route.model, texts=lambda: texts_of_json(body))
             if route.verb == "status":
                 return 200, _JSON, self._status(route)
             with self._core.counted(route.model, _API[route.verb], "REST"):
                 return 200, _JSON, getattr(self, f"_{route.verb}")(route, body, caller)
         except Exception as error:
+            _note_refused(method, path, error)
             failure = as_serving_error(error)
             return failure.http_status, _JSON, json_out.write_error(failure.message)
         finally:
@@ -184,8 +196,9 @@ class RestApp:
 
     def _predict(self, route: Route, body: bytes, caller: Caller) -> bytes:
         with ExitStack() as stack:
-            signatures = _Signatures(self._core.manager.use(_spec(route)), stack)
+            signatures = _Signatures(self._core.use(_spec(route)), stack)
             request = json_in.parse_predict(body, signatures)
+            note(signature=request.signature_name or DEFAULT_SIGNATURE)
             self._core.limits.check_arrays(request.inputs)
             rows = max((len(array) if array.ndim else 1 for array in request.inputs.values()), default=0)
             with self._core.running(route.model, "Predict", rows):
@@ -208,9 +221,10 @@ class RestApp:
         caller: Caller,
     ) -> _Answers:
         request, core = json_in.parse_examples(body), self._core
+        note(signature=request.signature_name or DEFAULT_SIGNATURE)
         core.limits.check_examples(len(request.examples), len(request.context))
         with (
-            core.manager.use(_spec(route)) as servable,
+            core.use(_spec(route)) as servable,
             core.running(route.model, _API[route.verb], len(request.examples)),
         ):
             return function(servable, request.signature_name, request.merged, caller)
@@ -225,6 +239,14 @@ class RestApp:
     def close(self) -> None:
         """Ends the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _note_refused(method: str, path: str, error: Exception) -> None:
+    """Notes a request that failed, perhaps before its path was looked at."""
+    with suppress(ServingError):
+        route = parse_path(method, path)
+        note(api=_API[route.verb], model=route.model)
+    note_failure(error)
 
 
 def _spec(route: Route) -> Any:
@@ -285,7 +307,7 @@ def _decompressed(encoding: bytes, body: bytes, limit: int) -> bytes:
         with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
             content = file.read(limit + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise invalid_argument(f"the body is not valid gzip: {error}") from error
+        raise invalid_argument(f"the body is not valid gzip: {note_quote(str(error))}") from error
     if len(content) > limit:
         raise _body_too_large(limit)
     return content
