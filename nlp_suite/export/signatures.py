@@ -86,7 +86,7 @@ def fill_empty_batch(*columns: Any) -> tuple[list[Any], Any]:
     filled = []
     for column in columns:
         empty = tf.constant("" if column.dtype == tf.string else 0, column.dtype)
-        new = tf.fill(tf.concat([[extra], tf.shape(column)[1:]], 0), empty)
+        new = tf.fill([extra, *tf.unstack(tf.shape(column), column.shape.rank)[1:]], empty)
         filled.append(tf.concat([column, new], 0))
     return filled, rows
 

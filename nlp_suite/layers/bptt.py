@@ -15,6 +15,7 @@ import keras
 from keras import ops
 
 from nlp_suite.layers.custom_gradient import custom_gradient
+from nlp_suite.layers.serving_graph import is_serving_graph
 
 # Derivatives of activations, as functions of the activation's *output*: that is what the loop has.
 DERIVATIVES = {
@@ -243,10 +244,11 @@ def _scan_tensorflow(step, carry, xs, reverse, outputs):
 
     def loop(steps, start, carry, arrays):
         def body(i, carry, arrays):
-            for offset in range(steps):
-                t = length - 1 - i - offset if reverse else i + offset
-                carry, ys = step(carry, tuple(x[t] for x in xs))
-                arrays = tuple(array.write(t, y) for array, y in zip(arrays, ys, strict=True))
+            first = length - i - steps if reverse else i
+            slices = [_views(x, first, steps) for x in xs]
+            for offset in reversed(range(steps)) if reverse else range(steps):
+                carry, ys = step(carry, tuple(views[offset] for views in slices))
+                arrays = tuple(array.write(first + offset, y) for array, y in zip(arrays, ys, strict=True))
             return i + steps, tuple(carry), arrays
 
         any_batch = tuple(tf.TensorShape([None]).concatenate(c.shape[1:]) for c in carry)
@@ -270,3 +272,12 @@ def _scan_tensorflow(step, carry, xs, reverse, outputs):
     for y in stacked:
         y.set_shape(xs[0].shape[:2].concatenate(y.shape[2:]))
     return carry, stacked
+
+
+def _views(x, first, steps):
+    """x[first], x[first + 1], …, so many of them: by two ops where XLA, which must know all sizes, need not compile it."""
+    import tensorflow as tf
+
+    if is_serving_graph():
+        return tf.unstack(x[first : first + steps], steps)
+    return [x[first + offset] for offset in range(steps)]

@@ -7,7 +7,8 @@ import keras
 from keras import ops
 
 from nlp_suite.errors import ConfigError
-from nlp_suite.layers import bptt
+from nlp_suite.layers import bptt, serving_recurrence
+from nlp_suite.layers.serving_graph import is_serving_graph
 
 
 class ExplicitBPTT:
@@ -101,6 +102,8 @@ class ExplicitBPTT:
 
         if not self.supports_explicit_loop():
             return keras_loop()
+        if not training and is_serving_graph():
+            return serving_recurrence.run(self, sequences, states, mask)
         if not self._prefers_cudnn(mask):
             return explicit_loop()
         if mask is None or self.use_cudnn is True:

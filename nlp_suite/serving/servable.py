@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from nlp_suite.export.serving_hints import ServingHints, read_hints
 from nlp_suite.export.staging import check_version
 from nlp_suite.serving.batching_parameters import BatchingParameters
 from nlp_suite.serving.caller import Caller
+from nlp_suite.serving.own_thread import RowTimes
 from nlp_suite.serving.run_queue import RunQueue, in_slices, slices
 from nlp_suite.serving.signature_names import DEFAULT_SIGNATURE
 from nlp_suite.serving.status import invalid_argument
@@ -33,8 +35,8 @@ class SessionSettings:
         intra_op_threads: threads of one operation. (On two cores one thread answered a single sentence 2.4 times as fast
             as two, and 32 at once no slower: the operations of a decoding step are too small to be split, and requests
             run in parallel anyway. TensorFlow's default of 0, one a core, is not offered.)
-        inter_op_threads: threads that operations of all requests share, 0: one a core. (Operations that run in the
-            request's thread cost 10 µs less, but then a request could not be ended at its deadline.)
+        inter_op_threads: threads that operations of all requests share, 0: one a core. (Short requests run in their own
+            thread, see `own_thread`; others could not be ended there at their deadline.)
         batching: how requests are batched, or None.
         xla: whether XLA is on. A request of one row is then answered by the compiled form of its signature, where the
             export has one and requests are not batched: it took about half the time. (For 32 real sentences at once
@@ -74,6 +76,7 @@ class Servable:
         check_version(path)
         import tensorflow as tf
         import tensorflow_text  # noqa: F401  the graph uses its ops
+        from tensorflow.python.client import pywrap_tf_session as native
 
         self.name, self.version, self.path, self.settings = name, version, Path(path), settings
         self._tf, self._graph = tf, tf.Graph()
@@ -93,7 +96,9 @@ class Servable:
         self._forms: dict[str, _Form] = {}
         self._places: dict[str, Any] = {}
         self._batched: dict[tuple[str, ...], Any] = {}
-        self._lock = threading.Lock()
+        self._lock, self._row_times = threading.Lock(), RowTimes()
+        self._native, self._own_thread = native, None
+        self._own_thread = self._run_options(inter_op_thread_pool=-1)
         hints = self._hints()
         self.page_form = hints.page_form if hints else ""
         self._independent_rows = hints is not None and hints.independent_rows
@@ -172,7 +177,7 @@ class Servable:
 
         def run(arrays: dict[str, np.ndarray], seconds: float | None) -> dict[str, np.ndarray]:
             sources = {self._place(form.inputs[alias]): array for alias, array in arrays.items()}
-            return self._answers(sources, targets, seconds)
+            return self._answers(sources, targets, seconds, may_be_short=True)
 
         answers = self.settings.queue.run(run, feeds, caller, key=key, rows=rows or 1)
         return answers if fetched is outputs else {alias: answers[alias] for alias in outputs}
@@ -222,34 +227,46 @@ class Servable:
         return self._places[tensor]
 
     def _answers(
-        self, sources: Mapping[Any, np.ndarray], targets: Mapping[str, Any], seconds: float | None
+        self,
+        sources: Mapping[Any, np.ndarray],
+        targets: Mapping[str, Any],
+        seconds: float | None,
+        may_be_short: bool = False,
     ) -> dict[str, np.ndarray]:
-        """Arrays by alias, of arrays by place; `targets` are places by alias."""
-        from tensorflow.python.client import pywrap_tf_session as native
-
-        options = None
-        if seconds is not None:
-            message = self._tf.compat.v1.RunOptions(timeout_in_ms=max(1, int(seconds * 1000)))
-            options = native.TF_NewBufferFromString(message.SerializeToString())
+        """Arrays by alias, of arrays by place; `targets` are places by alias. A batched request is never short."""
+        places, options, native = list(targets.values()), None, self._native
+        key, rows = tuple(places), max((len(array) for array in sources.values() if array.ndim), default=1)
+        is_short = may_be_short and self._row_times.is_short(key, rows, seconds)
+        if is_short:
+            options = self._own_thread
+        elif seconds is not None:
+            options = self._run_options(timeout_in_ms=max(1, int(seconds * 1000)))
+        started = time.perf_counter()
         try:
-            values = native.TF_SessionRun_wrapper(
-                self._session._session, options, sources, list(targets.values()), [], None
-            )
+            values = native.TF_SessionRun_wrapper(self._session._session, options, sources, places, [], None)
         except UnicodeDecodeError as error:  # TensorFlow's text quotes bytes of the request that are no UTF-8
             text = error.object.decode("utf-8", "replace")
             raise self._tf.errors.InvalidArgumentError(None, None, text) from None
         finally:
-            if options is not None:
+            if options is not None and not is_short:
                 native.TF_DeleteBuffer(options)
+        self._row_times.add(key, rows, time.perf_counter() - started)
         # A scalar comes as a number or as bytes.
         return {
-            alias: np.asarray(value, None if hasattr(value, "dtype") else object)
+            alias: value if isinstance(value, np.ndarray) else np.asarray(value, getattr(value, "dtype", object))
             for alias, value in zip(targets, values)
         }
+
+    def _run_options(self, **options: int) -> Any:
+        """Options of runs, as the C interface takes them; whoever asks for them deletes them."""
+        return self._native.TF_NewBufferFromString(self._tf.compat.v1.RunOptions(**options).SerializeToString())
 
     def close(self) -> None:
         """Frees the session; no request may be running."""
         self._session.close()
+        if self._own_thread is not None:
+            self._native.TF_DeleteBuffer(self._own_thread)
+            self._own_thread = None
 
 
 class _Form:

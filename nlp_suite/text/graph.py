@@ -40,28 +40,29 @@ class TextGraph(tf.Module):
         """
         text, is_cut = self._normalise(text, settings)
         ids = self._tokenizer.tokenize(text, self._resources)
-        full = tf.cast(ids.row_lengths(), tf.int32)  # [B], tokens of the text
-        starts = tf.cast(ids.row_starts(), tf.int32)  # [B]
-        start, end = int(settings.add_start), int(settings.add_end)  # how many are added
-        kept = tf.minimum(full, max_length - start - end)  # [B], tokens of the text that are not truncated
-        # A row without any token gets END, added or not: no network and no mask then meets an empty row.
-        lengths = tf.maximum(kept + start + end, 1)  # [B]
-        head = {"head": kept, "tail": tf.zeros_like(kept), "head_tail": kept - kept // 2}[settings.truncation]
-
-        positions = tf.ragged.range(lengths)  # [B, (T)]: 0, 1, … in each row
-        rows = tf.cast(positions.value_rowids(), tf.int32)  # [total]
-
-        def of_row(values):
-            return tf.gather(values, rows)
-
-        position = positions.flat_values - start  # [total], among the tokens kept
-        skipped = tf.where(position < of_row(head), 0, of_row(full - kept))
-        is_text = (position >= 0) & (position < of_row(kept))
-        total = tf.size(ids.flat_values)
-        special = tf.where(position < 0, total, total + 1)  # where START and END lie in the table below
-        index = tf.where(is_text, of_row(starts) + position + skipped, special)
-        values = tf.gather(tf.concat([ids.flat_values, [START, END]], 0), index)  # [total]
-        return positions.with_flat_values(values), tf.maximum(full + start + end, 1) + tf.cast(is_cut, tf.int32)
+        first, last = ids.row_starts() + 2, ids.row_limits() + 2  # [B], where the text's tokens lie in the table below
+        full, added = last - first, int(settings.add_start) + int(settings.add_end)
+        kept = tf.minimum(full, tf.cast(max_length, full.dtype) - added)  # [B], tokens that are not truncated
+        head = kept - kept // 2
+        # A row is pieces of the table: START, the first tokens of the text, the last ones, END.
+        table = tf.concat([[START, END], ids.flat_values], 0)
+        one = tf.ones_like(kept)
+        pieces = {
+            "head": [(first, first + kept)],
+            "tail": [(last - kept, last)],
+            "head_tail": [(first, first + head), (last - kept + head, last)],
+        }[settings.truncation]
+        if settings.add_start:
+            pieces = [(0 * one, one), *pieces]
+        if settings.add_end:
+            pieces = [*pieces, (one, 2 * one)]
+        elif not added:  # END in place of no token: no network and no mask then meets an empty row
+            pieces = [*pieces, (one, one + tf.cast(tf.equal(kept, 0), one.dtype))]
+        start, limit = (tf.reshape(tf.stack(ends, 1), [-1]) for ends in zip(*pieces, strict=True))  # [B · pieces]
+        index = tf.ragged.range(start, limit)
+        values, splits = tf.gather(table, index.flat_values), index.row_splits[:: len(pieces)]  # [total], [B + 1]
+        full = tf.cast(tf.maximum(full + added, 1), tf.int32) + tf.cast(is_cut, tf.int32)
+        return tf.RaggedTensor.from_row_splits(values, splits, validate=False), full
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     def normalise(self, text):

@@ -20,6 +20,7 @@ from nlp_suite.export.self_check import check_saved_model
 from nlp_suite.export.serving_hints import ServingHints
 from nlp_suite.export.staging import check_parent, place_version, staging, write_record
 from nlp_suite.export.warmup import read_warmup, write_warmup
+from nlp_suite.layers.serving_graph import serving_graph
 from nlp_suite.registry import EXPORTERS, TASKS
 from nlp_suite.training.run import Run
 
@@ -64,7 +65,8 @@ class SavedModelExporter(Exporter):
                 written = folder / "written"
                 options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
                 functions = signatures.functions()
-                tf.saved_model.save(signatures.module, str(written), signatures=functions, options=options)
+                with serving_graph():
+                    tf.saved_model.save(signatures.module, str(written), signatures=functions, options=options)
                 _set_methods(tf, written, signatures.methods)
                 ops = check_ops(written, server, compiled)
                 ops.refuse()

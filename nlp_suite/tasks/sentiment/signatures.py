@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlp_suite.export.cases import Case
-from nlp_suite.export.signatures import CLASSIFY, Signatures, checked_tokens, fill_empty_batch, first_rows
+from nlp_suite.export.signatures import CLASSIFY, Signatures, checked_tokens, fill_empty_batch
 
 if TYPE_CHECKING:
     from nlp_suite.tasks.sentiment.predictor import ClassifierPredictor
@@ -52,24 +52,30 @@ class SentimentSignatures(Signatures):
 
         return tf.nn.softmax(tf.cast(self.model(tokens, training=False), tf.float32))  # [B, C]
 
-    def _answer(self, tokens, truncated):
-        """The outputs for tokens int32 `[B, T]`, at least one a row, and whether more were given, bool `[B]`."""
+    def _answer(self, tokens, truncated, rows):
+        """The outputs for the first B rows of tokens int32 `[≥ B, T]`, at least one a row.
+
+        Args:
+            tokens: as above.
+            truncated: bool `[≥ B]`, whether more were given.
+            rows: B.
+        """
         import tensorflow as tf
 
-        probabilities = self._network(tokens)  # [B, C]
+        probabilities = self._network(tokens)[:rows]  # [B, C]
         names = tf.constant([label.encode("utf-8") for label in self.labels])  # [C]
         return {
             "label": tf.gather(names, tf.argmax(probabilities, axis=1)),  # [B]
             "probability": tf.reduce_max(probabilities, axis=1),  # [B]
             "probabilities": probabilities,
-            "labels": tf.tile(names[None, :], [tf.shape(probabilities)[0], 1]),  # [B, C]
-            "truncated": truncated,
+            "labels": tf.tile(names[None, :], [rows, 1]),  # [B, C]
+            "truncated": truncated[:rows],
         }
 
     def serving_default(self, text) -> dict[str, Any]:
         (text,), rows = fill_empty_batch(text)
         tokens, _, truncated = self.module.text.encode_flagged(text)  # [B, T], [B], [B]
-        return first_rows(self._answer(tokens, truncated), rows)
+        return self._answer(tokens, truncated, rows)
 
     def classify(self, inputs) -> dict[str, Any]:
         import tensorflow as tf
@@ -82,7 +88,7 @@ class SentimentSignatures(Signatures):
         (tokens, length), rows = fill_empty_batch(tokens, length)
         tokens, length = checked_tokens(tokens, length, self.text.vocabulary_size)
         truncated = length > self.text.settings.max_length
-        return first_rows(self._answer(self._clean(tokens, length), truncated), rows)
+        return self._answer(self._clean(tokens, length), truncated, rows)
 
     def _clean(self, tokens, length):
         """Only ids that the network knows, PAD exactly from `length` on, and at least one token a row."""

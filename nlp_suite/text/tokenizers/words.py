@@ -23,11 +23,16 @@ def split_words(text, pattern: str):
     import tensorflow as tf
 
     marked = tf.strings.regex_replace(text, f"(?:{pattern})|{UNKNOWN_SURFACE}", "\x00\\0\x00")
-    pieces = tf.strings.split(marked, "\x00")  # [B, (gap, word, gap, …, gap)]
-    lengths = pieces.row_lengths()
-    index = tf.range(tf.size(pieces.flat_values, tf.int64)) - tf.repeat(pieces.row_starts(), lengths)
-    words = tf.boolean_mask(pieces.flat_values, index % 2 == 1)
-    return tf.RaggedTensor.from_row_lengths(words, lengths // 2, validate=False)
+    pieces = tf.raw_ops.StringSplitV2(input=marked, sep="\x00")  # of each row: gap, word, gap, …, gap
+    row, column = tf.unstack(pieces.indices, axis=1)  # [pieces], in order
+    is_word = tf.where(tf.cast(column % 2, tf.bool))[:, 0]  # [words]
+    # Where each row begins among the words. (`tf.strings.split` takes 30 ops more to find it.)
+    splits = tf.raw_ops.LowerBound(
+        sorted_inputs=tf.gather(row, is_word)[None],
+        values=tf.range(pieces.shape[0] + 1)[None],
+        out_type=tf.int64,
+    )[0]
+    return tf.RaggedTensor.from_row_splits(tf.gather(pieces.values, is_word), splits, validate=False)
 
 
 def check_pattern(pattern: str) -> None:
