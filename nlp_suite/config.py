@@ -28,6 +28,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from nlp_suite.config_files import find_config
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import BACKBONES, SCHEDULES, SOURCES, TASKS, TOKENIZERS, Registry, unknown
 
@@ -327,7 +328,7 @@ def load_experiment(source: str | Path | Mapping[str, Any], overrides: Sequence[
     """Reads and checks an experiment.
 
     Args:
-        source: path of a YAML file, or a mapping.
+        source: path of a YAML file, name of a shipped config, or a mapping.
         overrides: `"a.b=value"` strings; the value is YAML. Setting a component's name to another one drops the
             settings of the one before.
 
@@ -345,8 +346,7 @@ def load_experiment(source: str | Path | Mapping[str, Any], overrides: Sequence[
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ConfigError(f"config file {str(path)!r} does not exist")
+    path = find_config(path)
     try:
         values = yaml.load(path.read_text("utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:

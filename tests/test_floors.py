@@ -20,6 +20,7 @@ FLOORS = (  # each imports only what stands after it
     "data",
     "text",
     "config",
+    "config_files",
     "task",
     "registry",
     "native_output",

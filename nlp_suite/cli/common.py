@@ -14,7 +14,7 @@ from nlp_suite.registry import is_installed
 
 BACKENDS = ("tensorflow", "jax", "torch")
 
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file of the experiment.")]
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, or a name of nlp-suite list configs.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key, as training.epochs=3.")
 ]

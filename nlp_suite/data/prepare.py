@@ -42,12 +42,12 @@ class Prepared:
     directory: Path
 
     @property
-    def text(self) -> TextLayer | None:
+    def text(self) -> TextLayer | Any:
         """The text layer; None for a corpus kind without texts."""
         return self.assets.text
 
     @property
-    def target_text(self) -> TextLayer | None:
+    def target_text(self) -> TextLayer | Any:
         """That of the targets; the same object where both sides have one vocabulary, or there is one side."""
         return self.assets.target_text
 

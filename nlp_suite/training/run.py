@@ -15,6 +15,7 @@ from nlp_suite.data.staging import read_json
 from nlp_suite.errors import ConfigError, RunError
 from nlp_suite.registry import TASKS
 from nlp_suite.task import Task
+from nlp_suite.text.text_layer import TextLayer
 
 SCHEMA = 1
 RECORDED_PACKAGES = ("keras", "tensorflow", "tensorflow-text", "jax", "torch", "numpy", "sentencepiece")
@@ -47,7 +48,9 @@ class Run:
         self.info = read_info(self.directory)
         self.experiment = load_experiment(self.directory / "config.yaml")
         self.assets = open_assets(self.experiment, self.directory, self.info["labels"], self.info.get("facts", {}))
-        self.labels, self.text, self.target_text = self.assets.labels, self.assets.text, self.assets.target_text
+        self.labels = self.assets.labels
+        self.text: TextLayer | Any = self.assets.text  # None only of a corpus kind without texts
+        self.target_text: TextLayer | Any = self.assets.target_text
 
     @property
     def history(self) -> list[dict[str, Any]]:
