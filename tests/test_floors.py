@@ -23,6 +23,7 @@ FLOORS = (  # each imports only what stands after it
     "config_files",
     "task",
     "registry",
+    "progress",
     "native_output",
     "errors",
     "_version",

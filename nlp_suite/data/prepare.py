@@ -19,6 +19,7 @@ from nlp_suite.data.sources.base import SPLITS, Source
 from nlp_suite.data.staging import hidden_folder, place_folder, read_json
 from nlp_suite.data.store import SCHEMA
 from nlp_suite.errors import DataError
+from nlp_suite.progress import work
 from nlp_suite.registry import SOURCES, TASKS
 from nlp_suite.task import Assets
 from nlp_suite.text.text_layer import TextLayer
@@ -217,11 +218,13 @@ def _build(
         save_texts(temporary, assets.text, assets.target_text)
         statistics = {}
         for split, examples in selections.items():
-            counts = kind.write_split(temporary / split, examples, split, assets)
+            with work(f"tokenising {split}"):
+                counts = kind.write_split(temporary / split, examples, split, assets)
             store = kind.open_split(temporary / split)
             if not len(store):
                 raise DataError(f"the {split} split is empty")
-            statistics[split] = {**counts, **kind.statistics(store)}
+            with work(f"counting the tokens of {split}"):
+                statistics[split] = {**counts, **kind.statistics(store)}
             progress(kind.summary(split, statistics[split]))
         info = {"schema": SCHEMA, "labels": assets.labels, "statistics": statistics}
         info |= {"facts": assets.facts} if assets.facts else {}

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nlp_suite.progress import track
+
 if TYPE_CHECKING:
     from nlp_suite.data.sources.base import Source
 
@@ -36,10 +38,12 @@ class Selection:
     rows: NDArray[Any] | None = None
 
     def __iter__(self) -> Iterator[Example]:
-        examples = self.source.examples(self.origin)
+        examples, reading, unit = self.source.examples(self.origin), f"reading {self.origin}", self.source.kind.unit
         if self.rows is None:
-            return examples
-        wanted = np.zeros(int(self.rows[-1]) + 1 if len(self.rows) else 0, bool)
+            return track(examples, reading, unit=unit, share=self.source.share_read(self.origin))
+        last = int(self.rows[-1]) + 1 if len(self.rows) else 0
+        examples = track(itertools.islice(examples, last), reading, last, unit)
+        wanted = np.zeros(last, bool)
         wanted[self.rows] = True
         return itertools.compress(examples, wanted)
 

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from nlp_suite.errors import ExportError
 from nlp_suite.export.formats.base import ExportResult
+from nlp_suite.progress import work
 from nlp_suite.registry import EXPORTERS, TASKS, unknown
 
 
@@ -50,6 +51,7 @@ def run_export(run_dir: str | Path, to: str | Path, format: str = "saved_model",
         raise ExportError(
             f"format {format!r} cannot express a run of {run.experiment.task.name!r} (tasks that it can: {tasks})"
         )
-    result: ExportResult = exporter(**arguments).export(run, Path(to))
+    with work(f"exporting {run_dir}"):
+        result: ExportResult = exporter(**arguments).export(run, Path(to))
     result.seconds = time.perf_counter() - start
     return result

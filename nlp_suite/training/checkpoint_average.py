@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from nlp_suite.errors import RunError, UsageError
+from nlp_suite.progress import track
 from nlp_suite.training.callbacks import Logs, without_optimizer, write_weights
 from nlp_suite.training.optimizer import monitor_mode
 from nlp_suite.training.run import Run
@@ -88,7 +89,7 @@ def average_intervals(model: Any, directory: Path, intervals: Sequence[int]) -> 
             "training.average_checkpoints says of how many they are kept"
         )
     totals: list[np.ndarray] = []
-    for number in intervals:
+    for number in track(intervals, "averaging weights", len(intervals), "checkpoints"):
         with without_optimizer(model):
             model.load_weights(directory / _name(number))
         weights = [np.asarray(w, "float64") for w in model.get_weights()]

@@ -8,7 +8,7 @@ import keras
 from rich.console import Console
 
 from nlp_suite.config import TrainingSettings
-from nlp_suite.training.callbacks import Checkpoints, EvaluateAverage, IntervalLog, ProgressBar, StopOnNaN
+from nlp_suite.training.callbacks import Checkpoints, EvaluateAverage, IntervalLog, ShowProgress, StopOnNaN
 from nlp_suite.training.checkpoint_average import KeepIntervals
 from nlp_suite.training.optimizer import monitor_mode
 from nlp_suite.training.state import TrainingState
@@ -26,7 +26,7 @@ class FitCallbacks:
     7. Keras's `EarlyStopping` decides whether to end.
     8. `StopOnNaN` refuses a loss that is no number.
     9. `CSVLogger` and `TensorBoard` record the completed logs.
-    10. `ProgressBar` shows which interval `Checkpoints` found the best.
+    10. `ShowProgress` shows which interval `Checkpoints` found the best.
     11. `TrainingState` saves the state of 2 to 7; a run that is killed before it repeats the interval.
 
     Args:
@@ -36,12 +36,13 @@ class FitCallbacks:
         loss_metric: name of the metric that is the loss.
         intervals: checkpoint intervals in all.
         steps: steps of one.
+        validation_steps: batches of its validation.
         measuring: the task's callbacks.
         optimizing: those of the optimiser.
 
     Attributes:
         state: the `TrainingState`.
-        progress: the `ProgressBar`.
+        progress: the `ShowProgress`.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class FitCallbacks:
         loss_metric: str,
         intervals: int,
         steps: int,
+        validation_steps: int,
         measuring: Sequence[Any],
         optimizing: Sequence[Any],
     ):
@@ -67,7 +69,7 @@ class FitCallbacks:
             )
         if settings.patience:
             self._stateful.append(keras.callbacks.EarlyStopping(monitor, mode=mode, patience=settings.patience))
-        self.progress = ProgressBar(intervals, steps, self._checkpoints, console)
+        self.progress = ShowProgress(intervals, steps, validation_steps, self._checkpoints, console)
         self.state = TrainingState(folder / "state.npz", self._stateful)
 
     def in_order(self) -> list[Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from rich.console import Console
 
+from nlp_suite import progress
 from nlp_suite.config import Experiment
 from nlp_suite.data.prepare import Prepared, open_assets, open_texts, prepare, save_texts
 from nlp_suite.data.staging import hidden_folder, only_process, place_folder
@@ -46,7 +47,7 @@ def train(experiment: Experiment, run_dir: str | Path, *, console: Console | Non
     Args:
         experiment: the resolved config.
         run_dir: the run folder, made if it does not exist.
-        console: where progress goes; default: standard error.
+        console: where its lines go; default: standard error.
 
     Returns:
         The finished run.
@@ -59,7 +60,7 @@ def train(experiment: Experiment, run_dir: str | Path, *, console: Console | Non
     Example:
         >>> run = train(load_experiment("configs/sentiment_sample.yaml"), "runs/sentiment_sample")
     """
-    console = console or Console(stderr=True)
+    console = console or progress.console()
     directory = Path(run_dir)
     if is_run(directory):
         check_same(directory, experiment)
@@ -140,6 +141,7 @@ class _Training:
             loss_metric=self._task.loss_metric,
             intervals=plan.intervals,
             steps=plan.steps,
+            validation_steps=plan.validation.steps_per_epoch,
             measuring=measuring,
             optimizing=optimizer_callbacks,
         )

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from nlp_suite.data.batches import BucketedBatches
+from nlp_suite.progress import track
 from nlp_suite.tasks.sentiment.report import classification_report
 
 
@@ -20,7 +21,7 @@ def predict_split(run, store, batch_size: int = 64, checkpoint: str | None = Non
     model, task = run.model(checkpoint), run.task
     batches = BucketedBatches(store.lengths, batch_size, run.experiment.training.buckets, None)
     probabilities = np.zeros((len(store), len(run.labels)), "float32")
-    for n in range(batches.steps_per_epoch):
+    for n in track(range(batches.steps_per_epoch), "predicting", batches.steps_per_epoch, "batches"):
         rows, weights, length = batches[n]
         tokens, *_ = task.batch(store, rows, weights, length)
         counted = weights > 0
