@@ -223,8 +223,7 @@ def _build(
             store = kind.open_split(temporary / split)
             if not len(store):
                 raise DataError(f"the {split} split is empty")
-            with work(f"counting the tokens of {split}"):
-                statistics[split] = {**counts, **kind.statistics(store)}
+            statistics[split] = {**counts, **kind.statistics(store)}
             progress(kind.summary(split, statistics[split]))
         info = {"schema": SCHEMA, "labels": assets.labels, "statistics": statistics}
         info |= {"facts": assets.facts} if assets.facts else {}

@@ -41,11 +41,9 @@ class Selection:
         examples, reading, unit = self.source.examples(self.origin), f"reading {self.origin}", self.source.kind.unit
         if self.rows is None:
             return track(examples, reading, unit=unit, share=self.source.share_read(self.origin))
-        last = int(self.rows[-1]) + 1 if len(self.rows) else 0
-        examples = track(itertools.islice(examples, last), reading, last, unit)
-        wanted = np.zeros(last, bool)
+        wanted = np.zeros(int(self.rows[-1]) + 1 if len(self.rows) else 0, bool)
         wanted[self.rows] = True
-        return itertools.compress(examples, wanted)
+        return track(itertools.compress(examples, wanted), reading, len(self.rows), unit)
 
     def count(self) -> int:
         """How many examples there are; where all rows are selected, they are read for it."""
