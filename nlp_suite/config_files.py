@@ -36,8 +36,9 @@ def find_config(given: str | Path) -> Path:
     if str(given) in shipped:
         return shipped[str(given)]
     near = [path.stem] if path.stem in shipped else difflib.get_close_matches(path.stem, shipped, n=1, cutoff=0.7)
+    what = "is no file" if path.exists() else "does not exist"
     hint = f": did you mean the shipped config {near[0]!r}?" if near else ""
-    raise ConfigError(f"config file {str(path)!r} does not exist{hint} (by name there are: nlp-suite list configs)")
+    raise ConfigError(f"config file {str(path)!r} {what}{hint} (by name there are: nlp-suite list configs)")
 
 
 def _opening(text: str) -> str:

@@ -81,6 +81,8 @@ class _Display:
 
     def end(self, work: Work) -> None:
         with self._lock:
+            if work not in self._works:
+                return  # `scope` has ended it
             self._works.remove(work)
             if not self._works:
                 self._stop.set()
@@ -91,6 +93,10 @@ class _Display:
                 if self._bars and not self._works:
                     bars, self._bars = self._bars, None
                     bars.stop()
+
+    def going_on(self) -> list[Work]:
+        with self._lock:
+            return list(self._works)
 
     def _run(self, stop: threading.Event) -> None:
         while not stop.wait(TICK):
@@ -145,6 +151,21 @@ def work(description: str, total: int | None = None, unit: str = "", share: Shar
         yield begun
     finally:
         end(begun)
+
+
+@contextmanager
+def scope() -> Iterator[None]:
+    """Ends what has begun within the context, or the decorated function: a loop that an error has left does not end itself.
+
+    Its generator lives as long as the error's traceback, in a notebook until the next error.
+    """
+    before = _DISPLAY.going_on()
+    try:
+        yield
+    finally:
+        for begun in _DISPLAY.going_on():
+            if begun not in before:
+                end(begun)
 
 
 def track(

@@ -84,6 +84,18 @@ def test_work_ends_where_a_loop_is_left_or_fails(at):
     assert progress._DISPLAY._works == []
 
 
+def test_a_loop_that_an_error_has_left_ends_with_the_function_that_was_called(at):
+    @progress.scope()
+    def called():
+        for number in progress.track(range(3), "loop"):
+            raise KeyError(number)
+
+    with progress.work("goes on"):
+        with pytest.raises(KeyError) as error:
+            called()
+        assert error.traceback and [work.description for work in progress._DISPLAY.going_on()] == ["goes on"]
+
+
 def test_no_thread_is_left_behind():
     with progress.work("something"):
         assert any(thread.name == "progress" for thread in threading.enumerate())

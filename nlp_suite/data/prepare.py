@@ -19,7 +19,7 @@ from nlp_suite.data.sources.base import SPLITS, Source
 from nlp_suite.data.staging import hidden_folder, place_folder, read_json
 from nlp_suite.data.store import SCHEMA
 from nlp_suite.errors import DataError
-from nlp_suite.progress import work
+from nlp_suite.progress import scope, work
 from nlp_suite.registry import SOURCES, TASKS
 from nlp_suite.task import Assets
 from nlp_suite.text.text_layer import TextLayer
@@ -58,6 +58,7 @@ class Prepared:
         return self.assets.labels
 
 
+@scope()
 def prepare(
     experiment: Experiment,
     *,

@@ -8,10 +8,11 @@ from pydantic import ValidationError
 
 from nlp_suite.errors import ExportError
 from nlp_suite.export.formats.base import ExportResult
-from nlp_suite.progress import work
+from nlp_suite.progress import scope, work
 from nlp_suite.registry import EXPORTERS, TASKS, unknown
 
 
+@scope()
 def run_export(run_dir: str | Path, to: str | Path, format: str = "saved_model", **settings: Any) -> ExportResult:
     """Exports the best weights of a run.
 

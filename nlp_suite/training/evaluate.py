@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from nlp_suite.errors import RunError
+from nlp_suite.progress import scope
 from nlp_suite.training.run import Run
 
 
+@scope()
 def evaluate(
     run: Run | str | Path, split: str | None = None, *, progress: Callable[[str], None] | None = None
 ) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from nlp_suite.training.run import (
 )
 
 
+@progress.scope()
 def train(experiment: Experiment, run_dir: str | Path, *, console: Console | None = None) -> Run:
     """Trains an experiment; the same call on the folder of a killed run continues after its last checkpoint interval.
 

@@ -81,12 +81,15 @@ def share_read(paths: Iterable[Path]) -> Callable[[int], float] | None:
 
 def _text_size(path: Path) -> int:
     """Bytes of a file's text: of a gzip what its last four bytes say, which is the size modulo 4 GiB."""
-    size = path.stat().st_size
-    if path.suffix != ".gz" or size < 4:
-        return size
-    with open(path, "rb") as file:
-        file.seek(-4, 2)
-        return int.from_bytes(file.read(4), "little")
+    try:
+        size = path.stat().st_size
+        if path.suffix != ".gz" or size < 4:
+            return size
+        with open(path, "rb") as file:
+            file.seek(-4, 2)
+            return int.from_bytes(file.read(4), "little")
+    except OSError:  # who reads the file will say it
+        return 0
 
 
 def count_lines(path: Path) -> int:
