@@ -91,6 +91,33 @@ def fill_empty_batch(*columns: Any) -> tuple[list[Any], Any]:
     return filled, rows
 
 
+def checked_tokens(tokens: Any, length: Any, vocabulary_size: int) -> tuple[Any, Any]:
+    """Token ids int32 `[B, T]`, B at least 1, and their number `[B]` as they came, where a row can be one of the model.
+
+    What stands at or after `length` may be anything: a server that pads puts copies of another id there.
+
+    Raises:
+        tf.errors.InvalidArgumentError: when the graph runs: a length below 0 or beyond T, not one length a row, or an id
+            before it that is not in the vocabulary.
+    """
+    import tensorflow as tf
+
+    rows, width = tf.unstack(tf.shape(tokens))
+    fits = (tf.size(length) == rows) & (tf.reduce_min(length) >= 0) & (tf.reduce_max(length) <= width)
+    sizes = tf.debugging.Assert(
+        fits, ["every row of tokens has one length from 0 to their width; shape and length:", tf.shape(tokens), length]
+    )
+    with tf.control_dependencies([sizes]):
+        used = tf.pad(tf.where(tf.sequence_mask(length, width), tokens, 0), [[0, 0], [0, 1]])  # [B, T + 1]
+    lowest, highest = tf.reduce_min(used), tf.reduce_max(used)
+    known = tf.debugging.Assert(
+        (lowest >= 0) & (highest < vocabulary_size),
+        [f"the ids of tokens are from 0 to {vocabulary_size - 1}; lowest and highest:", lowest, highest],
+    )
+    with tf.control_dependencies([known]):
+        return tf.identity(tokens), tf.identity(length)
+
+
 def first_rows(outputs: Mapping[str, Any], rows: Any) -> dict[str, Any]:
     """The first rows of every output."""
     return {name: value[:rows] for name, value in outputs.items()}

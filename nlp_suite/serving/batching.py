@@ -69,7 +69,10 @@ class BatchedSignature:
         self.targets = {alias: tensor._as_tf_output() for alias, tensor in zip(outputs, answers)}
 
     def accepts(self, feeds: dict[str, np.ndarray]) -> bool:
-        """Whether requests of these shapes can share a batch; those with free dimensions cannot, unless they are padded.
+        """Whether requests of these shapes can share a batch.
+
+        Those with free dimensions do with requests of the same shape. Unless they are padded, a batch of several shapes
+        fails before it runs, and each of its requests is then to run alone.
 
         Raises:
             ServingError: an array that could never be in a batch: without rows or with too many, of another type or shape
@@ -103,8 +106,8 @@ class BatchedSignature:
                     f"input {alias} has shape {list(array.shape)}; the signature says "
                     f"{['?', *('?' if size < 0 else size for size in row_shape)]}"
                 )
-            elif any(size < 0 for size in row_shape):
-                accepted = accepted and self._pads and array.size > 0
+            elif self._pads and -1 in row_shape:
+                accepted = accepted and array.size > 0
         return accepted
 
 

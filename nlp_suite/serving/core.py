@@ -19,7 +19,7 @@ class Core:
         manager: the loaded models.
         metrics: where requests are counted.
         max_tensor_bytes: maximum bytes of an input tensor.
-        as_content: numbers in answers as `tensor_content`.
+        as_content: tensors in answers as `tensor_content`.
     """
 
     def __init__(self, manager: Manager, metrics: Metrics, *, max_tensor_bytes: int = 2**31, as_content: bool = False):

@@ -7,6 +7,8 @@ from typing import Any
 
 from nlp_suite.serving.core import Core
 from nlp_suite.serving.flags import Options, channel_arguments
+from nlp_suite.serving.listening import grpc_addresses
+from nlp_suite.serving.reflection import add_reflection
 from nlp_suite.serving.status import Code, ServingError, as_serving_error, invalid_argument, truncated
 from nlp_suite.serving.text_protos import read_text_proto
 
@@ -42,18 +44,18 @@ def make_grpc_server(core: Core, options: Options) -> Any:
         **channel_arguments(options.grpc_channel_arguments),
     }
     server = grpc.server(ThreadPoolExecutor(options.grpc_max_threads, "grpc"), options=list(arguments.items()))
-    names = []
+    services = []
     for module, service, methods in [
         (prediction_service_pb2, "PredictionService", _PREDICTION),
         (model_service_pb2, "ModelService", _MODEL),
     ]:
         descriptor = module.DESCRIPTOR.services_by_name[service]
-        names.append(descriptor.full_name)
+        services.append(descriptor)
         handlers = {name: _handler(core, descriptor.methods_by_name[name], inner) for name, inner in methods.items()}
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(descriptor.full_name, handlers),))
     if options.enable_grpc_healthcheck_service:
-        names.append(_add_health(server, names))
-    _add_reflection(server, names)
+        services.append(_add_health(server, [service.full_name for service in services]))
+    add_reflection(server, services)
     _listen(server, options)
     return server
 
@@ -96,24 +98,18 @@ def _model_of(request: Any) -> str:
     return str(request.tasks[0].model_spec.name) if request.tasks else ""
 
 
-def _add_health(server: Any, names: Sequence[str]) -> str:
+def _add_health(server: Any, names: Sequence[str]) -> Any:
     from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
     servicer = health.HealthServicer()
     for name in ["", *names]:
         servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    return str(health.SERVICE_NAME)
-
-
-def _add_reflection(server: Any, names: Sequence[str]) -> None:
-    from grpc_reflection.v1alpha import reflection
-
-    reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server)
+    return health_pb2.DESCRIPTOR.services_by_name["Health"]
 
 
 def _listen(server: Any, options: Options) -> None:
-    addresses = [options.address(options.port)] if options.port else []
+    addresses = grpc_addresses(options.host, options.port) if options.port else []
     if options.grpc_socket_path:
         addresses.append(f"unix:{Path(options.grpc_socket_path).absolute()}")
     credentials = _credentials(options.ssl_config_file) if options.ssl_config_file else None

@@ -174,10 +174,13 @@ class Manager:
                 self._reconcile()
 
     def _read_versions(self, config: Any) -> dict[int, Path] | None:
-        """The versions that folder and policy ask for; None where the folder cannot be read at present."""
+        """The versions that folder and policy ask for; None where the folder is absent or cannot be read at present.
+
+        What is loaded is then kept: a folder that is moved or mounted anew is absent for a moment.
+        """
         try:
             versions = desired_versions(model_folder(config), config.model_version_policy)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             logger.error("cannot look for versions of model %s: %s", config.name, error)
             return None
         if not versions:

@@ -51,7 +51,8 @@ def check_model_config(config: Any) -> None:
 
     Raises:
         ServingError: no list at all, a model without name or with another platform than TensorFlow, two models of one
-            name, a path that is neither absolute nor a `file://` URI, or a log of requests, which is not kept here.
+            name, a path that is neither absolute nor a `file://` URI or has a NUL, or a log of requests, which is not kept
+            here.
     """
     if config.WhichOneof("config") != "model_config_list":
         raise invalid_argument("Only ModelConfigList is currently supported")
@@ -80,6 +81,8 @@ def check_model_config(config: Any) -> None:
                 f"model {model.name} has base_path {model.base_path!r}; allowed: absolute paths and file:// URIs, "
                 f"{_scheme(model.base_path)}:// is not read"
             )
+        if "\0" in model.base_path:
+            raise invalid_argument(f"model {model.name} has base_path {model.base_path!r}; no path has a NUL character")
         if not model_folder(model).is_absolute():
             raise invalid_argument(
                 f"Expected model {model.name} to have an absolute path or URI; got base_path()={model.base_path}"

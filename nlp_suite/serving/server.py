@@ -4,7 +4,6 @@ import gc
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -18,13 +17,14 @@ from nlp_suite.serving.batching_parameters import BatchingParameters, read_batch
 from nlp_suite.serving.core import Core
 from nlp_suite.serving.flags import Options
 from nlp_suite.serving.grpc_server import make_grpc_server
+from nlp_suite.serving.listening import host_and_port, listeners
 from nlp_suite.serving.manager import Manager
 from nlp_suite.serving.metrics import Metrics
 from nlp_suite.serving.model_config import one_model, read_model_config
 from nlp_suite.serving.page import page_files
 from nlp_suite.serving.rest.app import PAGE_PATHS, RestApp
 from nlp_suite.serving.servable import SessionSettings
-from nlp_suite.serving.status import Code, ServingError, invalid_argument
+from nlp_suite.serving.status import ServingError, invalid_argument
 from nlp_suite.serving.text_protos import read_text_proto
 
 if TYPE_CHECKING:
@@ -143,14 +143,12 @@ class Server:
     def _start_http(self) -> None:
         import uvicorn
 
-        from nlp_suite.serving.rest.protocol import LimitedHttp
+        from nlp_suite.serving.rest.protocol import HEADERS, LimitedHttp
 
         options = self._options
         self._app = RestApp(self.core, options, self._metrics_path)
         config = uvicorn.Config(
             self._app,
-            host=options.host,
-            port=options.rest_api_port,
             lifespan="off",
             access_log=False,
             log_config=None,
@@ -159,24 +157,25 @@ class Server:
             ws="none",
             loop="asyncio",
             server_header=False,
+            headers=HEADERS,
             timeout_graceful_shutdown=options.drain_seconds,
             timeout_keep_alive=max(5, (options.rest_api_timeout_in_ms or 30_000) // 1000),
         )
-        listener = bind_rest_socket(options)
+        sockets = listeners(options.host, options.rest_api_port, "REST")
         self._http = uvicorn.Server(config)
-        thread = self._start_thread(self._http.run, [listener])
+        thread = self._start_thread(self._http.run, sockets)
         while thread.is_alive() and not self._http.started:
             time.sleep(0.01)
 
     def announce(self) -> None:
         """Logs which ports are open."""
         options = self._options
-        ports = [f"gRPC on {options.address(options.port)}"] if options.port else []
+        ports = [f"gRPC on {host_and_port(options.host, options.port)}"] if options.port else []
         if options.grpc_socket_path:
             ports.append(f"gRPC on unix:{options.grpc_socket_path}")
         if options.rest_api_port:
             page = f", page http://localhost:{options.rest_api_port}/" if options.page else ""
-            ports.append(f"REST on {options.address(options.rest_api_port)}{page}")
+            ports.append(f"REST on {host_and_port(options.host, options.rest_api_port)}{page}")
         logger.info("ready: %s; models: %s", "; ".join(ports), ", ".join(self.manager.names()) or "none")
 
     def stop(self) -> bool:
@@ -251,34 +250,6 @@ def _start_or_end(server: Server, end: threading.Event, failures: list[BaseExcep
     except BaseException as error:
         failures.append(error)
         end.set()
-
-
-def bind_rest_socket(options: Options) -> socket.socket:
-    """A TCP socket bound to the address of REST.
-
-    The protocol is named, which `socket.create_server` and uvicorn leave out: asyncio switches Nagle's algorithm off only
-    for sockets that say TCP, and with it on every answer takes 40 ms longer.
-
-    Raises:
-        ServingError: the address cannot be listened on.
-    """
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            options.host, options.rest_api_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, socket.IPPROTO_TCP)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-        except OSError:
-            listener.close()
-            raise
-    except OSError as error:
-        host_and_port = options.address(options.rest_api_port)
-        raise ServingError(
-            Code.UNAVAILABLE, f"cannot listen for REST on {host_and_port}: {error.strerror or error}"
-        ) from error
-    return listener
 
 
 def _model_list(options: Options) -> Any:

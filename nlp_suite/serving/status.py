@@ -1,10 +1,13 @@
 """Status codes, the error that carries one, and what each code is over HTTP and gRPC."""
 
 import enum
+import re
 
 from nlp_suite.errors import NlpSuiteError
 
 MESSAGE_LIMIT = 1024  # bytes of an error's text that go over gRPC
+_NODES = re.compile(r"\s*\[\[\{\{.*?\}\}\]\]|\{\{(?:function_)?node [^{}]*\}\} ?")  # where in the graph it happened
+_FIRST_OF_SEVERAL = re.compile(r"\d+ root error\(s\) found\.\s+\(0\) [A-Z_]+: (.*?)\s+\(1\) [A-Z_]+: ", re.DOTALL)
 
 
 class Code(enum.IntEnum):
@@ -55,7 +58,7 @@ class ServingError(NlpSuiteError, RuntimeError):
 
     Args:
         code: what went wrong, in gRPC's terms.
-        message: the text for the client.
+        message: the text for the client; what is no UTF-8 in it is replaced.
 
     Example:
         >>> error = ServingError(Code.NOT_FOUND, "Servable not found for request: Latest(m)")
@@ -64,14 +67,30 @@ class ServingError(NlpSuiteError, RuntimeError):
     """
 
     def __init__(self, code: Code, message: str):
-        super().__init__(message)
-        self.code = Code(code)
-        self.message = message
+        self.code, self.message = Code(code), readable(message)
+        super().__init__(self.message)
 
 
 def invalid_argument(message: str) -> ServingError:
     """The error of a request, flag or file that says something impossible."""
     return ServingError(Code.INVALID_ARGUMENT, message)
+
+
+def readable(text: str) -> str:
+    """`text` as valid UTF-8 can hold it: U+FFFD in place of lone surrogates, which stand for bytes that are no UTF-8."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def without_nodes(text: str) -> str:
+    r"""A text of TensorFlow without the nodes of the graph that it names, and of several root errors the first.
+
+    Example:
+        >>> without_nodes("Matrix size-incompatible: In[0]: [1,4], In[1]: [3,1]\n\t [[{{node MatMul}}]]")
+        'Matrix size-incompatible: In[0]: [1,4], In[1]: [3,1]'
+    """
+    text = _NODES.sub("", text)
+    first = _FIRST_OF_SEVERAL.match(text)
+    return first[1] if first else text
 
 
 def truncated(message: str) -> str:
@@ -90,7 +109,7 @@ def truncated(message: str) -> str:
 def as_serving_error(error: BaseException) -> ServingError:
     """Any exception as a `ServingError`: TensorFlow's errors keep their code and message, others become INTERNAL.
 
-    A `ServingError` is returned as it is; `MemoryError` is RESOURCE_EXHAUSTED and `TimeoutError` DEADLINE_EXCEEDED.
+    Nodes of the graph are taken out of TensorFlow's messages. A `ServingError` is returned as it is; `MemoryError` is RESOURCE_EXHAUSTED and `TimeoutError` DEADLINE_EXCEEDED.
 
     Example:
         >>> as_serving_error(KeyError("x")).message
@@ -100,7 +119,7 @@ def as_serving_error(error: BaseException) -> ServingError:
         return error
     code = getattr(error, "error_code", None)  # tf.errors.OpError, without importing TensorFlow
     if isinstance(code, int) and code in HTTP_STATUS and code != Code.OK:
-        return ServingError(Code(code), str(getattr(error, "message", error)))
+        return ServingError(Code(code), without_nodes(str(getattr(error, "message", error))))
     text = f"{type(error).__name__}: {error}".removesuffix(": ")
     if isinstance(error, MemoryError):
         return ServingError(Code.RESOURCE_EXHAUSTED, text)

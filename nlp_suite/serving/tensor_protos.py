@@ -1,6 +1,7 @@
 """Tensors on the server's side of the wire: what comes in is checked before it is made, what goes out is typed fields."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -61,8 +62,13 @@ def array_of(proto: Any, alias: str, max_bytes: int = 2**31) -> np.ndarray:
         raise ServingError(
             Code.RESOURCE_EXHAUSTED, f"tensor {alias} has {bytes_asked:,} bytes; at most {limit:,} are allowed"
         )
-    if proto.tensor_content:
-        if len(proto.tensor_content) != size * numpy_type.itemsize or dtype == dtypes.string:
+    if size and proto.tensor_content and dtype == dtypes.string:
+        texts = decode_strings(proto.tensor_content, size)
+        if texts is None:
+            raise failed
+        return np.array([None, *texts], object)[1:].reshape(shape)
+    if size and proto.tensor_content:
+        if len(proto.tensor_content) != size * numpy_type.itemsize:
             raise failed
     elif not size or not values:
         if dtype == dtypes.string:
@@ -92,13 +98,47 @@ def _first(proto: Any, size: int) -> Any:
     return copy
 
 
+def decode_strings(content: bytes, count: int) -> list[bytes] | None:
+    """The strings in a `tensor_content`: the lengths of all as varints, then their bytes; None where it is no such thing."""
+    lengths, position, end = [], 0, len(content)
+    for _ in range(count):
+        length = shift = 0
+        while True:
+            if position == end or shift > 28:
+                return None
+            byte = content[position]
+            length |= (byte & 0x7F) << shift
+            position, shift = position + 1, shift + 7
+            if byte < 0x80:
+                break
+        lengths.append(length & 0xFFFFFFFF)
+    if position + sum(lengths) != end:
+        return None
+    texts = []
+    for length in lengths:
+        texts.append(content[position : position + length])
+        position += length
+    return texts
+
+
+def encode_strings(texts: Iterable[bytes]) -> bytes:
+    """The `tensor_content` of strings; see `decode_strings`."""
+    head, texts = bytearray(), list(texts)
+    for length in map(len, texts):
+        while length > 0x7F:
+            head.append(length & 0x7F | 0x80)
+            length >>= 7
+        head.append(length)
+    return bytes(head) + b"".join(texts)
+
+
 def fill_proto(proto: Any, array: np.ndarray, *, as_content: bool = False) -> None:
     """Writes an array into a TensorProto: typed fields, which every client reads.
 
     Args:
         proto: an empty TensorProto.
         array: strings as objects of `bytes`.
-        as_content: numbers as `tensor_content` instead, as `--enable_serialization_as_tensor_content` says.
+        as_content: `tensor_content` instead, as `--enable_serialization_as_tensor_content` says.
     """
     from tensorflow import dtypes, make_tensor_proto
 
@@ -110,7 +150,9 @@ def fill_proto(proto: Any, array: np.ndarray, *, as_content: bool = False) -> No
     proto.tensor_shape.SetInParent()
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
-    if array.dtype == object:
+    if array.dtype == object and as_content:
+        proto.tensor_content = encode_strings(array.ravel())
+    elif array.dtype == object:
         proto.string_val.extend(array.ravel())
     elif as_content:
         proto.tensor_content = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()

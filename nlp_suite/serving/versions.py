@@ -10,15 +10,15 @@ MAX_VERSION = 2**63 - 1
 
 
 def version_folders(base_path: str | Path) -> dict[int, Path]:
-    """Children of `base_path` whose whole name is a version number, smallest first; empty where there is no folder.
+    """Children of `base_path` whose whole name is a version number, smallest first.
 
     Leading zeros are ignored; of several spellings of one number one is taken, with a warning.
+
+    Raises:
+        OSError, ValueError: there is no folder that can be read, which is not the same as one without versions.
     """
     base_path = Path(base_path)
-    try:
-        names = sorted(child.name for child in base_path.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
+    names = sorted(child.name for child in base_path.iterdir())
     folders: dict[int, Path] = {}
     for name in names:
         if not re.fullmatch(r"[0-9]{1,40}", name) or int(name) > MAX_VERSION:
@@ -39,6 +39,9 @@ def desired_versions(base_path: str | Path, policy: Any) -> dict[int, Path]:
 
     Returns:
         version → its folder.
+
+    Raises:
+        OSError, ValueError: the folder cannot be read.
 
     Example:
         >>> desired_versions("saved_models/sentiment", policy)    # latest { num_versions: 2 }

@@ -95,21 +95,39 @@ def test_tokens_ignores_what_stands_behind_the_length(server, predictor):
 def test_rows_without_tokens_are_the_empty_text_and_harm_no_neighbour(server, predictor):
     row = predictor.text.encode(["great"])[0]
     tokens = np.stack([np.resize(row, 6), np.full(6, 9), np.full(6, 9), np.zeros(6)]).astype("int32")
-    answer = server("tokens", tokens=tokens, length=np.array([len(row), 0, -3, 0], "int32"))["probabilities"]
+    answer = server("tokens", tokens=tokens, length=np.array([len(row), 0, 0, 0], "int32"))["probabilities"]
     expected = predictor.probabilities(["great", "", "", ""])
     np.testing.assert_allclose(answer, expected, atol=1e-5)
     alone = server("tokens", tokens=np.zeros((2, 0), "int32"), length=np.zeros(2, "int32"))["probabilities"]
     np.testing.assert_allclose(alone, expected[1:3], atol=1e-5)
 
 
-def test_ids_that_are_no_tokens_count_as_unknown(server):
+def test_padding_among_tokens_counts_as_unknown(server):
     def ask(row):
         return server("tokens", tokens=np.array([row], "int32"), length=np.array([3], "int32"))["probabilities"]
 
     unknown = ask([5, 1, 6])
-    for odd in (-1, 10**6, 0):
-        np.testing.assert_array_equal(ask([5, odd, 6]), unknown)
+    np.testing.assert_array_equal(ask([5, 0, 6]), unknown)
     assert not np.array_equal(ask([5, 7, 6]), unknown)
+
+
+def test_ids_and_lengths_that_cannot_be_are_refused(server, predictor):
+    size, good = predictor.text.vocabulary_size, {"tokens": [[4, 5, 6]] * 2, "length": [3, 2]}
+    server("tokens", **good | {"tokens": [[4, 5, size - 1], [4, 5, size]]})  # the last is not looked at
+    wrong_ids = rf"the ids of tokens are from 0 to {size - 1}; lowest and highest:\] \[{{}}\] \[{{}}\]"
+    wrong_length = "every row of tokens has one length from 0 to their width"
+    for odd, message in [
+        ({"tokens": [[4, 5, 6], [4, size, 6]]}, wrong_ids.format(0, size)),
+        ({"tokens": [[4, 5, 2**31 - 1], [4, 5, 6]]}, wrong_ids.format(0, 2**31 - 1)),
+        ({"tokens": [[4, -1, 6], [4, 5, 6]]}, wrong_ids.format(-1, 6)),
+        ({"length": [3, 4]}, rf"{wrong_length}; shape and length:\] \[2 3\] \[3 4\]"),
+        ({"length": [-1, 3]}, wrong_length),
+        ({"length": [3]}, wrong_length),
+        ({"length": [3, 3, 3]}, wrong_length),
+        ({"tokens": np.zeros([2, 0]), "length": [0, 1]}, wrong_length),
+    ]:
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            server("tokens", **good | odd)
 
 
 def test_rows_longer_than_the_network_was_trained_for_are_cut(server):

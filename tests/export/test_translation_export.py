@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from typer.testing import CliRunner
 
 import nlp_suite
@@ -179,8 +180,12 @@ def test_token_ids_are_translated_whatever_stands_behind_their_end(exported):
         found = [ids[:n] for ids, n in zip(answer["tokens"], answer["length"], strict=True)]
         assert exported.python.target_text.decode(found) == [each["translation"] for each in expected]
         np.testing.assert_allclose(answer["score"], [each["score"] for each in expected], atol=1e-4)
-    answer = exported.server("tokens", tokens=np.array([[9999, -3, 5], [5, 5, 5]], "int32"), length=[3, 0])
-    assert answer["length"][0] > 0 and answer["length"][1] == answer["score"][1] == 0
+    answer = exported.server("tokens", tokens=[[5, 0, 5], [5, 1, 5], [5, 9999, -1]], length=[3, 3, 0])
+    assert answer["length"][0] > 0 and answer["length"][2] == answer["score"][2] == 0
+    assert answer["tokens"][0].tolist() == answer["tokens"][1].tolist()  # padding counts as unknown
+    for tokens, length in [([[5, 9999]], [2]), ([[5, -3]], [2]), ([[5, 5]], [3]), ([[5, 5]], [-1]), ([[5]], [1, 1])]:
+        with pytest.raises(tf.errors.InvalidArgumentError, match="tokens"):
+            exported.server("tokens", tokens=tokens, length=length)
 
 
 def test_an_empty_batch_has_an_empty_answer(exported):

@@ -17,6 +17,8 @@ TOYS = {  # model → what makes it
     "dense": toy_models.dense_3x1,
     "text_ops": toy_models.of_text_ops,
 }
+TOY_SETUPS = {"ids_int32", "echo_float", "echo_string", "echo_bytes", "two_out", "scalar_out", "odd_batch", "zero_out"}
+TOY_SETUPS |= {"two_in", "counter", "dense_3x1"}
 PADDING = "max_batch_size { value: 2 } batch_timeout_micros { value: 5000000 } pad_variable_length_inputs: true"
 BATCHING = (
     "max_batch_size { value: 128 } batch_timeout_micros { value: 0 } max_enqueued_batches { value: 1000000 } "

@@ -58,6 +58,24 @@ def http_ask(port, method, path, body=None, headers=None, timeout=60) -> Answer:
         connection.close()
 
 
+def raw(endpoint, *parts, pause=0.0, timeout=30):
+    """What the port answers to bytes, until it closes the connection."""
+    with socket.create_connection(("127.0.0.1", endpoint.rest_port), timeout=timeout) as connection:
+        try:
+            for part in parts:
+                connection.sendall(part)
+                time.sleep(pause)
+        except (BrokenPipeError, ConnectionResetError):  # it need not read to the end
+            pass
+        found = b""
+        try:
+            while more := connection.recv(65536):
+                found += more
+        except ConnectionResetError:
+            pass
+        return found
+
+
 class Asker:
     """Both ports of an endpoint: `rest(…)` and the published stubs `prediction` and `model`."""
 

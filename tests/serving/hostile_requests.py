@@ -213,18 +213,13 @@ def _quoted(text):
     return "".join(c if "!" <= c <= "~" else "".join(f"%{b:02X}" for b in c.encode()) for c in text)
 
 
+_HEAD = b"POST /v1/models/half:predict HTTP/1.1\r\nHost: half\r\n"
 _raw = st.builds(
     Raw,
     st.one_of(
         st.binary(min_size=1, max_size=60),
-        _broken_bytes(
-            st.just(b"POST /v1/models/half:predict HTTP/1.1\r\nContent-Length: 20\r\n\r\n" + b'{"instances": [1.0]}')
-        ),
-        _broken_bytes(
-            st.just(
-                b'POST /v1/models/half:predict HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{"a"\r\n0\r\n\r\n'
-            )
-        ),
+        _broken_bytes(st.just(_HEAD + b'Content-Length: 20\r\n\r\n{"instances": [1.0]}')),
+        _broken_bytes(st.just(_HEAD + b'Transfer-Encoding: chunked\r\n\r\n4\r\n{"a"\r\n0\r\n\r\n')),
     ),
 )
 

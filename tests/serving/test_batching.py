@@ -73,6 +73,14 @@ def test_each_tensor_is_padded_with_its_own_first_element(load):
     assert long["seen"].tolist() == [b"1,2,3,4,5", b"0,0,0,0,0"]
 
 
+def test_equal_lengths_run_together_without_padding(load):
+    model = load("two_in", max_batch_size=3, batch_timeout_micros=LONG)
+    rows = [7, 8, 9], [1, 2, 3], [4, 4, 4]
+    found = together(*[lambda row=row: run(model, ids(row)) for row in rows])
+    assert [each["rows"].tolist() for each in found] == [[3]] * 3
+    assert [each["seen"].tolist() for each in found] == [[",".join(map(str, row)).encode()] for row in rows]
+
+
 def test_lengths_stay_apart_without_padding(load):
     model = load("two_in", max_batch_size=2, batch_timeout_micros=LONG)
     short, long = together(lambda: run(model, ids([7, 8, 9])), lambda: run(model, ids([1, 2, 3, 4, 5])))

@@ -9,7 +9,7 @@ import grpc
 import numpy as np
 import pytest
 
-from nlp_suite.serving.server import bind_rest_socket
+from nlp_suite.serving.listening import listeners
 from nlp_suite.serving.status import ServingError
 from tests.serving.endpoint import Asker, Endpoint, free_port, model_list
 
@@ -111,6 +111,58 @@ def test_no_health_unless_the_flag_says_so(half):
         assert code(lambda: stub.Check(health_pb2.HealthCheckRequest()))[0] == "UNIMPLEMENTED"
 
 
+def reflected(endpoint, version, **request):
+    """What reflection of a version answers to one request."""
+    from grpc_reflection.v1alpha import reflection_pb2
+
+    ask = endpoint.channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        reflection_pb2.ServerReflectionRequest.SerializeToString,
+        reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    (answer,) = ask(iter([reflection_pb2.ServerReflectionRequest(**request)]), timeout=30)
+    return answer
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+def test_reflection_finds_every_service_and_symbol(endpoint, version):
+    from google.protobuf import descriptor_pb2, descriptor_pool
+
+    listed = [each.name for each in reflected(endpoint, version, list_services="").list_services_response.service]
+    assert listed == sorted(
+        [
+            *(f"grpc.reflection.{each}.ServerReflection" for each in ("v1", "v1alpha")),
+            *("grpc.health.v1.Health", "tensorflow.serving.ModelService", "tensorflow.serving.PredictionService"),
+        ]
+    )
+    symbols = ["tensorflow.serving.PredictionService.Predict", "tensorflow.serving.ModelService.GetModelStatus"]
+    symbols += ["grpc.health.v1.Health.Check", "tensorflow.TensorProto.dtype", "tensorflow.DT_FLOAT"]
+    symbols += [f"grpc.reflection.{each}.ServerReflection.ServerReflectionInfo" for each in ("v1", "v1alpha")]
+    for symbol in [*listed, *symbols]:
+        answer = reflected(endpoint, version, file_containing_symbol=symbol)
+        files = list(
+            map(descriptor_pb2.FileDescriptorProto.FromString, answer.file_descriptor_response.file_descriptor_proto)
+        )
+        pool, waiting = descriptor_pool.DescriptorPool(), {file.name: file for file in files}
+        while waiting:  # as a client builds a pool: every file and what it depends on is there
+            file = next(each for each in waiting.values() if not waiting.keys() & set(each.dependency))
+            pool.Add(waiting.pop(file.name))
+        if symbol in listed:
+            assert pool.FindServiceByName(symbol).methods
+        by_name = reflected(endpoint, version, file_by_filename=files[0].name)
+        assert by_name.file_descriptor_response == answer.file_descriptor_response
+    for request in [
+        {"file_containing_symbol": "tensorflow.serving.PredictionService.Guess"},
+        {"file_containing_symbol": "Predict"},
+        {"file_containing_symbol": ""},
+        {"file_by_filename": "absent.proto"},
+        {"all_extension_numbers_of_type": "absent.Type"},
+    ]:
+        assert reflected(endpoint, version, **request).error_response.error_code == 5, request  # NOT_FOUND
+    numbers = reflected(endpoint, version, all_extension_numbers_of_type="tensorflow.TensorProto")
+    assert numbers.all_extension_numbers_response.base_type_name == "tensorflow.TensorProto"
+
+
 def test_reflection(endpoint):
     from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
@@ -202,7 +254,7 @@ def test_an_ipv6_host(half):
         assert asker.half("m") == 3.0
         asker.channel.close()
         with pytest.raises(ServingError, match=rf"cannot listen for REST on \[::1\]:{rest_port}"):
-            bind_rest_socket(made.server._options)
+            listeners("::1", rest_port, "REST")
 
 
 @pytest.mark.parametrize("text", ["key", "=1", "a=1,b"])

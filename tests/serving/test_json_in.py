@@ -291,8 +291,8 @@ def test_an_error_repeats_only_the_beginning_of_a_long_value():
 
 
 def test_signature_names_may_be_any_bytes():
-    assert refusal(b'{"signature_name": "\xff"}') == 'Serving signature name: "\udcff" not found in signature def'
-    assert "named input: \udcff" in refusal(b'{"instances": [{"\xff": 1}]}')
+    assert refusal(b'{"signature_name": "\xff"}') == 'Serving signature name: "\ufffd" not found in signature def'
+    assert "named input: \ufffd" in refusal(b'{"instances": [{"\xff": 1}]}')
 
 
 # ---- properties

@@ -201,8 +201,8 @@ def test_regressions():
 
 def test_error():
     assert write_error('no "x"\n') == b'{\n    "error": "no \\"x\\"\\n"\n}'
-    assert write_error("half \ud800") == b'{\n    "error": "half ?"\n}'
-    assert write_error("byte \udcff") == b'{\n    "error": "byte \xff"\n}'
+    assert write_error("half \ud800") == b'{\n    "error": "half \xef\xbf\xbd"\n}'
+    assert write_error("byte \udcff") == '{\n    "error": "byte \ufffd"\n}'.encode()
 
 
 @given(st.text(alphabet=st.characters()))

@@ -89,6 +89,49 @@ def test_a_folder_that_cannot_be_read_changes_nothing(make_manager, tmp_path, mo
     assert answering(manager) == 1 and "cannot look for versions of model m: stale file handle" in caplog.text
 
 
+def test_a_base_path_that_is_gone_for_a_moment_changes_nothing_and_an_empty_one_unloads(make_manager, tmp_path):
+    base = tmp_path / "base"
+    put(base, 1)
+    manager = make_manager()
+    apply(manager, {"m": base})
+
+    def keeps_serving(version):
+        manager.poll_filesystem()
+        assert answering(manager) == version and states(manager)[version] == AVAILABLE
+
+    base.rename(tmp_path / "away")
+    keeps_serving(1)
+    base.write_text("a file")
+    keeps_serving(1)
+    base.unlink()
+    base.symlink_to(tmp_path / "nowhere")
+    keeps_serving(1)
+    base.unlink()
+    put(tmp_path / "other", 2)
+    base.symlink_to(tmp_path / "other")
+    manager.poll_filesystem()
+    until(lambda: states(manager) == {2: AVAILABLE, 1: END})
+    base.unlink()
+    keeps_serving(2)
+    base.mkdir()
+    manager.poll_filesystem()
+    until(lambda: states(manager) == {2: END, 1: END})
+
+
+def test_a_path_that_cannot_be_does_not_stop_the_poll_of_other_models(make_manager, tmp_path, monkeypatch, caplog):
+    put(tmp_path / "good", 1)
+    manager = make_manager()
+    with pytest.raises(ServingError, match=r"model bad has base_path '/a\\x00b'; no path has a NUL") as caught:
+        apply(manager, {"bad": "/a\\000b", "good": tmp_path / "good"})
+    assert caught.value.code == Code.INVALID_ARGUMENT and manager.names() == []
+    monkeypatch.setattr(manager_module, "check_model_config", lambda config: None)
+    with pytest.raises(ServingError):
+        apply(manager, {"bad": "/a\\000b", "long": f"/{'x' * 5000}", "good": tmp_path / "good"}, wait=0.05)
+    manager.poll_filesystem()
+    until(lambda: states(manager, "good") == {1: AVAILABLE})
+    assert "cannot look for versions of model bad" in caplog.text
+
+
 def test_requests_do_not_wait_while_a_folder_is_read(make_manager, tmp_path, monkeypatch):
     put(tmp_path, 1)
     manager = make_manager()

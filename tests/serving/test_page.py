@@ -43,8 +43,14 @@ def get(path, method="GET", page=True, query=""):
     async def receive():
         return {"type": "http.request", "body": b""}
 
-    scope = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "headers": []}
-    scope["query_string"] = query.encode()
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "headers": [(b"host", b"localhost")],
+    }
+    scope |= {"query_string": query.encode(), "http_version": "1.1"}
     asyncio.run(app(scope, receive, send))
     app.close()
     return sent[0]["status"], dict(sent[0]["headers"])[b"content-type"].decode(), sent[1]["body"].decode()

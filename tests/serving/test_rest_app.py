@@ -8,7 +8,7 @@ import pytest
 
 from nlp_suite.serving.rest.protocol import MAX_HEAD_BYTES
 from nlp_suite.serving.status import ServingError
-from tests.serving.endpoint import Endpoint, http_ask, model_list
+from tests.serving.endpoint import Endpoint, http_ask, model_list, raw
 
 GOOD = {"instances": [2.0]}
 PREDICT = "/v1/models/default:predict"
@@ -41,24 +41,6 @@ def still_answers(endpoint):
     assert answer.status == 200 and answer.json == {"predictions": [3.0]}
 
 
-def raw(endpoint, *parts, pause=0.0, timeout=30):
-    """What the port answers to bytes, until it closes the connection."""
-    with socket.create_connection(("127.0.0.1", endpoint.rest_port), timeout=timeout) as connection:
-        try:
-            for part in parts:
-                connection.sendall(part)
-                time.sleep(pause)
-        except (BrokenPipeError, ConnectionResetError):  # it need not read to the end
-            pass
-        found = b""
-        try:
-            while more := connection.recv(65536):
-                found += more
-        except ConnectionResetError:
-            pass
-        return found
-
-
 # ---------------------------------------------------------------------------------------------------- sizes and times
 
 
@@ -71,7 +53,9 @@ def test_a_large_body_is_413(endpoint):
 def test_a_large_body_of_unknown_length_is_413(endpoint):
     chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
     found = raw(
-        endpoint, b"POST " + PREDICT.encode() + b" HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", *[chunk] * 40
+        endpoint,
+        b"POST " + PREDICT.encode() + b" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+        *[chunk] * 40,
     )
     assert found.startswith(b"HTTP/1.1 413 ")
 
@@ -104,7 +88,9 @@ def test_encodings_that_cannot_be_read_are_400(endpoint, encoding, body, error):
 
 def test_a_slow_body_is_408(endpoint):
     start = time.monotonic()
-    found = raw(endpoint, b"POST " + PREDICT.encode() + b" HTTP/1.1\r\nContent-Length: 20\r\n\r\n", b"{", pause=0.1)
+    found = raw(
+        endpoint, b"POST " + PREDICT.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n", b"{", pause=0.1
+    )
     assert found.startswith(b"HTTP/1.1 408 ") and b"did not arrive within 1 s" in found
     assert b"connection: close" in found and 0.9 < time.monotonic() - start < 5
 
@@ -113,7 +99,7 @@ def test_without_a_time_limit_requests_are_answered(half):
     """As in the stock server, where 0 is no limit."""
     with Endpoint(model_name="m", model_base_path=half, port=0, rest_api_timeout_in_ms=0) as made:
         assert made.rest("POST", "/v1/models/m:predict", GOOD).json == {"predictions": [3.0]}
-        head = b"POST /v1/models/m:predict HTTP/1.1\r\nConnection: close\r\nContent-Length: 20\r\n\r\n"
+        head = b"POST /v1/models/m:predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 20\r\n\r\n"
         assert b" 200 " in raw(made, head, b'{"instances":', b" [2.0]}", pause=0.2)
 
 
@@ -138,7 +124,7 @@ def test_a_request_that_takes_too_long_is_504(endpoint):
 
 
 def test_many_requests_on_one_connection(endpoint):
-    request = b'POST %s HTTP/1.1\r\nContent-Length: 20\r\n\r\n{"instances": [2.0]}' % PREDICT.encode()
+    request = b'POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n{"instances": [2.0]}' % PREDICT.encode()
     last = request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
     assert raw(endpoint, request, request + request, last).count(b'"predictions": [3.0') == 4
 
@@ -155,12 +141,14 @@ def test_what_is_no_http_is_400(endpoint, sent):
 
 def test_a_client_that_leaves_does_no_harm(endpoint):
     with socket.create_connection(("127.0.0.1", endpoint.rest_port)) as connection:
-        connection.sendall(b"POST " + PREDICT.encode() + b" HTTP/1.1\r\nContent-Length: 99\r\n\r\n{")
+        connection.sendall(b"POST " + PREDICT.encode() + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
 
 
 def test_an_upgrade_is_answered_as_a_plain_request(endpoint):
     headers = b"Upgrade: websocket\r\nConnection: Upgrade, close\r\nSec-WebSocket-Key: eA==\r\n"
-    assert raw(endpoint, b"GET /v1/models/default HTTP/1.1\r\n" + headers + b"\r\n").startswith(b"HTTP/1.1 200 ")
+    assert raw(endpoint, b"GET /v1/models/default HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\n").startswith(
+        b"HTTP/1.1 200 "
+    )
 
 
 @pytest.mark.parametrize("path", ["/", "/v2/models/default", "/v1", "/favicon.ico", "/../v1/models/default"])

@@ -39,7 +39,38 @@ def test_tensorflows_errors_keep_code_and_message():
         tf.linalg.matmul(tf.ones([1, 4]), tf.ones([3, 1]))
     error = as_serving_error(caught.value)
     assert error.code == Code.INVALID_ARGUMENT
-    assert error.message == caught.value.message and "Matrix size-incompatible" in str(error)
+    assert error.message == str(error) == without_function(caught.value.message)
+    assert error.message.startswith("Matrix size-incompatible: In[0]: [1,4], In[1]: [3,1]")
+
+
+def without_function(text):
+    return text[text.index("}} ") + 3 :]
+
+
+@pytest.mark.parametrize(
+    "text, shown",
+    [
+        ("Matrix\n\t [[{{node a/MatMul}}]]", "Matrix"),
+        ("Matrix\n\t [[{{function_node __inference_f_9}}{{node MatMul}}]]\n\t [[{{node b}}]]", "Matrix"),
+        ("{{function_node __wrapped__X_device_/job:localhost}} Matrix [Op:X]", "Matrix [Op:X]"),
+        (
+            "2 root error(s) found.\n  (0) INVALID_ARGUMENT: first, of\ntwo lines\n\t [[{{node a}}]]\n\t [[{{node c}}]]\n"
+            "  (1) INVALID_ARGUMENT: second\n\t [[{{node b}}]]\n0 successful operations.\n0 derived errors ignored.",
+            "first, of\ntwo lines",
+        ),
+        ("[[1, 2]] and {{x}} stay", "[[1, 2]] and {{x}} stay"),
+    ],
+)
+def test_nodes_of_the_graph_are_not_shown(text, shown):
+    assert as_serving_error(tf.errors.InvalidArgumentError(None, None, text)).message == shown
+
+
+@pytest.mark.parametrize(
+    "text, shown", [("ü\U0001f600", "ü\U0001f600"), ("a\udcff\udc80b", "a\ufffd\ufffdb"), ("\ud800", "\ufffd")]
+)
+def test_messages_are_valid_utf8(text, shown):
+    error = ServingError(Code.INTERNAL, text)
+    assert error.message == str(error) == shown and error.message.encode().decode() == shown
 
 
 @pytest.mark.parametrize(

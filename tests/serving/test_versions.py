@@ -39,9 +39,13 @@ def test_of_two_spellings_one_is_taken_with_a_warning(tmp_path, caplog):
     assert "duplicate version directories, 1 is ignored" in caplog.text
 
 
-def test_no_folder_has_no_versions(tmp_path):
+def test_a_folder_without_versions_is_not_an_absent_one(tmp_path):
     (tmp_path / "file").write_text("")
-    assert version_folders(tmp_path / "absent") == version_folders(tmp_path / "file") == {}
+    (tmp_path / "dangling").symlink_to(tmp_path / "absent")
+    assert version_folders(tmp_path) == {}
+    for absent in ("absent", "file", "dangling"):
+        with pytest.raises(OSError, match=absent):
+            version_folders(tmp_path / absent)
 
 
 @pytest.mark.parametrize(

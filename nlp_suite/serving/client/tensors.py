@@ -13,6 +13,7 @@ import numpy as np
 from nlp_suite.errors import DataError, RequestError
 from nlp_suite.serving.client import protos
 from nlp_suite.serving.client.answers import TensorSpec
+from nlp_suite.serving.tensor_protos import decode_strings
 
 _TYPES = {  # DataType: (NumPy name, field of typed values)
     "DT_FLOAT": ("float32", "float_val"),
@@ -102,6 +103,10 @@ def from_proto(proto: Any) -> np.ndarray:
     if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise DataError("a tensor without a definite shape")
     size, values = math.prod(shape), getattr(proto, field)
+    if proto.tensor_content and name == "DT_STRING":
+        values = decode_strings(proto.tensor_content, size)
+        if values is None:
+            raise DataError(f"a tensor of shape {shape} whose tensor_content is not that many strings")
     if proto.tensor_content and name != "DT_STRING":
         flat = np.frombuffer(proto.tensor_content, np.dtype(dtype).newbyteorder("<")).astype(dtype)
     elif name == "DT_STRING":

@@ -16,7 +16,9 @@ from nlp_suite.serving.core import Core
 from nlp_suite.serving.flags import Options
 from nlp_suite.serving.page import page_files
 from nlp_suite.serving.rest import json_in, json_out
+from nlp_suite.serving.rest.hosts import Hosts
 from nlp_suite.serving.rest.paths import Route, parse_path, parse_version
+from nlp_suite.serving.rest.protocol import KEEP_ALIVE
 from nlp_suite.serving.servable import Servable
 from nlp_suite.serving.status import HTTP_STATUS, Code, ServingError, as_serving_error, invalid_argument
 
@@ -47,6 +49,7 @@ class RestApp:
         self._threads = ThreadPoolExecutor(options.rest_api_num_threads, "rest")
         self._timeout = options.rest_api_timeout_in_ms or None  # milliseconds; None: no limit
         self._page = page_files() if options.page else {}
+        self._hosts = Hosts(options)
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
         """Answers one request."""
@@ -63,14 +66,18 @@ class RestApp:
                 (b"access-control-allow-methods", b"POST, GET"),
                 (b"access-control-allow-headers", b"Content-Type"),
             ]
-        if close:
-            headers.append((b"connection", b"close"))
+        if close or KEEP_ALIVE in scope.get("extensions", {}):
+            headers.append((b"connection", b"close" if close else b"keep-alive"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
     async def _respond(self, scope: _Scope, receive: _Receive) -> tuple[int, bytes, bytes, bool]:
         """Status, content type, body, and whether the connection must end."""
         path, method = scope["raw_path"].decode("ascii"), scope["method"]  # without the query
+        try:
+            self._hosts.check(scope, of_page=path in self._page or path in PAGE_PATHS)
+        except ServingError as refused:
+            return HTTP_STATUS[refused.code], _JSON, json_out.write_error(refused.message), True
         if not path.lower().startswith("/v1/"):
             return *self._outside_interface(method, path, scope.get("query_string", b"")), False
         headers = dict(scope["headers"])

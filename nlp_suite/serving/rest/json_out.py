@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nlp_suite.serving.rest.json_text import float_texts, quoted, to_bytes
-from nlp_suite.serving.status import Code, ServingError, invalid_argument
+from nlp_suite.serving.status import Code, ServingError, invalid_argument, readable
 
 BYTES_SUFFIX = "_bytes"  # a string output whose name ends so is written in base64
 
@@ -171,7 +171,7 @@ def write_regressions(values: Iterable[float]) -> bytes:
 
 
 def write_error(message: str) -> bytes:
-    """The body of an error.
+    """The body of an error, which is valid UTF-8 whatever was sent.
 
     Example:
         >>> print(write_error("Malformed request: GET /v1").decode())
@@ -179,7 +179,7 @@ def write_error(message: str) -> bytes:
             "error": "Malformed request: GET /v1"
         }
     """
-    return to_bytes(f'{{\n    "error": {quoted(message)}\n}}')
+    return to_bytes(f'{{\n    "error": {quoted(readable(message))}\n}}')
 
 
 def write_status(response: Any) -> bytes:

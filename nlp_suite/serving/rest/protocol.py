@@ -1,10 +1,16 @@
-"""HTTP/1.1 as uvicorn reads it, with limits that it lacks: how long a request's head may take, and how long it may be."""
+"""HTTP as uvicorn reads it, with what it lacks: limits of a request's head, in time and bytes, and HTTP/1.0's keep-alive."""
 
 import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 64 * 1024
+KEEP_ALIVE = "nlp_suite.keep_alive"  # extension of ASGI's scope: the client of HTTP/1.0 asked to keep the connection
+HEADERS = [  # of every answer
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Content-Security-Policy", "frame-ancestors 'none'"),
+]
 
 
 class LimitedHttp(HttpToolsProtocol):
@@ -36,9 +42,18 @@ class LimitedHttp(HttpToolsProtocol):
         self._await_head()
 
     def on_headers_complete(self) -> None:
-        """The head is complete."""
+        """The head is complete. A client of HTTP/1.0 may ask to keep the connection, which uvicorn does not look at."""
         self._head_arrived()
         super().on_headers_complete()
+        if self.parser.get_http_version() == "1.0" and self.parser.should_keep_alive():
+            self.cycle.keep_alive = True
+            self.cycle.scope["extensions"] = {KEEP_ALIVE: {}}
+
+    def shutdown(self) -> None:
+        """Ends the connection, after the answer where a request is running."""
+        if self.cycle is not None:
+            self.cycle.scope.pop("extensions", None)
+        super().shutdown()
 
     def _await_head(self) -> None:
         if self._head_timer is None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlp_suite.export.cases import Case
-from nlp_suite.export.signatures import CLASSIFY, Signatures, fill_empty_batch, first_rows
+from nlp_suite.export.signatures import CLASSIFY, Signatures, checked_tokens, fill_empty_batch, first_rows
 
 if TYPE_CHECKING:
     from nlp_suite.tasks.sentiment.predictor import ClassifierPredictor
@@ -18,8 +18,8 @@ class SentimentSignatures(Signatures):
     * `serving_default`: `text` string `[B]` → `label` string `[B]`, `probability` float `[B]` (the label's),
       `probabilities` float `[B, C]`, `labels` string `[B, C]` (the names that the probabilities belong to).
     * `tokens`: `tokens` int32 `[B, T]`, `length` int32 `[B]` → the same. What stands at or after `length` is ignored; a
-      row of length 0 is the empty text; an id that is no token counts as unknown; ids beyond the text layer's
-      `max_length` are cut off.
+      row of length 0 is the empty text; an id that is not in the vocabulary and a length beyond T are errors, PAD counts
+      as unknown; ids beyond the text layer's `max_length` are cut off.
     * `classify` (TensorFlow Serving's Classify): `inputs`, serialized `tf.Example` `[B]` with one bytes feature `text`
       → `classes` string `[B, C]`, `scores` float `[B, C]`, in the order of `labels`. An example without the feature is
       an error: it is a misspelt request, not an empty text.
@@ -78,6 +78,7 @@ class SentimentSignatures(Signatures):
 
     def tokens(self, tokens, length) -> dict[str, Any]:
         (tokens, length), rows = fill_empty_batch(tokens, length)
+        tokens, length = checked_tokens(tokens, length, self.text.vocabulary_size)
         return first_rows(self._answer(self._clean(tokens, length)), rows)
 
     def _clean(self, tokens, length):
@@ -91,8 +92,7 @@ class SentimentSignatures(Signatures):
         width = tf.maximum(tf.shape(tokens)[1], empty.shape[1])
         tokens = tf.pad(tokens, [[0, 0], [0, width - tf.shape(tokens)[1]]])
         empty = tf.pad(empty, [[0, 0], [0, width - empty.shape[1]]])  # [1, T]
-        known = tf.logical_and(tokens > PAD, tokens < self.text.vocabulary_size)
-        tokens = tf.where(known, tokens, UNKNOWN)
+        tokens = tf.where(tokens == PAD, UNKNOWN, tokens)
         tokens = tf.where(tf.range(width)[None, :] < length[:, None], tokens, PAD)
         return tf.where(length[:, None] > 0, tokens, empty)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nlp_suite.export.cases import Case
-from nlp_suite.export.signatures import Signatures, fill_empty_batch, first_rows
+from nlp_suite.export.signatures import Signatures, checked_tokens, fill_empty_batch, first_rows
 from nlp_suite.tasks.shared.scores import MAX_NLL_PER_TOKEN
 from nlp_suite.tasks.translation.compiled import SIGNATURE, compiled_search, fill_to_power_of_two, texts_of_all_widths
 from nlp_suite.text.text_layer import END, PAD, START, UNKNOWN
@@ -34,7 +34,7 @@ class TranslationSignatures(Signatures):
       the log_prob -1e9, the perplexity e^80 and no token.
     * `tokens`: `tokens` int32 `[B, S]` (of the source, END last), `length` int32 `[B]` → `tokens` int32 `[B, L]`, `score`,
       `log_prob`, `length`, `truncated`. What stands at or after `length` is ignored; a row of length 0 is the empty text; an id
-      that is no token counts as unknown.
+      that is not in the vocabulary and a length beyond S are errors, PAD counts as unknown.
     * `translate_xla`, where it is asked for: as `serving_default`, its search compiled by XLA, which a stock server must be
       told to have (`--xla_cpu_compilation_enabled`); the first request of each of a few shapes compiles for seconds.
 
@@ -181,7 +181,8 @@ class TranslationSignatures(Signatures):
 
     def tokens(self, tokens, length) -> dict[str, Any]:
         (tokens, length), rows = fill_empty_batch(tokens, length)
-        source, length, truncated = _clean(tokens, length, self.max_source_tokens, self.source_text.vocabulary_size)
+        tokens, length = checked_tokens(tokens, length, self.source_text.vocabulary_size)
+        source, length, truncated = _clean(tokens, length, self.max_source_tokens)
         best = self._best(source, length, truncated)
         outputs = {name: best[name] for name in ("tokens", "score", "log_prob", "length")}
         return first_rows({**outputs, "truncated": truncated}, rows)
@@ -268,17 +269,16 @@ def _surfaces(text, tokens, length):
     return tf.where(tf.sequence_mask(length, tf.shape(tokens)[1]), tf.gather(table, tokens), "")
 
 
-def _clean(tokens, length, max_tokens, vocabulary_size):
+def _clean(tokens, length, max_tokens):
     """Ids that the network knows, END last in every row, PAD after it; their number; and which rows were truncated."""
     import tensorflow as tf
 
     width = tf.shape(tokens)[1]
     tokens = tf.pad(tokens, [[0, 0], [0, 1]])  # room for an END
-    length = tf.clip_by_value(length, 0, width)
     last = tf.reduce_sum(tf.where(tf.range(width + 1) == length[:, None] - 1, tokens, 0), axis=1)
     count = tf.minimum(length - tf.cast(last == END, tf.int32), max_tokens - 1)  # without END
     truncated = length - tf.cast(last == END, tf.int32) > max_tokens - 1
-    tokens = tf.where((tokens > PAD) & (tokens < vocabulary_size), tokens, UNKNOWN)
+    tokens = tf.where(tokens == PAD, UNKNOWN, tokens)
     position = tf.range(width + 1)[None, :]
     tokens = tf.where(position < count[:, None], tokens, tf.where(position == count[:, None], END, PAD))
     return tokens[:, : tf.reduce_max(count) + 1], count + 1, truncated
