@@ -24,36 +24,49 @@ def add_commands(app: typer.Typer) -> None:
 
     @app.command()
     def query(
-        host: Annotated[str, typer.Argument(metavar="HOST", help="HOST:PORT, http://… or grpc://….")],
-        texts: Annotated[list[str], typer.Argument(metavar="TEXT …", help="Texts to ask about.")],
+        host: Annotated[
+            str, typer.Argument(metavar="HOST", help="HOST:PORT, http://… or grpc://…; https://… or grpcs://… for TLS.")
+        ],
+        texts: Annotated[
+            list[str] | None, typer.Argument(metavar="[TEXT … | -]", help="Texts; - reads standard input.")
+        ] = None,
+        input: Annotated[Path | None, typer.Option(help="File with a text a line.")] = None,
         model: Annotated[str, typer.Option(help="Name of the model.")] = "default",
         grpc: Annotated[bool, typer.Option("--grpc", help="Ask over gRPC; default REST.")] = False,
         signature: Annotated[str, typer.Option(help="Signature to ask.")] = "serving_default",
         version: Annotated[int | None, typer.Option(help="Version; default the newest.")] = None,
         label: Annotated[str | None, typer.Option(help="Version label instead of a number.")] = None,
-        timeout: Annotated[float, typer.Option(help="Seconds.")] = 30.0,
+        timeout: Annotated[float, typer.Option(help="Seconds for each request of at most 32 texts.")] = 30.0,
+        ca: Annotated[Path | None, typer.Option(help="TLS: PEM file with the authorities to trust.")] = None,
+        cert: Annotated[Path | None, typer.Option(help="TLS: PEM file with a client certificate to show.")] = None,
+        key: Annotated[Path | None, typer.Option(help="TLS: PEM file with its key; default: in --cert.")] = None,
         as_json: AsJson = False,
     ) -> None:
         """Ask a server, stock or built-in, about texts."""
-        from nlp_suite.serving.client import query as ask
+        from nlp_suite.serving.client.asking import answers
+        from nlp_suite.tasks.shared.lines import read_texts
 
-        answer = ask(
+        for lines in answers(
             host,
             model,
-            texts,
+            read_texts(texts, input),
             grpc=grpc,
             signature=signature,
             as_json=as_json,
             version=version,
             label=label,
             timeout=timeout,
-        )
-        print(answer)
+            ca=ca,
+            cert=cert,
+            key=key,
+        ):
+            print(lines, flush=True)
 
     @app.command()
     def doctor(
         model: Annotated[Path, typer.Argument(metavar="SAVED_MODEL", help="Exported version, or its model's folder.")],
         server_version: Annotated[str, typer.Option(help="Version of TensorFlow Serving.")] = "2.19",
+        cost: Annotated[bool, typer.Option("--cost", help="Load it, and measure what a row costs.")] = False,
         as_json: AsJson = False,
     ) -> None:
         """Say whether a stock TensorFlow Serving will serve a SavedModel; exit code 1 if not."""
@@ -61,7 +74,7 @@ def add_commands(app: typer.Typer) -> None:
         from nlp_suite.serving.doctor import examine, format_report
 
         with suppress_native_log():
-            report = examine(model, server_version)
+            report = examine(model, server_version, measure_cost=cost)
         if as_json:
             print(json.dumps(report.as_dict()))
         else:

@@ -17,10 +17,13 @@ class ServingHints:
     Attributes:
         compiled: signature → the signature that gives the same answers, compiled by XLA.
         page_form: form of the endpoint's page that asks this model; empty where none is stated.
+        independent_rows: whether the answer to a row is the same whatever rows stand beside it, so that a server may
+            run requests together.
     """
 
     compiled: Mapping[str, str] = field(default_factory=dict)
     page_form: str = ""
+    independent_rows: bool = False
 
     def write(self, directory: Path) -> None:
         """Writes the file into a version folder."""
@@ -39,7 +42,7 @@ def read_hints(directory: Path) -> ServingHints | None:
     try:
         values = json.loads(path.read_text("utf-8"))
         compiled = {str(name): str(form) for name, form in values.get("compiled", {}).items()}
-        return ServingHints(compiled, str(values.get("page_form", "")))
+        return ServingHints(compiled, str(values.get("page_form", "")), values.get("independent_rows") is True)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, AttributeError) as error:

@@ -6,6 +6,9 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from nlp_suite.serving import inference
+from nlp_suite.serving.access_log import AccessLog, note, note_failure
+from nlp_suite.serving.caller import Caller
+from nlp_suite.serving.limits import RequestLimits
 from nlp_suite.serving.manager import Manager
 from nlp_suite.serving.metrics import Metrics
 from nlp_suite.serving.servable import Servable
@@ -18,13 +21,22 @@ class Core:
     Args:
         manager: the loaded models.
         metrics: where requests are counted.
-        max_tensor_bytes: maximum bytes of an input tensor.
+        limits: how much work a request may ask for.
         as_content: tensors in answers as `tensor_content`.
+        log: the log of requests.
     """
 
-    def __init__(self, manager: Manager, metrics: Metrics, *, max_tensor_bytes: int = 2**31, as_content: bool = False):
-        self.manager, self.metrics = manager, metrics
-        self._max_bytes, self._as_content = max_tensor_bytes, as_content
+    def __init__(
+        self,
+        manager: Manager,
+        metrics: Metrics,
+        *,
+        limits: RequestLimits | None = None,
+        as_content: bool = False,
+        log: AccessLog | None = None,
+    ):
+        self.manager, self.metrics, self.log = manager, metrics, log or AccessLog()
+        self.limits, self._as_content = limits or RequestLimits(), as_content
 
     @contextmanager
     def counted(self, name: str, api: str, entrypoint: str) -> Iterator[None]:
@@ -35,10 +47,12 @@ class Core:
             api: Predict, Classify, Regress, MultiInference or GetModelMetadata.
             entrypoint: GRPC or REST.
         """
+        note(model=name, api=api)
         start, status = time.perf_counter(), "OK"
         try:
             yield
         except Exception as error:
+            note_failure(error)
             failure = as_serving_error(error)
             status = failure.code.name
             raise failure from error
@@ -51,6 +65,7 @@ class Core:
     @contextmanager
     def running(self, name: str, api: str, examples: int) -> Iterator[None]:
         """Counts the time in the graph and the rows of a request."""
+        note(rows=examples)
         start = time.perf_counter()
         yield
         microseconds = (time.perf_counter() - start) * 1e6
@@ -58,40 +73,44 @@ class Core:
         self.metrics.observe("request_example_counts", examples, model_name=name)
         self.metrics.count("request_example_count_total", examples, model_name=name)
 
-    def predict(self, request: Any, timeout_ms: float | None = None) -> Any:
+    def predict(self, request: Any, caller: Caller | None = None) -> Any:
         """Answers a `PredictRequest`."""
         with self._servable(request) as servable, self.running(request.model_spec.name, "Predict", _rows(request)):
-            return inference.predict(
-                servable, request, max_bytes=self._max_bytes, as_content=self._as_content, timeout_ms=timeout_ms
-            )
+            return inference.predict(servable, request, limits=self.limits, as_content=self._as_content, caller=caller)
 
-    def classify(self, request: Any, timeout_ms: float | None = None) -> Any:
+    def classify(self, request: Any, caller: Caller | None = None) -> Any:
         """Answers a `ClassificationRequest`."""
-        with self._servable(request) as servable, self.running(request.model_spec.name, "Classify", _examples(request)):
-            return inference.classify(servable, request, timeout_ms=timeout_ms)
+        with (
+            self._servable(request) as servable,
+            self.running(request.model_spec.name, "Classify", self._examples(request)),
+        ):
+            return inference.classify(servable, request, caller=caller)
 
-    def regress(self, request: Any, timeout_ms: float | None = None) -> Any:
+    def regress(self, request: Any, caller: Caller | None = None) -> Any:
         """Answers a `RegressionRequest`."""
-        with self._servable(request) as servable, self.running(request.model_spec.name, "Regress", _examples(request)):
-            return inference.regress(servable, request, timeout_ms=timeout_ms)
+        with (
+            self._servable(request) as servable,
+            self.running(request.model_spec.name, "Regress", self._examples(request)),
+        ):
+            return inference.regress(servable, request, caller=caller)
 
-    def multi_inference(self, request: Any, timeout_ms: float | None = None) -> Any:
+    def multi_inference(self, request: Any, caller: Caller | None = None) -> Any:
         """Answers a `MultiInferenceRequest`; all tasks run on the version that the first one names."""
         if not request.tasks:
             raise invalid_argument("Inference request must contain at least one task")
         spec = request.tasks[0].model_spec
         with (
             self._servable(request.tasks[0]) as servable,
-            self.running(spec.name, "MultiInference", _examples(request)),
+            self.running(spec.name, "MultiInference", self._examples(request)),
         ):
-            return inference.multi_inference(servable, request, timeout_ms=timeout_ms)
+            return inference.multi_inference(servable, request, caller=caller)
 
-    def model_metadata(self, request: Any, timeout_ms: float | None = None) -> Any:
+    def model_metadata(self, request: Any, caller: Caller | None = None) -> Any:
         """Answers a `GetModelMetadataRequest`."""
         with self._servable(request) as servable:
             return inference.model_metadata(servable, request)
 
-    def model_status(self, request: Any, timeout_ms: float | None = None) -> Any:
+    def model_status(self, request: Any, caller: Caller | None = None) -> Any:
         """Answers a `GetModelStatusRequest`."""
         from tensorflow_serving.apis import get_model_status_pb2
 
@@ -105,16 +124,33 @@ class Core:
             entry.status.error_message = error.message if error else ""
         return response
 
-    def reload_config(self, request: Any, timeout_ms: float | None = None) -> Any:
+    def reload_config(self, request: Any, caller: Caller | None = None) -> Any:
         """Answers a `ReloadConfigRequest`: serves the list in it, and returns when new models are available."""
         from tensorflow_serving.apis import model_management_pb2
 
-        self.manager.apply_config(request.config, None if timeout_ms is None else timeout_ms / 1000)
+        self.manager.apply_config(request.config, caller.seconds_left() if caller else None)
         return model_management_pb2.ReloadConfigResponse()
+
+    @contextmanager
+    def use(self, spec: Any) -> Iterator[Servable]:
+        """The servable that answers a request; see `Manager.use`."""
+        with self.manager.use(spec) as servable:
+            note(version=servable.version)
+            yield servable
+
+    def _examples(self, request: Any) -> int:
+        """How many examples a request has, which must not be too many."""
+        if request.input.WhichOneof("kind") != "example_list_with_context":
+            number, context_bytes = len(request.input.example_list.examples), 0
+        else:
+            with_context = request.input.example_list_with_context
+            number, context_bytes = len(with_context.examples), with_context.context.ByteSize()
+        self.limits.check_examples(number, context_bytes)
+        return number
 
     def _servable(self, request: Any) -> AbstractContextManager[Servable]:
         _check_spec(request)
-        return self.manager.use(request.model_spec)
+        return self.use(request.model_spec)
 
 
 def _check_spec(request: Any) -> None:
@@ -127,8 +163,3 @@ def _rows(request: Any) -> int:
     for proto in request.inputs.values():
         return max(0, proto.tensor_shape.dim[0].size) if proto.tensor_shape.dim else 1
     return 0
-
-
-def _examples(request: Any) -> int:
-    with_context = request.input.WhichOneof("kind") == "example_list_with_context"
-    return len((request.input.example_list_with_context if with_context else request.input.example_list).examples)

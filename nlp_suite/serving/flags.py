@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from nlp_suite.serving.log_lines import LEVELS
 from nlp_suite.serving.status import invalid_argument
 
 _INT32 = 2**31 - 1
@@ -16,7 +17,8 @@ _MAX_THREADS = 4096  # TensorFlow starts all of them at once, and ends the proce
 class Flag:
     """One flag: its type, default and help; `refused` says why it cannot be set here.
 
-    Whole numbers are from `minimum` to `maximum`; `builtin_only` flags are unknown to the stock server.
+    Whole numbers are from `minimum` to `maximum`, texts one of `choices` where there are some; `builtin_only` flags are
+    unknown to the stock server.
     """
 
     default: bool | int | str
@@ -25,6 +27,7 @@ class Flag:
     minimum: int = 0
     maximum: int = _INT32
     builtin_only: bool = False
+    choices: tuple[str, ...] = ()
 
     @property
     def type(self) -> type:
@@ -84,7 +87,23 @@ FLAGS = {
         64 * 2**20, "maximum bytes of a REST request, unpacked", minimum=1, builtin_only=True
     ),
     "grpc_max_message_bytes": Flag(
-        _INT32, "maximum bytes of a gRPC message and of an input tensor", minimum=1, builtin_only=True
+        64 * 2**20, "maximum bytes of a gRPC message and of an input tensor", minimum=1, builtin_only=True
+    ),
+    "max_request_rows": Flag(16_384, "maximum rows (texts, examples) of a request", minimum=1, builtin_only=True),
+    "max_row_bytes": Flag(4 * 2**20, "maximum bytes of a row of an input", minimum=1, builtin_only=True),
+    "max_rows_at_once": Flag(
+        64,
+        "larger requests run in slices of so many rows; also the maximum of requests that run together",
+        minimum=1,
+        builtin_only=True,
+    ),
+    "max_concurrent_runs": Flag(
+        0, "graphs that run at once, others wait; 0: one a core", maximum=_MAX_THREADS, builtin_only=True
+    ),
+    "run_waiting_requests_together": Flag(
+        True,
+        "requests that had to wait run together, where an export says that its rows are independent",
+        builtin_only=True,
     ),
     "drain_seconds": Flag(30, "maximum seconds that running requests get after SIGTERM", builtin_only=True),
     "page": Flag(True, "a page at / of the REST port to try the models", builtin_only=True),
@@ -93,6 +112,19 @@ FLAGS = {
         "names under which browsers may ask for the page, besides IP addresses, localhost and this machine's name: "
         "name,name; *: any, which lets other sites in by DNS rebinding",
         builtin_only=True,
+    ),
+    "log_requests": Flag(
+        "off",
+        "a line in the log for each request: off, errors (those that fail) or all; without their texts",
+        builtin_only=True,
+        choices=("off", "errors", "all"),
+    ),
+    "log_text": Flag(False, "also the texts of requests, in such lines", builtin_only=True),
+    "log_format": Flag(
+        "text", "lines of the log: text, or json (an object each)", builtin_only=True, choices=("text", "json")
+    ),
+    "log_level": Flag(
+        "info", "lowest level of the log's lines: debug, info, warning or error", builtin_only=True, choices=LEVELS
     ),
     # Known to the stock server, not to this one:
     "enable_per_model_batching_parameters": Flag(False, "", "give batching_parameters_file"),
@@ -138,6 +170,8 @@ class Options:
             flag = _flag(name)
             if flag.type is int and not flag.minimum <= value <= flag.maximum:
                 raise invalid_argument(f"--{name}={value}: allowed are {flag.minimum} to {flag.maximum}")
+            if flag.choices and value not in flag.choices:
+                raise invalid_argument(f"--{name}={value}: allowed are {', '.join(flag.choices)}")
         for name, flag in FLAGS.items():
             setattr(self, name, values.get(name, flag.default))
         channel_arguments(self.grpc_channel_arguments)

@@ -5,10 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from nlp_suite.serving.access_log import RequestRecord, note, texts_of_message
+from nlp_suite.serving.caller import Caller
 from nlp_suite.serving.core import Core
 from nlp_suite.serving.flags import Options, channel_arguments
 from nlp_suite.serving.listening import grpc_addresses
+from nlp_suite.serving.memory import release_soon
 from nlp_suite.serving.reflection import add_reflection
+from nlp_suite.serving.signature_names import DEFAULT_SIGNATURE
 from nlp_suite.serving.status import Code, ServingError, as_serving_error, invalid_argument, truncated
 from nlp_suite.serving.text_protos import read_text_proto
 
@@ -20,15 +24,17 @@ _PREDICTION = {  # method → Core's method
     "GetModelMetadata": "model_metadata",
 }
 _MODEL = {"GetModelStatus": "model_status", "HandleReloadConfigRequest": "reload_config"}
+_UNLIMITED = 2**31 - 1
 _NO_DEADLINE = 1e7  # seconds; a call without a deadline has 2**63 of them left
 
 
-def make_grpc_server(core: Core, options: Options) -> Any:
+def make_grpc_server(core: Core, options: Options, max_connections: int = _UNLIMITED) -> Any:
     """A server that listens, but has not started.
 
     Args:
         core: answers the requests.
         options: port, socket, threads, limits, TLS.
+        max_connections: more are closed at once.
 
     Raises:
         ServingError: a port that is taken, or TLS files that cannot be read.
@@ -41,6 +47,7 @@ def make_grpc_server(core: Core, options: Options) -> Any:
         "grpc.max_receive_message_length": limit if limit < 2**31 - 1 else -1,
         "grpc.max_send_message_length": -1,
         "grpc.so_reuseport": 0,
+        "grpc.max_allowed_incoming_connections": max_connections,
         **channel_arguments(options.grpc_channel_arguments),
     }
     server = grpc.server(ThreadPoolExecutor(options.grpc_max_threads, "grpc"), options=list(arguments.items()))
@@ -72,21 +79,30 @@ def _handler(core: Core, method: Any, inner: str) -> Any:
     counted = inner in _PREDICTION.values()
 
     def handle(body: bytes, context: Any) -> Any:
+        with core.log.request("GRPC", method.name) as record:
+            return logged(body, context, record)
+
+    def logged(body: bytes, context: Any, record: RequestRecord) -> Any:
         remaining = context.time_remaining()
         no_deadline = remaining is None or remaining > _NO_DEADLINE
-        timeout_ms = None if no_deadline else max(1, remaining * 1000)
+        caller = Caller(None if no_deadline else max(1, remaining * 1000), lambda: not context.is_active())
         try:
             request = request_class.FromString(body)
+            note(model=_model_of(request), signature=_signature_of(request), texts=lambda: texts_of_message(request))
             if not counted:
-                return answer(request, timeout_ms)
+                return answer(request, caller)
             with core.counted(_model_of(request), method.name, "GRPC"):
-                return answer(request, timeout_ms)
+                return answer(request, caller)
         except DecodeError as error:
-            text = f"the request is no {request_class.DESCRIPTOR.full_name}: {error}"
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, truncated(text))
+            failure = invalid_argument(f"the request is no {request_class.DESCRIPTOR.full_name}: {error}")
+            record.fail(failure)
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, truncated(failure.message))
         except Exception as error:
+            record.fail(error)
             failure = as_serving_error(error)
             context.abort(getattr(grpc.StatusCode, failure.code.name), truncated(failure.message))
+        finally:
+            release_soon(len(body))
 
     return grpc.unary_unary_rpc_method_handler(handle, response_serializer=response_class.SerializeToString)
 
@@ -94,8 +110,16 @@ def _handler(core: Core, method: Any, inner: str) -> Any:
 def _model_of(request: Any) -> str:
     """The model that a request names; a request of several tasks names it in the first."""
     if not hasattr(request, "tasks"):
-        return str(request.model_spec.name)
+        return str(request.model_spec.name) if hasattr(request, "model_spec") else ""
     return str(request.tasks[0].model_spec.name) if request.tasks else ""
+
+
+def _signature_of(request: Any) -> str:
+    """The signatures that a request names, for the log; empty where it asks none."""
+    if hasattr(request, "tasks"):
+        return ",".join(task.model_spec.signature_name or DEFAULT_SIGNATURE for task in request.tasks)
+    asks = hasattr(request, "inputs") or hasattr(request, "input")
+    return request.model_spec.signature_name or DEFAULT_SIGNATURE if asks else ""
 
 
 def _add_health(server: Any, names: Sequence[str]) -> Any:

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from nlp_suite.serving.caller import Caller
+from nlp_suite.serving.limits import RequestLimits
 from nlp_suite.serving.servable import Servable
 from nlp_suite.serving.signature_names import CLASSIFY, DEFAULT_SIGNATURE, REGRESS
 from nlp_suite.serving.status import Code, ServingError, invalid_argument
@@ -16,7 +18,7 @@ def run_predict(
     signature_name: str,
     inputs: dict[str, np.ndarray],
     output_filter: Sequence[str] = (),
-    timeout_ms: float | None = None,
+    caller: Caller | None = None,
 ) -> dict[str, np.ndarray]:
     """Runs a signature on arrays.
 
@@ -25,7 +27,7 @@ def run_predict(
         signature_name: empty: `serving_default`.
         inputs: arrays by alias; strings as objects of `bytes`.
         output_filter: the outputs wanted; empty: all.
-        timeout_ms: milliseconds until the request is given up.
+        caller: who waits for the answer; default: someone with all the time.
 
     Returns:
         Arrays by alias.
@@ -63,7 +65,7 @@ def run_predict(
         if alias in outputs:
             raise invalid_argument(f"duplicate output tensor alias: {alias}")
         outputs.append(alias)
-    return servable.run(name, inputs, outputs or sorted(signature.outputs), timeout_ms)
+    return servable.run(name, inputs, outputs or sorted(signature.outputs), caller)
 
 
 def _with_defaults(signature: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -76,16 +78,16 @@ def predict(
     servable: Servable,
     request: Any,
     *,
-    max_bytes: int = 2**31,
+    limits: RequestLimits | None = None,
     as_content: bool = False,
-    timeout_ms: float | None = None,
+    caller: Caller | None = None,
 ) -> Any:
     """Answers a `PredictRequest`; see `run_predict`."""
     from tensorflow_serving.apis import predict_pb2
 
-    inputs = {alias: array_of(proto, alias, max_bytes) for alias, proto in request.inputs.items()}
+    inputs = {alias: array_of(proto, alias, limits or RequestLimits()) for alias, proto in request.inputs.items()}
     spec = request.model_spec
-    answers = run_predict(servable, spec.signature_name, inputs, list(request.output_filter), timeout_ms)
+    answers = run_predict(servable, spec.signature_name, inputs, list(request.output_filter), caller)
     response = predict_pb2.PredictResponse()
     fill_spec(response.model_spec, servable, spec.name, spec.signature_name or DEFAULT_SIGNATURE)
     for alias, array in answers.items():
@@ -93,7 +95,7 @@ def predict(
     return response
 
 
-def classify(servable: Servable, request: Any, *, timeout_ms: float | None = None) -> Any:
+def classify(servable: Servable, request: Any, *, caller: Caller | None = None) -> Any:
     """Answers a `ClassificationRequest`."""
     from tensorflow_serving.apis import classification_pb2
 
@@ -101,7 +103,7 @@ def classify(servable: Servable, request: Any, *, timeout_ms: float | None = Non
     spec = request.model_spec
     fill_spec(response.model_spec, servable, spec.name, spec.signature_name or DEFAULT_SIGNATURE)
     _fill_classifications(
-        response.result, classifications(servable, spec.signature_name, serialized(request.input), timeout_ms)
+        response.result, classifications(servable, spec.signature_name, serialized(request.input), caller)
     )
     return response
 
@@ -113,16 +115,14 @@ def _fill_classifications(result: Any, rows: list[list[tuple[str, float]]]) -> N
             classification.classes.add(label=label, score=score)
 
 
-def regress(servable: Servable, request: Any, *, timeout_ms: float | None = None) -> Any:
+def regress(servable: Servable, request: Any, *, caller: Caller | None = None) -> Any:
     """Answers a `RegressionRequest`."""
     from tensorflow_serving.apis import regression_pb2
 
     response = regression_pb2.RegressionResponse()
     spec = request.model_spec
     fill_spec(response.model_spec, servable, spec.name, spec.signature_name or DEFAULT_SIGNATURE)
-    _fill_regressions(
-        response.result, regressions(servable, spec.signature_name, serialized(request.input), timeout_ms)
-    )
+    _fill_regressions(response.result, regressions(servable, spec.signature_name, serialized(request.input), caller))
     return response
 
 
@@ -131,7 +131,7 @@ def _fill_regressions(result: Any, values: list[float]) -> None:
         result.regressions.add(value=value)
 
 
-def multi_inference(servable: Servable, request: Any, *, timeout_ms: float | None = None) -> Any:
+def multi_inference(servable: Servable, request: Any, *, caller: Caller | None = None) -> Any:
     """Answers a `MultiInferenceRequest`: several Classify and Regress signatures of one model on the same examples."""
     from tensorflow_serving.apis import inference_pb2
 
@@ -157,14 +157,14 @@ def multi_inference(servable: Servable, request: Any, *, timeout_ms: float | Non
         name, result = task.model_spec.signature_name, response.results.add()
         fill_spec(result.model_spec, servable, task.model_spec.name, name or DEFAULT_SIGNATURE)
         if task.method_name == CLASSIFY:
-            _fill_classifications(result.classification_result, classifications(servable, name, examples, timeout_ms))
+            _fill_classifications(result.classification_result, classifications(servable, name, examples, caller))
         else:
-            _fill_regressions(result.regression_result, regressions(servable, name, examples, timeout_ms))
+            _fill_regressions(result.regression_result, regressions(servable, name, examples, caller))
     return response
 
 
 def classifications(
-    servable: Servable, signature_name: str, examples: list[bytes], timeout_ms: float | None = None
+    servable: Servable, signature_name: str, examples: list[bytes], caller: Caller | None = None
 ) -> list[list[tuple[str, float]]]:
     """Classes of each example as `(label, score)`; a signature without labels gives empty ones, without scores zeros."""
     signature = _example_signature(servable, signature_name)
@@ -173,7 +173,7 @@ def classifications(
         raise invalid_argument(
             f"Expected classification signature outputs classes and/or scores; found {_names(signature)}"
         )
-    answers = _run_examples(servable, signature_name, examples, outputs, timeout_ms)
+    answers = _run_examples(servable, signature_name, examples, outputs, caller)
     for alias, array in answers.items():
         if array.ndim != 2:
             raise invalid_argument(f"Expected Tensor shape: [batch_size num_{alias}] but got {list(array.shape)}")
@@ -190,13 +190,13 @@ def classifications(
 
 
 def regressions(
-    servable: Servable, signature_name: str, examples: list[bytes], timeout_ms: float | None = None
+    servable: Servable, signature_name: str, examples: list[bytes], caller: Caller | None = None
 ) -> list[float]:
     """One number an example."""
     signature = _example_signature(servable, signature_name)
     if "outputs" not in signature.outputs:
         raise invalid_argument(f"Expected regression signature output outputs; found {_names(signature)}")
-    values = _run_examples(servable, signature_name, examples, ["outputs"], timeout_ms)["outputs"]
+    values = _run_examples(servable, signature_name, examples, ["outputs"], caller)["outputs"]
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1 or values.dtype != np.float32:
@@ -226,13 +226,13 @@ def _names(signature: Any) -> str:
 
 
 def _run_examples(
-    servable: Servable, name: str, examples: list[bytes], outputs: list[str], timeout_ms: float | None
+    servable: Servable, name: str, examples: list[bytes], outputs: list[str], caller: Caller | None
 ) -> dict[str, np.ndarray]:
     if not examples:
         raise invalid_argument("Input is empty.")
     inputs = np.empty(len(examples), object)
     inputs[:] = examples
-    answers = servable.run(name or DEFAULT_SIGNATURE, {"inputs": inputs}, outputs, timeout_ms)
+    answers = servable.run(name or DEFAULT_SIGNATURE, {"inputs": inputs}, outputs, caller)
     return {alias: np.asarray(array) for alias, array in answers.items()}
 
 

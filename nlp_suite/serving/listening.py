@@ -7,7 +7,7 @@ from typing import Any
 from nlp_suite.serving.status import Code, ServingError
 
 _EVERY_ADDRESS = ("", "0.0.0.0", "::")
-_ABSENT = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)  # a machine without IPv6, or without IPv4
+ABSENT = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)  # a machine without IPv6, or without IPv4
 
 
 def listeners(host: str, port: int, interface: str) -> list[socket.socket]:
@@ -28,12 +28,12 @@ def listeners(host: str, port: int, interface: str) -> list[socket.socket]:
     made: list[socket.socket] = []
     failure: OSError | None = None
     try:
-        for family, address in _addresses(host, port):
+        for family, address in addresses(host, port):
             try:
                 made.append(_bound(family, address))
             except OSError as error:
                 failure = error
-                if error.errno not in _ABSENT:
+                if error.errno not in ABSENT:
                     raise
         if not made:
             raise failure or OSError(f"{host!r} has no address")
@@ -59,12 +59,12 @@ def grpc_addresses(host: str, port: int) -> list[str]:
         >>> grpc_addresses("localhost", 8500)
         ['127.0.0.1:8500', '[::1]:8500']
     """
-    addresses = []
+    found = []
     for listener in listeners(host, port, "gRPC"):
         with listener:
             name, _ = socket.getnameinfo(listener.getsockname(), socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
-        addresses.append(host_and_port(name, port))
-    return addresses[-1:] if host in _EVERY_ADDRESS else addresses
+        found.append(host_and_port(name, port))
+    return found[-1:] if host in _EVERY_ADDRESS else found
 
 
 def host_and_port(host: str, port: int) -> str:
@@ -77,7 +77,7 @@ def host_and_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host or '*'}:{port}"
 
 
-def _addresses(host: str, port: int) -> list[tuple[int, Any]]:
+def addresses(host: str, port: int) -> list[tuple[int, Any]]:
     """Family and socket address of each address, IPv4 first where all are meant."""
     if host in _EVERY_ADDRESS:
         return [(socket.AF_INET, ("0.0.0.0", port)), (socket.AF_INET6, ("::", port))]

@@ -2,9 +2,9 @@
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import numpy as np
 from nlp_suite.errors import ExportError
 from nlp_suite.export.serving_hints import ServingHints, read_hints
 from nlp_suite.serving.batching_parameters import BatchingParameters
+from nlp_suite.serving.caller import Caller
+from nlp_suite.serving.run_queue import RunQueue, in_slices, slices
 from nlp_suite.serving.signature_names import DEFAULT_SIGNATURE
 from nlp_suite.serving.status import invalid_argument
 
@@ -36,6 +38,7 @@ class SessionSettings:
         xla: whether XLA is on. A request of one row is then answered by the compiled form of its signature, where the
             export has one and requests are not batched: it took about half the time. (For 32 real sentences at once
             it took as long or longer: compiled, finished rows cannot be dropped.)
+        queue: which runs wait for which; versions that have the same settings share it.
     """
 
     tags: tuple[str, ...] = ("serve",)
@@ -43,6 +46,7 @@ class SessionSettings:
     inter_op_threads: int = 0
     batching: BatchingParameters | None = None
     xla: bool = False
+    queue: RunQueue = field(default_factory=RunQueue, compare=False)
 
 
 class Servable:
@@ -84,11 +88,13 @@ class Servable:
             raise
         self.signatures: dict[str, Any] = dict(loaded.signature_def)
         self._session._extend_graph()
+        self._forms: dict[str, _Form] = {}
         self._places: dict[str, Any] = {}
         self._batched: dict[tuple[str, ...], Any] = {}
         self._lock = threading.Lock()
         hints = self._hints()
         self.page_form = hints.page_form if hints else ""
+        self._independent_rows = hints is not None and hints.independent_rows
         self._compiled = self._compiled_forms(hints) if settings.xla and settings.batching is None else {}
         for signature, form in self._compiled.items():
             logger.info("%s version %d: %s answers %s of one row", self.name, self.version, form, signature)
@@ -116,7 +122,7 @@ class Servable:
         return set(first.inputs) == set(second.inputs) and set(first.outputs) == set(second.outputs)
 
     def run(
-        self, signature: str, feeds: dict[str, np.ndarray], outputs: list[str], timeout_ms: float | None = None
+        self, signature: str, feeds: dict[str, np.ndarray], outputs: list[str], caller: Caller | None = None
     ) -> dict[str, np.ndarray]:
         """Answers one request.
 
@@ -124,31 +130,55 @@ class Servable:
             signature: name of a signature.
             feeds: arrays by alias, strings as objects of `bytes`.
             outputs: aliases of the outputs wanted.
-            timeout_ms: milliseconds until the request is given up.
+            caller: who waits for the answer; default: someone with all the time.
 
         Returns:
             Arrays by alias, sorted.
 
         Raises:
-            ServingError: what batching refuses.
+            ServingError: what batching refuses; the caller has gone, or its time is up.
             tf.errors.OpError: what TensorFlow refuses.
         """
-        definition, outputs = self.signatures[signature], sorted(outputs)  # TensorFlow compiles each order anew
+        outputs, caller = sorted(outputs), caller or Caller()  # TensorFlow compiles each order anew
         batched = self._batched_form(signature, outputs)
         if batched is not None and batched.accepts(feeds):
             sources = {batched.sources[alias]: array for alias, array in feeds.items()}
+            targets = {alias: batched.targets[alias] for alias in outputs}
             try:
-                return self._answers(sources, {alias: batched.targets[alias] for alias in outputs}, timeout_ms)
+                return self._answers(sources, targets, caller.seconds_left())
             except (self._tf.errors.InvalidArgumentError, self._tf.errors.OutOfRangeError):
                 pass  # because of this request or of another in its batch: run alone, it gets its own error
-        fetched = outputs
-        if signature in self._compiled and all(array.ndim and len(array) == 1 for array in feeds.values()):
-            definition = self.signatures[self._compiled[signature]]
-            fetched = sorted(definition.outputs)  # all of them: each choice could be compiled anew, for seconds
-        sources = {self._place(definition.inputs[alias].name): array for alias, array in feeds.items()}
-        targets = {alias: self._place(definition.outputs[alias].name) for alias in fetched}
-        answers = self._answers(sources, targets, timeout_ms)
-        return {alias: answers[alias] for alias in outputs}
+        form, queue = self._form(signature), self.settings.queue
+        rows = form.rows(feeds, outputs)
+        parts = slices(feeds, rows, queue.max_rows) if rows else []
+        if len(parts) > 1:
+            return in_slices(lambda part: self._run(signature, part, outputs, caller, None), feeds, parts, caller)
+        return self._run(signature, feeds, outputs, caller, rows)
+
+    def _run(
+        self, signature: str, feeds: dict[str, np.ndarray], outputs: list[str], caller: Caller, rows: int | None
+    ) -> dict[str, np.ndarray]:
+        """Runs what is not batched; `rows` is None where it must run by itself."""
+        form, fetched, key = self._form(signature), outputs, None
+        if signature in self._compiled:
+            if all(array.ndim and len(array) == 1 for array in feeds.values()):
+                form = self._form(self._compiled[signature])
+                fetched = sorted(form.outputs)  # all of them: each choice could be compiled anew, for seconds
+        elif rows and self._independent_rows and form.fixed.issuperset(outputs):
+            key = (self, signature, *outputs, *(array.shape[1:] for array in feeds.values()))
+        targets = {alias: self._place(form.outputs[alias]) for alias in fetched}
+
+        def run(arrays: dict[str, np.ndarray], seconds: float | None) -> dict[str, np.ndarray]:
+            sources = {self._place(form.inputs[alias]): array for alias, array in arrays.items()}
+            return self._answers(sources, targets, seconds)
+
+        answers = self.settings.queue.run(run, feeds, caller, key=key, rows=rows or 1)
+        return answers if fetched is outputs else {alias: answers[alias] for alias in outputs}
+
+    def _form(self, signature: str) -> "_Form":
+        if signature not in self._forms:
+            self._forms[signature] = _Form(self.signatures[signature])
+        return self._forms[signature]
 
     def _batched_form(self, signature: str, outputs: list[str]) -> Any:
         """The signature run through `BatchFunction`, made when it is first asked for these outputs.
@@ -190,14 +220,14 @@ class Servable:
         return self._places[tensor]
 
     def _answers(
-        self, sources: Mapping[Any, np.ndarray], targets: Mapping[str, Any], timeout_ms: float | None
+        self, sources: Mapping[Any, np.ndarray], targets: Mapping[str, Any], seconds: float | None
     ) -> dict[str, np.ndarray]:
         """Arrays by alias, of arrays by place; `targets` are places by alias."""
         from tensorflow.python.client import pywrap_tf_session as native
 
         options = None
-        if timeout_ms is not None:
-            message = self._tf.compat.v1.RunOptions(timeout_in_ms=max(1, int(timeout_ms)))
+        if seconds is not None:
+            message = self._tf.compat.v1.RunOptions(timeout_in_ms=max(1, int(seconds * 1000)))
             options = native.TF_NewBufferFromString(message.SerializeToString())
         try:
             values = native.TF_SessionRun_wrapper(
@@ -218,6 +248,42 @@ class Servable:
     def close(self) -> None:
         """Frees the session; no request may be running."""
         self._session.close()
+
+
+class _Form:
+    """What is the same for all requests to a signature.
+
+    Args:
+        definition: its `SignatureDef`.
+
+    Attributes:
+        inputs: alias → name of the tensor that is fed.
+        outputs: alias → name of the tensor that is fetched.
+        fixed: outputs whose rows all have one shape, whatever stands in other rows.
+    """
+
+    def __init__(self, definition: Any):
+        self.inputs = {alias: info.name for alias, info in definition.inputs.items()}
+        self.outputs = {alias: info.name for alias, info in definition.outputs.items()}
+        self._by_row = {alias for alias, info in definition.outputs.items() if _by_row(info)}
+        self._inputs_by_row = bool(self.inputs) and all(map(_by_row, definition.inputs.values()))
+        self.fixed = {
+            alias
+            for alias in self._by_row
+            if all(dim.size >= 0 for dim in definition.outputs[alias].tensor_shape.dim[1:])
+        }
+
+    def rows(self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str]) -> int | None:
+        """The rows of a request, where the signature says that inputs and outputs have any number of them."""
+        if not self._inputs_by_row or not self._by_row.issuperset(outputs):
+            return None
+        rows = {len(array) if array.ndim else None for array in feeds.values()}
+        return rows.pop() if len(rows) == 1 else None
+
+
+def _by_row(info: Any) -> bool:
+    """Whether a tensor has any number of rows."""
+    return bool(info.tensor_shape.dim) and info.tensor_shape.dim[0].size < 0
 
 
 @contextmanager

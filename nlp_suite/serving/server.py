@@ -1,28 +1,36 @@
 """The built-in endpoint: loads, opens its ports when all is ready, serves, and drains when told to stop."""
 
+import asyncio
 import gc
 import logging
 import os
 import signal
-import sys
+import socket
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from nlp_suite.native_output import suppress_native_log
+from nlp_suite.serving.access_log import AccessLog
 from nlp_suite.serving.batching_parameters import BatchingParameters, read_batching_parameters
 from nlp_suite.serving.core import Core
+from nlp_suite.serving.descriptors import ConnectionLimit, OverloadLog, raise_limit
 from nlp_suite.serving.flags import Options
 from nlp_suite.serving.grpc_server import make_grpc_server
+from nlp_suite.serving.limits import RequestLimits
 from nlp_suite.serving.listening import host_and_port, listeners
+from nlp_suite.serving.log_lines import configure_logging
 from nlp_suite.serving.manager import Manager
 from nlp_suite.serving.metrics import Metrics
 from nlp_suite.serving.model_config import one_model, read_model_config
 from nlp_suite.serving.page import page_files
+from nlp_suite.serving.ports import ReservedPorts
 from nlp_suite.serving.rest.app import PAGE_PATHS, RestApp
+from nlp_suite.serving.run_queue import RunQueue
 from nlp_suite.serving.servable import SessionSettings
 from nlp_suite.serving.status import ServingError, invalid_argument
 from nlp_suite.serving.text_protos import read_text_proto
@@ -72,14 +80,28 @@ class Server:
         self.core = Core(
             self.manager,
             metrics,
-            max_tensor_bytes=options.grpc_max_message_bytes,
+            limits=RequestLimits(
+                max_rows=options.max_request_rows,
+                max_row_bytes=options.max_row_bytes,
+                max_bytes=options.grpc_max_message_bytes,
+            ),
             as_content=options.enable_serialization_as_tensor_content,
+            log=AccessLog(options.log_requests, options.log_text),
         )
         self._stopping, self._opening = threading.Event(), threading.Lock()
         self._threads: list[threading.Thread] = []
         self._grpc: Any = None
         self._http: uvicorn.Server | None = None
         self._app: RestApp | None = None
+        self._reserved: ReservedPorts | None = None
+
+    def reserve_ports(self) -> None:
+        """Takes the ports without answering on them; `start` does it too, before anything is loaded.
+
+        Raises:
+            ServingError: a port that is taken.
+        """
+        self._reserved = self._reserved or ReservedPorts(self._options)
 
     def start(self) -> bool:
         """Loads every model, then opens the ports.
@@ -90,6 +112,7 @@ class Server:
         Raises:
             ServingError: a model that does not become available, or a port that is taken.
         """
+        self.reserve_ports()
         self._repeat(self._options.file_system_poll_wait_seconds, self.manager.poll_filesystem)
         try:
             self.manager.apply_config(self._config)
@@ -106,12 +129,20 @@ class Server:
     def _open_ports(self) -> None:
         options = self._options
         self._repeat(options.model_config_file_poll_wait_seconds, self._reread_config)
+        self._release_ports()
+        listeners = [options.port, options.grpc_socket_path, options.rest_api_port]
+        limit = ConnectionLimit.of_this_process(sum(map(bool, listeners)))
         if options.port or options.grpc_socket_path:
-            self._grpc = make_grpc_server(self.core, options)
+            self._grpc = make_grpc_server(self.core, options, limit.per_port)
         if options.rest_api_port:
-            self._start_http()
+            self._start_http(limit)
         if self._grpc:
             self._grpc.start()
+        self._repeat(1, OverloadLog(limit, self._grpc is not None).look)
+
+    def _release_ports(self) -> None:
+        if self._reserved is not None:
+            self._reserved.release()
 
     def _repeat(self, seconds: float, function: Callable[[], None]) -> None:
         """Calls a function every `seconds` in a thread, until the server stops; never where `seconds` is 0."""
@@ -140,7 +171,7 @@ class Server:
             self.manager.apply_config(config)
             self._config = config
 
-    def _start_http(self) -> None:
+    def _start_http(self, limit: ConnectionLimit) -> None:
         import uvicorn
 
         from nlp_suite.serving.rest.protocol import HEADERS, LimitedHttp
@@ -153,7 +184,8 @@ class Server:
             access_log=False,
             log_config=None,
             log_level="error",
-            http=LimitedHttp,
+            http=partial(LimitedHttp, limit=limit, log=self.core.log),  # type: ignore[arg-type]
+            backlog=limit.accepted_at_once,
             ws="none",
             loop="asyncio",
             server_header=False,
@@ -163,9 +195,11 @@ class Server:
         )
         sockets = listeners(options.host, options.rest_api_port, "REST")
         self._http = uvicorn.Server(config)
-        thread = self._start_thread(self._http.run, sockets)
+        thread = self._start_thread(asyncio.run, _run_http(self._http, sockets, limit))
         while thread.is_alive() and not self._http.started:
             time.sleep(0.01)
+        for each in sockets if self._http.started else ():
+            each.listen(2048)  # as many may wait; asyncio goes on accepting `accepted_at_once`
 
     def announce(self) -> None:
         """Logs which ports are open."""
@@ -186,6 +220,7 @@ class Server:
         """
         with self._opening:
             self._stopping.set()
+            self._release_ports()
         deadline = time.monotonic() + self._options.drain_seconds
         stopped = self._grpc.stop(self._options.drain_seconds) if self._grpc else None
         if self._http:
@@ -212,17 +247,24 @@ class Server:
         self.stop()
 
 
+async def _run_http(server: "uvicorn.Server", sockets: list[socket.socket], limit: ConnectionLimit) -> None:
+    asyncio.get_running_loop().set_exception_handler(limit.handle)
+    await server.serve(sockets)
+
+
 def serve(options: Options) -> None:
     """Serves until SIGTERM or SIGINT.
 
     Raises:
         ServingError: it cannot start.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    configure_logging(options.log_level, options.log_format == "json")
     end = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: end.set())
+    raise_limit()
     server = Server(options)
+    server.reserve_ports()
     with suppress_native_log():
         import tensorflow  # noqa: F401
         import tensorflow_text  # noqa: F401
@@ -272,6 +314,9 @@ def _session_settings(options: Options) -> SessionSettings:
         inter_op_threads=options.tensorflow_inter_op_parallelism or both,
         batching=batching,
         xla=options.xla_cpu_compilation_enabled,
+        queue=RunQueue(
+            options.max_concurrent_runs, options.max_rows_at_once, together=options.run_waiting_requests_together
+        ),
     )
 
 

@@ -70,6 +70,28 @@ class ServingError(NlpSuiteError, RuntimeError):
         self.code, self.message = Code(code), readable(message)
         super().__init__(self.message)
 
+    @property
+    def http_status(self) -> int:
+        """What the code is over HTTP."""
+        return HTTP_STATUS[self.code]
+
+
+class RequestTooLarge(ServingError):
+    """A request that is larger, or asks for more work, than is allowed.
+
+    Args:
+        message: what is too large, and what is allowed.
+
+    Example:
+        >>> RequestTooLarge("tensor x has 20,000 rows; at most 16,384 are allowed").http_status
+        413
+    """
+
+    http_status = 413
+
+    def __init__(self, message: str):
+        super().__init__(Code.RESOURCE_EXHAUSTED, message)
+
 
 def invalid_argument(message: str) -> ServingError:
     """The error of a request, flag or file that says something impossible."""

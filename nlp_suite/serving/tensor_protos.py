@@ -6,35 +6,40 @@ from typing import Any
 
 import numpy as np
 
-from nlp_suite.serving.status import Code, ServingError, invalid_argument
+from nlp_suite.serving.limits import RequestLimits, string_bytes
+from nlp_suite.serving.status import invalid_argument
 
-MAX_REPEATED_BYTES = 64 * 2**20  # of a tensor that is larger than what was sent of it
-_FIELDS = {  # NumPy's name → field of a TensorProto
-    "float32": "float_val",
-    "float64": "double_val",
-    "int8": "int_val",
-    "int16": "int_val",
-    "int32": "int_val",
-    "uint8": "int_val",
-    "uint16": "int_val",
-    "int64": "int64_val",
-    "uint32": "uint32_val",
-    "uint64": "uint64_val",
-    "bool": "bool_val",
+_LIMITS = RequestLimits()
+_FIELDS = {  # NumPy's type → number of TensorFlow's, and field of a TensorProto
+    np.dtype(name): (number, field)
+    for name, number, field in [
+        ("float32", 1, "float_val"),
+        ("float64", 2, "double_val"),
+        ("int32", 3, "int_val"),
+        ("uint8", 4, "int_val"),
+        ("int16", 5, "int_val"),
+        ("int8", 6, "int_val"),
+        ("object", 7, "string_val"),
+        ("int64", 9, "int64_val"),
+        ("bool", 10, "bool_val"),
+        ("uint16", 17, "int_val"),
+        ("uint32", 22, "uint32_val"),
+        ("uint64", 23, "uint64_val"),
+    ]
 }
 
 
-def array_of(proto: Any, alias: str, max_bytes: int = 2**31) -> np.ndarray:
+def array_of(proto: Any, alias: str, limits: RequestLimits = _LIMITS) -> np.ndarray:
     """The array of a TensorProto; strings as objects of `bytes`.
 
     A list of values that is shorter than the shape is continued with its last value, as everywhere in TensorFlow; so a
-    few bytes can ask for any amount of memory. `MAX_REPEATED_BYTES` bounds that, where a stock server takes 2 GiB. Of a
-    list that is longer the first values are taken, as in a stock server.
+    few bytes can ask for any amount of memory and work. `limits` bound that, where a stock server takes 2 GiB. Of a list
+    that is longer the first values are taken, as in a stock server.
 
     Args:
         proto: the tensor as it came.
         alias: the input's name, for the error.
-        max_bytes: how many bytes the array may take.
+        limits: how large the array may be.
 
     Raises:
         ServingError: INVALID_ARGUMENT where the proto is no tensor, RESOURCE_EXHAUSTED where it is too large.
@@ -56,23 +61,26 @@ def array_of(proto: Any, alias: str, max_bytes: int = 2**31) -> np.ndarray:
         raise failed
     size = math.prod(shape)
     values = _values(proto)
-    bytes_asked = size * max(numpy_type.itemsize, 1)
-    limit = max_bytes if proto.tensor_content or values >= size else min(max_bytes, MAX_REPEATED_BYTES)
-    if bytes_asked > limit:
-        raise ServingError(
-            Code.RESOURCE_EXHAUSTED, f"tensor {alias} has {bytes_asked:,} bytes; at most {limit:,} are allowed"
-        )
-    if size and proto.tensor_content and dtype == dtypes.string:
-        texts = decode_strings(proto.tensor_content, size)
-        if texts is None:
-            raise failed
+    value_bytes = size * max(numpy_type.itemsize, 1)
+    repeated = not proto.tensor_content and values < size
+    sent = proto.string_val[:size]
+    if dtype == dtypes.string and proto.tensor_content:
+        value_bytes += len(proto.tensor_content)
+    elif dtype == dtypes.string:
+        value_bytes = string_bytes(sent) + (size - len(sent)) * string_bytes(sent[-1:] or [b""])
+    limits.check_tensor(alias, shape, value_bytes, repeated=repeated)
+    if dtype == dtypes.string:
+        if size and proto.tensor_content:
+            texts = decode_strings(proto.tensor_content, size)
+            if texts is None:
+                raise failed
+        else:
+            texts = [*sent, *(sent[-1:] or [b""]) * (size - len(sent))]
         return np.array([None, *texts], object)[1:].reshape(shape)
     if size and proto.tensor_content:
         if len(proto.tensor_content) != size * numpy_type.itemsize:
             raise failed
     elif not size or not values:
-        if dtype == dtypes.string:
-            return np.full(shape, b"", object)
         return np.zeros(shape, numpy_type)
     try:
         array: np.ndarray = make_ndarray(_first(proto, size) if values > size else proto)
@@ -140,21 +148,18 @@ def fill_proto(proto: Any, array: np.ndarray, *, as_content: bool = False) -> No
         array: strings as objects of `bytes`.
         as_content: `tensor_content` instead, as `--enable_serialization_as_tensor_content` says.
     """
-    from tensorflow import dtypes, make_tensor_proto
+    if array.dtype not in _FIELDS:  # half, bfloat16, complex…
+        from tensorflow import make_tensor_proto
 
-    name = array.dtype.name
-    if name not in _FIELDS and array.dtype != object:  # half, bfloat16, complex…
         proto.CopyFrom(make_tensor_proto(array))
         return
-    proto.dtype = dtypes.string.as_datatype_enum if array.dtype == object else dtypes.as_dtype(name).as_datatype_enum
+    proto.dtype, field = _FIELDS[array.dtype]
     proto.tensor_shape.SetInParent()
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
-    if array.dtype == object and as_content:
+    if as_content and array.dtype == object:
         proto.tensor_content = encode_strings(array.ravel())
-    elif array.dtype == object:
-        proto.string_val.extend(array.ravel())
     elif as_content:
         proto.tensor_content = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
     else:
-        getattr(proto, _FIELDS[name]).extend(array.ravel().tolist())
+        getattr(proto, field).extend(array.ravel().tolist())

@@ -59,15 +59,30 @@ def _records(path: Path) -> list[bytes]:
     return records
 
 
-def _replay(record: bytes, path: Path) -> tuple[Callable[[Servable, Any], Any], Any]:
-    """The function that answers a record, and the request in it."""
+def predict_requests(folder: Path) -> list[Any]:
+    """The `PredictRequest`s of a version's warm-up file.
+
+    Raises:
+        ServingError: a record that cannot be read.
+    """
+    path = folder / FILE
+    logs = [_parsed(record, path) for record in (_records(path) if path.is_file() else [])]
+    return [log.predict_log.request for log in logs if log.WhichOneof("log_type") == "predict_log"]
+
+
+def _parsed(record: bytes, path: Path) -> Any:
     from google.protobuf.message import DecodeError
     from tensorflow_serving.apis import prediction_log_pb2
 
     try:
-        log = prediction_log_pb2.PredictionLog.FromString(record)
+        return prediction_log_pb2.PredictionLog.FromString(record)
     except DecodeError:
         raise invalid_argument(f"Failed to parse warmup record: {record[:64]!r} from {path}") from None
+
+
+def _replay(record: bytes, path: Path) -> tuple[Callable[[Servable, Any], Any], Any]:
+    """The function that answers a record, and the request in it."""
+    log = _parsed(record, path)
     kind = log.WhichOneof("log_type")
     functions: dict[str, Callable[[Servable, Any], Any]] = {
         "predict_log": inference.predict,

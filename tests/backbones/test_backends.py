@@ -1,12 +1,13 @@
 """The tests of backbones, decoders and attentions, run again on JAX and on PyTorch in other processes."""
 
 import importlib.util
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.backend_processes import environment
 
 ROOT = Path(__file__).parents[2]
 BACKBONES, DECODERS = "tests/backbones/test_backbones.py", "tests/backbones/test_decoders.py"
@@ -27,7 +28,7 @@ def test_on_backend(backend, chosen, files):
         pytest.skip(f"{backend} is not installed")
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen, *files],
-        env=dict(os.environ, KERAS_BACKEND=backend, JAX_DISABLE_MOST_OPTIMIZATIONS="1"),
+        env=environment(backend),
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -2,12 +2,13 @@
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.backend_processes import environment
 
 HERE = Path(__file__).parent
 SCRIPT = """
@@ -36,7 +37,7 @@ def on(backend, *command):
         pytest.skip(f"{backend} is not installed")
     run = subprocess.run(
         [sys.executable, *command],
-        env={**os.environ, "KERAS_BACKEND": backend, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "PYTHONPATH": "."},
+        env={**environment(backend), "PYTHONPATH": "."},
         cwd=HERE.parents[1],
         capture_output=True,
         text=True,

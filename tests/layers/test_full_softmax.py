@@ -1,7 +1,6 @@
 """FullSoftmax against the dense computation and automatic differentiation; both softmaxes on JAX and PyTorch."""
 
 import importlib.util
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from keras import backend
 
 from nlp_suite.errors import ConfigError
 from nlp_suite.layers.full_softmax import FullSoftmax
+from tests.backend_processes import environment
 from tests.layers import softmax_reference as reference
 from tests.layers.softmax_reference import WIDTH, WORDS, numpy
 
@@ -128,7 +128,7 @@ def test_on_backend(other):
     files = [str(HERE / name) for name in ("test_full_softmax.py", "test_adaptive_softmax.py")]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files],
-        env=dict(os.environ, KERAS_BACKEND=other, JAX_DISABLE_MOST_OPTIMIZATIONS="1"),
+        env=environment(other),
         cwd=HERE.parents[1],
         capture_output=True,
         text=True,

@@ -1,12 +1,13 @@
 """The recurrent layers' tests against Keras and NumPy, run again on JAX and on PyTorch in separate processes."""
 
 import importlib.util
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.backend_processes import environment
 
 HERE = Path(__file__).parent
 
@@ -19,7 +20,7 @@ def test_on_backend(backend):
     files = [str(HERE / name) for name in ("test_recurrent_keras.py", "test_recurrent_numpy.py")]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not empty and not zeros", *files],
-        env=dict(os.environ, KERAS_BACKEND=backend, JAX_DISABLE_MOST_OPTIMIZATIONS="1"),
+        env=environment(backend),
         cwd=HERE.parents[1],
         capture_output=True,
         text=True,

@@ -1,5 +1,10 @@
 """What the tests of serving share: models and exports that are made once, and managers whose models only pretend to load."""
 
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
 import pytest
 
 
@@ -72,6 +77,25 @@ def sound_model(tmp_path_factory):
     from tests.serving.doctor_models import small_model
 
     return small_model(tmp_path_factory.mktemp("doctor"))
+
+
+class Pem(NamedTuple):
+    """PEM files of a certificate for localhost, which is its own authority, and of its key."""
+
+    certificate: Path
+    key: Path
+
+
+@pytest.fixture(scope="session")
+def pem(tmp_path_factory):
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed, which makes the certificate")
+    folder = tmp_path_factory.mktemp("pem")
+    made = Pem(folder / "certificate.pem", folder / "key.pem")
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject]
+    subprocess.run([*command, "-keyout", made.key, "-out", made.certificate], check=True, capture_output=True)
+    return made
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ class Fake:
 class FakeGrpc(Fake):
     """The gRPC server; `target` is its address."""
 
-    def __init__(self, port=0):
+    def __init__(self, port=0, credentials=None):
         super().__init__()
         self.server = grpc.server(futures.ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
         for service, methods in {
@@ -127,8 +127,13 @@ class FakeGrpc(Fake):
                 )
             name = f"tensorflow.serving.{service}"
             self.server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(name, handlers)])
-        self.port = self.server.add_insecure_port(f"127.0.0.1:{port}")
-        self.target = f"127.0.0.1:{self.port}"
+        address = f"127.0.0.1:{port}"
+        if credentials is None:
+            self.port = self.server.add_insecure_port(address)
+            self.target = f"127.0.0.1:{self.port}"
+        else:
+            self.port = self.server.add_secure_port(address, credentials)
+            self.target = f"grpcs://localhost:{self.port}"
         self.remaining = None  # of the last request, in seconds
         self.server.start()
 
@@ -217,7 +222,7 @@ PATH = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?(:\w
 class FakeRest(Fake):
     """The HTTP server; `target` is its address."""
 
-    def __init__(self, port=0):
+    def __init__(self, port=0, context=None):
         super().__init__()
         fake = self
 
@@ -250,6 +255,9 @@ class FakeRest(Fake):
         self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.port = self.server.server_address[1]
         self.target = f"http://127.0.0.1:{self.port}"
+        if context is not None:
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+            self.target = f"https://localhost:{self.port}"
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def close(self):

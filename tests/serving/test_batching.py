@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from nlp_suite.serving import servable as servable_module
 from nlp_suite.serving.batching_parameters import BatchingParameters, read_batching_parameters
+from nlp_suite.serving.caller import Caller
 from nlp_suite.serving.servable import Servable, SessionSettings
 from nlp_suite.serving.status import Code, ServingError
 
@@ -57,7 +58,7 @@ def texts(*given):
 
 def run(servable, feeds, outputs=None, signature="serving_default", timeout_ms=30000):
     definition = servable.signatures[signature]
-    return servable.run(signature, feeds, outputs or list(definition.outputs), timeout_ms)
+    return servable.run(signature, feeds, outputs or list(definition.outputs), Caller(timeout_ms))
 
 
 # ---------------------------------------------------------------------------------------------------- padding
@@ -245,7 +246,7 @@ def test_a_request_whose_time_is_up_is_ended(toys):
     model.run("serving_default", {"x": np.ones(1, "float32")}, ["y"])
     times.append(time.perf_counter())
     with pytest.raises(tf.errors.DeadlineExceededError):
-        model.run("serving_default", {"x": np.ones(1, "float32")}, ["y"], 20)
+        model.run("serving_default", {"x": np.ones(1, "float32")}, ["y"], Caller(20))
     times.append(time.perf_counter())
     model.close()
     assert times[2] - times[1] < (times[1] - times[0]) / 2

@@ -92,7 +92,7 @@ def test_doctor_says_so_in_words_in_json_and_by_its_exit_code(model, tmp_path):
     assert told.exit_code == 1 and "not ready" in told.output
 
 
-def test_query_asks_over_rest_and_grpc(model):
+def test_query_asks_over_rest_and_grpc(model, tmp_path):
     from nlp_suite.serving.flags import Options
     from nlp_suite.serving.server import Server
 
@@ -107,5 +107,22 @@ def test_query_asks_over_rest_and_grpc(model):
             told = CliRunner().invoke(app, ["query", *arguments, "--json", "Grüße", "zwei"])
             assert told.exit_code == 0, told.output
             assert "ZWEI" in told.output
-        lost = CliRunner().invoke(app, ["query", f"127.0.0.1:{ports[1]}", "--model", "other", "a"])
+        rest, file = f"127.0.0.1:{ports[1]}", tmp_path / "texts"
+        file.write_text("".join(f"line {n}\n" for n in range(70)) + "\nlast", "utf-8")
+        told = CliRunner().invoke(app, ["query", rest, "--input", str(file)])
+        assert [line for line in told.output.splitlines() if "LINE" in line] == [
+            f"  upper  LINE {n}" for n in range(70)
+        ]
+        assert told.output.endswith("last\n  upper  LAST\n")
+        told = CliRunner().invoke(app, ["query", rest, "--json", "-"], input=b"a\n\xff\n")
+        assert [json.loads(line)["upper"] for line in told.output.splitlines()] == ["A", "\ufffd"]
+        lost = CliRunner().invoke(app, ["query", rest, "--model", "other", "a"])
     assert lost.exit_code == 1 and "Servable not found for request: Latest(other)" in str(lost.exception)
+
+
+def test_query_takes_its_texts_from_one_place(tmp_path):
+    for arguments in ([], ["a", f"--input={tmp_path}"]):
+        told = CliRunner().invoke(app, ["query", "127.0.0.1:1", *arguments])
+        assert told.exit_code == 1 and "one of the three" in str(told.exception)
+    told = CliRunner().invoke(app, ["query", "127.0.0.1:1", f"--input={tmp_path / 'none'}"])
+    assert told.exit_code == 1 and "no such file" in str(told.exception)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from nlp_suite.errors import ExportError
-from nlp_suite.serving.doctor import examine, format_report
+from nlp_suite.serving.doctor import cost, examine, format_report
 from tests.serving.doctor_models import TEXT, WARMUP, edit, found, predict_log, save, write_records
 
 
@@ -41,6 +42,20 @@ def test_an_export_of_ours(exports):
     assert report.ok and report.path == folder / "1"
     assert all(check.ok is True for check in report.checks), report.as_dict()
     assert "negative, positive" in found(folder / "1", "label names")[1]
+
+
+def test_what_a_row_costs(model):
+    (measured,) = [check for check in examine(model, measure_cost=True).checks if check.name == "cost"]
+    assert measured.ok and re.search(
+        r"serving_default: [\d.]+ ms for one row, [\d.]+ ms a row for 64 at once\n", measured.message
+    )
+    assert int(re.search(r"the process took ([\d,]+) MiB at most", measured.message)[1].replace(",", "")) > 100
+
+
+def test_a_cost_that_cannot_be_measured(tmp_path):
+    (tmp_path / "saved_model.pb").write_bytes(b"no model")
+    found = cost.check(tmp_path)
+    assert found.ok is None and found.message.startswith("could not be measured: ")
 
 
 def test_the_report_for_programs_and_people(model):

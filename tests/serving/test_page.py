@@ -13,6 +13,7 @@ import pytest
 
 from nlp_suite.registry import TASKS
 from nlp_suite.serving import page as page_package
+from nlp_suite.serving.access_log import AccessLog
 from nlp_suite.serving.flags import Options
 from nlp_suite.serving.page import page_files
 from nlp_suite.serving.rest.app import RestApp
@@ -34,7 +35,7 @@ def use(spec):
 def get(path, method="GET", page=True, query=""):
     """Status, content type and body of a path, without a server."""
     manager = SimpleNamespace(names=lambda: NAMES, use=use)
-    app = RestApp(SimpleNamespace(manager=manager), Options(page=page))
+    app = RestApp(SimpleNamespace(manager=manager, log=AccessLog()), Options(page=page))
     sent = []
 
     async def send(message):

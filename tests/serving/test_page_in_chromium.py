@@ -53,8 +53,8 @@ TOKENS += [
 
 @pytest.fixture(scope="module")
 def server(exports, tmp_path_factory):
-    """An endpoint with an export of each task, one that names no form, one that names `any`, and two versions of another
-    SavedModel."""
+    """An endpoint with an export of each task, one that names no form, one that names `any`, one with a broken version,
+    and two versions of another SavedModel."""
     if not chromium.BINARY:
         pytest.skip("there is no Chromium on this machine")
     import tensorflow as tf
@@ -70,6 +70,9 @@ def server(exports, tmp_path_factory):
         copied = shutil.copytree(exports("sentiment"), folder / name) / "1"
         (copied / HINTS).unlink() if name == "unnamed" else ServingHints(page_form="any").write(copied)
         models[name] = (folder / name, all_versions)
+    models["broken"] = (shutil.copytree(exports("sentiment"), folder / "broken"), all_versions)
+    (folder / "broken" / "2").mkdir()
+    (folder / "broken" / "2" / "saved_model.pb").write_bytes(b"none")
     for version in (1, 2):
         module = tf.Module()
         module.f = tf.function(
@@ -78,8 +81,8 @@ def server(exports, tmp_path_factory):
         tf.saved_model.save(module, str(folder / f"times/{version}"), signatures={"serving_default": module.f})
     (folder / "models.config").write_text(model_list(models))
     port = free_port()
-    options = Options(model_config_file=str(folder / "models.config"), rest_api_port=port, port=0, host="127.0.0.1")
-    with Server(options):
+    flags = {"model_config_file": str(folder / "models.config"), "max_num_load_retries": 0}
+    with Server(Options(rest_api_port=port, port=0, host="127.0.0.1", **flags)):
         yield f"http://127.0.0.1:{port}/"
 
 
@@ -314,6 +317,21 @@ def test_what_is_not_there_is_said_beside_the_error(tab, server, given):
         newest = "2" if given["model"] == "times" else "1"
         assert texts(tab, ".head .facts dd")[:2] == ["AVAILABLE", newest]
         tab.until("document.querySelector('form')")
+
+
+def test_what_the_servers_log_holds_is_not_shown(tab, server):
+    """Why a version could not be loaded, and the server's own failures: their texts name files."""
+    tab.open(f"{server}#model=broken")
+    tab.until("document.querySelector('.head .error')")
+    assert texts(tab, ".head .error") == ["It could not be loaded; the server's log says why."]
+    states = json.load(urlopen(f"{server}v1/models/broken/versions/2"))["model_version_status"]
+    assert states[0]["state"] == "END" and "saved_model.pb" in states[0]["status"]["error_message"]
+    failing = 'async () => new Response(\'{"error": "/models"}\', { status: 500 })'
+    told = tab.run(
+        f"""(async (real) => {{ const m = await import('/page/server.js'); globalThis.fetch = {failing};
+        try {{ await m.request('x'); }} catch (e) {{ return e.message; }} finally {{ globalThis.fetch = real; }} }})(fetch)"""
+    )
+    assert told == "The server failed at this request; its log says why."
 
 
 def test_tokens_are_made_visible_as_in_the_reports(tab, server):

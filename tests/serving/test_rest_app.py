@@ -117,6 +117,49 @@ def test_an_endless_head_is_400(endpoint):
     assert found.startswith(b"HTTP/1.1 400 ") and b"head has more than 65536 bytes" in found
 
 
+@pytest.mark.parametrize("kind", ["many trailers", "one trailer without end", "a chunk's line without end"])
+def test_what_is_no_body_has_a_limit_after_the_head_too(endpoint, kind):
+    begin = b"POST " + PREDICT.encode() + b" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    begin += b'14\r\n{"instances": [2.0]}\r\n' + {"many": b"0\r\n", "one": b"0\r\nx: ", "a": b"1;x="}[kind.split()[0]]
+    part = b"x: 1234\r\n" * 1000 if "many" in kind else b"x" * 9000
+    found = raw(endpoint, begin, *[part] * 200)
+    assert not found or (found.startswith(b"HTTP/1.1 400 ") and b"no body has more than 65536 bytes" in found)
+
+
+def test_trailers_are_read_and_not_taken_for_headers(endpoint):
+    chunks = b'14\r\n{"instances": [2.0]}\r\n0\r\nContent-Encoding: gzip\r\nX: y\r\n\r\n'
+    head = b" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    last = b"GET /v1/models/default HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    found = raw(endpoint, b"POST " + PREDICT.encode() + head + chunks, last)
+    assert found.count(b"HTTP/1.1 200 ") == 2 and b'"predictions": [3.0' in found
+
+
+def test_trailers_have_a_limit_where_the_answer_came_before_them(endpoint):
+    begin = b"POST /elsewhere HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+    with socket.create_connection(("127.0.0.1", endpoint.rest_port), timeout=30) as connection:
+        connection.sendall(begin)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 404 ")
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            for _ in range(3000):
+                connection.sendall(b"x: 1234\r\n" * 1000)
+
+
+def test_a_connection_that_says_nothing_of_use_is_closed(endpoint, monkeypatch):
+    """What follows a message after which the client will close: nobody reads it."""
+    monkeypatch.setattr(endpoint.server._http.config, "timeout_keep_alive", 0.4)
+    chunks = b'14\r\n{"instances": [2.0]}\r\n0\r\nConnection: close\r\n\r\n'
+    head = b" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    found = raw(endpoint, b"POST " + PREDICT.encode() + head + chunks, b"nothing", pause=0.2, timeout=15)
+    assert found.count(b"HTTP/1.1 200 ") == 1  # and then it was closed
+
+
+def test_small_chunks_are_a_body(endpoint):
+    body = b'{"instances": [2.0]' + b" " * 30_000 + b"}"  # 180,000 bytes of lines about chunks
+    head = b" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    sent = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+    assert b'"predictions": [3.0' in raw(endpoint, b"POST " + PREDICT.encode() + head, sent)
+
+
 def test_a_request_that_takes_too_long_is_504(endpoint):
     start = time.monotonic()
     answer = endpoint.rest("POST", "/v1/models/slow:predict", {"instances": [1.0]})

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,6 +13,8 @@ import tensorflow as tf
 from nlp_suite.errors import ExportError
 from nlp_suite.export.serving_hints import FILE, ServingHints, read_hints
 from nlp_suite.serving.batching_parameters import BatchingParameters
+from nlp_suite.serving.caller import Caller
+from nlp_suite.serving.run_queue import RunQueue
 from nlp_suite.serving.servable import Servable, SessionSettings
 from nlp_suite.serving.status import as_serving_error
 from tests.serving import toy_models
@@ -33,7 +38,7 @@ def load(toys):
 def ask(servable, outputs=None, **feeds):
     arrays = {alias: np.array(value, object if isinstance(value[0], bytes) else None) for alias, value in feeds.items()}
     return servable.run(
-        "serving_default", arrays, outputs or list(servable.signatures["serving_default"].outputs), 30000
+        "serving_default", arrays, outputs or list(servable.signatures["serving_default"].outputs), Caller(30000)
     )
 
 
@@ -120,12 +125,13 @@ def test_a_form_with_another_interface_is_not_taken(load, toys, tmp_path):
 def test_hints_are_read_as_they_were_written(load, tmp_path, caplog):
     path = cased(tmp_path)
     assert read_hints(path) is None and load(path).page_form == ""
-    hints = ServingHints({"serving_default": "lower"}, "translation")
+    hints = ServingHints({"serving_default": "lower"}, "translation", independent_rows=True)
     hints.write(path)
     assert read_hints(path) == hints and load(path).page_form == "translation"
     assert json.loads((path / FILE).read_text()) == {
         "compiled": {"serving_default": "lower"},
         "page_form": "translation",
+        "independent_rows": True,
     }
     for text in ("no JSON", "[]", '{"compiled": ["lower"]}', '{"compiled": 3}'):
         (path / FILE).write_text(text)
@@ -133,3 +139,65 @@ def test_hints_are_read_as_they_were_written(load, tmp_path, caplog):
             read_hints(path)
         assert load(path).page_form == ""  # served all the same
     assert caplog.text.count("serving.json' cannot be read") == 4
+
+
+# ---------------------------------------------------------------------------------------------------- slices, together
+
+TEXTS = [b"a good film", b"", b"not bad at all , but long and slow", b"bad", b"good good", b"the end"]
+
+
+@pytest.mark.parametrize(
+    "task, signature",
+    [("sentiment", "serving_default"), ("language_model", "score"), ("translation", "attention")],
+)
+def test_slices_answer_as_all_rows_at_once(load, exports, monkeypatch, task, signature):
+    model = load(exports(task) / "1")
+    outputs = list(model.signatures[signature].outputs)
+    (alias,) = model.signatures[signature].inputs
+    feeds = {alias: np.array(TEXTS, object)}
+    whole = model.run(signature, feeds, outputs)
+    monkeypatch.setattr(model.settings.queue, "max_rows", 2)
+    cut = model.run(signature, feeds, outputs)
+    for alias, array in whole.items():
+        if array.dtype == object:
+            assert cut[alias].tolist() == array.tolist(), alias
+        else:
+            np.testing.assert_allclose(cut[alias], array, rtol=1e-5, atol=1e-6, err_msg=alias)
+
+
+def test_rows_that_are_not_answered_one_by_one_are_not_cut(load):
+    settings = {"queue": RunQueue(max_rows=2)}
+    assert ask(load("scalar_out", **settings), text=[b"a"] * 5)["count"] == 5
+    odd = ask(load("odd_batch", **settings), text=[b"a", b"b", b"c"])
+    assert odd["a"].tolist() == [b"a", b"b", b"c"] and odd["b"].tolist() == [b"a"]
+
+
+def test_requests_that_wait_run_together_where_rows_are_independent(load, exports, toys, monkeypatch):
+    for model, expected in [(load(exports("sentiment") / "1"), 2), (load("echo_string"), 7)]:
+        gate, runs, answer = threading.Event(), [], model._answers
+        monkeypatch.setattr(model.settings.queue, "_free", 1)
+
+        def counted(sources, targets, seconds, gate=gate, runs=runs, answer=answer):
+            runs.append(len(next(iter(sources.values()))))
+            gate.wait(30)
+            return answer(sources, targets, seconds)
+
+        alone = [ask(model, text=[text]) for text in TEXTS]
+        monkeypatch.setattr(model, "_answers", counted)
+        with ThreadPoolExecutor(7) as pool:
+            first = pool.submit(ask, model, text=[b"first"])
+            while not runs:
+                time.sleep(0.001)
+            others = [pool.submit(ask, model, text=[text]) for text in TEXTS]
+            while len(model.settings.queue._waiting) < len(TEXTS):
+                time.sleep(0.001)
+            gate.set()
+            assert first.result()
+            for given, other in zip(alone, others):
+                for alias, array in other.result().items():
+                    assert array.shape == given[alias].shape
+                    if array.dtype == object:
+                        assert array.tolist() == given[alias].tolist()
+                    else:
+                        np.testing.assert_allclose(array, given[alias], rtol=1e-5, atol=1e-6)
+        assert len(runs) == expected and sum(runs) == 7

@@ -112,6 +112,7 @@ def test_two_models_and_two_versions_under_load(tmp_path):
     (tmp_path / "batching").write_text("max_batch_size { value: 16 } batch_timeout_micros { value: 1000 }")
     flags = {"enable_batching": True, "batching_parameters_file": str(tmp_path / "batching")}
     with Endpoint(model_config_file=str(tmp_path / "list"), **flags) as made:
+        until(lambda: made.available("a") == made.available("b") == [2, 1])  # the ports open with the first of each
 
         def asks(name, version):
             x = [0.0]
@@ -204,7 +205,8 @@ def test_sigkill_and_restart_then_sigterm_under_load(slow):
         assert first.half("half") == 3.0
         code, log = first.end(signal.SIGKILL)
         assert code == -signal.SIGKILL and log.count(" is available") == 3
-    with Command(f"--model_config_file={slow}", ports=(first.port, first.rest_port)) as second:
+    ports = first.port, first.rest_port
+    with Command(f"--model_config_file={slow}", "--log_requests=all", ports=ports) as second:
         second.wait_ready()
         assert second.half("half") == 3.0
         statuses, x = [], {"x": np.ones(1, "float32")}
@@ -220,6 +222,8 @@ def test_sigkill_and_restart_then_sigterm_under_load(slow):
         for thread in threads:
             thread.join(60)
         assert code == 0 and sorted(statuses) == [1.0] * 4 + [200] * 4 and "Traceback" not in log
+        answered_after = log.partition("ending: no new requests")[2].count("model=second version=1")
+        assert answered_after == 8  # none of them had ended before SIGTERM
         with pytest.raises(ConnectionRefusedError):
             ask_second(second)
 

@@ -12,6 +12,7 @@ import yaml
 from google.protobuf import text_format
 
 from nlp_suite.serving.client.protos_from_api import FILE as PROTOS
+from nlp_suite.serving.flags import Options
 from tests.serving.fake_servers import FakeGrpc, FakeRest
 
 FOLDER = Path(__file__).parents[2] / "configs" / "serving"
@@ -129,15 +130,16 @@ def test_ports():
 
 
 def test_probes(models):
-    """Status over REST, in the contract's form; health over gRPC, which needs its flag."""
+    """Metadata over REST, in the contract's form; health over gRPC, which needs its flag."""
     for probe in ("startupProbe", "readinessProbe"):
         get = CONTAINER[probe]["httpGet"]
         assert get["port"] == "rest"
-        assert re.fullmatch(r"/v1/models/([^/:]+)", get["path"])[1] in {model.name for model in models}
+        assert re.fullmatch(r"/v1/models/([^/:]+)/metadata", get["path"])[1] in {model.name for model in models}
     assert CONTAINER["livenessProbe"]["grpc"] == {"port": GRPC}
     assert flags(CONTAINER["args"])["enable_grpc_healthcheck_service"] == "true"
     grace = POD["spec"]["terminationGracePeriodSeconds"]
-    assert int(CONTAINER["lifecycle"]["preStop"]["exec"]["command"][1]) < grace
+    before_the_end = int(CONTAINER["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert before_the_end + Options().drain_seconds < grace
 
 
 def test_names_and_selectors_agree():

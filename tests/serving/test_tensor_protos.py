@@ -7,8 +7,9 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 
 from nlp_suite.errors import DataError
 from nlp_suite.serving.client.tensors import from_proto
+from nlp_suite.serving.limits import RequestLimits
 from nlp_suite.serving.status import Code, ServingError
-from nlp_suite.serving.tensor_protos import MAX_REPEATED_BYTES, array_of, fill_proto
+from nlp_suite.serving.tensor_protos import array_of, fill_proto
 
 TYPES = ["float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"]
 
@@ -32,7 +33,7 @@ def test_there_and_back(dtype, as_content):
     made = tensor_pb2.TensorProto()
     fill_proto(made, array, as_content=as_content)
     assert bool(made.tensor_content) == as_content
-    found = array_of(made, "x", 2**20)
+    found = array_of(made, "x")
     np.testing.assert_array_equal(found, array)
     np.testing.assert_array_equal(tf.make_ndarray(made), array)  # as any client reads it
     assert found.dtype == array.dtype
@@ -44,7 +45,7 @@ def test_texts_there_and_back(as_content):
     made = tensor_pb2.TensorProto()
     fill_proto(made, array, as_content=as_content)
     assert bool(made.tensor_content) == as_content and bool(made.string_val) != as_content
-    assert array_of(made, "x", 2**20).tolist() == array.tolist()
+    assert array_of(made, "x").tolist() == array.tolist()
     assert stock(made).tolist() == array.tolist()
     assert from_proto(made).tolist() == array.tolist()  # as our client reads it
 
@@ -82,7 +83,7 @@ def test_texts_in_tensor_content_are_read_as_tensorflow_reads_them(shape, conten
     wanted = stock(given)
     if wanted is None:
         with pytest.raises(ServingError, match="^tensor parsing error: x$"):
-            array_of(given, "x")
+            array_of(given, "x", RequestLimits(max_rows=2**30))
         with pytest.raises(DataError, match="whose tensor_content is not that many strings"):
             from_proto(given)
     else:
@@ -109,7 +110,7 @@ def test_tensor_content_of_any_type_is_read_as_tensorflow_reads_it(dtype, size, 
 def test_scalars_and_nothing(array):
     made = tensor_pb2.TensorProto()
     fill_proto(made, np.asarray(array))
-    found = array_of(made, "x", 2**20)
+    found = array_of(made, "x")
     assert found.shape == np.shape(array) and found.tolist() == array.tolist()
 
 
@@ -117,14 +118,14 @@ def test_scalars_and_nothing(array):
 def test_types_without_lists_of_numbers_go_as_tensorflow_writes_them(dtype):
     made = tensor_pb2.TensorProto()
     fill_proto(made, np.array([1.5, -2.0]).astype(dtype))
-    assert array_of(made, "x", 2**20).tolist() == [1.5, -2.0]
+    assert array_of(made, "x").tolist() == [1.5, -2.0]
 
 
 def test_a_short_list_goes_on_with_its_last_value():
-    assert array_of(proto("float", [2, 2], float_val=[1, 2]), "x", 2**20).tolist() == [[1, 2], [2, 2]]
-    assert array_of(proto("int32", [3]), "x", 2**20).tolist() == [0, 0, 0]
-    assert array_of(proto("string", [2]), "x", 2**20).tolist() == [b"", b""]
-    assert array_of(proto("float", [1], string_val=[b"a"]), "x", 2**20).tolist() == [0.0]  # values of another type
+    assert array_of(proto("float", [2, 2], float_val=[1, 2]), "x").tolist() == [[1, 2], [2, 2]]
+    assert array_of(proto("int32", [3]), "x").tolist() == [0, 0, 0]
+    assert array_of(proto("string", [2]), "x").tolist() == [b"", b""]
+    assert array_of(proto("float", [1], string_val=[b"a"]), "x").tolist() == [0.0]  # values of another type
 
 
 def test_of_a_long_list_the_first_values_are_taken():
@@ -139,7 +140,7 @@ def test_of_a_long_list_the_first_values_are_taken():
         proto("half", [1], half_val=[15360, 0]),
         proto("complex64", [1], scomplex_val=[1, 2, 3, 4, 5]),
     ]:
-        wanted, taken = stock(given), array_of(given, "x", 2**20)
+        wanted, taken = stock(given), array_of(given, "x")
         assert taken.shape == wanted.shape and taken.tolist() == wanted.tolist(), given
 
 
@@ -163,7 +164,7 @@ def test_of_a_long_list_the_first_values_are_taken():
 )
 def test_what_is_no_tensor(wrong):
     with pytest.raises(ServingError, match="^tensor parsing error: x$") as caught:
-        array_of(wrong, "x", 2**20)
+        array_of(wrong, "x")
     assert caught.value.code == Code.INVALID_ARGUMENT
 
 
@@ -171,15 +172,25 @@ def test_a_shape_without_a_rank():
     wrong = proto("float", [], float_val=[1])
     wrong.tensor_shape.unknown_rank = True
     with pytest.raises(ServingError, match="tensor parsing error"):
-        array_of(wrong, "x", 2**20)
+        array_of(wrong, "x")
 
 
-def test_sizes_are_bounded_before_memory_is_taken():
-    for wrong, most in [
-        (proto("float", [2**40], float_val=[1]), MAX_REPEATED_BYTES),
-        (proto("string", [2**30]), MAX_REPEATED_BYTES),
-        (proto("float", [2**10], tensor_content=b"\0" * 2**12), 2**11),
-    ]:
-        with pytest.raises(ServingError, match="bytes; at most") as caught:
-            array_of(wrong, "x", most if most < 2**12 else 2**31)
-        assert caught.value.code == Code.RESOURCE_EXHAUSTED
+@pytest.mark.parametrize(
+    "wrong, limits, text",
+    [
+        (proto("string", [4_000_000], string_val=[b"x"]), {}, "4,000,000 rows; at most 16,384 are allowed"),
+        (proto("string", [2**30]), {}, "1,073,741,824 rows"),
+        (proto("float", [1, 2**40], float_val=[1]), {}, "bytes; at most 67,108,864 are allowed"),
+        (proto("float", [1, 2**21], float_val=[1]), {}, "8,388,608 bytes a row; at most 4,194,304"),
+        (proto("string", [1000], string_val=[b"x" * 100_000]), {}, "100,024,000 bytes; at most 67,108,864"),
+        (proto("string", [1, 300_000], string_val=[b"x"]), {}, "7,500,000 bytes a row"),
+        (proto("string", [2], string_val=[b"x" * 10, b"y" * 30]), {"max_row_bytes": 40}, "44 bytes a row"),
+        (proto("float", [2**10], tensor_content=b"\0" * 2**12), {"max_bytes": 2**11}, "4,096 bytes; at most 2,048"),
+        (proto("float", [3], float_val=[1, 2, 3]), {"max_rows": 2}, "3 rows; at most 2"),
+    ],
+    ids=lambda value: str(value).replace("\n", " ")[:60],
+)
+def test_sizes_are_bounded_before_memory_is_taken(wrong, limits, text):
+    with pytest.raises(ServingError, match=text) as caught:
+        array_of(wrong, "x", RequestLimits(**limits))
+    assert caught.value.code == Code.RESOURCE_EXHAUSTED and caught.value.http_status == 413

@@ -20,6 +20,7 @@ from nlp_suite.training import state as state_module
 from nlp_suite.training.evaluate import evaluate
 from nlp_suite.training.run import Run
 from nlp_suite.training.train import train
+from tests.backend_processes import environment
 from tests.language_models import experiment
 
 QUIET = Console(quiet=True)
@@ -216,7 +217,7 @@ def test_a_corpus_smaller_than_a_batch_trains(tmp_path):
 def command(backend, config, folder):
     return subprocess.Popen(
         [sys.executable, "-m", "nlp_suite", "train", str(config), "--run-dir", str(folder)],
-        env={**os.environ, "KERAS_BACKEND": backend},
+        env=environment(backend),
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -1,12 +1,13 @@
 """The tests of optimisers, self-attention and weight drop, run again on JAX and on PyTorch in other processes."""
 
 import importlib.util
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.backend_processes import environment
 
 TESTS = Path(__file__).parents[1]
 FILES = [
@@ -25,7 +26,7 @@ def test_on_backend(backend, file):
         pytest.skip(f"{backend} is not installed")
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(TESTS / file)],
-        env=dict(os.environ, KERAS_BACKEND=backend),
+        env=environment(backend),
         cwd=TESTS.parent,
         capture_output=True,
         text=True,

@@ -1,12 +1,13 @@
 """JAX and PyTorch: a run trained on JAX is exported by TensorFlow with the same answers; one step trains on PyTorch."""
 
 import json
-import os
 import subprocess
 import sys
 
 import pytest
 import yaml
+
+from tests.backend_processes import environment
 
 pytestmark = pytest.mark.slow
 BACKBONES = {
@@ -22,7 +23,7 @@ BACKBONES = {
 def command(backend, *arguments):
     done = subprocess.run(
         [sys.executable, "-m", "nlp_suite", *map(str, arguments)],
-        env={**os.environ, "KERAS_BACKEND": backend},
+        env=environment(backend),
         capture_output=True,
         text=True,
     )
@@ -72,7 +73,7 @@ def test_a_state_of_another_backend_is_refused(small, tmp_path):
     (tmp_path / "run" / "run.json").write_text(json.dumps({**info, "state": "running"}))
     done = subprocess.run(
         [sys.executable, "-m", "nlp_suite", "train", str(where), "--run-dir", str(tmp_path / "run")],
-        env={**os.environ, "KERAS_BACKEND": "tensorflow"},
+        env=environment("tensorflow"),
         capture_output=True,
         text=True,
     )

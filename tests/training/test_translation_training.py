@@ -3,7 +3,6 @@
 import io
 import json
 import math
-import os
 import random
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from nlp_suite.training import state as state_module
 from nlp_suite.training.evaluate import evaluate
 from nlp_suite.training.run import Run
 from nlp_suite.training.train import train
+from tests.backend_processes import environment
 from tests.training.test_train import Killed, stop_after
 
 QUIET = Console(quiet=True)
@@ -234,7 +234,7 @@ def test_digits_are_copied_and_sorted(network, order, tmp_path):
 def command(backend, *arguments):
     done = subprocess.run(
         [sys.executable, "-m", "nlp_suite", *map(str, arguments)],
-        env={**os.environ, "KERAS_BACKEND": backend},
+        env=environment(backend),
         capture_output=True,
         text=True,
     )

@@ -73,7 +73,7 @@ class SavedModelExporter(Exporter):
                     warmup += signatures.compiled_warmup(warmup_texts(run))
                 write_warmup(written, warmup, signatures.methods, to.name)
                 _write_extras(written / "assets.extra", run, model, to.name, ops)
-                ServingHints(signatures.compiled, run.task.page_form).write(written)
+                ServingHints(signatures.compiled, run.task.page_form, independent_rows=True).write(written)
                 moved = written.rename(folder / "moved")
                 answers, tolerance = signatures.cases(check_texts(run)), signatures.tolerance
                 check = check_saved_model(moved, answers, read_warmup(moved), tolerance)

@@ -1,6 +1,8 @@
 """The gRPC client."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -11,6 +13,7 @@ from nlp_suite.serving.client.answers import Metadata, Signature, TensorSpec, Ve
 from nlp_suite.serving.client.base import ModelRef, ServingClient, check_port
 from nlp_suite.serving.client.errors import RetryableError, with_retries
 from nlp_suite.serving.client.tensors import dtype_of, from_proto, to_proto
+from nlp_suite.serving.client.tls import TlsFiles
 from nlp_suite.serving.status import Code
 
 _OPTIONS = {
@@ -27,10 +30,16 @@ class GrpcClient(ServingClient):
     """A client of the gRPC port.
 
     Args:
-        target: `host:port`, also as `grpc://host:port`.
+        target: `host:port`, also as `grpc://host:port`; `grpcs://host:port` for TLS.
         timeout: seconds that one call may take, all attempts together; the server is told the rest of them.
         retries: how often a call is tried again that was answered UNAVAILABLE; with exponential back-off.
-        credentials: of `grpc.ssl_channel_credentials`; default: no encryption.
+        ca: PEM file with the authorities to trust, over TLS; default: those that gRPC brings.
+        cert: PEM file with the client's certificate, for a server that asks for one.
+        key: PEM file with its private key; default: it is in `cert`.
+        credentials: of `grpc.ssl_channel_credentials`, instead of files.
+
+    Raises:
+        UsageError: an impossible target or timeout, or TLS files that cannot be used or are given without TLS.
 
     Example:
         >>> with GrpcClient("localhost:8500") as client:
@@ -38,8 +47,22 @@ class GrpcClient(ServingClient):
         array(['Ein Mann fährt Fahrrad.'], dtype=object)
     """
 
-    def __init__(self, target: str, *, timeout: float = 30.0, retries: int = 4, credentials: Any = None):
-        super().__init__(target.removeprefix("grpc://").rstrip("/"), timeout, retries)
+    def __init__(
+        self,
+        target: str,
+        *,
+        timeout: float = 30.0,
+        retries: int = 4,
+        ca: str | Path | None = None,
+        cert: str | Path | None = None,
+        key: str | Path | None = None,
+        credentials: Any = None,
+    ):
+        super().__init__(re.sub("^grpcs?://", "", target).rstrip("/"), timeout, retries)
+        if target.startswith("grpcs://"):
+            credentials = credentials or TlsFiles(ca, cert, key).grpc_credentials()
+        else:
+            TlsFiles(ca, cert, key).refuse_without_tls(target, "grpcs://")
         if "/" not in self.target and not self.target.startswith("unix:"):  # gRPC itself reads dns:///host:port
             check_port(self.target, target)
         options = list(_OPTIONS.items())

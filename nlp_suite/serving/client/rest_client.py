@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPSConnection, RemoteDisconnected
+from pathlib import Path
 from queue import Empty, LifoQueue
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -17,6 +18,7 @@ from nlp_suite.serving.client.answers import Metadata, Signature, TensorSpec, Ve
 from nlp_suite.serving.client.base import ModelRef, ServingClient, check_port
 from nlp_suite.serving.client.errors import RetryableError, with_retries
 from nlp_suite.serving.client.tensors import dtype_of, from_json, to_array, to_json
+from nlp_suite.serving.client.tls import TlsFiles
 from nlp_suite.serving.status import Code
 
 _CODES = {  # of an HTTP status; several codes share 400 and 500
@@ -43,7 +45,13 @@ class RestClient(ServingClient):
         timeout: seconds that one call may take, all attempts together.
         retries: how often a call is tried again that was answered 503, or whose connection was refused; with
             exponential back-off.
-        context: of TLS; default: the system's authorities.
+        ca: PEM file with the authorities to trust, over TLS; default: the system's.
+        cert: PEM file with the client's certificate, for a server that asks for one.
+        key: PEM file with its private key; default: it is in `cert`.
+        context: of TLS, instead of files.
+
+    Raises:
+        UsageError: an impossible url or timeout, or TLS files that cannot be used or are given without TLS.
 
     Example:
         >>> with RestClient("localhost:8501") as client:
@@ -51,7 +59,17 @@ class RestClient(ServingClient):
         array([0.9871], dtype=float32)
     """
 
-    def __init__(self, url: str, *, timeout: float = 30.0, retries: int = 4, context: ssl.SSLContext | None = None):
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 30.0,
+        retries: int = 4,
+        ca: str | Path | None = None,
+        cert: str | Path | None = None,
+        key: str | Path | None = None,
+        context: ssl.SSLContext | None = None,
+    ):
         parts = urlsplit(url if "://" in url else f"http://{url}")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError(f"url {url!r}: write it as http://host:8501 or https://host")
@@ -59,7 +77,11 @@ class RestClient(ServingClient):
         super().__init__(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}", timeout, retries)
         self._path = parts.path.rstrip("/")
         self._host, self._port = parts.hostname, parts.port
-        self._context = (context or ssl.create_default_context()) if parts.scheme == "https" else None
+        self._context: ssl.SSLContext | None = None
+        if parts.scheme == "https":
+            self._context = context or TlsFiles(ca, cert, key).context()
+        else:
+            TlsFiles(ca, cert, key).refuse_without_tls(url, "https://")
         self._idle: LifoQueue[HTTPConnection] = LifoQueue()
 
     def close(self) -> None:
@@ -171,6 +193,10 @@ class RestClient(ServingClient):
 
     def _no_answer(self, error: Exception) -> str:
         """Why there is no answer; a line that is no HTTP is quoted, and that of a gRPC port recognised."""
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return f"the server's certificate is not trusted: {error.verify_message} (ca, or --ca FILE, trusts another)"
+        if isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER":
+            return f"no TLS in the answer: ask it as http://{self._host}:{self._port}"
         if not isinstance(error, BadStatusLine) or isinstance(error, RemoteDisconnected):
             return f"no answer: {str(error) or type(error).__name__}"
         line = str(error.args[0])

@@ -36,7 +36,7 @@ class DoctorReport:
         return {"path": str(self.path), "server_version": self.server_version, "ok": self.ok, "checks": checks}
 
 
-def examine(path: str | Path, server_version: str = "2.19") -> DoctorReport:
+def examine(path: str | Path, server_version: str = "2.19", *, measure_cost: bool = False) -> DoctorReport:
     """Examines a version folder, or the newest version in a model's folder.
 
     Reads the graph, the list of ops, the signatures, the variables with their checksums, the assets and the warm-up
@@ -45,6 +45,7 @@ def examine(path: str | Path, server_version: str = "2.19") -> DoctorReport:
     Args:
         path: a folder with `saved_model.pb`, or one whose children are versions.
         server_version: of TensorFlow Serving, such as `"2.19"`.
+        measure_cost: whether to load it in another process, and to measure what a row costs.
 
     Returns:
         The report; a broken file is a failed check, not an error.
@@ -56,7 +57,7 @@ def examine(path: str | Path, server_version: str = "2.19") -> DoctorReport:
         >>> examine("saved_models/sentiment").ok
         True
     """
-    from nlp_suite.serving.doctor import files, graph, ops, warmup
+    from nlp_suite.serving.doctor import cost, files, graph, ops, warmup
 
     check_server_version(server_version)
     folder = files.version_folder(Path(path))
@@ -74,6 +75,8 @@ def examine(path: str | Path, server_version: str = "2.19") -> DoctorReport:
     report.checks.append(files.check_assets(folder, meta_graph))
     report.checks.append(warmup.check(folder, meta_graph, broken))
     report.checks += files.check_sizes(folder, meta_graph)
+    if measure_cost:
+        report.checks.append(cost.check(folder))
     return report
 
 

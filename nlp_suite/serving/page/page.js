@@ -80,7 +80,7 @@ class View {
     ];
     this.facts.replaceChildren(...pairs.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
     for (const each of this.states.filter((each) => each.status?.error_message)) {
-      this.facts.append(h("div", { class: "wide" }, h("dt", {}, `version ${each.version}, ${each.state}`), h("dd", { class: "error" }, each.status.error_message)));
+      this.facts.append(h("div", { class: "wide" }, h("dt", {}, `version ${each.version}, ${each.state}`), h("dd", { class: "error" }, "It could not be loaded; the server's log says why.")));
     }
     this.picker.hidden = ready.length < 2 && !this.version;
     const choices = !this.version || ready.includes(this.version) ? ready : [this.version, ...ready];

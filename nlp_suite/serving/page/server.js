@@ -23,7 +23,7 @@ export function modelPath(name, version) {
  * @param {string} path relative to the page
  * @param {string} [body] JSON to POST; without, it is a GET
  * @returns {{text: string, value: object, ms: number}} the answer as it came, read, and how long it took
- * @throws {ServerError} in the server's words
+ * @throws {ServerError} in the server's words; not of its own failures, which may name its files
  */
 export async function request(path, body, signal) {
   const start = performance.now();
@@ -43,6 +43,7 @@ export async function request(path, body, signal) {
   } catch {
     if (response.ok) throw new ServerError(`The answer is no JSON: ${text.slice(0, 200)}`, response.status);
   }
+  if (response.status === 500) throw new ServerError("The server failed at this request; its log says why.", 500);
   if (!response.ok) throw new ServerError(value?.error || text || `HTTP ${response.status}`, response.status);
   return { text, value, ms };
 }

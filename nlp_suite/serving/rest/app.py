@@ -1,26 +1,33 @@
 """The REST port: TensorFlow Serving's JSON interface, its metrics, and a page to try the models, as one ASGI application."""
 
 import asyncio
+import contextvars
 import gzip
 import io
 import json
+import threading
 import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 from nlp_suite.serving import inference
+from nlp_suite.serving.access_log import note, note_failure, note_quote, texts_of_json
+from nlp_suite.serving.caller import Caller
 from nlp_suite.serving.core import Core
 from nlp_suite.serving.flags import Options
+from nlp_suite.serving.memory import release_soon
 from nlp_suite.serving.page import page_files
 from nlp_suite.serving.rest import json_in, json_out
 from nlp_suite.serving.rest.hosts import Hosts
 from nlp_suite.serving.rest.paths import Route, parse_path, parse_version
 from nlp_suite.serving.rest.protocol import KEEP_ALIVE
 from nlp_suite.serving.servable import Servable
-from nlp_suite.serving.status import HTTP_STATUS, Code, ServingError, as_serving_error, invalid_argument
+from nlp_suite.serving.signature_names import DEFAULT_SIGNATURE
+from nlp_suite.serving.status import Code, RequestTooLarge, ServingError, as_serving_error, invalid_argument
 
 _MODELS_PATH = "/page/models"  # the names of all models
 _FORM_PATH = "/page/form"  # the form that the export of ?model=…&version=… names
@@ -31,6 +38,7 @@ _Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _Reply = tuple[int, bytes, bytes]  # status, content type, body
 _Answers = TypeVar("_Answers")
 _API = {"predict": "Predict", "classify": "Classify", "regress": "Regress", "metadata": "GetModelMetadata"}
+_API |= {"status": "GetModelStatus"}
 _NOT_FOUND = b"<html><head><title>404 Not Found</title></head><body><h1>Not Found</h1></body></html>\n"
 _JSON, _HTML = b"application/json", b"text/html; charset=utf-8"
 
@@ -56,7 +64,8 @@ class RestApp:
         if scope["type"] != "http":
             return
         try:
-            status, content_type, body, close = await self._respond(scope, receive)
+            with self._core.log.request("REST"):
+                status, content_type, body, close = await self._respond(scope, receive)
         except ConnectionResetError:  # the client has gone
             return
         headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
@@ -77,7 +86,8 @@ class RestApp:
         try:
             self._hosts.check(scope, of_page=path in self._page or path in PAGE_PATHS)
         except ServingError as refused:
-            return HTTP_STATUS[refused.code], _JSON, json_out.write_error(refused.message), True
+            _note_refused(method, path, refused)
+            return refused.http_status, _JSON, json_out.write_error(refused.message), True
         if not path.lower().startswith("/v1/"):
             return *self._outside_interface(method, path, scope.get("query_string", b"")), False
         headers = dict(scope["headers"])
@@ -87,12 +97,24 @@ class RestApp:
         try:
             body = await asyncio.wait_for(self._body(headers, receive), limit)
         except TimeoutError:
-            error = f"the request's body did not arrive within {limit:g} s"
-            return 408, _JSON, json_out.write_error(error), True
-        except _BodyTooLarge as error:
-            return 413, _JSON, json_out.write_error(error.message), True
-        loop, encoding = asyncio.get_running_loop(), headers.get(b"content-encoding", b"")
-        return *await loop.run_in_executor(self._threads, self._answer, method, path, encoding, body), False
+            late = ServingError(Code.DEADLINE_EXCEEDED, f"the request's body did not arrive within {limit:g} s")
+            _note_refused(method, path, late)
+            return 408, _JSON, json_out.write_error(late.message), True
+        except RequestTooLarge as error:
+            _note_refused(method, path, error)
+            return error.http_status, _JSON, json_out.write_error(error.message), True
+        encoding, left = headers.get(b"content-encoding", b""), threading.Event()
+        caller = Caller(self._timeout, left.is_set)
+        work = partial(self._answer, method, path, encoding, body, caller)
+        run = contextvars.copy_context().run  # with the log's record of this request
+        answer = asyncio.get_running_loop().run_in_executor(self._threads, run, work)
+        waiting = asyncio.ensure_future(receive())  # for the client to leave: it has sent all that it had to
+        both: list[asyncio.Future[Any]] = [answer, waiting]
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            left.set()
+        waiting.cancel()
+        return *await answer, False
 
     def _outside_interface(self, method: str, path: str, query: bytes) -> _Reply:
         """The answer to a path that is not of the interface: the metrics' or the page's."""
@@ -116,7 +138,7 @@ class RestApp:
             with self._core.manager.use(_spec(Route("form", fields.get("model", ""), version))) as servable:
                 return 200, _JSON, json.dumps({"form": servable.page_form}).encode()
         except ServingError as error:
-            return HTTP_STATUS[error.code], _JSON, json_out.write_error(error.message)
+            return error.http_status, _JSON, json_out.write_error(error.message)
 
     def _preflight(self, headers: Mapping[bytes, bytes]) -> _Reply:
         if headers.get(b"origin", b"").startswith((b"http://", b"https://")):
@@ -127,7 +149,7 @@ class RestApp:
         """The request's body as it came.
 
         Raises:
-            _BodyTooLarge: it is.
+            RequestTooLarge: it is.
             ConnectionResetError: the client has gone.
         """
         limit, chunks, size, more = self._options.rest_api_max_body_bytes, [], 0, True
@@ -144,22 +166,24 @@ class RestApp:
             if size > limit:
                 chunks.clear()
         if size > limit or more:
-            raise _BodyTooLarge(limit)
+            raise _body_too_large(limit)
         return b"".join(chunks)
 
-    def _answer(self, method: str, path: str, encoding: bytes, body: bytes) -> _Reply:
+    def _answer(self, method: str, path: str, encoding: bytes, body: bytes, caller: Caller) -> _Reply:
         """Runs in a thread: status, content type, body."""
         try:
             body, route = _decompressed(encoding, body, self._options.rest_api_max_body_bytes), parse_path(method, path)
+            note(api=_API[route.verb], model=route.model, texts=lambda: texts_of_json(body))
             if route.verb == "status":
                 return 200, _JSON, self._status(route)
             with self._core.counted(route.model, _API[route.verb], "REST"):
-                return 200, _JSON, getattr(self, f"_{route.verb}")(route, body)
-        except _BodyTooLarge as error:
-            return 413, _JSON, json_out.write_error(error.message)
+                return 200, _JSON, getattr(self, f"_{route.verb}")(route, body, caller)
         except Exception as error:
+            _note_refused(method, path, error)
             failure = as_serving_error(error)
-            return HTTP_STATUS[failure.code], _JSON, json_out.write_error(failure.message)
+            return failure.http_status, _JSON, json_out.write_error(failure.message)
+        finally:
+            release_soon(len(body))
 
     def _status(self, route: Route) -> bytes:
         from tensorflow_serving.apis import get_model_status_pb2
@@ -170,34 +194,42 @@ class RestApp:
             request.model_spec.version.value = route.version
         return json_out.write_status(self._core.model_status(request))
 
-    def _predict(self, route: Route, body: bytes) -> bytes:
+    def _predict(self, route: Route, body: bytes, caller: Caller) -> bytes:
         with ExitStack() as stack:
-            signatures = _Signatures(self._core.manager.use(_spec(route)), stack)
+            signatures = _Signatures(self._core.use(_spec(route)), stack)
             request = json_in.parse_predict(body, signatures)
+            note(signature=request.signature_name or DEFAULT_SIGNATURE)
+            self._core.limits.check_arrays(request.inputs)
             rows = max((len(array) if array.ndim else 1 for array in request.inputs.values()), default=0)
             with self._core.running(route.model, "Predict", rows):
                 answers = inference.run_predict(
-                    signatures.servable(), request.signature_name, request.inputs, timeout_ms=self._timeout
+                    signatures.servable(), request.signature_name, request.inputs, caller=caller
                 )
             return json_out.write_predict(answers, request.row_format)
 
-    def _classify(self, route: Route, body: bytes) -> bytes:
-        return json_out.write_classifications(self._run_examples(inference.classifications, route, body))
+    def _classify(self, route: Route, body: bytes, caller: Caller) -> bytes:
+        return json_out.write_classifications(self._run_examples(inference.classifications, route, body, caller))
 
-    def _regress(self, route: Route, body: bytes) -> bytes:
-        return json_out.write_regressions(self._run_examples(inference.regressions, route, body))
+    def _regress(self, route: Route, body: bytes, caller: Caller) -> bytes:
+        return json_out.write_regressions(self._run_examples(inference.regressions, route, body, caller))
 
     def _run_examples(
-        self, function: Callable[[Servable, str, list[bytes], float | None], _Answers], route: Route, body: bytes
+        self,
+        function: Callable[[Servable, str, list[bytes], Caller], _Answers],
+        route: Route,
+        body: bytes,
+        caller: Caller,
     ) -> _Answers:
         request, core = json_in.parse_examples(body), self._core
+        note(signature=request.signature_name or DEFAULT_SIGNATURE)
+        core.limits.check_examples(len(request.examples), len(request.context))
         with (
-            core.manager.use(_spec(route)) as servable,
+            core.use(_spec(route)) as servable,
             core.running(route.model, _API[route.verb], len(request.examples)),
         ):
-            return function(servable, request.signature_name, request.merged, self._timeout)
+            return function(servable, request.signature_name, request.merged, caller)
 
-    def _metadata(self, route: Route, body: bytes) -> bytes:
+    def _metadata(self, route: Route, body: bytes, caller: Caller) -> bytes:
         from tensorflow_serving.apis import get_model_metadata_pb2
 
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
@@ -207,6 +239,14 @@ class RestApp:
     def close(self) -> None:
         """Ends the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _note_refused(method: str, path: str, error: Exception) -> None:
+    """Notes a request that failed, perhaps before its path was looked at."""
+    with suppress(ServingError):
+        route = parse_path(method, path)
+        note(api=_API[route.verb], model=route.model)
+    note_failure(error)
 
 
 def _spec(route: Route) -> Any:
@@ -248,9 +288,8 @@ class _Signatures(Mapping[str, Any]):
         return len(self.servable().signatures)
 
 
-class _BodyTooLarge(ServingError):
-    def __init__(self, limit: int):
-        super().__init__(Code.RESOURCE_EXHAUSTED, f"the request's body has more than {limit:,} bytes")
+def _body_too_large(limit: int) -> RequestTooLarge:
+    return RequestTooLarge(f"the request's body has more than {limit:,} bytes")
 
 
 def _decompressed(encoding: bytes, body: bytes, limit: int) -> bytes:
@@ -268,7 +307,7 @@ def _decompressed(encoding: bytes, body: bytes, limit: int) -> bytes:
         with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
             content = file.read(limit + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise invalid_argument(f"the body is not valid gzip: {error}") from error
+        raise invalid_argument(f"the body is not valid gzip: {note_quote(str(error))}") from error
     if len(content) > limit:
-        raise _BodyTooLarge(limit)
+        raise _body_too_large(limit)
     return content

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from nlp_suite.serving.access_log import note_quote
+
 VALUE_LIMIT = 4096  # characters of a client's value that an error repeats
 
 quoted = json.encoder.encode_basestring  # a string as a JSON string, non-ASCII characters as they are
@@ -94,7 +96,7 @@ def pretty(value: Any) -> str:
         pieces.append(text)
         length += len(text)
     text = "".join(pieces)
-    return text if len(text) <= VALUE_LIMIT else text[:VALUE_LIMIT] + "..."
+    return note_quote(text if len(text) <= VALUE_LIMIT else text[:VALUE_LIMIT] + "...")
 
 
 def _scalar(value: Any) -> str:

@@ -1,0 +1,82 @@
+"""What a row costs: the version is loaded in another process, and asked what its warm-up file asks.
+
+Run as a module it measures a version folder, and prints JSON.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nlp_suite.serving.doctor.checks import Check
+
+_ROWS = 64  # in one run, as the endpoint's slices have at most
+_REPEATS = 5
+
+
+def check(folder: Path) -> Check:
+    """Measures a version folder: the time of a row alone and among 64, and the memory of the process."""
+    command = [sys.executable, "-m", __name__, str(folder)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = run.stdout.splitlines()
+    if run.returncode or not lines:
+        reason = (run.stderr.strip().splitlines() or [f"the process ended with {run.returncode}"])[-1]
+        return Check("cost", None, f"could not be measured: {reason}")
+    measured = json.loads(lines[-1])
+    if not measured["signatures"]:
+        return Check("cost", None, "no record of Predict in the warm-up file to measure with")
+    costs = [
+        f"{name}: {cost['alone']:.2f} ms for one row, {cost['together'] / _ROWS:.2f} ms a row for {_ROWS} at once"
+        for name, cost in measured["signatures"].items()
+    ]
+    return Check("cost", True, "\n".join([*costs, f"the process took {measured['mib']:,.0f} MiB at most"]))
+
+
+def _measure(folder: Path) -> dict[str, Any]:
+    """`signatures`: name → milliseconds `alone` and `together`; `mib`: the most memory of this process."""
+    from nlp_suite.serving.run_queue import RunQueue
+    from nlp_suite.serving.servable import Servable, SessionSettings
+
+    servable = Servable("model", 1, folder, SessionSettings(queue=RunQueue(max_rows=_ROWS)))
+    costs = {}
+    for name, feeds in _examples(folder).items():
+        together = {alias: np.resize(array, (_ROWS, *array.shape[1:])) for alias, array in feeds.items()}
+        alone = _milliseconds(servable, name, {alias: array[:1] for alias, array in feeds.items()})
+        costs[name] = {"alone": alone, "together": _milliseconds(servable, name, together)}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"signatures": costs, "mib": peak / (2**20 if sys.platform == "darwin" else 2**10)}
+
+
+def _examples(folder: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Signature → the inputs of its record with most rows."""
+    from nlp_suite.serving.tensor_protos import array_of
+    from nlp_suite.serving.warmup import predict_requests
+
+    examples: dict[str, dict[str, np.ndarray]] = {}
+    most: dict[str, int] = {}
+    for request in predict_requests(folder):
+        feeds = {alias: array_of(proto, alias) for alias, proto in request.inputs.items()}
+        rows = {len(array) if array.ndim else 0 for array in feeds.values()}
+        name = request.model_spec.signature_name or "serving_default"
+        if len(rows) == 1 and max(rows) > most.get(name, 0):
+            examples[name], most[name] = feeds, max(rows)
+    return examples
+
+
+def _milliseconds(servable: Any, signature: str, feeds: dict[str, np.ndarray]) -> float:
+    """Median of a few runs after a first one."""
+    outputs, taken = list(servable.signatures[signature].outputs), []
+    for _ in range(_REPEATS + 1):
+        start = time.perf_counter()
+        servable.run(signature, feeds, outputs)
+        taken.append((time.perf_counter() - start) * 1e3)
+    return float(np.median(taken[1:]))
+
+
+if __name__ == "__main__":
+    print(json.dumps(_measure(Path(sys.argv[1]))))
