@@ -8,13 +8,12 @@ and that component's own settings:
     backbone: {name: lstm, units: 128}
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-import yaml
+from annotated_types import Le, Lt
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -29,7 +28,8 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 
 from nlp_suite.config_files import find_config
-from nlp_suite.errors import ConfigError
+from nlp_suite.config_yaml import MAX_DEPTH, label_texts, plain_values, quotes_hint, read_yaml, shown, write_yaml
+from nlp_suite.errors import ConfigError, UnknownNameError
 from nlp_suite.registry import BACKBONES, SCHEDULES, SOURCES, TASKS, TOKENIZERS, Registry, unknown
 
 DEFAULT_TASK, DEFAULT_BACKBONE = "sentiment", "lstm"
@@ -37,22 +37,7 @@ TASK_KEYS = ("data.labels", "target_text", "training.batch_tokens", "training.cl
 """Keys of common sections that only some tasks use: those name them in `Task.honours`, for the others they are refused."""
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML in which 1e-4 is a number, as everybody expects (YAML 1.1 wants 1.0e-4)."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
-
-
-def _as_text(value: Any) -> Any:
-    """Label names as YAML gives them: a number is its digits."""
-    if isinstance(value, list):
-        return [str(item) if isinstance(item, int) else item for item in value]
-    if isinstance(value, dict):
-        return {str(key): item for key, item in value.items()}
-    return value
+MAX_INTEGER = 2**31 - 1  # of a setting without a bound of its own: graphs count with 32 bits
 
 
 class Settings(BaseModel):
@@ -67,6 +52,15 @@ class Settings(BaseModel):
         if wrong := [unknown("key", key, cls.model_fields) for key in keys if key not in cls.model_fields]:
             raise ValueError("; ".join(wrong))
         return values
+
+    @model_validator(mode="after")
+    def _integers_fit(self) -> Self:
+        for key, field in type(self).model_fields.items():
+            value = getattr(self, key)
+            is_bounded = any(isinstance(bound, Le | Lt) for bound in field.metadata)
+            if isinstance(value, int) and not is_bounded and abs(value) > MAX_INTEGER:
+                raise ValueError(f"{key} {shown(value)} is too large; allowed: up to {MAX_INTEGER}")
+        return self
 
 
 class ComponentSettings(Settings):
@@ -142,12 +136,12 @@ class DataSettings(Settings):
         "sample", description="where the examples come from"
     )
     validation: float = Field(0.1, gt=0, lt=1, description="share of train held out where there is no such split")
-    labels: Annotated[list[str] | None, BeforeValidator(_as_text)] = Field(
+    labels: Annotated[list[str] | None, BeforeValidator(label_texts)] = Field(
         None, description="label names in order; default: those of train, sorted"
     )
     limit: int | None = Field(None, ge=1, description="use at most this many examples a split")
     on_error: Literal["fail", "replace"] = Field("fail", description="what to do with invalid UTF-8")
-    seed: int = Field(0, ge=0, description="seed of the validation split")
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="seed of the validation split")
     cache: str = Field(".cache", description="folder of token stores")
 
     @field_validator("labels")
@@ -162,15 +156,18 @@ class TrainingSettings(Settings):
     """The fit loop: optimiser, schedule, regularisation, stopping."""
 
     epochs: int = Field(5, ge=1, description="passes over the training split")
-    batch_size: int = Field(32, ge=1, description="rows of a batch")
+    batch_size: int = Field(32, ge=1, le=2**20, description="rows of a batch")
     batch_tokens: int | None = Field(
         None,
         ge=1,
+        le=2**24,
         description="tokens of a batch, padding included, of the longer side; in place of batch_size",
     )
     buckets: int = Field(8, ge=1, le=24, description="number of batch lengths at most")
     optimizer: str = Field("adam", description="Keras name: adam, adamw, sgd, rmsprop, adagrad, lion, …")
-    optimizer_arguments: dict[str, Any] = Field({}, description="further arguments of the Keras optimiser")
+    optimizer_arguments: Annotated[dict[str, Any], BeforeValidator(plain_values)] = Field(
+        {}, description="further arguments of the Keras optimiser"
+    )
     learning_rate: float = Field(1e-3, gt=0, description="the highest rate of the schedule")
     schedule: Annotated[Component, ChosenByName(SCHEDULES, "constant")] = Field(
         "constant", description="how the learning rate changes"
@@ -198,10 +195,10 @@ class TrainingSettings(Settings):
     monitor: str = Field("val_loss", description="metric that chooses the best checkpoint and stops early")
     patience: int | None = Field(None, ge=1, description="stop after so many intervals without a better `monitor`")
     class_weights: Annotated[
-        Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]], BeforeValidator(_as_text)
+        Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]], BeforeValidator(label_texts)
     ] = Field("none", description="weight of each label in the loss; balanced: inverse to its frequency")
     tensorboard: bool = Field(True, description="write logs for TensorBoard into the run folder")
-    seed: int = Field(1, ge=0, description="seed of weights, batches and dropout")
+    seed: int = Field(1, ge=0, le=2**32 - 1, description="seed of weights, batches and dropout")
     init_from: str | None = Field(None, description="run folder to start from: its text layer, labels and best weights")
 
     @model_validator(mode="after")
@@ -262,7 +259,7 @@ class Experiment(Settings):
             return values
         values = {**{key: {} for key in ("data", "text", "training", "export")}, **values}
         values = {key: {} if value is None and key != "target_text" else value for key, value in values.items()}
-        task = _class_of(TASKS, values.get("task", DEFAULT_TASK), DEFAULT_TASK)
+        task = _task_class(values.get("task", DEFAULT_TASK))
         for section, settings in getattr(task, "defaults", {}).items():
             if isinstance(values.get(section, {}), dict):
                 values[section] = _filled(settings, values.get(section, {}))
@@ -275,7 +272,7 @@ class Experiment(Settings):
 
     def to_yaml(self) -> str:
         """The resolved config: every key with its value, as YAML that loads again to an equal experiment."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        return write_yaml(self.model_dump(mode="json"))
 
 
 def _filled(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -288,13 +285,10 @@ def _filled(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str,
     return merged
 
 
-def _class_of(registry: Registry, value: Any, default: str) -> Any:
-    """The class of a component given by name or mapping; None for an unknown one, refused elsewhere."""
-    name = value.get("name", default) if isinstance(value, dict) else getattr(value, "name", value)
-    try:
-        return registry.get(name)
-    except (KeyError, TypeError):
-        return None
+def _task_class(value: Any) -> Any:
+    """The class of the task that is given by name or mapping; None for an unknown one, refused elsewhere."""
+    name = value.get("name", DEFAULT_TASK) if isinstance(value, dict) else getattr(value, "name", value)
+    return TASKS.get(name) if str(name).replace("-", "_") in TASKS.names() else None
 
 
 def _causal(backbone: Any) -> Any:
@@ -302,9 +296,11 @@ def _causal(backbone: Any) -> Any:
     if not isinstance(backbone, str | dict):
         return backbone
     values = {"name": backbone} if isinstance(backbone, str) else backbone
-    if _class_of(BACKBONES, values, DEFAULT_BACKBONE) is None:
+    try:
+        settings = BACKBONES.settings(values.get("name", DEFAULT_BACKBONE))
+    except UnknownNameError:  # refused elsewhere
         return values
-    return {**(BACKBONES.settings(values.get("name", DEFAULT_BACKBONE)).causal_overrides or {}), **values}
+    return {**(settings.causal_overrides or {}), **values}
 
 
 def _value_at(settings: Settings, path: str) -> Any:
@@ -336,7 +332,7 @@ def load_experiment(source: str | Path | Mapping[str, Any], overrides: Sequence[
         ConfigError: unreadable file, unknown key or name, wrong type or range; all problems are listed.
     """
     where = "config" if isinstance(source, Mapping) else str(source)
-    values = dict(source) if isinstance(source, Mapping) else _read_yaml(Path(source))
+    values = dict(source) if isinstance(source, Mapping) else _read_file(Path(source))
     for override in overrides:
         _set(values, override)
     try:
@@ -345,12 +341,13 @@ def load_experiment(source: str | Path | Mapping[str, Any], overrides: Sequence[
         raise ConfigError("\n".join([f"{where}:", *_problems(error)])) from None
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_file(path: Path) -> dict[str, Any]:
     path = find_config(path)
     try:
-        values = yaml.load(path.read_text("utf-8"), _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not valid UTF-8: {error}") from None
+    values = read_yaml(text, str(path))
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: an experiment is a mapping of {', '.join(Experiment.model_fields)}")
     return values
@@ -362,6 +359,8 @@ def _set(values: dict[str, Any], override: str) -> None:
     if not equals or not path.strip():
         raise ConfigError(f"--set {override!r}: write it as section.key=value")
     *parents, last = path.strip().split(".")
+    if len(parents) > MAX_DEPTH:
+        raise ConfigError(f"--set {shown(override)}: more than {MAX_DEPTH} keys within one another")
     for key in parents:
         child = values.get(key)
         if child is None:
@@ -372,10 +371,7 @@ def _set(values: dict[str, Any], override: str) -> None:
             raise ConfigError(f"--set {override!r}: {key!r} is a value and has no keys")
         values[key] = dict(child)
         values = values[key]
-    try:
-        value = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override!r}: the value is not valid YAML: {error}") from None
+    value = read_yaml(text, f"--set {shown(override)}")
     current = values.get(last)
     if isinstance(value, str) and isinstance(current, dict) and current.get("name") == value:
         return  # the same component, named again: keep its settings
@@ -388,8 +384,9 @@ def _problems(error: ValidationError) -> list[str]:
     for problem in error.errors():
         keys = (str(key) for key in problem["loc"])
         where = ".".join(key for key in keys if not key.startswith("function-"))
-        message = problem["msg"].removeprefix("Value error, ")
-        value = "" if problem["type"] == "value_error" else f", got {problem['input']!r}"
+        message, given = problem["msg"].removeprefix("Value error, "), problem["input"]
+        value = "" if problem["type"] == "value_error" else f", got {shown(given)}"
+        value += quotes_hint(given) if problem["type"] == "string_type" else ""
         lines.append(f"  {where or 'experiment'}: {message}{value}")
     return lines
 

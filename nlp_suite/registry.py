@@ -34,6 +34,7 @@ Component = TypeVar("Component", bound=Callable[..., Any])
 def unknown(kind: str, name: object, allowed: Iterable[str]) -> str:
     """The sentence for a name that does not exist: what was given, the nearest name, all names allowed."""
     allowed = list(allowed)
+    name = name if len(str(name)) <= 100 else f"{str(name)[:100]}…"
     near = difflib.get_close_matches(str(name), allowed, n=1, cutoff=0.5)
     hint = f": did you mean {near[0]!r}?" if near else ""
     return f"unknown {kind} {name!r}{hint} (allowed: {', '.join(allowed) or 'none'})"
@@ -80,6 +81,22 @@ def missing_members(cls: type) -> list[str]:
             declared = inspect.get_annotations(base)
             members |= {n for n, kind in declared.items() if "ClassVar" in str(kind) and not hasattr(cls, n)}
     return sorted(members)
+
+
+def _settings_import(path: Path) -> tuple[str, str] | None:
+    """Module and name from which a component's file imports the settings that it registers; None if they are its own."""
+    body = ast.parse(path.read_text("utf-8")).body
+    imported = {
+        alias.asname or alias.name: (node.module, alias.name)
+        for node in body
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level
+        for alias in node.names
+    }
+    decorators = [decorator for node in body if isinstance(node, ast.ClassDef) for decorator in node.decorator_list]
+    for decorator in decorators:
+        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).endswith(".register") and decorator.args:
+            return imported.get(ast.unparse(decorator.args[0]))
+    return None
 
 
 class Registry:
@@ -144,10 +161,16 @@ class Registry:
     def _entry(self, name: str) -> tuple[Any, Any]:
         key = str(name).replace("-", "_")
         if key not in self._registered:
-            if key not in self._files():
-                raise UnknownNameError(unknown(self.kind, name, self.names()))
+            self._file(name)
             import_from(self.package, key)
         return self._registered[key]
+
+    def _file(self, name: str) -> Path:
+        """The file that registers a name. Raises `UnknownNameError` with the nearest name."""
+        file = self._files().get(str(name).replace("-", "_"))
+        if file is None:
+            raise UnknownNameError(unknown(self.kind, name, self.names()))
+        return file
 
     def get(self, name: str) -> Any:
         """The class called `name`. Raises `UnknownNameError` with the nearest name."""
@@ -160,7 +183,15 @@ class Registry:
         return [cls for cls, _ in self._registered.values()]
 
     def settings(self, name: str) -> Any:
-        """The settings model of the class called `name`."""
+        """The settings model of the class called `name`.
+
+        Where the class's file imports the model from another one, only that is imported: a config is checked without Keras.
+        """
+        if str(name).replace("-", "_") not in self._registered and (imported := _settings_import(self._file(name))):
+            try:
+                return lazy_attribute(*imported)
+            except ModuleNotFoundError:  # beside a component that lies outside this package
+                pass
         return self._entry(name)[1]
 
     @contextmanager

@@ -130,7 +130,10 @@ class Task:
         defaults: section → key → value, which stand where a config says nothing.
         honours: keys of common sections that only some tasks use (`nlp_suite.config.TASK_KEYS`) and this one does.
         loss_metric: name of the metric that is the loss, as logs and `training.monitor` call it `loss`.
+        metric_names: names of `metrics`, for a check of `training.monitor` before Keras is imported; checked later where the
+            class that defines `metrics` does not say.
         monitors: further metrics that `interval_callbacks` adds to the logs and `training.monitor` may name.
+        predicts: whether its predictor has an answer a text, `predict`.
         compiles: whether some of its signatures have a form that XLA compiles.
         exports_to: export formats for particular tasks (`Exporter.for_named_tasks`) that can express this one.
         card_limits: sentences of the model card on where not to trust it.
@@ -146,7 +149,9 @@ class Task:
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     honours: ClassVar[frozenset[str]] = frozenset()
     loss_metric: ClassVar[str] = "cross_entropy"
+    metric_names: ClassVar[tuple[str, ...]] = ()
     monitors: ClassVar[tuple[str, ...]] = ()
+    predicts: ClassVar[bool] = True
     compiles: ClassVar[bool] = False
     exports_to: ClassVar[tuple[str, ...]] = ()
     card_limits: ClassVar[tuple[str, ...]] = (

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -113,6 +114,106 @@ def test_mistakes_are_one_message_without_a_traceback(run, arguments, message):
     done = run(*arguments)
     assert done.code == 1
     assert "error: " in done.stderr and message in done.stderr and "Traceback" not in done.stderr
+
+
+REFUSALS = (
+    *("train absent.yaml", "train tiny.yaml --set backbone.units=many", "train tiny.yaml --set backbone=lsmt"),
+    *(
+        "train tiny.yaml --set task=translation --set task.decoder.heads=3",
+        "train tiny.yaml --set training.optimizer=adm",
+    ),
+    *("train tiny.yaml --set training.epochs=4", "train tiny.yaml --run-dir runs", "train tiny.yaml --set a=[["),
+    *("train tiny.yaml --run-dir new --set data.source={name: files, train: absent.tsv}", "prepare absent.yaml"),
+    *("train tiny.yaml --run-dir new --set training.init_from=absent", "inspect tiny.yaml --set data.source=absent"),
+    *("config show tiny.yaml --set training.schedule=cosin", "config show absent.yaml", "list absent"),
+    *("evaluate absent", "evaluate runs/tiny --split dev", "average absent --last 2", "average runs/tiny"),
+    *(
+        "export absent --to x",
+        "export runs/tiny --to x --format absent",
+        "export runs/tiny --to x --format ctranslate2",
+    ),
+    *(
+        "predict absent text",
+        "predict runs/tiny",
+        "predict runs/tiny --input absent",
+        "predict runs/tiny x --format absent",
+    ),
+    *("score absent", "score absent --source x", "generate absent --prompt x", "generate runs/tiny --samples 0"),
+    *("generate runs/tiny", "translate absent x", "translate runs/tiny x", "translate absent --input absent"),
+    *("translate absent --ensemble absent x", "score runs/tiny", "doctor absent", "serve --absent=1"),
+)
+
+
+def test_a_refusal_that_needs_no_model_imports_no_backend(folder):
+    code = (
+        "import sys\nfrom nlp_suite import cli\n"
+        f"for refused in {REFUSALS!r}:\n"
+        "    words = refused.replace(': ', ':\\t').replace(', ', ',\\t').split(' ')\n"
+        "    try:\n        cli.main([word.replace('\\t', ' ') for word in words])\n"
+        "    except SystemExit as ended:\n        assert ended.code, refused\n"
+        "    heavy = {'keras', 'tensorflow', 'jax', 'torch', 'pandas'} & set(sys.modules)\n"
+        "    assert not heavy, (refused, heavy)\n"
+    )
+    done = process(code=code, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("error: ") == len(REFUSALS) and "Traceback" not in done.stderr
+
+
+def test_every_locale_gets_utf_8(folder):
+    (folder / "größer.yaml").write_text(CONFIG + "export: {description: größer}", "utf-8")
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("LC_")}
+    ascii_only = {**plain, "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    shown, refused = (
+        subprocess.run([sys.executable, "-m", "nlp_suite", *words], capture_output=True, env=ascii_only, cwd=folder)
+        for words in (["config", "show", "größer.yaml"], ["inspect", b"gr\xf6\xdfer.yaml"])
+    )
+    assert shown.returncode == 0 and "description: größer\n" in shown.stdout.decode("utf-8")
+    assert (
+        refused.returncode == 1
+        and refused.stderr.startswith(b"error: config file ")
+        and refused.stderr.count(b"\n") == 1
+    )
+
+
+def test_a_narrow_terminal_cuts_no_number(run, monkeypatch):
+    wide = run("inspect", "tiny.yaml").stdout
+    monkeypatch.setenv("COLUMNS", "10")
+    narrow = run("inspect", "tiny.yaml").stdout
+    assert {len(line) for line in narrow.splitlines()} <= set(range(61)) and "…" not in narrow
+    assert set(re.findall(r"\d+\.\d+%", wide)) == set(re.findall(r"\d+\.\d+%", narrow))
+
+
+@pytest.mark.parametrize("verb", [["predict", "runs/tiny", "-"], ["score", "runs/tiny"], ["translate", "runs/tiny"]])
+def test_a_closed_standard_input_is_named(folder, monkeypatch, capsys, verb):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(SystemExit):
+        cli.main(verb)
+    assert capsys.readouterr().err == "error: standard input is closed: give texts or a file\n"
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ("[1]", "settings of Keras are a mapping, not list; mend or remove the file"),
+        ('{"backend": "numpy"}', "the backend 'numpy' is no backend (allowed: tensorflow, jax, torch)"),
+        ('{"floatx": "x"}', "floatx 'x' is not allowed (allowed: float16, float32, float64)"),
+        ('{"epsilon": 1}', "epsilon 1 must be a number with a decimal point"),
+    ],
+)
+def test_settings_of_keras_that_it_cannot_use_are_named(run, tmp_path, monkeypatch, settings, message):
+    (tmp_path / "keras.json").write_text(settings)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    done = run("predict", "runs/tiny", "fine")
+    assert (done.code, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith(f"error: {tmp_path / 'keras.json'}: ") and message in done.stderr
+
+
+def test_a_backend_that_there_is_not_is_named(run, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "numpy")
+    done = run("predict", "runs/tiny", "fine")
+    assert done.stderr == "error: KERAS_BACKEND='numpy' is no backend (allowed: tensorflow, jax, torch)\n"
 
 
 def test_prepare_and_inspect(run):

@@ -1,30 +1,17 @@
 """Bag of words and hashed n-grams: averaged embeddings (Joulin et al. 2016, fastText), optionally a feed-forward net."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import keras
 import numpy as np
 from keras import ops
-from pydantic import Field
 
-from nlp_suite.backbones.base import ActivationName, Backbone, BackboneSettings
+from nlp_suite.backbones.base import Backbone
 from nlp_suite.layers.inline import apply
 from nlp_suite.layers.ngrams import ngram_ids
 from nlp_suite.layers.type_dropout import TypeDropout
 from nlp_suite.registry import BACKBONES
-
-
-class BagSettings(BackboneSettings):
-    """Settings of the bag of n-grams."""
-
-    embedding_size: int = Field(8, ge=1, description="features E of a token embedding")
-    ngrams: int = Field(2, ge=1, le=5, description="longest n-gram; 1 sees single words only")
-    ngram_buckets: int = Field(2**18, ge=16, le=2**22, description="rows of the hashed table that longer n-grams share")
-    average: Literal["mean", "sqrt"] = Field("mean", description="divide the sum by the count n, or by √n")
-    naive_bayes: bool = Field(False, description="scale n-grams by what their counts in the training split tell")
-    hidden: list[int] = Field([], description="units of feed-forward layers above the average")
-    dropout: float = Field(0.0, ge=0, lt=1, description="rate on the average and after every feed-forward layer")
-    activation: ActivationName = Field("relu", description="Keras name, of the feed-forward layers")
+from nlp_suite.settings.backbones import BagSettings
 
 
 @BACKBONES.register(BagSettings)

@@ -1,93 +1,17 @@
 """The contract of a backbone: an embedding of token ids, and an encoder of features, whole or one step at a time."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Never, Self
+from collections.abc import Sequence
+from typing import Any, ClassVar, Never
 
 import keras
 from keras import ops
-from pydantic import AfterValidator, Field
 
-from nlp_suite.config import ComponentSettings
 from nlp_suite.errors import ConfigError
 from nlp_suite.layers.inline import apply
 from nlp_suite.layers.type_dropout import TypeDropout
 from nlp_suite.layers.word_dropout import WordDropout
-from nlp_suite.registry import unknown
-
-
-def _known_activation(name: str) -> str:
-    try:
-        keras.activations.get(name)
-    except ValueError:
-        functions = set(dir(keras.activations)) - {"get", "serialize", "deserialize"}
-        names = sorted(function for function in functions if not function.startswith("_"))
-        raise ValueError(unknown("activation", name, names)) from None
-    return name
-
-
-ActivationName = Annotated[str, AfterValidator(_known_activation)]
-
-
-class BackboneSettings(ComponentSettings):
-    """Settings that every backbone has, and what they tell of the network before there is one.
-
-    Attributes:
-        causal_overrides: the settings of a task that must not see the future. Those that are true or false are required,
-            the others are defaults; empty for a backbone that is always causal, None for one that cannot be.
-        context_key: the setting that `context_limit` is; None where no setting is.
-    """
-
-    causal_overrides: ClassVar[Mapping[str, Any] | None] = None
-    context_key: ClassVar[str | None] = None
-
-    embedding_size: int = Field(128, ge=1, description="features E of a token embedding")
-    word_dropout: float = Field(0.0, ge=0, lt=1, description="rate of tokens made unknown in training")
-    type_dropout: float = Field(
-        0.0, ge=0, lt=1, description="rate of word types dropped: rows of the embedding table, wherever they stand"
-    )
-    embedding_dropout: float = Field(
-        0.0, ge=0, lt=1, description="rate of embedding features dropped, the same at every token of a row"
-    )
-    init_from: str | None = Field(
-        None, description="run folder of a language model whose embeddings and backbone weights to start from"
-    )
-
-    def arguments(self) -> dict[str, Any]:
-        return {key: value for key, value in super().arguments().items() if key != "init_from"}
-
-    @property
-    def changes_to_be_causal(self) -> dict[str, bool]:
-        """The settings that still let it see the future, with the values that they should have."""
-        required = {k: v for k, v in (self.causal_overrides or {}).items() if isinstance(v, bool)}
-        return {key: value for key, value in required.items() if getattr(self, key) != value}
-
-    @property
-    def is_causal(self) -> bool:
-        """Whether the network does not see the future, see `Backbone.causal`."""
-        return self.causal_overrides is not None and not self.changes_to_be_causal
-
-    @property
-    def carries_state(self) -> bool:
-        """See `Backbone.carries_state`."""
-        return False
-
-    @property
-    def context_limit(self) -> int | None:
-        """See `Backbone.context_limit`."""
-        return getattr(self, self.context_key) if self.context_key and self.is_causal else None
-
-    def with_context_limit(self, tokens: int) -> Self:
-        """These settings with another limit; unchanged where the network has none that can be set."""
-        return self.model_copy(update={self.context_key: tokens}) if self.context_key else self
-
-    @property
-    def length_bound(self) -> tuple[str, str] | None:
-        """What ends a sequence at the context limit, beginning with a key, and what to do about it.
-
-        None where nothing does: beyond the limit the oldest tokens are no longer seen.
-        """
-        return None
+from nlp_suite.settings.backbones import BackboneSettings as BackboneSettings  # for backbones of other packages
 
 
 class Backbone(keras.layers.Layer):

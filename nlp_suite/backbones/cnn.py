@@ -2,20 +2,10 @@
 
 import keras
 from keras import ops
-from pydantic import Field
 
-from nlp_suite.backbones.base import ActivationName, Backbone, BackboneSettings
+from nlp_suite.backbones.base import Backbone
 from nlp_suite.registry import BACKBONES
-
-
-class CNNSettings(BackboneSettings):
-    """Settings of the convolutional backbone."""
-
-    widths: list[int] = Field([3, 4, 5], min_length=1, description="tokens that a filter spans, one group a width")
-    filters: int = Field(100, ge=1, description="filters of every width")
-    layers: int = Field(1, ge=1, description="convolutions on top of one another")
-    dropout: float = Field(0.0, ge=0, lt=1, description="rate after every layer, the same filters at every token")
-    activation: ActivationName = Field("relu", description="Keras name")
+from nlp_suite.settings.backbones import CNNSettings
 
 
 @BACKBONES.register(CNNSettings)

@@ -1,40 +1,12 @@
 """The network that `rnn`, `lstm` and `gru` share; they differ in the layer class only."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import keras
 from keras import ops
-from pydantic import Field
 
-from nlp_suite.backbones.base import ActivationName, Backbone, BackboneSettings
+from nlp_suite.backbones.base import Backbone
 from nlp_suite.layers.inline import apply
-
-
-class RecurrentSettings(BackboneSettings):
-    """Settings of the recurrent backbones."""
-
-    causal_overrides: ClassVar[Mapping[str, Any]] = {"bidirectional": False}
-
-    units: int = Field(64, ge=1, description="units of one direction")
-    layers: int = Field(1, ge=1, description="recurrent layers on top of one another")
-    bidirectional: bool = Field(True, description="read in both directions and concatenate")
-    last_units: int | None = Field(None, ge=1, description="units of the last layer; default: units")
-    dropout: float = Field(
-        0.0, ge=0, lt=1, description="rate between layers and after the last, the same at every step"
-    )
-    last_dropout: float | None = Field(None, ge=0, lt=1, description="rate after the last layer; default: dropout")
-    weight_drop: float = Field(
-        0.0, ge=0, lt=1, description="rate of recurrent weights dropped, the same at every step (DropConnect)"
-    )
-    recurrent_dropout: float = Field(0.0, ge=0, lt=1, description="rate on the recurrent state, the same at every step")
-    residual: bool = Field(False, description="add a layer's input to its output where sizes agree")
-    layer_norm: bool = Field(False, description="layer norm after every layer")
-    activation: ActivationName = Field("tanh", description="Keras name of the cell's activation")
-
-    @property
-    def carries_state(self) -> bool:
-        return not self.bidirectional
 
 
 class RecurrentBackbone(Backbone):

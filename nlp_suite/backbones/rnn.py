@@ -2,9 +2,10 @@
 
 import keras
 
-from nlp_suite.backbones.recurrent import RecurrentBackbone, RecurrentSettings
+from nlp_suite.backbones.recurrent import RecurrentBackbone
 from nlp_suite.layers.simple_rnn import SimpleRNN
 from nlp_suite.registry import BACKBONES
+from nlp_suite.settings.backbones import RecurrentSettings
 
 
 @BACKBONES.register(RecurrentSettings)

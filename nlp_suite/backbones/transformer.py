@@ -1,59 +1,16 @@
 """Transformer blocks of self-attention (Vaswani et al. 2017): pre- or post-norm; sinusoidal, learned or rotary positions."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
-
 import keras
 from keras import ops
-from pydantic import Field, model_validator
 
-from nlp_suite.backbones.base import ActivationName, Backbone, BackboneSettings
+from nlp_suite.backbones.base import Backbone
 from nlp_suite.layers.dropout import dropout
 from nlp_suite.layers.inline import apply
 from nlp_suite.layers.layer_norm import layer_norm
 from nlp_suite.layers.positions import PositionEmbedding, token_positions
 from nlp_suite.layers.transformer_block import TransformerBlock
 from nlp_suite.registry import BACKBONES
-
-
-class TransformerSettings(BackboneSettings):
-    """Settings of the Transformer backbone; its features D are the embedding's E."""
-
-    causal_overrides: ClassVar[Mapping[str, Any]] = {"causal": True, "positions": "rotary"}
-    context_key: ClassVar[str] = "max_length"
-
-    layers: int = Field(2, ge=1, description="blocks on top of one another")
-    heads: int = Field(4, ge=1, description="attention heads; they share the features out")
-    feed_forward: int = Field(512, ge=1, description="units of the hidden feed-forward layer")
-    dropout: float = Field(
-        0.1, ge=0, lt=1, description="rate on the input, after attention, and inside and after the feed-forward net"
-    )
-    attention_dropout: float = Field(0.0, ge=0, lt=1, description="rate on the attention weights")
-    activation: ActivationName = Field("relu", description="Keras name, of the feed-forward layer")
-    norm: Literal["pre", "post"] = Field("pre", description="layer norm before or after every sub-layer")
-    positions: Literal["sinusoidal", "learned", "rotary"] = Field(
-        "sinusoidal", description="how a token's place enters"
-    )
-    max_length: int = Field(
-        512,
-        ge=1,
-        description="rows of the learned position table; tokens that a step sees, the newest ones; of a language model "
-        "it is task.window",
-    )
-    causal: bool = Field(False, description="a token sees itself and those before it")
-
-    @model_validator(mode="after")
-    def _sizes_fit(self):
-        if self.embedding_size % self.heads:
-            raise ValueError(f"embedding_size {self.embedding_size} is no multiple of heads {self.heads}")
-        paired = self.embedding_size // self.heads if self.positions == "rotary" else self.embedding_size
-        if self.positions != "learned" and paired % 2:
-            raise ValueError(f"{self.positions} positions need an even number of features, got {paired}")
-        return self
-
-    @property
-    def length_bound(self) -> tuple[str, str] | None:
-        return None if self.positions == "rotary" else (f"positions: {self.positions} positions", "use rotary")
+from nlp_suite.settings.backbones import TransformerSettings
 
 
 @BACKBONES.register(TransformerSettings)

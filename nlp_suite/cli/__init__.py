@@ -1,6 +1,8 @@
 """The command line: verbs that parse, call one function and print. Heavy packages are imported by the verbs that need them."""
 
+import io
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -9,10 +11,10 @@ import typer
 import typer.core
 
 from nlp_suite.cli import components, models, serving, training
-from nlp_suite.cli.common import import_backend, wrapped
 from nlp_suite.errors import NlpSuiteError
 from nlp_suite.registry import VERBS
 
+MIN_COLUMNS = 60  # in fewer, tables would cut their numbers; the terminal wraps lines instead
 REPORT = "this is a bug of nlp_suite: please report it with the lines above and the command"
 
 
@@ -21,7 +23,7 @@ class TaskVerb(typer.core.TyperCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         verb = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        verb.command(self.name)(wrapped(VERBS.get(str(self.name)), before=import_backend))
+        verb.command(self.name)(VERBS.get(str(self.name)))
         return typer.main.get_command(verb).make_context(info_name, args, parent, **extra)
 
 
@@ -60,6 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    if shutil.get_terminal_size().columns < MIN_COLUMNS:
+        os.environ["COLUMNS"] = str(MIN_COLUMNS)
+    if arguments is None:
+        _speak_utf_8()
     try:
         app(arguments, standalone_mode=True)
     except (NlpSuiteError, OSError) as error:
@@ -70,3 +76,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         error.add_note(REPORT)
         raise
+
+
+def _speak_utf_8() -> None:
+    """Texts, file names and output are UTF-8 whatever the locale says; in one such as C the process begins anew for it."""
+    if "utf" not in sys.getfilesystemencoding().lower() and os.environ.get("PYTHONUTF8") != "1":
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, sys.orig_argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file name may hold bytes that are no UTF-8
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nlp_suite.cli.common import AsJson, ConfigFile, Overrides, import_backend, load_experiment
+from nlp_suite.cli.common import AsJson, ConfigFile, Overrides
 from nlp_suite.config_files import shipped_help
 from nlp_suite.errors import UnknownNameError
 from nlp_suite.registry import COMPONENTS, unknown
@@ -25,7 +25,9 @@ def add_commands(app: typer.Typer) -> None:
 
 def config_show(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Print the resolved config: every key with its value."""
-    experiment = load_experiment(config, overrides)
+    from nlp_suite.config import load_experiment
+
+    experiment = load_experiment(config, overrides or [])
     print(experiment.model_dump_json(indent=1) if as_json else experiment.to_yaml(), end="\n" if as_json else "")
 
 
@@ -35,7 +37,6 @@ def config_reference(
     ] = None,
 ) -> None:
     """Print every key of a config with its type, default and meaning, as Markdown."""
-    import_backend()
     from nlp_suite.cli.reference import config_reference, with_reference
 
     if into is None:

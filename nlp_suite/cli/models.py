@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nlp_suite.cli.common import RunFolder, RunOrExport, ShownCharacters, TableFormat, import_backend, print_progress
+from nlp_suite.cli.common import RunFolder, RunOrExport, ShownCharacters, TableFormat, print_progress
 from nlp_suite.errors import UsageError
 
 RUNNER_ONLY = ("output", "signature", "runner_options")
@@ -61,7 +61,6 @@ def predict(
         raise UsageError(f"{', '.join(idle)} needs --runner (direct, flink, spark or dataflow)")
     if input and len(input) > 1:
         raise UsageError("several --input files need --runner (direct, flink, spark or dataflow)")
-    import_backend()
     from nlp_suite.cli.predictions import write_predictions
     from nlp_suite.tasks.shared.lines import read_texts
 
@@ -105,18 +104,21 @@ def score(
     """Log-probability and perplexity of every line of a text by a language model, or of translations."""
     if (source is None) != (target is None) or (source is not None and file is not None):
         raise UsageError("of pairs give both --source FILE and --target FILE, and no other file")
-    import_backend()
-    from nlp_suite.export.load import load
+    from nlp_suite.export.load import load, task_at
     from nlp_suite.registry import TASKS
-    from nlp_suite.task import ScoreOptions
-    from nlp_suite.tasks.shared.lines import check_file
+    from nlp_suite.task import ScoreOptions, Task
+    from nlp_suite.tasks.shared.lines import check_file, standard_input
     from nlp_suite.tasks.shared.score_output import check_format
 
     check_format(format)
     if file not in (None, Path("-")):
         check_file("FILE", file)
-    predictor = load(model)
+    elif source is None:
+        standard_input()
     options = ScoreOptions(model, file, source, target, format, tokens, html, max_length)
+    if (name := task_at(model)) and TASKS.get(name).write_scores.__qualname__ == Task.write_scores.__qualname__:
+        TASKS.get(name).write_scores(None, options)  # refuses it, which needs no model
+    predictor = load(model)
     TASKS.get(predictor.task_name).write_scores(predictor, options)
 
 
@@ -131,9 +133,11 @@ def export(
     ] = False,
 ) -> None:
     """Export a run: a SavedModel with strings in and strings out, or a Keras file."""
+    from nlp_suite.backend import import_backend
+    from nlp_suite.export.run_export import check_export, run_export
+
+    check_export(run, to, format, server_version=server_version, xla=xla)
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the run was trained on
     import_backend()
-    from nlp_suite.export import run_export
-
     result = run_export(run, to, format=format, server_version=server_version, xla=xla)
     print(result.describe())

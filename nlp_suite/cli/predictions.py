@@ -10,11 +10,11 @@ from typing import Any
 
 from nlp_suite.cli.common import console
 from nlp_suite.errors import RequestError
-from nlp_suite.export.load import load
+from nlp_suite.export.load import load, task_at
 from nlp_suite.registry import TASKS
 from nlp_suite.task import Predictor, Task
 from nlp_suite.tasks.shared.lines import shortened
-from nlp_suite.tasks.shared.score_output import check_format
+from nlp_suite.tasks.shared.score_output import check_format, report_truncated
 
 CHUNK_TEXTS = 256
 
@@ -34,18 +34,30 @@ def write_predictions(path: Path, texts: Iterable[str], format: str = "table", m
         RequestError: the model's task does not predict.
     """
     check_format(format)
+    _check_predicts(path, task_at(path))
     predictor = load(path)
-    if type(predictor).predict is Predictor.predict:
-        task = TASKS.get(predictor.task_name)
-        raise RequestError(f"{str(path)!r} is a {task.model_kind}: {task.how_to_ask}")
+    _check_predicts(path, predictor.task_name)
     {"table": _table, "jsonl": _jsonl, "tsv": _tsv}[format](predictor, _answered(predictor, texts), max_characters)
 
 
+def _check_predicts(path: Path, name: str | None) -> None:
+    """Refuses a model whose task has no such answers."""
+    if name and not TASKS.get(name).predicts:
+        raise RequestError(f"{str(path)!r} is a {TASKS.get(name).model_kind}: {TASKS.get(name).how_to_ask}")
+
+
 def _answered(predictor: Predictor, texts: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Texts beside their predictions."""
-    texts = iter(texts)
+    """Texts beside their predictions; at the end names on standard error those that were not read whole."""
+    texts, count, truncated = iter(texts), 0, []
     while chunk := list(islice(texts, CHUNK_TEXTS)):
-        yield from zip(chunk, predictor.predict(chunk))
+        for text, answer in zip(chunk, predictor.predict(chunk)):
+            count += 1
+            if answer.get("truncated"):
+                truncated.append(count)
+            yield text, answer
+    report_truncated(
+        truncated, f"of {count:,} texts were longer than text.max_length or text.max_characters and cut there"
+    )
 
 
 def _columns(predictor: Predictor, for_people: bool) -> dict[str, Callable[[dict[str, Any]], str]]:

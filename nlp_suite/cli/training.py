@@ -12,10 +12,9 @@ from nlp_suite.cli.common import (
     Overrides,
     RunFolder,
     console,
-    import_backend,
-    load_experiment,
     print_progress,
 )
+from nlp_suite.errors import UsageError
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -26,22 +25,30 @@ def add_commands(app: typer.Typer) -> None:
 
 def prepare(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Train the tokenizer on the training split and tokenise every split into the cache."""
-    from nlp_suite.data.prepare import kind_of, prepare
+    from nlp_suite.backend import import_backend
+    from nlp_suite.config import load_experiment
+    from nlp_suite.data.prepare import kind_of, open_source, prepare
 
-    experiment = load_experiment(config, overrides)
+    experiment = load_experiment(config, overrides or [])
+    open_source(experiment)
+    import_backend()
     prepared = prepare(experiment, progress=print_progress)
     if as_json:
         print(json.dumps({"directory": str(prepared.directory), "statistics": prepared.statistics}))
         return
-    console().print(kind_of(experiment).preparation_table(prepared.statistics))
+    kind = kind_of(experiment)
+    console().print(
+        kind.preparation_table(prepared.statistics), *kind.remarks(prepared.statistics, experiment), sep="\n"
+    )
     print(prepared.directory)
 
 
 def inspect(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Look at the data: label balance, lengths, duplicates across splits, examples."""
+    from nlp_suite.config import load_experiment
     from nlp_suite.data.inspect import format_inspection, inspect_experiment
 
-    report = inspect_experiment(load_experiment(config, overrides))
+    report = inspect_experiment(load_experiment(config, overrides or []))
     print(json.dumps(report, ensure_ascii=False)) if as_json else console().print(format_inspection(report))
 
 
@@ -51,11 +58,18 @@ def train(
     overrides: Overrides = None,
 ) -> None:
     """Train into a run folder; the same command continues a run that was interrupted."""
-    experiment = load_experiment(config, overrides)
+    from nlp_suite.backend import import_backend
+    from nlp_suite.config import load_experiment
+    from nlp_suite.training.checks import check_training
     from nlp_suite.training.run import default_directory
+
+    experiment = load_experiment(config, overrides or [])
+    directory = run_dir or default_directory(config)
+    check_training(experiment, directory)
+    import_backend()
     from nlp_suite.training.train import train
 
-    run = train(experiment, run_dir or default_directory(config))
+    run = train(experiment, directory)
     best = run.info["best"]
     print(
         f"{run.directory}: best {best['metric']} {best['value']:.4f} at checkpoint interval {best['round']}, {run.info['seconds']:.0f} s"
@@ -69,11 +83,16 @@ def average(
     best: Annotated[int | None, typer.Option(help="Of the N best checkpoint intervals.")] = None,
 ) -> None:
     """Average the weights of several checkpoint intervals that a run kept (training.average_checkpoints) into its model."""
-    import_backend()
-    from nlp_suite.training.checkpoint_average import average
+    from nlp_suite.backend import import_backend
     from nlp_suite.training.run import Run
 
-    intervals = average(Run(run), last=last, best=best)
+    if (last is None) == (best is None):
+        raise UsageError("give one of --last N and --best N")
+    opened = Run(run)
+    import_backend()
+    from nlp_suite.training.checkpoint_average import average
+
+    intervals = average(opened, last=last, best=best)
     print(f"{run}: averaged the weights of checkpoint intervals {', '.join(map(str, intervals))}")
     print(f"next: nlp-suite evaluate {run}")
 
@@ -84,14 +103,13 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure a run on a split; writes report.json and report.html into its folder."""
-    import_backend()
     from nlp_suite.training.evaluate import evaluate
+    from nlp_suite.training.run import Run
 
-    report = evaluate(run, split, progress=print_progress)
+    opened = Run(run)
+    report = evaluate(opened, split, progress=print_progress)
     if as_json:
         print(json.dumps(report, ensure_ascii=False))
         return
-    from nlp_suite.training.run import Run
-
-    console().print(Run(run).task.report_view().terminal(report))
+    console().print(opened.task.report_view().terminal(report))
     print(f"report: {report['page']}")

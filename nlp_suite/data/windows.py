@@ -88,8 +88,12 @@ class Streams:
         # A span is what a row reads without a reset: a document, or what the cuts leave of one.
         edges = np.unique(np.concatenate([documents, cuts]))  # starts of all spans, and the end
         begins_document = np.isin(edges[:-1], documents)
-        row = np.searchsorted(cuts, edges[:-1], side="right") - 1
-        self._spans = [(edges[:-1][row == r], edges[1:][row == r], begins_document[row == r]) for r in range(rows)]
+        first_spans = np.searchsorted(edges[:-1], cuts[:-1])  # of every row, none where two cuts are at one place
+        ends_of_rows = np.append(first_spans[1:], len(edges) - 1)
+        self._spans = [
+            (edges[:-1][start:end], edges[1:][start:end], begins_document[start:end])
+            for start, end in zip(first_spans, ends_of_rows)
+        ]
         self._tokens = int(last - first)
         fixed = self._plan([window] * self._max_steps())
         self._fixed = [batch for batch in fixed if batch.count.any()]  # the epoch of windows of one length

@@ -22,11 +22,12 @@ def generate(
 ) -> dict:
     """Continues each row's prompt, greedily or by sampling, in one `while_loop` that ends with the last row.
 
-    The prompts are read first, in a loop that computes no log-probabilities; then all rows generate in step. A row's
+    The prompts are read first, in a loop that computes no logits; then all rows generate in step. A row's
     answer depends neither on its neighbours nor on padding. On TensorFlow there is no XLA op: a stock server runs it.
 
     Args:
-        step: `step(tokens int32 [B], state) -> (log_probs float32 [B, V], state)`, with V known when traced.
+        step: `step(tokens int32 [B], state) -> (logits float32 [B, V], state)`, with V known when traced. Log-probabilities
+            are logits, too; only the repetition penalty knows the difference.
         state: any tree of tensors with the batch in dim 0 of every leaf; `step` keeps its structure, shapes and dtypes.
         prompt: int32 [B, P], right-padded with anything; P is at least 1.
         prompt_length: int32 [B], 1 to P.
@@ -117,10 +118,12 @@ def make_advance(step, *, end_token: int, forbidden=(), stop_at_end: bool = True
     def advance(fixed, carry):
         time, seen, finished = carry["time"], carry["seen"], carry["finished"]
         limit = ops.shape(carry["token_log_probs"])[1]
-        log_probs, state = step(carry["token"], carry["state"])  # [B, V]
-        log_probs = ops.cast(log_probs, "float32")
-        token = choose(log_probs, fixed["options"], ops.zeros_like(carry["length"]) + time, seen, forbidden)  # [B]
-        log_prob = ops.where(finished, 0.0, take_per_row(log_probs, token))
+        logits, state = step(carry["token"], carry["state"])  # [B, V]
+        logits = ops.cast(logits, "float32")
+        # The end token stands before every document: penalised like what was read, no text would ever end.
+        read = ops.where(seen == end_token, -1, seen)  # [B, P + L]
+        token = choose(logits, fixed["options"], ops.zeros_like(carry["length"]) + time, read, forbidden)  # [B]
+        log_prob = ops.where(finished, 0.0, take_per_row(ops.log_softmax(logits), token))  # [B]
         here = ops.arange(limit, dtype="int32") == time  # [L]
         column = ops.arange(ops.shape(seen)[1], dtype="int32") == ops.shape(seen)[1] - limit + time  # [P + L]
         ends = time + 1 >= fixed["max_tokens"]

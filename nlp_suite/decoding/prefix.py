@@ -7,10 +7,10 @@ from keras import ops
 def read_prompt(step, state, prompt, prompt_length):
     """Feeds all but the last token of each row's prompt.
 
-    The log-probabilities of `step` are not used here; a compiled graph does not compute them.
+    What `step` says of the next token is not used here; a compiled graph does not compute it.
 
     Args:
-        step: `step(tokens int32 [B], state) -> (log_probs, state)`.
+        step: `step(tokens int32 [B], state) -> (anything, state)`.
         state: any tree of tensors with the batch in dim 0 of every leaf.
         prompt: int32 `[B, P]`, right-padded with anything; P is at least 1.
         prompt_length: int32 `[B]`; below 1 it counts as 1, above P as P.

@@ -20,11 +20,12 @@ class Options(NamedTuple):
     `top_p` at or above 1; `top_p` at or below 0 leaves one token.
 
     Attributes:
-        temperature: float32, divides the log-probabilities; 0 chooses the most probable token (greedy).
+        temperature: float32, divides the logits; 0 chooses the most probable token (greedy).
         top_k: int32, only the k most probable tokens can be sampled; 0 is all.
         top_p: float32, only the nucleus can be sampled: the smallest set of most probable tokens whose probabilities
             reach p (Holtzman et al. 2020); 1 is all.
-        repetition_penalty: float32, above 1 makes tokens seen before less probable (Keskar et al. 2019); 1 is none.
+        repetition_penalty: float32, divides the positive logits of tokens seen before and multiplies the others (Keskar
+            et al. 2019, as Transformers and CTranslate2 do): above 1 they become less probable; 1 is none.
         seed: int32, the seed of the row's noise.
     """
 
@@ -65,47 +66,46 @@ def _column(batch_size, name, value, dtype, in_range, range_text):
     return ops.convert_to_tensor(np.broadcast_to(values, (batch_size,)).astype(dtype))  # [B]
 
 
-def choose(log_probs, options: Options, step, seen, forbidden=()):
+def choose(logits, options: Options, step, seen, forbidden=()):
     """Chooses each row's next token.
 
-    In this order: the repetition penalty multiplies the log-probabilities of tokens seen (all are at most 0, so this is
-    CTRL's rule), forbidden tokens get -inf, the temperature divides, top-k and then top-p leave out the rest, and the
-    largest sum with Gumbel noise is a sample. The nucleus is that of the renormalised top-k. Of equally probable tokens
-    the one with the smaller id comes first (on PyTorch, top-k may take another). Greedy rows skip all but the first
-    two.
+    In this order: the repetition penalty lowers the logits of tokens seen, forbidden tokens get -inf, the temperature
+    divides, top-k and then top-p leave out the rest, and the largest sum with Gumbel noise is a sample. The nucleus is
+    that of the renormalised top-k. Of equally probable tokens the one with the smaller id comes first (on PyTorch, top-k
+    may take another). Greedy rows skip all but the first two.
 
     A row's choice depends on that row only. What no row needs is not computed.
 
     Args:
-        log_probs: float32 [B, V], V known when traced.
+        logits: float32 [B, V], V known when traced. A constant added to a row changes only what the penalty does.
         options: `Options` of [B].
         step: int32 [B], how many tokens the row has generated so far; every step has its own noise.
-        seen: int32 [B, T], the tokens of prompt and continuation, -1 where there is none; column 0 must be a token.
+        seen: int32 [B, T], the tokens of prompt and continuation that are penalised, -1 where there is none.
         forbidden: ids that are never chosen.
 
     Returns:
         int32 [B].
 
     Example:
-        >>> choose(log_probs, Options.broadcast(1, top_k=10), ops.zeros(1, "int32"), prompt, forbidden=(0, 1, 2))
+        >>> choose(logits, Options.broadcast(1, top_k=10), ops.zeros(1, "int32"), prompt, forbidden=(0, 1, 2))
     """
     penalty = options.repetition_penalty
     penalty = ops.where((penalty > 0) & (penalty < np.inf), penalty, 1.0)
-    log_probs = ops.cond(
-        ops.any(penalty != 1.0), lambda: _penalise(log_probs, penalty, seen), lambda: ops.cast(log_probs, "float32")
+    logits = ops.cond(
+        ops.any(penalty != 1.0), lambda: _penalise(logits, penalty, seen), lambda: ops.cast(logits, "float32")
     )
-    log_probs = _forbid(log_probs, forbidden)
+    logits = _forbid(logits, forbidden)
     sampled = options.temperature > 0  # [B]
-    return ops.cond(ops.any(sampled), lambda: _sample(log_probs, options, sampled, step), lambda: argmax(log_probs))
+    return ops.cond(ops.any(sampled), lambda: _sample(logits, options, sampled, step), lambda: argmax(logits))
 
 
-def _forbid(log_probs, forbidden):
-    """`log_probs` [..., V] with -inf at the forbidden ids."""
+def _forbid(logits, forbidden):
+    """`logits` [..., V] with -inf at the forbidden ids."""
     if not forbidden:
-        return log_probs
-    mask = np.zeros(log_probs.shape[-1], "float32")  # [V]
+        return logits
+    mask = np.zeros(logits.shape[-1], "float32")  # [V]
     mask[list(forbidden)] = -np.inf
-    return ops.add(log_probs, mask)
+    return ops.add(logits, mask)
 
 
 def argmax(scores):
@@ -119,21 +119,24 @@ def take_per_row(values, columns):
     return ops.take(ops.reshape(values, (-1,)), rows * values.shape[1] + columns)
 
 
-def _penalise(log_probs, penalty, seen):
-    seen = ops.where(seen < 0, seen[:, :1], seen)  # [B, T]; writing a token's value twice does no harm
-    rows = ops.zeros_like(seen) + ops.expand_dims(ops.arange(ops.shape(seen)[0], dtype="int32"), -1)  # [B, T]
-    cells = ops.reshape(rows * log_probs.shape[1] + seen, (-1, 1))  # [B*T, 1]
-    flat = ops.reshape(log_probs, (-1,))  # [B*V]
-    values = ops.reshape(ops.take(flat, cells[:, 0]), (-1, ops.shape(seen)[1])) * ops.expand_dims(penalty, -1)
+def _penalise(logits, penalty, seen):
+    size, rows = logits.shape[1], ops.shape(logits)[0]
+    starts = ops.expand_dims(ops.arange(rows, dtype="int32") * size, -1)  # [B, 1]
+    # Where there is none, an extra cell at the end is written; writing a token's value twice does no harm.
+    cells = ops.reshape(ops.where(seen < 0, rows * size, starts + seen), (-1, 1))  # [B*T, 1]
+    flat = ops.pad(ops.reshape(logits, (-1,)), ((0, 1),))  # [B*V + 1]
+    values = ops.reshape(ops.take(flat, cells[:, 0]), (-1, ops.shape(seen)[1]))  # [B, T]
+    penalty = ops.expand_dims(penalty, -1)  # [B, 1]
+    values = ops.where(values > 0, values / penalty, values * penalty)
     changed = ops.scatter_update(flat, cells, ops.reshape(values, (-1,)))
-    return ops.reshape(changed, (-1, log_probs.shape[1]))  # [B, V]
+    return ops.reshape(changed[:-1], (-1, size))  # [B, V]
 
 
-def _sample(log_probs, options, sampled, step):
-    vocabulary_size = log_probs.shape[1]
+def _sample(logits, options, sampled, step):
+    vocabulary_size = logits.shape[1]
     # Beyond these bounds a quotient could overflow; near the lower one the noise does not matter any more.
     temperature = ops.where(sampled, ops.clip(options.temperature, 1e-6, 1e6), 1.0)
-    scores = log_probs / ops.expand_dims(temperature, -1)  # [B, V]
+    scores = logits / ops.expand_dims(temperature, -1)  # [B, V]
     noise = gumbel(options.seed, step, vocabulary_size)  # [B, V]
     noise = ops.where(ops.expand_dims(sampled, -1), noise, 0.0)
     token = argmax(scores + noise)  # [B]
@@ -164,7 +167,7 @@ def _sample_top_k(scores, noise, top_k, top_p, width: int):
     """The token of the largest score plus noise among the `top_k` best and the nucleus of these; int32 [B].
 
     Args:
-        scores: float32 [B, V], log-probabilities up to a constant.
+        scores: float32 [B, V], logits.
         noise: float32 [B, V].
         top_k: int32 [B], 1 to `width` in the rows that count.
         top_p: float32 [B].

@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+from nlp_suite.backend import import_backend
+from nlp_suite.config import load_experiment
 from nlp_suite.errors import ConfigError, ExportError
 from nlp_suite.export.loaded import LoadedSignatures
 from nlp_suite.export.staging import versions
 from nlp_suite.task import Predictor
 from nlp_suite.training.run import Run, make_task
 
+OPENED = ("run.json", "saved_model.pb")
 EXPECTED = (
     "a run folder (with run.json), an exported version (with saved_model.pb), a folder of versions, or a .keras file "
     "written by nlp-suite export"
@@ -34,22 +37,42 @@ def load(path: str | Path) -> Predictor:
         >>> nlp_suite.load("saved_models/imdb").predict(["A wonderful film.", "Two lost hours."])
         [{'label': 'pos', …}, {'label': 'neg', …}]
     """
-    path = Path(path)
-    if not path.exists():
-        raise ExportError(f"{str(path)!r} does not exist; expected {EXPECTED}")
-    if path.is_file() and path.suffix == ".keras":
+    place = _place(Path(path))
+    if place.is_file():
         from nlp_suite.export.formats.keras_file import open_keras_file
 
-        return open_keras_file(path)
-    if (path / "run.json").is_file():
-        run = Run(path)
+        return open_keras_file(place)
+    if (place / "run.json").is_file():
+        run = Run(place)
+        run.weights()
+        import_backend()
         return open_run(run, run.model())
+    return open_saved_model(place)
+
+
+def task_at(path: str | Path) -> str | None:
+    """The name of the task of what `load` opens, from its config alone: imports neither TensorFlow nor Keras.
+
+    None for a `.keras` file, whose config lies within it, and for a SavedModel without one, which `load` refuses.
+
+    Raises:
+        ExportError: the path does not exist or is none of what `load` opens.
+    """
+    place = _place(Path(path))
+    config = place / ("config.yaml" if (place / "run.json").is_file() else "assets.extra/config.yaml")
+    return str(load_experiment(config).task.name) if config.is_file() else None
+
+
+def _place(path: Path) -> Path:
+    """The run folder, the version folder or the file that a path means."""
+    if not path.exists():
+        raise ExportError(f"{str(path)!r} does not exist; expected {EXPECTED}")
+    if (path.is_file() and path.suffix == ".keras") or any((path / name).is_file() for name in OPENED):
+        return path
     exported = {number: folder for number, folder in versions(path).items() if (folder / "saved_model.pb").is_file()}
-    if (path / "saved_model.pb").is_file():
-        return open_saved_model(path)
-    if exported:
-        return open_saved_model(exported[max(exported)])
-    raise ExportError(f"{str(path)!r} is none of these: {EXPECTED}")
+    if not exported:
+        raise ExportError(f"{str(path)!r} is none of these: {EXPECTED}")
+    return exported[max(exported)]
 
 
 def open_run(run: Run, model: Any) -> Predictor:

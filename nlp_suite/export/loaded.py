@@ -22,8 +22,9 @@ class LoadedSignatures:
     """
 
     def __init__(self, path: str | Path):
-        import tensorflow as tf
-        import tensorflow_text  # noqa: F401  its ops stand in the graph
+        with suppress_native_log():
+            import tensorflow as tf
+            import tensorflow_text  # noqa: F401  its ops stand in the graph
 
         logger = logging.getLogger("absl")
         level = logger.level

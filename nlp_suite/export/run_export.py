@@ -7,9 +7,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from nlp_suite.errors import ExportError
-from nlp_suite.export.formats.base import ExportResult
+from nlp_suite.export.formats.base import Exporter, ExportResult
 from nlp_suite.progress import scope, work
 from nlp_suite.registry import EXPORTERS, TASKS, unknown
+from nlp_suite.training.run import Run
 
 
 @scope()
@@ -35,6 +36,27 @@ def run_export(run_dir: str | Path, to: str | Path, format: str = "saved_model",
         >>> print(run_export("runs/imdb", "saved_models/imdb").curl)
     """
     start = time.perf_counter()
+    exporter, run = check_export(run_dir, to, format, **settings)
+    with work(f"exporting {run_dir}"):
+        result: ExportResult = exporter.export(run, Path(to))
+    result.seconds = time.perf_counter() - start
+    return result
+
+
+def check_export(run_dir: str | Path, to: str | Path, format: str, **settings: Any) -> tuple[Exporter, Run]:
+    """What exports, and the run; imports neither TensorFlow nor Keras.
+
+    Args:
+        run_dir: a run folder.
+        to: the destination.
+        format: a name of `nlp_suite/export/formats`.
+        **settings: of the format, see `run_export`.
+
+    Raises:
+        ExportError: a setting that the format has not, a destination that it cannot use, or a task that it cannot express.
+        UnknownNameError: no such format.
+        RunError: `run_dir` is no run folder, or has no weights yet.
+    """
     exporter, model = EXPORTERS.get(format), EXPORTERS.settings(format)
     settings = {key: value for key, value in settings.items() if value is not None and value is not False}
     for key in settings:
@@ -44,15 +66,13 @@ def run_export(run_dir: str | Path, to: str | Path, format: str = "saved_model",
         arguments = model(name=format, **settings).arguments()
     except ValidationError as error:
         raise ExportError(f"format {format!r}: {error.errors()[0]['msg']}") from None
-    from nlp_suite.training.run import Run
-
     run = Run(run_dir)
+    run.weights()
     if exporter.for_named_tasks and format not in run.task.exports_to:
         tasks = ", ".join(name for name in TASKS.names() if format in TASKS.get(name).exports_to)
         raise ExportError(
             f"format {format!r} cannot express a run of {run.experiment.task.name!r} (tasks that it can: {tasks})"
         )
-    with work(f"exporting {run_dir}"):
-        result: ExportResult = exporter(**arguments).export(run, Path(to))
-    result.seconds = time.perf_counter() - start
-    return result
+    made: Exporter = exporter(**arguments)
+    made.check(run, Path(to))
+    return made, run

@@ -167,18 +167,32 @@ class AdaptiveSoftmax(keras.layers.Layer):
         count = ops.sum(ops.cast(inside, "int32"))
         return ops.argsort(ops.logical_not(inside)), {**settings, "chunk_rows": chunk_rows, "count": count}
 
+    def logits(self, features, table=None):
+        """Numbers whose softmax is the distribution: [..., D] -> float32 [..., V].
+
+        Of a frequent word it is the head's logit; of another its cluster's, and its log-probability in that cluster.
+        """
+        features, operands = self._operands(features, table)
+        head, *tails = self._logits_by_cluster(features, operands)
+        return self._joined(head, tails)
+
     def log_probs(self, features, table=None):
         """Log-probabilities of all words: [..., D] -> float32 [..., V]."""
         features, operands = self._operands(features, table)
-        head, *tails = (
-            ops.log_softmax(
-                chunked_softmax.logits(_project(features, projection), ops.cast(kernel, self.compute_dtype), bias)
-            )
+        head, *tails = self._logits_by_cluster(features, operands)
+        return self._joined(ops.log_softmax(head), tails)
+
+    def _logits_by_cluster(self, features, operands):
+        """Logits of the head and of every cluster."""
+        return (
+            chunked_softmax.logits(_project(features, projection), ops.cast(kernel, self.compute_dtype), bias)
             for projection, kernel, bias in operands
         )
+
+    def _joined(self, head, tails):
+        """The head's numbers of the frequent words; of the others the cluster's, plus log p(word in its cluster)."""
         first = self.cutoffs[0]
-        # log p(word) = log p(cluster) + log p(word in its cluster)
-        tails = [tail + head[..., first + i : first + i + 1] for i, tail in enumerate(tails)]
+        tails = [ops.log_softmax(tail) + head[..., first + i : first + i + 1] for i, tail in enumerate(tails)]
         return ops.concatenate([head[..., :first], *tails], axis=-1)
 
     def call(self, features, table=None):

@@ -6,15 +6,7 @@ one by one: `back` gives what a step needs at once, and sums over steps; `collec
 are known and then costs one product. Shapes: B batch, T time, S source, A query features, H heads.
 """
 
-import math
-
 from keras import ops
-
-
-def heads_for(*sizes) -> str:
-    """All numbers of heads that divide the sizes, for a message."""
-    divisor = math.gcd(*sizes)
-    return ", ".join(str(heads) for heads in range(1, divisor + 1) if divisor % heads == 0)
 
 
 def split_heads(x, heads):

@@ -90,11 +90,14 @@ class FullSoftmax(keras.layers.Layer):
             features, kernel, self.bias, targets, best=best, **self._settings
         )
 
+    def logits(self, features, table=None):
+        """What the softmax is taken of: [..., D] -> float32 [..., V]."""
+        features, kernel = self._operands(features, table)
+        return chunked_softmax.logits(features, ops.cast(kernel, self.compute_dtype), self.bias)
+
     def log_probs(self, features, table=None):
         """Log-probabilities of all words: [..., D] -> float32 [..., V]."""
-        features, kernel = self._operands(features, table)
-        kernel = ops.cast(kernel, self.compute_dtype)
-        return ops.log_softmax(chunked_softmax.logits(features, kernel, self.bias))
+        return ops.log_softmax(self.logits(features, table))
 
     def call(self, features, table=None):
         return self.log_probs(features, table)

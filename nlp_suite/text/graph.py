@@ -30,12 +30,16 @@ class TextGraph(tf.Module):
             self._resources = tokenizer.resources() if tokenizer.vocabulary_size else {}
 
     def _normalise(self, text, settings):
-        text = normalise(text, settings, self._stop_words)
-        return self._tokenizer.prepare(text)
+        text, is_cut = normalise(text, settings, self._stop_words)
+        return self._tokenizer.prepare(text), is_cut
 
     def _encode(self, text, settings, max_length):
-        """tf.string [B] → ids as RaggedTensor int32 [B, (T)], their number before truncation int32 [B]."""
-        ids = self._tokenizer.tokenize(self._normalise(text, settings), self._resources)
+        """tf.string [B] → ids as RaggedTensor int32 [B, (T)], their number before truncation int32 [B].
+
+        A text cut at `max_characters`, the rest of which is not tokenized, counts one more than there were without it.
+        """
+        text, is_cut = self._normalise(text, settings)
+        ids = self._tokenizer.tokenize(text, self._resources)
         full = tf.cast(ids.row_lengths(), tf.int32)  # [B], tokens of the text
         starts = tf.cast(ids.row_starts(), tf.int32)  # [B]
         start, end = int(settings.add_start), int(settings.add_end)  # how many are added
@@ -57,27 +61,35 @@ class TextGraph(tf.Module):
         special = tf.where(position < 0, total, total + 1)  # where START and END lie in the table below
         index = tf.where(is_text, of_row(starts) + position + skipped, special)
         values = tf.gather(tf.concat([ids.flat_values, [START, END]], 0), index)  # [total]
-        return positions.with_flat_values(values), tf.maximum(full + start + end, 1)
+        return positions.with_flat_values(values), tf.maximum(full + start + end, 1) + tf.cast(is_cut, tf.int32)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     def normalise(self, text):
         """tf.string [B] → normalised tf.string [B]."""
         with tf.device("CPU:0"):
-            return self._normalise(text, self._settings)
+            return self._normalise(text, self._settings)[0]
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     def encode(self, text):
         """tf.string [B] → tokens int32 [B, T], right-padded with PAD to the longest of the batch; length int32 [B]."""
-        with tf.device("CPU:0"):
-            ids, _ = self._encode(text, self._settings, self._settings.max_length)
-            return ids.to_tensor(PAD), tf.cast(ids.row_lengths(), tf.int32)
+        return self.encode_flagged(text)[:2]
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     def encode_flat(self, text):
-        """tf.string [B] → ids of all rows, concatenated, int32 [total]; length and untruncated length, int32 [B]."""
+        """tf.string [B] → ids of all rows, concatenated, int32 [total]; length and untruncated length, int32 [B].
+
+        They differ exactly where something was cut off.
+        """
         with tf.device("CPU:0"):
             ids, full = self._encode(text, self._settings, self._settings.max_length)
             return ids.flat_values, tf.cast(ids.row_lengths(), tf.int32), full
+
+    def encode_flagged(self, text):
+        """As `encode`, and which texts were cut, bool [B]; not a `tf.function`, for graphs that call it."""
+        with tf.device("CPU:0"):
+            values, length, full = self.encode_flat(text)
+            ids = tf.RaggedTensor.from_row_lengths(values, length, validate=False)
+            return ids.to_tensor(PAD), length, full > length
 
     def encode_tail(self, text, max_tokens):
         """As `encode_flat`, but keeps the last `max_tokens` (int32 []) ids of a row, whatever the settings say.

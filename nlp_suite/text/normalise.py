@@ -24,7 +24,7 @@ _SINGLE_WORD = rf"{WORD_CHARACTERS}(?:['’]{WORD_CHARACTERS})*"
 
 
 def normalise(text, settings: TextSettings, stop_words: tuple[str, ...] = ()):
-    """Normalised text: tf.string [B], any bytes → tf.string [B], valid UTF-8.
+    """Normalised text: tf.string [B], any bytes → tf.string [B], valid UTF-8; and which were cut, bool [B].
 
     Args:
         text: tf.string [B].
@@ -33,7 +33,7 @@ def normalise(text, settings: TextSettings, stop_words: tuple[str, ...] = ()):
 
     Example:
         >>> normalise(tf.constant(["A<br />B"]), TextSettings())
-        [b'a b']
+        ([b'a b'], [False])
     """
     import tensorflow as tf
     import tensorflow_text
@@ -48,7 +48,7 @@ def normalise(text, settings: TextSettings, stop_words: tuple[str, ...] = ()):
 
     text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
     text = tf.strings.regex_replace(text, r"\x00", " ")  # tf.strings.lower would end the text there
-    text = _truncate(text, settings)
+    text, is_cut = _truncate(text, settings)
     # The K forms make capitals (™ → TM), so lower case comes after them; lowering unmakes C and D (İ → i̇), so before.
     text = lower(unicode_form(text)) if settings.unicode_form in ("NFKC", "NFKD") else unicode_form(lower(text))
     if settings.strip_html:
@@ -57,23 +57,23 @@ def normalise(text, settings: TextSettings, stop_words: tuple[str, ...] = ()):
         text = tf.strings.regex_replace(text, _RUN_OF_SPACES, " ")
     if stop_words:
         text = _remove_stop_words(text, stop_words, settings)
-    return tf.strings.strip(text) if settings.collapse_spaces else text
+    return tf.strings.strip(text) if settings.collapse_spaces else text, is_cut
 
 
 def _truncate(text, settings: TextSettings):
-    """At most `max_characters`, from the end or ends that `truncation` keeps."""
+    """At most `max_characters`, from the end or ends that `truncation` keeps; and which texts had more, bool [B]."""
     import tensorflow as tf
 
     limit = settings.max_characters
-    if settings.truncation == "head":
-        return tf.strings.substr(text, 0, limit, unit="UTF8_CHAR")
-    head = 0 if settings.truncation == "tail" else limit - limit // 2
     characters = tf.strings.length(text, unit="UTF8_CHAR")  # [B]
+    if settings.truncation == "head":
+        return tf.strings.substr(text, 0, limit, unit="UTF8_CHAR"), characters > limit
+    head = 0 if settings.truncation == "tail" else limit - limit // 2
     tail = tf.fill(tf.shape(text), limit - head)  # [B]
     truncated = tf.strings.substr(text, tf.maximum(characters - tail, 0), tail, unit="UTF8_CHAR")
     if head:
         truncated = tf.strings.join([tf.strings.substr(text, 0, head, unit="UTF8_CHAR"), truncated], " ")
-    return tf.where(characters <= limit, text, truncated)
+    return tf.where(characters <= limit, text, truncated), characters > limit
 
 
 def _remove_stop_words(text, stop_words: tuple[str, ...], settings: TextSettings):
@@ -100,7 +100,7 @@ def stop_word_list(settings: TextSettings) -> tuple[str, ...]:
     if not words:
         return ()
     plain = settings.model_copy(update={"stop_words": "none", "collapse_spaces": True})
-    normalised = normalise(tf.constant([word.encode("utf-8", "surrogatepass") for word in words]), plain)
+    normalised, _ = normalise(tf.constant([word.encode("utf-8", "surrogatepass") for word in words]), plain)
     single = tf.strings.regex_full_match(normalised, _SINGLE_WORD).numpy()
     if not single.all():
         bad = words[int(single.argmin())]

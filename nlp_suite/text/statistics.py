@@ -1,12 +1,14 @@
 """How well a text layer fits a corpus: unknown tokens, lengths, truncation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from nlp_suite.progress import track
 
 PERCENTILES = (5, 25, 50, 75, 95, 99)
+SHARE_TO_MENTION = 0.05  # of the texts
 
 
 def text_statistics(rows: Sequence[np.ndarray], full_lengths: Sequence[int], unknown_id: int = 1) -> dict:
@@ -42,6 +44,29 @@ def text_statistics(rows: Sequence[np.ndarray], full_lengths: Sequence[int], unk
         "length": _percentiles(lengths),
         "full_length": _percentiles(full),
     }
+
+
+def truncation_remark(facts: Mapping[str, Any], settings: Any, key: str = "text") -> str | None:
+    """What to say of a split of which the text layer cuts much; None where it cuts less than 5 % of the texts.
+
+    Args:
+        facts: with `truncated_share` and `dropped_share`, as `text_statistics` gives them.
+        settings: `TextSettings` of the layer.
+        key: the section of the config that they are.
+
+    Example:
+        >>> truncation_remark({"truncated_share": 0.9, "dropped_share": 0.5}, TextSettings(max_length=64))
+        '90.0% of the texts are cut (text.max_length=64, text.max_characters=20000), and with them 50.0% of all tokens: …'
+    """
+    texts, tokens = facts.get("truncated_share"), facts.get("dropped_share")
+    if texts is None or texts < SHARE_TO_MENTION:
+        return None
+    kept = {"head": "the beginning", "tail": "the end", "head_tail": "beginning and end"}[settings.truncation]
+    return (
+        f"{texts:.1%} of the texts are cut ({key}.max_length={settings.max_length}, {key}.max_characters="
+        f"{settings.max_characters}), and with them {tokens:.1%} of all tokens: raise {key}.max_length to read more, or "
+        f"choose by {key}.truncation which part is kept (now {kept})"
+    )
 
 
 def _percentiles(lengths: np.ndarray) -> dict:

@@ -71,10 +71,11 @@ class TextLayer:
 
         tokenizer = _new_tokenizer(settings)
         graph = TextGraph(settings, tokenizer)
+        normalise = graph.normalise.get_concrete_function()
         normalised = (
             text
             for batch in batches(map(_to_bytes, texts))
-            for text in graph.normalise(tf.constant(batch)).numpy().tolist()
+            for text in normalise(tf.constant(batch)).numpy().tolist()
             if text
         )
         first = next(normalised, None)
@@ -133,7 +134,10 @@ class TextLayer:
         return self.tokenizer.vocabulary_size
 
     def graph(self):
-        """The `TextGraph` (a `tf.Module`) of this layer, made once."""
+        """The `TextGraph` (a `tf.Module`) of this layer, made once.
+
+        Its functions are called as concrete ones here: TensorFlow would warn of retracing in the fifth layer of a process.
+        """
         from nlp_suite.text.graph import TextGraph
 
         if self._graph is None:
@@ -142,7 +146,7 @@ class TextLayer:
 
     def normalise(self, texts: Sequence[str | bytes]) -> list[str]:
         """The texts as the tokenizer sees them."""
-        results = self._map(self.graph().normalise, texts)
+        results = self._map(self.graph().normalise.get_concrete_function(), texts)
         return [text.decode("utf-8") for result in results for text in result.numpy()]
 
     def encode(self, texts: Sequence[str | bytes]) -> list[np.ndarray]:
@@ -150,9 +154,13 @@ class TextLayer:
         return self.encode_with_lengths(texts)[0]
 
     def encode_with_lengths(self, texts: Sequence[str | bytes]) -> tuple[list[np.ndarray], np.ndarray]:
-        """Ids of each text as `encode` gives, and the number of ids before truncation, int32 [N]."""
+        """Ids of each text as `encode` gives, and the number of ids before truncation, int32 [N].
+
+        The two differ exactly where something was cut off. What is beyond `max_characters` is not tokenized: it counts as
+        one id more.
+        """
         rows, full_lengths = [], [np.zeros(0, np.int32)]
-        for values, lengths, full in self._map(self.graph().encode_flat, texts):
+        for values, lengths, full in self._map(self.graph().encode_flat.get_concrete_function(), texts):
             rows += np.split(values.numpy(), np.cumsum(lengths.numpy())[:-1])
             full_lengths.append(full.numpy())
         return rows, np.concatenate(full_lengths)
@@ -166,9 +174,10 @@ class TextLayer:
 
         if self._encode_tail is None:
             signature = [tf.TensorSpec([None], tf.string, name="text"), tf.TensorSpec([], tf.int32, name="max_tokens")]
-            self._encode_tail = tf.function(self.graph().encode_tail, input_signature=signature)
+            self._encode_tail = tf.function(self.graph().encode_tail).get_concrete_function(*signature)
         rows = []
-        for values, lengths, _ in self._map(lambda batch: self._encode_tail(batch, max_tokens), texts):
+        limit = tf.constant(max_tokens, tf.int32)
+        for values, lengths, _ in self._map(lambda batch: self._encode_tail(batch, limit), texts):
             rows += np.split(values.numpy(), np.cumsum(lengths.numpy())[:-1])
         return rows
 
@@ -208,12 +217,14 @@ class TextLayer:
         Raises:
             TextError: an id outside the vocabulary.
         """
-        texts = []
+        import tensorflow as tf
+
+        decode, texts = self.graph().decode.get_concrete_function(), []
         for start in range(0, len(rows), 1000):
             batch = rows[start : start + 1000]
-            tokens = self._checked(self.pad(batch))
-            lengths = np.fromiter(map(len, batch), np.int32, len(batch))
-            texts += [text.decode("utf-8", "replace") for text in self.graph().decode(tokens, lengths).numpy()]
+            tokens = tf.constant(self._checked(self.pad(batch)))
+            lengths = tf.constant([len(row) for row in batch], tf.int32)
+            texts += [text.decode("utf-8", "replace") for text in decode(tokens, lengths).numpy()]
         return texts
 
     def id_to_token(self, ids: Sequence[int]) -> list[str]:

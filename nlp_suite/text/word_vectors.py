@@ -30,7 +30,7 @@ def read_word_vectors(path: str, words, table: np.ndarray) -> int:
     size, count = table.shape[1], 0
     bytes_in_all = Path(path).stat().st_size
     with open(path, "rb") as stored:
-        raw = gzip.GzipFile(fileobj=stored) if str(path).endswith(".gz") else stored
+        raw = gzip.GzipFile(fileobj=stored) if Path(path).suffix.lower() == ".gz" else stored
         file = io.TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="\n")
         lines = track(file, "reading word vectors", unit="words", share=lambda _: stored.tell() / bytes_in_all)
         for number, line in enumerate(lines, 1):

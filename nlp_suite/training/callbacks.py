@@ -1,4 +1,4 @@
-"""What happens around the steps: honest logs, the averaged weights, the best checkpoint, progress, a stop on NaN.
+"""What happens around the steps: honest logs, the averaged weights, the best checkpoint, progress, a stop when it diverges.
 
 What Keras calls an epoch is here a *checkpoint interval*: `training.save_every` steps, by default a pass over the training
 split, after which the model is validated and saved. Files of a run call it `round` (`run.json`, `round-00012.weights.h5`).
@@ -18,6 +18,7 @@ from rich.console import Console
 from nlp_suite import progress
 from nlp_suite.errors import TrainingError
 
+DIVERGED = 1e4  # times the loss of the first step (or 1): no training that comes so far comes back to anything of use
 Logs = dict[str, Any]
 """Metric → value, as Keras hands them from callback to callback."""
 
@@ -94,8 +95,14 @@ class IntervalLog(keras.callbacks.Callback):
         logs["seconds"] = round(self.seconds, 2)
 
 
-class StopOnNaN(keras.callbacks.Callback):
-    """Ends training at the first step whose loss is not a number.
+class StopWhenDiverged(keras.callbacks.Callback):
+    """Ends training at the first step whose loss is not a number, or `DIVERGED` times that of the first step.
+
+    It also ends it at the end of a checkpoint interval whose validation loss is so; must come before what saves weights.
+
+    Args:
+        directory: the run folder, for the message.
+        steps: steps of an interval.
 
     Raises:
         TrainingError: with the step, the learning rate and which checkpoints there are: in the first checkpoint interval, none.
@@ -104,21 +111,32 @@ class StopOnNaN(keras.callbacks.Callback):
     def __init__(self, directory: Path, steps: int):
         super().__init__()
         self._directory, self._steps, self._epoch = directory, steps, 0
+        self._first: float | None = None  # loss of the first step of this process
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Logs) -> None:
         loss = float(logs["loss"])
-        if not math.isfinite(loss):
-            checkpoints = f"the checkpoints of the intervals before it are kept in {self._directory}"
-            if not self._epoch:
-                checkpoints = "there is no checkpoint yet, as this is the first checkpoint interval"
-            raise TrainingError(
-                f"the loss is {loss} at step {self._epoch * self._steps + batch + 1}, with learning rate "
-                f"{float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)):g}; {checkpoints}. "
-                "Try a lower training.learning_rate or training.clip_norm"
-            )
+        self._first = loss if self._first is None else self._first
+        self._check("loss", loss, self._epoch * self._steps + batch + 1)
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        if "val_loss" in logs:
+            self._check("validation loss", float(logs["val_loss"]), (epoch + 1) * self._steps)
+
+    def _check(self, what: str, loss: float, step: int) -> None:
+        first = self._first or 0.0
+        if math.isfinite(loss) and loss <= DIVERGED * max(1.0, first):
+            return
+        checkpoints = f"the checkpoints of the intervals before it are kept in {self._directory}"
+        if not self._epoch:
+            checkpoints = "there is no checkpoint yet, as this is the first checkpoint interval"
+        raise TrainingError(
+            f"the training diverged from a loss of {first:g} at its first step: the {what} is {loss:g} at step {step}, with "
+            f"learning rate {float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)):g}; {checkpoints}. "
+            "Try a lower training.learning_rate or training.clip_norm"
+        )
 
 
 class Checkpoints(keras.callbacks.Callback):

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from nlp_suite.backend import import_backend
+from nlp_suite.data.sources.base import SPLITS
 from nlp_suite.errors import RunError
 from nlp_suite.progress import scope
 from nlp_suite.training.run import Run
@@ -26,11 +28,15 @@ def evaluate(
         The report of the run's task, see its `report` module; `page` is where its HTML lies.
 
     Raises:
-        RunError: the run's data have no such split.
+        RunError: the run's data have no such split, or it has no weights yet.
     """
     from nlp_suite.evaluation.report import write_report
 
     run = run if isinstance(run, Run) else Run(run)
+    run.weights()
+    if split not in (None, *SPLITS):
+        raise RunError(f"{run.directory}: there is no split {split!r} (there are: {', '.join(SPLITS)})")
+    import_backend()
     stores = run.stores(progress)
     default = "test" if "test" in stores else "validation"
     split = split or default

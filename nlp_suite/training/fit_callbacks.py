@@ -8,7 +8,7 @@ import keras
 from rich.console import Console
 
 from nlp_suite.config import TrainingSettings
-from nlp_suite.training.callbacks import Checkpoints, EvaluateAverage, IntervalLog, ShowProgress, StopOnNaN
+from nlp_suite.training.callbacks import Checkpoints, EvaluateAverage, IntervalLog, ShowProgress, StopWhenDiverged
 from nlp_suite.training.checkpoint_average import KeepIntervals
 from nlp_suite.training.optimizer import monitor_mode
 from nlp_suite.training.state import TrainingState
@@ -19,15 +19,15 @@ class FitCallbacks:
 
     1. `EvaluateAverage` puts the averaged weights in place before a validation and takes them out after it.
     2. `IntervalLog` completes the logs, before anything reads them.
-    3. The task's own callbacks measure, and add to the logs.
-    4. Those of the schedule and of the averaging optimiser read the logs and change the learning rate or the average.
-    5. `Checkpoints` writes the weights, after the average may have been started.
-    6. `KeepIntervals` copies what `Checkpoints` wrote.
-    7. Keras's `EarlyStopping` decides whether to end.
-    8. `StopOnNaN` refuses a loss that is no number.
+    3. `StopWhenDiverged` refuses a loss that is no number or far too large, before the weights are saved.
+    4. The task's own callbacks measure, and add to the logs.
+    5. Those of the schedule and of the averaging optimiser read the logs and change the learning rate or the average.
+    6. `Checkpoints` writes the weights, after the average may have been started.
+    7. `KeepIntervals` copies what `Checkpoints` wrote.
+    8. Keras's `EarlyStopping` decides whether to end.
     9. `CSVLogger` and `TensorBoard` record the completed logs.
     10. `ShowProgress` shows which interval `Checkpoints` found the best.
-    11. `TrainingState` saves the state of 2 to 7; a run that is killed before it repeats the interval.
+    11. `TrainingState` saves the state of 2 and 4 to 8; a run that is killed before it repeats the interval.
 
     Args:
         settings: the training section.
@@ -77,8 +77,9 @@ class FitCallbacks:
         recording = [keras.callbacks.CSVLogger(str(self._directory / "history.csv"), append=True)]
         if self._settings.tensorboard:
             recording.append(keras.callbacks.TensorBoard(str(self._directory / "tensorboard"), write_graph=False))
-        stop = StopOnNaN(self._directory, self._steps)
-        return [EvaluateAverage(), *self._stateful, stop, *recording, self.progress, self.state]
+        stop = StopWhenDiverged(self._directory, self._steps)
+        log, *others = self._stateful
+        return [EvaluateAverage(), log, stop, *others, *recording, self.progress, self.state]
 
     def outcome(self, parameters: int) -> dict[str, Any]:
         """What `run.json` says of a finished training; the key `round` is the number of the best checkpoint interval."""

@@ -9,8 +9,9 @@ import keras
 from nlp_suite.config import TrainingSettings
 from nlp_suite.errors import ConfigError
 from nlp_suite.evaluation.number_format import less_is_better
-from nlp_suite.registry import SCHEDULES, unknown
+from nlp_suite.registry import SCHEDULES
 from nlp_suite.training.averaging import AveragedIterates, StartAverage
+from nlp_suite.training.checks import check_optimizer
 from nlp_suite.training.fused_adam import FusedAdam, can_be_fused
 from nlp_suite.training.layer_rates import LayerRates, rate_factors
 
@@ -53,8 +54,7 @@ def make_optimizer(
         >>> optimizer, callbacks = make_optimizer(settings, 10_000, groups=model.layer_groups())
     """
     classes = optimizer_names()
-    if settings.optimizer.lower() not in classes:
-        raise ConfigError(f"training.optimizer: {unknown('optimizer', settings.optimizer, sorted(classes))}")
+    check_optimizer(settings.optimizer, sorted(classes))
     schedule = SCHEDULES.get(settings.schedule.name)(**settings.schedule.arguments())
     arguments = {
         "learning_rate": schedule.rate(settings.learning_rate, total_steps),

@@ -13,22 +13,20 @@ from rich.console import Console
 
 from nlp_suite import progress
 from nlp_suite.config import Experiment
-from nlp_suite.data.prepare import Prepared, open_assets, open_texts, prepare, save_texts
+from nlp_suite.data.prepare import Prepared, kind_of, open_assets, open_texts, prepare, save_texts
 from nlp_suite.data.staging import hidden_folder, only_process, place_folder
-from nlp_suite.errors import ConfigError, RunError, TrainingError
-from nlp_suite.registry import unknown
-from nlp_suite.task import Assets, Batches, Task
+from nlp_suite.errors import RunError, TrainingError
+from nlp_suite.task import Assets, Batches
 from nlp_suite.training.backbone_start import BackboneStart, open_backbone
 from nlp_suite.training.callbacks import without_optimizer
 from nlp_suite.training.checkpoint_average import average_intervals, kept_intervals
+from nlp_suite.training.checks import check_monitor, check_training, doubtful_lengths
 from nlp_suite.training.feed import feed, validation_feed
 from nlp_suite.training.fit_callbacks import FitCallbacks
 from nlp_suite.training.optimizer import make_optimizer
 from nlp_suite.training.run import (
     SCHEMA,
     Run,
-    check_same,
-    differences,
     environment,
     is_run,
     load_weights,
@@ -37,6 +35,7 @@ from nlp_suite.training.run import (
     replace_file,
     write_info,
 )
+from nlp_suite.training.tensorboard import cut_events
 
 
 @progress.scope()
@@ -56,24 +55,27 @@ def train(experiment: Experiment, run_dir: str | Path, *, console: Console | Non
     Raises:
         RunError: the folder holds a run of another config.
         DataError, ConfigError: see `prepare` and `load_experiment`.
-        TrainingError: the loss is not a number.
+        TrainingError: the loss is not a number or grew out of all bounds, or the memory does not suffice.
 
     Example:
         >>> run = train(load_experiment("configs/sentiment_sample.yaml"), "runs/sentiment_sample")
     """
     console = console or progress.console()
     directory = Path(run_dir)
-    if is_run(directory):
-        check_same(directory, experiment)
-        if read_info(directory)["state"] == "finished":
-            console.print(
-                f"{directory}: this run is finished (train on: training.init_from={directory})", highlight=False
-            )
-            return Run(directory)
-    elif directory.exists() and any(directory.iterdir()):
-        raise ConfigError(f"--run-dir {str(directory)!r} exists, is not empty and is not a run folder")
-    with _precision(experiment.training.precision):
-        _Training(experiment, directory, console).run()
+    check_training(experiment, directory)
+    if is_run(directory) and read_info(directory)["state"] == "finished":
+        console.print(f"{directory}: this run is finished (train on: training.init_from={directory})", highlight=False)
+        return Run(directory)
+    try:
+        with _precision(experiment.training.precision):
+            _Training(experiment, directory, console).run()
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            f"{directory}: the memory does not suffice ({_first_line(error)}); lower "
+            "training.batch_size, training.batch_tokens or text.max_length, or the sizes of the network"
+        ) from error
     return Run(directory)
 
 
@@ -115,11 +117,13 @@ class _Training:
 
     def run(self) -> None:
         experiment, settings, directory = self._experiment, self._settings, self._directory
-        self._task.check(experiment)
-        origin = _origin(experiment, settings.init_from) if settings.init_from else None
+        check_monitor(settings.monitor, self._task, [metric.name for metric in self._task.metrics(["0", "1"])])
+        origin = Run(settings.init_from) if settings.init_from else None
         backbone = open_backbone(experiment) if experiment.backbone.init_from and not self._resumes else None
         prepared = self._prepare(origin, backbone)
         _check_same_data(directory, experiment, prepared)
+        for remark in kind_of(experiment).remarks(prepared.statistics, experiment):
+            self._print(remark)
 
         keras.utils.set_random_seed(settings.seed)
         model = self._task.model(experiment.backbone, prepared.assets)
@@ -129,6 +133,8 @@ class _Training:
             f"{model.count_params():,} parameters; {plan.intervals} checkpoint intervals of {plan.steps} steps, "
             f"{plan.training.description}"
         )
+        for line in doubtful_lengths(settings, plan.training.steps_per_epoch, plan.intervals * plan.steps):
+            self._print(line)
         if not self._resumes:
             self._initialize(model, prepared, origin, backbone)
         if not is_run(directory):
@@ -187,7 +193,6 @@ class _Training:
         settings = self._settings
         optimizer, callbacks = make_optimizer(settings, plan.intervals * plan.steps, groups=model.layer_groups())
         metrics = self._task.metrics(labels)
-        check_monitor(settings.monitor, self._task, metrics)
         jit_compile = settings.xla if keras.backend.backend() == "tensorflow" else "auto"
         model.compile(optimizer, self._task.loss(), weighted_metrics=metrics, jit_compile=jit_compile)
         model.optimizer.build(model.trainable_variables)
@@ -208,6 +213,8 @@ class _Training:
         """Trains the checkpoint intervals that are left."""
         done = callbacks.state.load(model)
         _cut_history(self._directory / "history.csv", done)
+        if self._settings.tensorboard:
+            cut_events(self._directory / "tensorboard", done)
         if done:
             self._print(f"continuing after checkpoint interval {done}")
         if done >= plan.intervals or callbacks.state.stopped:
@@ -224,13 +231,6 @@ class _Training:
                 verbose=0,
                 shuffle=False,
             )
-        except Exception as error:
-            if not _is_out_of_memory(error):
-                raise
-            raise TrainingError(
-                f"{self._directory}: the memory does not suffice ({_first_line(error)}); lower "
-                "training.batch_size, training.batch_tokens or text.max_length, or the sizes of the network"
-            ) from error
         finally:
             callbacks.progress.close()
 
@@ -243,21 +243,6 @@ def _is_out_of_memory(error: Exception) -> bool:
     """Whether that is what the error says, of NumPy or of whichever backend (none of which need be installed)."""
     of_backend = type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError")
     return isinstance(error, MemoryError) or of_backend or "RESOURCE_EXHAUSTED" in str(error)
-
-
-def _origin(experiment: Experiment, directory: str) -> Run:
-    """The run to start from, which must have this network and this text layer."""
-    origin = Run(directory)
-    lines = differences(origin.experiment, experiment)
-    network = ("task.", "text.", "target_text", "backbone.", "data.labels:")
-    lines = [line for line in lines if line.startswith(network)]
-    if lines:
-        listed = "\n  ".join(lines)
-        raise ConfigError(
-            f"training.init_from: {origin.directory} has another network or text layer. "
-            f"What differs (there → here):\n  {listed}"
-        )
-    return origin
 
 
 def _check_same_data(directory: Path, experiment: Experiment, prepared: Prepared) -> None:
@@ -277,23 +262,6 @@ def _identity(assets: Assets) -> list[Any]:
     """What differs where assets do."""
     texts = (assets.text, assets.target_text)
     return [*(text and text.fingerprint for text in texts), list(assets.labels), dict(assets.facts)]
-
-
-def check_monitor(monitor: str, task: Task, metrics: Sequence[Any]) -> None:
-    """Refuses a `training.monitor` that the logs will not have.
-
-    Args:
-        monitor: the name.
-        task: the task, with the metrics that it measures itself.
-        metrics: Keras metrics of the model.
-
-    Raises:
-        ConfigError: with the names that there are.
-    """
-    names = ["loss", *(metric.name for metric in metrics if metric.name != task.loss_metric)]
-    known = [*task.monitors, *(prefix + name for prefix in ("val_", "") for name in names)]
-    if monitor not in known:
-        raise ConfigError(f"training.monitor: {unknown('metric', monitor, known)}")
 
 
 def _begin(directory: Path, experiment: Experiment, prepared: Prepared) -> None:

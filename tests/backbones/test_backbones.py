@@ -11,6 +11,7 @@ from nlp_suite.backbones.base import Backbone, BackboneSettings
 from nlp_suite.config import load_experiment
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import BACKBONES
+from nlp_suite.settings.activations import ACTIVATIONS
 from tests.backbones.backbone_checks import (
     VOCABULARY,
     check_dropout,
@@ -181,6 +182,21 @@ def test_what_breaks_the_contract_is_found(cls, registered):
 def test_a_backbone_that_lacks_something_is_refused_and_it_is_named(registered):
     with pytest.raises(TypeError, match=r"backbone 'mine' \(Bare\) does not define: encode, output_size, stack"):
         registered(type("Bare", (Backbone,), {}))
+
+
+@pytest.mark.parametrize("name", BACKBONES.names())
+def test_the_settings_know_what_the_network_is(name):
+    chosen = BACKBONES.settings(name)(name=name, embedding_size=12)
+    network = BACKBONES.get(name)(vocabulary_size=9, **chosen.arguments())
+    assert (chosen.output_size, chosen.returns_sequence) == (network.output_size, network.returns_sequence)
+
+
+def test_the_activations_of_a_config_are_those_of_keras_that_keep_the_number_of_features():
+    functions = [name for name in dir(keras.activations) if not name.startswith("_")]
+    features, kept = np.ones((2, 4), "float32"), []
+    for name in sorted(set(functions) - {"get", "serialize", "deserialize", "threshold"}):  # threshold has no defaults
+        kept += [name] if keras.activations.get(name)(ops.convert_to_tensor(features)).shape == (2, 4) else []
+    assert kept == sorted(ACTIVATIONS)
 
 
 def test_what_a_language_model_asks_of_the_settings():

@@ -283,3 +283,30 @@ def test_imdb_files():
     for split in source.splits():
         labels = [example["label"] for example in source.examples(split)]
         assert len(labels) == 25_000 and labels.count("1") == 12_500
+
+
+def test_json_labels_that_are_one_number_are_one_label(tmp_path):
+    rows = [{"text": "a", "label": label} for label in (1, 1.0, -0.0, 0, 2.5, 1e300, "1.0")]
+    path = write(tmp_path, "a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    assert [row["label"] for row in read(path)] == ["1", "1", "0", "0", "2.5", "1e+300", "1.0"]
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "-" + "9" * 5000])
+def test_numbers_of_thousands_of_digits_are_refused(fails, number):
+    message = fails("a.jsonl", '{"text": "a", "label": 1}\n{"text": "b", "label": ' + number + "}\n")
+    assert "a.jsonl, line 2: not valid JSON: Exceeds the limit" in message
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity"])
+def test_json_labels_that_are_no_number_are_refused(fails, number):
+    assert f"line 1: 'label' must be a string or number, got {number}" in fails(
+        "a.jsonl", '{"text": "a", "label": ' + number + "}"
+    )
+
+
+@pytest.mark.parametrize("name", ["a.tsv.GZ", "A.TSV.Gz", "a.CSV"])
+def test_the_case_of_a_suffix_does_not_matter(tmp_path, name):
+    content = b"label,text\npos,fine\n" if "CSV" in name else b"label\ttext\npos\tfine\n"
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name.lower().endswith(".gz") else content)
+    assert read(path) == [{"text": "fine", "label": "pos"}]

@@ -99,6 +99,13 @@ def test_tables(write):
 
 
 @pytest.mark.parametrize(
+    "english, german", [("a\nb\n", "ä\nß\n\n"), ("a\nb\n \n\n", "ä\nß"), ("a\r\nb\r\n\r\n", "ä\nß\n")]
+)
+def test_blank_lines_at_the_end_of_the_longer_file_are_no_pairs(write, english, german):
+    assert read(two(write("a.en", english), write("a.de", german))) == [("a", "ä"), ("b", "ß")]
+
+
+@pytest.mark.parametrize(
     "english, german, parts",
     [
         ("a\nb\nc\n", "ä\n\nß\nd\n", ["a.en has 3 lines and", "a.de 4;", "line 2, empty in a.de"]),

@@ -74,6 +74,16 @@ class Attending(Trigram):
         return np.log(np.clip(self.attention[read].sum(0)[:size], 1e-6, 1.0)).sum()
 
 
+def normalised_step(step):
+    """A step function whose log-probabilities are those of a distribution."""
+
+    def normalised(tokens, state):
+        scores, state = step(tokens, state)
+        return ops.log_softmax(scores), state
+
+    return normalised
+
+
 def repeats(tokens, n):
     """Whether n tokens in a row occur twice."""
     grams = [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]

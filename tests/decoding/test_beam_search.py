@@ -8,19 +8,21 @@ from nlp_suite.decoding.beam_search import beam_search
 from nlp_suite.decoding.generate import generate
 from nlp_suite.decoding.sampling import Options
 from nlp_suite.errors import RequestError, UsageError
-from tests.decoding.step_functions import END, Attending, Trigram, arrays, repeats, tensor
+from tests.decoding.step_functions import END, Attending, Trigram, arrays, normalised_step, repeats, tensor
 
 MODEL = Trigram()
 PROMPTS = [[5, 6, 4], [4], [6, 5], [4, 5, 6, 5, 4]]
 
 
-def search(prompts, max_tokens, model=MODEL, forbidden=(0, 1, 2), **options):
+def search(prompts, max_tokens, model=MODEL, step=None, forbidden=(0, 1, 2), **options):
     width = max(map(len, prompts))
     prompt = tensor([p + [6] * (width - len(p)) for p in prompts])
     length = tensor([len(p) for p in prompts])
     options = {"limit": 9, "end_token": END, "forbidden": forbidden, **options}
     return arrays(
-        beam_search(model.step, model.initial_state(len(prompts)), prompt, length, tensor(max_tokens), **options)
+        beam_search(
+            step or model.step, model.initial_state(len(prompts)), prompt, length, tensor(max_tokens), **options
+        )
     )
 
 
@@ -29,11 +31,12 @@ def normalised(log_prob, length, alpha):
 
 
 def test_one_beam_is_greedy():
-    answer = search(PROMPTS, [9, 2, 5, 7], beam_size=1, length_penalty=0.6)
+    step = normalised_step(MODEL.step)
+    answer = search(PROMPTS, [9, 2, 5, 7], step=step, beam_size=1, length_penalty=0.6)
     width = max(map(len, PROMPTS))
     prompt = tensor([p + [0] * (width - len(p)) for p in PROMPTS])
     greedy = generate(
-        MODEL.step,
+        step,
         MODEL.initial_state(4),
         prompt,
         tensor([len(p) for p in PROMPTS]),

@@ -44,6 +44,12 @@ def run(prompts, max_tokens, options, *, limit=9, forbidden=(0, 1, 2), stop_at_e
     return arrays(generate(MODEL.step, *arguments, limit=limit, **rules)), (arguments, rules)
 
 
+def token_log_probs(prompt, tokens):
+    """The model's own log-probability of each token: it gives scores that do not sum to 1."""
+    scores = [MODEL.log_probs([*prompt, *tokens[:n]]) for n in range(len(tokens))]
+    return [row[token] - np.log(np.exp(row).sum()) for row, token in zip(scores, tokens, strict=True)]
+
+
 def row_of(options, row):
     return {name: values[row] if isinstance(values, list) else values for name, values in options.items()}
 
@@ -56,7 +62,7 @@ def test_greedy_is_the_best_token_each_time():
             tokens.append(3 + int(np.argmax(MODEL.log_probs([*prompt, *tokens])[3:])))
         assert answer["length"][row] == len(tokens)
         assert answer["tokens"][row].tolist() == tokens + [0] * (9 - len(tokens))
-        assert answer["log_prob"][row] == pytest.approx(MODEL.log_prob(prompt, tokens), abs=1e-5)
+        assert answer["log_prob"][row] == pytest.approx(sum(token_log_probs(prompt, tokens)), abs=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -82,8 +88,8 @@ def test_sampling_reports_the_models_own_log_probability():
     answer, _ = run(PROMPTS, [6] * 4, KINDS["mixed"])
     for row, prompt in enumerate(PROMPTS):
         tokens = answer["tokens"][row, : answer["length"][row]].tolist()
-        assert answer["log_prob"][row] == pytest.approx(MODEL.log_prob(prompt, tokens), abs=1e-5)
-        single = [MODEL.log_prob([*prompt, *tokens[:n]], [token]) for n, token in enumerate(tokens)]
+        single = token_log_probs(prompt, tokens)
+        assert answer["log_prob"][row] == pytest.approx(sum(single), abs=1e-5)
         padding = [0.0] * (9 - len(tokens))
         np.testing.assert_allclose(answer["token_log_probs"][row], single + padding, atol=1e-6)
 
@@ -108,7 +114,7 @@ def test_the_noise_counts_generated_tokens():
 
 def test_ends():
     """No token at all, the end first, a row that ends early beside one that does not, and ends that do not stop."""
-    certain = np.full((7, 7), -20.0, "float32")
+    certain = np.full((7, 7), np.log((1 - np.exp(-0.5)) / 6), "float32")
     certain[4, END] = certain[END, 5] = certain[5, 6] = certain[6, 5] = -0.5
     table = ops.convert_to_tensor(certain)
 
@@ -128,7 +134,7 @@ def test_ends():
     answer = continued([0, 4, 99, -3])
     assert answer["tokens"].tolist() == [[0, 0, 0, 0], [END, 0, 0, 0], [5, 6, 5, 6], [0, 0, 0, 0]]
     assert answer["length"].tolist() == [0, 1, 4, 0]
-    assert answer["log_prob"].tolist() == [0.0, -0.5, -2.0, 0.0]
+    assert answer["log_prob"].tolist() == pytest.approx([0.0, -0.5, -2.0, 0.0], abs=1e-6)
     answer = continued([0, 4, 99, 2], stop_at_end=False)
     assert answer["tokens"].tolist() == [[0, 0, 0, 0], [END, 5, 6, 5], [5, 6, 5, 6], [END, 5, 0, 0]]
     assert continued([0] * 4)["length"].tolist() == [0] * 4
@@ -147,3 +153,25 @@ def test_the_loop_ends_with_the_last_row():
     read = partial(read_prompt, MODEL.step)
     list(stream(read, advance, MODEL.initial_state(2), prompt, length, tensor([3, 1]), options, limit=50))
     assert len(calls) == 3
+
+
+def test_the_penalty_of_a_sure_token_works_and_that_of_the_end_never_does():
+    """Logits 9, 4, 1 are p = 0.993, 0.007, 0.0003: a penalty of 3 makes them 3, 4/3, 1/3, on log-probabilities nothing."""
+    logits = np.full((7, 7), -20.0, "float32")
+    logits[:, [4, 5, END]] = [9.0, 4.0, 3.5]
+    table = ops.convert_to_tensor(logits)
+
+    def tokens(prompt, penalty):
+        answer = generate(
+            lambda tokens, state: (ops.take(table, tokens, axis=0), state),
+            (),
+            *padded([prompt]),
+            tensor([4]),
+            Options.broadcast(1, temperature=0.0, repetition_penalty=penalty),
+            limit=4,
+            end_token=END,
+        )
+        return arrays(answer)["tokens"][0].tolist()
+
+    assert tokens([END, 6], 1.0) == [4, 4, 4, 4]
+    assert tokens([END, 4], 3.0) == [5, END, 0, 0], "4 and then 5 were seen; the end, which stands first, was not"

@@ -22,11 +22,17 @@ def pick(log_probs, options, step=0, seen=None, forbidden=()):
     return ops.convert_to_numpy(chosen)
 
 
-def oracle(log_probs, temperature, top_k, top_p, penalty, seed, step, seen, forbidden):
-    """One row by the definitions: CTRL's penalty, temperature, the k best, the smallest set that reaches p, Gumbel-max."""
-    scores = log_probs.astype("float64")
-    for token in {t for t in seen if t >= 0}:
-        scores[token] *= penalty
+def transformers_penalty(logits, penalty, seen):
+    """The RepetitionPenaltyLogitsProcessor of Transformers: of one row's logits, those of the tokens seen."""
+    scores = logits.copy()
+    tokens = sorted({token for token in seen if token >= 0})
+    scores[tokens] = np.where(scores[tokens] < 0, scores[tokens] * penalty, scores[tokens] / penalty)
+    return scores
+
+
+def oracle(logits, temperature, top_k, top_p, penalty, seed, step, seen, forbidden):
+    """One row by the definitions: the penalty, temperature, the k best, the smallest set that reaches p, Gumbel-max."""
+    scores = transformers_penalty(logits.astype("float64"), penalty, seen)
     scores[list(forbidden)] = -np.inf
     if temperature == 0:
         return int(np.argmax(scores))
@@ -47,20 +53,21 @@ def test_against_the_definitions(size):
     """Rows of all kinds in one batch: greedy, all tokens, few and many of top-k, nuclei, both, penalties."""
     rng = np.random.default_rng(size)
     rows = 240
-    log_probs = log_softmax(rng.normal(size=(rows, size)) * rng.uniform(0.2, 4, size=(rows, 1)))
+    logits = rng.normal(size=(rows, size)) * rng.uniform(0.2, 4, size=(rows, 1)) + rng.uniform(-9, 9, size=(rows, 1))
+    logits = logits.astype("float32")
     options = {
         "temperature": rng.choice([0.0, 0.5, 1.0, 2.0], rows),
         "top_k": rng.choice([0, 1, 5, 40, 100, 299, 1000], rows),
         "top_p": rng.choice([0.0, 0.1, 0.5, 0.9, 0.99, 1.0], rows),
-        "repetition_penalty": rng.choice([0.7, 1.0, 1.5], rows),
+        "repetition_penalty": rng.choice([0.7, 1.0, 1.5, 50.0], rows),
         "seed": rng.integers(-(2**31), 2**31, rows),
     }
     step, seen = rng.integers(0, 50, rows), rng.integers(0, size, (rows, 6))
-    seen[:, 1:][rng.random((rows, 5)) < 0.3] = -1
-    chosen = pick(log_probs, Options.broadcast(rows, **options), step, seen, (0, 2))
+    seen[rng.random((rows, 6)) < 0.3] = -1
+    chosen = pick(logits, Options.broadcast(rows, **options), step, seen, (0, 2))
     for row in range(rows):
         values = [options[name][row] for name in ("temperature", "top_k", "top_p", "repetition_penalty", "seed")]
-        assert chosen[row] == oracle(log_probs[row].copy(), *values, step[row], seen[row], (0, 2)), (row, values)
+        assert chosen[row] == oracle(logits[row], *values, step[row], seen[row], (0, 2)), (row, values)
 
 
 def test_a_row_does_not_depend_on_its_neighbours():

@@ -14,7 +14,10 @@ from tests.export.conftest import LABELS, TEXTS
 
 def test_one_text_gives_one_answer(predictor):
     answer = predictor.predict("a fine film")
-    assert set(answer) == {"label", "probability", "probabilities"} and list(answer["probabilities"]) == LABELS
+    assert (
+        set(answer) == {"label", "probability", "probabilities", "truncated"}
+        and list(answer["probabilities"]) == LABELS
+    )
     assert answer["probability"] == answer["probabilities"][answer["label"]] == max(answer["probabilities"].values())
     assert sum(answer["probabilities"].values()) == pytest.approx(1)
     assert predictor.predict(b"a fine film") == answer

@@ -33,6 +33,18 @@ def test_tsv_reads_back(run_dir, capsys):
     assert [row[0] for row in rows] == TEXTS and all(float(row[3]) + float(row[4]) == pytest.approx(1) for row in rows)
 
 
+@pytest.mark.parametrize("format", ["table", "jsonl", "tsv"])
+def test_texts_that_are_not_read_whole_are_named(run_dir, capsys, format):
+    write_predictions(run_dir, ["fine", "great " * 25, "dull", "slow " * 30], format)
+    printed = capsys.readouterr()
+    assert "2 of 4 texts were longer than text.max_length or text.max_characters" in printed.err
+    assert "number 2, 4" in printed.err
+    if format == "jsonl":
+        assert [json.loads(line)["truncated"] for line in printed.out.splitlines()] == [False, True, False, True]
+    write_predictions(run_dir, ["fine"], format)
+    assert capsys.readouterr().err == ""
+
+
 def test_the_table_shows_markup_as_it_is_and_cuts_long_texts(run_dir, capsys):
     write_predictions(run_dir, ["[bold]dull", "x" * 100], "table", max_characters=12)
     out = capsys.readouterr().out

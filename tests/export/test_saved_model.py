@@ -19,6 +19,7 @@ from nlp_suite.errors import ExportError
 from nlp_suite.export import run_export
 from nlp_suite.export.cases import Case
 from nlp_suite.export.formats import saved_model
+from nlp_suite.export.load import load
 from nlp_suite.export.op_check import check_ops
 from nlp_suite.export.samples import HARD_TEXTS
 from nlp_suite.export.self_check import check_saved_model
@@ -132,9 +133,19 @@ def test_ids_and_lengths_that_cannot_be_are_refused(server, predictor):
 
 def test_rows_longer_than_the_network_was_trained_for_are_cut(server):
     row = np.arange(60, dtype="int32")[None, :] % 9 + 4
-    long = server("tokens", tokens=row, length=np.array([60], "int32"))["probabilities"]
-    cut = server("tokens", tokens=row[:, :24], length=np.array([24], "int32"))["probabilities"]
-    np.testing.assert_array_equal(long, cut)
+    long = server("tokens", tokens=row, length=np.array([60], "int32"))
+    cut = server("tokens", tokens=row[:, :24], length=np.array([24], "int32"))
+    np.testing.assert_array_equal(long["probabilities"], cut["probabilities"])
+    assert long["truncated"].tolist() == [True] and cut["truncated"].tolist() == [False]
+    padded = server("tokens", tokens=row, length=np.array([24], "int32"))
+    assert padded["truncated"].tolist() == [False], "what stands behind the length is no part of the text"
+
+
+def test_a_text_that_is_not_read_whole_is_flagged(server, predictor, exported):
+    texts = ["great " * 24, "great " * 25, "great" + " " * 30_000 + "dull", ""]
+    assert server("serving_default", text=texts)["truncated"].tolist() == [False, True, True, False]
+    for asked in (predictor, load(exported.path)):
+        assert [answer["truncated"] for answer in asked.predict(texts)] == [False, True, True, False]
 
 
 def test_the_version_folder_is_complete(exported, run_dir):
@@ -181,8 +192,13 @@ def test_what_the_exporter_says(exported):
 
 
 def test_a_wrong_answer_is_found_by_the_fresh_process(exported, predictor, monkeypatch):
-    right = predictor.probabilities
-    monkeypatch.setattr(predictor, "probabilities", lambda texts: right(texts) + np.array([[0, 3e-5]], "float32"))
+    right = predictor.probabilities_flagged
+
+    def other(texts):
+        probabilities, truncated = right(texts)
+        return probabilities + np.array([[0, 3e-5]], "float32"), truncated
+
+    monkeypatch.setattr(predictor, "probabilities_flagged", other)
     wrong = SentimentSignatures(predictor.model, predictor).cases([text.encode() for text in TEXTS[:3]])
     with pytest.raises(ExportError, match=r"signature 'serving_default', output 'prob.*differs by"):
         check_saved_model(exported.path, wrong, [])

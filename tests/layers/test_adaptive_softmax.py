@@ -53,6 +53,9 @@ def test_log_probs_by_hand():
         blocks.append(first[..., 10 + i : 11 + i] + log_softmax(scores))
     expected = np.concatenate(blocks, axis=-1)
     np.testing.assert_allclose(numpy(layer.log_probs(x)), expected, atol=1e-5)
+    logits = numpy(layer.logits(x))
+    np.testing.assert_allclose(log_softmax(logits), expected, atol=1e-5)
+    np.testing.assert_allclose(logits[..., :10], (x @ head.T + numpy(layer.biases[0]))[..., :10], atol=1e-5)
 
 
 @by_name

@@ -76,6 +76,7 @@ def test_log_probs_by_hand():
     expected = scores - np.log(np.exp(scores).sum(-1, keepdims=True))
     np.testing.assert_allclose(numpy(layer.log_probs(x)), expected, atol=1e-5)
     np.testing.assert_allclose(numpy(layer(x)), expected, atol=1e-5)
+    np.testing.assert_allclose(numpy(layer.logits(x)), scores, atol=1e-5)
 
 
 def test_large_logits_stay_finite():

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from nlp_suite.text.statistics import text_statistics
+from nlp_suite.config import TextSettings
+from nlp_suite.text.statistics import text_statistics, truncation_remark
 
 
 def test_known_figures():
@@ -34,3 +35,12 @@ def test_no_rows():
 def test_a_length_missing():
     with pytest.raises(ValueError, match="2 rows but"):
         text_statistics([[1], [2]], [1])
+
+
+def test_a_layer_that_cuts_much_is_remarked_on_with_the_remedy():
+    settings = TextSettings(max_length=64, truncation="tail")
+    remark = truncation_remark({"truncated_share": 0.964, "dropped_share": 0.76}, settings)
+    assert "96.4% of the texts" in remark and "76.0% of all tokens" in remark and "raise text.max_length" in remark
+    assert "text.max_length=64" in remark and "text.truncation which part is kept (now the end)" in remark
+    assert truncation_remark({"truncated_share": 0.01, "dropped_share": 0.5}, settings) is None
+    assert truncation_remark(text_statistics([], []), settings) is None

@@ -12,6 +12,7 @@ from nlp_suite.config import TextSettings, load_experiment
 from nlp_suite.errors import ConfigError, TextError
 from nlp_suite.registry import TOKENIZERS
 from nlp_suite.text.text_layer import END, START, TextLayer
+from nlp_suite.text.tokenizers.byte import ByteTokenizer
 from tests.text.tokenizer_checks import CORPUS, VARIANTS, trained, whole_rows
 
 
@@ -133,3 +134,33 @@ def test_unknown_tokenizer_and_settings():
     with pytest.raises(ConfigError, match="unknown key 'min_cuont': did you mean 'min_count'"):
         load_experiment({"text": {"tokenizer": {"name": "word", "min_cuont": 1}}})
     assert set(TOKENIZERS.names()) >= {"byte", "character", "sentencepiece", "word", "wordpiece"}
+
+
+@pytest.mark.parametrize("truncation", ["head", "tail", "head_tail"])
+def test_a_cut_in_characters_is_flagged_as_one_in_tokens_is(truncation):
+    """Lengths before and after truncation differ exactly where something was left out, by whichever limit."""
+    limits = {"max_length": 6, "max_characters": 20, "truncation": truncation}
+    layer = TextLayer(trained("word").settings.model_copy(update=limits), trained("word").tokenizer)
+    texts = ["good film", "good " * 4, "a b c d e f g", "x" * 21, " " * 21, "é" * 20, b"\xff" * 21, "good " * 5]
+    rows, full = layer.encode_with_lengths(texts)
+    assert (full > [len(row) for row in rows]).tolist() == [False, False, True, True, True, False, True, True]
+    assert full[2] == 7 and full[3] == len(rows[3]) + 1, "what is not tokenized counts one"
+
+
+def test_many_layers_in_a_process_give_no_warning_of_retracing(caplog):
+    """TensorFlow counts tracings by code: five layers that trace once each looked to it like one that traces five times."""
+    import tensorflow as tf
+
+    logger = tf.get_logger()
+    logger.addHandler(caplog.handler)
+    try:
+        for _ in range(5):
+            layer = TextLayer(TextSettings(), ByteTokenizer())
+            layer.encode(["a film"])
+        assert "retracing" not in caplog.text
+        for _ in range(5):  # what a layer does not do
+            graph = TextLayer(TextSettings(), ByteTokenizer()).graph()
+            graph.encode_flat(tf.constant(["a film"]))
+        assert "retracing" in caplog.text, "the warning is heard at all"
+    finally:
+        logger.removeHandler(caplog.handler)

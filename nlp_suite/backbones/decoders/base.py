@@ -3,21 +3,8 @@
 from abc import abstractmethod
 
 import keras
-from pydantic import Field
 
-from nlp_suite.config import ComponentSettings
-
-
-class DecoderSettings(ComponentSettings):
-    """Settings that every decoder has."""
-
-    embedding_size: int | None = Field(
-        None, ge=1, description="features E of a target embedding; default: the backbone's"
-    )
-
-    def shape_mismatch(self, embedding_size: int, memory_size: int) -> str:
-        """What does not fit target embeddings of E and a backbone of D features, beginning with a key; else empty."""
-        return ""
+from nlp_suite.settings.decoders import DecoderSettings as DecoderSettings  # for decoders of other packages
 
 
 class Decoder(keras.layers.Layer):

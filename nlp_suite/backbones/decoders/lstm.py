@@ -2,9 +2,10 @@
 
 import keras
 
-from nlp_suite.backbones.decoders.recurrent import RecurrentDecoder, RecurrentDecoderSettings
+from nlp_suite.backbones.decoders.recurrent import RecurrentDecoder
 from nlp_suite.layers.lstm import LSTM
 from nlp_suite.registry import DECODERS
+from nlp_suite.settings.decoders import RecurrentDecoderSettings
 
 
 @DECODERS.register(RecurrentDecoderSettings)

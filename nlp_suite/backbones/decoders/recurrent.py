@@ -1,55 +1,16 @@
 """The decoder that `rnn`, `lstm` and `gru` share; they differ in the layer class only."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
 import keras
 from keras import ops
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import TypeAdapter
 
-from nlp_suite.backbones.decoders.base import Decoder, DecoderSettings
-from nlp_suite.config import ChosenByName, Component
+from nlp_suite.backbones.decoders.base import Decoder
 from nlp_suite.layers import attention_loop, bptt
 from nlp_suite.layers.attention_scores import softmax_bias
 from nlp_suite.registry import ATTENTIONS
-
-AttentionComponent = Annotated[Component, ChosenByName(ATTENTIONS, "bahdanau")]
-
-
-class RecurrentDecoderSettings(DecoderSettings):
-    """Settings of the recurrent decoders."""
-
-    units: int = Field(256, ge=1, description="units of a layer")
-    layers: int = Field(1, ge=1, description="recurrent layers on top of one another")
-    attention: AttentionComponent = Field("bahdanau", description="how the source is looked at")
-    input_feeding: bool = Field(
-        True, description="the attention's context enters the steps; false: it only enters the features (fastest)"
-    )
-    conditional: bool = Field(False, description="two cells a step with the attention between them (Nematus)")
-    bridge: Literal["mean", "last", "zero"] = Field(
-        "mean", description="what the first state is made from: the source's mean, its last features, or nothing"
-    )
-    embedding_dropout: float = Field(
-        0.0, ge=0, lt=1, description="rate of target embedding features dropped, the same at every token of a row"
-    )
-    context_dropout: float = Field(0.0, ge=0, lt=1, description="rate on the encoded source")
-    dropout: float = Field(0.0, ge=0, lt=1, description="rate after every layer, the same at every step")
-    layer_norm: bool = Field(False, description="layer norm after every layer")
-    residual: bool = Field(False, description="add a layer's input to its output where sizes agree")
-    readout: Literal["deep", "none"] | None = Field(
-        None,
-        description="deep: tanh(W [state; context; embedding]); default: none where there is an attentional vector",
-    )
-    readout_size: int | None = Field(None, ge=1, description="features of a deep readout; default: embedding_size")
-
-    @model_validator(mode="after")
-    def _conditional_needs_a_context(self):
-        if self.conditional and not self.input_feeding:
-            raise ValueError("conditional decoders read the context in every step: input_feeding must be true")
-        return self
-
-    def shape_mismatch(self, embedding_size, memory_size):
-        mismatch = self.attention.shape_mismatch(self.units, memory_size)
-        return mismatch and f"attention.{mismatch}"
+from nlp_suite.settings.decoders import AttentionComponent
 
 
 class RecurrentDecoder(Decoder):

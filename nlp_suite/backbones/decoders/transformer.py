@@ -1,14 +1,9 @@
 """Transformer decoder blocks (Vaswani et al. 2017): causal self-attention and attention to the source in every block."""
 
-from typing import Literal
-
 import keras
 from keras import ops
-from pydantic import Field
 
-from nlp_suite.backbones.base import ActivationName
-from nlp_suite.backbones.decoders.base import Decoder, DecoderSettings
-from nlp_suite.layers.attention_scores import heads_for
+from nlp_suite.backbones.decoders.base import Decoder
 from nlp_suite.layers.dot_product_attention import attention_bias
 from nlp_suite.layers.dropout import dropout
 from nlp_suite.layers.inline import apply
@@ -17,38 +12,7 @@ from nlp_suite.layers.loop_shapes import shapes_may_change
 from nlp_suite.layers.positions import PositionEmbedding, token_positions
 from nlp_suite.layers.transformer_decoder_block import TransformerDecoderBlock
 from nlp_suite.registry import DECODERS
-
-
-class TransformerDecoderSettings(DecoderSettings):
-    """Settings of the Transformer decoder; its features are the target embedding's E."""
-
-    layers: int = Field(2, ge=1, description="blocks on top of one another")
-    heads: int = Field(4, ge=1, description="attention heads; they share the features out")
-    feed_forward: int = Field(512, ge=1, description="units of the hidden feed-forward layer")
-    dropout: float = Field(
-        0.1, ge=0, lt=1, description="rate on the input, after attention, and inside and after the feed-forward net"
-    )
-    attention_dropout: float = Field(0.0, ge=0, lt=1, description="rate on the attention weights")
-    activation: ActivationName = Field("relu", description="Keras name, of the feed-forward layer")
-    norm: Literal["pre", "post"] = Field("pre", description="layer norm before or after every sub-layer")
-    positions: Literal["sinusoidal", "learned", "rotary"] = Field(
-        "sinusoidal", description="how a token's place enters"
-    )
-    max_length: int = Field(
-        256, ge=1, description="rows of the learned position table; tokens that a step sees, the newest ones"
-    )
-
-    def shape_mismatch(self, embedding_size, memory_size) -> str:
-        if embedding_size % self.heads:
-            return (
-                f"heads {self.heads} does not divide the {embedding_size} features of a target embedding "
-                f"(embedding_size); allowed: {heads_for(embedding_size)}"
-            )
-        paired = embedding_size // self.heads if self.positions == "rotary" else embedding_size
-        if self.positions != "learned" and paired % 2:
-            which = "a head" if self.positions == "rotary" else "a target embedding"
-            return f"positions {self.positions} needs an even number of features of {which}, not {paired}; allowed: learned"
-        return ""
+from nlp_suite.settings.decoders import TransformerDecoderSettings
 
 
 @DECODERS.register(TransformerDecoderSettings)

@@ -22,7 +22,7 @@ from nlp_suite.errors import DataError
 from nlp_suite.progress import work
 from nlp_suite.registry import CORPUS_KINDS
 from nlp_suite.task import Assets
-from nlp_suite.text.statistics import text_statistics
+from nlp_suite.text.statistics import text_statistics, truncation_remark
 from nlp_suite.text.text_layer import UNKNOWN, TextLayer
 
 if TYPE_CHECKING:
@@ -185,6 +185,11 @@ class CorpusKind(ABC):
         return [store.text(int(row)) for row in rows]
 
     # ---- what people read
+
+    def remarks(self, statistics: Mapping[str, Mapping[str, Any]], experiment: Experiment) -> list[str]:
+        """Sentences on what a user may not expect of the training split, with the remedy; empty where all is well."""
+        remark = truncation_remark(statistics["train"], experiment.text) if self.has_text else None
+        return [remark] if remark else []
 
     def summary(self, split: str, statistics: Mapping[str, Any]) -> str:
         """A line on a split that was just written."""

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+MAX_DIGITS = 1000  # of labels that are sorted as numbers; Python refuses to read more than 4,300
+
+
 @CORPUS_KINDS.register()
 class LabelledKind(CorpusKind):
     """Examples `{"text": …, "label": …}`; a source that was told to read no labels leaves `"label"` out.
@@ -45,8 +49,11 @@ class LabelledKind(CorpusKind):
     def field_value(self, field: str, value: Any, called: str) -> Any:
         if field != "label":
             return super().field_value(field, value, called)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise DataError(f"{called!r} must be a string or number, got {json.dumps(value)}")
         if isinstance(value, int | float):
-            return json.dumps(value)
+            whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+            return json.dumps(int(value) if whole else value)  # 1 and 1.0 are one label
         if not isinstance(value, str):
             raise DataError(f"{called!r} must be a string or number, got {json.dumps(value)[:60]}")
         if not value.strip():
@@ -67,7 +74,9 @@ class LabelledKind(CorpusKind):
     def label_names(self, experiment: Experiment, train: Selection) -> list[str]:
         """See `CorpusKind.label_names`; sorted, by value if all are whole numbers, unless `data.labels` gives an order."""
         labels = set(_labels(train))
-        in_order = sorted(labels, key=int) if all(label.isdecimal() for label in labels) else sorted(labels)
+        in_order = sorted(labels)
+        if all(label.isdecimal() and len(label) < MAX_DIGITS for label in labels):
+            in_order.sort(key=int)
         names = experiment.data.labels or in_order
         extra = sorted(labels - set(names))
         if extra:

@@ -10,7 +10,7 @@ from typing import Any
 
 from nlp_suite.data.kinds.base import CorpusKind
 from nlp_suite.data.selection import Example
-from nlp_suite.data.sources.reading import lines_without_ends, text_lines
+from nlp_suite.data.sources.reading import is_gzipped, lines_without_ends, text_lines
 from nlp_suite.errors import DataError
 from nlp_suite.registry import unknown
 
@@ -34,8 +34,8 @@ class Column:
 
 
 def format_of(path: Path) -> str:
-    """`tsv`, `csv` or `jsonl`, by the name's suffix before an optional `.gz`."""
-    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    """`tsv`, `csv` or `jsonl`, by the name's suffix before an optional `.gz`, in either case."""
+    suffix = (path.with_suffix("") if is_gzipped(path) else path).suffix.lower()
     if suffix not in FORMATS:
         raise DataError(
             f"{path}: no format is known by the suffix {suffix!r} ({', '.join(FORMATS)}); set format: tsv, csv or jsonl"
@@ -144,7 +144,7 @@ def jsonl_examples(path: Path, columns: Sequence[Column], kind: CorpusKind, on_e
         empty = False
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # a number of more than 4,300 digits is a ValueError only
             raise DataError(f"{path}, line {number}: not valid JSON: {error}; one object a line is expected") from None
         if not isinstance(row, dict):
             raise DataError(f"{path}, line {number}: a JSON object is expected, got {line.strip()[:60]!r}")

@@ -1,5 +1,6 @@
 """Sentences and their translations: two files of equal length a split, or one TSV, plain or gzipped, or a folder."""
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from nlp_suite.data.selection import Example
 from nlp_suite.data.sources.base import SPLITS, Paths, PathText, Source, listed
 from nlp_suite.data.sources.directory import FOLDERS
 from nlp_suite.data.sources.formats import Column, table_examples, tsv_rows
-from nlp_suite.data.sources.reading import count_lines, existing_file, lines_without_ends, stamp
+from nlp_suite.data.sources.reading import count_pairs, existing_file, lines_without_ends, stamp
 from nlp_suite.errors import DataError
 from nlp_suite.registry import SOURCES, unknown
 
@@ -88,6 +89,18 @@ class ParallelSettings(ComponentSettings):
         return self
 
 
+def checked_pair_count(source: Path, target: Path) -> int:
+    """The pairs of two files of sentences.
+
+    Raises:
+        DataError: they have not as many lines, but for blank ones at the end of the longer.
+    """
+    *counts, pairs = count_pairs(source, target)
+    if pairs > min(counts):
+        raise DataError(f"{source} has {counts[0]:,} lines and {target} {counts[1]:,}; {mismatch_hint(source, target)}")
+    return pairs
+
+
 def mismatch_hint(source: Path, target: Path) -> str:
     """The first line that is empty in one of two files only, as the end of a message about their lengths."""
     for (number, line), (_, other) in zip(
@@ -105,7 +118,8 @@ class ParallelSource(Source):
 
     A line ends at `"\n"` and nowhere else (at `"\r\n"` where a file's first line does); spaces at its ends are kept, and
     in two files tabs as well. In a TSV, which has no quoting and no header, a tab ends a column and blank lines are skipped.
-    Two files must have the same number of lines, which is counted before the first pair is given; empty lines are pairs.
+    Two files must have the same number of lines, which is counted before the first pair is given; empty lines are pairs,
+    but for those at the end of the longer file.
 
     In a folder, as `tfds.folder_dataset.TranslateFolder` reads it, a split is `en.train.txt` and `de.train.txt` (or
     `.txt.gz`); `validation` may be called `valid`, `val` or `dev`. Other languages and other files are passed over.
@@ -148,8 +162,8 @@ class ParallelSource(Source):
             raise DataError(f"folder {str(folder)!r} does not exist{is_file}")
         languages_of: dict[str, dict[str, Path]] = {}  # split, as the folder calls it → language → file
         for path in sorted(folder.iterdir()):
-            suffix = next((s for s in SUFFIXES if path.name.endswith(s)), "")
-            language, *split_name = path.name.removesuffix(suffix).split(".")
+            suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), "")
+            language, *split_name = path.name[: len(path.name) - len(suffix)].split(".")
             if suffix and len(split_name) == 1 and path.is_file():
                 if language in (files := languages_of.setdefault(split_name[0], {})):
                     raise DataError(f"{folder} has {files[language].name} and {path.name}; keep one")
@@ -186,15 +200,11 @@ class ParallelSource(Source):
             yield from self._two_files(*files) if len(files) == 2 else self._table(*files)
 
     def _two_files(self, source: Path, target: Path) -> Iterator[Example]:
-        counts = count_lines(source), count_lines(target)
-        if counts[0] != counts[1]:
-            raise DataError(
-                f"{source} has {counts[0]:,} lines and {target} {counts[1]:,}; {mismatch_hint(source, target)}"
-            )
-        if not counts[0]:
+        pairs = checked_pair_count(source, target)
+        if not pairs:
             raise DataError(f"{source} and {target} are empty; a sentence a line is expected")
-        both = zip(lines_without_ends(source, self.on_error), lines_without_ends(target, self.on_error), strict=True)
-        for (_, line), (_, translation) in both:
+        both = zip(lines_without_ends(source, self.on_error), lines_without_ends(target, self.on_error), strict=False)
+        for (_, line), (_, translation) in itertools.islice(both, pairs):
             yield {"source": line, "target": translation}
 
     def _table(self, path: Path) -> Iterator[Example]:

@@ -3,6 +3,7 @@
 import codecs
 import gzip
 import hashlib
+import itertools
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -48,7 +49,7 @@ def decode(raw: bytes, path: Path, line: int, on_error: str) -> str:
 def text_lines(path: Path, on_error: str = "fail") -> Iterator[tuple[int, str]]:
     r"""Numbered lines of a UTF-8 file, from 1, with their line ends; split at `"\n"` only.
 
-    A byte order mark is dropped; a name ending in `.gz` is read through gzip.
+    A byte order mark is dropped; what `is_gzipped` is read through gzip.
 
     Raises:
         DataError: invalid UTF-8 (unless replaced), broken gzip, or a file that cannot be read.
@@ -63,7 +64,7 @@ def _raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     global _bytes_read
     number = 0
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
+        with gzip.open(path, "rb") if is_gzipped(path) else open(path, "rb") as file:
             for number, raw in enumerate(file, 1):
                 _bytes_read += len(raw)
                 yield number, raw
@@ -83,7 +84,7 @@ def _text_size(path: Path) -> int:
     """Bytes of a file's text: of a gzip what its last four bytes say, which is the size modulo 4 GiB."""
     try:
         size = path.stat().st_size
-        if path.suffix != ".gz" or size < 4:
+        if not is_gzipped(path) or size < 4:
             return size
         with open(path, "rb") as file:
             file.seek(-4, 2)
@@ -92,9 +93,23 @@ def _text_size(path: Path) -> int:
         return 0
 
 
+def is_gzipped(path: Path) -> bool:
+    """Whether a file's name ends in `.gz`, in either case."""
+    return path.suffix.lower() == ".gz"
+
+
 def count_lines(path: Path) -> int:
     """The number of lines that `text_lines` gives, without decoding them."""
     return sum(1 for _ in _raw_lines(path))
+
+
+def count_pairs(source: Path, target: Path) -> tuple[int, int, int]:
+    """The lines of two files, and how many pairs they are: blank lines at the end of the longer one are none."""
+    counts = count_lines(source), count_lines(target)
+    pairs = min(counts)
+    longer = source if counts[0] > pairs else target
+    extra = itertools.islice(_raw_lines(longer), pairs, None) if max(counts) > pairs else ()
+    return (*counts, max(counts) if any(line.strip() for _, line in extra) else pairs)
 
 
 def lines_without_ends(path: Path, on_error: str = "fail") -> Iterator[tuple[int, str]]:

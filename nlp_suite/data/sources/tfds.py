@@ -21,6 +21,7 @@ from nlp_suite.data.sources import tfds_download
 from nlp_suite.data.sources.base import SPLITS, PathText, Source
 from nlp_suite.data.sources.tfds_languages import FeaturePath, language_pair
 from nlp_suite.errors import DataError
+from nlp_suite.native_output import suppress_native_log
 from nlp_suite.registry import SOURCES, unknown
 
 WIKI_MARKER = re.compile("\n*_START_(?:ARTICLE|SECTION|PARAGRAPH)_\n*|_NEWLINE_")
@@ -102,7 +103,8 @@ class TFDSSource(Source):
 
     def _prepared(self) -> Any:
         """The TFDS builder of data that are on disk."""
-        import tensorflow_datasets as tfds
+        with suppress_native_log():
+            import tensorflow_datasets as tfds
 
         data_dir = self.settings.data_dir and os.path.expanduser(self.settings.data_dir)
         if data_dir and "://" in data_dir:

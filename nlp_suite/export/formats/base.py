@@ -54,6 +54,17 @@ class Exporter(ABC):
 
     for_named_tasks: ClassVar[bool] = False
 
+    def check(self, run: Run, to: Path) -> None:  # noqa: B027  not every format refuses something
+        """Refuses what can be refused without opening the network; asked before `export`, and before Keras is imported.
+
+        Args:
+            run: the run folder.
+            to: the destination.
+
+        Raises:
+            ExportError: a destination or settings that the format cannot use.
+        """
+
     @abstractmethod
     def export(self, run: Run, to: Path) -> ExportResult:
         """Writes the best weights of a run.

@@ -54,12 +54,15 @@ class CTranslate2Exporter(Exporter):
     def __init__(self, tolerance: float = 1e-4):
         self._tolerance = tolerance
 
-    def export(self, run: Run, to: Path) -> ExportResult:
-        ctranslate2 = _package()
+    def check(self, run: Run, to: Path) -> None:
         _check_destination(to)
-        model = run.model()
         if run.text is None or run.target_text is None:
             raise ExportError(f"{run.directory} has no text layers, which a CTranslate2 model is made with")
+
+    def export(self, run: Run, to: Path) -> ExportResult:
+        ctranslate2 = _package()
+        assert run.text and run.target_text
+        model = run.model()
         spec = transformer_spec(model, run.text, run.target_text, run.experiment.task.max_tokens)
         to = to.resolve()
         with staging(to.parent) as folder:

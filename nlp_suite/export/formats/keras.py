@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from nlp_suite.export.formats.base import Exporter, ExporterSettings, ExportResult
-from nlp_suite.export.formats.keras_file import write_keras_file
+from nlp_suite.export.formats.base import ExporterSettings, ExportResult
+from nlp_suite.export.formats.keras_file import KerasFileExporter, write_keras_file
 from nlp_suite.registry import EXPORTERS
 from nlp_suite.training.run import Run
 
 
 @EXPORTERS.register(ExporterSettings)
-class KerasExporter(Exporter):
+class KerasExporter(KerasFileExporter):
     """The network as it is, with this package's classes: token ids int32 `[B, T]` → logits `[B, C]`.
 
     It can be trained further. Padding is id 0, on the right. The text layer and the labels lie in the same file, so

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from nlp_suite.backend import import_backend
 from nlp_suite.config import load_experiment
 from nlp_suite.data.prepare import open_assets, save_texts
 from nlp_suite.errors import ExportError
-from nlp_suite.export.formats.base import ExportResult
+from nlp_suite.export.formats.base import Exporter, ExportResult
 from nlp_suite.export.model_card import model_card
 from nlp_suite.export.samples import check_texts
 from nlp_suite.export.self_check import TOLERANCE, check_keras
@@ -24,6 +25,16 @@ from nlp_suite.task import Predictor
 from nlp_suite.training.run import Run, make_task
 
 MEMBERS = "nlp_suite"  # folder of our members in the archive
+
+
+class KerasFileExporter(Exporter):
+    """A format that is one `.keras` file."""
+
+    def check(self, run: Run, to: Path) -> None:
+        if to.suffix != ".keras":
+            raise ExportError(f"{str(to)!r}: a Keras file ends in .keras")
+        if to.is_dir():
+            raise ExportError(f"{str(to)!r} is a folder: give a path for a file")
 
 
 def write_keras_file(run: Run, to: Path, convert: Callable[[Any], Any], *, with_package: bool) -> ExportResult:
@@ -36,12 +47,8 @@ def write_keras_file(run: Run, to: Path, convert: Callable[[Any], Any], *, with_
         with_package: whether loading needs `import nlp_suite`.
 
     Raises:
-        ExportError: wrong ending, a network that cannot be converted, or one that answers otherwise once loaded.
+        ExportError: a network that cannot be converted, or one that answers otherwise once loaded.
     """
-    if to.suffix != ".keras":
-        raise ExportError(f"{str(to)!r}: a Keras file ends in .keras")
-    if to.is_dir():
-        raise ExportError(f"{str(to)!r} is a folder: give a path for a file")
     import keras
 
     network = run.model()
@@ -81,8 +88,6 @@ def open_keras_file(path: Path) -> Predictor:
     Raises:
         ExportError: a `.keras` file without our members, or a damaged one.
     """
-    import keras
-
     try:
         with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
             names = [name for name in archive.namelist() if name.startswith(MEMBERS + "/")]
@@ -94,6 +99,9 @@ def open_keras_file(path: Path) -> Predictor:
             facts = Path(folder) / MEMBERS / "facts.json"  # older files have none
             facts = json.loads(facts.read_text("utf-8")) if facts.exists() else {}
             assets = open_assets(experiment, Path(folder) / MEMBERS, labels, facts)
+        import_backend()
+        import keras
+
         model = keras.saving.load_model(path)
     except (zipfile.BadZipFile, ValueError, OSError, KeyError) as error:
         raise ExportError(f"{str(path)!r} is no Keras file of nlp-suite export, or a damaged one: {error}") from None

@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from nlp_suite.errors import ExportError
-from nlp_suite.export.formats.base import Exporter, ExporterSettings, ExportResult
-from nlp_suite.export.formats.keras_file import write_keras_file
+from nlp_suite.export.formats.base import ExporterSettings, ExportResult
+from nlp_suite.export.formats.keras_file import KerasFileExporter, write_keras_file
 from nlp_suite.registry import EXPORTERS
 from nlp_suite.training.run import Run
 
 
 @EXPORTERS.register(ExporterSettings)
-class KerasPlainExporter(Exporter):
+class KerasPlainExporter(KerasFileExporter):
     """A functional model: token ids int32 `[B, T]` → logits `[B, C]`, the numbers of the network, padding included.
 
     Our layers are written out as the stock layers and operations that they are made of; recurrent layers become

@@ -46,13 +46,15 @@ class SavedModelExporter(Exporter):
     def __init__(self, server_version: str | None = None, xla: bool = False):
         self._server, self._xla = server_version, xla
 
-    def export(self, run: Run, to: Path) -> ExportResult:
-        server = self._server or run.experiment.export.server_version
-        server_version(server)
+    def check(self, run: Run, to: Path) -> None:
+        server_version(self._server or run.experiment.export.server_version)
         _check_destination(to)
         if self._xla and not run.task.compiles:
             able = ", ".join(name for name in TASKS.names() if TASKS.get(name).compiles)
             raise ExportError(f"xla: {run.task.title} has no signature for XLA (tasks that have: {able})")
+
+    def export(self, run: Run, to: Path) -> ExportResult:
+        server = self._server or run.experiment.export.server_version
         tf = _tensorflow()
         model = run.model()
         signatures = run.task.signatures(model, open_run(run, model), xla=self._xla)

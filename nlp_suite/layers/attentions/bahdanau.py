@@ -2,17 +2,11 @@
 
 import keras
 from keras import ops
-from pydantic import Field
 
 from nlp_suite.layers.attention_scores import Additive
-from nlp_suite.layers.attentions.base import Attention, AttentionSettings
+from nlp_suite.layers.attentions.base import Attention
 from nlp_suite.registry import ATTENTIONS
-
-
-class BahdanauSettings(AttentionSettings):
-    """Settings of additive attention."""
-
-    units: int | None = Field(None, ge=1, description="units of the hidden layer; default: features of a query")
+from nlp_suite.settings.attentions import BahdanauSettings
 
 
 @ATTENTIONS.register(BahdanauSettings)

@@ -5,16 +5,8 @@ from abc import abstractmethod
 import keras
 from keras import ops
 
-from nlp_suite.config import ComponentSettings
 from nlp_suite.layers.attention_scores import attention_weights, join_heads, softmax_bias, split_heads
-
-
-class AttentionSettings(ComponentSettings):
-    """Settings that every attention has: none."""
-
-    def shape_mismatch(self, query_size: int, memory_size: int) -> str:
-        """What does not fit a decoder of so many units and a backbone of so many features; it begins with a key."""
-        return ""
+from nlp_suite.settings.attentions import AttentionSettings as AttentionSettings  # for attentions of other packages
 
 
 class Attention(keras.layers.Layer):

@@ -1,32 +1,15 @@
 """Attention of Luong et al. (2015) with the state after a step: score dot, general or concat."""
 
-from typing import Literal, get_args
+from typing import get_args
 
 import keras
 from keras import ops
-from pydantic import Field
 
 from nlp_suite.errors import ConfigError, UnknownNameError
 from nlp_suite.layers.attention_scores import Additive, Multiplicative
-from nlp_suite.layers.attentions.base import Attention, AttentionSettings
+from nlp_suite.layers.attentions.base import Attention
 from nlp_suite.registry import ATTENTIONS, unknown
-
-Score = Literal["dot", "general", "concat"]
-
-
-class LuongSettings(AttentionSettings):
-    """Settings of Luong's attention."""
-
-    score: Score = Field("general", description="dot: query · memory, general: query · W memory, concat: additive")
-    units: int | None = Field(None, ge=1, description="hidden units of concat; default: features of a query")
-
-    def shape_mismatch(self, query_size, memory_size) -> str:
-        if self.score != "dot" or query_size == memory_size:
-            return ""
-        return (
-            f"score dot compares the decoder's {query_size} units with the backbone's {memory_size} features, which "
-            f"must be equal; allowed: general, concat, or {memory_size} units"
-        )
+from nlp_suite.settings.attentions import LuongSettings, Score
 
 
 @ATTENTIONS.register(LuongSettings)

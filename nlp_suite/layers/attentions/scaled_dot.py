@@ -2,26 +2,12 @@
 
 import keras
 from keras import ops
-from pydantic import Field
 
 from nlp_suite.errors import ConfigError
-from nlp_suite.layers.attention_scores import Multiplicative, heads_for, split_heads
-from nlp_suite.layers.attentions.base import Attention, AttentionSettings
+from nlp_suite.layers.attention_scores import Multiplicative, split_heads
+from nlp_suite.layers.attentions.base import Attention
 from nlp_suite.registry import ATTENTIONS
-
-
-class ScaledDotSettings(AttentionSettings):
-    """Settings of scaled dot-product attention."""
-
-    heads: int = Field(4, ge=1, description="heads; each gets an equal share of the features")
-
-    def shape_mismatch(self, query_size, memory_size) -> str:
-        if query_size % self.heads == memory_size % self.heads == 0:
-            return ""
-        return (
-            f"heads {self.heads} does not divide the decoder's {query_size} units and the backbone's {memory_size} "
-            f"features; allowed: {heads_for(query_size, memory_size)}"
-        )
+from nlp_suite.settings.attentions import ScaledDotSettings
 
 
 @ATTENTIONS.register(ScaledDotSettings)

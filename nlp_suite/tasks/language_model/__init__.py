@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from nlp_suite.config import ComponentSettings, Experiment
+from nlp_suite.data.memory import check_batch, check_rows
 from nlp_suite.data.windows import ShuffledWindows, SlidingWindows, Streams, WholeDocuments, window_arrays
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import BACKBONES, TASKS
@@ -48,7 +49,7 @@ class LanguageModelSettings(ComponentSettings):
         description="window lengths drawn around `window`, as AWD-LSTM does; the loss is scaled by the length (there the "
         "learning rate is, which differs where gradients are clipped)",
     )
-    evaluation_batch_size: int = Field(10, ge=1, description="rows of a batch in evaluation")
+    evaluation_batch_size: int = Field(10, ge=1, le=2**16, description="rows of a batch in evaluation")
     evaluation_context: int | None = Field(
         None,
         ge=0,
@@ -105,12 +106,14 @@ class LanguageModelTask(Task):
             "max_characters": 1_000_000,
         }
     }
+    metric_names = ("cross_entropy", "perplexity")
     card_limits = (
         "Trained on one kind of text: expect less on other domains and languages than those of its training data.",
         "What it writes is likely text, not fact; it may repeat its training text word for word.",
         "Its log-probabilities compare texts under this model and this vocabulary only.",
         "It may repeat biases of its training data; do not let what it writes reach people unread.",
     )
+    predicts = False
     page_form = "generation"
 
     def check(self, experiment) -> None:
@@ -128,6 +131,14 @@ class LanguageModelTask(Task):
             raise ConfigError(f"task.random_window: a {backbone.name} reads no streams; leave it out")
         if training.xla and task.softmax == "adaptive":
             raise ConfigError("training.xla: an adaptive softmax cannot be compiled; use softmax: full or xla: false")
+        rows = training.batch_size if task.batching in ("stream", "windows") else 1
+        if rows > 1 or backbone.context_key:  # else documents may be much shorter than the window
+            check_batch(
+                f"task.window {task.window:,} and training.batch_size {training.batch_size:,}",
+                rows,
+                task.window,
+                backbone,
+            )
         if not backbone.carries_state:
             _check_window(backbone, task)
             _check_length(backbone, task)
@@ -171,6 +182,11 @@ class LanguageModelTask(Task):
         documents, rows = store.documents(), training.batch_size
         kind = self.batching(model, store)
         windows: Streams | ShuffledWindows | WholeDocuments
+        if kind != "documents":
+            keys = f"training.batch_size {rows:,} and task.window {s.window:,}"
+            check_batch(keys, rows, s.window, model.backbone)
+        tokens = int(documents[-1] - documents[0])
+        check_rows(rows, max(len(documents) - 1, tokens // s.window))
         if kind == "stream":
             windows = Streams(documents, rows, s.window, training.seed if s.random_window else None)
             model.carry(rows, s.evaluation_batch_size)
@@ -180,6 +196,8 @@ class LanguageModelTask(Task):
             windows = ShuffledWindows(documents, rows, s.window, training.seed)
         else:
             windows = WholeDocuments(documents, rows, s.window, training.buckets, training.seed)
+            longest = int(windows.bounds[-1])
+            check_batch(f"training.batch_size {rows:,}", rows, longest, model.backbone)
         if s.random_window or kind == "documents":
             model.tokens_per_batch = (documents[-1] - documents[0]) / windows.steps_per_epoch
         lengths = ", ".join(map(str, windows.bounds))
@@ -208,6 +226,8 @@ class LanguageModelTask(Task):
         """
         s, documents = self.settings, store.documents()
         kind, rows = kind or self.batching(model, store), rows or s.evaluation_batch_size
+        keys = f"task.evaluation_batch_size {rows:,} and task.window {s.window:,}"
+        check_batch(keys, rows, min(s.window, int(np.diff(documents).max())), model.backbone)
         windows: Streams | SlidingWindows | WholeDocuments
         if kind == "stream":
             windows = Streams(documents, rows, s.window)

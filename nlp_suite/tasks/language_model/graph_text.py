@@ -10,11 +10,10 @@ class GraphLines:
 
     Args:
         graph: the `TextGraph`.
-        max_length: tokens of a line that it keeps.
     """
 
-    def __init__(self, graph, max_length: int):
-        self._graph, self._max_length = graph, max_length
+    def __init__(self, graph):
+        self._graph = graph
 
     def encode(self, texts) -> tuple[Any, Any]:
         """tf.string `[B]` → ids, ragged int32 `[B, (T)]`, and whether a line was cut, bool `[B]`.
@@ -25,7 +24,7 @@ class GraphLines:
 
         lines = tf.strings.split(texts, "\n")  # [B, (lines)]
         values, lengths, full = self._graph.encode_flat(lines.flat_values)
-        cut = tf.reduce_any(lines.with_flat_values(full > self._max_length), axis=1)  # [B]
+        cut = tf.reduce_any(lines.with_flat_values(full > lengths), axis=1)  # [B]
         return _of_texts(lines, values, lengths), cut
 
     def encode_tail(self, texts, max_tokens: int) -> Any:

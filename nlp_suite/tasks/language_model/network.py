@@ -19,7 +19,7 @@ class LanguageModel(ModelOfLayers):
     token after each. Called with the mapping that `nlp_suite.data.windows.window_arrays` makes, it gives the negative
     log-likelihood of the targets, float32 `[B, T]`, without ever holding `[B, T, V]`, and adds its mean to the losses.
 
-    `initial_state` and `step` do one token at a time with the same numbers.
+    `initial_state` and `step` do one token at a time with the same numbers, `logits_step` with the logits.
 
     Args:
         backbone: a causal `Backbone`.
@@ -144,9 +144,14 @@ class LanguageModel(ModelOfLayers):
 
     def step(self, tokens, state) -> tuple:
         """One token: int32 `[B]` and a state → log-probabilities of the next one, float32 `[B, V]`, and the new state."""
+        logits, state = self.logits_step(tokens, state)
+        return ops.log_softmax(logits), state
+
+    def logits_step(self, tokens, state) -> tuple:
+        """As `step`, with the logits in place of the log-probabilities."""
         embedded = self.backbone.embed(ops.expand_dims(tokens, 1))[:, 0]  # [B, E]
         features, state = self.backbone.step(embedded, state)
-        return self.softmax.log_probs(features, self._table), state
+        return self.softmax.logits(features, self._table), state
 
     def layer_groups(self) -> list[list]:
         """Trainable variables from the bottom to the top: the backbone's groups, then the softmax."""

@@ -23,7 +23,7 @@ from nlp_suite.tasks.language_model.text import (
     unchanging_prefix,
 )
 from nlp_suite.tasks.shared.compiled import compiled
-from nlp_suite.tasks.shared.request_checks import checked_int, checked_list, round_up
+from nlp_suite.tasks.shared.request_checks import checked_int, checked_texts, round_up
 from nlp_suite.tasks.shared.scores import score_answer
 from nlp_suite.text.text_layer import END, NEVER_GENERATED, PAD
 
@@ -55,7 +55,7 @@ class LanguageModelPredictor(Predictor):
         self._nll_step = compiled(self._nll_with_state, model)
         self._last = compiled(self._last_log_probs, model)
         self._generate = compiled(self._generate_rows, model, static=("limit",))
-        self._beam = compiled(self._beam_rows, model, static=("beam_size", "limit", "length_penalty"))
+        self._beam = compiled(self._beam_rows, model, static=("beam_size", "limit"))
         self._stream = None  # compiled when first asked for
 
     # texts and tokens
@@ -65,10 +65,10 @@ class LanguageModelPredictor(Predictor):
         return self._encode(texts)[0]
 
     def _encode(self, texts):
-        """Token ids of whole texts, and of which of them a line was cut at the text layer's `max_length`."""
-        split = [split_lines(text) for text in checked_list(texts)]
+        """Token ids of whole texts, and of which of them a line was cut."""
+        split = [split_lines(text) for text in checked_texts(texts)]
         rows, full = self.text.encode_with_lengths([line for lines in split for line in lines])
-        cut = full > self.text.settings.max_length
+        cut = full > [len(row) for row in rows]
         ends = np.cumsum([len(lines) for lines in split])
         of_texts = [slice(end - len(lines), end) for end, lines in zip(ends, split)]
         return [np.concatenate(rows[s]) for s in of_texts], [bool(cut[s].any()) for s in of_texts]
@@ -76,7 +76,7 @@ class LanguageModelPredictor(Predictor):
     def encode_prompts(self, prompts: Sequence[str | bytes]) -> list[np.ndarray]:
         """Token ids of prompts without the END of their last line; only the last `max_prompt` are kept."""
         max_prompt = self.settings.max_prompt
-        split = [split_lines(prompt, complete=False) for prompt in checked_list(prompts)]
+        split = [split_lines(prompt, complete=False) for prompt in checked_texts(prompts)]
         rows = self.text.encode_tail([line for lines in split for line in lines], max_prompt + 1)
         ends = np.cumsum([len(lines) for lines in split])
         return [np.concatenate(rows[end - len(lines) : end])[:-1][-max_prompt:] for end, lines in zip(ends, split)]
@@ -99,7 +99,7 @@ class LanguageModelPredictor(Predictor):
 
         Returns:
             For each `{"log_prob", "perplexity" (a token), "num_tokens", "tokens", "token_log_probs", "truncated"}`, natural
-            logarithms; `truncated`: whether a line was cut at the text layer's `max_length`, and the rest was not read.
+            logarithms; `truncated`: whether a line was cut at the text layer's `max_length` or `max_characters`.
         """
         rows, truncated = self._encode(texts)
         named = zip(rows, self.nll(rows), truncated)
@@ -266,7 +266,7 @@ class LanguageModelPredictor(Predictor):
 
     def _generate_rows(self, prompt, length, counts, options, state, *, limit):
         return generate(
-            self.model.step,
+            self.model.logits_step,
             state,
             prompt,
             length,
@@ -288,9 +288,9 @@ class LanguageModelPredictor(Predictor):
                 length[rows],
                 counts[rows],
                 self.model.initial_state(len(length[rows])),
+                np.full(len(length[rows]), length_penalty, "float32"),  # a plain number would be compiled anew
                 limit=limit,
                 beam_size=beam_size,
-                length_penalty=length_penalty,
             )
             best = {name: ops.convert_to_numpy(value)[:, 0] for name, value in best.items()}
             for row, count, total in zip(best["tokens"], best["length"], best["log_prob"]):
@@ -303,7 +303,7 @@ class LanguageModelPredictor(Predictor):
         row = np.concatenate([prompt, tokens]).astype("int32")
         return -self.nll([row])[0][len(prompt) :] if len(tokens) else np.zeros(0)
 
-    def _beam_rows(self, prompt, length, counts, state, *, limit, beam_size, length_penalty):
+    def _beam_rows(self, prompt, length, counts, state, length_penalty, *, limit, beam_size):
         return beam_search(
             self.model.step,
             state,
@@ -364,7 +364,7 @@ class LanguageModelPredictor(Predictor):
         padded, length = self._padded([row])
         if self._stream is None:
             advance = make_advance(
-                self.model.step, end_token=END, forbidden=NEVER_GENERATED, stop_at_end=self.stop_at_end
+                self.model.logits_step, end_token=END, forbidden=NEVER_GENERATED, stop_at_end=self.stop_at_end
             )
             self._stream = compiled(partial(read_prompt, self.model.step), self.model), compiled(advance, self.model)
         start = (self.model.initial_state(1), padded, length, counts, options)

@@ -29,11 +29,12 @@ class LanguageModelSignatures(Signatures):
       0.8, seed 0.
     * `generate`: the same with `max_tokens` int32, `temperature` float, `top_k` int32, `top_p` float,
       `repetition_penalty` float, `seed` int32 and `stop` string (empty: none), `[B]` each. `max_tokens` below 0 counts as
-      0 and above `task.max_generated` as that; see `Options` for what other values out of range mean.
+      0 and above `task.max_generated` as that; see `Options` for what other values out of range mean. (An assertion would
+      fail the requests that a server batches with it.)
     * `score`: `text` string `[B]` → `log_prob`, `perplexity` (a token) float `[B]`, `num_tokens` and `length` int32
       `[B]`, `tokens` string `[B, T]`, `token_log_probs` float `[B, T]`; at and after `length` "" and 0; `truncated` bool
-      `[B]`: whether the text had more than `task.max_scored` tokens, or a line more than `text.max_length`. The rest is
-      not read.
+      `[B]`: whether the text had more than `task.max_scored` tokens, or a line more than `text.max_length`, or than
+      `text.max_characters` characters. The rest is not read.
     * `next`: `prompt` string `[B]` → `tokens` string `[B, 10]`, `probabilities` float `[B, 10]`, the most probable first.
 
     Of a prompt the last `task.max_prompt` tokens are read. A Transformer sees the last `task.window` tokens when it
@@ -53,7 +54,7 @@ class LanguageModelSignatures(Signatures):
         self.text, self.settings = predictor.text, predictor.settings
         self.module.text = self.text.graph()
         self.surfaces = tf.constant(self.text.id_to_token(range(self.text.vocabulary_size)))  # [V]
-        self.lines = GraphLines(self.module.text, self.text.settings.max_length)
+        self.lines = GraphLines(self.module.text)
 
     def functions(self) -> dict[str, Callable]:
         options = {"temperature": "float32", "top_k": "int32", "top_p": "float32", "repetition_penalty": "float32"}
@@ -79,7 +80,7 @@ class LanguageModelSignatures(Signatures):
 
         ids, limit, stop_at_end = self._encode_prompts(prompt), self.settings.max_generated, self.predictor.stop_at_end
         answer = generate_tokens(
-            self.model.step,
+            self.model.logits_step,
             self.model.initial_state(tf.shape(prompt)[0]),
             ids.to_tensor(PAD),
             tf.cast(ids.row_lengths(), tf.int32),

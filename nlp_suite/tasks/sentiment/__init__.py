@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from nlp_suite.config import ComponentSettings
 from nlp_suite.data.batches import BucketedBatches
+from nlp_suite.data.memory import check_batch, check_rows
 from nlp_suite.errors import ConfigError
 from nlp_suite.progress import track
 from nlp_suite.registry import BACKBONES, TASKS
@@ -49,6 +50,7 @@ class SentimentTask(Task):
     corpus_kind = "labelled"
     honours = frozenset({"data.labels", "training.class_weights"})
     defaults = {"training": {"monitor": "val_accuracy"}}  # noqa: RUF012
+    metric_names = ("accuracy", "cross_entropy", "macro_f1")
     card_limits = (
         "Trained on one kind of text: expect less on other domains, lengths and languages than those of its training data.",
         "Probabilities are the network's own; see the calibration error before reading them as chances.",
@@ -85,6 +87,11 @@ class SentimentTask(Task):
             counted = ((store.padded(r[w > 0], length), store.labels[r[w > 0]]) for r, w, length in rows)
             model.backbone.learn_prior(counted, model.settings["classes"])
             lines.append("counted the n-grams of the training split")
+            size, needed = model.backbone.embedding_size, model.settings["classes"] - 1
+            if size < needed:
+                lines.append(
+                    f"backbone.embedding_size is {size}, which cannot tell {needed + 1} classes apart: give {needed} or more"
+                )
         return lines
 
     def _load_word_vectors(self, model, text) -> str:
@@ -126,6 +133,10 @@ class SentimentTask(Task):
         weights = class_weights(training.class_weights, labels, store.labels)  # [C]
         batches = BucketedBatches(store.lengths, training.batch_size, training.buckets, training.seed)
         validation = BucketedBatches(held_out.lengths, training.batch_size, training.buckets, None)
+        check_rows(training.batch_size, len(store))
+        longest = int(max(batches.bounds[-1], validation.bounds[-1]))
+        key = f"training.batch_size {training.batch_size:,}"
+        check_batch(key, training.batch_size, longest, model.backbone)
         description = f"batch lengths {', '.join(map(str, batches.bounds))} ({batches.padding:.0%} padding)"
 
         def training_batch(n):

@@ -6,26 +6,51 @@ import keras
 import numpy as np
 
 from nlp_suite.data.batches import BucketedBatches
+from nlp_suite.evaluation.plots import shorten
 from nlp_suite.progress import track
 from nlp_suite.tasks.sentiment.report import classification_report
+from nlp_suite.tasks.shared.compiled import compiled
+from nlp_suite.text.statistics import truncation_remark
+
+NAMED = 10  # labels in a sentence
 
 
 def measure(run, split: str, stores: dict) -> dict:
-    """The classification report of a split; see `nlp_suite.tasks.sentiment.report.classification_report`."""
+    """The classification report of a split, see `nlp_suite.tasks.sentiment.report.classification_report`.
+
+    With `truncated_share` (of the texts) and `dropped_share` (of all tokens), and `remarks`, sentences for the user.
+    """
     store = stores[split]
-    return classification_report(run.labels, np.array(store.labels), predict_split(run, store), _Texts(store))
+    report = classification_report(run.labels, np.array(store.labels), predict_split(run, store), _Texts(store))
+    kept, given = np.asarray(store.lengths), np.asarray(store.full_lengths)
+    cut = {"truncated_share": float(np.mean(kept < given)), "dropped_share": float(1 - kept.sum() / given.sum())}
+    remarks = [truncation_remark(cut, run.text.settings), never_answered_remark(report["never_answered"], run.labels)]
+    return {**report, **cut, "remarks": [remark for remark in remarks if remark]}
+
+
+def never_answered_remark(never_answered: Sequence[str], labels: Sequence[str]) -> str | None:
+    """What to say where some labels occur in the split and are never the answer; None where there are none."""
+    if not never_answered:
+        return None
+    named = ", ".join(shorten(label, 40) for label in never_answered[:NAMED]) + ", …" * (len(never_answered) > NAMED)
+    return (
+        f"never answered, though the split has texts of them: {named} ({len(never_answered)} of {len(labels)} labels); "
+        "training.class_weights: balanced gives rare ones more weight"
+    )
 
 
 def predict_split(run, store, batch_size: int = 64, checkpoint: str | None = None) -> np.ndarray:
     """Class probabilities of every row of a store, float32 `[N, C]`."""
     model, task = run.model(checkpoint), run.task
     batches = BucketedBatches(store.lengths, batch_size, run.experiment.training.buckets, None)
+    logits = lambda tokens: model(tokens, training=False)  # noqa: E731
+    logits = compiled(logits, model, shapes=[([None, None], "int32")])
     probabilities = np.zeros((len(store), len(run.labels)), "float32")
     for n in track(range(batches.steps_per_epoch), "predicting", batches.steps_per_epoch, "batches"):
         rows, weights, length = batches[n]
         tokens, *_ = task.batch(store, rows, weights, length)
         counted = weights > 0
-        softmax = keras.ops.softmax(model.predict_on_batch(tokens), axis=-1)
+        softmax = keras.ops.softmax(logits(tokens), axis=-1)
         probabilities[rows[counted]] = keras.ops.convert_to_numpy(softmax)[counted]
     return probabilities
 

@@ -9,7 +9,16 @@ import numpy as np
 from nlp_suite.export.loaded import LoadedSignatures
 from nlp_suite.task import Predictor
 from nlp_suite.tasks.shared.compiled import compiled
-from nlp_suite.tasks.shared.request_checks import SORTED_BATCHES, as_bytes, batches_by_length, padded_rows, padded_width
+from nlp_suite.tasks.shared.request_checks import (
+    MAX_BATCH,
+    SORTED_BATCHES,
+    as_bytes,
+    batches_by_length,
+    checked_int,
+    checked_list,
+    padded_rows,
+    padded_width,
+)
 
 
 class ClassifierPredictor(Predictor):
@@ -31,8 +40,13 @@ class ClassifierPredictor(Predictor):
             texts: one text, or several; bytes are UTF-8, and invalid bytes are replaced as in training.
             batch_size: texts that run through the network together.
 
+        Raises:
+            TypeError: something that is neither str nor bytes.
+            RequestError: a batch size below 1.
+
         Returns:
-            `{"label": str, "probability": float, "probabilities": {label: float}}`, or a list of them.
+            `{"label": str, "probability": float, "probabilities": {label: float}, "truncated": bool}`, or a list of them;
+            `truncated` says whether the text had more tokens or characters than are read.
 
         Example:
             >>> load("runs/imdb").predict("A wonderful film.")["label"]
@@ -44,34 +58,43 @@ class ClassifierPredictor(Predictor):
 
     def predict_iter(self, texts: Iterable[str | bytes], batch_size: int = 64) -> Iterator[dict]:
         """As `predict`, one answer at a time; memory stays flat however many texts come."""
-        texts = iter(texts)
+        checked_int("batch_size", batch_size, 1, MAX_BATCH)
+        return self._answers(iter(checked_list(texts)), batch_size)
+
+    def _answers(self, texts: Iterator[str | bytes], batch_size: int) -> Iterator[dict]:
         while chunk := list(itertools.islice(texts, batch_size * SORTED_BATCHES)):
-            for row in self.probabilities(chunk, batch_size):
+            for row, truncated in zip(*self.probabilities_flagged(chunk, batch_size)):
                 best = int(row.argmax())
                 yield {
                     "label": self.labels[best],
                     "probability": float(row[best]),
                     "probabilities": dict(zip(self.labels, row.tolist())),
+                    "truncated": bool(truncated),
                 }
 
     def probabilities(self, texts: Sequence[str | bytes], batch_size: int = 64) -> np.ndarray:
         """Probabilities float32 `[N, C]` of N texts."""
-        wrong = next((text for text in texts if not isinstance(text, str | bytes)), None)
-        if wrong is not None:
-            raise TypeError(f"a text is str or bytes, not {type(wrong).__name__}")
+        return self.probabilities_flagged(texts, batch_size)[0]
+
+    def probabilities_flagged(
+        self, texts: Sequence[str | bytes], batch_size: int = 64
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities float32 `[N, C]` of N texts, and which of them were truncated, bool `[N]`."""
+        checked_int("batch_size", batch_size, 1, MAX_BATCH)
         items, lengths = self._prepare(as_bytes(texts))
         answer = np.zeros((len(texts), len(self.labels)), "float32")  # [N, C]
+        truncated = np.zeros(len(texts), bool)
         for rows in batches_by_length(lengths, batch_size):
-            answer[rows] = self._batch([items[i] for i in rows])
-        return answer
+            answer[rows], truncated[rows] = self._batch([items[i] for i in rows])
+        return answer, truncated
 
     @abstractmethod
     def _prepare(self, texts: list[bytes]) -> tuple[list, list[int]]:
         """What a batch is made of, and its lengths to sort by."""
 
     @abstractmethod
-    def _batch(self, items: list) -> np.ndarray:
-        """Probabilities `[B, C]` of the items of a batch."""
+    def _batch(self, items: list) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities `[B, C]` of the items of a batch, and which were truncated, `[B]`."""
 
 
 class NetworkClassifier(ClassifierPredictor):
@@ -89,17 +112,19 @@ class NetworkClassifier(ClassifierPredictor):
         self._logits = compiled(logits, model, shapes=[([None, None], "int32")])
 
     def _prepare(self, texts):
-        rows = self.text.encode(texts)
-        return rows, [len(row) for row in rows]
+        rows, full = self.text.encode_with_lengths(texts)
+        lengths = [len(row) for row in rows]
+        return list(zip(rows, full > lengths)), lengths
 
     def _batch(self, items):
         import keras
 
-        tokens = self.text.pad(items, padded_width(items))  # [B, T]
-        tokens = np.pad(tokens, [(0, padded_rows(len(items)) - len(items)), (0, 0)], mode="edge")
-        logits = keras.ops.convert_to_numpy(self._logits(tokens)).astype("float64")[: len(items)]  # [B, C]
+        rows, truncated = zip(*items)
+        tokens = self.text.pad(rows, padded_width(rows))  # [B, T]
+        tokens = np.pad(tokens, [(0, padded_rows(len(rows)) - len(rows)), (0, 0)], mode="edge")
+        logits = keras.ops.convert_to_numpy(self._logits(tokens)).astype("float64")[: len(rows)]  # [B, C]
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
+        return powers / powers.sum(axis=1, keepdims=True), np.array(truncated)
 
 
 class SavedModelClassifier(ClassifierPredictor):
@@ -118,4 +143,5 @@ class SavedModelClassifier(ClassifierPredictor):
         return texts, [len(text) for text in texts]
 
     def _batch(self, items):
-        return self._ask("serving_default", text=items)["probabilities"]
+        answer = self._ask("serving_default", text=items)
+        return answer["probabilities"], answer.get("truncated", np.zeros(len(items), bool))  # older exports lack it

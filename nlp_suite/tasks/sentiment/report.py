@@ -38,7 +38,7 @@ def classification_report(
 
     Returns:
         `kind`, `labels`, `examples`, `accuracy`, `accuracy_interval` (95 %, Wilson), `cross_entropy` (nats), `macro`,
-        `per_class`, `confusion_matrix` (rows: truth), `roc_auc` and `roc` (two classes, of which the second counts as
+        `per_class`, `never_answered` (labels that occur and are no answer), `confusion_matrix` (rows: truth), `roc_auc` and `roc` (two classes, of which the second counts as
         positive; null otherwise or where the truth has one class only), `ece`, `reliability`, `mistakes`.
 
     Raises:
@@ -77,6 +77,9 @@ def classification_report(
             label: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
             for label, p, r, f, n in zip(labels, *scores, support)
         },
+        "never_answered": [
+            label for i, label in enumerate(labels) if (truth == i).any() and not (predicted == i).any()
+        ],
         "confusion_matrix": confusion.tolist(),
         **_ranking(labels, truth, probabilities),
         "ece": sum(b["count"] * abs(b["accuracy"] - b["confidence"]) for b in reliability if b["count"]) / len(truth),

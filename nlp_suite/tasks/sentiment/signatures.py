@@ -16,7 +16,8 @@ class SentimentSignatures(Signatures):
     """The signatures of a classifier of C classes.
 
     * `serving_default`: `text` string `[B]` → `label` string `[B]`, `probability` float `[B]` (the label's),
-      `probabilities` float `[B, C]`, `labels` string `[B, C]` (the names that the probabilities belong to).
+      `probabilities` float `[B, C]`, `labels` string `[B, C]` (the names that the probabilities belong to), `truncated`
+      bool `[B]`: whether the text had more tokens or characters than are read.
     * `tokens`: `tokens` int32 `[B, T]`, `length` int32 `[B]` → the same. What stands at or after `length` is ignored; a
       row of length 0 is the empty text; an id that is not in the vocabulary and a length beyond T are errors, PAD counts
       as unknown; ids beyond the text layer's `max_length` are cut off.
@@ -51,8 +52,8 @@ class SentimentSignatures(Signatures):
 
         return tf.nn.softmax(tf.cast(self.model(tokens, training=False), tf.float32))  # [B, C]
 
-    def _answer(self, tokens):
-        """The outputs for tokens int32 `[B, T]`, at least one a row."""
+    def _answer(self, tokens, truncated):
+        """The outputs for tokens int32 `[B, T]`, at least one a row, and whether more were given, bool `[B]`."""
         import tensorflow as tf
 
         probabilities = self._network(tokens)  # [B, C]
@@ -62,12 +63,13 @@ class SentimentSignatures(Signatures):
             "probability": tf.reduce_max(probabilities, axis=1),  # [B]
             "probabilities": probabilities,
             "labels": tf.tile(names[None, :], [tf.shape(probabilities)[0], 1]),  # [B, C]
+            "truncated": truncated,
         }
 
     def serving_default(self, text) -> dict[str, Any]:
         (text,), rows = fill_empty_batch(text)
-        tokens, _ = self.module.text.encode(text)  # [B, T]
-        return first_rows(self._answer(tokens), rows)
+        tokens, _, truncated = self.module.text.encode_flagged(text)  # [B, T], [B], [B]
+        return first_rows(self._answer(tokens, truncated), rows)
 
     def classify(self, inputs) -> dict[str, Any]:
         import tensorflow as tf
@@ -79,7 +81,8 @@ class SentimentSignatures(Signatures):
     def tokens(self, tokens, length) -> dict[str, Any]:
         (tokens, length), rows = fill_empty_batch(tokens, length)
         tokens, length = checked_tokens(tokens, length, self.text.vocabulary_size)
-        return first_rows(self._answer(self._clean(tokens, length)), rows)
+        truncated = length > self.text.settings.max_length
+        return first_rows(self._answer(self._clean(tokens, length), truncated), rows)
 
     def _clean(self, tokens, length):
         """Only ids that the network knows, PAD exactly from `length` on, and at least one token a row."""
@@ -99,7 +102,7 @@ class SentimentSignatures(Signatures):
     def cases(self, texts: Sequence[bytes]) -> list[Case]:
         """One request of every signature. The label is expected only where no text stands on the border between two."""
         names = [label.encode("utf-8") for label in self.labels]
-        probabilities = self.predictor.probabilities(texts)  # [N, C]
+        probabilities, truncated = self.predictor.probabilities_flagged(texts)  # [N, C], [N]
         outputs = {
             "probabilities": probabilities,
             "probability": probabilities.max(axis=1),
@@ -111,9 +114,10 @@ class SentimentSignatures(Signatures):
         rows = self.text.encode(texts)
         tokens = {"tokens": self.text.pad(rows), "length": np.array([len(row) for row in rows], "int32")}
         scores = {"classes": outputs["labels"], "scores": probabilities}
+        whole = np.zeros(len(rows), bool)  # these ids are what is left
         return [
-            Case("serving_default", {"text": list(texts)}, outputs),
-            Case("tokens", tokens, outputs),
+            Case("serving_default", {"text": list(texts)}, {**outputs, "truncated": truncated}),
+            Case("tokens", tokens, {**outputs, "truncated": whole}),
             Case("classify", {"inputs": [_example(text) for text in texts]}, scores),
         ]
 

@@ -1,6 +1,7 @@
 """A function of a model's methods, compiled by whatever backend Keras runs on."""
 
 from collections.abc import Callable
+from functools import partial
 
 
 def compiled(function, model, static=(), shapes=None) -> Callable:
@@ -22,6 +23,7 @@ def compiled(function, model, static=(), shapes=None) -> Callable:
     if backend == "tensorflow":
         import tensorflow as tf
 
+        function = partial(function)  # TensorFlow counts tracings by code; the same of many models is no retracing
         if shapes is not None:
             return tf.function(function, input_signature=[tf.TensorSpec(*shape) for shape in shapes])
         return tf.function(function, reduce_retracing=True)

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from nlp_suite.data.sources.reading import share_read, text_lines
 from nlp_suite.errors import UsageError
@@ -17,7 +18,7 @@ def read_texts(texts: list[str] | None, input: Path | None) -> Iterator[str]:
     Invalid UTF-8 is replaced; lines are read as they are needed. A file may be gzipped (`.gz`).
 
     Raises:
-        UsageError: none of the three, more than one, no such file, or a folder.
+        UsageError: none of the three, more than one, no such file, a folder, or a closed standard input.
     """
     if bool(texts) == (input is not None):
         raise UsageError("give texts, or --input FILE, or - for standard input (one of the three)")
@@ -28,8 +29,19 @@ def read_texts(texts: list[str] | None, input: Path | None) -> Iterator[str]:
             return lines
         return track(lines, f"reading {input}", unit="texts", share=share_read([input]))
     if texts == ["-"]:
-        return (line.rstrip(b"\r\n").decode("utf-8", "replace") for line in sys.stdin.buffer)
+        return (line.rstrip(b"\r\n").decode("utf-8", "replace") for line in standard_input())
     return iter([text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for text in texts or ()])
+
+
+def standard_input() -> BinaryIO:
+    """The bytes of standard input.
+
+    Raises:
+        UsageError: it is closed.
+    """
+    if sys.stdin is None:
+        raise UsageError("standard input is closed: give texts or a file")
+    return sys.stdin.buffer
 
 
 def check_file(option: str, path: Path) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nlp_suite.errors import ExportError
-from nlp_suite.export.load import load
+from nlp_suite.export.load import load, task_at
 from nlp_suite.registry import TASKS
 from nlp_suite.task import Predictor
 
@@ -14,8 +14,10 @@ def open_model(path: Path, task: str) -> Predictor:
     Raises:
         ExportError: it is another task's; the message says how to ask that.
     """
-    model = load(path)
-    if model.task_name != task:
-        wanted, other = TASKS.get(task).model_kind, TASKS.get(model.task_name)
+    known = task_at(path)
+    model = load(path) if known in (None, task) else None
+    name = model.task_name if model else known
+    if model is None or name != task:
+        wanted, other = TASKS.get(task).model_kind, TASKS.get(str(name))
         raise ExportError(f"{str(path)!r} is no {wanted} but a {other.model_kind}: {other.how_to_ask}")
     return model

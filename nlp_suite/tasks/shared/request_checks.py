@@ -10,6 +10,7 @@ import numpy as np
 from nlp_suite.errors import RequestError
 from nlp_suite.progress import track
 
+MAX_BATCH = 2**20  # texts that run together
 MAX_BEAMS = 1024  # hypotheses of a search
 SORTED_BATCHES = 16  # whose texts are sorted by length together
 
@@ -35,8 +36,8 @@ def checked_texts(texts) -> list[str | bytes]:
 
 
 def as_bytes(texts: Sequence[str | bytes]) -> list[bytes]:
-    """Texts as bytes; a single text is refused, as by `checked_list`."""
-    return [text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text for text in checked_list(texts)]
+    """Texts as bytes; what is no text is refused, as by `checked_texts`."""
+    return [text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text for text in checked_texts(texts)]
 
 
 def checked_int(name: str, value, low: int, high: int, why: str = "") -> int:

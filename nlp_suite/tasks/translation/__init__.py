@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from nlp_suite.config import ChosenByName, Component, ComponentSettings
 from nlp_suite.data.kinds.pairs.batches import PairBatches, pair_arrays
 from nlp_suite.data.kinds.pairs.filter import pair_filter
+from nlp_suite.data.memory import check_batch
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import BACKBONES, DECODERS, TASKS
 from nlp_suite.task import Batches, Predictor, Task
@@ -108,18 +109,20 @@ class TranslationTask(Task):
     monitors = ("val_bleu",)
     compiles = True
     exports_to = ("ctranslate2",)
+    metric_names = ("cross_entropy", "perplexity")
     card_limits = (
         "Trained on one kind of text: expect less on other domains, longer sentences and other languages.",
         "A translation may be fluent and wrong: names, numbers and negations are worth a look.",
         "Scores compare translations of one text under this model only; they are no measure of quality.",
         "It may repeat biases of its training data; do not let what it writes reach people unread.",
     )
+    predicts = False
     page_form = "translation"
 
     def check(self, experiment) -> None:
         s, backbone = self.settings, experiment.backbone
-        if not BACKBONES.get(backbone.name).returns_sequence:
-            usable = [name for name in BACKBONES.names() if BACKBONES.get(name).returns_sequence]
+        if not backbone.returns_sequence:
+            usable = [name for name in BACKBONES.names() if BACKBONES.settings(name)(name=name).returns_sequence]
             raise ConfigError(
                 f"backbone {backbone.name!r} has no features for the single tokens that a decoder could attend to; "
                 f"allowed: {', '.join(usable)}"
@@ -134,8 +137,7 @@ class TranslationTask(Task):
                     f"task.tie_embeddings: all needs equal sizes: backbone.embedding_size is {backbone.embedding_size}, "
                     f"task.decoder.embedding_size {s.decoder.embedding_size}"
                 )
-        memory_size = BACKBONES.get(backbone.name)(vocabulary_size=1, **backbone.arguments()).output_size
-        if mismatch := s.decoder.shape_mismatch(self._decoder_sizes(backbone)["embedding_size"], memory_size):
+        if mismatch := s.decoder.shape_mismatch(self._decoder_sizes(backbone)["embedding_size"], backbone.output_size):
             raise ConfigError(f"task.decoder.{mismatch}")
         for name, text in (("text", experiment.text), ("target_text", experiment.target_text)):
             if text is not None and text.max_length < s.max_tokens:
@@ -180,6 +182,10 @@ class TranslationTask(Task):
             raise ConfigError(f"no training pair is left: {_reasons(dropped)}; see task.max_tokens and task.max_ratio")
         sizes = {"tokens": training.batch_tokens, "batch_size": training.batch_size, "buckets": training.buckets}
         batches = PairBatches(store.lengths, rows, seed=training.seed, **sizes)
+        largest, bound = max(zip(batches.sizes, batches.bounds), key=lambda of: of[0] * of[1].sum())
+        name = "batch_tokens" if training.batch_tokens else "batch_size"
+        key = f"training.{name} {getattr(training, name):,}"
+        check_batch(key, largest, int(bound.sum()), model.backbone)
         model.tokens_per_batch = float(store.lengths[rows, 1].sum()) / batches.steps_per_epoch
         padding = batches.padding
         description = (

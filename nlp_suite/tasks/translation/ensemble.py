@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from nlp_suite.backend import import_backend
 from nlp_suite.errors import ExportError
-from nlp_suite.tasks.translation.predictor import TranslationPredictor
 from nlp_suite.training.run import Run
 
+if TYPE_CHECKING:
+    from nlp_suite.tasks.translation.predictor import TranslationPredictor
 
-def open_ensemble(paths: Sequence[str | Path]) -> TranslationPredictor:
+
+def open_ensemble(paths: Sequence[str | Path]) -> "TranslationPredictor":
     """Runs of translation as one: every token has their mean probability; settings and attention are the first's.
 
     Args:
@@ -34,5 +38,8 @@ def open_ensemble(paths: Sequence[str | Path]) -> TranslationPredictor:
                     f"{str(path)!r} has another vocabulary ({side}) than {str(paths[0])!r}; allowed: runs trained on the "
                     "same data with the same text settings"
                 )
+    import_backend()
+    from nlp_suite.tasks.translation.predictor import TranslationPredictor
+
     first = runs[0]
     return TranslationPredictor([run.model() for run in runs], first.text, first.target_text, first.experiment.task)

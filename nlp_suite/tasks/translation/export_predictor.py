@@ -56,7 +56,10 @@ class SavedModelTranslation(Predictor):
         max_n_best = settings.n_best or settings.beam_size
         number = checked_int("n_best", n_best, 1, max_n_best, "what the export was made with")
         if attention and number > 1:
-            raise RequestError(f"attention with n_best {number}: an export gives that of the best translation only")
+            raise RequestError(
+                f"attention with n_best {number}: an export gives that of the best translation only; allowed: n_best 1, or "
+                "the run folder, which gives that of all"
+            )
         ask = self._attention if attention else self._n_best if number > 1 else self._best
         texts = iter(checked_list(texts))
         while chunk := checked_texts(islice(texts, BATCH_ROWS * SORTED_BATCHES)):
@@ -68,9 +71,10 @@ class SavedModelTranslation(Predictor):
             for answer in answers:
                 before += 1
                 if answer["truncated"] and settings.long_sources == "refuse":
-                    limit = experiment.text.max_length
+                    limit, characters = experiment.text.max_length, experiment.text.max_characters
                     raise RequestError(
-                        f"text {before} has more than {limit} tokens; allowed: {limit} (text.max_length)"
+                        f"text {before} has more than {limit} tokens; allowed: {limit} (text.max_length), of at most "
+                        f"{characters} characters (text.max_characters)"
                     )
                 yield answer
 
@@ -126,7 +130,8 @@ class SavedModelTranslation(Predictor):
                     target_limit = (experiment.target_text or experiment.text).max_length
                     raise RequestError(
                         f"pair {before + start + row + 1} has more tokens than are allowed: {limit} of a source "
-                        f"(text.max_length), {target_limit} of a target (target_text.max_length)"
+                        f"(text.max_length), {target_limit} of a target (target_text.max_length); or more characters than "
+                        "max_characters"
                     )
             answers += score_answers(outputs)
         return answers

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from nlp_suite.data.sources.parallel import mismatch_hint
+from nlp_suite.data.sources.parallel import checked_pair_count
 from nlp_suite.errors import UsageError
 from nlp_suite.task import Predictor, ScoreOptions
 from nlp_suite.tasks.shared.lines import check_file, read_texts
@@ -31,6 +31,19 @@ def open_translation(paths: list[Path]) -> Predictor:
 
         return open_ensemble(paths)
     return open_model(paths[0], "translation")
+
+
+def check_request(
+    texts: list[str] | None, input: Path | None, output: Path | None, format: str, attention: Path | None
+) -> None:
+    """Refuses what `write_translations` cannot read or write; needs no model.
+
+    Raises:
+        UsageError: unknown format, no such file, or one that cannot be written or would be read and written at once.
+    """
+    check_format(format, FORMATS)
+    read_texts(texts if texts or input else ["-"], input)
+    _check_outputs(input, {"--output": output, "--attention": attention})
 
 
 def write_translations(
@@ -61,11 +74,10 @@ def write_translations(
         UsageError: unknown format, no such file, or one that cannot be written or would be read and written at once.
         RequestError: an option out of range. No file has been touched then.
     """
-    check_format(format, FORMATS)
+    check_request(texts, input, output, format, attention)
     if not texts and input is None:
         texts = ["-"]
     chunks = _chunks(texts, input)
-    _check_outputs(input, {"--output": output, "--attention": attention})
     options["attention"] = attention is not None
     model.translate([], **options)  # refuses options before a file is opened
     pages, truncated = [], []
@@ -175,7 +187,8 @@ def write_pair_scores(predictor, options: ScoreOptions) -> None:
     There it also says which pairs were cut to the `max_length` of their text layers.
 
     Raises:
-        UsageError: not two files, no such file, or files of different length or without a line.
+        UsageError: not two files, no such file, or files without a line.
+        DataError: files of different length.
     """
     source, target = options.source, options.target
     if options.file is not None or source is None or target is None:
@@ -187,18 +200,14 @@ def write_pair_scores(predictor, options: ScoreOptions) -> None:
         check_file(name, file)
         if not file.is_file():
             raise UsageError(f"{name} {str(file)!r}: a pipe; allowed: a file, for it is read twice")
-    counts = [sum(1 for _ in read_texts(None, file)) for file in (source, target)]
-    if counts[0] != counts[1]:
-        raise UsageError(
-            f"{source} has {counts[0]:,} lines and {target} {counts[1]:,}; {mismatch_hint(source, target)}"
-        )
-    if not counts[0]:
+    count = checked_pair_count(source, target)
+    if not count:
         raise UsageError("there is nothing to score: the files have no line")
     scores = Scores(options)
 
     def rows():
-        pairs = zip(read_texts(None, source), read_texts(None, target), strict=True)
-        for chunk in _batched(pairs):
+        pairs = zip(read_texts(None, source), read_texts(None, target), strict=False)
+        for chunk in _batched(itertools.islice(pairs, count)):
             for (text, translation), answer in zip(
                 chunk, predictor.score(*map(list, zip(*chunk)), before=scores.texts)
             ):

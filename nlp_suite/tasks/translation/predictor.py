@@ -217,14 +217,15 @@ class TranslationPredictor(Predictor):
         """Ids of texts, each with END, and which of them were truncated."""
         text = self.target_text if target else self.text
         rows, full = text.encode_with_lengths(texts)
-        limit = text.settings.max_length
-        truncated = (full > limit).tolist()
+        truncated = (full > [len(row) for row in rows]).tolist()
         if any(truncated) and self.settings.long_sources == "refuse":
-            i = truncated.index(True)
-            what, key = ("target", "target_text.max_length") if target else ("text", "text.max_length")
+            i, limit = truncated.index(True), text.settings.max_length
+            what, key = ("target", "target_text") if target else ("text", "text")
+            given, key = (f"{full[i]} tokens", f"{key}.max_length")
+            if full[i] <= limit:
+                given, limit, key = "more characters", text.settings.max_characters, f"{key}.max_characters"
             raise RequestError(
-                f"{what} {first + i + 1} has {full[i]} tokens; allowed: {limit} ({key}), unless "
-                "task.long_sources is truncate"
+                f"{what} {first + i + 1} has {given}; allowed: {limit} ({key}), unless task.long_sources is truncate"
             )
         return rows, truncated
 

@@ -22,7 +22,7 @@ class TranslationSignatures(Signatures):
 
     * `serving_default`: `text` string `[B]` → `translation` string `[B]`, `score` float `[B]` (length-normalised),
       `log_prob` float `[B]` (natural logarithm), `length` int32 `[B]` (tokens, END included), `truncated` bool `[B]`:
-      whether the text had more tokens than are read. Where `task.long_sources` is `refuse`, such a text has the empty
+      whether the text had more tokens or characters than are read. Where `task.long_sources` is `refuse`, such a text has the empty
       translation, here and below. So has an empty text.
     * `translate_n_best`: `text` → `translations` string, `scores`, `log_probs` float, `lengths` int32, `[B, N]` each, best
       first (where there are fewer, the last are empty with scores of -1e9), and `truncated`. N is `task.n_best`.
@@ -86,7 +86,7 @@ class TranslationSignatures(Signatures):
 
     def _encode(self, text):
         """Sources string `[B]` → ids int32 `[B, S]`, their number `[B]`, and which were truncated `[B]`."""
-        return _encode(self.module.source, text, self.max_source_tokens)
+        return self.module.source.encode_flagged(text)
 
     def _max_tokens(self, length, truncated):
         """How many tokens the translation of each source may have, int32 `[B]`, see `TranslationPredictor`."""
@@ -159,8 +159,7 @@ class TranslationSignatures(Signatures):
 
         (source, target), rows = fill_empty_batch(source, target)
         tokens, _, cut = self._encode(source)
-        max_length = self.target_text.settings.max_length
-        targets, length, cut_target = _encode(self.module.target, target, max_length)  # [B, T], [B], [B]
+        targets, length, cut_target = self.module.target.encode_flagged(target)  # [B, T], [B], [B]
         nll, _ = self.model.nll_of(self.model.encode(tokens), _decoder_inputs(targets, length), targets)
         truncated = cut | cut_target
         refused = truncated & (self.settings.long_sources == "refuse")
@@ -243,15 +242,6 @@ class TranslationSignatures(Signatures):
         return [Case("serving_default", {"text": [text]}, {}) for text in texts_of_all_widths(self.predictor, texts)]
 
 
-def _encode(graph, text, max_length):
-    """Texts string `[B]` → ids int32 `[B, T]`, their number `[B]`, and which were truncated `[B]`."""
-    import tensorflow as tf
-
-    values, length, full_length = graph.encode_flat(text)
-    ids = tf.RaggedTensor.from_row_lengths(values, length, validate=False).to_tensor(PAD)
-    return ids, length, full_length > max_length
-
-
 def _decoder_inputs(tokens, length):
     """What the decoder reads before each token, int32 `[B, T]`: START and all but the last; PAD from `length` on."""
     import tensorflow as tf
@@ -293,8 +283,7 @@ def _filled(hypotheses, number) -> list[float]:
 def _decided(predictor, texts, number) -> dict:
     """Texts, always one, of which no other translation is as good as the best, with their answers."""
     if predictor.settings.long_sources == "refuse":
-        _, full = predictor.text.encode_with_lengths(texts)
-        texts = [text for text, length in zip(texts, full) if length <= predictor.text.settings.max_length]
+        texts = [text for text, row, full in zip(texts, *predictor.text.encode_with_lengths(texts)) if len(row) == full]
 
     def answers(texts):
         return dict(zip(texts, predictor.translate(texts, n_best=number, attention=True)))

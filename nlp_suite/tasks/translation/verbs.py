@@ -46,7 +46,7 @@ def translate(
     format: Annotated[str, typer.Option(help="text, tsv or jsonl.")] = "text",
 ) -> None:
     """Translate texts with a run, several runs or a SavedModel; what is not given is as in the run's config."""
-    from nlp_suite.tasks.translation.output import open_translation, write_translations
+    from nlp_suite.tasks.translation.output import check_request, open_translation, write_translations
 
     options = {
         "beam_size": beam_size,
@@ -62,5 +62,6 @@ def translate(
         "seed": seed,
     }
     options = {name: value for name, value in options.items() if value is not None}
+    check_request(texts, input, output, format, attention)
     opened = open_translation([model, *(ensemble or [])])
     write_translations(opened, texts, input, output, format, attention, **options)

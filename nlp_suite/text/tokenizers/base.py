@@ -1,7 +1,9 @@
 """The base class of tokenizers, and the ids that all of them share."""
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import ClassVar
 
 from nlp_suite.errors import TextError
 
@@ -24,10 +26,13 @@ class Tokenizer(ABC):
         tokens: the surface form of every id; empty while untrained.
         lossless: whether decoding gives every normalised text back exactly. With any tokenizer, decoded text has the
             ids that it was decoded from.
+        reserved: characters that its library keeps for itself, and what text has in their place; some end the process
+            or lose text where they reach the library.
     """
 
     tokens: Sequence[str] = ()
     lossless: bool = False
+    reserved: ClassVar[Mapping[str, str]] = {}
 
     @property
     def vocabulary_size(self) -> int:
@@ -47,7 +52,11 @@ class Tokenizer(ABC):
         """Takes the vocabulary from what `assets` gave."""
 
     def prepare(self, text):
-        """Last step of normalisation, for what this tokenizer cannot represent: tf.string [B] → tf.string [B]."""
+        """Last step of normalisation, without the `reserved` characters: tf.string [B] → tf.string [B]."""
+        import tensorflow as tf
+
+        for character, replacement in self.reserved.items():
+            text = tf.strings.regex_replace(text, re.escape(character), replacement)
         return text
 
     def resources(self) -> dict:

@@ -2,8 +2,8 @@
 
 import io
 import re
-from collections.abc import Iterable
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -21,7 +21,6 @@ from nlp_suite.text.tokenizers.base import (
     Tokenizer,
 )
 
-_SPACE_SYMBOL = "▁"  # U+2581: how SentencePiece writes a space
 _NOT_TRAINABLE = (UNKNOWN_SURFACE.encode(), "▅".encode())  # U+2585: its trainer skips texts that contain it
 MAX_WORD_BYTES = 1000  # its BPE trainer aborts the process on words of more than 65,535
 _MODEL = "sentencepiece.model"
@@ -47,8 +46,8 @@ class SentencePieceTokenizer(Tokenizer):
     """SentencePiece sub-words (Kudo & Richardson 2018, arXiv:1808.06226): BPE (Sennrich et al. 2016) or unigram.
 
     The model does not normalise, so with byte fallback `decode(encode(x)) = normalise(x)` exactly.
-    SentencePiece writes spaces as U+2581; as it could not tell such a character in the text from a space, `prepare`
-    replaces it with an underscore. Text cannot contain control tokens: a literal `<s>` is split like any text. Where
+    SentencePiece writes spaces as U+2581; as it could not tell such a character in the text from a space, an underscore
+    takes its place. Text cannot contain control tokens: a literal `<s>` is split like any text. Where
     normalisation keeps runs of spaces (`text.collapse_spaces: false`), there are pieces for them, too.
 
     Without byte fallback a run of unknown characters becomes one UNKNOWN, decoded as U+FFFD.
@@ -70,6 +69,8 @@ class SentencePieceTokenizer(Tokenizer):
         >>> tokenizer.tokens[:5]
         ['<pad>', '<unk>', '<s>', '</s>', '<0x00>']
     """
+
+    reserved: ClassVar[Mapping[str, str]] = {"▁": "_"}  # U+2581, which it takes for a space
 
     def __init__(
         self,
@@ -146,12 +147,6 @@ class SentencePieceTokenizer(Tokenizer):
         if tuple(tokens[:4]) != SPECIAL_TOKENS:
             raise TextError(f"{_MODEL} is damaged: no SentencePiece model that begins with {' '.join(SPECIAL_TOKENS)}")
         self._model, self.tokens = assets[_MODEL], tokens
-
-    def prepare(self, text):
-        """Replaces U+2581, which SentencePiece takes for a space, with an underscore."""
-        import tensorflow as tf
-
-        return tf.strings.regex_replace(text, _SPACE_SYMBOL, "_")
 
     def resources(self) -> dict:
         """TF Text's tokenizer, which holds the model as a resource."""

@@ -1,6 +1,7 @@
 """WordPiece: words cut into the longest pieces of a learned vocabulary, as BERT does."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -36,7 +37,8 @@ class WordPieceTokenizer(Tokenizer):
     """WordPiece (Schuster & Nakajima 2012; Devlin et al. 2019) as in Song et al. 2021 (arXiv:2012.15524).
 
     Text is split into words, punctuation marks, symbols and Han characters, and a word into the longest pieces from its
-    left; pieces that continue a word begin with `##`. A word that cannot be cut up is one UNKNOWN, decoded as U+FFFD.
+    left; pieces that continue a word begin with `##`. A word that cannot be cut up is one UNKNOWN, decoded as U+FFFD; so
+    is U+0011, with which TF Text marks the end of a word.
     The vocabulary comes from TF Text's learner, which KerasHub's `compute_word_piece_vocabulary` calls too.
 
     Args:
@@ -50,6 +52,8 @@ class WordPieceTokenizer(Tokenizer):
         >>> tokenizer = WordPieceTokenizer(vocabulary_size=100)
         >>> tokenizer.train([b"unable", b"able"])
     """
+
+    reserved: ClassVar[Mapping[str, str]] = {"\x11": UNKNOWN_SURFACE}  # in a vocabulary it ends the process
 
     def __init__(self, vocabulary_size: int = 8000, max_bytes_per_word: int = 100):
         self._size = vocabulary_size

@@ -50,11 +50,11 @@ def count_words(texts: Iterable[bytes], pattern: str) -> Counter[str]:
     """How often each match of `pattern` occurs in normalised texts."""
     import tensorflow as tf
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def count(text):
         words, _, counts = tf.unique_with_counts(split_words(text, pattern).flat_values)
         return words, counts
 
+    count = tf.function(count).get_concrete_function(tf.TensorSpec([None], tf.string))
     totals: Counter[bytes] = Counter()
     with tf.device("CPU:0"):
         for batch in batches(texts):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from nlp_suite.registry import SCHEDULES
-from nlp_suite.training.schedules.base import Schedule, ScheduleSettings, Warmup
+from nlp_suite.training.schedules.base import Schedule, ScheduleSettings
 
 
 @SCHEDULES.register(ScheduleSettings)
@@ -18,4 +18,6 @@ class ConstantSchedule(Schedule):
         self.warmup_steps = warmup_steps
 
     def rate(self, learning_rate: float, total_steps: int) -> Any:
+        from nlp_suite.training.rates import Warmup
+
         return Warmup(learning_rate, self.warmup_steps) if self.warmup_steps else learning_rate

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from nlp_suite.registry import SCHEDULES
-from nlp_suite.training.schedules.base import ScheduleSettings, Warmup
+from nlp_suite.training.schedules.base import ScheduleSettings
 from nlp_suite.training.schedules.constant import ConstantSchedule
 
 
@@ -24,4 +24,6 @@ class InverseSqrtSchedule(ConstantSchedule):
     """
 
     def rate(self, learning_rate: float, total_steps: int) -> Any:
+        from nlp_suite.training.rates import Warmup
+
         return Warmup(learning_rate, self.warmup_steps, "inverse_sqrt")

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import keras
 from pydantic import Field
 
 from nlp_suite.config import ComponentSettings
@@ -35,4 +34,6 @@ class PlateauSchedule(Schedule):
         return learning_rate
 
     def callbacks(self, monitor: str, mode: str) -> list[Any]:
+        import keras
+
         return [keras.callbacks.ReduceLROnPlateau(monitor=monitor, mode=mode, min_delta=0.0, **self._settings)]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+from nlp_suite.tasks.sentiment.measure import never_answered_remark
 from nlp_suite.tasks.sentiment.report import ROC_POINTS, classification_report
 
 
@@ -149,3 +150,15 @@ def test_the_most_confident_mistakes_come_first_and_only_their_texts_are_read():
 def test_what_cannot_be_evaluated_is_refused(labels, truth, probabilities, texts, message):
     with pytest.raises(ValueError, match=message):
         classification_report(labels, np.array(truth), probabilities, texts)
+
+
+def test_classes_that_are_never_answered_are_named():
+    """Of four classes "c" is no answer and occurs; "d" is no answer either, and does not occur."""
+    probabilities = [[0.9, 0.1, 0, 0], [0.2, 0.8, 0, 0], [0.6, 0, 0.4, 0]]
+    report = classification_report(list("abcd"), [0, 1, 2], probabilities)
+    assert report["never_answered"] == ["c"]
+    remark = never_answered_remark(report["never_answered"], report["labels"])
+    assert "never answered" in remark and "texts of them: c (1 of 4 labels)" in remark and "class_weights" in remark
+    assert never_answered_remark([], list("abcd")) is None
+    many = never_answered_remark([f"label {i}" for i in range(50)], [""] * 60)
+    assert "label 9, … (50 of 60 labels)" in many and "label 10" not in many

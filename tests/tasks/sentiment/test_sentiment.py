@@ -1,14 +1,19 @@
 """The sentiment task: loss and metrics against NumPy and scikit-learn, several classes, and every kind of odd text."""
 
+import io
+
 import keras
 import numpy as np
 import pytest
 from rich.console import Console
 from sklearn.metrics import f1_score
 
+from nlp_suite.data.inspect import format_inspection, inspect_experiment
+from nlp_suite.errors import RequestError
 from nlp_suite.export.load import load
 from nlp_suite.tasks.sentiment import SentimentTask
 from nlp_suite.tasks.sentiment.metrics import MacroF1
+from nlp_suite.tasks.sentiment.predictor import ClassifierPredictor
 from nlp_suite.training.evaluate import evaluate
 from nlp_suite.training.train import train
 
@@ -65,6 +70,41 @@ def test_several_classes(small, tmp_path, classes):
     assert answer["label"] == str(classes) and sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
 
 
+def test_what_a_user_may_not_expect_is_said_in_training_inspection_and_evaluation(small, tmp_path):
+    """Texts that are cut, a warm-up that never ends, an embedding too small for the classes, classes never answered."""
+    for split in ("train", "test"):
+        rows = [f"{'abc'[i % 3 if i < 40 else 0]}\tword{i} and more words than are read" for i in range(60)]
+        (tmp_path / f"{split}.tsv").write_text("label\ttext\n" + "\n".join(rows) + "\n")
+    experiment = small(
+        data={"source": {"name": "files", "train": str(tmp_path / "train.tsv"), "test": str(tmp_path / "test.tsv")}},
+        text={"max_length": 4, "tokenizer": "word"},
+        backbone={"embedding_size": 1, "naive_bayes": True},
+        training={"epochs": 1, "schedule": {"name": "constant", "warmup_steps": 5000}},
+    )
+    (before,) = inspect_experiment(experiment)["remarks"]
+    assert "95% of the training texts or more have more words than text.max_length=4" in before
+    said = Console(file=io.StringIO(), width=400)
+    run = train(experiment, tmp_path / "run", console=said)
+    cut = "100.0% of the texts are cut (text.max_length=4"
+    lines = said.file.getvalue()
+    assert cut in lines and "raise text.max_length to read more" in lines
+    assert "warmup_steps is 5,000 and the training has" in lines
+    assert "backbone.embedding_size is 1, which cannot tell 3 classes apart: give 2 or more" in lines
+    inspection = inspect_experiment(experiment)
+    assert len(inspection["remarks"]) == 1 and cut in inspection["remarks"][0]
+
+    report = evaluate(run)
+    assert report["truncated_share"] == 1 and 0.4 < report["dropped_share"] < 0.6
+    assert report["never_answered"], "a network that has learned nothing answers one label or two"
+    assert cut in report["remarks"][0] and "never answered" in report["remarks"][1]
+    page = (run.directory / "report.html").read_text("utf-8")
+    shown = Console(file=io.StringIO(), width=400)
+    shown.print(run.task.report_view().terminal(report), format_inspection(inspection))
+    for remark in report["remarks"]:
+        assert remark in page and remark in shown.file.getvalue()
+    assert shown.file.getvalue().count(cut) == 2
+
+
 ODD = ["", " ", "\x00", "é" * 3, "\u202eabc", "x" * 1_000_000, "word " * 200_000, "😀" * 50, "<br /><br />", "\ufffd"]
 
 
@@ -83,3 +123,30 @@ def test_word_dropout_and_seeds_stay_out_of_the_weights_file(small, tmp_path):
     run = train(small("backbone.word_dropout=0.5", "training.epochs=1"), tmp_path / "run", console=QUIET)
     model = run.model()
     assert isinstance(model, keras.Model) and not any("seed" in weight.path for weight in model.weights)
+
+
+class HalfAndHalf(ClassifierPredictor):
+    """Answers everything the same way."""
+
+    labels = ["one", "other"]  # noqa: RUF012
+
+    def _prepare(self, texts):
+        return texts, [len(text) for text in texts]
+
+    def _batch(self, items):
+        return np.full((len(items), 2), 0.5), np.zeros(len(items), bool)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.0, None, True, 2**20 + 1])
+def test_a_batch_size_that_is_none_is_refused(batch_size):
+    predictor = HalfAndHalf()
+    for ask in (predictor.predict, predictor.predict_iter, predictor.probabilities):
+        with pytest.raises(RequestError, match="batch_size is .*; allowed: whole numbers from 1 to 1048576"):
+            ask(["text"], batch_size=batch_size)
+    assert len(predictor.predict(["text"] * 40, batch_size=1)) == 40 and predictor.predict([]) == []
+
+
+@pytest.mark.parametrize("texts", [[None], ["text", None], [3], [["text"]]])
+def test_what_is_no_text_is_refused(texts):
+    with pytest.raises(TypeError, match=f"a text is str or bytes, not {type(texts[-1]).__name__}"):
+        HalfAndHalf().predict(texts)

@@ -14,6 +14,7 @@ from nlp_suite.data.tables import Report, token_statistics_table
 from nlp_suite.errors import DataError
 from nlp_suite.registry import CORPUS_KINDS
 from nlp_suite.task import Assets
+from nlp_suite.text.statistics import truncation_remark
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -94,6 +95,14 @@ class PairsKind(CorpusKind):
     def summary(self, split: str, statistics: Mapping[str, Any]) -> str:
         tokens = f"{statistics['tokens']:,} and {statistics['target']['tokens']:,} tokens"
         return f"{split}: {statistics['texts']:,} {self.unit}, {tokens}"
+
+    def remarks(self, statistics: Mapping[str, Mapping[str, Any]], experiment: Experiment) -> list[str]:
+        """See `CorpusKind.remarks`; of both sides."""
+        section = "target_text" if experiment.target_text else "text"
+        settings = experiment.target_text or experiment.text
+        remark = truncation_remark(statistics["train"]["target"], settings, section)
+        lines = [f"sources: {line}" for line in super().remarks(statistics, experiment)]
+        return [*lines, f"targets: {remark}"] if remark else lines
 
     def preparation_table(self, statistics: Mapping[str, Mapping[str, Any]]) -> "Table":
         rows = {f"{split}, {side}": facts.get(side, facts) for split, facts in statistics.items() for side in SIDES}

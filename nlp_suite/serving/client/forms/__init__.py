@@ -51,6 +51,11 @@ def _value(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
+def cut(row: Mapping[str, Any]) -> str:
+    """What follows an answer to a text that was not read whole."""
+    return "  (longer than the model reads: cut)" if row.get("truncated") else ""
+
+
 def shortened(text: str) -> str:
     """A text in one line of at most 60 characters."""
     text = " ".join(text.split())

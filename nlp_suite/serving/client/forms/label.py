@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from nlp_suite.serving.client.forms import FORMS, AnswerForm, shortened
+from nlp_suite.serving.client.forms import FORMS, AnswerForm, cut, shortened
 
 
 @FORMS.register()
@@ -15,4 +15,4 @@ class Label(AnswerForm):
     @staticmethod
     def lines(text: str, row: Mapping[str, Any]) -> str:
         """Label, probability and text."""
-        return f"{row['label']}  {row['probability']:.4f}  {shortened(text)}"
+        return f"{row['label']}  {row['probability']:.4f}  {shortened(text)}{cut(row)}"

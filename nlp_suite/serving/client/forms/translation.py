@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from nlp_suite.serving.client.forms import FORMS, AnswerForm
+from nlp_suite.serving.client.forms import FORMS, AnswerForm, cut
 
 
 @FORMS.register()
@@ -15,4 +15,4 @@ class Translation(AnswerForm):
     @staticmethod
     def lines(text: str, row: Mapping[str, Any]) -> str:
         """Translation and score."""
-        return f"{row['translation']}  (score {row['score']:.4f})"
+        return f"{row['translation']}  (score {row['score']:.4f}){cut(row)}"

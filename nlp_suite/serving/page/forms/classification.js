@@ -23,13 +23,14 @@ function fields(values) {
 async function run(context) {
   const text = context.values().get("text");
   const { value } = await context.ask(JSON.stringify({ instances: [text] }));
-  const { labels, probabilities } = value.predictions[0];
+  const { labels, probabilities, truncated } = value.predictions[0]; // older exports do not say whether it was
   const order = labels.map((_, i) => i).sort((a, b) => probabilities[b] - probabilities[a]);
   const best = order[0];
   const words = h("section", { "aria-busy": "true" });
   context.show(
     h("p", { class: "headline", dir: "auto" }, labels[best]),
     h("ul", { class: "bars" }, order.map((i) => bar(labels[i], probabilities[i], percent(probabilities[i]), i === best))),
+    truncated ? h("p", { class: "warning" }, "The text is longer than the model reads: a part of it was left out.") : null,
     words,
   );
   context.say(`${labels[best]}, ${percent(probabilities[best])}`);

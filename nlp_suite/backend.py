@@ -1,0 +1,55 @@
+"""Importing Keras and its backend: quietly, and only where what the user set for them can be used."""
+
+import json
+import os
+from pathlib import Path
+
+from nlp_suite.errors import UsageError
+from nlp_suite.native_output import suppress_native_log
+from nlp_suite.registry import is_installed
+
+BACKENDS = ("tensorflow", "jax", "torch")
+
+
+def import_backend() -> None:
+    """Imports Keras and its backend without the lines that TensorFlow prints whatever its log level.
+
+    Raises:
+        UsageError: a backend that there is not, or that is not installed; a file of settings that Keras cannot use.
+    """
+    home = os.path.expanduser("~")
+    home = home if os.access(home, os.W_OK) else "/tmp"  # as Keras decides
+    path = Path(os.environ.get("KERAS_HOME") or f"{home}/.keras", "keras.json").expanduser()
+    in_file = _keras_settings(path).get("backend", "tensorflow")
+    chosen = os.environ.get("KERAS_BACKEND")
+    backend, where = (chosen, f"KERAS_BACKEND={chosen!r}") if chosen else (in_file, f"{path}: the backend {in_file!r}")
+    if backend not in BACKENDS or not is_installed(backend):
+        what = "is not installed" if backend in BACKENDS else "is no backend"
+        raise UsageError(f"{where} {what} (allowed: {', '.join(BACKENDS)})")
+    with suppress_native_log():
+        import keras
+
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow  # noqa: F401
+
+
+def _keras_settings(path: Path) -> dict[str, object]:
+    """What the file of settings holds that Keras reads when it is imported; nothing where there is none."""
+    try:
+        settings = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):  # Keras goes on without it, too
+        return {}
+    if not isinstance(settings, dict):
+        raise UsageError(
+            f"{path}: settings of Keras are a mapping, not {type(settings).__name__}; mend or remove the file"
+        )
+    allowed = {
+        "floatx": ("float16", "float32", "float64"),
+        "image_data_format": ("channels_last", "channels_first"),
+    }
+    for key, choices in allowed.items():
+        if key in settings and settings[key] not in choices:
+            raise UsageError(f"{path}: {key} {settings[key]!r} is not allowed (allowed: {', '.join(choices)})")
+    if not isinstance(settings.get("epsilon", 1e-7), float):
+        raise UsageError(f"{path}: epsilon {settings['epsilon']!r} must be a number with a decimal point")
+    return settings

@@ -1,0 +1,1 @@
+"""What a config may say of components whose classes need Keras: checked without importing it."""

@@ -1,0 +1,111 @@
+"""What can be refused before a training begins: without Keras, which takes seconds to import, and without reading the data."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nlp_suite.config import Experiment, TrainingSettings, load_experiment
+from nlp_suite.data.prepare import open_source
+from nlp_suite.errors import ConfigError
+from nlp_suite.registry import unknown
+from nlp_suite.task import Task
+from nlp_suite.training.backbone_start import open_backbone
+from nlp_suite.training.run import check_same, differences, is_run, make_task, read_info
+
+OPTIMIZERS = (
+    *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lamb", "lion"),
+    *("muon", "nadam", "rmsprop", "schedulefreeadamw", "sgd"),
+)
+"""Keras's optimisers, in lower case."""
+
+
+def check_training(experiment: Experiment, directory: Path) -> None:
+    """Refuses a training that cannot be, as far as its config and the folders that it names say.
+
+    Args:
+        experiment: the resolved config.
+        directory: the run folder; one that is finished is refused nothing but another config.
+
+    Raises:
+        RunError: the folder holds a run of another config.
+        ConfigError, DataError: settings that do not go together, or data that are not there.
+    """
+    if is_run(directory):
+        check_same(directory, experiment)
+        if read_info(directory)["state"] == "finished":
+            return
+    elif directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise ConfigError(f"--run-dir {str(directory)!r} exists, is not empty and is not a run folder")
+    task = make_task(experiment)
+    task.check(experiment)
+    if _defined_by(task, "metric_names") is _defined_by(task, "metrics"):  # a variant may have other metrics
+        check_monitor(experiment.training.monitor, task, task.metric_names)
+    check_optimizer(experiment.training.optimizer)
+    if experiment.training.init_from:
+        _check_origin(experiment, Path(experiment.training.init_from))
+    if experiment.backbone.init_from and not is_run(directory):
+        open_backbone(experiment)
+    open_source(experiment)
+
+
+def doubtful_lengths(settings: TrainingSettings, epoch_steps: int, total_steps: int) -> list[str]:
+    """Sentences on lengths that are hardly meant so, once it is known how long the training is.
+
+    Args:
+        settings: the training section.
+        epoch_steps: batches of a pass over the training split.
+        total_steps: batches of the whole training.
+    """
+    lines = []
+    warmup = getattr(settings.schedule, "warmup_steps", 0)
+    if warmup >= total_steps:
+        lines.append(
+            f"training.schedule.warmup_steps is {warmup:,} and the training has {total_steps:,} steps: the learning rate rises "
+            f"to its end and never reaches training.learning_rate ({settings.learning_rate:g}); lower warmup_steps"
+        )
+    if settings.epochs * epoch_steps < (settings.save_every or 0):
+        lines.append(
+            f"training.save_every {settings.save_every:,} is more than the {settings.epochs * epoch_steps:,} steps of "
+            f"training.epochs {settings.epochs:,}, so this training takes {total_steps:,} steps"
+        )
+    return lines
+
+
+def check_optimizer(name: str, allowed: Sequence[str] = OPTIMIZERS) -> None:
+    """Refuses an optimiser that is not among those allowed, which are in lower case."""
+    if name.lower() not in allowed:
+        raise ConfigError(f"training.optimizer: {unknown('optimizer', name, allowed)}")
+
+
+def check_monitor(monitor: str, task: Task, metrics: Sequence[str]) -> None:
+    """Refuses a `training.monitor` that the logs will not have.
+
+    Args:
+        monitor: the name.
+        task: the task, with the metrics that it measures itself.
+        metrics: names of the model's Keras metrics.
+
+    Raises:
+        ConfigError: with the names that there are.
+    """
+    names = ["loss", *(name for name in metrics if name != task.loss_metric)]
+    known = [*task.monitors, *(prefix + name for prefix in ("val_", "") for name in names)]
+    if monitor not in known:
+        raise ConfigError(f"training.monitor: {unknown('metric', monitor, known)}")
+
+
+def _defined_by(task: Task, member: str) -> type:
+    """The class of a task that defines a member."""
+    return next(cls for cls in type(task).__mro__ if member in vars(cls))
+
+
+def _check_origin(experiment: Experiment, directory: Path) -> None:
+    """Refuses to start from a run that has another network or text layer."""
+    read_info(directory)
+    lines = differences(load_experiment(directory / "config.yaml"), experiment)
+    network = ("task.", "text.", "target_text", "backbone.", "data.labels:")
+    if lines := [line for line in lines if line.startswith(network)]:
+        listed = "\n  ".join(lines)
+        raise ConfigError(
+            f"training.init_from: {directory} has another network or text layer. "
+            f"What differs (there → here):\n  {listed}"
+        )
