@@ -4,13 +4,21 @@ Importing this package imports neither TensorFlow nor Keras. Its classes registe
 is imported, before or after, so `keras.saving.load_model` opens a model of ours once `import nlp_suite` was run.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import wrapt
 
 from nlp_suite._version import __version__
 from nlp_suite.errors import NlpSuiteError
 from nlp_suite.registry import TASKS, import_all, lazy_attribute
+
+if TYPE_CHECKING:  # what is imported when asked for, for type checkers
+    from nlp_suite.config import load_experiment
+    from nlp_suite.data.prepare import prepare
+    from nlp_suite.export import run_export as export_run
+    from nlp_suite.export.load import load
+    from nlp_suite.training.evaluate import evaluate
+    from nlp_suite.training.train import train
 
 __all__ = ["NlpSuiteError", "__version__", "evaluate", "export_run", "load", "load_experiment", "prepare", "train"]
 
@@ -29,6 +37,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'nlp_suite' has no attribute {name!r} (public: {', '.join(__all__)})")
     module, attribute = _LAZY_EXPORTS[name]
     return lazy_attribute(module, attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 @wrapt.when_imported("keras")

@@ -27,6 +27,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from nlp_suite.config_files import find_config
 from nlp_suite.config_yaml import MAX_DEPTH, label_texts, plain_values, quotes_hint, read_yaml, shown, write_yaml
 from nlp_suite.errors import ConfigError, UnknownNameError
 from nlp_suite.registry import BACKBONES, SCHEDULES, SOURCES, TASKS, TOKENIZERS, Registry, unknown
@@ -323,7 +324,7 @@ def load_experiment(source: str | Path | Mapping[str, Any], overrides: Sequence[
     """Reads and checks an experiment.
 
     Args:
-        source: path of a YAML file, or a mapping.
+        source: path of a YAML file, name of a shipped config, or a mapping.
         overrides: `"a.b=value"` strings; the value is YAML. Setting a component's name to another one drops the
             settings of the one before.
 
@@ -341,9 +342,7 @@ def load_experiment(source: str | Path | Mapping[str, Any], overrides: Sequence[
 
 
 def _read_file(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        what = "is no file" if path.exists() else "does not exist"
-        raise ConfigError(f"config file {str(path)!r} {what}")
+    path = find_config(path)
     try:
         text = path.read_text("utf-8")
     except UnicodeDecodeError as error:

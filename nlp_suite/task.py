@@ -104,6 +104,10 @@ class Predictor:
     task_name: str = ""
     labels: Sequence[str] = ()
 
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...  # what a task's predictor has besides: generate, translate, score
+
     def predict(self, texts: Sequence[str | bytes]) -> list[dict[str, Any]]:
         """One answer a text, where the task has such a thing.
 

@@ -8,8 +8,8 @@ from urllib.parse import quote
 import nlp_suite
 from nlp_suite.registry import SOURCES
 
-SENTIMENT, LANGUAGE = "configs/sentiment_sample.yaml", "configs/lm_sample.yaml"
-TRANSLATION = "configs/translation_sample.yaml"
+SENTIMENT, LANGUAGE = "sentiment_sample", "lm_sample"
+TRANSLATION = "translation_sample"
 EXAMPLES = [
     "The plot was good but the acting was not.",
     "The plot was not good but the acting was.",

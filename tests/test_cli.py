@@ -86,7 +86,7 @@ def test_an_interrupt_ends_it_with_a_line(number):
     assert waiting.returncode == 128 + number and errors == "interrupted\n"
 
 
-@pytest.mark.parametrize("kind, name", [("backbones", "lstm"), ("tokenizers", "byte"), ("tasks", "sentiment")])
+@pytest.mark.parametrize("kind, name", [("backbones", "lstm"), ("tokenizers", "byte"), ("configs", "lm_sample")])
 def test_list(run, kind, name):
     assert name in json.loads(run("list", kind, "--json").stdout)
     assert any(line.startswith(name + " ") for line in run("list", kind).stdout.splitlines())

@@ -1,5 +1,6 @@
 """The config: resolved round trip, overrides, and errors that say what to write instead."""
 
+import re
 from typing import ClassVar
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlp_suite.config import ComponentSettings, Experiment, load_experiment
+from nlp_suite.config_files import shipped_configs, shipped_help
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import TASKS
 from nlp_suite.training.run import differences
@@ -190,3 +192,29 @@ def test_anything_in_a_section_is_an_experiment_or_a_config_error(section, value
         load_experiment({section: value})
     except ConfigError as error:
         assert section in str(error)
+
+
+def test_a_shipped_config_is_found_by_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_experiment("sentiment_sample") == load_experiment(shipped_configs()["sentiment_sample"])
+    (tmp_path / "lm_sample").write_text("training: {epochs: 3}")  # a file of that name comes first
+    assert load_experiment("lm_sample").training.epochs == 3
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ("sentiment_sampel", "'sentiment_sampel' does not exist: did you mean the shipped config 'sentiment_sample'?"),
+        ("configs/lm_sample.yaml", "does not exist: did you mean the shipped config 'lm_sample'?"),
+        ("mine.yaml", "config file 'mine.yaml' does not exist (by name there are: nlp-suite list configs)"),
+    ],
+)
+def test_a_config_that_is_not_there_hints_at_the_shipped_ones(tmp_path, monkeypatch, given, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_experiment(given)
+
+
+def test_every_shipped_config_says_what_it_is():
+    lines = shipped_help()
+    assert set(lines) == set(shipped_configs()) and all(len(line) > 20 and "#" not in line for line in lines.values())

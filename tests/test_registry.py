@@ -1,7 +1,10 @@
 """The registry: names without imports, suggestions, and no two components of one name."""
 
+import ast
+import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -60,3 +63,13 @@ def test_what_a_file_registers_stays_though_it_was_imported_within_temporary():
     with registry.temporary():
         registry.register(dict)(of_the_file)
     assert registry.get("bag") is of_the_file
+
+
+@pytest.mark.parametrize("package", ["nlp_suite", "nlp_suite.serving.client"])
+def test_what_is_imported_when_asked_for_is_known_to_dir_and_to_type_checkers(package):
+    module = importlib.import_module(package)
+    assert set(module.__all__) <= set(dir(module)) and all(getattr(module, name) for name in module.__all__)
+    tree = ast.parse(Path(module.__file__).read_text("utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    names = {alias.asname or alias.name for node in imports for alias in node.names}
+    assert set(module.__all__) <= names

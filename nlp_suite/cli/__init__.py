@@ -50,7 +50,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
-    help="Sentiment, language modelling and translation with Keras 3: train from one YAML file, evaluate, export, predict.",
+    help="Sentiment, language modelling and translation with Keras 3: train from one YAML file, evaluate, export, predict. "
+    "Work of more than a few seconds shows rate and time left on standard error.",
 )
 for module in (training, models, components, serving):
     module.add_commands(app)

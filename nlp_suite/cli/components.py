@@ -7,8 +7,11 @@ from typing import Annotated
 import typer
 
 from nlp_suite.cli.common import AsJson, ConfigFile, Overrides
+from nlp_suite.config_files import shipped_help
 from nlp_suite.errors import UnknownNameError
 from nlp_suite.registry import COMPONENTS, unknown
+
+LISTED = {"configs": shipped_help, **{kind: registry.help for kind, registry in COMPONENTS.items()}}
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -43,13 +46,13 @@ def config_reference(
 
 
 def list_components(
-    kind: Annotated[str, typer.Argument(help=f"{', '.join(sorted(COMPONENTS))}.")],
+    kind: Annotated[str, typer.Argument(help=f"{', '.join(sorted(LISTED))}.")],
     as_json: AsJson = False,
 ) -> None:
     """List what can be chosen by name, with a line of help each."""
-    if kind not in COMPONENTS:
-        raise UnknownNameError(unknown("kind", kind, COMPONENTS))
-    lines = COMPONENTS[kind].help()
+    if kind not in LISTED:
+        raise UnknownNameError(unknown("kind", kind, LISTED))
+    lines = LISTED[kind]()
     if as_json:
         print(json.dumps(lines))
         return

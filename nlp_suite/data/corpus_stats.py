@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from nlp_suite.progress import work
+
 PERCENTILES = (5, 50, 95, 99)
 SHOWN_EXAMPLES = 2  # of every label or split
 SHOWN_CHARACTERS = 200  # of every text of them
@@ -50,12 +52,13 @@ def duplicates(hashes_by_split: Mapping[str, "array[int]"]) -> dict[str, Any]:
         `within`: split → rows; `across`: a list of `split`, `also_in`, `rows`.
     """
     hashes = {split: np.asarray(rows, np.uint64) for split, rows in hashes_by_split.items()}
-    different = {split: np.unique(rows) for split, rows in hashes.items()}
-    across = [
-        {"split": split, "also_in": earlier, "rows": int(np.isin(hashes[split], different[earlier]).sum())}
-        for i, split in enumerate(hashes)
-        for earlier in list(hashes)[:i]
-    ]
+    with work("looking for duplicates"):
+        different = {split: np.unique(rows) for split, rows in hashes.items()}
+        across = [
+            {"split": split, "also_in": earlier, "rows": int(np.isin(hashes[split], different[earlier]).sum())}
+            for i, split in enumerate(hashes)
+            for earlier in list(hashes)[:i]
+        ]
     return {"within": {split: len(rows) - len(different[split]) for split, rows in hashes.items()}, "across": across}
 
 

@@ -7,11 +7,13 @@ from nlp_suite.config import Experiment
 from nlp_suite.data.corpus_stats import PERCENTILES
 from nlp_suite.data.kinds.base import corpus_kind
 from nlp_suite.data.prepare import kind_of, known_statistics, open_source, splits
+from nlp_suite.progress import scope
 
 if TYPE_CHECKING:
     from rich.console import Group
 
 
+@scope()
 def inspect_experiment(experiment: Experiment) -> dict[str, Any]:
     """The report of the experiment's corpus kind on its splits, as the task reads them; nothing is written.
 

@@ -20,6 +20,7 @@ from nlp_suite.data.staging import hidden_folder, place_folder
 from nlp_suite.data.store import SCHEMA
 from nlp_suite.errors import DataError
 from nlp_suite.files import Record, check_writable, contents_of, read_json
+from nlp_suite.progress import scope, work
 from nlp_suite.registry import SOURCES, TASKS
 from nlp_suite.task import Assets
 from nlp_suite.text.text_layer import TextLayer
@@ -43,12 +44,12 @@ class Prepared:
     directory: Path
 
     @property
-    def text(self) -> TextLayer | None:
+    def text(self) -> TextLayer | Any:
         """The text layer; None for a corpus kind without texts."""
         return self.assets.text
 
     @property
-    def target_text(self) -> TextLayer | None:
+    def target_text(self) -> TextLayer | Any:
         """That of the targets; the same object where both sides have one vocabulary, or there is one side."""
         return self.assets.target_text
 
@@ -58,6 +59,7 @@ class Prepared:
         return self.assets.labels
 
 
+@scope()
 def prepare(
     experiment: Experiment,
     *,
@@ -236,7 +238,8 @@ def _build(
         save_texts(temporary, assets.text, assets.target_text)
         statistics = {}
         for split, examples in selections.items():
-            counts = kind.write_split(temporary / split, examples, split, assets)
+            with work(f"tokenising {split}"):
+                counts = kind.write_split(temporary / split, examples, split, assets)
             store = kind.open_split(temporary / split)
             if not len(store):
                 raise DataError(f"the {split} split is empty")

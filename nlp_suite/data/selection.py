@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nlp_suite.progress import track
+
 if TYPE_CHECKING:
     from nlp_suite.data.sources.base import Source
 
@@ -36,12 +38,12 @@ class Selection:
     rows: NDArray[Any] | None = None
 
     def __iter__(self) -> Iterator[Example]:
-        examples = self.source.examples(self.origin)
+        examples, reading, unit = self.source.examples(self.origin), f"reading {self.origin}", self.source.kind.unit
         if self.rows is None:
-            return examples
+            return track(examples, reading, unit=unit, share=self.source.share_read(self.origin))
         wanted = np.zeros(int(self.rows[-1]) + 1 if len(self.rows) else 0, bool)
         wanted[self.rows] = True
-        return itertools.compress(examples, wanted)
+        return track(itertools.compress(examples, wanted), reading, len(self.rows), unit)
 
     def count(self) -> int:
         """How many examples there are; where all rows are selected, they are read for it."""

@@ -8,10 +8,12 @@ from pydantic import ValidationError
 
 from nlp_suite.errors import ExportError
 from nlp_suite.export.formats.base import Exporter, ExportResult
+from nlp_suite.progress import scope, work
 from nlp_suite.registry import EXPORTERS, TASKS, unknown
 from nlp_suite.training.run import Run
 
 
+@scope()
 def run_export(run_dir: str | Path, to: str | Path, format: str = "saved_model", **settings: Any) -> ExportResult:
     """Exports the best weights of a run.
 
@@ -35,7 +37,8 @@ def run_export(run_dir: str | Path, to: str | Path, format: str = "saved_model",
     """
     start = time.perf_counter()
     exporter, run = check_export(run_dir, to, format, **settings)
-    result: ExportResult = exporter.export(run, Path(to))
+    with work(f"exporting {run_dir}"):
+        result: ExportResult = exporter.export(run, Path(to))
     result.seconds = time.perf_counter() - start
     return result
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from nlp_suite.errors import ExportError
 from nlp_suite.export.cases import Case, tensor_proto
+from nlp_suite.progress import work
 
 TOLERANCE = 1e-5
 _SCRIPT = Path(__file__).with_name("fresh_process.py")
@@ -104,14 +105,15 @@ def _fresh_process(job: dict[str, Any], environment: Mapping[str, str] | None = 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "job.json"
         file.write_text(json.dumps(job), "utf-8")
-        process = subprocess.run(
-            [sys.executable, "-I", "-S", str(_SCRIPT), str(file)],
-            env={**os.environ, **quiet, **(environment or {})},
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            errors="replace",
-        )
+        with work("checking the export in a fresh process"):
+            process = subprocess.run(
+                [sys.executable, "-I", "-S", str(_SCRIPT), str(file)],
+                env={**os.environ, **quiet, **(environment or {})},
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                errors="replace",
+            )
     lines = process.stdout.strip().splitlines()
     try:
         result: dict[str, Any] = json.loads(lines[-1])

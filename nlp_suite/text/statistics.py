@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from nlp_suite.progress import track
+
 PERCENTILES = (5, 25, 50, 75, 95, 99)
 SHARE_TO_MENTION = 0.05  # of the texts
 
@@ -26,12 +28,13 @@ def text_statistics(rows: Sequence[np.ndarray], full_lengths: Sequence[int], unk
         >>> text_statistics([np.array([5, 1])], [4])["truncated_share"]
         1.0
     """
-    lengths = np.fromiter((len(row) for row in rows), np.int64, len(rows))
+    lengths, unknown = np.zeros(len(rows), np.int64), 0
+    for i, row in enumerate(track(rows, "counting tokens", len(rows), "texts")):
+        lengths[i], unknown = len(row), unknown + int(np.count_nonzero(np.asarray(row) == unknown_id))
     full = np.asarray(full_lengths, np.int64)
     if full.shape != lengths.shape:
         raise ValueError(f"{len(rows)} rows but {full.shape} lengths: one length a row is needed")
     tokens, all_tokens = int(lengths.sum()), int(full.sum())
-    unknown = sum(int(np.count_nonzero(np.asarray(row) == unknown_id)) for row in rows)
     return {
         "texts": len(rows),
         "tokens": tokens,

@@ -1,11 +1,13 @@
 """Pretrained word vectors in the text format of word2vec, GloVe and fastText: a word and its numbers on a line."""
 
 import gzip
+import io
 from pathlib import Path
 
 import numpy as np
 
 from nlp_suite.errors import ConfigError
+from nlp_suite.progress import track
 
 
 def read_word_vectors(path: str, words, table: np.ndarray) -> int:
@@ -26,10 +28,12 @@ def read_word_vectors(path: str, words, table: np.ndarray) -> int:
         raise ConfigError(f"task.word_vectors: file {path!r} does not exist")
     ids = {word: i for i, word in enumerate(words)}
     size, count = table.shape[1], 0
-    with (gzip.open if Path(path).suffix.lower() == ".gz" else open)(
-        path, "rt", encoding="utf-8", errors="replace", newline="\n"
-    ) as file:
-        for number, line in enumerate(file, 1):
+    bytes_in_all = Path(path).stat().st_size
+    with open(path, "rb") as stored:
+        raw = gzip.GzipFile(fileobj=stored) if Path(path).suffix.lower() == ".gz" else stored
+        file = io.TextIOWrapper(raw, encoding="utf-8", errors="replace", newline="\n")
+        lines = track(file, "reading word vectors", unit="words", share=lambda _: stored.tell() / bytes_in_all)
+        for number, line in enumerate(lines, 1):
             parts = line.rstrip().split(" ")
             if number == 1 and len(parts) == 2:
                 continue

@@ -14,8 +14,8 @@ from typing import Any
 
 import keras
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from nlp_suite import progress
 from nlp_suite.errors import TrainingError
 from nlp_suite.files import Record
 
@@ -192,48 +192,45 @@ def write_weights(model: Any, record: Record, checkpoint: str) -> None:
         beside.unlink(missing_ok=True)
 
 
-class ProgressBar(keras.callbacks.Callback):
-    """A bar with rate and time left while a checkpoint interval runs, and a line for each that stays.
+class ShowProgress(keras.callbacks.Callback):
+    """What `nlp_suite.progress` shows while a checkpoint interval trains and validates, and a line for each that stays.
 
     Args:
         intervals: how many there are in all.
         steps: steps of an interval.
+        validation_steps: batches of a validation.
         checkpoints: the `Checkpoints`, to mark the best interval.
-        console: where it is drawn.
+        console: where the lines go.
     """
 
-    _task: TaskID
-
-    def __init__(self, intervals: int, steps: int, checkpoints: Checkpoints, console: Console):
+    def __init__(self, intervals: int, steps: int, validation_steps: int, checkpoints: Checkpoints, console: Console):
         super().__init__()
-        self._intervals, self._steps, self._checkpoints = intervals, steps, checkpoints
-        self._console, self._drawn = console, 0.0
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=28),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[loss]}"),
-        )
-        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        self._bar.start()
+        self._intervals, self._steps, self._validation_steps = intervals, steps, validation_steps
+        self._checkpoints, self._console = checkpoints, console
+        self._works: list[progress.Work] = []  # the interval, and its validation while that goes on
+        self._noted = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._began = time.perf_counter()
-        self._task = self._bar.add_task(self._title(epoch), total=self._steps, rate="", loss="")
+        self._works.append(progress.begin(self._title(epoch), self._steps, "steps"))
 
     def on_train_batch_end(self, batch: int, logs: Logs) -> None:
-        now = time.perf_counter()
-        if now - self._drawn > 0.2:
-            self._drawn = now
-            rate = f"{(batch + 1) / (now - self._began):.1f} steps/s"
-            self._bar.update(self._task, completed=batch + 1, rate=rate, loss=f"loss {float(logs['loss']):.4f}")
+        work, now = self._works[0], time.monotonic()
+        work.done = batch + 1
+        if now - self._noted > progress.TICK:  # the loss is not always in this process's memory
+            self._noted, work.note = now, f"loss {float(logs['loss']):.4f}"
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        self._works.append(progress.begin("validating", self._validation_steps, "batches"))
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self._works[-1].done = batch + 1
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        progress.end(self._works.pop())
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
-        self._bar.remove_task(self._task)
+        self.close()
         numbers = "  ".join(
             f"{k} {float(v):.4f}" for k, v in logs.items() if k not in ("step", "seconds", "learning_rate")
         )
@@ -249,6 +246,6 @@ class ProgressBar(keras.callbacks.Callback):
         return f"checkpoint interval {epoch + 1}/{self._intervals}"
 
     def close(self) -> None:
-        """Takes the bar off the screen, however training ended."""
-        if self._bar.live.is_started:
-            self._bar.stop()
+        """Ends what is shown, however training ended."""
+        while self._works:
+            progress.end(self._works.pop())

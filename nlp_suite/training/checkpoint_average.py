@@ -11,6 +11,7 @@ import numpy as np
 
 from nlp_suite.errors import DamagedFileError, RunError, UsageError
 from nlp_suite.files import Record
+from nlp_suite.progress import track
 from nlp_suite.training.callbacks import Logs, without_optimizer, write_weights
 from nlp_suite.training.optimizer import monitor_mode
 from nlp_suite.training.run import HISTORY, Run, load_weights
@@ -93,7 +94,7 @@ def average_intervals(model: Any, record: Record, intervals: Sequence[int]) -> N
             "training.average_checkpoints says of how many they are kept"
         )
     totals: list[np.ndarray] = []
-    for number in intervals:
+    for number in track(intervals, "averaging weights", len(intervals), "checkpoints"):
         with without_optimizer(model):
             load_weights(model, record.check(f"checkpoints/{_name(number)}"))
         weights = [np.asarray(w, "float64") for w in model.get_weights()]

@@ -8,9 +8,11 @@ from nlp_suite.backend import import_backend
 from nlp_suite.data.sources.base import SPLITS
 from nlp_suite.errors import RunError
 from nlp_suite.files import check_writable
+from nlp_suite.progress import scope
 from nlp_suite.training.run import Run
 
 
+@scope()
 def evaluate(
     run: Run | str | Path,
     split: str | None = None,

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from nlp_suite.config import TrainingSettings
 from nlp_suite.files import Record
-from nlp_suite.training.callbacks import Checkpoints, EvaluateAverage, IntervalLog, ProgressBar, StopWhenDiverged
+from nlp_suite.training.callbacks import Checkpoints, EvaluateAverage, IntervalLog, ShowProgress, StopWhenDiverged
 from nlp_suite.training.checkpoint_average import KeepIntervals
 from nlp_suite.training.optimizer import monitor_mode
 from nlp_suite.training.run import HISTORY
@@ -27,7 +27,7 @@ class FitCallbacks:
     7. `KeepIntervals` copies what `Checkpoints` wrote.
     8. Keras's `EarlyStopping` decides whether to end.
     9. `CSVLogger` and `TensorBoard` record the completed logs.
-    10. `ProgressBar` shows which interval `Checkpoints` found the best.
+    10. `ShowProgress` shows which interval `Checkpoints` found the best.
     11. `TrainingState` saves the state of 2 and 4 to 8; a run that is killed before it repeats the interval.
 
     Args:
@@ -37,12 +37,13 @@ class FitCallbacks:
         loss_metric: name of the metric that is the loss.
         intervals: checkpoint intervals in all.
         steps: steps of one.
+        validation_steps: batches of its validation.
         measuring: the task's callbacks.
         optimizing: those of the optimiser.
 
     Attributes:
         state: the `TrainingState`.
-        progress: the `ProgressBar`.
+        progress: the `ShowProgress`.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class FitCallbacks:
         loss_metric: str,
         intervals: int,
         steps: int,
+        validation_steps: int,
         measuring: Sequence[Any],
         optimizing: Sequence[Any],
     ):
@@ -68,7 +70,7 @@ class FitCallbacks:
             )
         if settings.patience:
             self._stateful.append(keras.callbacks.EarlyStopping(monitor, mode=mode, patience=settings.patience))
-        self.progress = ProgressBar(intervals, steps, self._checkpoints, console)
+        self.progress = ShowProgress(intervals, steps, validation_steps, self._checkpoints, console)
         self.state = TrainingState(record, self._stateful)
 
     def in_order(self) -> list[Any]:

@@ -14,6 +14,7 @@ from nlp_suite.errors import ConfigError, DamagedFileError, RunError
 from nlp_suite.files import Record
 from nlp_suite.registry import TASKS
 from nlp_suite.task import Task
+from nlp_suite.text.text_layer import TextLayer
 
 SCHEMA = 2
 HISTORY, STATE = "history.csv", "checkpoints/state.npz"
@@ -59,7 +60,9 @@ class Run:
         check_opened(self.record)
         self.experiment = load_experiment(self.directory / "config.yaml")
         self.assets = open_assets(self.experiment, self.directory, self.info["labels"], self.info.get("facts", {}))
-        self.labels, self.text, self.target_text = self.assets.labels, self.assets.text, self.assets.target_text
+        self.labels = self.assets.labels
+        self.text: TextLayer | Any = self.assets.text  # None only of a corpus kind without texts
+        self.target_text: TextLayer | Any = self.assets.target_text
 
     @property
     def history(self) -> list[dict[str, Any]]:

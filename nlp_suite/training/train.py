@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from rich.console import Console
 
+from nlp_suite import progress
 from nlp_suite.config import Experiment
 from nlp_suite.data.prepare import Prepared, kind_of, open_assets, open_texts, prepare, save_texts
 from nlp_suite.data.staging import hidden_folder, only_process, place_folder
@@ -40,6 +41,7 @@ from nlp_suite.training.run import (
 from nlp_suite.training.tensorboard import cut_events
 
 
+@progress.scope()
 def train(experiment: Experiment, run_dir: str | Path, *, console: Console | None = None) -> Run:
     """Trains an experiment; the same call on the folder of a killed run continues after its last checkpoint interval.
 
@@ -48,7 +50,7 @@ def train(experiment: Experiment, run_dir: str | Path, *, console: Console | Non
     Args:
         experiment: the resolved config.
         run_dir: the run folder, made if it does not exist.
-        console: where progress goes; default: standard error.
+        console: where its lines go; default: standard error.
 
     Returns:
         The finished run.
@@ -62,7 +64,7 @@ def train(experiment: Experiment, run_dir: str | Path, *, console: Console | Non
     Example:
         >>> run = train(load_experiment("configs/sentiment_sample.yaml"), "runs/sentiment_sample")
     """
-    console = console or Console(stderr=True)
+    console = console or progress.console()
     directory = Path(run_dir)
     if directory.is_symlink():  # a folder cannot be renamed onto a link
         directory = directory.resolve()
@@ -152,6 +154,7 @@ class _Training:
             loss_metric=self._task.loss_metric,
             intervals=plan.intervals,
             steps=plan.steps,
+            validation_steps=plan.validation.steps_per_epoch,
             measuring=measuring,
             optimizing=optimizer_callbacks,
         )

@@ -1,5 +1,7 @@
 """Pairs in two stores: row by row the same sentences, one vocabulary or two, nothing held out that training has seen."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -95,7 +97,8 @@ def test_truncation_is_told(pairs):
 @settings(deadline=None, max_examples=100)
 def test_what_is_held_out_has_no_source_of_training(sources, part, seed):
     kind, data = corpus_kind("pairs"), DataSettings(validation=part, seed=seed)
-    source = type("S", (), {"examples": lambda self, split: ({"source": s, "target": "x"} for s in sources)})()
+    rows = [{"source": text, "target": "x"} for text in sources]
+    source = SimpleNamespace(kind=kind, examples=lambda split: iter(rows), share_read=lambda split: None)
     train = Selection(source, "train")
     spaced = [" ".join(s.split()) for s in sources]
     if len(set(spaced)) < 2:

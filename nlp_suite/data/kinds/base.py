@@ -19,6 +19,7 @@ from nlp_suite.data.selection import Example, Selection
 from nlp_suite.data.store import TokenStore
 from nlp_suite.data.tables import token_statistics_table
 from nlp_suite.errors import DataError
+from nlp_suite.progress import work
 from nlp_suite.registry import CORPUS_KINDS
 from nlp_suite.task import Assets
 from nlp_suite.text.statistics import text_statistics, truncation_remark
@@ -230,8 +231,10 @@ def corpus_kind(name: str) -> CorpusKind:
 
 def train_text_layer(settings: TextSettings, texts: Iterable[str], progress: Progress, of: str = "") -> TextLayer:
     """A text layer for the training split; `of`: whose texts these are, such as `" of the sources"`."""
-    progress(f"training the {settings.tokenizer.name} tokenizer{of} on the training split")
-    return TextLayer.train(settings, texts)
+    tokenizer = f"training the {settings.tokenizer.name} tokenizer{of}"
+    progress(f"{tokenizer} on the training split")
+    with work(tokenizer):
+        return TextLayer.train(settings, texts)
 
 
 def _hash(text: str) -> int:

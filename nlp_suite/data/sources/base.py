@@ -4,7 +4,8 @@ import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
@@ -12,6 +13,7 @@ from pydantic import BeforeValidator, Field
 from nlp_suite.config import ComponentSettings
 from nlp_suite.data.kinds.base import CorpusKind, corpus_kind
 from nlp_suite.data.selection import Example
+from nlp_suite.data.sources.reading import share_read
 from nlp_suite.errors import DataError
 from nlp_suite.registry import SOURCES, unknown
 
@@ -95,6 +97,14 @@ class Source(ABC):
     @abstractmethod
     def fingerprint(self) -> str:
         """A hash that changes when the examples may have changed."""
+
+    def files(self, split: str) -> Iterable[Path]:
+        """The files that `examples` reads line by line, if it does."""
+        return ()
+
+    def share_read(self, split: str) -> Callable[[int], float] | None:
+        """For progress: from the number of examples read, from now on, to their share of the split; None: not known."""
+        return share_read(self.files(split))
 
     def _check_split(self, split: str) -> None:
         if split not in self.splits():

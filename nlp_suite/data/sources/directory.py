@@ -92,7 +92,7 @@ class DirectorySource(Source):
     def splits(self) -> list[str]:
         return list(self._files)
 
-    def _paths(self, split: str) -> Iterator[Path]:
+    def files(self, split: str) -> Iterator[Path]:
         """Files of a split, one of each class in turn."""
         classes = [[Path(folder, name) for name in files] for folder, files in self._files[split].items()]
         for row in itertools.zip_longest(*classes):
@@ -100,7 +100,7 @@ class DirectorySource(Source):
 
     def examples(self, split: str) -> Iterator[Example]:
         self._check_split(split)
-        for path in self._paths(split):
+        for path in self.files(split):
             text = file_text(path, self.on_error)
             if self._labelled:
                 yield {"text": text, "label": path.parent.name}
@@ -110,7 +110,7 @@ class DirectorySource(Source):
     def fingerprint(self) -> str:
         facts = []
         for split in self.splits():
-            for path in self._paths(split):
+            for path in self.files(split):
                 status = path.stat()
                 facts.append([split, path.parent.name, path.name, status.st_size, status.st_mtime_ns])
         return self._hash(facts)

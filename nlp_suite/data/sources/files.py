@@ -153,5 +153,8 @@ class FilesSource(Source):
         rows = read(path, self.settings.delimiter or delimiter, self.on_error)
         return table_examples(path, rows, self._columns, self.kind, self.settings.header)
 
+    def files(self, split: str) -> list[Path]:
+        return [path for path, _ in self._files[split]]
+
     def fingerprint(self) -> str:
         return self._hash({split: [stamp(path) for path, _ in files] for split, files in self._files.items()})

@@ -214,5 +214,8 @@ class ParallelSource(Source):
         ]
         return table_examples(path, tsv_rows(path, "\t", self.on_error), columns, self.kind, header=False)
 
+    def files(self, split: str) -> list[Path]:
+        return [path for files in self._files[split] for path in files]
+
     def fingerprint(self) -> str:
         return self._hash({s: [[stamp(path) for path in files] for files in self._files[s]] for s in self._files})

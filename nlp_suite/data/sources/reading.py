@@ -5,13 +5,15 @@ import gzip
 import hashlib
 import itertools
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from nlp_suite.errors import DataError
 
 MAX_HASHED_BYTES = 64 * 2**20  # a larger file is known by its size and time of change
+
+_bytes_read = 0  # of text, by this process
 
 
 def existing_file(path: str | Path) -> Path:
@@ -59,15 +61,36 @@ def text_lines(path: Path, on_error: str = "fail") -> Iterator[tuple[int, str]]:
 
 
 def _raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    global _bytes_read
     number = 0
     try:
         with gzip.open(path, "rb") if is_gzipped(path) else open(path, "rb") as file:
             for number, raw in enumerate(file, 1):
+                _bytes_read += len(raw)
                 yield number, raw
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path}, after line {number}: broken gzip file: {error}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def share_read(paths: Iterable[Path]) -> Callable[[int], float] | None:
+    """What says, for `nlp_suite.progress`, which share of some files has been read since this call; None: they are empty."""
+    total, before = sum(map(_text_size, paths)), _bytes_read
+    return (lambda _: (_bytes_read - before) / total) if total else None
+
+
+def _text_size(path: Path) -> int:
+    """Bytes of a file's text: of a gzip what its last four bytes say, which is the size modulo 4 GiB."""
+    try:
+        size = path.stat().st_size
+        if not is_gzipped(path) or size < 4:
+            return size
+        with open(path, "rb") as file:
+            file.seek(-4, 2)
+            return int.from_bytes(file.read(4), "little")
+    except OSError:  # who reads the file will say it
+        return 0
 
 
 def is_gzipped(path: Path) -> bool:

@@ -126,5 +126,8 @@ class PlainTextSource(Source):
                 f"included; the first line that is not blank: {first[:60]!r}"
             )
 
+    def files(self, split: str) -> list[Path]:
+        return self._files[split]
+
     def fingerprint(self) -> str:
         return self._hash({split: [stamp(path) for path in paths] for split, paths in self._files.items()})

@@ -9,7 +9,7 @@ import re
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -203,6 +203,10 @@ class TFDSSource(Source):
             if self.settings.wiki_markers == "lines" and "text" in example:
                 example["text"] = WIKI_MARKER.sub("\n", example["text"]).strip("\n")
             yield example
+
+    def share_read(self, split: str) -> Callable[[int], float]:
+        count = self._split_info(split).num_examples
+        return lambda examples: examples / max(1, count)
 
     def _records(self, split: str) -> Iterator[Any]:
         """Feature name to value: bytes, int or float."""

@@ -41,3 +41,7 @@ def __getattr__(name: str) -> Any:
 
         return query
     raise AttributeError(f"module {__name__!r} has no attribute {name!r} (public: {', '.join(__all__)})")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

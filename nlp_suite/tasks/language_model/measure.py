@@ -6,6 +6,7 @@ import numpy as np
 
 from nlp_suite.data.prepare import open_source
 from nlp_suite.errors import DataError
+from nlp_suite.progress import track
 from nlp_suite.tasks.language_model import stops_at_line_end
 from nlp_suite.tasks.language_model.predictor import LanguageModelPredictor
 from nlp_suite.tasks.language_model.report import language_model_report
@@ -28,7 +29,7 @@ def measure(run, split: str, stores: dict) -> dict:
     edges = [1, *(10**power for power in range(1, len(str(counts.max()))))]  # 0 | 1–9 | 10–99 | …
     nll, tokens = np.zeros(len(edges) + 1), np.zeros(len(edges) + 1, int)
     unknown = 0
-    for n in range(batches.steps_per_epoch):
+    for n in track(range(batches.steps_per_epoch), f"measuring {split}", batches.steps_per_epoch, "batches"):
         inputs, targets, weights = batches.batch(n)
         losses = np.asarray(model.predict_on_batch(inputs))  # [B, T]
         counted = weights > 0

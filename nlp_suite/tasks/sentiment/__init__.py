@@ -9,6 +9,7 @@ from nlp_suite.config import ComponentSettings
 from nlp_suite.data.batches import BucketedBatches
 from nlp_suite.data.memory import check_batch, check_rows
 from nlp_suite.errors import ConfigError
+from nlp_suite.progress import track
 from nlp_suite.registry import BACKBONES, TASKS
 from nlp_suite.task import Batches, Predictor, Task
 
@@ -81,7 +82,8 @@ class SentimentTask(Task):
         lines = [self._load_word_vectors(model, text)] if self.settings.word_vectors else []
         if model.backbone.priors:
             batches = BucketedBatches(store.lengths, 64, 8, seed=None)
-            rows = (batches[n] for n in range(batches.steps_per_epoch))
+            numbers = track(range(batches.steps_per_epoch), "counting n-grams", batches.steps_per_epoch, "batches")
+            rows = (batches[n] for n in numbers)
             counted = ((store.padded(r[w > 0], length), store.labels[r[w > 0]]) for r, w, length in rows)
             model.backbone.learn_prior(counted, model.settings["classes"])
             lines.append("counted the n-grams of the training split")

@@ -7,6 +7,7 @@ import numpy as np
 
 from nlp_suite.data.batches import BucketedBatches
 from nlp_suite.evaluation.plots import shorten
+from nlp_suite.progress import track
 from nlp_suite.tasks.sentiment.report import classification_report
 from nlp_suite.tasks.shared.compiled import compiled
 from nlp_suite.text.statistics import truncation_remark
@@ -45,7 +46,7 @@ def predict_split(run, store, batch_size: int = 64, checkpoint: str | None = Non
     logits = lambda tokens: model(tokens, training=False)  # noqa: E731
     logits = compiled(logits, model, shapes=[([None, None], "int32")])
     probabilities = np.zeros((len(store), len(run.labels)), "float32")
-    for n in range(batches.steps_per_epoch):
+    for n in track(range(batches.steps_per_epoch), "predicting", batches.steps_per_epoch, "batches"):
         rows, weights, length = batches[n]
         tokens, *_ = task.batch(store, rows, weights, length)
         counted = weights > 0

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score, roc_curve
 
 from nlp_suite.errors import DataError, RunError
 
@@ -52,12 +51,17 @@ def classification_report(
         1.0
     """
     truth, probabilities = _checked(labels, truth, probabilities, texts)
-    classes = np.arange(len(labels))
     predicted = probabilities.argmax(axis=1)  # [N]
     confidence = probabilities.max(axis=1)  # [N]
     correct = predicted == truth  # [N]
-    scores = precision_recall_fscore_support(truth, predicted, labels=classes, zero_division=0)  # 4 × [C]
-    occurs = np.isin(classes, np.concatenate([truth, predicted]))  # [C]
+    confusion = np.bincount(truth * len(labels) + predicted, minlength=len(labels) ** 2).reshape(len(labels), -1)
+    hits, answered, support = confusion.diagonal(), confusion.sum(axis=0), confusion.sum(axis=1)  # [C] each
+    occurs = answered + support > 0  # [C]
+    scores = [
+        hits / np.maximum(1, answered),
+        hits / np.maximum(1, support),
+        2 * hits / np.maximum(1, answered + support),
+    ]
     reliability = _reliability(confidence, correct, bins)
     return {
         "kind": "classification",
@@ -68,17 +72,15 @@ def classification_report(
         "cross_entropy": float(
             -np.log(np.clip(probabilities[np.arange(len(truth)), truth], MIN_PROBABILITY, 1)).mean()
         ),
-        "macro": {
-            name: float(values[occurs].mean()) for name, values in zip(("precision", "recall", "f1"), scores[:3])
-        },
+        "macro": {name: float(values[occurs].mean()) for name, values in zip(("precision", "recall", "f1"), scores)},
         "per_class": {
             label: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
-            for label, p, r, f, n in zip(labels, *scores)
+            for label, p, r, f, n in zip(labels, *scores, support)
         },
         "never_answered": [
             label for i, label in enumerate(labels) if (truth == i).any() and not (predicted == i).any()
         ],
-        "confusion_matrix": confusion_matrix(truth, predicted, labels=classes).tolist(),
+        "confusion_matrix": confusion.tolist(),
         **_ranking(labels, truth, probabilities),
         "ece": sum(b["count"] * abs(b["accuracy"] - b["confidence"]) for b in reliability if b["count"]) / len(truth),
         "reliability": reliability,
@@ -106,7 +108,7 @@ def _checked(labels, truth, probabilities, texts) -> tuple[np.ndarray, np.ndarra
     if not np.isfinite(row_sums).all() or probabilities.min() < 0 or np.abs(row_sums - 1).max() > 0.02:
         worst = int(np.argmax(np.where(np.isfinite(row_sums), np.abs(row_sums - 1), np.inf)))
         raise RunError(f"probabilities must add up to 1 in each row; row {worst} is {probabilities[worst]}")
-    return truth, probabilities
+    return truth.astype("int64"), probabilities
 
 
 def _wilson(correct: int, count: int, z: float = 1.959964) -> list[float]:
@@ -141,16 +143,28 @@ def _ranking(labels, truth: np.ndarray, probabilities: np.ndarray) -> dict:
     """ROC-AUC and a few points of the curve, for two classes that both occur."""
     if len(labels) != 2 or len(np.unique(truth)) < 2:
         return {"roc_auc": None, "roc": None}
-    false_rate, true_rate, _ = roc_curve(truth, probabilities[:, 1])  # [P], [P]
+    false_rate, true_rate = _roc_curve(truth, probabilities[:, 1])  # [P], [P]
+    area = float(np.trapezoid(true_rate, false_rate))
     if len(false_rate) > ROC_POINTS:  # points at equal distances along the curve keep its shape
         length = false_rate + true_rate  # [P], from 0 to 2
         keep = np.unique(np.searchsorted(length, np.linspace(0, 2, ROC_POINTS)).clip(max=len(length) - 1))
         false_rate, true_rate = false_rate[keep], true_rate[keep]
     points = [[round(float(f), 5), round(float(t), 5)] for f, t in zip(false_rate, true_rate)]
     return {
-        "roc_auc": float(roc_auc_score(truth, probabilities[:, 1])),
+        "roc_auc": area,
         "roc": {"positive": labels[1], "points": points},
     }
+
+
+def _roc_curve(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """False and true positive rate at every threshold, from (0, 0) to (1, 1); points on a line between two are left out."""
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # the last row at each threshold
+    true = np.append(0, np.cumsum(truth[order])[ends])  # [P]
+    false = np.append(0, ends + 1) - true  # [P]
+    corner = (np.diff(true, 2) != 0) | (np.diff(false, 2) != 0)
+    kept = np.concatenate([[True], corner, [True]])
+    return false[kept] / false[-1], true[kept] / true[-1]
 
 
 def _mistakes(labels, truth, predicted, confidence, texts, count: int) -> list[dict]:

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from nlp_suite.data.sources.reading import text_lines
+from nlp_suite.data.sources.reading import share_read, text_lines
 from nlp_suite.errors import UsageError
+from nlp_suite.progress import track
 
 TABLE_FORMATS = ("table", "jsonl", "tsv")
 
@@ -23,7 +24,10 @@ def read_texts(texts: list[str] | None, input: Path | None) -> Iterator[str]:
         raise UsageError("give texts, or --input FILE, or - for standard input (one of the three)")
     if input is not None:
         check_file("--input", input)
-        return (line.rstrip("\r\n") for _, line in text_lines(input, "replace"))
+        lines = (line.rstrip("\r\n") for _, line in text_lines(input, "replace"))
+        if sys.stdout.isatty():  # there the answers show how far it is
+            return lines
+        return track(lines, f"reading {input}", unit="texts", share=share_read([input]))
     if texts == ["-"]:
         return (line.rstrip(b"\r\n").decode("utf-8", "replace") for line in standard_input())
     return iter([text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for text in texts or ()])

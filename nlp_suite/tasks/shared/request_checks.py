@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nlp_suite.errors import RequestError
+from nlp_suite.progress import track
 
 MAX_BATCH = 2**20  # texts that run together
 MAX_BEAMS = 1024  # hypotheses of a search
@@ -66,7 +67,8 @@ def checked_non_negative(name: str, value) -> float:
 def batches_by_length(lengths: Sequence[int], rows: int) -> Iterator[np.ndarray]:
     """Indices of texts of similar length, at most `rows` at a time."""
     order = np.argsort(lengths, kind="stable")
-    return (order[start : start + rows] for start in range(0, len(order), rows))
+    starts = range(0, len(order), rows)
+    return (order[start : start + rows] for start in track(starts, "answering", len(starts), "batches"))
 
 
 def round_up(length: int, step: int = 32) -> int:

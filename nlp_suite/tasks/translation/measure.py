@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from nlp_suite.progress import track
 from nlp_suite.tasks.shared.compiled import compiled
 from nlp_suite.tasks.translation.predictor import TranslationPredictor
 from nlp_suite.tasks.translation.report import corpus_bleu, translation_report
@@ -22,11 +23,13 @@ def measure(run, split: str, stores: dict) -> dict:
     model = run.model()
     predictor = truncating_predictor(model, run.text, run.target_text, settings)
     rows = np.arange(len(store))
-    answers = predictor.translate([store.source.text(row) for row in rows])
+    sources = [store.source.text(row) for row in rows]
+    translated = predictor.translate_iter(sources)
+    answers = list(track(translated, f"translating {split}", len(sources), "sentences"))
     nll, tokens, correct = teacher_forced(model, run.task.evaluation_batches(store, run.experiment.training))
     checkpoint = run.weights().name.removesuffix(".weights.h5")
     return translation_report(
-        sources=[store.source.text(row) for row in rows],
+        sources=sources,
         references=[store.target.text(row) for row in rows],
         hypotheses=[answer["translation"] for answer in answers],
         nll=nll,
@@ -50,7 +53,7 @@ def teacher_forced(model, batches) -> tuple[float, int, int]:
 
     scored = compiled(of_batch, model)
     nll, tokens, correct = 0.0, 0, 0
-    for n in range(batches.steps_per_epoch):
+    for n in track(range(batches.steps_per_epoch), "scoring the references", batches.steps_per_epoch, "batches"):
         arrays, targets, weights = batches.batch(n)
         losses, right = scored(arrays["source"], arrays["target_in"], targets)  # [B, T]
         counted = np.asarray(weights) > 0
@@ -84,7 +87,8 @@ class TranslateValidation(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None) -> None:
         with averaged_weights(self.model):
-            answers = self._predictor.translate(self._sources, beam_size=1)
+            translated = self._predictor.translate_iter(self._sources, beam_size=1)
+            answers = list(track(translated, "translating validation", len(self._sources), "sentences"))
         translations = [answer["translation"] for answer in answers]
         logs["val_bleu"] = corpus_bleu(translations, self._references)
         for i in self._shown:

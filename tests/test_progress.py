@@ -1,0 +1,180 @@
+"""Progress: what is written where there is no terminal, the bars where there is one, and nothing for work of seconds."""
+
+import fcntl
+import gzip
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from nlp_suite import progress
+from nlp_suite.data.selection import Selection
+from nlp_suite.data.sources.reading import lines_without_ends, share_read
+from nlp_suite.registry import SOURCES
+
+
+@pytest.fixture
+def at(monkeypatch):
+    """A function that sets the clock; no thread looks at the display by itself."""
+    now = [1000.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress, "_DISPLAY", progress._Display())
+    monkeypatch.setattr(progress, "TICK", 3600)
+
+    def at(seconds):
+        now[0] = 1000.0 + seconds
+        if progress._DISPLAY._works:
+            progress._DISPLAY.show(now[0])
+
+    return at
+
+
+def test_figures_say_how_much_how_fast_and_how_long(at):
+    work = progress.begin("reading", 4000, "lines")
+    work.done = 1000
+    assert work.figures(1010.0) == "1,000 of 4,000 lines, 25%, 100 lines/s, 0:30 left"
+    work.total, work.note = None, "loss 0.5"
+    assert work.figures(1010.0) == "1,000 lines, 100 lines/s, 0:10 so far, loss 0.5"
+    work.unit, work.share = "", lambda done: 0.001
+    assert work.figures(1010.0) == "0%, 2:46:30 left, loss 0.5"
+    work.share = lambda done: 1.5  # the whole was larger than it seemed
+    assert work.figures(1010.0) == "0:10 so far, loss 0.5"
+    progress.end(work)
+
+
+def test_a_log_gets_a_line_now_and_then(at, capsys):
+    with progress.work("training the tokenizer"):
+        reading = progress.track(range(100), "reading train", 100, "lines")
+        for _ in range(51):
+            next(reading)
+        at(19)
+        assert capsys.readouterr().err == ""
+        at(25)
+        line = "training the tokenizer: reading train: 50 of 100 lines, 50%, 2 lines/s, 0:25 left\n"
+        assert capsys.readouterr().err == line
+        at(44)
+        assert capsys.readouterr().err == ""
+        assert len(list(reading)) == 49
+        at(50)
+        assert capsys.readouterr().err == "training the tokenizer: 0:50 so far\n"
+    assert progress._DISPLAY._works == []
+
+
+def test_many_short_passes_are_not_silent(at, capsys):
+    for begin in range(0, 24, 4):
+        at(begin)
+        with progress.work(f"pass {begin}"):
+            at(begin + 3.9)
+    assert capsys.readouterr().err == "pass 20: 0:04 so far\n"
+
+
+def test_work_ends_where_a_loop_is_left_or_fails(at):
+    for _ in progress.track(range(3), "left"):
+        break
+    with pytest.raises(KeyError), progress.work("fails"):
+        raise KeyError
+    assert progress._DISPLAY._works == []
+
+
+def test_a_loop_that_an_error_has_left_ends_with_the_function_that_was_called(at):
+    @progress.scope()
+    def called():
+        for number in progress.track(range(3), "loop"):
+            raise KeyError(number)
+
+    with progress.work("goes on"):
+        with pytest.raises(KeyError) as error:
+            called()
+        assert error.traceback and [work.description for work in progress._DISPLAY.going_on()] == ["goes on"]
+
+
+def test_no_thread_is_left_behind():
+    with progress.work("something"):
+        assert any(thread.name == "progress" for thread in threading.enumerate())
+    end = time.monotonic() + 10
+    while any(thread.name == "progress" for thread in threading.enumerate()) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not any(thread.name == "progress" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("name, opened", [("a.txt", open), ("a.txt.gz", gzip.open)])
+def test_the_share_of_files_that_was_read(tmp_path, name, opened):
+    paths = [tmp_path / f"{n}-{name}" for n in range(2)]
+    for path in paths:
+        with opened(path, "wb") as file:
+            file.write(b"line\n" * 100)
+    share = share_read(paths)
+    first = lines_without_ends(paths[0])
+    assert share(0) == 0
+    for _ in range(50):
+        next(first)
+    assert share(0) == 0.25
+    list(first), list(lines_without_ends(paths[1]))
+    assert share(0) == 1.0
+
+
+def test_every_pass_over_a_split_knows_its_end(tmp_path, at):
+    (tmp_path / "a.tsv").write_text("text\tlabel\n" + "fine\tgood\n" * 99)
+    whole = Selection(SOURCES.get("files")(train=str(tmp_path / "a.tsv")), "train")
+    for selection in (whole, whole.take(np.arange(20, 80))):
+        examples = iter(selection)
+        next(examples), next(examples)
+        (work,) = progress._DISPLAY._works
+        assert work.description == "reading train" and 0 < work.completed() < 1
+        list(examples)
+        assert progress._DISPLAY._works == []
+
+
+BARS = """
+import sys, time
+from nlp_suite import progress
+progress.SHOWN_AFTER, progress.TICK = 0.0, 0.01
+with progress.work("outer"):
+    for number in progress.track(range(400), "inner", 400, "things"):
+        while not progress._DISPLAY._tasks:
+            time.sleep(0.01)
+        if number == 200:
+            print("a line", file=sys.stderr)
+            print("half", flush=True)
+            sys.stdin.readline()
+            time.sleep(0.1)
+print("done")
+"""
+
+
+@pytest.fixture
+def terminal():
+    """What a terminal shows of a process with bars, and the process, which waits for a line when it has done half."""
+    controller, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    pipe, environment = subprocess.PIPE, {**os.environ, "TERM": "xterm"}
+    with subprocess.Popen(
+        [sys.executable, "-c", BARS], stdin=pipe, stdout=pipe, stderr=terminal, env=environment, text=True
+    ) as process:
+        os.close(terminal)
+        yield os.fdopen(controller, "rb", 0), process
+
+
+def test_a_terminal_gets_bars_and_lines_stay_whole(terminal):
+    screen, process = terminal
+    answer, _ = process.communicate("go on\n", timeout=60)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.read(2**16).decode())
+    assert process.returncode == 0 and answer == "half\ndone\n"
+    assert re.search(r"inner .*of 400 things, \d+%, [\d,]+ things/s, \d:\d\d left", shown) and "outer" in shown
+    assert "a line\r\n" in shown
+
+
+def test_work_goes_on_when_its_terminal_is_gone(terminal):
+    screen, process = terminal
+    assert process.stdout.readline() == "half\n"
+    screen.close()
+    answer, _ = process.communicate("go on\n", timeout=60)
+    assert process.returncode == 0 and answer == "done\n"
