@@ -122,9 +122,9 @@ def test_a_request_whose_client_left_is_dropped(endpoint, ask, monkeypatch):
     entry = endpoint.server.manager._available("slow")[1]
     runs, answer = [], entry.servable._answers
 
-    def counted(*arguments):
+    def counted(*arguments, **options):
         runs.append(1)
-        return answer(*arguments)
+        return answer(*arguments, **options)
 
     monkeypatch.setattr(entry.servable, "_answers", counted)
     leave, start = ask(endpoint), time.monotonic()

@@ -177,19 +177,19 @@ def test_requests_that_wait_run_together_where_rows_are_independent(load, export
         gate, runs, answer = threading.Event(), [], model._answers
         monkeypatch.setattr(model.settings.queue, "_free", 1)
 
-        def counted(sources, targets, seconds, gate=gate, runs=runs, answer=answer):
+        def counted(sources, *arguments, gate=gate, runs=runs, answer=answer, **options):
             runs.append(len(next(iter(sources.values()))))
             gate.wait(30)
-            return answer(sources, targets, seconds)
+            return answer(sources, *arguments, **options)
 
         alone = [ask(model, text=[text]) for text in TEXTS]
         monkeypatch.setattr(model, "_answers", counted)
         with ThreadPoolExecutor(7) as pool:
             first = pool.submit(ask, model, text=[b"first"])
-            while not runs:
+            while not runs and not first.done():
                 time.sleep(0.001)
             others = [pool.submit(ask, model, text=[text]) for text in TEXTS]
-            while len(model.settings.queue._waiting) < len(TEXTS):
+            while len(model.settings.queue._waiting) < len(TEXTS) and not first.done():
                 time.sleep(0.001)
             gate.set()
             assert first.result()
