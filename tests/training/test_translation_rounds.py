@@ -35,7 +35,7 @@ class Inference:
     def __init__(self, model):
         self.model, self.asked = model, []
 
-    def translate(self, texts, beam_size):
+    def translate_iter(self, texts, beam_size):
         assert beam_size == 1
         self.asked.append(texts)
         rows = [text.removeprefix("source [b]").removesuffix("[/b]") for text in texts]
