@@ -20,7 +20,6 @@ from nlp_suite.export.self_check import check_saved_model
 from nlp_suite.export.serving_hints import ServingHints
 from nlp_suite.export.staging import check_parent, place_version, staging, write_record
 from nlp_suite.export.warmup import read_warmup, write_warmup
-from nlp_suite.layers.serving_graph import serving_graph
 from nlp_suite.registry import EXPORTERS, TASKS
 from nlp_suite.training.run import Run
 
@@ -57,6 +56,8 @@ class SavedModelExporter(Exporter):
     def export(self, run: Run, to: Path) -> ExportResult:
         server = self._server or run.experiment.export.server_version
         tf = _tensorflow()
+        from nlp_suite.layers.serving_graph import serving_graph  # imports Keras
+
         model = run.model()
         signatures = run.task.signatures(model, open_run(run, model), xla=self._xla)
         compiled = tuple(signatures.compiled.values())
