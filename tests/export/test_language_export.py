@@ -17,6 +17,7 @@ from nlp_suite.tasks.language_model.signatures import LanguageModelSignatures
 from nlp_suite.text.text_layer import TextLayer
 from tests.export.conftest import Server
 from tests.language_models import make_run
+from tests.serving.slices import assert_slices_answer_as_all_rows
 
 HOSTILE = [
     "",
@@ -323,3 +324,7 @@ def test_every_backbone_answers_as_python(backbone, sections, tmp_path):
     assert_same_text(server("generate", **request(long)), python.generate(long, max_tokens=10, temperature=0.0))
     following = server("next", prompt=raw(long))["probabilities"]
     np.testing.assert_allclose(following, [[p for _, p in row] for row in python.next_tokens(long)], atol=1e-5)
+
+
+def test_scores_in_slices_are_those_of_all_rows(exported):
+    assert_slices_answer_as_all_rows(exported.path, "score")

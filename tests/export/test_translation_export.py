@@ -18,6 +18,7 @@ from nlp_suite.export.warmup import read_warmup
 from nlp_suite.tasks.translation.export_predictor import SavedModelTranslation
 from nlp_suite.tasks.translation.predictor import TranslationPredictor
 from tests.export.conftest import Server
+from tests.serving.slices import assert_slices_answer_as_all_rows
 from tests.translation_models import PAIRS, make_run
 
 SOURCES, TARGETS = [source for source, _ in PAIRS], [target for _, target in PAIRS]
@@ -307,3 +308,7 @@ def test_the_command_line_translates_with_an_export(exported, monkeypatch):
     assert [[h["translation"] for h in line["hypotheses"]] for line in lines] == [
         [h["translation"] for h in each["hypotheses"]] for each in expected
     ]
+
+
+def test_attention_in_slices_is_that_of_all_rows(exported):
+    assert_slices_answer_as_all_rows(exported.result.path, "attention")

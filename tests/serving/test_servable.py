@@ -18,6 +18,7 @@ from nlp_suite.serving.run_queue import RunQueue
 from nlp_suite.serving.servable import Servable, SessionSettings
 from nlp_suite.serving.status import as_serving_error
 from tests.serving import toy_models
+from tests.serving.slices import TEXTS, assert_slices_answer_as_all_rows
 
 
 @pytest.fixture
@@ -143,26 +144,9 @@ def test_hints_are_read_as_they_were_written(load, tmp_path, caplog):
 
 # ---------------------------------------------------------------------------------------------------- slices, together
 
-TEXTS = [b"a good film", b"", b"not bad at all , but long and slow", b"bad", b"good good", b"the end"]
 
-
-@pytest.mark.parametrize(
-    "task, signature",
-    [("sentiment", "serving_default"), ("language_model", "score"), ("translation", "attention")],
-)
-def test_slices_answer_as_all_rows_at_once(load, exports, monkeypatch, task, signature):
-    model = load(exports(task) / "1")
-    outputs = list(model.signatures[signature].outputs)
-    (alias,) = model.signatures[signature].inputs
-    feeds = {alias: np.array(TEXTS, object)}
-    whole = model.run(signature, feeds, outputs)
-    monkeypatch.setattr(model.settings.queue, "max_rows", 2)
-    cut = model.run(signature, feeds, outputs)
-    for alias, array in whole.items():
-        if array.dtype == object:
-            assert cut[alias].tolist() == array.tolist(), alias
-        else:
-            np.testing.assert_allclose(cut[alias], array, rtol=1e-5, atol=1e-6, err_msg=alias)
+def test_slices_answer_as_all_rows_at_once(exports):
+    assert_slices_answer_as_all_rows(exports("sentiment") / "1", "serving_default")
 
 
 def test_rows_that_are_not_answered_one_by_one_are_not_cut(load):
