@@ -7,6 +7,7 @@ import sys
 import pytest
 import yaml
 
+from nlp_suite.training.run import run_record
 from tests.backend_processes import environment
 
 pytestmark = pytest.mark.slow
@@ -69,8 +70,7 @@ def test_a_state_of_another_backend_is_refused(small, tmp_path):
     pytest.importorskip("jax")
     where = config(small, tmp_path, "bag", epochs=2)
     command("jax", "train", where, "--run-dir", tmp_path / "run")
-    info = json.loads((tmp_path / "run" / "run.json").read_text())
-    (tmp_path / "run" / "run.json").write_text(json.dumps({**info, "state": "running"}))
+    run_record(tmp_path / "run").update(state="running")
     done = subprocess.run(
         [sys.executable, "-m", "nlp_suite", "train", str(where), "--run-dir", str(tmp_path / "run")],
         env=environment("tensorflow"),
