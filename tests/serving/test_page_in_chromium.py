@@ -11,6 +11,7 @@ import pytest
 
 from nlp_suite.export.serving_hints import FILE as HINTS
 from nlp_suite.export.serving_hints import ServingHints
+from nlp_suite.export.staging import RECORD
 from nlp_suite.serving.flags import Options
 from tests.serving import chromium
 
@@ -69,6 +70,7 @@ def server(exports, tmp_path_factory):
     for name in ("unnamed", "plain"):
         copied = shutil.copytree(exports("sentiment"), folder / name) / "1"
         (copied / HINTS).unlink() if name == "unnamed" else ServingHints(page_form="any").write(copied)
+        (copied / RECORD).unlink()  # of what the files held before
         models[name] = (folder / name, all_versions)
     models["broken"] = (shutil.copytree(exports("sentiment"), folder / "broken"), all_versions)
     (folder / "broken" / "2").mkdir()
