@@ -2,7 +2,8 @@
 
 import itertools
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -97,6 +98,12 @@ class ClassifierPredictor(Predictor):
         """Probabilities `[B, C]` of the items of a batch, and which were truncated, `[B]`."""
 
 
+def compiled_logits(model: Any) -> Callable[[np.ndarray], Any]:
+    """A classifier's function of token ids int32 `[B, T]` → logits `[B, C]`, compiled."""
+    logits = lambda tokens: model(tokens, training=False)  # noqa: E731
+    return compiled(logits, model, shapes=[([None, None], "int32")])
+
+
 class NetworkClassifier(ClassifierPredictor):
     """A network with its text layer, under the backend that Keras runs on.
 
@@ -108,8 +115,7 @@ class NetworkClassifier(ClassifierPredictor):
 
     def __init__(self, model, text, labels):
         self.model, self.text, self.labels = model, text, list(labels)
-        logits = lambda tokens: model(tokens, training=False)  # noqa: E731
-        self._logits = compiled(logits, model, shapes=[([None, None], "int32")])
+        self._logits = compiled_logits(model)
 
     def _prepare(self, texts):
         rows, full = self.text.encode_with_lengths(texts)
