@@ -10,7 +10,7 @@ from nlp_suite.evaluation.plots import shorten
 from nlp_suite.progress import track
 from nlp_suite.tasks.sentiment.predictor import compiled_logits
 from nlp_suite.tasks.sentiment.report import classification_report
-from nlp_suite.text.statistics import truncation_remark
+from nlp_suite.text.statistics import truncation_remark, truncation_shares
 
 NAMED = 10  # labels in a sentence
 
@@ -22,8 +22,7 @@ def measure(run, split: str, stores: dict) -> dict:
     """
     store = stores[split]
     report = classification_report(run.labels, np.array(store.labels), predict_split(run, store), _Texts(store))
-    kept, given = np.asarray(store.lengths), np.asarray(store.full_lengths)
-    cut = {"truncated_share": float(np.mean(kept < given)), "dropped_share": float(1 - kept.sum() / given.sum())}
+    cut = truncation_shares(np.asarray(store.lengths), np.asarray(store.full_lengths))
     remarks = [truncation_remark(cut, run.text.settings), never_answered_remark(report["never_answered"], run.labels)]
     return {**report, **cut, "remarks": [remark for remark in remarks if remark]}
 
