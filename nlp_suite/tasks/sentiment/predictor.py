@@ -47,7 +47,8 @@ class ClassifierPredictor(Predictor):
 
         Returns:
             `{"label": str, "probability": float, "probabilities": {label: float}, "truncated": bool}`, or a list of them;
-            `truncated` says whether the text had more tokens or characters than are read.
+            `truncated` says whether the text had more tokens or characters than are read (false of an older export, which
+            does not say).
 
         Example:
             >>> load("runs/imdb").predict("A wonderful film.")["label"]
