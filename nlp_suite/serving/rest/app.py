@@ -222,7 +222,7 @@ class RestApp:
     ) -> _Answers:
         request, core = json_in.parse_examples(body), self._core
         note(signature=request.signature_name or DEFAULT_SIGNATURE)
-        core.limits.check_examples(len(request.examples), len(request.context))
+        core.limits.check_examples([*map(len, request.examples)], len(request.context))
         with (
             core.use(_spec(route)) as servable,
             core.running(route.model, _API[route.verb], len(request.examples)),
