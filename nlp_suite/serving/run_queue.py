@@ -74,7 +74,7 @@ class RunQueue:
             run: the graph; it must answer row by row where there is a key.
             feeds: its inputs.
             caller: who waits.
-            key: requests of the same key run together: the same graph, outputs and shapes of a row.
+            key: requests of the same key run together: the same graph, outputs, and types and shapes of a row.
             rows: of the inputs.
 
         Raises:

@@ -172,7 +172,8 @@ class Servable:
                 form = self._form(self._compiled[signature])
                 fetched = sorted(form.outputs)  # all of them: each choice could be compiled anew, for seconds
         elif rows and self._independent_rows and form.fixed.issuperset(outputs):
-            key = (self, signature, *outputs, *(array.shape[1:] for array in feeds.values()))
+            rows_of = [(alias, array.dtype, array.shape[1:]) for alias, array in sorted(feeds.items())]
+            key = (self, signature, *outputs, *rows_of)
         targets = {alias: self._place(form.outputs[alias]) for alias in fetched}
 
         def run(arrays: dict[str, np.ndarray], seconds: float | None) -> dict[str, np.ndarray]:
