@@ -157,7 +157,9 @@ class Servable:
                 pass  # because of this request or of another in its batch: run alone, it gets its own error
         form, queue = self._form(signature), self.settings.queue
         rows = form.rows(feeds, outputs)
-        parts = slices(feeds, rows, queue.max_rows) if rows else []
+        # Elsewhere what a row is answered may be as wide as there are rows.
+        can_be_cut = self._independent_rows or form.fixed.issuperset(outputs)
+        parts = slices(feeds, rows, queue.max_rows) if rows and can_be_cut else []
         if len(parts) > 1:
             return in_slices(lambda part: self._run(signature, part, outputs, caller, None), feeds, parts, caller)
         return self._run(signature, feeds, outputs, caller, rows)

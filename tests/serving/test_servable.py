@@ -159,6 +159,9 @@ def test_slices_answer_as_all_rows_at_once(exports):
 def test_rows_that_are_not_answered_one_by_one_are_not_cut(load):
     settings = {"queue": RunQueue(max_rows=2)}
     assert ask(load("scalar_out", **settings), text=[b"a"] * 5)["count"] == 5
+    x = np.arange(5, dtype="float32")
+    sums = load("pairs", **settings).run("serving_default", {"x": x}, ["y"])["y"]
+    assert sums.tolist() == (x[:, None] + x).tolist()
     odd = ask(load("odd_batch", **settings), text=[b"a", b"b", b"c"])
     assert odd["a"].tolist() == [b"a", b"b", b"c"] and odd["b"].tolist() == [b"a"]
 
