@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from nlp_suite.serving.caller import Caller
+from nlp_suite.serving.flags import Options
 from nlp_suite.serving.run_queue import RunQueue, in_slices, slices
+from nlp_suite.serving.server import _session_settings
 from nlp_suite.serving.status import Code, ServingError
 
 
@@ -87,6 +89,15 @@ def test_nothing_runs_together_where_that_is_off(asked):
     queue, graph = RunQueue(1, together=False), Graph()
     threads = [asked(queue, graph, number) for number in range(3)]
     assert answers(graph, *threads) == [[0], [10], [20]] and graph.runs == [[0], [1], [2]]
+
+
+@pytest.mark.parametrize(
+    "flags, together",
+    [({}, True), ({"run_waiting_requests_together": False}, False), ({"enable_batching": True}, False)],
+)
+def test_the_flags_that_switch_it_off(flags, together):
+    """With batching only those requests come here that their batch failed with: they must run alone."""
+    assert _session_settings(Options(**flags)).queue.together is together
 
 
 def test_each_gets_its_own_error(asked):
