@@ -149,6 +149,7 @@ def _answer(requests: list[_Request]) -> Arrays:
     except Exception:  # because of one of them: alone, each gets its own error
         for request in requests:
             _answer_alone(request)
+            request.ready.set()  # it need not wait for those after it
     finally:
         for request in others:
             if request.answers is None and request.error is None:

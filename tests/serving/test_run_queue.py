@@ -109,6 +109,23 @@ def test_each_gets_its_own_error(asked):
     assert queue._free == 1
 
 
+def test_who_is_run_alone_does_not_wait_for_those_after_it(asked):
+    last = threading.Event()
+
+    class SlowAlone(Graph):
+        def __call__(self, feeds, seconds):
+            answer = super().__call__(feeds, seconds)
+            return answer if feeds["x"].tolist() != [3] or last.wait(30) else None
+
+    queue, graph = RunQueue(1), SlowAlone()
+    _, one, two, three = (asked(queue, graph, number) for number in (0, 1, -2, 3))
+    graph.gate.set()
+    two.join(30)
+    assert str(two.answer) == "negative: -2" and three.is_alive()
+    last.set()
+    assert answers(graph, one, three) == [[10], [30]]
+
+
 def test_who_has_left_is_not_run(asked):
     queue, graph, left = RunQueue(1), Graph(), set()
     threads = [asked(queue, graph, 0)]
