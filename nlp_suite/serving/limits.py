@@ -16,7 +16,7 @@ class RequestLimits:
 
     Attributes:
         max_rows: of an input, and maximum examples of a request.
-        max_row_bytes: of a row of an input.
+        max_row_bytes: of a row of an input, and of an example with its context.
         max_bytes: of an input.
         max_repeated_bytes: of an input that is larger than what was sent of it: TensorFlow continues a short list of
             values with its last one, and a context belongs to every example.
