@@ -139,14 +139,14 @@ class Core:
             yield servable
 
     def _examples(self, request: Any) -> int:
-        """How many examples a request has, which must not be too many."""
+        """How many examples a request has, which must be neither too many nor too large."""
         if request.input.WhichOneof("kind") != "example_list_with_context":
-            number, context_bytes = len(request.input.example_list.examples), 0
+            examples, context_bytes = request.input.example_list.examples, 0
         else:
             with_context = request.input.example_list_with_context
-            number, context_bytes = len(with_context.examples), with_context.context.ByteSize()
-        self.limits.check_examples(number, context_bytes)
-        return number
+            examples, context_bytes = with_context.examples, with_context.context.ByteSize()
+        self.limits.check_examples([example.ByteSize() for example in examples], context_bytes)
+        return len(examples)
 
     def _servable(self, request: Any) -> AbstractContextManager[Servable]:
         _check_spec(request)

@@ -90,7 +90,9 @@ FLAGS = {
         64 * 2**20, "maximum bytes of a gRPC message and of an input tensor", minimum=1, builtin_only=True
     ),
     "max_request_rows": Flag(16_384, "maximum rows (texts, examples) of a request", minimum=1, builtin_only=True),
-    "max_row_bytes": Flag(4 * 2**20, "maximum bytes of a row of an input", minimum=1, builtin_only=True),
+    "max_row_bytes": Flag(
+        4 * 2**20, "maximum bytes of a row of an input, or of an example", minimum=1, builtin_only=True
+    ),
     "max_rows_at_once": Flag(
         64,
         "larger requests run in slices of so many rows; also the maximum of requests that run together",

@@ -16,7 +16,7 @@ class RequestLimits:
 
     Attributes:
         max_rows: of an input, and maximum examples of a request.
-        max_row_bytes: of a row of an input.
+        max_row_bytes: of a row of an input, and of an example with its context.
         max_bytes: of an input.
         max_repeated_bytes: of an input that is larger than what was sent of it: TensorFlow continues a short list of
             values with its last one, and a context belongs to every example.
@@ -68,18 +68,42 @@ class RequestLimits:
         """
         for alias, array in arrays.items():
             self.check_tensor(alias, array.shape, array_bytes(array))
+            self.check_longest_row(alias, array)
 
-    def check_examples(self, examples: int, context_bytes: int = 0) -> None:
-        """Refuses too many examples, or a context that is too large for so many.
+    def check_longest_row(self, alias: str, array: np.ndarray) -> None:
+        """Refuses an input of strings that has a row which is too large, however short its other rows are.
+
+        Raises:
+            RequestTooLarge: naming the input.
+        """
+        if array.dtype != object or not array.ndim or array_bytes(array) <= self.max_row_bytes:
+            return
+        longest = int(max(row_bytes(array)))
+        if longest > self.max_row_bytes:
+            raise RequestTooLarge(
+                f"tensor {alias} has a row of {longest:,} bytes; at most {self.max_row_bytes:,} are allowed"
+            )
+
+    def check_examples(self, sizes: Sequence[int], context_bytes: int = 0) -> None:
+        """Refuses too many examples, one that is too large, or a context that is too large for so many.
+
+        Args:
+            sizes: bytes of each example.
+            context_bytes: of the context, which belongs to every example.
 
         Raises:
             RequestTooLarge: saying which.
         """
-        self.check_rows("the request", examples)
-        if examples * context_bytes > self.max_repeated_bytes:
+        self.check_rows("the request", len(sizes))
+        if len(sizes) * context_bytes > self.max_repeated_bytes:
             raise RequestTooLarge(
-                f"a context of {context_bytes:,} bytes for {examples:,} examples: together at most "
+                f"a context of {context_bytes:,} bytes for {len(sizes):,} examples: together at most "
                 f"{self.max_repeated_bytes:,} are allowed"
+            )
+        longest = max(sizes, default=0) + context_bytes
+        if longest > self.max_row_bytes:
+            raise RequestTooLarge(
+                f"an example has {longest:,} bytes, with the context; at most {self.max_row_bytes:,} are allowed"
             )
 
 
@@ -91,3 +115,10 @@ def string_bytes(values: Sequence[bytes]) -> int:
 def array_bytes(array: np.ndarray) -> int:
     """Bytes that TensorFlow takes for an array; strings are objects of `bytes`."""
     return string_bytes(array.ravel().tolist()) if array.dtype == object else array.nbytes
+
+
+def row_bytes(array: np.ndarray) -> np.ndarray:
+    """Bytes that TensorFlow takes for each row of an array, which has rows."""
+    if array.dtype != object or not array.size:
+        return np.full(len(array), array.nbytes / max(len(array), 1))
+    return np.array([string_bytes(row) for row in array.reshape(len(array), -1).tolist()])

@@ -1,6 +1,7 @@
 """Where both ports listen: one rule for REST and gRPC, for IPv4 and IPv6."""
 
 import errno
+import os
 import socket
 from typing import Any
 
@@ -30,7 +31,7 @@ def listeners(host: str, port: int, interface: str) -> list[socket.socket]:
     try:
         for family, address in addresses(host, port):
             try:
-                made.append(_bound(family, address))
+                made.append(bound(family, address))
             except OSError as error:
                 failure = error
                 if error.errno not in ABSENT:
@@ -85,10 +86,21 @@ def addresses(host: str, port: int) -> list[tuple[int, Any]]:
     return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
 
 
-def _bound(family: int, address: Any) -> socket.socket:
+def bound(family: int, address: Any, reuse: bool = True) -> socket.socket:
+    """A TCP socket that is bound to an address and does not listen.
+
+    Args:
+        family: IPv4 or IPv6, which then leaves IPv4 alone.
+        address: of that family.
+        reuse: whether connections of a server that ended a moment ago do not hold the port.
+
+    Raises:
+        OSError: it cannot be bound.
+    """
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reuse = reuse and os.name == "posix"  # elsewhere it would let two servers share the port
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(address)

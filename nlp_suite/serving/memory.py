@@ -14,7 +14,10 @@ def release_soon(request_bytes: int) -> None:
     if request_bytes >= LARGE_BYTES and _pending.acquire(blocking=False):
         timer = threading.Timer(_DELAY, _release)
         timer.daemon = True
-        timer.start()
+        try:
+            timer.start()
+        except RuntimeError:  # the system has no more threads: the request is answered all the same
+            _pending.release()
 
 
 def _release() -> None:

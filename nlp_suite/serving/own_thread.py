@@ -27,6 +27,7 @@ class RowTimes:
         return expected < SHORT and (seconds is None or expected * _SPARE < seconds)
 
     def add(self, key: Hashable, rows: int, seconds: float) -> None:
-        """Takes note of a run; of two at the same moment one may be lost."""
-        taken = seconds / max(rows, 1)
-        self._fastest[key] = min(taken, self._fastest.get(key, taken) * _FORGET)
+        """Takes note of a run of rows; of two at the same moment one may be lost."""
+        if rows:
+            taken = seconds / rows
+            self._fastest[key] = min(taken, self._fastest.get(key, taken) * _FORGET)

@@ -1,12 +1,11 @@
 """Ports that are taken before models are loaded, so that a conflict is found at once and not after minutes."""
 
 import errno
-import os
 import socket
 from typing import Any
 
 from nlp_suite.serving.flags import Options
-from nlp_suite.serving.listening import ABSENT, addresses, host_and_port
+from nlp_suite.serving.listening import ABSENT, addresses, bound, host_and_port
 from nlp_suite.serving.status import Code, ServingError, invalid_argument
 
 
@@ -39,24 +38,17 @@ class ReservedPorts:
 
     def _bind(self, family: int, address: Any) -> OSError | None:
         """Takes one address; returns the error where this machine does not have it, and raises any other."""
-        for reuse in (False, True):  # True: connections of a server that ended a moment ago do not hold the port
-            made = None
+        try:
             try:
-                made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-                made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse and os.name == "posix")
-                if family == socket.AF_INET6:
-                    made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, True)
-                made.bind(address)
+                self._sockets.append(bound(family, address, reuse=False))
             except OSError as error:
-                if made is not None:
-                    made.close()
-                if error.errno in ABSENT:
-                    return error
-                if reuse or error.errno != errno.EADDRINUSE:
+                if error.errno != errno.EADDRINUSE:
                     raise
-            else:
-                self._sockets.append(made)
-                break
+                self._sockets.append(bound(family, address))  # connections of a server that has ended may hold it
+        except OSError as error:
+            if error.errno in ABSENT:
+                return error
+            raise
         return None
 
     def release(self) -> None:

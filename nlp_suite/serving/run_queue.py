@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nlp_suite.serving.caller import Caller
-from nlp_suite.serving.limits import array_bytes, string_bytes
+from nlp_suite.serving.limits import array_bytes, row_bytes
 from nlp_suite.serving.status import Code, ServingError
 
 SLICE_BYTES = 2**20  # of the inputs of a slice: tokenising a text takes about thirty times its bytes
@@ -74,7 +74,7 @@ class RunQueue:
             run: the graph; it must answer row by row where there is a key.
             feeds: its inputs.
             caller: who waits.
-            key: requests of the same key run together: the same graph, outputs and shapes of a row.
+            key: requests of the same key run together: the same graph, outputs, and types and shapes of a row.
             rows: of the inputs.
 
         Raises:
@@ -149,6 +149,7 @@ def _answer(requests: list[_Request]) -> Arrays:
     except Exception:  # because of one of them: alone, each gets its own error
         for request in requests:
             _answer_alone(request)
+            request.ready.set()  # it need not wait for those after it
     finally:
         for request in others:
             if request.answers is None and request.error is None:
@@ -189,10 +190,7 @@ def slices(feeds: Arrays, rows: int, max_rows: int, max_bytes: int = SLICE_BYTES
         return [slice(0, rows)]
     sizes = np.zeros(rows)
     for array in feeds.values():
-        if array.dtype == object:
-            sizes += [string_bytes(row) for row in array.reshape(rows, -1).tolist()] if array.size else 0
-        else:
-            sizes += array.nbytes / rows
+        sizes += row_bytes(array)
     cut, start, size = [], 0, 0.0
     for row in range(rows):
         if row > start and (row - start == max_rows or size + sizes[row] > max_bytes):

@@ -157,7 +157,9 @@ class Servable:
                 pass  # because of this request or of another in its batch: run alone, it gets its own error
         form, queue = self._form(signature), self.settings.queue
         rows = form.rows(feeds, outputs)
-        parts = slices(feeds, rows, queue.max_rows) if rows else []
+        # Elsewhere what a row is answered may be as wide as there are rows.
+        can_be_cut = self._independent_rows or form.fixed.issuperset(outputs)
+        parts = slices(feeds, rows, queue.max_rows) if rows and can_be_cut else []
         if len(parts) > 1:
             return in_slices(lambda part: self._run(signature, part, outputs, caller, None), feeds, parts, caller)
         return self._run(signature, feeds, outputs, caller, rows)
@@ -172,7 +174,8 @@ class Servable:
                 form = self._form(self._compiled[signature])
                 fetched = sorted(form.outputs)  # all of them: each choice could be compiled anew, for seconds
         elif rows and self._independent_rows and form.fixed.issuperset(outputs):
-            key = (self, signature, *outputs, *(array.shape[1:] for array in feeds.values()))
+            rows_of = [(alias, array.dtype, array.shape[1:]) for alias, array in sorted(feeds.items())]
+            key = (self, signature, *outputs, *rows_of)
         targets = {alias: self._place(form.outputs[alias]) for alias in fetched}
 
         def run(arrays: dict[str, np.ndarray], seconds: float | None) -> dict[str, np.ndarray]:

@@ -315,7 +315,9 @@ def _session_settings(options: Options) -> SessionSettings:
         batching=batching,
         xla=options.xla_cpu_compilation_enabled,
         queue=RunQueue(
-            options.max_concurrent_runs, options.max_rows_at_once, together=options.run_waiting_requests_together
+            options.max_concurrent_runs,
+            options.max_rows_at_once,
+            together=options.run_waiting_requests_together and batching is None,
         ),
     )
 

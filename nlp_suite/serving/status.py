@@ -131,7 +131,8 @@ def truncated(message: str) -> str:
 def as_serving_error(error: BaseException) -> ServingError:
     """Any exception as a `ServingError`: TensorFlow's errors keep their code and message, others become INTERNAL.
 
-    Nodes of the graph are taken out of TensorFlow's messages. A `ServingError` is returned as it is; `MemoryError` is RESOURCE_EXHAUSTED and `TimeoutError` DEADLINE_EXCEEDED.
+    Nodes of the graph are taken out of TensorFlow's messages. A `ServingError` is returned as it is; `MemoryError` is
+    RESOURCE_EXHAUSTED and `TimeoutError` DEADLINE_EXCEEDED.
 
     Example:
         >>> as_serving_error(KeyError("x")).message

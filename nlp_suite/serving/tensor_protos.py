@@ -76,7 +76,9 @@ def array_of(proto: Any, alias: str, limits: RequestLimits = _LIMITS) -> np.ndar
                 raise failed
         else:
             texts = [*sent, *(sent[-1:] or [b""]) * (size - len(sent))]
-        return np.array([None, *texts], object)[1:].reshape(shape)
+        strings = np.array([None, *texts], object)[1:].reshape(shape)
+        limits.check_longest_row(alias, strings)
+        return strings
     if size and proto.tensor_content:
         if len(proto.tensor_content) != size * numpy_type.itemsize:
             raise failed

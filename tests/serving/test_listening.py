@@ -49,8 +49,8 @@ def test_a_machine_without_ipv6_has_ipv4_only(monkeypatch, number):
             raise OSError(number, "no IPv6 here")
         return made(family, address)
 
-    made = listening._bound
-    monkeypatch.setattr(listening, "_bound", without_ipv6)
+    made = listening.bound
+    monkeypatch.setattr(listening, "bound", without_ipv6)
     assert families("") == [IPV4]
     port = free_port()
     assert grpc_addresses("", port) == [f"0.0.0.0:{port}"]

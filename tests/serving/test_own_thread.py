@@ -35,6 +35,7 @@ def test_no_rows():
     times = RowTimes()
     times.add("a", 0, 0.1e-3)
     assert times.is_short("a", 0, None)
+    assert not times.is_short("a", 1, None)  # which says nothing of a row
 
 
 @pytest.fixture

@@ -38,21 +38,30 @@ def examples(request, number, context=0):
     return request
 
 
-def filled(rows, text):
+def filled(rows, *texts):
     request = predict_pb2.PredictRequest()
     request.model_spec.name = "text"
     request.inputs["text"].dtype = 7
     request.inputs["text"].tensor_shape.dim.add(size=rows)
-    request.inputs["text"].string_val.append(text)
+    request.inputs["text"].string_val.extend(texts)
+    return request
+
+
+def one_long(request):
+    """Two examples, of which only one is too large."""
+    examples(request, 2).input.example_list.examples[1].features.feature["c"].bytes_list.value.append(b"x" * 10_000)
+    return request
+
+
+def several_of(make):
+    request = inference_pb2.MultiInferenceRequest()
+    request.tasks.add(method_name="tensorflow/serving/regress").model_spec.name = "half"
+    request.input.CopyFrom(make(classification_pb2.ClassificationRequest()).input)
     return request
 
 
 def several(number):
-    request = inference_pb2.MultiInferenceRequest()
-    request.tasks.add(method_name="tensorflow/serving/regress").model_spec.name = "half"
-    rows = classification_pb2.ClassificationRequest()
-    request.input.CopyFrom(examples(rows, number).input)
-    return request
+    return several_of(lambda request: examples(request, number))
 
 
 @pytest.mark.parametrize(
@@ -60,6 +69,11 @@ def several(number):
     [
         ("Predict", filled(4_000_000, b"x"), "tensor text has 4,000,000 rows; at most 2,000 are allowed"),
         ("Predict", filled(1, b"x" * 10_001), "10,025 bytes a row; at most 10,000"),
+        ("Predict", filled(3, b"x" * 10_001, b""), "a row of 10,025 bytes; at most 10,000"),
+        ("Classify", one_long(classification_pb2.ClassificationRequest()), r"an example has 10,0\d\d bytes"),
+        ("Regress", one_long(regression_pb2.RegressionRequest()), r"an example has 10,0\d\d bytes"),
+        ("MultiInference", several_of(one_long), r"an example has 10,0\d\d bytes"),
+        ("Regress", examples(regression_pb2.RegressionRequest(), 1, 10_000), r"an example has 10,0\d\d bytes, with"),
         ("Classify", examples(classification_pb2.ClassificationRequest(), ROWS + 1), "2,001 rows; at most 2,000"),
         ("Regress", examples(regression_pb2.RegressionRequest(), ROWS + 1), "2,001 rows; at most 2,000"),
         (
@@ -83,6 +97,11 @@ def test_grpc_refuses_what_is_too_much(endpoint, method, request_, text):
         ("text:predict", {"instances": ["x"] * (ROWS + 1)}, "tensor text has 2,001 rows; at most 2,000"),
         ("text:predict", {"inputs": {"text": ["x"] * (ROWS + 1)}}, "tensor text has 2,001 rows; at most 2,000"),
         ("text:predict", {"instances": ["x" * 10_001]}, "10,025 bytes a row; at most 10,000"),
+        ("text:predict", {"instances": ["", "x" * 10_001, ""]}, "a row of 10,025 bytes; at most 10,000"),
+        ("text:predict", {"inputs": ["", "x" * 10_001, ""]}, "a row of 10,025 bytes; at most 10,000"),
+        ("text:predict", {"inputs": "x" * 10_001}, "10,025 bytes a row; at most 10,000"),
+        ("half:regress", {"examples": [{"x": 1.0}, {"c": "x" * 10_000}]}, "an example has 10,0"),
+        ("half:classify", {"context": {"c": "x" * 10_000}, "examples": [{"x": 1.0}]}, "an example has 10,0"),
         ("half:regress", {"examples": [{"x": 1.0}] * (ROWS + 1)}, "the request has 2,001 rows"),
         ("half:classify", {"examples": [{"x": 1.0}] * (ROWS + 1)}, "the request has 2,001 rows"),
         ("half:regress", {"context": {"c": "x" * 100_000}, "examples": [{"x": 1.0}] * 1000}, "together at most"),

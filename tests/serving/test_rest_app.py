@@ -1,11 +1,15 @@
 """The REST port's edges: sizes, times, encodings, other origins, metrics, and what is no request at all."""
 
+import asyncio
+import contextlib
 import gzip
 import socket
 import time
 
 import pytest
 
+from nlp_suite.serving.flags import Options
+from nlp_suite.serving.rest.app import RestApp
 from nlp_suite.serving.rest.protocol import MAX_HEAD_BYTES
 from nlp_suite.serving.status import ServingError
 from tests.serving.endpoint import Endpoint, http_ask, model_list, raw
@@ -42,6 +46,37 @@ def still_answers(endpoint):
 
 
 # ---------------------------------------------------------------------------------------------------- sizes and times
+
+
+def test_a_request_that_the_ending_server_gives_up_is_dropped(monkeypatch):
+    """uvicorn cancels its task after the seconds of draining; the thread that works on it must hear of that."""
+    app, callers, dropped = RestApp(None, Options(rest_api_port=1)), [], []
+
+    def work(*arguments):
+        callers.append(arguments[-1])
+        end = time.monotonic() + 10
+        while not callers[0].has_left() and time.monotonic() < end:
+            time.sleep(0.001)
+        dropped.append(callers[0].has_left())
+
+    async def give_up():
+        messages = [{"type": "http.request", "body": b"{}"}]
+        scope = {"raw_path": PREDICT.encode(), "method": "POST", "headers": [(b"host", b"x")], "http_version": "1.1"}
+
+        async def receive():
+            return messages.pop() if messages else await asyncio.Event().wait()
+
+        task = asyncio.ensure_future(app._respond(scope, receive))
+        while not callers:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    monkeypatch.setattr(app, "_answer", work)
+    asyncio.run(give_up())
+    app._threads.shutdown()
+    assert dropped == [True]
 
 
 def test_a_large_body_is_413(endpoint):

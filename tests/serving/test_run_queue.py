@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from nlp_suite.serving.caller import Caller
+from nlp_suite.serving.flags import Options
 from nlp_suite.serving.run_queue import RunQueue, in_slices, slices
+from nlp_suite.serving.server import _session_settings
 from nlp_suite.serving.status import Code, ServingError
 
 
@@ -89,6 +91,15 @@ def test_nothing_runs_together_where_that_is_off(asked):
     assert answers(graph, *threads) == [[0], [10], [20]] and graph.runs == [[0], [1], [2]]
 
 
+@pytest.mark.parametrize(
+    "flags, together",
+    [({}, True), ({"run_waiting_requests_together": False}, False), ({"enable_batching": True}, False)],
+)
+def test_the_flags_that_switch_it_off(flags, together):
+    """With batching only those requests come here that their batch failed with: they must run alone."""
+    assert _session_settings(Options(**flags)).queue.together is together
+
+
 def test_each_gets_its_own_error(asked):
     queue, graph = RunQueue(1), Graph()
     threads = [asked(queue, graph, number) for number in (0, 1, -2, 3, -4)]
@@ -96,6 +107,23 @@ def test_each_gets_its_own_error(asked):
     assert (good, one, three) == ([0], [10], [30])
     assert str(two) == "negative: -2" and str(four) == "negative: -4"
     assert queue._free == 1
+
+
+def test_who_is_run_alone_does_not_wait_for_those_after_it(asked):
+    last = threading.Event()
+
+    class SlowAlone(Graph):
+        def __call__(self, feeds, seconds):
+            answer = super().__call__(feeds, seconds)
+            return answer if feeds["x"].tolist() != [3] or last.wait(30) else None
+
+    queue, graph = RunQueue(1), SlowAlone()
+    _, one, two, three = (asked(queue, graph, number) for number in (0, 1, -2, 3))
+    graph.gate.set()
+    two.join(30)
+    assert str(two.answer) == "negative: -2" and three.is_alive()
+    last.set()
+    assert answers(graph, one, three) == [[10], [30]]
 
 
 def test_who_has_left_is_not_run(asked):

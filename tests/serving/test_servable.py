@@ -36,6 +36,13 @@ def load(toys):
         servable.close()
 
 
+def independent(path, folder):
+    """A copy of a version folder whose export says that its rows are independent."""
+    copy = shutil.copytree(path, folder / "1")
+    ServingHints(independent_rows=True).write(copy)
+    return copy
+
+
 def ask(servable, outputs=None, **feeds):
     arrays = {alias: np.array(value, object if isinstance(value[0], bytes) else None) for alias, value in feeds.items()}
     return servable.run(
@@ -152,6 +159,9 @@ def test_slices_answer_as_all_rows_at_once(exports):
 def test_rows_that_are_not_answered_one_by_one_are_not_cut(load):
     settings = {"queue": RunQueue(max_rows=2)}
     assert ask(load("scalar_out", **settings), text=[b"a"] * 5)["count"] == 5
+    x = np.arange(5, dtype="float32")
+    sums = load("pairs", **settings).run("serving_default", {"x": x}, ["y"])["y"]
+    assert sums.tolist() == (x[:, None] + x).tolist()
     odd = ask(load("odd_batch", **settings), text=[b"a", b"b", b"c"])
     assert odd["a"].tolist() == [b"a", b"b", b"c"] and odd["b"].tolist() == [b"a"]
 
@@ -185,3 +195,21 @@ def test_requests_that_wait_run_together_where_rows_are_independent(load, export
                     else:
                         np.testing.assert_allclose(array, given[alias], rtol=1e-5, atol=1e-6)
         assert len(runs) == expected and sum(runs) == 7
+
+
+def test_requests_of_another_type_do_not_run_together(load, toys, tmp_path):
+    """Put together they would take a common type, and one that alone is refused would be answered."""
+    queue, gate = RunQueue(1), threading.Event()
+    model = load(independent(toys("echo_float"), tmp_path), queue=queue)
+    with ThreadPoolExecutor(3) as pool:
+        pool.submit(queue.run, lambda *_: {} if gate.wait(30) else None, {}, Caller())
+        while queue._free:
+            time.sleep(0.001)
+        given = [{"x": np.array([3], dtype)} for dtype in ("float32", "int16")]
+        right, wrong = (pool.submit(model.run, "serving_default", feeds, ["y"]) for feeds in given)
+        while len(queue._waiting) < 2:
+            time.sleep(0.001)
+        gate.set()
+        assert right.result()["y"].tolist() == [3.0]
+        with pytest.raises(tf.errors.InvalidArgumentError, match="to be float but int16 is provided"):
+            wrong.result()

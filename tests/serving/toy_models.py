@@ -128,6 +128,11 @@ def beams(path):
     return function_model(path, lambda text: {"out": tf.repeat(text, 2)}, _text())
 
 
+def pairs(path):
+    """y[i, j] = x[i] + x[j]: a row is as wide as there are rows."""
+    return function_model(path, lambda x: {"y": x[:, None] + x}, tf.TensorSpec([None], name="x"))
+
+
 def two_in(path):
     """Answers each row's numbers as text, as the model sees them, and how many rows ran together."""
 

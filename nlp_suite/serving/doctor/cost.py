@@ -4,7 +4,6 @@ Run as a module it measures a version folder, and prints JSON.
 """
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -39,6 +38,8 @@ def check(folder: Path) -> Check:
 
 def _measure(folder: Path) -> dict[str, Any]:
     """`signatures`: name → milliseconds `alone` and `together`; `mib`: the most memory of this process."""
+    import resource  # not on Windows, where the other checks are made all the same
+
     from nlp_suite.serving.run_queue import RunQueue
     from nlp_suite.serving.servable import Servable, SessionSettings
 

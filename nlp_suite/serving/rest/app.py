@@ -110,10 +110,12 @@ class RestApp:
         answer = asyncio.get_running_loop().run_in_executor(self._threads, run, work)
         waiting = asyncio.ensure_future(receive())  # for the client to leave: it has sent all that it had to
         both: list[asyncio.Future[Any]] = [answer, waiting]
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        if not answer.done():
-            left.set()
-        waiting.cancel()
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:  # also where the server ends, and waits no longer
+            if not answer.done():
+                left.set()
+            waiting.cancel()
         return *await answer, False
 
     def _outside_interface(self, method: str, path: str, query: bytes) -> _Reply:
@@ -222,7 +224,7 @@ class RestApp:
     ) -> _Answers:
         request, core = json_in.parse_examples(body), self._core
         note(signature=request.signature_name or DEFAULT_SIGNATURE)
-        core.limits.check_examples(len(request.examples), len(request.context))
+        core.limits.check_examples([*map(len, request.examples)], len(request.context))
         with (
             core.use(_spec(route)) as servable,
             core.running(route.model, _API[route.verb], len(request.examples)),
