@@ -1,7 +1,7 @@
 """What a config may say of the backbones; their classes are in `nlp_suite/backbones`."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,8 @@ from nlp_suite.registry import BACKBONES
 from nlp_suite.settings.activations import ActivationName
 from nlp_suite.settings.attentions import MAX_SIZE
 from nlp_suite.settings.transformer import TransformerBlocksSettings
+
+Size = Annotated[int, Field(ge=1, le=MAX_SIZE)]
 
 
 class BackboneSettings(ComponentSettings):
@@ -124,7 +126,7 @@ class BagSettings(BackboneSettings):
     ngram_buckets: int = Field(2**18, ge=16, le=2**22, description="rows of the hashed table that longer n-grams share")
     average: Literal["mean", "sqrt"] = Field("mean", description="divide the sum by the count n, or by √n")
     naive_bayes: bool = Field(False, description="scale n-grams by what their counts in the training split tell")
-    hidden: list[int] = Field([], description="units of feed-forward layers above the average")
+    hidden: list[Size] = Field([], description="units of feed-forward layers above the average")
     dropout: float = Field(0.0, ge=0, lt=1, description="rate on the average and after every feed-forward layer")
     activation: ActivationName = Field("relu", description="Keras name, of the feed-forward layers")
 
@@ -138,7 +140,7 @@ class CNNSettings(BackboneSettings):
 
     returns_sequence: ClassVar[bool] = True
 
-    widths: list[int] = Field([3, 4, 5], min_length=1, description="tokens that a filter spans, one group a width")
+    widths: list[Size] = Field([3, 4, 5], min_length=1, description="tokens that a filter spans, one group a width")
     filters: int = Field(100, ge=1, le=MAX_SIZE, description="filters of every width")
     layers: int = Field(1, ge=1, le=1000, description="convolutions on top of one another")
     dropout: float = Field(0.0, ge=0, lt=1, description="rate after every layer, the same filters at every token")
