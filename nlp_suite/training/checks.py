@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from nlp_suite.config import Experiment, TrainingSettings, load_experiment
+from nlp_suite.config import Experiment, TrainingSettings
 from nlp_suite.data.prepare import open_source
 from nlp_suite.errors import ConfigError, RunError
 from nlp_suite.files import check_writable
@@ -13,9 +13,11 @@ from nlp_suite.training.backbone_start import open_backbone
 from nlp_suite.training.run import (
     HISTORY,
     STATE,
+    Run,
     check_opened,
     check_same,
     differences,
+    has_state,
     is_run,
     make_task,
     read_info,
@@ -57,10 +59,11 @@ def check_training(experiment: Experiment, directory: Path) -> None:
     if _defined_by(task, "metric_names") is _defined_by(task, "metrics"):  # a variant may have other metrics
         check_monitor(experiment.training.monitor, task, task.metric_names)
     check_optimizer(experiment.training.optimizer)
-    if experiment.training.init_from:
-        _check_origin(experiment, Path(experiment.training.init_from))
-    if experiment.backbone.init_from and not is_run(directory):
-        open_backbone(experiment)
+    if not has_state(directory):
+        if experiment.training.init_from:
+            _check_origin(experiment, Run(experiment.training.init_from))
+        if experiment.backbone.init_from:
+            open_backbone(experiment)
     open_source(experiment)
 
 
@@ -115,14 +118,14 @@ def _defined_by(task: Task, member: str) -> type:
     return next(cls for cls in type(task).__mro__ if member in vars(cls))
 
 
-def _check_origin(experiment: Experiment, directory: Path) -> None:
-    """Refuses to start from a run that has another network or text layer."""
-    read_info(directory)
-    lines = differences(load_experiment(directory / "config.yaml"), experiment)
+def _check_origin(experiment: Experiment, origin: Run) -> None:
+    """Refuses to start from a run that has another network or text layer, or no weights."""
+    lines = differences(origin.experiment, experiment)
     network = ("task.", "text.", "target_text", "backbone.", "data.labels:")
     if lines := [line for line in lines if line.startswith(network)]:
         listed = "\n  ".join(lines)
         raise ConfigError(
-            f"training.init_from: {directory} has another network or text layer. "
+            f"training.init_from: {origin.directory} has another network or text layer. "
             f"What differs (there → here):\n  {listed}"
         )
+    origin.weights()
