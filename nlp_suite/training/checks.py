@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nlp_suite.config import Experiment, TrainingSettings
 from nlp_suite.data.prepare import open_source
-from nlp_suite.errors import ConfigError, RunError
+from nlp_suite.errors import ConfigError, DamagedFileError, RunError, UsageError
 from nlp_suite.files import check_writable
 from nlp_suite.registry import unknown
 from nlp_suite.task import Task
@@ -111,6 +111,30 @@ def check_monitor(monitor: str, task: Task, metrics: Sequence[str]) -> None:
     known = [*task.monitors, *(prefix + name for prefix in ("val_", "") for name in names)]
     if monitor not in known:
         raise ConfigError(f"training.monitor: {unknown('metric', monitor, known)}")
+
+
+def check_average(run: Run, last: int | None, best: int | None) -> int:
+    """Refuses to average checkpoint intervals that a run has not had; returns how many are averaged.
+
+    Args:
+        run: the run.
+        last: how many of the last intervals; either this or `best` is given.
+        best: how many of the best intervals.
+
+    Raises:
+        UsageError: neither or both are given.
+        RunError: fewer intervals than 1 or more than there are.
+        DamagedFileError: the history is missing or damaged.
+    """
+    if (last is None) == (best is None):
+        raise UsageError("give one of --last N and --best N")
+    option, number = ("--last", last) if best is None else ("--best", best)
+    if not (run.directory / HISTORY).exists():
+        raise DamagedFileError(f"{run.directory / HISTORY} is missing, which has the values: restore it from a copy")
+    count = len(run.history)
+    if number is None or not 1 <= number <= count:
+        raise RunError(f"{option} {number}: {run.directory} has {count} checkpoint intervals; allowed: 1 to {count}")
+    return number
 
 
 def _defined_by(task: Task, member: str) -> type:
