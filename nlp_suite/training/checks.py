@@ -52,7 +52,7 @@ def check_training(experiment: Experiment, directory: Path) -> None:
             return
     elif directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigError(f"--run-dir {str(directory)!r} exists, is not empty and is not a run folder")
-    for folder in (directory, directory.parent):
+    for folder in (directory,) if is_run(directory) else (directory, directory.parent):
         check_writable(folder, "give another --run-dir", RunError)
     task = make_task(experiment)
     task.check(experiment)
