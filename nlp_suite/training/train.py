@@ -163,6 +163,7 @@ class _Training:
                 *self._checkpoints.glob(".*"),
                 *directory.glob(".run.json.*"),
                 *directory.glob(".history.csv.*"),
+                *directory.glob("tensorboard/**/.*tfevents*"),
             ]
             for leftover in leftovers:  # of a process that was killed while it wrote
                 leftover.unlink()
@@ -286,9 +287,8 @@ def _identity(assets: Assets) -> list[Any]:
 def _begin(directory: Path, experiment: Experiment, prepared: Prepared) -> None:
     """Makes the run folder, which appears complete or not at all."""
     directory.parent.mkdir(parents=True, exist_ok=True)
-    with hidden_folder(
-        directory.parent, ".nlp-suite-run-"
-    ) as hidden:  # not its name, which may be as long as names can be
+    prefix = ".nlp-suite-run-"  # not the run's name, which may be as long as names can be
+    with hidden_folder(directory.parent, prefix) as hidden:
         temporary = hidden / "run"
         (temporary / "checkpoints").mkdir(parents=True)
         save_texts(temporary, prepared.text, prepared.target_text)

@@ -287,9 +287,11 @@ def test_what_a_killed_writer_left_is_removed(small, tmp_path, monkeypatch):
         stop_after(patch, 1)
         with pytest.raises(Killed):
             train(experiment, tmp_path / "run", console=QUIET)
-    (tmp_path / "run" / "checkpoints" / ".best.123.weights.h5").write_text("half")
+    (tmp_path / "run" / "tensorboard" / "train").mkdir(parents=True)
+    for name in ("checkpoints/.best.123.weights.h5", "tensorboard/train/.123.events.out.tfevents.1"):
+        (tmp_path / "run" / name).write_text("half")
     train(experiment, tmp_path / "run", console=QUIET)
-    assert not list((tmp_path / "run" / "checkpoints").glob(".*"))
+    assert not list((tmp_path / "run").rglob(".*"))
 
 
 @pytest.mark.slow
