@@ -94,7 +94,9 @@ def fill_empty_batch(*columns: Any) -> tuple[list[Any], Any]:
 def checked_tokens(tokens: Any, length: Any, vocabulary_size: int) -> tuple[Any, Any]:
     """Token ids int32 `[B, T]`, B at least 1, and their number `[B]` as they came, where a row can be one of the model.
 
-    What stands at or after `length` may be anything: a server that pads puts copies of another id there.
+    What stands at or after `length` may be anything: a server that pads puts copies of another id there. An error, unlike
+    the limits that options have, fails the requests that a stock server batched with this one; but no id is near one of
+    another vocabulary, and any would be an answer to another text.
 
     Raises:
         tf.errors.InvalidArgumentError: when the graph runs: a length below 0 or beyond T, not one length a row, or an id

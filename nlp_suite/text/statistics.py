@@ -34,15 +34,23 @@ def text_statistics(rows: Sequence[np.ndarray], full_lengths: Sequence[int], unk
     full = np.asarray(full_lengths, np.int64)
     if full.shape != lengths.shape:
         raise ValueError(f"{len(rows)} rows but {full.shape} lengths: one length a row is needed")
-    tokens, all_tokens = int(lengths.sum()), int(full.sum())
+    tokens = int(lengths.sum())
     return {
         "texts": len(rows),
         "tokens": tokens,
         "unknown_rate": unknown / tokens if tokens else None,
-        "truncated_share": float(np.mean(lengths < full)) if len(rows) else None,
-        "dropped_share": 1 - tokens / all_tokens if all_tokens else None,
+        **truncation_shares(lengths, full),
         "length": _percentiles(lengths),
         "full_length": _percentiles(full),
+    }
+
+
+def truncation_shares(lengths: np.ndarray, full_lengths: np.ndarray) -> dict[str, float | None]:
+    """`truncated_share` and `dropped_share`, see `text_statistics`, of N texts' tokens after and before truncation, `[N]`."""
+    tokens, all_tokens = int(lengths.sum()), int(full_lengths.sum())
+    return {
+        "truncated_share": float(np.mean(lengths < full_lengths)) if len(lengths) else None,
+        "dropped_share": 1 - tokens / all_tokens if all_tokens else None,
     }
 
 

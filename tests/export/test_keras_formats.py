@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from nlp_suite.errors import ExportError
+from nlp_suite.errors import ExportError, UsageError
 from nlp_suite.export import run_export
 from nlp_suite.export.formats.keras_plain import plain_model
 from nlp_suite.export.load import load
@@ -115,7 +115,21 @@ def test_a_file_is_checked_in_a_fresh_process_and_predicts_strings(format, gru_r
     if format == "keras":
         with pytest.raises(ExportError, match="SentimentModel"):
             check_keras(result.path, tokens, logits, with_package=False, tolerance=1e-5)
+        check_backend(result.path)
         check_damages(result.path)
+
+
+def test_a_keras_file_of_someone_else_is_not_called_damaged(tmp_path):
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(tmp_path / "m.keras")
+    with pytest.raises(ExportError, match=r"^'.*m.keras' holds no text layer: it was not written by nlp-suite export$"):
+        load(tmp_path / "m.keras")
+
+
+def check_backend(path):
+    """A backend that there is not is no damage of the file."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(UsageError, match="^KERAS_BACKEND='numpy' is no backend"):
+        patch.setenv("KERAS_BACKEND", "numpy")
+        load(path)
 
 
 def check_damages(path):

@@ -37,13 +37,14 @@ X = tf.random.stateless_normal((len(LENGTHS), 9, FEATURES), (1, 2))
 MASK = tf.sequence_mask(LENGTHS, 9)
 
 
-def assert_same(function, *arguments):
-    """That a function has the same values without and within the context, run eagerly."""
-    expected = keras.tree.flatten(function(*arguments))
+def assert_same(function, atol=1e-6):
+    """That a function has the same values, in the same types, without and within the context, run eagerly."""
+    expected = keras.tree.flatten(function())
     with serving_graph():
-        answers = keras.tree.flatten(function(*arguments))
+        answers = keras.tree.flatten(function())
     for answer, value in zip(answers, expected, strict=True):
-        np.testing.assert_allclose(answer, value, atol=1e-6)
+        assert answer.dtype == value.dtype
+        np.testing.assert_allclose(tf.cast(answer, "float64"), tf.cast(value, "float64"), atol=atol)
 
 
 def traced(layer, training=False):
@@ -75,6 +76,14 @@ def test_both_directions_from_given_states(name):
     layer = built(keras.layers.Bidirectional(LAYERS[name](return_sequences=True)))
     states = [tf.random.stateless_normal((len(LENGTHS), UNITS), (n, 0)) for n in range(4 if "lstm" in name else 2)]
     assert_same(lambda: layer(X, mask=MASK, initial_state=states))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("dtype, atol", [("mixed_float16", 4e-3), ("mixed_bfloat16", 3e-2), ("float64", 1e-12)])
+def test_other_precisions_from_given_states(name, dtype, atol):
+    layer = built(keras.layers.Bidirectional(LAYERS[name](return_sequences=True, dtype=dtype), dtype=dtype))
+    states = [tf.random.stateless_normal((len(LENGTHS), UNITS), (n, 0)) for n in range(4 if "lstm" in name else 2)]
+    assert_same(lambda: layer(X, mask=MASK, initial_state=states), atol)
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru"])

@@ -17,7 +17,7 @@ import numpy as np
 from nlp_suite.backend import import_backend
 from nlp_suite.config import load_experiment
 from nlp_suite.data.prepare import open_assets, save_texts
-from nlp_suite.errors import ExportError
+from nlp_suite.errors import ExportError, UsageError
 from nlp_suite.export.formats.base import Exporter, ExportResult
 from nlp_suite.export.model_card import model_card
 from nlp_suite.export.samples import check_texts
@@ -93,6 +93,7 @@ def open_keras_file(path: Path) -> Predictor:
 
     Raises:
         ExportError: a `.keras` file without our members, or a damaged one.
+        UsageError: see `import_backend`.
     """
     try:
         with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
@@ -111,6 +112,8 @@ def open_keras_file(path: Path) -> Predictor:
         import keras
 
         model = keras.saving.load_model(path)
+    except (ExportError, UsageError):  # each of them would be one of `_UNREADABLE`
+        raise
     except _UNREADABLE as error:
         raise ExportError(
             f"{str(path)!r} is no Keras file of nlp-suite export, or a damaged one: {error}; export the run again"

@@ -8,9 +8,9 @@ import numpy as np
 from nlp_suite.data.batches import BucketedBatches
 from nlp_suite.evaluation.plots import shorten
 from nlp_suite.progress import track
+from nlp_suite.tasks.sentiment.predictor import compiled_logits
 from nlp_suite.tasks.sentiment.report import classification_report
-from nlp_suite.tasks.shared.compiled import compiled
-from nlp_suite.text.statistics import truncation_remark
+from nlp_suite.text.statistics import truncation_remark, truncation_shares
 
 NAMED = 10  # labels in a sentence
 
@@ -22,8 +22,7 @@ def measure(run, split: str, stores: dict) -> dict:
     """
     store = stores[split]
     report = classification_report(run.labels, np.array(store.labels), predict_split(run, store), _Texts(store))
-    kept, given = np.asarray(store.lengths), np.asarray(store.full_lengths)
-    cut = {"truncated_share": float(np.mean(kept < given)), "dropped_share": float(1 - kept.sum() / given.sum())}
+    cut = truncation_shares(np.asarray(store.lengths), np.asarray(store.full_lengths))
     remarks = [truncation_remark(cut, run.text.settings), never_answered_remark(report["never_answered"], run.labels)]
     return {**report, **cut, "remarks": [remark for remark in remarks if remark]}
 
@@ -39,12 +38,11 @@ def never_answered_remark(never_answered: Sequence[str], labels: Sequence[str]) 
     )
 
 
-def predict_split(run, store, batch_size: int = 64, checkpoint: str | None = None) -> np.ndarray:
+def predict_split(run, store) -> np.ndarray:
     """Class probabilities of every row of a store, float32 `[N, C]`."""
-    model, task = run.model(checkpoint), run.task
-    batches = BucketedBatches(store.lengths, batch_size, run.experiment.training.buckets, None)
-    logits = lambda tokens: model(tokens, training=False)  # noqa: E731
-    logits = compiled(logits, model, shapes=[([None, None], "int32")])
+    model, task = run.model(), run.task
+    batches = BucketedBatches(store.lengths, 64, run.experiment.training.buckets, None)
+    logits = compiled_logits(model)
     probabilities = np.zeros((len(store), len(run.labels)), "float32")
     for n in track(range(batches.steps_per_epoch), "predicting", batches.steps_per_epoch, "batches"):
         rows, weights, length = batches[n]

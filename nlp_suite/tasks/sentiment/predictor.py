@@ -2,7 +2,8 @@
 
 import itertools
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,8 @@ class ClassifierPredictor(Predictor):
 
         Returns:
             `{"label": str, "probability": float, "probabilities": {label: float}, "truncated": bool}`, or a list of them;
-            `truncated` says whether the text had more tokens or characters than are read.
+            `truncated` says whether the text had more tokens or characters than are read (false of an older export, which
+            does not say).
 
         Example:
             >>> load("runs/imdb").predict("A wonderful film.")["label"]
@@ -97,6 +99,12 @@ class ClassifierPredictor(Predictor):
         """Probabilities `[B, C]` of the items of a batch, and which were truncated, `[B]`."""
 
 
+def compiled_logits(model: Any) -> Callable[[np.ndarray], Any]:
+    """A classifier's function of token ids int32 `[B, T]` → logits `[B, C]`, compiled."""
+    logits = lambda tokens: model(tokens, training=False)  # noqa: E731
+    return compiled(logits, model, shapes=[([None, None], "int32")])
+
+
 class NetworkClassifier(ClassifierPredictor):
     """A network with its text layer, under the backend that Keras runs on.
 
@@ -108,8 +116,7 @@ class NetworkClassifier(ClassifierPredictor):
 
     def __init__(self, model, text, labels):
         self.model, self.text, self.labels = model, text, list(labels)
-        logits = lambda tokens: model(tokens, training=False)  # noqa: E731
-        self._logits = compiled(logits, model, shapes=[([None, None], "int32")])
+        self._logits = compiled_logits(model)
 
     def _prepare(self, texts):
         rows, full = self.text.encode_with_lengths(texts)

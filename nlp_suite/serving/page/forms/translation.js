@@ -28,7 +28,7 @@ async function run(context) {
   const { value } = await context.ask(JSON.stringify({ signature_name: several ? "translate_n_best" : "serving_default", instances: [text] }));
   const translations = hypotheses(value.predictions[0]), map = h("section");
   context.show(
-    value.predictions[0].truncated ? h("p", { class: "warning" }, "The text has more tokens than the model reads: what is beyond was left out, or the whole refused.") : null,
+    value.predictions[0].truncated ? h("p", { class: "warning" }, "The text is longer than the model reads: a part of it was left out, or the whole refused.") : null,
     h("ol", { class: "best", "aria-label": "Translations, the best first" }, translations.map((each) => h("li", {},
       h("span", { dir: "auto" }, each.text || h("span", { class: "muted" }, "(empty)")), h("small", { class: "muted" }, remark(each))))),
     map,
