@@ -36,8 +36,7 @@ DEFAULT_TASK, DEFAULT_BACKBONE = "sentiment", "lstm"
 TASK_KEYS = ("data.labels", "target_text", "training.batch_tokens", "training.class_weights")
 """Keys of common sections that only some tasks use: those name them in `Task.honours`, for the others they are refused."""
 
-
-MAX_INTEGER = 2**31 - 1  # of a setting without a bound of its own: graphs count with 32 bits
+DEFAULT_MAX = 2**31 - 1  # of a setting without a bound of its own: graphs count with 32 bits
 
 
 class Settings(BaseModel):
@@ -58,8 +57,8 @@ class Settings(BaseModel):
         for key, field in type(self).model_fields.items():
             value = getattr(self, key)
             is_bounded = any(isinstance(bound, Le | Lt) for bound in field.metadata)
-            if isinstance(value, int) and not is_bounded and abs(value) > MAX_INTEGER:
-                raise ValueError(f"{key} {shown(value)} is too large; allowed: up to {MAX_INTEGER}")
+            if isinstance(value, int) and not is_bounded and abs(value) > DEFAULT_MAX:
+                raise ValueError(f"{key} {shown(value)} is too large; allowed: up to {DEFAULT_MAX}")
         return self
 
 

@@ -155,20 +155,22 @@ class Record:
         name: the JSON file in it.
         remedy: what to do where a file of the folder, named relative to it, is damaged.
 
+    Attributes:
+        directory, remedy: the arguments.
+
     Example:
         >>> record = Record(run, "run.json", lambda name: "restore it from a copy")
         >>> text = record.check("config.yaml").read_text("utf-8")
     """
 
     def __init__(self, directory: Path, name: str, remedy: Callable[[str], str]):
-        self.directory, self._name, self._remedy = directory, name, remedy
-        self._placed: dict[
-            str, list[str | None]
-        ] = {}  # what `replace` put in place; until the next change listed beside what was there
+        self.directory, self._name, self.remedy = directory, name, remedy
+        # what `replace` put in place; until the next change listed beside what was there
+        self._placed: dict[str, list[str | None]] = {}
 
     def read(self) -> dict[str, Any]:
         """The record's JSON, checked."""
-        return read_json(self.directory / self._name, self._remedy(self._name))
+        return read_json(self.directory / self._name, self.remedy(self._name))
 
     def write(self, content: dict[str, Any]) -> None:
         """Writes the record, in one piece."""
@@ -204,7 +206,7 @@ class Record:
         while files is not None and (fault := self._fault(path, files.get(name))):
             before, files = files, self._files()
             if files == before:  # else another process has just replaced it
-                raise DamagedFileError(f"{path} {fault}: {self._remedy(name)}")
+                raise DamagedFileError(f"{path} {fault}: {self.remedy(name)}")
         return path
 
     def _fault(self, path: Path, entry: Sequence[str | None] | None) -> str:

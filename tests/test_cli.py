@@ -127,7 +127,8 @@ REFUSALS = (
     *("train tiny.yaml --run-dir new --set data.source={name: files, train: absent.tsv}", "prepare absent.yaml"),
     *("train tiny.yaml --run-dir new --set training.init_from=absent", "inspect tiny.yaml --set data.source=absent"),
     *("config show tiny.yaml --set training.schedule=cosin", "config show absent.yaml", "list absent"),
-    *("evaluate absent", "evaluate runs/tiny --split dev", "average absent --last 2", "average runs/tiny"),
+    *("evaluate absent", "evaluate runs/tiny --split dev", "average absent --last 2"),
+    *("average runs/tiny", "average runs/tiny --last 99", "average runs/tiny --best 0"),
     *(
         "export absent --to x",
         "export runs/tiny --to x --format absent",

@@ -44,6 +44,8 @@ def test_an_empty_config_is_the_defaults(tmp_path):
         ({"data": {"labels": ["a", "a"]}}, "data.labels: .*all different; got \\['a', 'a'\\]"),
         ({"training": {"class_weights": {"a": -1}}}, "training.class_weights.*greater than 0"),
         ({"backbone": {"name": "transformer", "embedding_size": 9}}, "backbone: .*9 is no multiple of heads 4"),
+        ({"backbone": {"name": "cnn", "widths": [3, 0]}}, "widths.1: .*greater than or equal to 1, got 0"),
+        ({"backbone": {"name": "bag", "hidden": [2**17]}}, "hidden.0: .*less than or equal to 65536, got 131072"),
         ({"data": {"validation": 1.5}}, "data.validation: .*less than 1, got 1.5"),
     ],
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from nlp_suite.config import load_experiment
 from nlp_suite.errors import UnknownNameError
 from nlp_suite.registry import BACKBONES, COMPONENTS, SOURCES, TASKS, Registry
 
@@ -45,6 +46,21 @@ def test_a_name_near_to_none_gets_no_suggestion():
 
 def test_hyphen_is_underscore():
     assert COMPONENTS["formats"].get("keras-plain") is COMPONENTS["formats"].get("keras_plain")
+
+
+def test_settings_that_a_file_imports_from_elsewhere_are_known_without_executing_it(tmp_path, monkeypatch):
+    folder = tmp_path / "nlp_suite" / "backbones"
+    folder.mkdir(parents=True)
+    settings = "from nlp_suite.settings.backbones import BackboneSettings\n\n\nclass Mine(BackboneSettings):\n    depth: int = 3\n"
+    (tmp_path / "settings_of_mine.py").write_text(settings)
+    component = "from settings_of_mine import Mine\n\nraise RuntimeError\n\n\n@BACKBONES.register(Mine)\nclass B: ...\n"
+    (folder / "of_mine.py").write_text(component)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    experiment = load_experiment({"backbone": "of_mine"})
+    assert experiment.backbone.depth == 3 and "nlp_suite.backbones.of_mine" not in sys.modules
+    (folder / "of_mine.py").write_text(settings + component.partition("\n")[2])
+    with pytest.raises(RuntimeError):
+        load_experiment({"backbone": "of_mine"})
 
 
 def test_two_classes_of_one_name_are_refused_and_temporary_ones_vanish():

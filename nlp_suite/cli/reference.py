@@ -154,7 +154,7 @@ def _kinds(annotation: Any, metadata: Iterable[Any] = ()) -> list[str]:
     if origin in (Union, UnionType):
         return [kind for argument in arguments for kind in _kinds(argument, metadata)]
     if origin is list:
-        return [f"list of {_or([PLURALS.get(kind, kind) for kind in _kinds(arguments[0])])}"]
+        return [f"list of {_or([_plural(kind) for kind in _kinds(arguments[0])])}"]
     if origin is dict:
         return [f"mapping of {_or(_kinds(arguments[0]))} to {_or(_kinds(arguments[1]))}"]
     if _is_settings(annotation):
@@ -163,6 +163,12 @@ def _kinds(annotation: Any, metadata: Iterable[Any] = ()) -> list[str]:
         bounds = [BOUNDS[type(item)].format(item) for item in metadata if type(item) in BOUNDS]
         return [f"{NUMBERS[annotation]} {', '.join(bounds)}".rstrip()]
     return PLAIN_TYPES[annotation]
+
+
+def _plural(kind: str) -> str:
+    """Of what `_kinds` calls a kind; its bounds, if it has any, stand behind the word."""
+    word, *bounds = kind.split(" ", 1)
+    return " ".join([PLURALS.get(word, word), *bounds])
 
 
 def _registry(metadata: Iterable[Any]) -> Registry | None:

@@ -14,7 +14,6 @@ from nlp_suite.cli.common import (
     console,
     print_progress,
 )
-from nlp_suite.errors import UsageError
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -84,11 +83,11 @@ def average(
 ) -> None:
     """Average the weights of several checkpoint intervals that a run kept (training.average_checkpoints) into its model."""
     from nlp_suite.backend import import_backend
+    from nlp_suite.training.checks import check_average
     from nlp_suite.training.run import Run
 
-    if (last is None) == (best is None):
-        raise UsageError("give one of --last N and --best N")
     opened = Run(run)
+    check_average(opened, last, best)
     import_backend()
     from nlp_suite.training.checkpoint_average import average
 

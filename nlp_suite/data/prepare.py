@@ -248,9 +248,7 @@ def _build(
         info = {"schema": SCHEMA, "labels": assets.labels, "statistics": statistics}
         info |= {"facts": assets.facts} if assets.facts else {}
         _record(temporary).write({**info, "files": contents_of(temporary, _unlisted(temporary))})
-        if (
-            directory.exists() and not (directory / "prepared.json").exists()
-        ):  # placed complete, so something else removed it
+        if directory.exists() and not (directory / "prepared.json").exists():  # it was there, and something removed it
             progress(f"{directory} had no prepared.json, so it was made again")
             directory.rename(hidden / "incomplete")
         try:

@@ -1,7 +1,7 @@
 """What a config may say of the backbones; their classes are in `nlp_suite/backbones`."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -9,6 +9,9 @@ from nlp_suite.config import ComponentSettings
 from nlp_suite.registry import BACKBONES
 from nlp_suite.settings.activations import ActivationName
 from nlp_suite.settings.attentions import MAX_SIZE
+from nlp_suite.settings.transformer import TransformerBlocksSettings
+
+Size = Annotated[int, Field(ge=1, le=MAX_SIZE)]
 
 
 class BackboneSettings(ComponentSettings):
@@ -86,6 +89,7 @@ class RecurrentSettings(BackboneSettings):
     """Settings of the recurrent backbones."""
 
     causal_overrides: ClassVar[Mapping[str, Any]] = {"bidirectional": False}
+    returns_sequence: ClassVar[bool] = True
 
     units: int = Field(64, ge=1, le=MAX_SIZE, description="units of one direction")
     layers: int = Field(1, ge=1, le=1000, description="recurrent layers on top of one another")
@@ -108,10 +112,6 @@ class RecurrentSettings(BackboneSettings):
         return not self.bidirectional
 
     @property
-    def returns_sequence(self) -> bool:
-        return True
-
-    @property
     def output_size(self) -> int:
         return (self.last_units or self.units) * (1 + self.bidirectional)
 
@@ -119,18 +119,16 @@ class RecurrentSettings(BackboneSettings):
 class BagSettings(BackboneSettings):
     """Settings of the bag of n-grams."""
 
+    returns_sequence: ClassVar[bool] = False
+
     embedding_size: int = Field(8, ge=1, le=MAX_SIZE, description="features E of a token embedding")
     ngrams: int = Field(2, ge=1, le=5, description="longest n-gram; 1 sees single words only")
     ngram_buckets: int = Field(2**18, ge=16, le=2**22, description="rows of the hashed table that longer n-grams share")
     average: Literal["mean", "sqrt"] = Field("mean", description="divide the sum by the count n, or by √n")
     naive_bayes: bool = Field(False, description="scale n-grams by what their counts in the training split tell")
-    hidden: list[int] = Field([], description="units of feed-forward layers above the average")
+    hidden: list[Size] = Field([], description="units of feed-forward layers above the average")
     dropout: float = Field(0.0, ge=0, lt=1, description="rate on the average and after every feed-forward layer")
     activation: ActivationName = Field("relu", description="Keras name, of the feed-forward layers")
-
-    @property
-    def returns_sequence(self) -> bool:
-        return False
 
     @property
     def output_size(self) -> int:
@@ -140,39 +138,26 @@ class BagSettings(BackboneSettings):
 class CNNSettings(BackboneSettings):
     """Settings of the convolutional backbone."""
 
-    widths: list[int] = Field([3, 4, 5], min_length=1, description="tokens that a filter spans, one group a width")
+    returns_sequence: ClassVar[bool] = True
+
+    widths: list[Size] = Field([3, 4, 5], min_length=1, description="tokens that a filter spans, one group a width")
     filters: int = Field(100, ge=1, le=MAX_SIZE, description="filters of every width")
     layers: int = Field(1, ge=1, le=1000, description="convolutions on top of one another")
     dropout: float = Field(0.0, ge=0, lt=1, description="rate after every layer, the same filters at every token")
     activation: ActivationName = Field("relu", description="Keras name")
 
     @property
-    def returns_sequence(self) -> bool:
-        return True
-
-    @property
     def output_size(self) -> int:
         return self.filters * len(self.widths)
 
 
-class TransformerSettings(BackboneSettings):
+class TransformerSettings(TransformerBlocksSettings, BackboneSettings):
     """Settings of the Transformer backbone; its features D are the embedding's E."""
 
     causal_overrides: ClassVar[Mapping[str, Any]] = {"causal": True, "positions": "rotary"}
     context_key: ClassVar[str] = "max_length"
+    returns_sequence: ClassVar[bool] = True
 
-    layers: int = Field(2, ge=1, le=1000, description="blocks on top of one another")
-    heads: int = Field(4, ge=1, le=MAX_SIZE, description="attention heads; they share the features out")
-    feed_forward: int = Field(512, ge=1, le=MAX_SIZE, description="units of the hidden feed-forward layer")
-    dropout: float = Field(
-        0.1, ge=0, lt=1, description="rate on the input, after attention, and inside and after the feed-forward net"
-    )
-    attention_dropout: float = Field(0.0, ge=0, lt=1, description="rate on the attention weights")
-    activation: ActivationName = Field("relu", description="Keras name, of the feed-forward layer")
-    norm: Literal["pre", "post"] = Field("pre", description="layer norm before or after every sub-layer")
-    positions: Literal["sinusoidal", "learned", "rotary"] = Field(
-        "sinusoidal", description="how a token's place enters"
-    )
     max_length: int = Field(
         512,
         ge=1,
@@ -186,14 +171,9 @@ class TransformerSettings(BackboneSettings):
     def _sizes_fit(self) -> Self:
         if self.embedding_size % self.heads:
             raise ValueError(f"embedding_size {self.embedding_size} is no multiple of heads {self.heads}")
-        paired = self.embedding_size // self.heads if self.positions == "rotary" else self.embedding_size
-        if self.positions != "learned" and paired % 2:
-            raise ValueError(f"{self.positions} positions need an even number of features, got {paired}")
+        if odd := self.odd_features(self.embedding_size):
+            raise ValueError(f"{self.positions} positions need an even number of features, got {odd}")
         return self
-
-    @property
-    def returns_sequence(self) -> bool:
-        return True
 
     @property
     def output_size(self) -> int:

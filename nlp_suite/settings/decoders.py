@@ -6,8 +6,8 @@ from pydantic import Field, model_validator
 
 from nlp_suite.config import ChosenByName, Component, ComponentSettings
 from nlp_suite.registry import ATTENTIONS
-from nlp_suite.settings.activations import ActivationName
 from nlp_suite.settings.attentions import MAX_SIZE, heads_for
+from nlp_suite.settings.transformer import TransformerBlocksSettings
 
 AttentionComponent = Annotated[Component, ChosenByName(ATTENTIONS, "bahdanau")]
 
@@ -63,21 +63,9 @@ class RecurrentDecoderSettings(DecoderSettings):
         return mismatch and f"attention.{mismatch}"
 
 
-class TransformerDecoderSettings(DecoderSettings):
+class TransformerDecoderSettings(TransformerBlocksSettings, DecoderSettings):
     """Settings of the Transformer decoder; its features are the target embedding's E."""
 
-    layers: int = Field(2, ge=1, le=1000, description="blocks on top of one another")
-    heads: int = Field(4, ge=1, le=MAX_SIZE, description="attention heads; they share the features out")
-    feed_forward: int = Field(512, ge=1, le=MAX_SIZE, description="units of the hidden feed-forward layer")
-    dropout: float = Field(
-        0.1, ge=0, lt=1, description="rate on the input, after attention, and inside and after the feed-forward net"
-    )
-    attention_dropout: float = Field(0.0, ge=0, lt=1, description="rate on the attention weights")
-    activation: ActivationName = Field("relu", description="Keras name, of the feed-forward layer")
-    norm: Literal["pre", "post"] = Field("pre", description="layer norm before or after every sub-layer")
-    positions: Literal["sinusoidal", "learned", "rotary"] = Field(
-        "sinusoidal", description="how a token's place enters"
-    )
     max_length: int = Field(
         256, ge=1, le=2**20, description="rows of the learned position table; tokens that a step sees, the newest ones"
     )
@@ -88,8 +76,9 @@ class TransformerDecoderSettings(DecoderSettings):
                 f"heads {self.heads} does not divide the {embedding_size} features of a target embedding "
                 f"(embedding_size); allowed: {heads_for(embedding_size)}"
             )
-        paired = embedding_size // self.heads if self.positions == "rotary" else embedding_size
-        if self.positions != "learned" and paired % 2:
+        if odd := self.odd_features(embedding_size):
             which = "a head" if self.positions == "rotary" else "a target embedding"
-            return f"positions {self.positions} needs an even number of features of {which}, not {paired}; allowed: learned"
+            return (
+                f"positions {self.positions} needs an even number of features of {which}, not {odd}; allowed: learned"
+            )
         return ""

@@ -9,12 +9,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from nlp_suite.errors import DamagedFileError, RunError, UsageError
+from nlp_suite.errors import RunError
 from nlp_suite.files import Record
 from nlp_suite.progress import track
 from nlp_suite.training.callbacks import Logs, without_optimizer, write_weights
+from nlp_suite.training.checks import check_average
 from nlp_suite.training.optimizer import monitor_mode
-from nlp_suite.training.run import HISTORY, Run, load_weights
+from nlp_suite.training.run import Run, load_weights
 
 
 class KeepIntervals(keras.callbacks.Callback):
@@ -125,17 +126,9 @@ def average(run: Run, *, last: int | None = None, best: int | None = None) -> li
         RunError: fewer intervals than 1 or more than there are, or weights that are not kept.
         DamagedFileError: the history, or weights of an interval, are missing or damaged.
     """
-    if (last is None) == (best is None):
-        raise UsageError("give one of --last N and --best N")
-    option, number = ("--last", last) if best is None else ("--best", best)
-    if not (run.directory / HISTORY).exists():
-        raise DamagedFileError(f"{run.directory / HISTORY} is missing, which has the values: restore it from a copy")
-    monitor = run.experiment.training.monitor
+    number, monitor = check_average(run, last, best), run.experiment.training.monitor
     values = [row[monitor] for row in run.history]
-    count = len(values)
-    if number is None or not 1 <= number <= count:
-        raise RunError(f"{option} {number}: {run.directory} has {count} checkpoint intervals; allowed: 1 to {count}")
-    intervals = list(range(1, count + 1))[-number:]
+    intervals = list(range(1, len(values) + 1))[-number:]
     if best is not None:
         intervals = sorted(ranked(values, monitor_mode(monitor))[:number])
     average_intervals(run.task.model(run.experiment.backbone, run.assets), run.record, intervals)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from nlp_suite.config import Experiment, TrainingSettings, load_experiment
+from nlp_suite.config import Experiment, TrainingSettings
 from nlp_suite.data.prepare import open_source
-from nlp_suite.errors import ConfigError, RunError
+from nlp_suite.errors import ConfigError, DamagedFileError, RunError, UsageError
 from nlp_suite.files import check_writable
 from nlp_suite.registry import unknown
 from nlp_suite.task import Task
@@ -13,9 +13,11 @@ from nlp_suite.training.backbone_start import open_backbone
 from nlp_suite.training.run import (
     HISTORY,
     STATE,
+    Run,
     check_opened,
     check_same,
     differences,
+    has_state,
     is_run,
     make_task,
     read_info,
@@ -50,17 +52,18 @@ def check_training(experiment: Experiment, directory: Path) -> None:
             return
     elif directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigError(f"--run-dir {str(directory)!r} exists, is not empty and is not a run folder")
-    for folder in (directory, directory.parent):
+    for folder in (directory,) if is_run(directory) else (directory, directory.parent):
         check_writable(folder, "give another --run-dir", RunError)
     task = make_task(experiment)
     task.check(experiment)
     if _defined_by(task, "metric_names") is _defined_by(task, "metrics"):  # a variant may have other metrics
         check_monitor(experiment.training.monitor, task, task.metric_names)
     check_optimizer(experiment.training.optimizer)
-    if experiment.training.init_from:
-        _check_origin(experiment, Path(experiment.training.init_from))
-    if experiment.backbone.init_from and not is_run(directory):
-        open_backbone(experiment)
+    if not has_state(directory):
+        if experiment.training.init_from:
+            _check_origin(experiment, Run(experiment.training.init_from))
+        if experiment.backbone.init_from:
+            open_backbone(experiment)
     open_source(experiment)
 
 
@@ -110,19 +113,43 @@ def check_monitor(monitor: str, task: Task, metrics: Sequence[str]) -> None:
         raise ConfigError(f"training.monitor: {unknown('metric', monitor, known)}")
 
 
+def check_average(run: Run, last: int | None, best: int | None) -> int:
+    """Refuses to average checkpoint intervals that a run has not had; returns how many are averaged.
+
+    Args:
+        run: the run.
+        last: how many of the last intervals; either this or `best` is given.
+        best: how many of the best intervals.
+
+    Raises:
+        UsageError: neither or both are given.
+        RunError: fewer intervals than 1 or more than there are.
+        DamagedFileError: the history is missing or damaged.
+    """
+    if (last is None) == (best is None):
+        raise UsageError("give one of --last N and --best N")
+    option, number = ("--last", last) if best is None else ("--best", best)
+    if not (run.directory / HISTORY).exists():
+        raise DamagedFileError(f"{run.directory / HISTORY} is missing, which has the values: restore it from a copy")
+    count = len(run.history)
+    if number is None or not 1 <= number <= count:
+        raise RunError(f"{option} {number}: {run.directory} has {count} checkpoint intervals; allowed: 1 to {count}")
+    return number
+
+
 def _defined_by(task: Task, member: str) -> type:
     """The class of a task that defines a member."""
     return next(cls for cls in type(task).__mro__ if member in vars(cls))
 
 
-def _check_origin(experiment: Experiment, directory: Path) -> None:
-    """Refuses to start from a run that has another network or text layer."""
-    read_info(directory)
-    lines = differences(load_experiment(directory / "config.yaml"), experiment)
+def _check_origin(experiment: Experiment, origin: Run) -> None:
+    """Refuses to start from a run that has another network or text layer, or no weights."""
+    lines = differences(origin.experiment, experiment)
     network = ("task.", "text.", "target_text", "backbone.", "data.labels:")
     if lines := [line for line in lines if line.startswith(network)]:
         listed = "\n  ".join(lines)
         raise ConfigError(
-            f"training.init_from: {directory} has another network or text layer. "
+            f"training.init_from: {origin.directory} has another network or text layer. "
             f"What differs (there → here):\n  {listed}"
         )
+    origin.weights()

@@ -133,6 +133,11 @@ def is_run(directory: str | Path) -> bool:
     return (Path(directory) / "run.json").is_file()
 
 
+def has_state(directory: Path) -> bool:
+    """Whether a run folder holds a state to continue from; what the training started from is no longer needed then."""
+    return is_run(directory) and (directory / STATE).exists()
+
+
 def run_record(directory: Path) -> Record:
     """The record of a run folder's files: its `run.json`."""
 

@@ -55,7 +55,7 @@ class TrainingState(keras.callbacks.Callback):
         """
         if not self._record.check(STATE).exists():
             return 0
-        with _open(self._path) as (file, meta):
+        with _open(self._path, self._record.remedy(STATE)) as (file, meta):
             if meta["backend"] != keras.backend.backend():
                 raise RunError(
                     f"{self._path} was written with Keras backend {meta['backend']!r}; this is "
@@ -94,19 +94,16 @@ class TrainingState(keras.callbacks.Callback):
                 np.savez(file, meta=json.dumps(meta), **arrays)
                 file.flush()
                 os.fsync(file.fileno())
-            rows = {
-                HISTORY: [content_of(self._record.directory / HISTORY, appended=True)]
-            }  # those that the log has now
-            self._record.replace(beside, self._path, also=rows)
+            rows = content_of(self._record.directory / HISTORY, appended=True)  # those that the log has now
+            self._record.replace(beside, self._path, also={HISTORY: [rows]})
             self.saved = epoch + 1
         finally:
             beside.unlink(missing_ok=True)
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[tuple[Any, dict[str, Any]]]:
+def _open(path: Path, remedy: str) -> Iterator[tuple[Any, dict[str, Any]]]:
     """The arrays of a state, and what else it holds; that of a run without digests may be damaged."""
-    remedy = "restore it from a copy, or remove the folder to train from the start"
     try:
         file = np.load(path, allow_pickle=False)
         meta = json.loads(str(file["meta"]))

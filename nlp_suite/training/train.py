@@ -13,7 +13,7 @@ from rich.console import Console
 
 from nlp_suite import progress
 from nlp_suite.config import Experiment
-from nlp_suite.data.prepare import Prepared, kind_of, open_assets, open_texts, prepare, save_texts
+from nlp_suite.data.prepare import Prepared, kind_of, open_assets, prepare, save_texts
 from nlp_suite.data.staging import hidden_folder, only_process, place_folder
 from nlp_suite.errors import DamagedFileError, RunError, TrainingError
 from nlp_suite.files import Record, content_of, contents_of, write_file
@@ -29,9 +29,9 @@ from nlp_suite.training.run import (
     HISTORY,
     NO_HISTORY,
     SCHEMA,
-    STATE,
     Run,
     environment,
+    has_state,
     is_run,
     load_weights,
     make_task,
@@ -118,13 +118,13 @@ class _Training:
         self._experiment, self._settings = experiment, experiment.training
         self._directory, self._console = directory, console
         self._checkpoints, self._record = directory / "checkpoints", run_record(directory)
-        self._resumes = is_run(directory) and (directory / STATE).exists()
+        self._resumes = has_state(directory)
         self._task = make_task(experiment)
 
     def run(self) -> None:
         experiment, settings, directory = self._experiment, self._settings, self._directory
         check_monitor(settings.monitor, self._task, [metric.name for metric in self._task.metrics(["0", "1"])])
-        origin = Run(settings.init_from) if settings.init_from else None
+        origin = Run(settings.init_from) if settings.init_from and not self._resumes else None
         backbone = open_backbone(experiment) if experiment.backbone.init_from and not self._resumes else None
         prepared = self._prepare(origin, backbone)
         _check_same_data(directory, experiment, prepared)
@@ -163,6 +163,7 @@ class _Training:
                 *self._checkpoints.glob(".*"),
                 *directory.glob(".run.json.*"),
                 *directory.glob(".history.csv.*"),
+                *directory.glob("tensorboard/**/.*tfevents*"),
             ]
             for leftover in leftovers:  # of a process that was killed while it wrote
                 leftover.unlink()
@@ -179,18 +180,19 @@ class _Training:
 
     def _prepare(self, origin: Run | None, backbone: BackboneStart | None) -> Prepared:
         """The data, with the text layers, labels and facts of what the training starts from."""
-        start = origin or backbone
-        text, target_text = start.text if start else None, origin.target_text if origin else None
-        if self._experiment.backbone.init_from and is_run(
-            self._directory
-        ):  # the run it started from may be gone by now
-            text, target_text = open_texts(self._directory)
+        experiment, directory, trains_on = self._experiment, self._directory, bool(self._settings.init_from)
+        known = origin.assets if origin else Assets(backbone.text if backbone else None)
+        if (trains_on or experiment.backbone.init_from) and is_run(
+            directory
+        ):  # what it started from may be gone by now
+            info = read_info(directory)
+            known = open_assets(experiment, directory, info["labels"], info.get("facts", {}))
         return prepare(
-            self._experiment,
-            text=text,
-            target_text=target_text,
-            labels=origin.labels if origin else None,
-            facts=origin.assets.facts if origin else None,
+            experiment,
+            text=known.text,
+            target_text=known.target_text,
+            labels=known.labels if trains_on else None,
+            facts=known.facts if trains_on else None,
             progress=self._print,
         )
 
@@ -285,9 +287,8 @@ def _identity(assets: Assets) -> list[Any]:
 def _begin(directory: Path, experiment: Experiment, prepared: Prepared) -> None:
     """Makes the run folder, which appears complete or not at all."""
     directory.parent.mkdir(parents=True, exist_ok=True)
-    with hidden_folder(
-        directory.parent, ".nlp-suite-run-"
-    ) as hidden:  # not its name, which may be as long as names can be
+    prefix = ".nlp-suite-run-"  # not the run's name, which may be as long as names can be
+    with hidden_folder(directory.parent, prefix) as hidden:
         temporary = hidden / "run"
         (temporary / "checkpoints").mkdir(parents=True)
         save_texts(temporary, prepared.text, prepared.target_text)

@@ -1,5 +1,6 @@
 """What a training refuses before it begins, what it says about its length, and when it gives up."""
 
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,7 @@ from nlp_suite.config import load_experiment
 from nlp_suite.data import memory
 from nlp_suite.errors import ConfigError, TrainingError
 from nlp_suite.registry import TASKS
+from nlp_suite.training import checks
 from nlp_suite.training.callbacks import StopWhenDiverged
 from nlp_suite.training.checks import OPTIMIZERS, check_training, doubtful_lengths
 from nlp_suite.training.optimizer import optimizer_names
@@ -57,6 +59,20 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
     for folder in (tmp_path, tmp_path / "file"):
         with pytest.raises(ConfigError, match="is not empty and is not a run folder"):
             check_training(load_experiment({}), folder)
+
+
+def test_a_run_that_continues_needs_no_other_folder_to_write_into(tmp_path, monkeypatch):
+    asked, experiment, directory = [], load_experiment({}), tmp_path / "run"
+    monkeypatch.setattr(checks, "check_writable", lambda folder, *_: asked.append(folder))
+    check_training(experiment, directory)
+    assert set(asked) == {directory, tmp_path}
+    directory.mkdir()
+    (directory / "config.yaml").write_text(experiment.to_yaml())
+    info = {"schema": 1, "state": "running", "labels": [], "statistics": {}}
+    (directory / "run.json").write_text(json.dumps(info))
+    asked.clear()
+    check_training(experiment, directory)
+    assert asked == [directory]
 
 
 @pytest.mark.parametrize(

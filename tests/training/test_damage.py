@@ -12,6 +12,7 @@ from nlp_suite.data.prepare import prepare
 from nlp_suite.errors import DamagedFileError
 from nlp_suite.export.model_card import model_card
 from nlp_suite.training.checkpoint_average import average
+from nlp_suite.training.checks import check_training
 from nlp_suite.training.run import Run, load_weights, run_record
 from nlp_suite.training.state import TrainingState
 from nlp_suite.training.train import train
@@ -127,3 +128,15 @@ def test_a_run_goes_on_from_no_damaged_state(runs, tmp_path, monkeypatch):
         state.write_bytes(content)
         with pytest.raises(DamagedFileError, match=message):
             TrainingState(run_record(tmp_path / "run"), []).load(variable)
+
+
+def test_a_start_that_is_damaged_is_refused_before_the_data_are_read(small, tmp_path):
+    first = train(small(training={"epochs": 1}), tmp_path / "first", console=QUIET).directory
+    on = small(f"training.init_from={first}")
+    with open(first / "checkpoints" / "best.weights.h5", "ab") as file:
+        file.write(b"more")
+    with pytest.raises(DamagedFileError, match=r"best.weights.h5 is damaged"):
+        check_training(on, tmp_path / "run")
+    (first / "config.yaml").write_text((first / "config.yaml").read_text().replace("ngrams: 2", "ngrams: 1"))
+    with pytest.raises(DamagedFileError, match=r"config.yaml is damaged"):
+        check_training(on, tmp_path / "run")

@@ -1,6 +1,7 @@
 """Training: a stopped run goes on to the same weights, files are whole or absent, and mistakes are named."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -142,6 +143,20 @@ def test_a_finished_run_is_left_alone_and_can_be_trained_on_with_new_data(small,
         np.testing.assert_allclose(new, old, atol=0.01)
 
 
+def test_what_a_run_started_from_may_be_gone_when_it_continues(small, tmp_path, monkeypatch):
+    train(small(training={"epochs": 1}), tmp_path / "first", console=QUIET)
+    on = small(f"training.init_from={tmp_path / 'first'}")
+    whole = train(on, tmp_path / "whole", console=QUIET)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 1)
+        with pytest.raises(Killed):
+            train(on, tmp_path / "run", console=QUIET)
+    shutil.rmtree(tmp_path / "first")
+    assert same(weights(train(on, tmp_path / "run", console=QUIET)), weights(whole))
+    with pytest.raises(RunError, match="'.*first' is not a run folder"):
+        train(on, tmp_path / "another", console=QUIET)
+
+
 def test_another_config_is_refused_with_what_differs(small, tmp_path):
     train(small(), tmp_path / "run", console=QUIET)
     with pytest.raises(RunError, match=r"another config(.|\n)*backbone.ngrams: 2 → 1"):
@@ -272,9 +287,11 @@ def test_what_a_killed_writer_left_is_removed(small, tmp_path, monkeypatch):
         stop_after(patch, 1)
         with pytest.raises(Killed):
             train(experiment, tmp_path / "run", console=QUIET)
-    (tmp_path / "run" / "checkpoints" / ".best.123.weights.h5").write_text("half")
+    (tmp_path / "run" / "tensorboard" / "train").mkdir(parents=True)
+    for name in ("checkpoints/.best.123.weights.h5", "tensorboard/train/.123.events.out.tfevents.1"):
+        (tmp_path / "run" / name).write_text("half")
     train(experiment, tmp_path / "run", console=QUIET)
-    assert not list((tmp_path / "run" / "checkpoints").glob(".*"))
+    assert not list((tmp_path / "run").rglob(".*"))
 
 
 @pytest.mark.slow
