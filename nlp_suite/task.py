@@ -134,6 +134,7 @@ class Task:
             class that defines `metrics` does not say.
         monitors: further metrics that `interval_callbacks` adds to the logs and `training.monitor` may name.
         predicts: whether its predictor has an answer a text, `predict`.
+        scores: whether its predictor has log-probabilities, which `write_scores` prints.
         compiles: whether some of its signatures have a form that XLA compiles.
         exports_to: export formats for particular tasks (`Exporter.for_named_tasks`) that can express this one.
         card_limits: sentences of the model card on where not to trust it.
@@ -152,6 +153,7 @@ class Task:
     metric_names: ClassVar[tuple[str, ...]] = ()
     monitors: ClassVar[tuple[str, ...]] = ()
     predicts: ClassVar[bool] = True
+    scores: ClassVar[bool] = False
     compiles: ClassVar[bool] = False
     exports_to: ClassVar[tuple[str, ...]] = ()
     card_limits: ClassVar[tuple[str, ...]] = (
@@ -269,15 +271,8 @@ class Task:
 
     @classmethod
     def write_scores(cls, predictor: Predictor, options: ScoreOptions) -> None:
-        """Prints what `nlp-suite score` answers, where the task has log-probabilities.
-
-        Raises:
-            RequestError: it has none.
-        """
-        raise RequestError(
-            f"{str(options.model)!r} is no language model but a {cls.model_kind}: {cls.how_to_ask} (score needs "
-            "log-probabilities of texts)"
-        )
+        """Prints what `nlp-suite score` answers; asked of tasks with `scores` only."""
+        raise NotImplementedError
 
     # ---- export
 

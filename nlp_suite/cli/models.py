@@ -104,9 +104,10 @@ def score(
     """Log-probability and perplexity of every line of a text by a language model, or of translations."""
     if (source is None) != (target is None) or (source is not None and file is not None):
         raise UsageError("of pairs give both --source FILE and --target FILE, and no other file")
+    from nlp_suite.cli.predictions import check_scores
     from nlp_suite.export.load import load, task_at
     from nlp_suite.registry import TASKS
-    from nlp_suite.task import ScoreOptions, Task
+    from nlp_suite.task import ScoreOptions
     from nlp_suite.tasks.shared.lines import check_file, standard_input
     from nlp_suite.tasks.shared.score_output import check_format
 
@@ -116,9 +117,9 @@ def score(
     elif source is None:
         standard_input()
     options = ScoreOptions(model, file, source, target, format, tokens, html, max_length)
-    if (name := task_at(model)) and TASKS.get(name).write_scores.__qualname__ == Task.write_scores.__qualname__:
-        TASKS.get(name).write_scores(None, options)  # refuses it, which needs no model
+    check_scores(model, task_at(model))
     predictor = load(model)
+    check_scores(model, predictor.task_name)
     TASKS.get(predictor.task_name).write_scores(predictor, options)
 
 

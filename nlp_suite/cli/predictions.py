@@ -46,6 +46,20 @@ def _check_predicts(path: Path, name: str | None) -> None:
         raise RequestError(f"{str(path)!r} is a {TASKS.get(name).model_kind}: {TASKS.get(name).how_to_ask}")
 
 
+def check_scores(path: Path, name: str | None) -> None:
+    """Refuses a model whose task has no log-probabilities.
+
+    Raises:
+        RequestError: it has none.
+    """
+    if name and not TASKS.get(name).scores:
+        task = TASKS.get(name)
+        raise RequestError(
+            f"{str(path)!r} is no language model but a {task.model_kind}: {task.how_to_ask} (score needs "
+            "log-probabilities of texts)"
+        )
+
+
 def _answered(predictor: Predictor, texts: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Texts beside their predictions; at the end names on standard error those that were not read whole."""
     texts, count, truncated = iter(texts), 0, []

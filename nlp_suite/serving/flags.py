@@ -36,7 +36,6 @@ class Flag:
 
 
 _NO_GPU = "GPUs are left to a stock server"
-_SAME = "one loop serves all REST requests; inference has separate threads"
 _NOT_HERE = "this endpoint does not have that"
 
 FLAGS = {

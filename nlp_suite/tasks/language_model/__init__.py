@@ -114,6 +114,7 @@ class LanguageModelTask(Task):
         "It may repeat biases of its training data; do not let what it writes reach people unread.",
     )
     predicts = False
+    scores = True
     page_form = "generation"
 
     def check(self, experiment) -> None:

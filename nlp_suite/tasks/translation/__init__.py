@@ -117,6 +117,7 @@ class TranslationTask(Task):
         "It may repeat biases of its training data; do not let what it writes reach people unread.",
     )
     predicts = False
+    scores = True
     page_form = "translation"
 
     def check(self, experiment) -> None:
