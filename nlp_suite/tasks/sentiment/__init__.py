@@ -102,11 +102,12 @@ class SentimentTask(Task):
 
         path, words = self.settings.word_vectors, text.id_to_token(range(text.vocabulary_size))
         table = np.array(keras.ops.convert_to_numpy(model.backbone.embedding.embeddings))  # [V, E]
-        count = read_word_vectors(path, words, table)
-        if not count:
+        found = read_word_vectors(path, words, table)
+        if not found.words:
             raise ConfigError(f"{path}: no word of the vocabulary ({len(words):,} words) has a vector")
         model.backbone.embedding.embeddings.assign(table)
-        return f"word vectors: {count:,} of {len(words):,} words found in {path}"
+        repeated = f"; {found.repeated:,} more lines repeat one of them and were left out" if found.repeated else ""
+        return f"word vectors: {found.words:,} of {len(words):,} words found in {path}{repeated}"
 
     def loss(self) -> Any:
         """Cross-entropy of the logits, averaged over the weight of the rows."""
