@@ -243,7 +243,7 @@ def _build(
             store = kind.open_split(temporary / split)
             if not len(store):
                 raise DataError(f"the {split} split is empty")
-            statistics[split] = {**counts, **kind.statistics(store)}
+            statistics[split] = kind.with_unknown_words({**counts, **kind.statistics(store)}, store, assets)
             progress(kind.summary(split, statistics[split]))
         info = {"schema": SCHEMA, "labels": assets.labels, "statistics": statistics}
         info |= {"facts": assets.facts} if assets.facts else {}

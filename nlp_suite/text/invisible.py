@@ -36,7 +36,10 @@ IGNORABLE = f"{_class(_IGNORABLE)}+"
 """What goes wherever it stands."""
 JOINERS = f"((?:{_class(_JOINED)}{_class(_JOINERS)})+{_class(_JOINED)}|{_class(_VIRAMAS)}{_class(_JOINERS)})|{_class(_JOINERS)}"
 r"""Joiners once all else has gone: with the rewrite `\1` those stay that a script or an emoji needs."""
-_IGNORABLE_PYTHON, _JOINERS_PYTHON, _ANY = map(re.compile, (IGNORABLE, JOINERS, _class([*_IGNORABLE, *_JOINERS])))
+_IGNORABLE_PYTHON, _JOINERS_PYTHON = map(re.compile, (IGNORABLE, JOINERS))
+_ANY, _ANY_ASCII = (
+    re.compile(_class(ranges)) for ranges in ([*_IGNORABLE, *_JOINERS], [(1, 8), (0xE, 0x1B), (0x7F, 0x7F)])
+)
 
 
 def drop_invisible(text):
@@ -46,8 +49,9 @@ def drop_invisible(text):
     return tf.strings.regex_replace(tf.strings.regex_replace(text, IGNORABLE, ""), JOINERS, "\\1")
 
 
-def count_invisible(text: str) -> int:
-    """How many characters `drop_invisible` takes from a text."""
-    if not _ANY.search(text):
-        return 0
-    return len(text) - len(_JOINERS_PYTHON.sub(r"\1", _IGNORABLE_PYTHON.sub("", text)))
+def invisible_in(text: str) -> str:
+    """The characters that `drop_invisible` takes from a text, in the order of the text; a joiner after all others."""
+    if not (_ANY_ASCII if text.isascii() else _ANY).search(text):
+        return ""
+    found = _JOINERS_PYTHON.finditer(_IGNORABLE_PYTHON.sub("", text))
+    return "".join([*_IGNORABLE_PYTHON.findall(text), *(match[0] for match in found if match[1] is None)])

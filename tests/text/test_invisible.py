@@ -5,7 +5,7 @@ import unicodedata
 import pytest
 import tensorflow as tf
 
-from nlp_suite.text.invisible import count_invisible, drop_invisible
+from nlp_suite.text.invisible import drop_invisible, invisible_in
 from tests.text.nasty import NASTY
 from tests.text.tokenizer_checks import trained
 
@@ -32,7 +32,7 @@ def dropped(texts):
 )
 def test_what_goes_and_what_stays(text, expected):
     assert dropped([text]) == [expected] and dropped([expected]) == [expected]
-    assert count_invisible(text) == len(text) - len(expected)
+    assert len(invisible_in(text)) == len(text) - len(expected)
 
 
 def test_graph_and_count_agree_on_every_character():
@@ -42,7 +42,7 @@ def test_graph_and_count_agree_on_every_character():
     texts += [f"{a}{chr(point)}{a}" for a in ("a", "ب", "क") for point in (*range(0x180B, 0x1810), 0x200C, 0x200D)]
     texts += [text for text in NASTY.values() if isinstance(text, str) and len(text) < 1000 and "\ud800" not in text]
     for text, visible in zip(texts, dropped(texts), strict=True):
-        assert len(text) - len(visible) == count_invisible(text)
+        assert len(text) - len(visible) == len(invisible_in(text))
     kept = {character for text in dropped(texts[: len(points) // 1000 + 1]) for character in text}
     gone = set(points) - kept
     control = {character for character in points if unicodedata.category(character) == "Cc" and not character.isspace()}
