@@ -84,9 +84,15 @@ def test_what_a_user_may_not_expect_is_said_in_training_inspection_and_evaluatio
         training={"epochs": 1, "schedule": {"name": "constant", "warmup_steps": 5000}},
     )
     too_small = "backbone.embedding_size is 1, which cannot tell 3 classes apart: give 2 or more"
-    before = inspect_experiment(experiment)["remarks"]
-    assert "95% of the training texts or more have more words than text.max_length=4" in before[0]
-    assert before[1:] == [too_small]
+    before = inspect_experiment(experiment)
+    assert before["remarks"][0].startswith(
+        "of the first 54 training texts: 100.0% of the texts are cut (text.max_length=4"
+    )
+    assert before["remarks"][1].startswith("of the first 54 training texts: 25.0% of the tokens are unknown ('word")
+    assert before["remarks"][2:] == [too_small] and before["estimate"]["text"]["truncated_share"] == 1
+    whole = inspect_experiment(small(data=experiment.data, text={"max_length": 4, "tokenizer": "byte"}))
+    assert whole["estimate"] == {}
+    assert "95% of the training texts or more have more words than text.max_length=4" in whole["remarks"][0]
     said = Console(file=io.StringIO(), width=400)
     run = train(experiment, tmp_path / "run", console=said)
     cut = "100.0% of the texts are cut (text.max_length=4"
