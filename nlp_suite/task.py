@@ -117,6 +117,10 @@ class Predictor:
         task = TASKS.get(self.task_name)
         raise RequestError(f"this is a {task.model_kind}: {task.how_to_ask}")
 
+    def remarks(self) -> list[str]:
+        """Sentences on the texts read so far, such as how much of them is unknown; empty where all is well or nobody knows."""
+        return []
+
 
 class Task:
     """One task. Its constructor takes the fields of its settings, but the name.

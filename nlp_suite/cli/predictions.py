@@ -14,7 +14,7 @@ from nlp_suite.export.load import load, task_at
 from nlp_suite.registry import TASKS
 from nlp_suite.task import Predictor, Task
 from nlp_suite.tasks.shared.lines import shortened
-from nlp_suite.tasks.shared.score_output import check_format, report_truncated
+from nlp_suite.tasks.shared.score_output import check_format, report_remarks, report_truncated
 
 CHUNK_TEXTS = 256
 
@@ -72,6 +72,7 @@ def _answered(predictor: Predictor, texts: Iterable[str]) -> Iterator[tuple[str,
     report_truncated(
         truncated, f"of {count:,} texts were longer than text.max_length or text.max_characters and cut there"
     )
+    report_remarks(predictor)
 
 
 def _columns(predictor: Predictor, for_people: bool) -> dict[str, Callable[[dict[str, Any]], str]]:
