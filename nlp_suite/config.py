@@ -120,7 +120,7 @@ class TextSettings(Settings):
     )
     strip_html: bool | Literal["tags"] = Field(
         True,
-        description="turn HTML's tags and comments into spaces and its &amp; into characters; tags: all from < and a letter to >, as once",
+        description="turn HTML's tags and comments into spaces, character references into characters; tags: <, letter … > into spaces",
     )
     collapse_spaces: bool = Field(True, description="every run of white space becomes one space, none at the ends")
     stop_words: Literal["none", "english", "german"] | list[str] = Field("none", description="words that are left out")
