@@ -90,7 +90,10 @@ def test_unknown_words_are_said_with_the_remedy(run_dir, capsys):
     """Of a run, whose text layer is there; the same in Python by `remarks`."""
     write_predictions(run_dir, ["a qwertz film", "qwertz", "the zxcv film"], "jsonl")
     said = capsys.readouterr().err
-    assert "of the tokens are unknown ('qwertz', 'zxcv', …), and all look the same to the model: raise text.tokenizer" in said
+    assert (
+        "of the tokens are unknown ('qwertz', 'zxcv', …), and all look the same to the model: raise text.tokenizer"
+        in said
+    )
     predictor = load(run_dir)
     predictor.predict(["a good film"])
     assert predictor.remarks() == []
