@@ -1,10 +1,14 @@
 """What the verbs share: arguments, options, what they print to."""
 
-import sys
+import logging
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from nlp_suite.progress import say
+
+LOGGER = logging.getLogger(__name__)
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, or a name of nlp-suite list configs.")]
 Overrides = Annotated[
@@ -26,4 +30,4 @@ def console() -> Any:
 
 def print_progress(line: str) -> None:
     """A line of progress, on standard error."""
-    print(line, file=sys.stderr)
+    say(line, LOGGER)
