@@ -197,7 +197,11 @@ class Task:
         return []
 
     def loss(self) -> Any:
-        """The Keras loss, or None for a model that adds its own."""
+        """The Keras loss, or None for a model that adds its own.
+
+        It divides the sum over a batch by a number that is the same for all batches, such as the rows of a full one, and not
+        by the sum of their weights (`mean_with_sample_weight`): else a batch that is filled up pulls as hard as a full one.
+        """
         return None
 
     @abstractmethod
