@@ -229,7 +229,8 @@ class ShowProgress(keras.callbacks.Callback):
         work, now = self._works[0], time.monotonic()
         work.done = batch + 1
         if now - self._noted > progress.TICK:  # the loss is not always in this process's memory
-            self._noted, work.note = now, f"loss {float(logs.get(self._loss_metric, logs['loss'])):.4f}"
+            metric = self._loss_metric if self._loss_metric in logs else "loss"
+            self._noted, work.note = now, f"loss {float(logs[metric]):.4f}"
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
         self._works.append(progress.begin("validating", self._validation_steps, "batches"))

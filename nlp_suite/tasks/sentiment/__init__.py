@@ -171,15 +171,16 @@ class SentimentTask(Task):
         return SavedModelClassifier(signatures)
 
     @classmethod
-    def answer_columns(cls, labels, for_people) -> dict[str, Callable[[dict], str]]:
-        def of_label(label, decimals):
-            return lambda answer: f"{answer['probabilities'][label]:.{decimals}f}"
+    def chosen(cls, labels, options) -> Callable[[dict], dict]:
+        from nlp_suite.tasks.sentiment.choice import chooser
 
-        columns = {"label": lambda answer: answer["label"]}
-        if for_people:
-            return columns | {f"p({label})": of_label(label, 4) for label in labels}
-        columns["probability"] = lambda answer: f"{answer['probability']:.6f}"
-        return columns | {label: of_label(label, 6) for label in labels}
+        return chooser(labels, options)
+
+    @classmethod
+    def answer_columns(cls, labels, for_people, options=None) -> dict[str, Callable[[dict], Any]]:
+        from nlp_suite.tasks.sentiment.choice import answer_columns
+
+        return answer_columns(labels, for_people, options.top_k if options else None)
 
     def signatures(self, model, predictor, xla=False) -> "Signatures":
         from nlp_suite.tasks.sentiment.signatures import SentimentSignatures
