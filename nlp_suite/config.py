@@ -209,7 +209,10 @@ class TrainingSettings(Settings):
     patience: int | None = Field(None, ge=1, description="stop after so many intervals without a better `monitor`")
     class_weights: Annotated[
         Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]], BeforeValidator(label_texts)
-    ] = Field("none", description="weight of each label in the loss; balanced: inverse to its frequency")
+    ] = Field(
+        "none",
+        description="weight of each label in the loss that is minimised, not in the metrics; balanced: inverse to its frequency",
+    )
     tensorboard: bool = Field(True, description="write logs for TensorBoard into the run folder")
     trackers: list[Annotated[Component, ChosenByName(TRACKERS, "mlflow")]] = Field(
         [], description="programs that take config, figures of every checkpoint interval and reports; each once"
