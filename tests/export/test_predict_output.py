@@ -18,43 +18,43 @@ from tests.export.conftest import LABELS
 TEXTS = ['a "fine"\tfilm', "", "[bold]dull[/bold] größe"]
 
 
-def test_json_lines_hold_text_and_answer(run_dir, capsys):
-    write_predictions(run_dir, TEXTS, "jsonl")
+def test_json_lines_hold_text_and_answer(predictor, capsys):
+    write_predictions(predictor, TEXTS, "jsonl")
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["text"] for row in rows] == TEXTS
     assert all(row["label"] in LABELS and list(row["probabilities"]) == LABELS for row in rows)
 
 
-def test_tsv_reads_back(run_dir, capsys):
+def test_tsv_reads_back(predictor, capsys):
     import csv
 
-    write_predictions(run_dir, TEXTS, "tsv")
+    write_predictions(predictor, TEXTS, "tsv")
     header, *rows = csv.reader(io.StringIO(capsys.readouterr().out), "excel-tab")
     assert header == ["text", "label", "probability", *LABELS]
     assert [row[0] for row in rows] == TEXTS and all(float(row[3]) + float(row[4]) == pytest.approx(1) for row in rows)
 
 
 @pytest.mark.parametrize("format", ["table", "jsonl", "tsv"])
-def test_texts_that_are_not_read_whole_are_named(run_dir, capsys, format):
-    write_predictions(run_dir, ["fine", "great " * 25, "dull", "slow " * 30], format)
+def test_texts_that_are_not_read_whole_are_named(predictor, capsys, format):
+    write_predictions(predictor, ["fine", "great " * 25, "dull", "slow " * 30], format)
     printed = capsys.readouterr()
     assert "2 of 4 texts were longer than text.max_length or text.max_characters" in printed.err
     assert "number 2, 4" in printed.err
     if format == "jsonl":
         assert [json.loads(line)["truncated"] for line in printed.out.splitlines()] == [False, True, False, True]
-    write_predictions(run_dir, ["fine"], format)
+    write_predictions(predictor, ["fine"], format)
     assert capsys.readouterr().err == ""
 
 
-def test_the_table_shows_markup_as_it_is_and_cuts_long_texts(run_dir, capsys):
-    write_predictions(run_dir, ["[bold]dull", "x" * 100], "table", max_characters=12)
+def test_the_table_shows_markup_as_it_is_and_cuts_long_texts(predictor, capsys):
+    write_predictions(predictor, ["[bold]dull", "x" * 100], "table", max_characters=12)
     out = capsys.readouterr().out
     assert "[bold]dull" in out and "x" * 11 + "…" in out and "x" * 12 not in out
 
 
-def test_an_unknown_format_is_refused(run_dir):
+def test_an_unknown_format_is_refused(predictor):
     with pytest.raises(UnknownNameError, match="did you mean 'jsonl'"):
-        write_predictions(run_dir, [], "json")
+        write_predictions(predictor, [], "json")
 
 
 def test_texts_from_a_file_and_from_standard_input(tmp_path, monkeypatch):
