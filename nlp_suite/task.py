@@ -153,7 +153,7 @@ class Predictor:
         raise RequestError(f"this is a {task.model_kind}: {task.how_to_ask}")
 
     def remarks(self) -> list[str]:
-        """Sentences on the texts read so far, such as how much of them is unknown; empty where all is well or nobody knows."""
+        """Sentences on the texts read since the last call, such as how much is unknown; empty where all is well or not known."""
         return []
 
 

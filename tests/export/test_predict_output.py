@@ -87,15 +87,13 @@ def test_a_gzipped_file_and_a_pipe(tmp_path):
 
 
 def test_unknown_words_are_said_with_the_remedy(run_dir, capsys):
-    """Of a run, whose text layer is there; the same in Python by `remarks`."""
-    write_predictions(run_dir, ["a qwertz film", "qwertz", "the zxcv film"], "jsonl")
-    said = capsys.readouterr().err
-    assert (
-        "of the tokens are unknown ('qwertz', 'zxcv', …), and all look the same to the model: raise text.tokenizer"
-        in said
-    )
+    """Of a run, whose text layer is there; the same in Python by `remarks`, on what was read since it was last asked."""
     predictor = load(run_dir)
+    write_predictions(predictor, ["a qwertz film", "qwertz", "the zxcv film"], "jsonl")
+    said = capsys.readouterr().err
+    assert "of the tokens are unknown ('qwertz', 'zxcv', …), and all look the same to the model: raise text." in said
     predictor.predict(["a good film"])
     assert predictor.remarks() == []
-    predictor.predict(["qwertz"])
-    assert predictor.remarks()[0].startswith("25.0% of the tokens are unknown ('qwertz', …)")
+    predictor.predict(["a good qwertz"])
+    assert predictor.remarks()[0].startswith("33.3% of the tokens are unknown ('qwertz', …)")
+    assert predictor.remarks() == []
