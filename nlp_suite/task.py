@@ -304,7 +304,29 @@ class Task:
             run: whose model is measured.
             split: a key of `stores`.
             stores: stores by split.
+
+        Returns:
+            The report. What it holds as `by_row` goes to `baselines` and into no file: what the model said of every row,
+            in any form that suits `baselines`.
         """
+
+    def baselines(
+        self, run: Run, split: str, stores: Mapping[str, Any], by_row: Any
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """What easy methods, fitted on the training split, achieve on a split; without a definition there are none.
+
+        Args:
+            run: whose model they stand beside.
+            split: a key of `stores`.
+            stores: stores by split, `train` among them.
+            by_row: of the model, as `measure` returned it.
+
+        Returns:
+            Name → figures, JSON-able: `title`; the figures that `ReportView.compared` shows, by the report's keys; `lead`,
+            that of the model in some of these figures by their names in `compared` (see `nlp_suite.evaluation.baseline`);
+            perhaps `notes`, sentences on what was left out so that the method takes seconds.
+        """
+        return {}
 
     @abstractmethod
     def report_view(self) -> ReportView:

@@ -161,6 +161,11 @@ class SentimentTask(Task):
 
         return measure(run, split, stores)
 
+    def baselines(self, run, split, stores, by_row) -> dict:
+        from nlp_suite.tasks.sentiment.baseline import baselines
+
+        return baselines(run.labels, stores["train"], stores[split], by_row)
+
     def report_view(self) -> "ReportView":
         from nlp_suite.tasks.sentiment.view import ClassificationView
 
