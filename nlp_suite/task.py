@@ -185,6 +185,7 @@ class Task:
         corpus_kind: what its examples are: a name of `nlp_suite/data/kinds`.
         causal: whether its backbone must not see the future.
         defaults: section → key → value, which stand where a config says nothing.
+        default_recipe: the same, for configs that name no backbone: one, and the text and training that suit it.
         honours: keys of common sections that only some tasks use (`nlp_suite.config.TASK_KEYS`) and this one does.
         loss_metric: name of the metric that is the loss, as logs and `training.monitor` call it `loss`.
         metric_names: names of `metrics`, for a check of `training.monitor` before Keras is imported; checked later where the
@@ -205,6 +206,7 @@ class Task:
     corpus_kind: ClassVar[str]
     causal: ClassVar[bool] = False
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    default_recipe: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     honours: ClassVar[frozenset[str]] = frozenset()
     loss_metric: ClassVar[str] = "cross_entropy"
     metric_names: ClassVar[tuple[str, ...]] = ()
