@@ -63,9 +63,9 @@ def predict_texts(
     rows = TextLines(lines) if table is None else open_text_table(predictor, table, column_of(column))
     if output is None:
         write_predictions(predictor, (text or "" for _, text in rows.rows()), format, max_characters, options)
-        return
-    answers, columns = answers_of(predictor, options, for_people=False)
-    print(write_answers(rows, output, answers, columns, "predicting").describe())
+    else:
+        answers, columns = answers_of(predictor, options, for_people=False)
+        print(write_answers(rows, output, answers, columns, "predicting").describe())
     report_remarks(predictor)
 
 
@@ -105,7 +105,6 @@ def write_predictions(
     check_format(format)
     answers, columns = answers_of(predictor, options, for_people=format == "table")
     {"table": _table, "jsonl": _jsonl, "tsv": _tsv}[format](columns, _answered(answers, texts), max_characters)
-    report_remarks(predictor)
 
 
 def thresholds_of(given: Iterable[str]) -> dict[str, float]:
