@@ -13,6 +13,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nlp_suite.errors import RequestError
@@ -98,10 +99,12 @@ class Predictor:
 
     Attributes:
         task_name: the name of its task.
+        task_settings: those of the task that choose its variant (`Task.variant`).
         labels: label names, where the task has any.
     """
 
     task_name: str = ""
+    task_settings: Mapping[str, Any] = MappingProxyType({})
     labels: Sequence[str] = ()
 
     if TYPE_CHECKING:
@@ -116,6 +119,16 @@ class Predictor:
         """
         task = TASKS.get(self.task_name)
         raise RequestError(f"this is a {task.model_kind}: {task.how_to_ask}")
+
+
+def task_class(name: str, settings: Mapping[str, Any]) -> type[Task]:
+    """The class of the task called `name` that answers for some of its settings, see `Task.variant`.
+
+    Raises:
+        UnknownNameError: there is no such task.
+    """
+    task: type[Task] = TASKS.get(name)
+    return task.variant(settings)
 
 
 class Task:
@@ -165,6 +178,15 @@ class Task:
     def __init__(self, **settings: Any):
         name = type(self).name()
         self.settings: Any = TASKS.settings(name)(name=name, **settings)
+
+    @classmethod
+    def variant(cls, settings: Mapping[str, Any]) -> type[Task]:
+        """The class that answers for some settings of the task: this one, or a subclass where a setting changes the answers.
+
+        Args:
+            settings: as a config has them, checked or not; what is not given has its default.
+        """
+        return cls
 
     @classmethod
     def name(cls) -> str:

@@ -12,7 +12,7 @@ from nlp_suite.cli.common import console
 from nlp_suite.errors import RequestError
 from nlp_suite.export.load import load, task_at
 from nlp_suite.registry import TASKS
-from nlp_suite.task import Predictor, Task
+from nlp_suite.task import Predictor, task_class
 from nlp_suite.tasks.shared.lines import shortened
 from nlp_suite.tasks.shared.score_output import check_format, report_truncated
 
@@ -75,8 +75,7 @@ def _answered(predictor: Predictor, texts: Iterable[str]) -> Iterator[tuple[str,
 
 
 def _columns(predictor: Predictor, for_people: bool) -> dict[str, Callable[[dict[str, Any]], str]]:
-    task: type[Task] = TASKS.get(predictor.task_name)
-    return task.answer_columns(predictor.labels, for_people)
+    return task_class(predictor.task_name, predictor.task_settings).answer_columns(predictor.labels, for_people)
 
 
 def _table(predictor: Predictor, pairs: Iterable[tuple[str, dict[str, Any]]], max_characters: int) -> None:

@@ -21,8 +21,8 @@ from nlp_suite.data.store import SCHEMA
 from nlp_suite.errors import DataError
 from nlp_suite.files import Record, check_writable, contents_of, read_json
 from nlp_suite.progress import scope, work
-from nlp_suite.registry import SOURCES, TASKS
-from nlp_suite.task import Assets
+from nlp_suite.registry import SOURCES
+from nlp_suite.task import Assets, task_class
 from nlp_suite.text.text_layer import TextLayer
 
 
@@ -106,7 +106,7 @@ def prepare(
 
 def kind_of(experiment: Experiment) -> CorpusKind:
     """What the experiment's task wants of the examples."""
-    return corpus_kind(TASKS.get(experiment.task.name).corpus_kind)
+    return corpus_kind(task_class(experiment.task.name, experiment.task.arguments()).corpus_kind)
 
 
 def open_source(experiment: Experiment) -> Source:

@@ -12,8 +12,7 @@ from nlp_suite.config import Experiment, load_experiment
 from nlp_suite.data.prepare import open_assets, prepare
 from nlp_suite.errors import ConfigError, DamagedFileError, RunError
 from nlp_suite.files import Record
-from nlp_suite.registry import TASKS
-from nlp_suite.task import Task
+from nlp_suite.task import Task, task_class
 from nlp_suite.text.text_layer import TextLayer
 
 SCHEMA = 2
@@ -124,8 +123,8 @@ def load_weights(model: Any, path: Path) -> None:
 
 def make_task(experiment: Experiment) -> Task:
     """The task object of an experiment."""
-    task: Task = TASKS.get(experiment.task.name)(**experiment.task.arguments())
-    return task
+    settings = experiment.task.arguments()
+    return task_class(experiment.task.name, settings)(**settings)
 
 
 def is_run(directory: str | Path) -> bool:

@@ -13,6 +13,7 @@ VALUES = {  # of every output that a form shows
     "score": -0.5,
     "text": " goes on.",
     "log_prob": -3.25,
+    "value": 4.25,
 }
 
 

@@ -9,7 +9,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,7 @@ class CorpusKind(ABC):
         wanted: what a task of this kind needs, as the end of a sentence: "this task needs labels".
         unit: what the rows of a store are called in messages, in the plural.
         has_text: whether it has a text layer.
+        label_form: what the label of an example is: a `name`, `several` of them, a `number`; empty: it has none.
 
     Example:
         >>> # nlp_suite/data/kinds/tagged.py
@@ -63,6 +64,7 @@ class CorpusKind(ABC):
     wanted: ClassVar[str]
     unit: ClassVar[str]
     has_text: ClassVar[bool] = True
+    label_form: ClassVar[Literal["", "name", "several", "number"]] = ""
 
     def __init__(self, name: str):
         self.name = name

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 class SentimentSettings(ComponentSettings):
     """Settings of the sentiment task."""
 
+    problem: Literal["single_label", "regression"] = Field(
+        "single_label", description="what a text is answered with: one of the labels, or a number"
+    )
     pooling: list[Literal["last", "mean", "max", "attention"]] = Field(
         ["max"], min_length=1, description="what makes one vector of the backbone's features; several are concatenated"
     )
@@ -60,18 +63,36 @@ class SentimentTask(Task):
     page_form = "classification"
 
     @classmethod
+    def variant(cls, settings) -> type[Task]:
+        """See `Task.variant`: every value of `problem` but the default has a subclass of this one."""
+        if settings.get("problem", "single_label") == "single_label":
+            return cls
+        from nlp_suite.tasks.sentiment.problems import PROBLEMS
+
+        return PROBLEMS.get(settings["problem"], cls)  # a name that there is not is refused by the settings
+
+    @classmethod
+    def name(cls) -> str:
+        return "sentiment"
+
+    @classmethod
     def import_network(cls) -> None:
-        import nlp_suite.tasks.sentiment.network  # noqa: F401
+        import nlp_suite.tasks.sentiment.network
+        import nlp_suite.tasks.sentiment.problems.regression.network  # noqa: F401
 
     def model(self, backbone, assets) -> Any:
-        from nlp_suite.tasks.sentiment.network import SentimentModel
-
         s = self.settings
         encoder = BACKBONES.get(backbone.name)(vocabulary_size=assets.vocabulary_size, **backbone.arguments())
-        model = SentimentModel(encoder, len(assets.labels), pooling=s.pooling, dropout=s.dropout, hidden=s.hidden)
+        model = self.head(encoder, assets, pooling=s.pooling, dropout=s.dropout, hidden=s.hidden)
         model.build((None, None))
         encoder.embedding.trainable = s.train_word_vectors
         return model
+
+    def head(self, backbone, assets, **settings) -> Any:
+        """The network over a backbone, not built yet."""
+        from nlp_suite.tasks.sentiment.network import SentimentModel
+
+        return SentimentModel(backbone, len(assets.labels), **settings)
 
     def start_weights(self, model, text, store) -> list[str]:
         """Pretrained word vectors, and counts of n-grams where the backbone wants them.
@@ -130,7 +151,9 @@ class SentimentTask(Task):
         from nlp_suite.tasks.sentiment.metrics import class_weights
 
         store, held_out = stores["train"], stores["validation"]
-        weights = class_weights(training.class_weights, labels, store.labels)  # [C]
+        weights = None
+        if training.class_weights != "none":
+            weights = class_weights(training.class_weights, labels, store.labels)  # [C]
         batches = BucketedBatches(store.lengths, training.batch_size, training.buckets, training.seed)
         validation = BucketedBatches(held_out.lengths, training.batch_size, training.buckets, None)
         check_rows(training.batch_size, len(store))
@@ -141,7 +164,9 @@ class SentimentTask(Task):
 
         def training_batch(n):
             rows, row_weights, length = batches[n]
-            return self.batch(store, rows, row_weights * weights[store.labels[rows]], length)
+            if weights is not None:
+                row_weights = row_weights * weights[store.labels[rows]]
+            return self.batch(store, rows, row_weights, length)
 
         return (
             Batches(training_batch, batches.steps_per_epoch, description),

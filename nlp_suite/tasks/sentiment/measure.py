@@ -8,8 +8,8 @@ import numpy as np
 from nlp_suite.data.batches import BucketedBatches
 from nlp_suite.evaluation.plots import shorten
 from nlp_suite.progress import track
-from nlp_suite.tasks.sentiment.predictor import compiled_logits
 from nlp_suite.tasks.sentiment.report import classification_report
+from nlp_suite.tasks.sentiment.texts_predictor import compiled_logits
 from nlp_suite.text.statistics import truncation_remark, truncation_shares
 
 NAMED = 10  # labels in a sentence
@@ -21,7 +21,7 @@ def measure(run, split: str, stores: dict) -> dict:
     With `truncated_share` (of the texts) and `dropped_share` (of all tokens), and `remarks`, sentences for the user.
     """
     store = stores[split]
-    report = classification_report(run.labels, np.array(store.labels), predict_split(run, store), _Texts(store))
+    report = classification_report(run.labels, np.array(store.labels), predict_split(run, store), StoreTexts(store))
     cut = truncation_shares(np.asarray(store.lengths), np.asarray(store.full_lengths))
     remarks = [truncation_remark(cut, run.text.settings), never_answered_remark(report["never_answered"], run.labels)]
     return {**report, **cut, "remarks": [remark for remark in remarks if remark]}
@@ -40,20 +40,26 @@ def never_answered_remark(never_answered: Sequence[str], labels: Sequence[str]) 
 
 def predict_split(run, store) -> np.ndarray:
     """Class probabilities of every row of a store, float32 `[N, C]`."""
+    return keras.ops.convert_to_numpy(keras.ops.softmax(split_logits(run, store), axis=-1))
+
+
+def split_logits(run, store) -> np.ndarray:
+    """What the run's network answers to every row of a store, float32 `[N, C]`."""
     model, task = run.model(), run.task
     batches = BucketedBatches(store.lengths, 64, run.experiment.training.buckets, None)
     logits = compiled_logits(model)
-    probabilities = np.zeros((len(store), len(run.labels)), "float32")
+    answers = None
     for n in track(range(batches.steps_per_epoch), "predicting", batches.steps_per_epoch, "batches"):
         rows, weights, length = batches[n]
         tokens, *_ = task.batch(store, rows, weights, length)
         counted = weights > 0
-        softmax = keras.ops.softmax(logits(tokens), axis=-1)
-        probabilities[rows[counted]] = keras.ops.convert_to_numpy(softmax)[counted]
-    return probabilities
+        answer = keras.ops.convert_to_numpy(logits(tokens))  # [B, C]
+        answers = np.zeros((len(store), answer.shape[1]), "float32") if answers is None else answers
+        answers[rows[counted]] = answer[counted]
+    return np.zeros((0, 1), "float32") if answers is None else answers
 
 
-class _Texts(Sequence[str]):
+class StoreTexts(Sequence[str]):
     """The texts of a store as a sequence that reads them one at a time."""
 
     def __init__(self, store):

@@ -6,6 +6,7 @@ from nlp_suite.evaluation import plots
 from nlp_suite.evaluation.number_format import share
 from nlp_suite.evaluation.page import Html, Section, Tile, bar, columns, details, escape, excerpt, join, picture, table
 from nlp_suite.evaluation.report import ReportView, summary_table
+from nlp_suite.tasks.shared.remarks import remarks_section
 
 CURVES = ("loss", "accuracy")
 
@@ -27,10 +28,7 @@ def headline(report: dict) -> list[Tile]:
 
 def sections(report: dict) -> list[Section]:
     """Classes, calibration and mistakes, as parts of the page."""
-    parts = [_classes(report), _calibration(report)]
-    if report.get("remarks"):
-        items = "\n".join(f"<li>{escape(remark)}</li>" for remark in report["remarks"])
-        parts.insert(0, Section("What to know of these numbers", Html(f"<ul>\n{items}\n</ul>")))
+    parts = [*remarks_section(report), _classes(report), _calibration(report)]
     if report["mistakes"]:
         parts.append(_mistakes(report))
     return parts
