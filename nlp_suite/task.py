@@ -52,12 +52,14 @@ class Assets:
         target_text: that of the targets; the same object where both sides have one vocabulary, or there is one side.
         labels: label names, in the order of the network's outputs; empty where there are none.
         facts: what the corpus kind found in the training split and a network must know.
+        fitted: what `Task.after_training` returned; empty before, and of runs that were written before there was such a thing.
     """
 
     text: TextLayer | None = None
     target_text: TextLayer | None = None
     labels: Sequence[str] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    fitted: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def vocabulary_size(self) -> int:
@@ -244,6 +246,19 @@ class Task:
     ) -> list[Any]:
         """Keras callbacks that measure after every checkpoint interval; they stand before those that read the logs."""
         return []
+
+    def after_training(self, run: Run, stores: Mapping[str, Any]) -> dict[str, Any]:
+        """What is fitted on the validation split once the weights are final, such as a calibration; stored with the run.
+
+        Args:
+            run: whose model, the best or the averaged one, is finished.
+            stores: stores by split.
+
+        Returns:
+            JSON-able; it becomes `Assets.fitted`, which predictors, measurements and exports read. Asked again where
+            `nlp-suite average` changes the weights.
+        """
+        return {}
 
     # ---- evaluation
 

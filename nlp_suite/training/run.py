@@ -5,6 +5,7 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ class Run:
         self.record = run_record(self.directory)
         check_opened(self.record)
         self.experiment = load_experiment(self.directory / "config.yaml")
-        self.assets = open_assets(self.experiment, self.directory, self.info["labels"], self.info.get("facts", {}))
+        assets = open_assets(self.experiment, self.directory, self.info["labels"], self.info.get("facts", {}))
+        self.assets = replace(assets, fitted=self.info.get("fitted", {}))
         self.labels = self.assets.labels
         self.text: TextLayer | Any = self.assets.text  # None only of a corpus kind without texts
         self.target_text: TextLayer | Any = self.assets.target_text

@@ -49,6 +49,7 @@ class CorpusKind(ABC):
         unit: what the rows of a store are called in messages, in the plural.
         has_text: whether it has a text layer.
         label_form: what the label of an example is: a `name`, `several` of them, a `number`; empty: it has none.
+        label_separator: what stands between several labels in one cell; a source may set another one.
 
     Example:
         >>> # nlp_suite/data/kinds/tagged.py
@@ -65,6 +66,7 @@ class CorpusKind(ABC):
     unit: ClassVar[str]
     has_text: ClassVar[bool] = True
     label_form: ClassVar[Literal["", "name", "several", "number"]] = ""
+    label_separator: str = ","
 
     def __init__(self, name: str):
         self.name = name

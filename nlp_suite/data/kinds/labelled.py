@@ -81,7 +81,7 @@ class LabelledKind(CorpusKind):
 
     def label_names(self, experiment: Experiment, train: Selection) -> list[str]:
         """See `CorpusKind.label_names`; sorted, by value if all are whole numbers, unless `data.labels` gives an order."""
-        labels = set(labels_of(train))
+        labels = {name for label in labels_of(train) for name in self.label_parts(label)}
         in_order = sorted(labels)
         if all(label.isdecimal() and len(label) < MAX_DIGITS for label in labels):
             in_order.sort(key=int)

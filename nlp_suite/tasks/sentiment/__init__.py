@@ -1,7 +1,7 @@
 """Sentiment classification: a text to one of two or more labels, with probabilities."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -18,11 +18,21 @@ if TYPE_CHECKING:
     from nlp_suite.export.signatures import Signatures
 
 
+Probability = Annotated[float, Field(gt=0, lt=1)]
+
+
 class SentimentSettings(ComponentSettings):
     """Settings of the sentiment task."""
 
-    problem: Literal["single_label", "regression"] = Field(
-        "single_label", description="what a text is answered with: one of the labels, or a number"
+    problem: Literal["single_label", "multi_label", "ordinal", "regression"] = Field(
+        "single_label",
+        description="what a text is answered with: one of the labels, any number of them, one of labels that have an order "
+        "(such as stars), or a number",
+    )
+    thresholds: Literal["validation"] | Probability | dict[str, Probability] = Field(
+        "validation",
+        description="of multi_label: probability from which a label is given: chosen on validation for the F1 of each label, "
+        "a number for all, or label → number (0.5 for the others)",
     )
     pooling: list[Literal["last", "mean", "max", "attention"]] = Field(
         ["max"], min_length=1, description="what makes one vector of the backbone's features; several are concatenated"
@@ -37,6 +47,12 @@ class SentimentSettings(ComponentSettings):
     def _frozen_vectors_are_given(self):
         if not self.train_word_vectors and not self.word_vectors:
             raise ValueError("train_word_vectors: false needs word_vectors, or random embeddings would stay random")
+        return self
+
+    @model_validator(mode="after")
+    def _thresholds_are_used(self):
+        if self.thresholds != "validation" and self.problem != "multi_label":
+            raise ValueError(f"thresholds are for problem: multi_label, not {self.problem}")
         return self
 
 
@@ -78,6 +94,7 @@ class SentimentTask(Task):
     @classmethod
     def import_network(cls) -> None:
         import nlp_suite.tasks.sentiment.network
+        import nlp_suite.tasks.sentiment.problems.ordinal.network
         import nlp_suite.tasks.sentiment.problems.regression.network  # noqa: F401
 
     def model(self, backbone, assets) -> Any:

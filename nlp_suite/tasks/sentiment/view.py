@@ -113,14 +113,14 @@ def _mistakes(report: dict) -> Section:
     )
 
 
-def terminal(report: dict) -> Any:
-    """Tables for the terminal, as a rich renderable."""
+def terminal(report: dict, tiles: list[Tile] | None = None) -> Any:
+    """Tables for the terminal, as a rich renderable; `tiles` stand at its head in place of `headline`."""
     from rich import box
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    summary = summary_table([(tile.name, tile.value, tile.remark) for tile in headline(report)])
+    summary = summary_table([(tile.name, tile.value, tile.remark) for tile in tiles or headline(report)])
     by_class = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     by_class.add_column("class")
     for name in ("precision", "recall", "F1", "examples"):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from nlp_suite.errors import ConfigError
 from nlp_suite.task import Predictor
 from nlp_suite.tasks.sentiment import SentimentTask
+from nlp_suite.tasks.sentiment.problems.checks import refuse_naive_bayes
 
 if TYPE_CHECKING:
     from nlp_suite.evaluation.report import ReportView
@@ -38,8 +39,7 @@ class RegressionTask(SentimentTask):
         """See `Task.check`; what speaks of classes is refused."""
         if self.settings.label_smoothing:
             raise ConfigError("task.label_smoothing is for labels; task.problem: regression has none")
-        if getattr(experiment.backbone, "naive_bayes", False):
-            raise ConfigError("backbone.naive_bayes counts words by label; task.problem: regression has none")
+        refuse_naive_bayes(experiment)
 
     def head(self, backbone, assets, **settings) -> Any:
         from nlp_suite.tasks.sentiment.problems.regression.network import RegressionModel
