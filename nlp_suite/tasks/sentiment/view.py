@@ -6,7 +6,6 @@ from nlp_suite.evaluation import plots
 from nlp_suite.evaluation.number_format import share
 from nlp_suite.evaluation.page import Html, Section, Tile, bar, columns, details, escape, excerpt, join, picture, table
 from nlp_suite.evaluation.report import ReportView, summary_table
-from nlp_suite.tasks.shared.remarks import remarks_section
 
 CURVES = ("loss", "accuracy")
 
@@ -28,7 +27,7 @@ def headline(report: dict) -> list[Tile]:
 
 def sections(report: dict) -> list[Section]:
     """Classes, calibration and mistakes, as parts of the page."""
-    parts = [*remarks_section(report), _classes(report), _calibration(report)]
+    parts = [_classes(report), _calibration(report)]
     if report["mistakes"]:
         parts.append(_mistakes(report))
     return parts
@@ -128,7 +127,7 @@ def terminal(report: dict, tiles: list[Tile] | None = None) -> Any:
     for label, row in report["per_class"].items():
         numbers = (f"{row[key]:.4f}" for key in ("precision", "recall", "f1"))
         by_class.add_row(Text(plots.shorten(label, 40)), *numbers, f"{row['support']:,}")
-    return Group(summary, "", by_class, *map(Text, report.get("remarks", ())))
+    return Group(summary, "", by_class)
 
 
 class ClassificationView(ReportView):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from nlp_suite.errors import ConfigError
+from nlp_suite.errors import ConfigError, RequestError
 from nlp_suite.task import Predictor
 from nlp_suite.tasks.sentiment import SentimentTask
 from nlp_suite.tasks.sentiment.problems.checks import refuse_naive_bayes
@@ -99,19 +99,30 @@ class MultiLabelTask(SentimentTask):
         return SavedModelMultiLabel(signatures)
 
     @classmethod
-    def answer_columns(cls, labels, for_people) -> dict[str, Callable[[dict], str]]:
+    def chosen(cls, labels, options) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        """See `Task.chosen`: thresholds are taken in place of the model's own; there is no one answer for the others."""
+        from nlp_suite.tasks.sentiment.problems.multi_label.predictor import chooser
+
+        if options.given != ["thresholds"]:
+            raise RequestError(
+                f"a {cls.model_kind} has no one answer, so it takes thresholds only, not {options.given[0]}"
+            )
+        return chooser(labels, options.thresholds)
+
+    @classmethod
+    def answer_columns(cls, labels, for_people, options=None) -> dict[str, Callable[[dict], Any]]:
         """See `Task.answer_columns`; for people only the labels that are given, with their probabilities."""
 
         def given(answer):
             return ", ".join(f"{label} {answer['probabilities'][label]:.4f}" for label in answer["labels"])
 
         def of_label(label):
-            return lambda answer: f"{answer['probabilities'][label]:.6f}"
+            return lambda answer: round(answer["probabilities"][label], 6)
 
         if for_people:
             return {"labels and probabilities": given}
         columns = {"labels": lambda answer: ", ".join(answer["labels"])}
-        return columns | {label: of_label(label) for label in labels}
+        return columns | {f"p({label})" if label in columns else label: of_label(label) for label in labels}
 
     def signatures(self, model, predictor, xla=False) -> "Signatures":
         from nlp_suite.tasks.sentiment.problems.multi_label.signatures import MultiLabelSignatures

@@ -14,7 +14,7 @@ from nlp_suite.tasks.sentiment.problems.multi_label.thresholds import (
     threshold_facts,
     thresholds_of,
 )
-from nlp_suite.text.statistics import truncation_remark, truncation_shares
+from nlp_suite.text.statistics import truncation_shares
 
 RESAMPLES = 500  # of the bootstrap
 
@@ -30,14 +30,14 @@ def fit_thresholds(run: Any, store: Any) -> dict[str, Any]:
 
 
 def measure(run: Any, split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
-    """The report of a split, see `multi_label_report`, with `truncated_share`, `dropped_share` and `remarks`."""
+    """The report of a split, see `multi_label_report`, with `truncated_share`, `dropped_share` and `remarks` on the answers."""
     store = stores[split]
     thresholds = thresholds_of(run.task.settings.thresholds, run.assets)
     probabilities = sigmoid(split_logits(run, store))
     report = multi_label_report(run.labels, np.array(store.labels), probabilities, thresholds, StoreTexts(store))
     cut = truncation_shares(np.asarray(store.lengths), np.asarray(store.full_lengths))
-    remarks = [truncation_remark(cut, run.text.settings), never_answered_remark(report["never_answered"], run.labels)]
-    return {**report, **cut, "remarks": [remark for remark in remarks if remark]}
+    remark = never_answered_remark(report["never_answered"], run.labels)
+    return {**report, **cut, "remarks": [remark] if remark else []}
 
 
 def multi_label_report(

@@ -1,11 +1,14 @@
 """Python prediction of several labels, with a network or with a SavedModel."""
 
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from nlp_suite.errors import RequestError
 from nlp_suite.export.loaded import LoadedSignatures
+from nlp_suite.registry import unknown
 from nlp_suite.tasks.sentiment.texts_predictor import NetworkTexts, SavedModelTexts, TextsPredictor
 
 
@@ -59,3 +62,22 @@ class SavedModelMultiLabel(SavedModelTexts, MultiLabelPredictor):
 def sigmoid(logits: np.ndarray) -> np.ndarray:
     """1 / (1 + exp(−x)), without overflow."""
     return np.exp(-np.logaddexp(0, -np.asarray(logits, "float64")))
+
+
+def chooser(labels: Sequence[str], thresholds: Mapping[str, float]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What gives labels by other thresholds: those named are given from them, the others as the answer has them.
+
+    Raises:
+        RequestError: a label that there is not.
+    """
+    for label in thresholds:
+        if label not in labels:
+            raise RequestError(unknown("label", label, labels))
+
+    def choose(answer: dict[str, Any]) -> dict[str, Any]:
+        probabilities = answer["probabilities"]
+        kept = {label for label in answer["labels"] if label not in thresholds}
+        kept |= {label for label, threshold in thresholds.items() if probabilities[label] >= threshold}
+        return {**answer, "labels": sorted(kept, key=lambda label: -probabilities[label])}
+
+    return choose

@@ -6,7 +6,6 @@ from nlp_suite.evaluation import plots
 from nlp_suite.evaluation.number_format import share
 from nlp_suite.evaluation.page import Html, Section, Tile, bar, escape, excerpt, table
 from nlp_suite.evaluation.report import ReportView, summary_table
-from nlp_suite.tasks.shared.remarks import remarks_section
 
 COLUMNS = ("precision", "recall", "F1", "average precision", "threshold", "examples")
 
@@ -43,7 +42,7 @@ class MultiLabelView(ReportView):
             "A label is given where its probability reaches its threshold; with 0.5 for all, micro F1 would be "
             f"{report['micro_f1_half']:.4f}."
         )
-        parts = [*remarks_section(report), Section("Which labels are found", table(["label", *COLUMNS], rows), lead)]
+        parts = [Section("Which labels are found", table(["label", *COLUMNS], rows), lead)]
         return [*parts, _mistakes(report)] if report["mistakes"] else parts
 
     def terminal(self, report: dict) -> Any:
@@ -60,7 +59,7 @@ class MultiLabelView(ReportView):
         for label, row in report["per_class"].items():
             numbers = (f"{row[key]:.4f}" for key in ("precision", "recall", "f1", "average_precision", "threshold"))
             by_label.add_row(Text(plots.shorten(label, 40)), *numbers, f"{row['support']:,}")
-        return Group(summary, "", by_label, *map(Text, report.get("remarks", ())))
+        return Group(summary, "", by_label)
 
 
 def _mistakes(report: dict) -> Section:

@@ -28,6 +28,10 @@ class OrdinalTask(SentimentTask):
         super().check(experiment)
         refuse_naive_bayes(experiment)
 
+    @classmethod
+    def remarks(cls, experiment, labels) -> list[str]:
+        return []  # one number a text suffices
+
     def head(self, backbone, assets, **settings) -> Any:
         from nlp_suite.tasks.sentiment.problems.ordinal.network import OrdinalModel
 

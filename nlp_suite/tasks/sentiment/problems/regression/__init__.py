@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nlp_suite.errors import ConfigError
-from nlp_suite.task import Predictor
+from nlp_suite.task import Predictor, Task
 from nlp_suite.tasks.sentiment import SentimentTask
 from nlp_suite.tasks.sentiment.problems.checks import refuse_naive_bayes
 
@@ -90,8 +90,12 @@ class RegressionTask(SentimentTask):
         return SavedModelRegressor(signatures)
 
     @classmethod
-    def answer_columns(cls, labels, for_people) -> dict[str, Callable[[dict], str]]:
-        return {"value": lambda answer: f"{answer['value']:{',.6g' if for_people else '.9g'}}"}
+    def chosen(cls, labels, options) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        return Task.chosen.__func__(cls, labels, options)  # type: ignore[attr-defined]  # takes none
+
+    @classmethod
+    def answer_columns(cls, labels, for_people, options=None) -> dict[str, Callable[[dict], Any]]:
+        return {"value": lambda answer: f"{answer['value']:,.6g}" if for_people else answer["value"]}
 
     def signatures(self, model, predictor, xla=False) -> "Signatures":
         from nlp_suite.tasks.sentiment.problems.regression.signatures import RegressionSignatures

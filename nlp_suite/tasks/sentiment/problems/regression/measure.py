@@ -7,20 +7,20 @@ import numpy as np
 
 from nlp_suite.errors import DataError, RunError
 from nlp_suite.tasks.sentiment.measure import StoreTexts, split_logits
-from nlp_suite.text.statistics import truncation_remark, truncation_shares
+from nlp_suite.text.statistics import truncation_shares
 
 POINTS = 400  # of the picture
 RANGES = 5  # of the table of errors by range
 
 
 def measure(run: Any, split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
-    """The report of a split, see `regression_report`, with `truncated_share`, `dropped_share` and `remarks`."""
+    """The report of a split, see `regression_report`, with `truncated_share`, `dropped_share` and `remarks` on the answers."""
     store = stores[split]
     answers = split_logits(run, store)[:, 0]
     report = regression_report(np.array(store.labels), answers, StoreTexts(store), run.assets.facts["mean"])
     cut = truncation_shares(np.asarray(store.lengths), np.asarray(store.full_lengths))
-    remarks = [truncation_remark(cut, run.text.settings), constant_remark(report)]
-    return {**report, **cut, "remarks": [remark for remark in remarks if remark]}
+    remark = constant_remark(report)
+    return {**report, **cut, "remarks": [remark] if remark else []}
 
 
 def constant_remark(report: Mapping[str, Any]) -> str | None:

@@ -5,7 +5,6 @@ from typing import Any
 from nlp_suite.evaluation.page import Html, Section, Tile, columns, escape, excerpt, picture, table
 from nlp_suite.evaluation.report import ReportView, summary_table
 from nlp_suite.evaluation.scatter import truth_and_answers
-from nlp_suite.tasks.shared.remarks import remarks_section
 
 
 class RegressionView(ReportView):
@@ -39,7 +38,6 @@ class RegressionView(ReportView):
         by_range = table(["true number", "mean", "mean answer", "mean absolute error", "examples"], rows)
         middle = f"Half of the errors are below {_n(report['errors']['p50'])}, nine in ten below {_n(report['errors']['p90'])}."
         return [
-            *remarks_section(report),
             Section("Where it errs", columns(drawing, by_range), middle),
             _mistakes(report),
         ]
@@ -48,7 +46,6 @@ class RegressionView(ReportView):
         from rich import box
         from rich.console import Group
         from rich.table import Table
-        from rich.text import Text
 
         summary = summary_table([(tile.name, tile.value, tile.remark) for tile in self.headline(report)])
         by_range = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -57,7 +54,7 @@ class RegressionView(ReportView):
         for r in report["ranges"]:
             numbers = (_n(r[key]) for key in ("mean", "answered", "mae"))
             by_range.add_row(f"{_n(r['low'])} – {_n(r['high'])}", *numbers, f"{r['count']:,}")
-        return Group(summary, "", by_range, *map(Text, report.get("remarks", ())))
+        return Group(summary, "", by_range)
 
 
 def _n(value: float) -> str:
