@@ -65,8 +65,8 @@ def test_numbers_against_scikit_learn():
     assert float(metric.result()) == pytest.approx(numbers["mae"])
 
 
-def experiment_of(tmp_path, labels, **data):
-    rows = [f"{labels[i % len(labels)]}\ttext number {i}" for i in range(60)]
+def experiment_of(tmp_path, names, **data):
+    rows = [f"{names[i % len(names)]}\ttext number {i}" for i in range(60)]
     (tmp_path / "train.tsv").write_text("label\ttext\n" + "\n".join(rows) + "\n")
     source = {"name": "files", "train": str(tmp_path / "train.tsv")}
     return load_experiment(
