@@ -21,6 +21,7 @@ NOT_SHOWN = {
     "state",
     "files",
     "remarks",
+    "fitted",
 }  # of info: shown elsewhere or of no interest
 COUNTED = ("examples", "documents", "sentences", "tokens", "words", "characters")  # of a report: what was evaluated
 

@@ -40,6 +40,9 @@ class SentimentSettings(ComponentSettings):
     dropout: float = Field(0.0, ge=0, lt=1, description="rate on the pooled features")
     hidden: int = Field(0, ge=0, description="units of a dense layer before the classifier; 0 for none")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="probability that is spread over all labels")
+    calibration: Literal["auto", "none", "temperature"] = Field(
+        "auto", description="temperature that divides the logits, fitted on validation; auto: where it helps there"
+    )
     word_vectors: str | None = Field(None, description="file of pretrained word vectors: a word and its numbers a line")
     train_word_vectors: bool = Field(True, description="whether training changes the embeddings")
 
@@ -72,7 +75,7 @@ class SentimentTask(Task):
     metric_names = ("accuracy", "cross_entropy", "macro_f1")
     card_limits = (
         "Trained on one kind of text: expect less on other domains, lengths and languages than those of its training data.",
-        "Probabilities are the network's own; see the calibration error before reading them as chances.",
+        "See the calibration error before reading its probabilities as chances.",
         "Every text gets one of the labels, also an empty one or one in another language.",
         "It may repeat biases of its training data; do not let it alone decide about people.",
     )
@@ -194,6 +197,11 @@ class SentimentTask(Task):
         """Model input, target and weight of a batch: `[B, T]`, `[B]`, `[B]`."""
         return store.padded(rows, length), store.labels[rows], weights
 
+    def after_training(self, run, stores) -> dict:
+        from nlp_suite.tasks.sentiment.measure import fit_on_validation
+
+        return fit_on_validation(run, stores["validation"])
+
     def measure(self, run, split, stores) -> dict:
         from nlp_suite.tasks.sentiment.measure import measure
 
@@ -205,9 +213,10 @@ class SentimentTask(Task):
         return ClassificationView()
 
     def predictor(self, model, assets, experiment) -> Predictor:
+        from nlp_suite.tasks.sentiment.calibration import temperature_of
         from nlp_suite.tasks.sentiment.predictor import NetworkClassifier
 
-        return NetworkClassifier(model, assets.text, assets.labels)
+        return NetworkClassifier(model, assets.text, assets.labels, temperature_of(assets))
 
     def export_predictor(self, signatures) -> Predictor:
         from nlp_suite.tasks.sentiment.predictor import SavedModelClassifier

@@ -8,6 +8,7 @@ import numpy as np
 from nlp_suite.data.batches import BucketedBatches
 from nlp_suite.evaluation.plots import shorten
 from nlp_suite.progress import track
+from nlp_suite.tasks.sentiment.calibration import before_and_after, fit_calibration, probabilities_of, temperature_of
 from nlp_suite.tasks.sentiment.metrics import NAMED
 from nlp_suite.tasks.sentiment.report import classification_report
 from nlp_suite.tasks.sentiment.texts_predictor import compiled_logits
@@ -19,8 +20,11 @@ def measure(run, split: str, stores: dict) -> dict:
 
     With `truncated_share` (of the texts) and `dropped_share` (of all tokens), and `remarks` on the answers.
     """
-    store = stores[split]
-    report = classification_report(run.labels, np.array(store.labels), predict_split(run, store), StoreTexts(store))
+    store, truth = stores[split], np.array(stores[split].labels)
+    logits = split_logits(run, store)
+    probabilities = probabilities_of(logits, temperature_of(run.assets))
+    report = classification_report(run.labels, truth, probabilities, StoreTexts(store))
+    report["calibration"] = _calibration(run, logits, truth)
     cut = truncation_shares(np.asarray(store.lengths), np.asarray(store.full_lengths))
     remark = never_answered_remark(report["never_answered"], run.labels)
     return {**report, **cut, "remarks": [remark] if remark else []}
@@ -37,9 +41,28 @@ def never_answered_remark(never_answered: Sequence[str], labels: Sequence[str]) 
     )
 
 
+def _calibration(run, logits: np.ndarray, truth: np.ndarray) -> dict | None:
+    """What was fitted on validation, and what it does to these rows; None of a run without it."""
+    if not (fitted := run.assets.fitted.get("calibration")):
+        return None
+    temperature = fitted["temperature"]
+    return {"temperature": temperature, **before_and_after(logits, truth, temperature), "validation": fitted}
+
+
+def fit_on_validation(run, store) -> dict:
+    """What a classifier fits once it is trained: `calibration`, see `fit_calibration`, unless the task's is none."""
+    setting = run.task.settings.calibration
+    if setting == "none":
+        return {}
+    logits = split_logits(run, store)
+    if not np.isfinite(logits).all():  # measuring it names the row
+        return {}
+    return {"calibration": fit_calibration(logits, np.array(store.labels), setting)}
+
+
 def predict_split(run, store) -> np.ndarray:
-    """Class probabilities of every row of a store, float32 `[N, C]`."""
-    return keras.ops.convert_to_numpy(keras.ops.softmax(split_logits(run, store), axis=-1))
+    """Class probabilities of every row of a store, float64 `[N, C]`."""
+    return probabilities_of(split_logits(run, store), temperature_of(run.assets))
 
 
 def split_logits(run, store) -> np.ndarray:

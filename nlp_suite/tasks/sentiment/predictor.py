@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from nlp_suite.export.loaded import LoadedSignatures
+from nlp_suite.tasks.sentiment.calibration import probabilities_of
 from nlp_suite.tasks.sentiment.texts_predictor import NetworkTexts, SavedModelTexts, TextsPredictor
 
 
@@ -46,9 +47,12 @@ class ClassifierPredictor(TextsPredictor):
 class NetworkClassifier(NetworkTexts, ClassifierPredictor):
     """A network with its text layer, see `NetworkTexts`; its logits are those of a softmax."""
 
+    def __init__(self, model, text, labels, temperature=1.0):
+        super().__init__(model, text, labels)
+        self.temperature = temperature
+
     def from_logits(self, logits: np.ndarray) -> np.ndarray:
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
+        return probabilities_of(logits, self.temperature)
 
 
 class SavedModelClassifier(SavedModelTexts, ClassifierPredictor):

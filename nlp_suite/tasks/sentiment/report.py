@@ -69,9 +69,7 @@ def classification_report(
         "examples": len(truth),
         "accuracy": float(correct.mean()),
         "accuracy_interval": _wilson(int(correct.sum()), len(truth)),
-        "cross_entropy": float(
-            -np.log(np.clip(probabilities[np.arange(len(truth)), truth], MIN_PROBABILITY, 1)).mean()
-        ),
+        "cross_entropy": cross_entropy(truth, probabilities),
         "macro": {name: float(values[occurs].mean()) for name, values in zip(("precision", "recall", "f1"), scores)},
         "per_class": {
             label: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
@@ -82,10 +80,26 @@ def classification_report(
         ],
         "confusion_matrix": confusion.tolist(),
         **_ranking(labels, truth, probabilities),
-        "ece": sum(b["count"] * abs(b["accuracy"] - b["confidence"]) for b in reliability if b["count"]) / len(truth),
+        "ece": _calibration_error(reliability),
         "reliability": reliability,
         "mistakes": _mistakes(labels, truth, predicted, confidence, texts, mistakes),
     }
+
+
+def cross_entropy(truth: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean of −log p(label) in nats."""
+    return float(-np.log(np.clip(probabilities[np.arange(len(truth)), truth], MIN_PROBABILITY, 1)).mean())
+
+
+def expected_calibration_error(truth: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> float:
+    """`ece` of `classification_report`."""
+    correct = probabilities.argmax(axis=1) == truth
+    return _calibration_error(_reliability(probabilities.max(axis=1), correct, bins))
+
+
+def _calibration_error(reliability: list[dict]) -> float:
+    rows = [b for b in reliability if b["count"]]
+    return sum(b["count"] * abs(b["accuracy"] - b["confidence"]) for b in rows) / sum(b["count"] for b in rows)
 
 
 def _checked(labels, truth, probabilities, texts) -> tuple[np.ndarray, np.ndarray]:

@@ -23,7 +23,8 @@ class SentimentSignatures(TextsSignatures):
     def from_logits(self, logits) -> Any:
         import tensorflow as tf
 
-        return tf.nn.softmax(logits)  # [B, C]
+        temperature = self.predictor.temperature
+        return tf.nn.softmax(logits / temperature if temperature != 1 else logits)  # [B, C]
 
     def answer(self, outputs, rows) -> dict[str, Any]:
         import tensorflow as tf
