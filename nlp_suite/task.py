@@ -343,6 +343,20 @@ class Task:
             stores: stores by split.
         """
 
+    def label_probabilities(self, run: Run, split: str, stores: Mapping[str, Any]) -> tuple[Any, Any] | None:
+        """How probable every label is for the rows of a split, where each row has one; asked of the folds of a cross-validation.
+
+        Args:
+            run: whose model is asked.
+            split: a key of `stores`.
+            stores: stores by split.
+
+        Returns:
+            The label ids that the rows have, int `[N]`, and the probabilities of all labels, float `[N, C]`; None where
+            rows do not have one label each.
+        """
+        return None
+
     @abstractmethod
     def report_view(self) -> ReportView:
         """How a report of `measure` is shown: on the page and on the terminal."""

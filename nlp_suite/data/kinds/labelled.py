@@ -16,7 +16,7 @@ from nlp_suite.config import DataSettings, Experiment
 from nlp_suite.data.corpus_stats import SHOWN_EXAMPLES, TextCounts, duplicates, figures, shortened, text_hash
 from nlp_suite.data.kinds.base import CorpusKind, Positions
 from nlp_suite.data.selection import Example, Selection, chunks
-from nlp_suite.data.splits import stratified_split
+from nlp_suite.data.splits import stratified_folds, stratified_split
 from nlp_suite.data.store import StoreWriter
 from nlp_suite.data.tables import (
     Report,
@@ -78,6 +78,10 @@ class LabelledKind(CorpusKind):
         if data.limit is None or len(labels) <= data.limit:
             return None
         return stratified_split(labels, data.limit / len(labels), data.seed)[1]
+
+    def folds(self, data: DataSettings, train: Selection, folds: int) -> Positions:
+        """See `CorpusKind.folds`; every class keeps its share."""
+        return stratified_folds(_labels(train), folds, data.seed)
 
     def label_names(self, experiment: Experiment, train: Selection) -> list[str]:
         """See `CorpusKind.label_names`; sorted, by value if all are whole numbers, unless `data.labels` gives an order."""

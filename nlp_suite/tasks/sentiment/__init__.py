@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from nlp_suite.config import ComponentSettings
@@ -206,6 +207,11 @@ class SentimentTask(Task):
         from nlp_suite.tasks.sentiment.measure import measure
 
         return measure(run, split, stores)
+
+    def label_probabilities(self, run, split, stores) -> tuple:
+        from nlp_suite.tasks.sentiment.measure import predict_split
+
+        return np.asarray(stores[split].labels), predict_split(run, stores[split])
 
     def report_view(self) -> "ReportView":
         from nlp_suite.tasks.sentiment.view import ClassificationView

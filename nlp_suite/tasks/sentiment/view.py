@@ -5,7 +5,7 @@ from typing import Any
 from nlp_suite.evaluation import plots
 from nlp_suite.evaluation.number_format import share
 from nlp_suite.evaluation.page import Html, Section, Tile, bar, columns, details, escape, excerpt, join, picture, table
-from nlp_suite.evaluation.report import ReportView, summary_table
+from nlp_suite.evaluation.report import Figure, ReportView, summary_table
 
 CURVES = ("loss", "accuracy")
 
@@ -23,6 +23,17 @@ def headline(report: dict) -> list[Tile]:
         Tile("Cross-entropy", f"{report['cross_entropy']:.4f}", "nats an example; 0 is perfect"),
     ]
     return [tile for tile in tiles if tile]
+
+
+def figures(report: dict) -> list[Figure]:
+    """The numbers in which runs are compared."""
+    return [
+        Figure("accuracy", report["accuracy"], share, report["accuracy_interval"], highest=1),
+        Figure("macro F1", report["macro"]["f1"], "{:.4f}".format, highest=1),
+        Figure("ROC-AUC", report["roc_auc"], "{:.4f}".format, highest=1),
+        Figure("cross-entropy", report["cross_entropy"], "{:.4f}".format),
+        Figure("calibration error", report["ece"], share, highest=1),
+    ]
 
 
 def _calibrated(report: dict) -> str:
@@ -168,5 +179,6 @@ class ClassificationView(ReportView):
     curves = CURVES
     style = ""
     headline = staticmethod(headline)
+    figures = staticmethod(figures)
     sections = staticmethod(sections)
     terminal = staticmethod(terminal)
