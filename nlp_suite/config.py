@@ -154,9 +154,7 @@ class DataSettings(Settings):
     )
     limit: int | None = Field(None, ge=1, description="use at most this many examples a split")
     train_limit: int | None = Field(None, ge=1, description="use at most this many training examples")
-    fold: str | None = Field(
-        None, pattern=r"^[1-9]\d*/[1-9]\d*$", description="2/5: test on part 2 of 5 of train, not on test"
-    )
+    fold: str | None = Field(None, pattern=r"^[1-9]\d*/[1-9]\d*$", description="2/5: test on part 2 of 5 of train")
     on_error: Literal["fail", "replace"] = Field("fail", description="what to do with invalid UTF-8")
     seed: int = Field(0, ge=0, le=2**63 - 1, description="seed of the validation split")
     cache: str = Field(".cache", description="folder of token stores")

@@ -129,34 +129,31 @@ def _doubted(experiment: Experiment, runs: list[Any], directory: Path) -> dict[s
     from nlp_suite.evaluation.label_noise import doubted_rows
 
     source, kind = open_source(experiment), kind_of(experiment)
-    truths, answers, numbers, folds, stores = [], [], [], [], []
+    labels, tested, answered = runs[0].labels, [], []
     for fold, run in enumerate(runs):
-        of_run = run.stores()
-        given = run.task.label_probabilities(run, "test", of_run)
-        if given is None or list(run.labels) != list(runs[0].labels):
+        stores = run.stores()
+        given = run.task.label_probabilities(run, "test", stores)
+        if given is None or list(run.labels) != list(labels):
             return None
-        truths.append(given[0])
-        answers.append(given[1])
-        numbers.append(splits(run.experiment, source)["test"].rows)
-        folds.append(np.full(len(given[0]), fold))
-        stores.append(of_run["test"])
-    starts = np.cumsum([0, *(len(truth) for truth in truths)])
-    truth, probabilities, fold, number = (np.concatenate(parts) for parts in (truths, answers, folds, numbers))
-    order, labels, worst = doubted_rows(truth, probabilities), runs[0].labels, []
+        rows = splits(run.experiment, source)["test"].rows
+        tested += [(fold, stores["test"], i, int(row)) for i, row in enumerate([] if rows is None else rows)]
+        answered.append(given)
+    truth, probabilities = (np.concatenate(parts) for parts in zip(*answered))  # [N], [N, C]
+    order, worst = doubted_rows(truth, probabilities), list[dict[str, Any]]()
     with open_table_writer(
         directory / DOUBTED, ["row", "label", "probability", "answered", "with", "fold", "text"]
     ) as table:
         for i in order:
-            at, answered = int(fold[i]), int(probabilities[i].argmax())
-            (text,) = kind.input_texts(stores[at], [int(i - starts[at])])
+            fold, store, at, number = tested[i]
+            answer = int(probabilities[i].argmax())
             row = {
-                "row": int(number[i]) + 1,
+                "row": number + 1,
                 "label": labels[truth[i]],
                 "probability": float(probabilities[i, truth[i]]),
-                "answered": labels[answered],
-                "with": float(probabilities[i, answered]),
-                "fold": at + 1,
-                "text": text,
+                "answered": labels[answer],
+                "with": float(probabilities[i, answer]),
+                "fold": fold + 1,
+                "text": kind.input_texts(store, [at])[0],
             }
             rounded = [f"{value:.6f}" if isinstance(value, float) else value for value in row.values()]
             table.write(rounded)
