@@ -81,7 +81,7 @@ class LabelledKind(CorpusKind):
 
     def folds(self, data: DataSettings, train: Selection, folds: int) -> Positions:
         """See `CorpusKind.folds`; every class keeps its share."""
-        return stratified_folds(_labels(train), folds, data.seed)
+        return stratified_folds(labels_of(train), folds, data.seed)
 
     def label_names(self, experiment: Experiment, train: Selection) -> list[str]:
         """See `CorpusKind.label_names`; sorted, by value if all are whole numbers, unless `data.labels` gives an order."""

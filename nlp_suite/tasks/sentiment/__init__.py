@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nlp_suite.export.signatures import Signatures
 
 
+ONE_LABEL = ("single_label", "ordinal")  # problems whose texts have one label each, with a probability
 Probability = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -54,6 +55,12 @@ class SentimentSettings(ComponentSettings):
         return self
 
     @model_validator(mode="after")
+    def _calibration_is_used(self):
+        if self.calibration == "temperature" and self.problem not in ONE_LABEL:
+            raise ValueError(f"calibration is for problem: {' or '.join(ONE_LABEL)}, not {self.problem}")
+        return self
+
+    @model_validator(mode="after")
     def _thresholds_are_used(self):
         if self.thresholds != "validation" and self.problem != "multi_label":
             raise ValueError(f"thresholds are for problem: multi_label, not {self.problem}")
@@ -73,6 +80,22 @@ class SentimentTask(Task):
     corpus_kind = "labelled"
     honours = frozenset({"data.labels", "training.class_weights"})
     defaults = {"training": {"monitor": "val_accuracy"}}  # noqa: RUF012
+    default_recipe = {  # noqa: RUF012  # measured on tables of 500 to 25,000 rows: configs/README.md
+        "backbone": {
+            "name": "bag",
+            "embedding_size": 16,
+            "ngrams": 2,
+            "ngram_buckets": 2**18,
+            "average": "l2",
+            "naive_bayes": True,
+        },
+        "text": {
+            "tokenizer": {"name": "word", "vocabulary_size": 60_000},
+            "max_length": 2000,
+            "truncation": "head_tail",
+        },
+        "training": {"epochs": 12, "learning_rate": 0.01, "monitor": "val_loss", "patience": 3},
+    }
     metric_names = ("accuracy", "cross_entropy", "macro_f1")
     card_limits = (
         "Trained on one kind of text: expect less on other domains, lengths and languages than those of its training data.",
@@ -199,6 +222,8 @@ class SentimentTask(Task):
         return store.padded(rows, length), store.labels[rows], weights
 
     def after_training(self, run, stores) -> dict:
+        if self.settings.problem not in ONE_LABEL:
+            return {}
         from nlp_suite.tasks.sentiment.measure import fit_on_validation
 
         return fit_on_validation(run, stores["validation"])
@@ -208,10 +233,17 @@ class SentimentTask(Task):
 
         return measure(run, split, stores)
 
-    def label_probabilities(self, run, split, stores) -> tuple:
+    def label_probabilities(self, run, split, stores) -> tuple | None:
+        if self.settings.problem not in ONE_LABEL:
+            return None
         from nlp_suite.tasks.sentiment.measure import predict_split
 
         return np.asarray(stores[split].labels), predict_split(run, stores[split])
+
+    def baselines(self, run, split, stores, by_row) -> dict:
+        from nlp_suite.tasks.sentiment.baseline import baselines
+
+        return baselines(run.labels, stores["train"], stores[split], by_row)
 
     def report_view(self) -> "ReportView":
         from nlp_suite.tasks.sentiment.view import ClassificationView

@@ -18,7 +18,8 @@ from nlp_suite.text.statistics import truncation_shares
 def measure(run, split: str, stores: dict) -> dict:
     """The classification report of a split, see `nlp_suite.tasks.sentiment.report.classification_report`.
 
-    With `truncated_share` (of the texts) and `dropped_share` (of all tokens), and `remarks` on the answers.
+    With `truncated_share` (of the texts) and `dropped_share` (of all tokens), and `remarks` on the answers; `by_row` are the
+    classes that were answered, int `[N]`.
     """
     store, truth = stores[split], np.array(stores[split].labels)
     logits = split_logits(run, store)
@@ -27,7 +28,7 @@ def measure(run, split: str, stores: dict) -> dict:
     report["calibration"] = _calibration(run, logits, truth)
     cut = truncation_shares(np.asarray(store.lengths), np.asarray(store.full_lengths))
     remark = never_answered_remark(report["never_answered"], run.labels)
-    return {**report, **cut, "remarks": [remark] if remark else []}
+    return {**report, **cut, "remarks": [remark] if remark else [], "by_row": probabilities.argmax(axis=1)}
 
 
 def never_answered_remark(never_answered: Sequence[str], labels: Sequence[str]) -> str | None:

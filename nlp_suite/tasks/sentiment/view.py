@@ -182,3 +182,10 @@ class ClassificationView(ReportView):
     figures = staticmethod(figures)
     sections = staticmethod(sections)
     terminal = staticmethod(terminal)
+
+    def compared(self, report: dict) -> dict:
+        return {
+            "accuracy": lambda figures: share(figures["accuracy"]),
+            "macro F1": lambda figures: f"{figures['macro']['f1']:.4f}",
+            "cross-entropy": lambda figures: f"{figures['cross_entropy']:.4f}",
+        }
