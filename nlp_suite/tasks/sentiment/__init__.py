@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from nlp_suite.config import ComponentSettings
 from nlp_suite.data.batches import BucketedBatches
@@ -13,8 +13,10 @@ from nlp_suite.errors import ConfigError
 from nlp_suite.progress import track
 from nlp_suite.registry import BACKBONES, TASKS
 from nlp_suite.task import Batches, Predictor, Task
+from nlp_suite.tasks.sentiment.threshold import checked_rule
 
 if TYPE_CHECKING:
+    from nlp_suite.config import Experiment
     from nlp_suite.evaluation.report import ReportView
     from nlp_suite.export.signatures import Signatures
 
@@ -45,6 +47,11 @@ class SentimentSettings(ComponentSettings):
     calibration: Literal["auto", "none", "temperature"] = Field(
         "auto", description="temperature that divides the logits, fitted on validation; auto: where it helps there"
     )
+    threshold: Annotated[float | dict[str, Any] | None, AfterValidator(checked_rule)] = Field(
+        None,
+        description="of two labels: probability from which the second is answered: a number, or chosen on validation for "
+        "{beta: 1} (F-beta) or {cost: {false_positive: 1, false_negative: 5}}; default: the more probable label",
+    )
     word_vectors: str | None = Field(None, description="file of pretrained word vectors: a word and its numbers a line")
     train_word_vectors: bool = Field(True, description="whether training changes the embeddings")
 
@@ -58,6 +65,8 @@ class SentimentSettings(ComponentSettings):
     def _calibration_is_used(self):
         if self.calibration == "temperature" and self.problem not in ONE_LABEL:
             raise ValueError(f"calibration is for problem: {' or '.join(ONE_LABEL)}, not {self.problem}")
+        if self.threshold is not None and self.problem != "single_label":
+            raise ValueError(f"threshold is for problem: single_label, not {self.problem}")
         return self
 
     @model_validator(mode="after")
@@ -200,6 +209,8 @@ class SentimentTask(Task):
     def training_batches(self, model, stores, labels, training) -> tuple[Batches, Batches]:
         from nlp_suite.tasks.sentiment.metrics import class_weights, class_weights_remark
 
+        if self.settings.threshold is not None and len(labels) != 2:
+            raise ConfigError(f"task.threshold is for two labels, and there are {len(labels)}: {', '.join(labels)}")
         store, held_out = stores["train"], stores["validation"]
         batches = BucketedBatches(store.lengths, training.batch_size, training.buckets, training.seed)
         validation = BucketedBatches(held_out.lengths, training.batch_size, training.buckets, None)
@@ -253,8 +264,16 @@ class SentimentTask(Task):
     def predictor(self, model, assets, experiment) -> Predictor:
         from nlp_suite.tasks.sentiment.calibration import temperature_of
         from nlp_suite.tasks.sentiment.predictor import NetworkClassifier
+        from nlp_suite.tasks.sentiment.threshold import threshold_of
 
-        return NetworkClassifier(model, assets.text, assets.labels, temperature_of(assets))
+        return NetworkClassifier(model, assets.text, assets.labels, temperature_of(assets), threshold_of(assets))
+
+    def freeze_data_defaults(self, run) -> "Experiment":
+        """See `Task.freeze_data_defaults`: the threshold that was chosen."""
+        if not (chosen := run.assets.fitted.get("threshold")):
+            return run.experiment
+        task = run.experiment.task.model_copy(update={"threshold": chosen["value"]})
+        return run.experiment.model_copy(update={"task": task})
 
     def export_predictor(self, signatures) -> Predictor:
         from nlp_suite.tasks.sentiment.predictor import SavedModelClassifier

@@ -12,6 +12,7 @@ from nlp_suite.tasks.sentiment.calibration import before_and_after, fit_calibrat
 from nlp_suite.tasks.sentiment.metrics import NAMED
 from nlp_suite.tasks.sentiment.report import classification_report
 from nlp_suite.tasks.sentiment.texts_predictor import compiled_logits
+from nlp_suite.tasks.sentiment.threshold import answered_labels, fit_threshold, threshold_of, threshold_remark
 from nlp_suite.text.statistics import truncation_shares
 
 
@@ -24,11 +25,16 @@ def measure(run, split: str, stores: dict) -> dict:
     store, truth = stores[split], np.array(stores[split].labels)
     logits = split_logits(run, store)
     probabilities = probabilities_of(logits, temperature_of(run.assets))
-    report = classification_report(run.labels, truth, probabilities, StoreTexts(store))
+    threshold = threshold_of(run.assets)
+    report = classification_report(run.labels, truth, probabilities, StoreTexts(store), threshold=threshold)
     report["calibration"] = _calibration(run, logits, truth)
+    report["threshold"] = run.assets.fitted.get("threshold")
     cut = truncation_shares(np.asarray(store.lengths), np.asarray(store.full_lengths))
-    remark = never_answered_remark(report["never_answered"], run.labels)
-    return {**report, **cut, "remarks": [remark] if remark else [], "by_row": probabilities.argmax(axis=1)}
+    remarks = [never_answered_remark(report["never_answered"], run.labels)]
+    if threshold is not None:
+        remarks.append(threshold_remark(report["threshold"], run.labels[1]))
+    by_row = answered_labels(probabilities, threshold)
+    return {**report, **cut, "remarks": [remark for remark in remarks if remark], "by_row": by_row}
 
 
 def never_answered_remark(never_answered: Sequence[str], labels: Sequence[str]) -> str | None:
@@ -51,14 +57,23 @@ def _calibration(run, logits: np.ndarray, truth: np.ndarray) -> dict | None:
 
 
 def fit_on_validation(run, store) -> dict:
-    """What a classifier fits once it is trained: `calibration`, see `fit_calibration`, unless the task's is none."""
-    setting = run.task.settings.calibration
-    if setting == "none":
+    """What a classifier fits once it is trained.
+
+    Returns:
+        `calibration`, see `fit_calibration`, unless the task's is none; `threshold`, see `fit_threshold`, if it is wanted.
+    """
+    setting, rule, fitted, temperature = run.task.settings.calibration, run.task.settings.threshold, {}, 1.0
+    if setting == "none" and rule is None:
         return {}
-    logits = split_logits(run, store)
+    logits, truth = split_logits(run, store), np.array(store.labels)
     if not np.isfinite(logits).all():  # measuring it names the row
         return {}
-    return {"calibration": fit_calibration(logits, np.array(store.labels), setting)}
+    if setting != "none":
+        fitted["calibration"] = fit_calibration(logits, truth, setting)
+        temperature = fitted["calibration"]["temperature"]
+    if rule is not None:
+        fitted["threshold"] = fit_threshold(truth, probabilities_of(logits, temperature)[:, 1], rule)
+    return fitted
 
 
 def predict_split(run, store) -> np.ndarray:

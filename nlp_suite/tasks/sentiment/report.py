@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from nlp_suite.errors import DataError, RunError
+from nlp_suite.tasks.sentiment.threshold import answered_labels
 
 ROC_POINTS = 200  # enough to draw the curve; a large test split has thousands
 MIN_PROBABILITY = float(
@@ -20,6 +21,7 @@ def classification_report(
     texts: Sequence[str] | None = None,
     mistakes: int = 10,
     bins: int = 15,
+    threshold: float | None = None,
 ) -> dict:
     """Everything that is reported about a classifier's answers, as numbers that JSON can hold.
 
@@ -35,6 +37,7 @@ def classification_report(
         texts: the N texts; only those of the listed mistakes are read. None leaves `text` null.
         mistakes: how many wrong answers to list, the most confident first.
         bins: number of confidence bins.
+        threshold: probability from which the second of two labels is answered; None: the most probable label.
 
     Returns:
         `kind`, `labels`, `examples`, `accuracy`, `accuracy_interval` (95 %, Wilson), `cross_entropy` (nats), `macro`,
@@ -51,8 +54,8 @@ def classification_report(
         1.0
     """
     truth, probabilities = _checked(labels, truth, probabilities, texts)
-    predicted = probabilities.argmax(axis=1)  # [N]
-    confidence = probabilities.max(axis=1)  # [N]
+    predicted = answered_labels(probabilities, threshold)  # [N]
+    confidence = probabilities[np.arange(len(truth)), predicted]  # [N]
     correct = predicted == truth  # [N]
     confusion = np.bincount(truth * len(labels) + predicted, minlength=len(labels) ** 2).reshape(len(labels), -1)
     hits, answered, support = confusion.diagonal(), confusion.sum(axis=0), confusion.sum(axis=1)  # [C] each
