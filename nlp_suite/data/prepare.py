@@ -12,18 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nlp_suite._version import __version__
 from nlp_suite.config import Experiment
 from nlp_suite.data.kinds.base import CorpusKind, corpus_kind
 from nlp_suite.data.selection import Selection
 from nlp_suite.data.sources.base import SPLITS, Source
+from nlp_suite.data.splits import parse_fold
 from nlp_suite.data.staging import hidden_folder, place_folder
 from nlp_suite.data.store import SCHEMA
 from nlp_suite.errors import DataError
 from nlp_suite.files import Record, check_writable, contents_of, read_json
 from nlp_suite.progress import scope, work
-from nlp_suite.registry import SOURCES, TASKS
-from nlp_suite.task import Assets
+from nlp_suite.registry import SOURCES
+from nlp_suite.task import Assets, task_class
 from nlp_suite.text.text_layer import TextLayer
 
 LOGGER = logging.getLogger(__name__)
@@ -109,7 +112,7 @@ def prepare(
 
 def kind_of(experiment: Experiment) -> CorpusKind:
     """What the experiment's task wants of the examples."""
-    return corpus_kind(TASKS.get(experiment.task.name).corpus_kind)
+    return corpus_kind(task_class(experiment.task.name, experiment.task.arguments()).corpus_kind)
 
 
 def open_source(experiment: Experiment) -> Source:
@@ -128,12 +131,22 @@ def splits(experiment: Experiment, source: Source) -> dict[str, Selection]:
     if "train" not in selections:
         has = ", ".join(source.splits()) or "none"
         raise DataError(f"the {data.source.name!r} source has no training split (it has: {has})")
+    if data.fold:
+        number, folds = parse_fold(data.fold)
+        train = selections["train"]
+        train = train.take(kind.limit(data, train))  # before it is cut, so that each row is in one fold
+        fold_of = kind.folds(data, train, folds)  # [N]
+        parts = {"train": fold_of != number - 1, "test": fold_of == number - 1}
+        selections |= {split: train.take(np.flatnonzero(part)) for split, part in parts.items()}
     if "validation" not in selections:
         train = selections["train"]
         kept_rows, held_out_rows = kind.split(data, train)
         selections |= {"train": train.take(kept_rows), "validation": train.take(held_out_rows)}
     if data.limit:
         selections = {split: examples.take(kind.limit(data, examples)) for split, examples in selections.items()}
+    if data.train_limit:
+        limited = data.model_copy(update={"limit": data.train_limit})
+        selections["train"] = selections["train"].take(kind.limit(limited, selections["train"]))
     return {split: selections[split] for split in SPLITS if split in selections}
 
 
@@ -215,7 +228,7 @@ def _key(
         "schema": SCHEMA,
         "version": __version__,
         "source": [experiment.data.source.name, kind_of(experiment).name, source.fingerprint()],
-        "data": experiment.data.model_dump(mode="json", exclude={"cache", "source"}),
+        "data": _data_facts(experiment),
         "text": known.text.fingerprint if known.text else experiment.text.identity(),
         "labels": labels,
     }
@@ -225,6 +238,13 @@ def _key(
     if known.facts:
         parts["facts"] = known.facts
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _data_facts(experiment: Experiment) -> dict[str, Any]:
+    """The settings of `data` in a folder's name, which stays that from before there were some of them."""
+    facts = experiment.data.model_dump(mode="json", exclude={"cache", "source"})
+    later = {"train_limit": None, "fold": None}
+    return {name: value for name, value in facts.items() if later.get(name, ...) != value}
 
 
 def _build(

@@ -37,6 +37,9 @@ class FilesSettings(ComponentSettings):
     label_column: ColumnName | None = Field(
         "label", description="name, or number from 0; null: texts without labels; not read where the task needs none"
     )
+    label_separator: str | None = Field(
+        None, min_length=1, description="between the labels of a cell, where the task takes several; default: a comma"
+    )
     source_column: ColumnName = Field("source", description="of pairs: name, or number from 0")
     target_column: ColumnName = Field("target", description="of pairs: name, or number from 0")
     columns: dict[str, ColumnName] = Field(
@@ -56,8 +59,9 @@ class FilesSettings(ComponentSettings):
     def _without_empty_columns(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Hashes of settings, and so the names of prepared folders, stay those from before there was `columns`."""
         values: dict[str, Any] = serialize(self)
-        if not self.columns:
-            values.pop("columns", None)
+        for name in ("columns", "label_separator"):
+            if not getattr(self, name):
+                values.pop(name, None)
         return values
 
 
@@ -90,6 +94,12 @@ class FilesSource(Source):
         super().__init__(**arguments)
         self._columns = self._read_columns()
         self._check_columns()
+        if self.settings.label_separator is not None:
+            if self.kind.label_form != "several":
+                raise DataError(
+                    "label_separator is for tasks that take several labels a text (task.problem: multi_label)"
+                )
+            self.kind.label_separator = self.settings.label_separator
         self._files: dict[str, list[tuple[Path, str]]] = {}
         for split in SPLITS:
             paths = [existing_file(path) for path in listed(getattr(self.settings, split))]
