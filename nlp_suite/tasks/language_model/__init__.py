@@ -1,5 +1,6 @@
 """Language modelling: what comes next; perplexity, scores of texts, generation."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -341,7 +342,7 @@ def _check_length(backbone, task) -> None:
 _KINDS = {"stream": "streams in windows", "windows": "shuffled windows", "documents": "whole documents"}
 
 
-def window_batch(store, windows):
+def window_batch(store, windows) -> Callable[[int], tuple]:
     """Function of the batch number to inputs, targets and weights."""
     tokens = store.flat()
 
