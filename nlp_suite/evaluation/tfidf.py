@@ -50,7 +50,11 @@ class TfidfAnswers:
 
 
 def tfidf_baseline(
-    train_texts: Sequence[str], train_labels: Sequence[Any], texts: Sequence[str], *, bounded: bool = True
+    train_texts: Sequence[str],
+    train_labels: Sequence[Any] | NDArray[Any],
+    texts: Sequence[str],
+    *,
+    bounded: bool = True,
 ) -> TfidfAnswers:
     """TF-IDF of 1–2 words and 2–5 characters (within words), and multinomial logistic regression.
 
@@ -72,14 +76,13 @@ def tfidf_baseline(
 
     classes, labels = np.unique(np.asarray(train_labels), return_inverse=True)
     features = _Features(train_texts, texts, len(classes), bounded)
-    if len(classes) < 2:
-        outputs: Any = np.ones((len(features.rows), len(classes)))
+    fitted_on, labels = features.bounded(labels[features.train_rows])
+    kept, labels = np.unique(labels, return_inverse=True)  # bounding may have left out all rows of a class
+    if len(kept) < 2:
+        outputs: Any = np.ones((len(features.rows), len(kept)))
     else:
-        fitted_on, labels = features.bounded(labels[features.train_rows])
-        if len(np.unique(labels)) < len(classes):  # bounding left out all rows of a class
-            classes = classes[np.unique(labels)]
         outputs = _fitted(LogisticRegression(C=C, **_SOLVER), fitted_on, labels).predict_proba(features.answered)
-    return TfidfAnswers(outputs, features.rows, classes.tolist(), features.notes)
+    return TfidfAnswers(outputs, features.rows, classes[kept].tolist(), features.notes)
 
 
 def tfidf_multi_label_baseline(

@@ -66,7 +66,8 @@ def evaluate(
     split = split or default
     if split not in stores:
         raise RunError(f"{run.directory}: there is no split {split!r} (there are: {', '.join(stores)})")
-    view, report = run.task.report_view(), {"split": split, "run": str(run.directory)}
+    view = run.task.report_view()
+    report: dict[str, Any] = {"split": split, "run": str(run.directory)}
     report |= run.task.measure(run, split, stores)
     report |= _on_texts(run, split, stores[split], report)
     by_row = report.pop("by_row", None)
