@@ -67,8 +67,7 @@ def evaluate(
     if split not in stores:
         raise RunError(f"{run.directory}: there is no split {split!r} (there are: {', '.join(stores)})")
     view = run.task.report_view()
-    report: dict[str, Any] = {"split": split, "run": str(run.directory)}
-    report |= run.task.measure(run, split, stores)
+    report: dict[str, Any] = {"split": split, "run": str(run.directory), **run.task.measure(run, split, stores)}
     report |= _on_texts(run, split, stores[split], report)
     by_row = report.pop("by_row", None)
     if baseline and (baselines := run.task.baselines(run, split, stores, by_row)):
