@@ -345,8 +345,7 @@ class Task:
             stores: stores by split.
 
         Returns:
-            The report. What it holds as `by_row` goes to `baselines` and into no file: what the model said of every row,
-            in any form that suits `baselines`.
+            The report; what it holds as `by_row`, on every row, in any form, is given to `baselines` and not written.
         """
 
     def label_probabilities(self, run: Run, split: str, stores: Mapping[str, Any]) -> tuple[Any, Any] | None:
@@ -366,18 +365,11 @@ class Task:
     def baselines(
         self, run: Run, split: str, stores: Mapping[str, Any], by_row: Any
     ) -> Mapping[str, Mapping[str, Any]]:
-        """What easy methods, fitted on the training split, achieve on a split; without a definition there are none.
-
-        Args:
-            run: whose model they stand beside.
-            split: a key of `stores`.
-            stores: stores by split, `train` among them.
-            by_row: of the model, as `measure` returned it.
+        """What easy methods achieve on a split, once fitted on the training split; asked as `measure`, with its `by_row`.
 
         Returns:
-            Name → figures, JSON-able: `title`; the figures that `ReportView.compared` shows, by the report's keys; `lead`,
-            that of the model in some of these figures by their names in `compared` (see `nlp_suite.evaluation.baseline`);
-            perhaps `notes`, sentences on what was left out so that the method takes seconds.
+            Name → `title`; the figures of `ReportView.compared`, by the report's keys; `lead`: name of some of these →
+            that of the model over it (`nlp_suite.evaluation.baseline.lead`); perhaps `notes` on what was left out.
         """
         return {}
 

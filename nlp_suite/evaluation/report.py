@@ -151,12 +151,13 @@ def measured_on(report: dict) -> str:
 
 
 def terminal_report(report: dict, view: ReportView) -> Any:
-    """A report as a rich renderable: what was measured, the view's tables, and the remarks."""
+    """A report as a rich renderable: what was measured, the view's tables, the baselines, and the remarks."""
     from rich.console import Group
     from rich.text import Text
 
     head = Text(measured_on(report), style="dim")
-    return Group(head, "", view.terminal(report), *map(Text, report.get("remarks", ())))
+    beside = [baseline.terminal(report, view.compared(report))] if report.get("baseline") else []
+    return Group(head, "", view.terminal(report), *beside, *map(Text, report.get("remarks", ())))
 
 
 def _remarks(report: dict) -> list[Section]:

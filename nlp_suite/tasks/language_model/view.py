@@ -177,3 +177,11 @@ class LanguageModelView(ReportView):
     figures = staticmethod(figures)
     sections = staticmethod(sections)
     terminal = staticmethod(terminal)
+
+    def compared(self, report: dict) -> dict:
+        per_token = {"perplexity per token": lambda figures: perplexity(figures["perplexity_per_token"])}
+        return {
+            **({} if report["tokens"] == report["words"] else per_token),
+            "perplexity per word": lambda figures: perplexity(figures["perplexity_per_word"]),
+            "bits per character": lambda figures: _number(figures["bits_per_character"], 3),
+        }

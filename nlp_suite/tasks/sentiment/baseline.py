@@ -38,7 +38,7 @@ def baselines(labels: Sequence[str], train, store, answers: NDArray) -> dict:
         ["tfidf", BOUNDS, classes, contents(train), contents(store)],
         lambda: _tfidf(train, store, classes),
     )
-    arrays = (tfidf[key] for key in ("rows", "predicted", "log_probs"))
+    arrays = tfidf["rows"], tfidf["predicted"], tfidf["log_probs"]
     notes = {"notes": tfidf["notes"].tolist()}
     return {
         "majority": {"title": TITLES["majority"], **majority},

@@ -161,3 +161,10 @@ class TranslationView(ReportView):
     figures = staticmethod(figures)
     sections = staticmethod(sections)
     terminal = staticmethod(terminal)
+
+    def compared(self, report: dict) -> dict:
+        return {
+            "BLEU": lambda figures: f"{figures['bleu']['score']:.2f}",
+            "chrF++": lambda figures: f"{figures['chrf']['score']:.2f}",
+            "exact match": lambda figures: share(figures["exact_match"]),
+        }
