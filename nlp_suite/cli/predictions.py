@@ -1,6 +1,5 @@
 """Predictions for a terminal or a program: a table, JSON lines or TSV, whatever the task."""
 
-import csv
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_suite.cli.common import console
+from nlp_suite.data.table_writing import DelimitedWriter
 from nlp_suite.errors import RequestError
 from nlp_suite.export.load import load, task_at
 from nlp_suite.registry import TASKS
@@ -97,8 +97,7 @@ def _jsonl(predictor: Predictor, pairs: Iterable[tuple[str, dict[str, Any]]], ma
 
 def _tsv(predictor: Predictor, pairs: Iterable[tuple[str, dict[str, Any]]], max_characters: int) -> None:
     columns = _columns(predictor, for_people=False)
-    writer: Any = csv.writer(sys.stdout, "excel-tab", lineterminator="\n")
-    writer.writerow(["text", *columns])
+    writer = DelimitedWriter(sys.stdout, "\t", ["text", *columns])
     for text, answer in pairs:
-        writer.writerow([text, *(cell(answer) for cell in columns.values())])
+        writer.write([text, *(cell(answer) for cell in columns.values())])
         sys.stdout.flush()

@@ -24,7 +24,7 @@ def inspect_experiment(experiment: Experiment) -> dict[str, Any]:
         experiment: the resolved config.
 
     Returns:
-        See `CorpusKind.inspect` of the kind; and `remarks`, see `CorpusKind.remarks`.
+        See `CorpusKind.inspect` of the kind; and `remarks`, see `Source.remarks` and `CorpusKind.remarks`.
 
     Raises:
         DataError: data that cannot be read.
@@ -33,7 +33,8 @@ def inspect_experiment(experiment: Experiment) -> dict[str, Any]:
     statistics = known_statistics(experiment, source)
     report = kind.inspect(splits(experiment, source), statistics)
     remarks = kind.remarks(statistics, experiment) if statistics else _remarks_on_words(report, experiment)
-    return {**report, "remarks": remarks}
+    found = dict.fromkeys(remark for split in source.splits() for remark in source.remarks(split))
+    return {**report, "remarks": [*found, *remarks]}
 
 
 def _remarks_on_words(report: Mapping[str, Any], experiment: Experiment) -> list[str]:

@@ -66,18 +66,26 @@ def find_dialect(
         lines = list(io.StringIO(sample, newline=newline))
         first = next((line for line in lines if line.strip("\r\n")), "")
         candidates = [delimiter] if delimiter else [usual, *(d for d in DELIMITERS if d != usual and d in first)]
-        tried.append([_looked_at(lines, more, d, newline, quoting) for d in candidates])
-        if tried[-1][0].fits and tried[-1][0].quoting == "csv":
-            return tried[-1][0]
-    as_usual, *others = tried[0]
+        as_usual, *others = [_looked_at(lines, more, d, newline, quoting) for d in candidates]
+        tried.append((as_usual, others))
+        if as_usual.fits and (as_usual.quoting == "csv" or not lone_returns):
+            return as_usual
+        quoted = [dialect for dialect in others if dialect.fits and dialect.quoting == "csv"]
+        if quoted and not (newline == "\n" and as_usual.fits):
+            return _only(path, quoted)
+    as_usual, others = tried[0]
     fitting = [dialect for dialect in others if dialect.fits]
-    if not as_usual.fits and len(fitting) > 1:
-        named = ", ".join(f"{d.delimiter!r} ({d.width} columns)" for d in fitting)
-        raise DataError(f"{path}: several delimiters split every row alike: {named}; set delimiter to one of them")
-    found = fitting[0] if fitting and not as_usual.fits else as_usual
+    found = as_usual if as_usual.fits or not fitting else _only(path, fitting)
     if found.problem:
         raise DataError(f"{path}, {found.problem}")
     return found
+
+
+def _only(path: Path, fitting: list[Dialect]) -> Dialect:
+    if len(fitting) > 1:
+        named = ", ".join(f"{d.delimiter!r} ({d.width} columns)" for d in fitting)
+        raise DataError(f"{path}: several delimiters split every row alike: {named}; set delimiter to one of them")
+    return fitting[0]
 
 
 def quoting_of(lines: list[str], more: bool, delimiter: str, newline: str) -> str:
