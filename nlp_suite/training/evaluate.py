@@ -1,15 +1,24 @@
 """Evaluating a run on one of its splits: `report.json` and `report.html`."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from nlp_suite.backend import import_backend
+from nlp_suite.data.prepare import kind_of
 from nlp_suite.data.sources.base import SPLITS
-from nlp_suite.errors import RunError
+from nlp_suite.errors import ConfigError, RunError
 from nlp_suite.files import check_writable
-from nlp_suite.progress import scope
+from nlp_suite.progress import say, scope
 from nlp_suite.training.run import Run
+from nlp_suite.training.trackers.base import Outcome
+from nlp_suite.training.tracking import Tracking, check_trackers
+
+LOGGER = logging.getLogger(__name__)
+
+SHARES = ("truncated_share", "dropped_share", "unknown_rate")
+"""Of the statistics of a split: how much of its texts is cut off, and how much is unknown."""
 
 
 @scope()
@@ -18,6 +27,7 @@ def evaluate(
     split: str | None = None,
     *,
     output: str | Path | None = None,
+    baseline: bool = True,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Measures a run on a split and writes `report.json` and `report.html`.
@@ -29,15 +39,19 @@ def evaluate(
         run: the run, or its folder.
         split: `"train"`, `"validation"` or `"test"`; default: test where there is one, else validation.
         output: another folder for the report; made if absent.
-        progress: called with a line of text for every step of the work.
+        baseline: also fit the task's baselines on the training split, once, and measure them on the split.
+        progress: called with a line of text for every step of the work; default: they are only logged.
 
     Returns:
-        The report of the run's task, see its `report` module; `page` is where its HTML lies.
+        The report of the run's task, see its `report` module; `page` is where its HTML lies. Where the task has baselines,
+        `baseline` are their figures, see `Task.baselines`, and `baseline_remark` says which of them the model is not better
+        than; null where it is better than all.
 
     Raises:
         RunError: the run's data have no such split, or the report cannot be written.
         DamagedFileError: a file of the run, or of the prepared data, is missing or damaged.
     """
+    from nlp_suite.evaluation.baseline import remark
     from nlp_suite.evaluation.report import write_report
 
     run = run if isinstance(run, Run) else Run(run)
@@ -52,17 +66,48 @@ def evaluate(
     split = split or default
     if split not in stores:
         raise RunError(f"{run.directory}: there is no split {split!r} (there are: {', '.join(stores)})")
-    report = {"split": split, "run": str(run.directory), **run.task.measure(run, split, stores)}
+    view = run.task.report_view()
+    report: dict[str, Any] = {"split": split, "run": str(run.directory), **run.task.measure(run, split, stores)}
+    report |= _on_texts(run, split, stores[split], report)
+    by_row = report.pop("by_row", None)
+    if baseline and (baselines := run.task.baselines(run, split, stores, by_row)):
+        report["baseline"] = baselines
+        report["baseline_remark"] = remark(report, view.compared(report), run.task.model_kind)
     task = run.experiment.task.name.replace("_", " ")
     title = f"{run.directory.name}: {task}, {run.experiment.backbone.name}, {split} split"
     page = write_report(
         folder if output or split == default else folder / split,
         report,
-        run.task.report_view(),
+        view,
         title=title,
         history=run.history,
         experiment_yaml=run.experiment.to_yaml(),
         info=run.info,
         place=None if output else run.record.replace,
     )
+    _track(run, report, page)
     return {**report, "page": str(page)}
+
+
+def _on_texts(run: Run, split: str, store: Any, report: dict[str, Any]) -> dict[str, Any]:
+    """How much of the texts the model does not see, and all `remarks`: on the texts, the answers and the settings."""
+    kind = kind_of(run.experiment)
+    statistics = run.info["statistics"].get(split) or kind.with_unknown_words(kind.statistics(store), store, run.assets)
+    on_texts = kind.remarks({split: statistics}, run.experiment, split)
+    on_settings = [*run.task.remarks(run.experiment, run.labels), *run.info.get("remarks", ())]
+    shares = {key: statistics[key] for key in SHARES if key in statistics and key not in report}
+    return {**shares, "remarks": [*on_texts, *report.get("remarks", ()), *on_settings]}
+
+
+def _track(run: Run, report: dict[str, Any], page: Path) -> None:
+    """Tells the trackers of the run, where it has any; without their packages, that they are not told."""
+    if not (id := run.info.get("tracking")):
+        return
+    try:
+        check_trackers(run.experiment.training)
+    except ConfigError as error:
+        say(f"{error}; the report is only in {page.parent}", LOGGER, level=logging.WARNING)
+        return
+    outcome: Outcome | None = "finished" if run.info["state"] == "finished" else None
+    with Tracking(run.experiment, run.directory, id, run.history, outcome=outcome) as tracking:
+        tracking.report(report, [page.with_suffix(".json"), page])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 
 import nlp_suite.serving.page as page
 from nlp_suite.config import TASK_KEYS, load_experiment
@@ -61,12 +62,22 @@ def check_declarations(task):
 
 
 def check_defaults(task):
-    """Every default is a key that there is, and stands where a config says nothing."""
-    experiment = load_experiment({"task": task.name()})
-    for section, values in task.defaults.items():
+    """Every default is a key that there is, and stands where a config says nothing; the recipe where it names no backbone."""
+    by_section = {section: dict(values) for section, values in task.defaults.items()}
+    for section, values in task.default_recipe.items():
+        by_section[section] = {**by_section.get(section, {}), **values}
+    check_chosen(load_experiment({"task": task.name()}), by_section)
+    check_chosen(load_experiment({"task": task.name(), "backbone": "lstm"}), task.defaults)
+
+
+def check_chosen(experiment, by_section):
+    for section, values in by_section.items():
         for key, value in values.items():
             chosen = getattr(getattr(experiment, section), key)
-            assert value in (chosen, getattr(chosen, "name", None)), f"{section}.{key} is {chosen!r}"
+            if isinstance(value, dict):
+                assert {name: getattr(chosen, name) for name in value} == value, f"{section}.{key} is {chosen!r}"
+            else:
+                assert value in (chosen, getattr(chosen, "name", None)), f"{section}.{key} is {chosen!r}"
 
 
 def check_experiment(experiment):
@@ -111,8 +122,21 @@ def check_batches(experiment, prepared):
         assert len(weights) == len(targets) and np.asarray(weights).sum() > 0
         keras.ops.convert_to_numpy(model(inputs, training=batches is parts[0]))
     model.compile(optimizer="sgd", loss=task.loss(), metrics=task.metrics(prepared.labels))
+    check_divisor(model, *parts[0].batch(1))
     logs = model.test_on_batch(*parts[1].batch(0), return_dict=True)
     assert np.isfinite(list(logs.values())).all() and task.loss_metric in logs
+
+
+def check_divisor(model, inputs, targets, weights):
+    """What is minimised is divided by a fixed number: the losses of two halves of a batch add up to that of the whole."""
+
+    def loss(rows):
+        counted = weights * rows.reshape(-1, *[1] * (weights.ndim - 1))
+        given = keras.tree.map_structure(lambda array: counted if array is weights else array, inputs)
+        return float(model.compute_loss(given, targets, model(given, training=True), counted, training=True))
+
+    half = (np.arange(len(weights)) % 2).astype("float32")
+    assert loss(half) + loss(1 - half) == pytest.approx(loss(half * 0 + 1), rel=1e-4)
 
 
 def leaves(tree) -> Iterable:
