@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nlp_suite.config import DataSettings, Experiment
 from nlp_suite.data.corpus_stats import SHOWN_EXAMPLES, TextCounts, duplicates, figures, shortened, text_hash
 from nlp_suite.data.kinds.base import CorpusKind, Positions
+from nlp_suite.data.label_spelling import check_spellings, similar_label
 from nlp_suite.data.selection import Example, Selection, chunks
 from nlp_suite.data.splits import stratified_folds, stratified_split
 from nlp_suite.data.store import StoreWriter
@@ -85,7 +86,9 @@ class LabelledKind(CorpusKind):
 
     def label_names(self, experiment: Experiment, train: Selection) -> list[str]:
         """See `CorpusKind.label_names`; sorted, by value if all are whole numbers, unless `data.labels` gives an order."""
-        labels = {name for label in labels_of(train) for name in self.label_parts(label)}
+        counts = Counter(name for label in labels_of(train) for name in self.label_parts(label))
+        check_spellings(counts, experiment.data.labels)
+        labels = set(counts)
         in_order = sorted(labels)
         if all(label.isdecimal() and len(label) < MAX_DIGITS for label in labels):
             in_order.sort(key=int)
@@ -130,8 +133,10 @@ class LabelledKind(CorpusKind):
 
         def encode(label: Any) -> int:
             if label not in ids:
+                alike = similar_label(str(label), ids)
+                remedy = f"; data.labels_normalise: true makes it {alike!r}" if alike else ""
                 raise DataError(
-                    f"label {label!r} does not occur in the training split (labels: {', '.join(assets.labels)})"
+                    f"label {label!r} does not occur in the training split (labels: {', '.join(assets.labels)}){remedy}"
                 )
             return ids[label]
 
