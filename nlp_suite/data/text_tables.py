@@ -98,7 +98,7 @@ class TextTable:
 
     def _find(self, wanted: str | int) -> int:
         names, where = self.columns, f"{self._table.path}: the texts are read from the column {wanted!r}"
-        remedy = "name another one (--text, or text_column in Python)"
+        remedy = "name another one (--text COLUMN; in Python text_column)"
         if isinstance(wanted, int):
             if wanted < len(names):
                 return wanted

@@ -21,11 +21,12 @@ def measure(run, split: str, stores: dict) -> dict:
     """The language model report of a split; see `nlp_suite.tasks.language_model.report`."""
     store, task = stores[split], run.task
     model = run.model()
-    kind = task.batching(model, stores["train"])
+    train = stores.get("train")  # gone where a run is measured on other files
+    kind = task.batching(model, train or store)
     if kind == "stream":
         model.carry(1, task.settings.evaluation_batch_size)
     batches, context = task.evaluation_batches(model, store, kind)
-    counts = _counts(stores["train"].flat(), run.text.vocabulary_size)  # [V]
+    counts = _counts(train.flat() if train else [], run.text.vocabulary_size)  # [V]
     edges = [1, *(10**power for power in range(1, len(str(counts.max()))))]  # 0 | 1–9 | 10–99 | …
     nll, tokens = np.zeros(len(edges) + 1), np.zeros(len(edges) + 1, int)
     unknown = 0
@@ -54,7 +55,7 @@ def measure(run, split: str, stores: dict) -> dict:
         by_frequency=[
             {"group": name, "tokens": count, "nll": loss}
             for name, count, loss in zip(_names(edges), tokens, nll)
-            if count
+            if count and train
         ],
     )
 
