@@ -152,6 +152,10 @@ class Predictor:
         task = TASKS.get(self.task_name)
         raise RequestError(f"this is a {task.model_kind}: {task.how_to_ask}")
 
+    def remarks(self) -> list[str]:
+        """Sentences on the texts read so far, such as how much of them is unknown; empty where all is well or nobody knows."""
+        return []
+
 
 def answers_of(
     predictor: Predictor, options: AnswerOptions, for_people: bool
@@ -235,6 +239,16 @@ class Task:
 
     def check(self, experiment: Experiment) -> None:
         """Raises ConfigError where settings of other sections do not suit the task; asked before the data are read."""
+
+    @classmethod
+    def remarks(cls, experiment: Experiment, labels: Sequence[str]) -> list[str]:
+        """Sentences on settings that hardly suit the data, with the remedy; without importing Keras.
+
+        Args:
+            experiment: the resolved config.
+            labels: label names.
+        """
+        return []
 
     @abstractmethod
     def model(self, backbone: ComponentSettings, assets: Assets) -> Any:

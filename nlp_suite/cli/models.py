@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from nlp_suite.cli.common import RunFolder, RunOrExport, ShownCharacters, TableFormat, print_progress
+from nlp_suite.cli.completion import export_formats
 from nlp_suite.errors import UsageError
 
 RUNNER_ONLY = ("signature", "runner_options")
@@ -161,7 +162,9 @@ def score(
 def export(
     run: RunFolder,
     to: Annotated[Path, typer.Option(help="saved_models/NAME, or a .keras file.")],
-    format: Annotated[str, typer.Option(help="A name of nlp-suite list formats.")] = "saved_model",
+    format: Annotated[
+        str, typer.Option(help="A name of nlp-suite list formats.", autocompletion=export_formats)
+    ] = "saved_model",
     server_version: Annotated[str | None, typer.Option(help="TensorFlow Serving version to be servable on.")] = None,
     xla: Annotated[
         bool,

@@ -18,7 +18,7 @@ from nlp_suite.export.predict_table import check_outputs, open_text_table, write
 from nlp_suite.registry import TASKS
 from nlp_suite.task import AnswerOptions, Predictor, answers_of
 from nlp_suite.tasks.shared.lines import read_texts, shortened
-from nlp_suite.tasks.shared.score_output import check_format, report_truncated
+from nlp_suite.tasks.shared.score_output import check_format, report_remarks, report_truncated
 
 CHUNK_TEXTS = 256
 
@@ -161,6 +161,7 @@ def _answered(
     report_truncated(
         truncated, f"of {count:,} texts were longer than text.max_length or text.max_characters and cut there"
     )
+    report_remarks(predictor)
 
 
 def _table(columns: Cells, pairs: Iterable[tuple[str, dict[str, Any]]], max_characters: int) -> None:

@@ -6,6 +6,7 @@ while the hash holds. What examples are, and how they are split and stored, the 
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from nlp_suite.progress import scope, work
 from nlp_suite.registry import SOURCES, TASKS
 from nlp_suite.task import Assets
 from nlp_suite.text.text_layer import TextLayer
+
+LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def prepare(
             else it is ignored.
         labels: label names to use instead of those of the training split; only with a text layer or facts.
         facts: facts to use instead of finding them in the training split (`Assets.facts`).
-        progress: called with a line of text for every step of the work.
+        progress: called with a line of text for every step of the work; default: they are only logged.
 
     Returns:
         `Prepared`.
@@ -88,7 +91,7 @@ def prepare(
             outside the training split's.
         DamagedFileError: a file of what an earlier call made is missing or damaged.
     """
-    progress = progress or (lambda line: None)
+    progress = progress or LOGGER.info
     source = open_source(experiment)
     known = Assets(text, target_text if experiment.target_text else None, labels or (), facts or {})
     directory = Path(experiment.data.cache) / _key(experiment, source)
@@ -213,11 +216,11 @@ def _key(
         "version": __version__,
         "source": [experiment.data.source.name, kind_of(experiment).name, source.fingerprint()],
         "data": experiment.data.model_dump(mode="json", exclude={"cache", "source"}),
-        "text": known.text.fingerprint if known.text else experiment.text.model_dump(mode="json"),
+        "text": known.text.fingerprint if known.text else experiment.text.identity(),
         "labels": labels,
     }
     if experiment.target_text:
-        settings = experiment.target_text.model_dump(mode="json")
+        settings = experiment.target_text.identity()
         parts["target_text"] = known.target_text.fingerprint if known.target_text else settings
     if known.facts:
         parts["facts"] = known.facts
@@ -243,7 +246,7 @@ def _build(
             store = kind.open_split(temporary / split)
             if not len(store):
                 raise DataError(f"the {split} split is empty")
-            statistics[split] = {**counts, **kind.statistics(store)}
+            statistics[split] = kind.with_unknown_words({**counts, **kind.statistics(store)}, store, assets)
             progress(kind.summary(split, statistics[split]))
         info = {"schema": SCHEMA, "labels": assets.labels, "statistics": statistics}
         info |= {"facts": assets.facts} if assets.facts else {}

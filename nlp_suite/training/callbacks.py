@@ -4,6 +4,7 @@ What Keras calls an epoch is here a *checkpoint interval*: `training.save_every`
 split, after which the model is validated and saved. Files of a run call it `round` (`run.json`, `round-00012.weights.h5`).
 """
 
+import logging
 import math
 import os
 import time
@@ -20,6 +21,7 @@ from nlp_suite.errors import TrainingError
 from nlp_suite.files import Record
 
 DIVERGED = 1e4  # times the loss of the first step (or 1): no training that comes so far comes back to anything of use
+LOGGER = logging.getLogger(__name__)
 Logs = dict[str, Any]
 """Metric → value, as Keras hands them from callback to callback."""
 
@@ -201,7 +203,7 @@ class ShowProgress(keras.callbacks.Callback):
         steps: steps of an interval.
         validation_steps: batches of a validation.
         checkpoints: the `Checkpoints`, to mark the best interval.
-        console: where the lines go.
+        console: where the lines go; see `progress.say`.
         loss_metric: name of the metric that is the loss.
     """
 
@@ -211,7 +213,7 @@ class ShowProgress(keras.callbacks.Callback):
         steps: int,
         validation_steps: int,
         checkpoints: Checkpoints,
-        console: Console,
+        console: Console | None,
         loss_metric: str,
     ):
         super().__init__()
@@ -252,7 +254,7 @@ class ShowProgress(keras.callbacks.Callback):
             f"{self._title(epoch)}  step {logs['step']}  {numbers}  lr {logs['learning_rate']:.3g}  "
             f"{logs['seconds']:.0f} s  {rate:.1f} steps/s{mark}"
         )
-        self._console.print(line, highlight=False, soft_wrap=True)
+        progress.say(line, LOGGER, to=self._console)
 
     def _title(self, epoch: int) -> str:
         return f"checkpoint interval {epoch + 1}/{self._intervals}"

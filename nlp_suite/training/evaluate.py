@@ -1,16 +1,25 @@
 """Evaluating a run on one of its splits, or on other files: `report.json` and `report.html`."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nlp_suite.backend import import_backend
+from nlp_suite.data.prepare import kind_of
 from nlp_suite.data.sources.base import SPLITS
-from nlp_suite.errors import RunError, UsageError
+from nlp_suite.errors import ConfigError, RunError, UsageError
 from nlp_suite.files import check_writable
-from nlp_suite.progress import scope
+from nlp_suite.progress import say, scope
 from nlp_suite.training.measured_files import checked_files, report_folder, with_files
 from nlp_suite.training.run import Run
+from nlp_suite.training.trackers.base import Outcome
+from nlp_suite.training.tracking import Tracking, check_trackers
+
+LOGGER = logging.getLogger(__name__)
+
+SHARES = ("truncated_share", "dropped_share", "unknown_rate")
+"""Of the statistics of a split: how much of its texts is cut off, and how much is unknown."""
 
 
 @scope()
@@ -33,7 +42,7 @@ def evaluate(
         data: a file instead of a split, with what the run was trained on: a table, read by the run's own columns, or a text
             for a language model; of a translation model also two files, of sources and of targets.
         output: another folder for the report; made if absent.
-        progress: called with a line of text for every step of the work.
+        progress: called with a line of text for every step of the work; default: they are only logged.
 
     Returns:
         The report of the run's task, see its `report` module; `page` is where its HTML lies.
@@ -74,6 +83,7 @@ def _report(
     from nlp_suite.evaluation.report import write_report
 
     report = {"split": split, "run": str(run.directory), **facts, **run.task.measure(run, split, stores)}
+    report |= _on_texts(run, split, stores[split], report)
     task = run.experiment.task.name.replace("_", " ")
     title = f"{run.directory.name}: {task}, {run.experiment.backbone.name}, {split} split"
     page = write_report(
@@ -86,4 +96,29 @@ def _report(
         info=run.info,
         place=run.record.replace if recorded else None,
     )
+    _track(run, report, page)
     return {**report, "page": str(page)}
+
+
+def _on_texts(run: Run, split: str, store: Any, report: dict[str, Any]) -> dict[str, Any]:
+    """How much of the texts the model does not see, and all `remarks`: on the texts, the answers and the settings."""
+    kind = kind_of(run.experiment)
+    statistics = run.info["statistics"].get(split) or kind.with_unknown_words(kind.statistics(store), store, run.assets)
+    on_texts = kind.remarks({split: statistics}, run.experiment, split)
+    on_settings = [*run.task.remarks(run.experiment, run.labels), *run.info.get("remarks", ())]
+    shares = {key: statistics[key] for key in SHARES if key in statistics and key not in report}
+    return {**shares, "remarks": [*on_texts, *report.get("remarks", ()), *on_settings]}
+
+
+def _track(run: Run, report: dict[str, Any], page: Path) -> None:
+    """Tells the trackers of the run, where it has any; without their packages, that they are not told."""
+    if not (id := run.info.get("tracking")):
+        return
+    try:
+        check_trackers(run.experiment.training)
+    except ConfigError as error:
+        say(f"{error}; the report is only in {page.parent}", LOGGER, level=logging.WARNING)
+        return
+    outcome: Outcome | None = "finished" if run.info["state"] == "finished" else None
+    with Tracking(run.experiment, run.directory, id, run.history, outcome=outcome) as tracking:
+        tracking.report(report, [page.with_suffix(".json"), page])

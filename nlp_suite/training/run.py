@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nlp_suite.config import Experiment, load_experiment
+from nlp_suite.config import Experiment, load_recorded
 from nlp_suite.data.prepare import open_assets, prepare
 from nlp_suite.errors import ConfigError, DamagedFileError, RunError
 from nlp_suite.files import Record
@@ -58,7 +58,7 @@ class Run:
         self.info = read_info(self.directory)
         self.record = run_record(self.directory)
         check_opened(self.record)
-        self.experiment = load_experiment(self.directory / "config.yaml")
+        self.experiment = load_recorded(self.directory / "config.yaml")
         self.assets = open_assets(self.experiment, self.directory, self.info["labels"], self.info.get("facts", {}))
         self.labels = self.assets.labels
         self.text: TextLayer | Any = self.assets.text  # None only of a corpus kind without texts
@@ -204,15 +204,20 @@ def default_directory(config: str | Path) -> Path:
     return Path("runs") / Path(config).stem
 
 
-def differences(old: Experiment, new: Experiment) -> list[str]:
-    """Every key in which two experiments differ, as `a.b: old → new` lines."""
+def flattened(experiment: Experiment) -> dict[str, Any]:
+    """Every key of a config with its value, as `{"training.epochs": 5, …}`."""
 
     def flat(value: Any, prefix: str = "") -> dict[str, Any]:
         if isinstance(value, dict):
             return {k: v for key, item in value.items() for k, v in flat(item, f"{prefix}{key}.").items()}
         return {prefix[:-1]: value}
 
-    before, after = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))
+    return flat(experiment.model_dump(mode="json"))
+
+
+def differences(old: Experiment, new: Experiment) -> list[str]:
+    """Every key in which two experiments differ, as `a.b: old → new` lines."""
+    before, after = flattened(old), flattened(new)
     keys = [*before, *(key for key in after if key not in before)]
     return [
         f"{k}: {before.get(k, '(absent)')} → {after.get(k, '(absent)')}" for k in keys if before.get(k) != after.get(k)
@@ -226,7 +231,7 @@ def check_same(directory: Path, experiment: Experiment) -> None:
         RunError: with every key that differs.
     """
     try:
-        before = load_experiment(directory / "config.yaml")
+        before = load_recorded(directory / "config.yaml")
     except ConfigError as error:
         raise RunError(f"{directory} holds a run whose config cannot be read: {error}") from None
     lines = [line for line in differences(before, experiment) if not line.startswith("data.cache:")]

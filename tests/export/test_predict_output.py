@@ -11,6 +11,7 @@ import pytest
 
 from nlp_suite.cli.predictions import write_predictions
 from nlp_suite.errors import UnknownNameError, UsageError
+from nlp_suite.export.load import load
 from nlp_suite.tasks.shared.lines import read_texts
 from tests.export.conftest import LABELS
 
@@ -83,3 +84,18 @@ def test_a_gzipped_file_and_a_pipe(tmp_path):
     writer.start()
     assert list(read_texts(None, tmp_path / "pipe")) == ["one", "two"]
     writer.join()
+
+
+def test_unknown_words_are_said_with_the_remedy(run_dir, capsys):
+    """Of a run, whose text layer is there; the same in Python by `remarks`."""
+    write_predictions(run_dir, ["a qwertz film", "qwertz", "the zxcv film"], "jsonl")
+    said = capsys.readouterr().err
+    assert (
+        "of the tokens are unknown ('qwertz', 'zxcv', …), and all look the same to the model: raise text.tokenizer"
+        in said
+    )
+    predictor = load(run_dir)
+    predictor.predict(["a good film"])
+    assert predictor.remarks() == []
+    predictor.predict(["qwertz"])
+    assert predictor.remarks()[0].startswith("25.0% of the tokens are unknown ('qwertz', …)")
