@@ -66,6 +66,7 @@ def predict_texts(
         return
     answers, columns = answers_of(predictor, options, for_people=False)
     print(write_answers(rows, output, answers, columns, "predicting").describe())
+    report_remarks(predictor)
 
 
 def open_predictor(path: Path) -> Predictor:
@@ -104,6 +105,7 @@ def write_predictions(
     check_format(format)
     answers, columns = answers_of(predictor, options, for_people=format == "table")
     {"table": _table, "jsonl": _jsonl, "tsv": _tsv}[format](columns, _answered(answers, texts), max_characters)
+    report_remarks(predictor)
 
 
 def thresholds_of(given: Iterable[str]) -> dict[str, float]:
@@ -161,7 +163,6 @@ def _answered(
     report_truncated(
         truncated, f"of {count:,} texts were longer than text.max_length or text.max_characters and cut there"
     )
-    report_remarks(predictor)
 
 
 def _table(columns: Cells, pairs: Iterable[tuple[str, dict[str, Any]]], max_characters: int) -> None:

@@ -99,14 +99,15 @@ def with_files(
         store = kind.open_split(folder / "store")
         if not len(store):
             raise DataError(f"{name}: there is nothing to measure, as it has no rows")
-        statistics = {**counts, **kind.statistics(store)}
+        statistics = kind.with_unknown_words({**counts, **kind.statistics(store)}, store, run.assets)
         progress(kind.summary(name, statistics))
         measured = copy.copy(run)
         measured.info = {**run.info, "statistics": {**run.info["statistics"], name: statistics}}
         try:
             stores = run.stores(progress)
         except DataError as error:
-            progress(f"what compares with the run's own data is left out, as they cannot be read: {error}")
+            remark = f"the run's own data cannot be read, so nothing is compared with them: {error}"
+            measured.info["remarks"] = [*run.info.get("remarks", ()), remark]
             stores = {}
         yield measured, name, {**stores, name: store}
 

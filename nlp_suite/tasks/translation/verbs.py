@@ -56,6 +56,7 @@ def translate(
     format: Annotated[str, typer.Option(help="text, tsv or jsonl.")] = "text",
 ) -> None:
     """Translate texts with a run, several runs or a SavedModel; what is not given is as in the run's config."""
+    from nlp_suite.tasks.shared.score_output import report_remarks
     from nlp_suite.tasks.translation.output import check_request, open_translation, write_translations
     from nlp_suite.tasks.translation.table import check_table_request, requested_table, translate_table
 
@@ -75,7 +76,9 @@ def translate(
     options = {name: value for name, value in options.items() if value is not None}
     if table := requested_table(texts, input, text):
         written = check_table_request(table, output, format, attention)
-        print(translate_table(open_translation([model, *(ensemble or [])]), table, written, text, **options).describe())
+        opened = open_translation([model, *(ensemble or [])])
+        print(translate_table(opened, table, written, text, **options).describe())
+        report_remarks(opened)
         return
     check_request(texts, input, output, format, attention)
     opened = open_translation([model, *(ensemble or [])])
