@@ -8,6 +8,7 @@ import pytest
 from nlp_suite.data.table_writing import open_table_writer
 from nlp_suite.errors import DataError, UsageError
 from nlp_suite.training.evaluate import evaluate
+from nlp_suite.training.measured_files import checked_files, report_folder, with_files
 from nlp_suite.training.run import Run
 from tests import language_models, translation_models
 from tests.export.conftest import SMALL, make_run
@@ -25,7 +26,7 @@ def table(path, columns=("id", "text", "label"), rows=ROWS):
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory):
-    return Run(make_run(tmp_path_factory.mktemp("classifier"), SMALL["gru"]))
+    return Run(make_run(tmp_path_factory.mktemp("classifier"), SMALL["bag"]))
 
 
 def test_a_table_has_a_report_of_its_own_beside_the_others(classifier, tmp_path):
@@ -84,18 +85,25 @@ def test_options_that_do_not_go_together(classifier, tmp_path):
         evaluate(classifier, data=tmp_path / "rows.txt")
 
 
+def stored(run, *files):
+    with with_files(run, checked_files(files), lambda line: None) as (measured, name, stores):
+        statistics, store = measured.info["statistics"][name], stores[name]
+        return sorted(stores), name, len(store), statistics
+
+
 def test_a_language_model_on_a_text_and_on_a_table(tmp_path):
     run = Run(language_models.make_run(tmp_path / "run", "gru", source={"documents": "line"}))
-    (tmp_path / "new.txt").write_text("the bird sees a dog\nthe cat sings\n")
-    report = evaluate(run, data=tmp_path / "new.txt")
-    assert report["split"] == "new.txt" and (report["tokens"], report["words"]) == (10, 10) and report["by_frequency"]
-    rows = [["the bird sees a dog"], ["the cat sings"]]
-    same = evaluate(run, data=table(tmp_path / "new.csv", ["text"], rows))
-    assert same["perplexity"] == pytest.approx(report["perplexity"], rel=1e-6)
+    lines = ["the bird sees a dog", "the cat sings"]
+    (tmp_path / "new.txt").write_text("".join(f"{line}\n" for line in lines))
+    table(tmp_path / "new.csv", ["text"], [[line] for line in lines])
+    splits, name, rows, statistics = stored(run, tmp_path / "new.txt")
+    assert splits == sorted(["train", "validation", "test", name]) and rows == 2
+    assert (statistics["documents"], statistics["words"], statistics["tokens"]) == (2, 10, 10), "lines, as in training"
+    assert stored(run, tmp_path / "new.csv")[2:] == (rows, statistics)
     (tmp_path / "run" / "text.txt").unlink()
-    alone = evaluate(run, data=tmp_path / "new.txt")
-    assert alone["perplexity"] == pytest.approx(report["perplexity"], rel=1e-6) and alone["by_frequency"] == []
-    assert any("the run's own data cannot be read" in remark for remark in alone["remarks"])
+    report = evaluate(run, data=tmp_path / "new.txt")
+    assert report["tokens"] == 10 and report["by_frequency"] == []
+    assert any("the run's own data cannot be read" in remark for remark in report["remarks"])
 
 
 def test_a_translation_model_on_two_files_and_on_a_table(tmp_path):
@@ -103,9 +111,9 @@ def test_a_translation_model_on_two_files_and_on_a_table(tmp_path):
     pairs = translation_models.PAIRS[1:3]
     for side, name in enumerate(("new.en", "new.de")):
         (tmp_path / name).write_text("".join(pair[side] + "\n" for pair in pairs))
-    report = evaluate(run, data=[tmp_path / "new.en", tmp_path / "new.de"])
-    assert Path(report["page"]).parent.name == "new.en+new.de" and report["sentences"] == 2
-    same = evaluate(run, data=table(tmp_path / "new.tsv", ["source", "target"], pairs))
-    assert same["cross_entropy"] == pytest.approx(report["cross_entropy"], rel=1e-6)
+    _, name, rows, statistics = stored(run, tmp_path / "new.en", tmp_path / "new.de")
+    assert name == "new.en and new.de" and rows == 2
+    assert report_folder(run, [Path("new.en"), Path("new.de")]) == run.directory / "data" / "new.en+new.de"
+    assert stored(run, table(tmp_path / "new.tsv", ["source", "target"], pairs))[2:] == (rows, statistics)
     with pytest.raises(DataError, match="one file, or two files, of the sources and of the targets"):
-        evaluate(run, data=[tmp_path / "new.en"] * 3)
+        stored(run, *[tmp_path / "new.en"] * 3)
