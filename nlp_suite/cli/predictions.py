@@ -63,9 +63,9 @@ def predict_texts(
     rows = TextLines(lines) if table is None else open_text_table(predictor, table, column_of(column))
     if output is None:
         write_predictions(predictor, (text or "" for _, text in rows.rows()), format, max_characters, options)
-        return
-    answers, columns = answers_of(predictor, options, for_people=False)
-    print(write_answers(rows, output, answers, columns, "predicting").describe())
+    else:
+        answers, columns = answers_of(predictor, options, for_people=False)
+        print(write_answers(rows, output, answers, columns, "predicting").describe())
     report_remarks(predictor)
 
 

@@ -29,6 +29,7 @@ def evaluate(
     *,
     data: str | Path | Sequence[str | Path] | None = None,
     output: str | Path | None = None,
+    baseline: bool = True,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Measures a run on a split, or on any file, and writes `report.json` and `report.html`.
@@ -42,10 +43,13 @@ def evaluate(
         data: a file instead of a split, with what the run was trained on: a table, read by the run's own columns, or a text
             for a language model; of a translation model also two files, of sources and of targets.
         output: another folder for the report; made if absent.
+        baseline: also fit the task's baselines on the training split, once, and measure them on the split.
         progress: called with a line of text for every step of the work; default: they are only logged.
 
     Returns:
-        The report of the run's task, see its `report` module; `page` is where its HTML lies.
+        The report of the run's task, see its `report` module; `page` is where its HTML lies. Where the task has baselines,
+        `baseline` are their figures, see `Task.baselines`, and `baseline_remark` says which of them the model is not better
+        than; null where it is better than all.
 
     Raises:
         RunError: the run's data have no such split, or the report cannot be written.
@@ -66,30 +70,57 @@ def evaluate(
     if files:
         with with_files(run, files, progress or (lambda line: None)) as (measured, name, stores):
             folder = folder if output else report_folder(run, files)
-            return _report(measured, name, stores, folder, output is None, {"data": list(map(str, files))})
+            facts = {"data": list(map(str, files))}
+            return _report(measured, name, stores, folder, recorded=not output, baseline=baseline, facts=facts)
     stores = run.stores(progress)
     default = "test" if "test" in stores else "validation"
     split = split or default
     if split not in stores:
         raise RunError(f"{run.directory}: there is no split {split!r} (there are: {', '.join(stores)})")
     folder = folder if output or split == default else folder / split
-    return _report(run, split, stores, folder, output is None, {})
+    return _report(run, split, stores, folder, recorded=not output, baseline=baseline, facts={})
 
 
 def _report(
-    run: Run, split: str, stores: Mapping[str, Any], folder: Path, recorded: bool, facts: dict[str, Any]
+    run: Run,
+    split: str,
+    stores: Mapping[str, Any],
+    folder: Path,
+    *,
+    recorded: bool,
+    baseline: bool,
+    facts: dict[str, Any],
 ) -> dict[str, Any]:
-    """Measures a split, writes its report into a folder, which the run's record lists if it is in it, and returns it."""
+    """Measures a split and writes its report into a folder.
+
+    Args:
+        run: whose model is measured.
+        split: a key of `stores`.
+        stores: stores by split.
+        folder: for the report.
+        recorded: whether the run's record lists the report.
+        baseline: whether there are baselines, where the training split is at hand.
+        facts: what the report says beside what the task does.
+
+    Returns:
+        The report, see `evaluate`.
+    """
+    from nlp_suite.evaluation.baseline import remark
     from nlp_suite.evaluation.report import write_report
 
+    view = run.task.report_view()
     report = {"split": split, "run": str(run.directory), **facts, **run.task.measure(run, split, stores)}
     report |= _on_texts(run, split, stores[split], report)
+    by_row = report.pop("by_row", None)
+    if baseline and "train" in stores and (baselines := run.task.baselines(run, split, stores, by_row)):
+        report["baseline"] = baselines
+        report["baseline_remark"] = remark(report, view.compared(report), run.task.model_kind)
     task = run.experiment.task.name.replace("_", " ")
     title = f"{run.directory.name}: {task}, {run.experiment.backbone.name}, {split} split"
     page = write_report(
         folder,
         report,
-        run.task.report_view(),
+        view,
         title=title,
         history=run.history,
         experiment_yaml=run.experiment.to_yaml(),
