@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_suite.data.compression import bare_suffix
+from nlp_suite.data.label_spelling import label_merger
 from nlp_suite.data.prepare import kind_of, open_source
 from nlp_suite.data.selection import Selection
 from nlp_suite.data.sources.base import SPLITS, listed
@@ -94,8 +95,9 @@ def with_files(
     check_writable(cache, "it is the run's data.cache, and what is measured is tokenised there", RunError)
     cache.mkdir(parents=True, exist_ok=True)
     with hidden_folder(cache, ".measured-") as folder:
+        examples = Selection(source, READ_AS, label=label_merger(run.labels) if data.labels_normalise else None)
         with work(f"tokenising {name}"):
-            counts = kind.write_split(folder / "store", Selection(source, READ_AS), name, run.assets)
+            counts = kind.write_split(folder / "store", examples, name, run.assets)
         store = kind.open_split(folder / "store")
         if not len(store):
             raise DataError(f"{name}: there is nothing to measure, as it has no rows")
@@ -103,12 +105,14 @@ def with_files(
         progress(kind.summary(name, statistics))
         measured = copy.copy(run)
         measured.info = {**run.info, "statistics": {**run.info["statistics"], name: statistics}}
+        remarks = [remark.replace(f"{READ_AS}: ", f"{name}: ", 1) for remark in source.remarks(READ_AS)]
         try:
             stores = run.stores(progress)
         except DataError as error:
-            remark = f"the run's own data cannot be read, so nothing is compared with them: {error}"
-            measured.info["remarks"] = [*run.info.get("remarks", ()), remark]
+            remarks = [*remarks, f"the run's own data cannot be read, so nothing is compared with them: {error}"]
             stores = {}
+        if remarks:
+            measured.info["remarks"] = [*run.info.get("remarks", ()), *remarks]
         yield measured, name, {**stores, name: store}
 
 
