@@ -78,10 +78,6 @@ def test_a_column_by_name(predictor, table, tmp_path):
     assert [row[3:7] for row in rows if row[2]] == [row[7:] for row in rows if row[2]]
 
 
-def test_an_export_and_a_keras_file_know_the_config(exported, predictor):
-    assert nlp_suite.load(exported.path).experiment.task.name == predictor.experiment.task.name == "sentiment"
-
-
 @pytest.mark.parametrize(
     "output, options, error, message",
     [
