@@ -17,10 +17,21 @@ if TYPE_CHECKING:  # what is imported when asked for, for type checkers
     from nlp_suite.data.prepare import prepare
     from nlp_suite.export import run_export as export_run
     from nlp_suite.export.load import load
+    from nlp_suite.export.predict_table import predict_table
     from nlp_suite.training.evaluate import evaluate
     from nlp_suite.training.train import train
 
-__all__ = ["NlpSuiteError", "__version__", "evaluate", "export_run", "load", "load_experiment", "prepare", "train"]
+__all__ = [
+    "NlpSuiteError",
+    "__version__",
+    "evaluate",
+    "export_run",
+    "load",
+    "load_experiment",
+    "predict_table",
+    "prepare",
+    "train",
+]
 
 _LAZY_EXPORTS = {  # public name: (module, attribute), imported when asked for
     "load": ("nlp_suite.export.load", "load"),
@@ -29,6 +40,7 @@ _LAZY_EXPORTS = {  # public name: (module, attribute), imported when asked for
     "train": ("nlp_suite.training.train", "train"),
     "evaluate": ("nlp_suite.training.evaluate", "evaluate"),
     "export_run": ("nlp_suite.export", "run_export"),
+    "predict_table": ("nlp_suite.export.predict_table", "predict_table"),
 }
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_suite.backend import import_backend
-from nlp_suite.config import load_experiment
+from nlp_suite.config import load_recorded
 from nlp_suite.errors import ConfigError, ExportError
 from nlp_suite.export.loaded import LoadedSignatures
 from nlp_suite.export.staging import versions
@@ -60,7 +60,7 @@ def task_at(path: str | Path) -> str | None:
     """
     place = _place(Path(path))
     config = place / ("config.yaml" if (place / "run.json").is_file() else "assets.extra/config.yaml")
-    return str(load_experiment(config).task.name) if config.is_file() else None
+    return str(load_recorded(config).task.name) if config.is_file() else None
 
 
 def _place(path: Path) -> Path:
@@ -77,7 +77,9 @@ def _place(path: Path) -> Path:
 
 def open_run(run: Run, model: Any) -> Predictor:
     """A run's network as its task's predictor."""
-    return run.task.predictor(model, run.assets, run.task.freeze_data_defaults(run))
+    predictor = run.task.predictor(model, run.assets, run.task.freeze_data_defaults(run))
+    predictor.experiment = run.experiment
+    return predictor
 
 
 def open_saved_model(path: Path) -> Predictor:
@@ -91,4 +93,6 @@ def open_saved_model(path: Path) -> Predictor:
         experiment = loaded.experiment()
     except ConfigError as error:
         raise ExportError(f"{str(path)!r} is no model of nlp-suite export: {error}") from None
-    return make_task(experiment).export_predictor(loaded)
+    predictor = make_task(experiment).export_predictor(loaded)
+    predictor.experiment = experiment
+    return predictor

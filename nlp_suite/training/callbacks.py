@@ -67,7 +67,8 @@ class EvaluateAverage(keras.callbacks.Callback):
 class IntervalLog(keras.callbacks.Callback):
     """Makes the logs of a checkpoint interval honest and complete; must come first of those that read them.
 
-    `loss` and `val_loss` become the task's loss metric, which sums and counts over rows (Keras's own average batch means);
+    `loss` and `val_loss` become the task's loss metric, which sums and counts over rows, each once (Keras's own is the mean
+    over batches of what is minimised, with label smoothing, class weights and penalties);
     `step`, `learning_rate` and `seconds` (training time so far, earlier runs of the folder included) are added.
 
     Args:
@@ -203,12 +204,20 @@ class ShowProgress(keras.callbacks.Callback):
         validation_steps: batches of a validation.
         checkpoints: the `Checkpoints`, to mark the best interval.
         console: where the lines go; see `progress.say`.
+        loss_metric: name of the metric that is the loss.
     """
 
     def __init__(
-        self, intervals: int, steps: int, validation_steps: int, checkpoints: Checkpoints, console: Console | None
+        self,
+        intervals: int,
+        steps: int,
+        validation_steps: int,
+        checkpoints: Checkpoints,
+        console: Console | None,
+        loss_metric: str,
     ):
         super().__init__()
+        self._loss_metric = loss_metric
         self._intervals, self._steps, self._validation_steps = intervals, steps, validation_steps
         self._checkpoints, self._console = checkpoints, console
         self._works: list[progress.Work] = []  # the interval, and its validation while that goes on
@@ -222,7 +231,8 @@ class ShowProgress(keras.callbacks.Callback):
         work, now = self._works[0], time.monotonic()
         work.done = batch + 1
         if now - self._noted > progress.TICK:  # the loss is not always in this process's memory
-            self._noted, work.note = now, f"loss {float(logs['loss']):.4f}"
+            metric = self._loss_metric if self._loss_metric in logs else "loss"
+            self._noted, work.note = now, f"loss {float(logs[metric]):.4f}"
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
         self._works.append(progress.begin("validating", self._validation_steps, "batches"))

@@ -84,7 +84,7 @@ class FitCallbacks:
             )
         if settings.patience:
             self._stateful.append(keras.callbacks.EarlyStopping(monitor, mode=mode, patience=settings.patience))
-        self.progress = ShowProgress(intervals, steps, validation_steps, self._checkpoints, console)
+        self.progress = ShowProgress(intervals, steps, validation_steps, self._checkpoints, console, loss_metric)
         self.state = TrainingState(record, self._stateful)
 
     def in_order(self, track: Callable[[Logs], None]) -> list[Any]:

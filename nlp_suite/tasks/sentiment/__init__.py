@@ -63,6 +63,16 @@ class SentimentTask(Task):
     def import_network(cls) -> None:
         import nlp_suite.tasks.sentiment.network  # noqa: F401
 
+    @classmethod
+    def remarks(cls, experiment, labels) -> list[str]:
+        """An embedding that is too small for the number of classes: the logits are a linear function of its averages."""
+        size, needed = experiment.backbone.embedding_size, len(labels) - 1
+        if size >= needed:
+            return []
+        return [
+            f"backbone.embedding_size is {size}, which cannot tell {needed + 1} classes apart: give {needed} or more"
+        ]
+
     def model(self, backbone, assets) -> Any:
         from nlp_suite.tasks.sentiment.network import SentimentModel
 
@@ -87,11 +97,6 @@ class SentimentTask(Task):
             counted = ((store.padded(r[w > 0], length), store.labels[r[w > 0]]) for r, w, length in rows)
             model.backbone.learn_prior(counted, model.settings["classes"])
             lines.append("counted the n-grams of the training split")
-            size, needed = model.backbone.embedding_size, model.settings["classes"] - 1
-            if size < needed:
-                lines.append(
-                    f"backbone.embedding_size is {size}, which cannot tell {needed + 1} classes apart: give {needed} or more"
-                )
         return lines
 
     def _load_word_vectors(self, model, text) -> str:
@@ -102,14 +107,15 @@ class SentimentTask(Task):
 
         path, words = self.settings.word_vectors, text.id_to_token(range(text.vocabulary_size))
         table = np.array(keras.ops.convert_to_numpy(model.backbone.embedding.embeddings))  # [V, E]
-        count = read_word_vectors(path, words, table)
-        if not count:
+        found = read_word_vectors(path, words, table)
+        if not found.words:
             raise ConfigError(f"{path}: no word of the vocabulary ({len(words):,} words) has a vector")
         model.backbone.embedding.embeddings.assign(table)
-        return f"word vectors: {count:,} of {len(words):,} words found in {path}"
+        repeated = f"; {found.repeated:,} more lines repeat one of them and were left out" if found.repeated else ""
+        return f"word vectors: {found.words:,} of {len(words):,} words found in {path}{repeated}"
 
     def loss(self) -> Any:
-        """Cross-entropy of the logits, averaged over the weight of the rows."""
+        """Cross-entropy of the logits; the sum over a batch is divided by the rows of a full one."""
         from nlp_suite.tasks.sentiment.metrics import SmoothedCrossEntropy
 
         return SmoothedCrossEntropy(self.settings.label_smoothing)
@@ -127,10 +133,9 @@ class SentimentTask(Task):
         ]
 
     def training_batches(self, model, stores, labels, training) -> tuple[Batches, Batches]:
-        from nlp_suite.tasks.sentiment.metrics import class_weights
+        from nlp_suite.tasks.sentiment.metrics import class_weights, class_weights_remark
 
         store, held_out = stores["train"], stores["validation"]
-        weights = class_weights(training.class_weights, labels, store.labels)  # [C]
         batches = BucketedBatches(store.lengths, training.batch_size, training.buckets, training.seed)
         validation = BucketedBatches(held_out.lengths, training.batch_size, training.buckets, None)
         check_rows(training.batch_size, len(store))
@@ -138,13 +143,12 @@ class SentimentTask(Task):
         key = f"training.batch_size {training.batch_size:,}"
         check_batch(key, training.batch_size, longest, model.backbone)
         description = f"batch lengths {', '.join(map(str, batches.bounds))} ({batches.padding:.0%} padding)"
-
-        def training_batch(n):
-            rows, row_weights, length = batches[n]
-            return self.batch(store, rows, row_weights * weights[store.labels[rows]], length)
+        if training.class_weights != "none":
+            model.class_weights = class_weights(training.class_weights, labels, store.labels)  # [C]
+            description += f"; {class_weights_remark(labels, model.class_weights)}"
 
         return (
-            Batches(training_batch, batches.steps_per_epoch, description),
+            Batches(lambda n: self.batch(store, *batches[n]), batches.steps_per_epoch, description),
             Batches(lambda n: self.batch(held_out, *validation[n]), validation.steps_per_epoch),
         )
 
@@ -173,15 +177,16 @@ class SentimentTask(Task):
         return SavedModelClassifier(signatures)
 
     @classmethod
-    def answer_columns(cls, labels, for_people) -> dict[str, Callable[[dict], str]]:
-        def of_label(label, decimals):
-            return lambda answer: f"{answer['probabilities'][label]:.{decimals}f}"
+    def chosen(cls, labels, options) -> Callable[[dict], dict]:
+        from nlp_suite.tasks.sentiment.choice import chooser
 
-        columns = {"label": lambda answer: answer["label"]}
-        if for_people:
-            return columns | {f"p({label})": of_label(label, 4) for label in labels}
-        columns["probability"] = lambda answer: f"{answer['probability']:.6f}"
-        return columns | {label: of_label(label, 6) for label in labels}
+        return chooser(labels, options)
+
+    @classmethod
+    def answer_columns(cls, labels, for_people, options=None) -> dict[str, Callable[[dict], Any]]:
+        from nlp_suite.tasks.sentiment.choice import answer_columns
+
+        return answer_columns(labels, for_people, options.top_k if options else None)
 
     def signatures(self, model, predictor, xla=False) -> "Signatures":
         from nlp_suite.tasks.sentiment.signatures import SentimentSignatures
