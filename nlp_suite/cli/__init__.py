@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from nlp_suite import __version__, progress
+from nlp_suite import progress
+from nlp_suite._version import __version__
 from nlp_suite.cli import choosing, components, models, serving, training
 from nlp_suite.cli.interruption import told
 from nlp_suite.errors import NlpSuiteError
