@@ -37,6 +37,9 @@ class FilesSettings(ComponentSettings):
     label_column: ColumnName | None = Field(
         "label", description="name, or number from 0; null: texts without labels; not read where the task needs none"
     )
+    text_b_column: ColumnName | None = Field(
+        None, description="of pairs of texts that have a label together: name, or number from 0, of the second one"
+    )
     label_separator: str | None = Field(
         None, min_length=1, description="between the labels of a cell, where the task takes several; default: a comma"
     )
@@ -59,8 +62,8 @@ class FilesSettings(ComponentSettings):
     def _without_empty_columns(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Hashes of settings, and so the names of prepared folders, stay those from before there was `columns`."""
         values: dict[str, Any] = serialize(self)
-        for name in ("columns", "label_separator"):
-            if not getattr(self, name):
+        for name in ("columns", "label_separator", "text_b_column"):
+            if getattr(self, name) in (None, {}):
                 values.pop(name, None)
         return values
 
@@ -113,7 +116,8 @@ class FilesSource(Source):
 
     def _read_columns(self) -> list[Column]:
         """The columns that are read: of every field of the kind, and of those optional ones that `columns` names."""
-        fields = [*self.kind.fields, *(field for field in self.kind.optional_fields if field in self.settings.columns)]
+        named = {*self.settings.columns, *(["text_b"] if self.settings.text_b_column is not None else [])}
+        fields = [*self.kind.fields, *(field for field in self.kind.optional_fields if field in named)]
         for field in self.settings.columns:
             if field not in fields:
                 allowed = (*self.kind.fields, *self.kind.optional_fields)

@@ -207,7 +207,7 @@ class SentimentTask(Task):
     def predictor(self, model, assets, experiment) -> Predictor:
         from nlp_suite.tasks.sentiment.predictor import NetworkClassifier
 
-        return NetworkClassifier(model, assets.text, assets.labels)
+        return NetworkClassifier(model, assets.text, assets.labels, pairs=reads_pairs(assets))
 
     def export_predictor(self, signatures) -> Predictor:
         from nlp_suite.tasks.sentiment.predictor import SavedModelClassifier
@@ -226,7 +226,18 @@ class SentimentTask(Task):
 
         return answer_columns(labels, for_people, options.top_k if options else None)
 
+    def check_inputs(self, run, texts) -> Any:
+        """See `Task.check_inputs`; of pairs as they are read."""
+        if not reads_pairs(run.assets):
+            return super().check_inputs(run, texts)
+        return run.text.pad(run.text.encode_pairs(texts)[0])
+
     def signatures(self, model, predictor, xla=False) -> "Signatures":
         from nlp_suite.tasks.sentiment.signatures import SentimentSignatures
 
         return SentimentSignatures(model, predictor)
+
+
+def reads_pairs(assets) -> bool:
+    """Whether a network was trained on pairs of texts."""
+    return bool(assets.facts.get("text_pairs"))

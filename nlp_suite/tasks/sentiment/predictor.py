@@ -56,5 +56,5 @@ class SavedModelClassifier(SavedModelTexts, ClassifierPredictor):
 
     def __init__(self, signatures: LoadedSignatures):
         super().__init__(signatures)
-        labels = self._ask("serving_default", text=[b""])["labels"][0]
+        labels = self.ask([b""])["labels"][0]
         self.labels = [label.decode("utf-8") for label in labels]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlp_suite.errors import ConfigError, RequestError
 from nlp_suite.task import Predictor
-from nlp_suite.tasks.sentiment import SentimentTask
+from nlp_suite.tasks.sentiment import SentimentTask, reads_pairs
 from nlp_suite.tasks.sentiment.problems.checks import refuse_naive_bayes
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ class MultiLabelTask(SentimentTask):
         from nlp_suite.tasks.sentiment.problems.multi_label.predictor import NetworkMultiLabel
         from nlp_suite.tasks.sentiment.problems.multi_label.thresholds import thresholds_of
 
-        return NetworkMultiLabel(model, assets.text, assets.labels, thresholds_of(self.settings.thresholds, assets))
+        thresholds = thresholds_of(self.settings.thresholds, assets)
+        return NetworkMultiLabel(model, assets.text, assets.labels, thresholds, pairs=reads_pairs(assets))
 
     def export_predictor(self, signatures) -> Predictor:
         from nlp_suite.tasks.sentiment.problems.multi_label.predictor import SavedModelMultiLabel

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from nlp_suite.errors import ConfigError
 from nlp_suite.task import Predictor, Task
-from nlp_suite.tasks.sentiment import SentimentTask
+from nlp_suite.tasks.sentiment import SentimentTask, reads_pairs
 from nlp_suite.tasks.sentiment.problems.checks import refuse_naive_bayes
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class RegressionTask(SentimentTask):
     def predictor(self, model, assets, experiment) -> Predictor:
         from nlp_suite.tasks.sentiment.problems.regression.predictor import NetworkRegressor
 
-        return NetworkRegressor(model, assets.text, [])
+        return NetworkRegressor(model, assets.text, [], pairs=reads_pairs(assets))
 
     def export_predictor(self, signatures) -> Predictor:
         from nlp_suite.tasks.sentiment.problems.regression.predictor import SavedModelRegressor
