@@ -87,7 +87,9 @@ class LabelledKind(CorpusKind):
         """See `CorpusKind.learn`; with the fact `text_pairs` where examples are pairs."""
         is_pair = not known.facts and "text_b" in next(iter(train), {})
         if is_pair and experiment.text.max_length < MIN_PAIR_LENGTH:
-            raise DataError(f"text.max_length is {experiment.text.max_length}; pairs of texts need {MIN_PAIR_LENGTH} or more")
+            raise DataError(
+                f"text.max_length is {experiment.text.max_length}; pairs of texts need {MIN_PAIR_LENGTH} or more"
+            )
         facts = {"text_pairs": True} if is_pair else known.facts
         return replace(super().learn(experiment, train, known, progress), facts=facts)
 
