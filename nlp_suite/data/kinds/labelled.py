@@ -5,7 +5,8 @@ import json
 import math
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from nlp_suite.config import DataSettings, Experiment
 from nlp_suite.data.corpus_stats import SHOWN_EXAMPLES, TextCounts, duplicates, figures, shortened, text_hash
-from nlp_suite.data.kinds.base import CorpusKind, Positions
+from nlp_suite.data.kinds.base import CorpusKind, Positions, Progress
 from nlp_suite.data.label_spelling import check_spellings, similar_label
 from nlp_suite.data.selection import Example, Selection, chunks
 from nlp_suite.data.splits import stratified_folds, stratified_split
@@ -31,17 +32,22 @@ from nlp_suite.data.tables import (
 from nlp_suite.errors import DataError
 from nlp_suite.registry import CORPUS_KINDS
 from nlp_suite.task import Assets
+from nlp_suite.text.pairs import join_pair
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
+MIN_PAIR_LENGTH = 8  # tokens: some of both texts, and what parts them
 MAX_DIGITS = 1000  # of labels that are sorted as numbers; Python refuses to read more than 4,300
 
 
 @CORPUS_KINDS.register()
 class LabelledKind(CorpusKind):
     """Examples `{"text": …, "label": …}`; a source that was told to read no labels leaves `"label"` out.
+
+    With `"text_b"` an example is a pair of texts, which a network reads in one row (`TextLayer.encode_pairs`): the fact
+    `text_pairs` of the training split says so.
 
     The store's column `labels` has the id of each row's label.
 
@@ -50,6 +56,7 @@ class LabelledKind(CorpusKind):
     """
 
     fields = ("text", "label")
+    optional_fields = ("text_b",)
     wanted = "labels"
     unit = "examples"
     label_form = "name"
@@ -68,6 +75,24 @@ class LabelledKind(CorpusKind):
         if not value.strip():
             raise DataError("the label is empty (texts without labels are read with label_column: null)")
         return value
+
+    def texts(self, examples: Iterable[Example]) -> Iterator[str]:
+        """See `CorpusKind.texts`; of a pair both."""
+        return (example[side] for example in examples for side in ("text", "text_b") if side in example)
+
+    def group(self, example: Example) -> str:
+        """See `CorpusKind.group`; of a pair both texts."""
+        return " ".join(full_text(example).split())
+
+    def learn(self, experiment: Experiment, train: Selection, known: Assets, progress: Progress) -> Assets:
+        """See `CorpusKind.learn`; with the fact `text_pairs` where examples are pairs."""
+        is_pair = not known.facts and "text_b" in next(iter(train), {})
+        if is_pair and experiment.text.max_length < MIN_PAIR_LENGTH:
+            raise DataError(
+                f"text.max_length is {experiment.text.max_length}; pairs of texts need {MIN_PAIR_LENGTH} or more"
+            )
+        facts = {"text_pairs": True} if is_pair else known.facts
+        return replace(super().learn(experiment, train, known, progress), facts=facts)
 
     def split(self, data: DataSettings, train: Selection) -> tuple[Positions, Positions]:
         """See `CorpusKind.split`; every class keeps its share."""
@@ -106,6 +131,7 @@ class LabelledKind(CorpusKind):
         encode = self.label_encoder(assets)
         writer = StoreWriter(directory, assets.text.vocabulary_size, **self.label_column(assets))
         labels: list[Any] = []
+        is_pair = bool(assets.facts.get("text_pairs"))
         for chunk in chunks(examples):
             before = len(labels)
             for number, example in enumerate(chunk, before + 1):
@@ -113,8 +139,9 @@ class LabelledKind(CorpusKind):
                     labels.append(encode(example.get("label")))
                 except DataError as error:
                     raise DataError(f"{split} split, example {number}: {error}") from None
-            texts = [example["text"] for example in chunk]
-            writer.append(*assets.text.encode_with_lengths(texts), labels[before:], texts)
+            texts = [full_text(example) for example in chunk]
+            encode_texts = assets.text.encode_pairs if is_pair else assets.text.encode_with_lengths
+            writer.append(*encode_texts(texts), labels[before:], texts)
         writer.close(split=split)
         return {"labels": self.count_labels(np.asarray(labels), assets)}
 
@@ -184,7 +211,7 @@ class LabelledKind(CorpusKind):
         for split, rows in examples.items():
             counts, labels, hashes[split] = TextCounts(), Counter[str](), array("Q")
             for example in rows:
-                text, label = example["text"], example.get("label")
+                text, label = full_text(example), example.get("label")
                 key = text_hash(text)
                 hashes[split].append(key)
                 counts.add(text)
@@ -247,6 +274,11 @@ class LabelledKind(CorpusKind):
             shares = [f"{count:,} ({count / max(1, facts['examples']):.1%})" for count in counts]
             table.add_row(split, f"{facts['examples']:,}", *shares, f"{facts['empty_texts']:,}")
         return table
+
+
+def full_text(example: Example) -> str:
+    """The text of an example; of a pair both, as `join_pair` writes them."""
+    return join_pair(example["text"], example["text_b"]) if "text_b" in example else str(example["text"])
 
 
 def labels_of(examples: Selection) -> list[Any]:

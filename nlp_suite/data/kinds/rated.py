@@ -57,7 +57,8 @@ class RatedKind(LabelledKind):
 
     def learn(self, experiment: Experiment, train: Selection, known: Assets, progress: Progress) -> Assets:
         """See `CorpusKind.learn`; with the facts `mean`, `deviation`, `lowest` and `highest` of the numbers."""
-        facts = dict(known.facts)
+        learned = super().learn(experiment, train, known, progress)
+        facts = dict(learned.facts)
         if "mean" not in facts:
             values = np.array([number(label) for label in labels_of(train)])
             if len(np.unique(values)) < 2:
@@ -65,7 +66,7 @@ class RatedKind(LabelledKind):
                 raise DataError(f"a regression needs different numbers in the training split; {given}")
             facts |= {"mean": float(values.mean()), "deviation": float(values.std())}
             facts |= {"lowest": float(values.min()), "highest": float(values.max())}
-        return replace(super().learn(experiment, train, known, progress), facts=facts)
+        return replace(learned, facts=facts)
 
     def label_column(self, assets: Assets) -> dict[str, Any]:
         return {"label_dtype": "float64"}

@@ -48,6 +48,9 @@ class FilesSettings(ComponentSettings):
     label_column: ColumnName | None = Field(
         "label", description="name, or number from 0; null: texts without labels; not read where the task needs none"
     )
+    text_b_column: ColumnName | None = Field(
+        None, description="of pairs of texts that have a label together: name, or number from 0, of the second one"
+    )
     label_separator: str | None = Field(
         None, min_length=1, description="between the labels of a cell, where the task takes several; default: a comma"
     )
@@ -130,7 +133,8 @@ class FilesSource(Source):
 
     def _read_columns(self) -> list[Column]:
         """The columns that are read: of every field of the kind, and of those optional ones that `columns` names."""
-        fields = [*self.kind.fields, *(field for field in self.kind.optional_fields if field in self.settings.columns)]
+        named = {*self.settings.columns, *(["text_b"] if self.settings.text_b_column is not None else [])}
+        fields = [*self.kind.fields, *(field for field in self.kind.optional_fields if field in named)]
         for field in self.settings.columns:
             if field not in fields:
                 allowed = (*self.kind.fields, *self.kind.optional_fields)

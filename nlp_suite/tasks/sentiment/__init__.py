@@ -266,7 +266,8 @@ class SentimentTask(Task):
         from nlp_suite.tasks.sentiment.predictor import NetworkClassifier
         from nlp_suite.tasks.sentiment.threshold import threshold_of
 
-        return NetworkClassifier(model, assets.text, assets.labels, temperature_of(assets), threshold_of(assets))
+        fitted = temperature_of(assets), threshold_of(assets)
+        return NetworkClassifier(model, assets.text, assets.labels, *fitted, pairs=reads_pairs(assets))
 
     def freeze_data_defaults(self, run) -> "Experiment":
         """See `Task.freeze_data_defaults`: the threshold that was chosen."""
@@ -292,7 +293,18 @@ class SentimentTask(Task):
 
         return answer_columns(labels, for_people, options.top_k if options else None)
 
+    def check_inputs(self, run, texts) -> Any:
+        """See `Task.check_inputs`; of pairs as they are read."""
+        if not reads_pairs(run.assets):
+            return super().check_inputs(run, texts)
+        return run.text.pad(run.text.encode_pairs(texts)[0])
+
     def signatures(self, model, predictor, xla=False) -> "Signatures":
         from nlp_suite.tasks.sentiment.signatures import SentimentSignatures
 
         return SentimentSignatures(model, predictor)
+
+
+def reads_pairs(assets) -> bool:
+    """Whether a network was trained on pairs of texts."""
+    return bool(assets.facts.get("text_pairs"))

@@ -50,8 +50,8 @@ class ClassifierPredictor(TextsPredictor):
 class NetworkClassifier(NetworkTexts, ClassifierPredictor):
     """A network with its text layer, see `NetworkTexts`; its logits are those of a softmax."""
 
-    def __init__(self, model, text, labels, temperature=1.0, threshold=None):
-        super().__init__(model, text, labels)
+    def __init__(self, model, text, labels, temperature=1.0, threshold=None, pairs=False):
+        super().__init__(model, text, labels, pairs)
         self.temperature, self.threshold = temperature, threshold
 
     def from_logits(self, logits: np.ndarray) -> np.ndarray:
@@ -63,6 +63,6 @@ class SavedModelClassifier(SavedModelTexts, ClassifierPredictor):
 
     def __init__(self, signatures: LoadedSignatures):
         super().__init__(signatures)
-        labels = self._ask("serving_default", text=[b""])["labels"][0]
+        labels = self.ask([b""])["labels"][0]
         self.labels = [label.decode("utf-8") for label in labels]
         self.threshold = getattr(signatures.experiment().task, "threshold", None)

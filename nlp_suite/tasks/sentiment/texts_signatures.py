@@ -8,6 +8,7 @@ import numpy as np
 
 from nlp_suite.export.cases import Case
 from nlp_suite.export.signatures import Signatures, checked_tokens, fill_empty_batch
+from nlp_suite.text.pairs import split_pair
 
 if TYPE_CHECKING:
     from nlp_suite.tasks.sentiment.texts_predictor import TextsPredictor
@@ -25,6 +26,8 @@ class TextsSignatures(Signatures):
       `text` → the outputs of `example_answer`. An example without the feature is an error: it is a misspelt request, not
       an empty text.
 
+    A model of pairs has the inputs `text` and `text_b`, and an example both features.
+
     Args:
         model: token ids int32 `[B, T]` → logits `[B, C]`.
         predictor: a `TextsPredictor` of the same model.
@@ -41,11 +44,15 @@ class TextsSignatures(Signatures):
         super().__init__(model, predictor)
         self.text, self.labels = predictor.text, predictor.labels
         self.module.text = self.text.graph()
+        self._inputs = ["text", "text_b"] if predictor.pairs else ["text"]
+        self._default = self.serving_default_of_pairs if predictor.pairs else self.serving_default
+        if predictor.pairs:
+            self.example = dict(zip(self._inputs, ("Is the film worth the wait?", self.example)))
         self._network = self.traced(self._outputs, tokens=([None, None], "int32"))  # once for all signatures
 
     def functions(self) -> dict[str, Callable]:
         return {
-            "serving_default": self.traced(self.serving_default, text=([None], "string")),
+            "serving_default": self.traced(self._default, **{name: ([None], "string") for name in self._inputs}),
             self.of_examples: self.traced(self.answer_examples, inputs=([None], "string")),
             "tokens": self.traced(self.tokens, tokens=([None, None], "int32"), length=([None], "int32")),
         }
@@ -95,11 +102,17 @@ class TextsSignatures(Signatures):
         tokens, _, truncated = self.module.text.encode_flagged(text)  # [B, T], [B], [B]
         return self._answer(tokens, truncated, rows)
 
+    def serving_default_of_pairs(self, text, text_b) -> dict[str, Any]:
+        (text, text_b), rows = fill_empty_batch(text, text_b)
+        tokens, _, truncated = self.module.text.encode_pairs_flagged(text, text_b)  # [B, T], [B], [B]
+        return self._answer(tokens, truncated, rows)
+
     def answer_examples(self, inputs) -> dict[str, Any]:
         import tensorflow as tf
 
-        feature = {"text": tf.io.FixedLenFeature([], tf.string)}
-        return self.example_answer(self.serving_default(tf.io.parse_example(tf.reshape(inputs, [-1]), feature)["text"]))
+        feature = {name: tf.io.FixedLenFeature([], tf.string) for name in self._inputs}
+        given = tf.io.parse_example(tf.reshape(inputs, [-1]), feature)
+        return self.example_answer(self._default(*(given[name] for name in self._inputs)))
 
     def tokens(self, tokens, length) -> dict[str, Any]:
         (tokens, length), rows = fill_empty_batch(tokens, length)
@@ -114,7 +127,7 @@ class TextsSignatures(Signatures):
         from nlp_suite.text.text_layer import PAD, UNKNOWN
 
         tokens = tokens[:, : self.text.settings.max_length]  # [B, T]
-        empty = tf.constant(self.text.encode([""])[0][None, :])  # [1, T0], what an empty text becomes
+        empty = tf.constant(self._encoded([b""])[0][None, :])  # [1, T0], what an empty text becomes
         width = tf.maximum(tf.shape(tokens)[1], empty.shape[1])
         tokens = tf.pad(tokens, [[0, 0], [0, width - tf.shape(tokens)[1]]])
         empty = tf.pad(empty, [[0, 0], [0, width - empty.shape[1]]])  # [1, T]
@@ -124,24 +137,30 @@ class TextsSignatures(Signatures):
 
     # ---- requests
 
+    def _encoded(self, texts: Sequence[bytes]) -> list[np.ndarray]:
+        return self.text.encode_pairs(texts)[0] if self.predictor.pairs else self.text.encode(texts)
+
     def cases(self, texts: Sequence[bytes]) -> list[Case]:
         """One request of every signature."""
         outputs, truncated = self.predictor.outputs_flagged(texts)  # [N, outputs], [N]
         answer = self.expected(outputs)
-        rows = self.text.encode(texts)
+        rows = self._encoded(texts)
         tokens = {"tokens": self.text.pad(rows), "length": np.array([len(row) for row in rows], "int32")}
         whole = np.zeros(len(rows), bool)  # these ids are what is left
-        examples = {"inputs": [_example(text) for text in texts]}
+        sides = zip(*map(split_pair, texts)) if self.predictor.pairs else [texts]
+        given = {name: list(side) for name, side in zip(self._inputs, sides)}
+        examples = {"inputs": [_example(dict(zip(given, row))) for row in zip(*given.values())]}
         return [
-            Case("serving_default", {"text": list(texts)}, {**answer, "truncated": truncated}),
+            Case("serving_default", given, {**answer, "truncated": truncated}),
             Case("tokens", tokens, {**answer, "truncated": whole}),
             Case(self.of_examples, examples, self.example_answer(answer)),
         ]
 
 
-def _example(text: bytes) -> bytes:
-    """A serialized `tf.Example` with the bytes feature `text`."""
+def _example(texts: Mapping[str, bytes]) -> bytes:
+    """A serialized `tf.Example` with a bytes feature for each text."""
     import tensorflow as tf
 
-    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[text]))
-    return tf.train.Example(features=tf.train.Features(feature={"text": feature})).SerializeToString()
+    values = {name: tf.train.BytesList(value=[text]) for name, text in texts.items()}
+    feature = {name: tf.train.Feature(bytes_list=value) for name, value in values.items()}
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()

@@ -7,7 +7,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from nlp_suite.config import load_experiment
 from nlp_suite.data.prepare import prepare
-from nlp_suite.errors import ConfigError, DataError
+from nlp_suite.errors import DataError
 from nlp_suite.tasks.sentiment.problems.ordinal.measure import ordinal_numbers
 from nlp_suite.tasks.sentiment.problems.ordinal.metrics import MeanDistance
 from nlp_suite.tasks.sentiment.problems.ordinal.network import OrderedLogits
@@ -88,13 +88,3 @@ def test_words_need_an_order(tmp_path):
     ):
         prepare(experiment_of(tmp_path, ["good", "bad"]))
     assert prepare(experiment_of(tmp_path, ["good", "bad"], labels=["bad", "good"])).labels == ["bad", "good"]
-
-
-def test_what_counts_by_class_is_refused():
-    from nlp_suite.training.run import make_task
-
-    experiment = load_experiment(
-        {"task": {"name": "sentiment", "problem": "ordinal"}, "backbone": {"name": "bag", "naive_bayes": True}}
-    )
-    with pytest.raises(ConfigError, match="naive_bayes counts words by the one label"):
-        make_task(experiment).check(experiment)

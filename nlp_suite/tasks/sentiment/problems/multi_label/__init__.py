@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from nlp_suite.errors import ConfigError, RequestError
 from nlp_suite.task import Predictor
-from nlp_suite.tasks.sentiment import SentimentTask
-from nlp_suite.tasks.sentiment.problems.checks import refuse_naive_bayes
+from nlp_suite.tasks.sentiment import SentimentTask, reads_pairs
+from nlp_suite.tasks.sentiment.problems.checks import refuse_naive_bayes, without_naive_bayes
 
 if TYPE_CHECKING:
     from nlp_suite.evaluation.report import ReportView
@@ -25,6 +25,7 @@ class MultiLabelTask(SentimentTask):
     corpus_kind = "multi_labelled"
     honours = frozenset({"data.labels"})
     defaults = {"training": {"monitor": "val_loss"}}  # noqa: RUF012
+    default_recipe = without_naive_bayes(SentimentTask.default_recipe)
     metric_names = ("cross_entropy", "micro_f1", "macro_f1")
     card_limits = (
         "Trained on one kind of text: expect less on other domains, lengths and languages than those of its training data.",
@@ -82,6 +83,11 @@ class MultiLabelTask(SentimentTask):
 
         return measure(run, split, stores)
 
+    def baselines(self, run, split, stores, by_row) -> dict:
+        from nlp_suite.tasks.sentiment.problems.multi_label.baseline import baselines
+
+        return baselines(run.labels, stores["train"], stores[split], by_row)
+
     def report_view(self) -> "ReportView":
         from nlp_suite.tasks.sentiment.problems.multi_label.view import MultiLabelView
 
@@ -91,7 +97,8 @@ class MultiLabelTask(SentimentTask):
         from nlp_suite.tasks.sentiment.problems.multi_label.predictor import NetworkMultiLabel
         from nlp_suite.tasks.sentiment.problems.multi_label.thresholds import thresholds_of
 
-        return NetworkMultiLabel(model, assets.text, assets.labels, thresholds_of(self.settings.thresholds, assets))
+        thresholds = thresholds_of(self.settings.thresholds, assets)
+        return NetworkMultiLabel(model, assets.text, assets.labels, thresholds, pairs=reads_pairs(assets))
 
     def export_predictor(self, signatures) -> Predictor:
         from nlp_suite.tasks.sentiment.problems.multi_label.predictor import SavedModelMultiLabel

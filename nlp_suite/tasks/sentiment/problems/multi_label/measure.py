@@ -30,14 +30,18 @@ def fit_thresholds(run: Any, store: Any) -> dict[str, Any]:
 
 
 def measure(run: Any, split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
-    """The report of a split, see `multi_label_report`, with `truncated_share`, `dropped_share` and `remarks` on the answers."""
+    """The report of a split, see `multi_label_report`, with `truncated_share`, `dropped_share` and `remarks` on the answers.
+
+    `by_row` are the labels that were given, bool `[N, C]`.
+    """
     store = stores[split]
     thresholds = thresholds_of(run.task.settings.thresholds, run.assets)
     probabilities = sigmoid(split_logits(run, store))
     report = multi_label_report(run.labels, np.array(store.labels), probabilities, thresholds, StoreTexts(store))
     cut = truncation_shares(np.asarray(store.lengths), np.asarray(store.full_lengths))
     remark = never_answered_remark(report["never_answered"], run.labels)
-    return {**report, **cut, "remarks": [remark] if remark else []}
+    chosen = probabilities >= thresholds
+    return {**report, **cut, "remarks": [remark] if remark else [], "by_row": chosen}
 
 
 def multi_label_report(
@@ -74,28 +78,17 @@ def multi_label_report(
     if not np.isfinite(probabilities).all():
         raise RunError("the model answers with something that is no number; train it again with a lower learning rate")
     chosen = probabilities >= thresholds  # [N, C]
-    hits, answered, support = ((truth & chosen).sum(axis=0), chosen.sum(axis=0), truth.sum(axis=0))  # [C] each
-    precision, recall, f1 = _scores(hits, answered, support)
-    average = np.array([_average_precision(truth[:, c], probabilities[:, c]) for c in range(len(labels))])
-    occurs = answered + support > 0  # [C]
-    micro = [float(value) for value in _scores(hits.sum(), answered.sum(), support.sum())]
+    answered, support = chosen.sum(axis=0), truth.sum(axis=0)  # [C] each
+    precision, recall, f1 = _scores((truth & chosen).sum(axis=0), answered, support)
+    average = _average_precisions(truth, probabilities)
+    micro, macro = averages(truth, chosen, probabilities)
     likely = np.clip(np.where(truth, probabilities, 1 - probabilities), np.finfo("float32").eps, 1)
-    ranked = average[support > 0]
     return {
         "kind": "multi_label",
         "labels": list(labels),
         "examples": len(truth),
-        "micro": {
-            **dict(zip(("precision", "recall", "f1"), micro)),
-            "average_precision": _average_precision(truth.ravel(), probabilities.ravel()),
-        },
-        "macro": {
-            **{
-                name: float(values[occurs].mean()) if occurs.any() else 0.0
-                for name, values in (("precision", precision), ("recall", recall), ("f1", f1))
-            },
-            "average_precision": float(ranked.mean()) if len(ranked) else 0.0,
-        },
+        "micro": micro,
+        "macro": macro,
         "micro_f1_interval": _interval(truth, chosen),
         "micro_f1_half": _micro_f1(truth, probabilities >= DEFAULT),
         "exact_match": float((truth == chosen).all(axis=1).mean()),
@@ -118,6 +111,29 @@ def multi_label_report(
     }
 
 
+def averages(truth: np.ndarray, chosen: np.ndarray, scores: np.ndarray) -> tuple[dict[str, float], dict[str, float]]:
+    """`micro` and `macro` of `multi_label_report`.
+
+    Args:
+        truth: whether a text has a label, bool `[N, C]`.
+        chosen: whether it was given it, bool `[N, C]`.
+        scores: what average precision ranks by, `[N, C]`.
+    """
+    names = ("precision", "recall", "f1")
+    hits, answered, support = (truth & chosen).sum(axis=0), chosen.sum(axis=0), truth.sum(axis=0)  # [C] each
+    occurs, ranked = answered + support > 0, _average_precisions(truth, scores)[support > 0]
+    micro = dict(zip(names, map(float, _scores(hits.sum(), answered.sum(), support.sum()))))
+    macro = {
+        name: float(values[occurs].mean()) if occurs.any() else 0.0
+        for name, values in zip(names, _scores(hits, answered, support))
+    }
+    over_all = _average_precisions(truth.reshape(-1, 1), scores.reshape(-1, 1))
+    return (
+        {**micro, "average_precision": float(over_all[0])},
+        {**macro, "average_precision": float(ranked.mean()) if len(ranked) else 0.0},
+    )
+
+
 def _scores(hits: Any, answered: Any, support: Any) -> tuple[Any, Any, Any]:
     """Precision, recall and F1; 0 where they are undefined."""
     return (
@@ -131,11 +147,12 @@ def _micro_f1(truth: np.ndarray, chosen: np.ndarray) -> float:
     return float(_scores((truth & chosen).sum(), chosen.sum(), truth.sum())[2])
 
 
-def _average_precision(truth: np.ndarray, scores: np.ndarray) -> float:
-    """Mean of the precision at every hit; 0 where nothing is true."""
+def _average_precisions(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Mean of the precision at every hit, of each label `[C]`; 0 where it is never true."""
     from sklearn.metrics import average_precision_score
 
-    return float(average_precision_score(truth, scores)) if truth.any() else 0.0
+    columns = zip(truth.T, scores.T)
+    return np.array([average_precision_score(t, s) if t.any() else 0.0 for t, s in columns])
 
 
 def _interval(truth: np.ndarray, chosen: np.ndarray) -> list[float]:

@@ -41,8 +41,8 @@ class MultiLabelPredictor(TextsPredictor):
 class NetworkMultiLabel(NetworkTexts, MultiLabelPredictor):
     """A network with its text layer, see `NetworkTexts`, and a threshold a label."""
 
-    def __init__(self, model, text, labels, thresholds):
-        super().__init__(model, text, labels)
+    def __init__(self, model, text, labels, thresholds, pairs=False):
+        super().__init__(model, text, labels, pairs)
         self.thresholds = thresholds
 
     def from_logits(self, logits: np.ndarray) -> np.ndarray:
@@ -54,7 +54,7 @@ class SavedModelMultiLabel(SavedModelTexts, MultiLabelPredictor):
 
     def __init__(self, signatures: LoadedSignatures):
         super().__init__(signatures)
-        answer = self._ask("serving_default", text=[b""])
+        answer = self.ask([b""])
         self.labels = [label.decode("utf-8") for label in answer["labels"][0]]
         self.thresholds = answer["thresholds"][0]
 

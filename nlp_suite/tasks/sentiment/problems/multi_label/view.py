@@ -28,6 +28,13 @@ class MultiLabelView(ReportView):
             Tile("Labels a text", f"{per_text['answered']:.2f}", f"answered; {per_text['true']:.2f} are true"),
         ]
 
+    def compared(self, report: dict) -> dict:
+        return {
+            "micro F1": lambda figures: f"{figures['micro']['f1']:.4f}",
+            "macro F1": lambda figures: f"{figures['macro']['f1']:.4f}",
+            "average precision": lambda figures: f"{figures['macro']['average_precision']:.4f}",
+        }
+
     def sections(self, report: dict) -> list[Section]:
         rows = []
         for label, row in report["per_class"].items():

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Any
 
 from nlp_suite.tasks.sentiment import SentimentTask
-from nlp_suite.tasks.sentiment.problems.checks import refuse_naive_bayes
 
 if TYPE_CHECKING:
     from nlp_suite.evaluation.report import ReportView
@@ -23,10 +22,6 @@ class OrdinalTask(SentimentTask):
     corpus_kind = "ordered"
     defaults = {"training": {"monitor": "val_loss"}}  # noqa: RUF012
     metric_names = (*SentimentTask.metric_names, "mae")
-
-    def check(self, experiment) -> None:
-        super().check(experiment)
-        refuse_naive_bayes(experiment)
 
     @classmethod
     def remarks(cls, experiment, labels) -> list[str]:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from nlp_suite.errors import ConfigError
 from nlp_suite.task import Predictor, Task
-from nlp_suite.tasks.sentiment import SentimentTask
-from nlp_suite.tasks.sentiment.problems.checks import refuse_naive_bayes
+from nlp_suite.tasks.sentiment import SentimentTask, reads_pairs
+from nlp_suite.tasks.sentiment.problems.checks import refuse_naive_bayes, without_naive_bayes
 
 if TYPE_CHECKING:
     from nlp_suite.evaluation.report import ReportView
@@ -25,6 +25,7 @@ class RegressionTask(SentimentTask):
     corpus_kind = "rated"
     honours = frozenset()
     defaults = {"training": {"monitor": "val_loss"}}  # noqa: RUF012
+    default_recipe = without_naive_bayes(SentimentTask.default_recipe)
     loss_metric = "unexplained"
     metric_names = ("mae", "rmse", "unexplained")
     card_limits = (
@@ -74,6 +75,11 @@ class RegressionTask(SentimentTask):
 
         return measure(run, split, stores)
 
+    def baselines(self, run, split, stores, by_row) -> dict:
+        from nlp_suite.tasks.sentiment.problems.regression.baseline import baselines
+
+        return baselines(stores["train"], stores[split], by_row)
+
     def report_view(self) -> "ReportView":
         from nlp_suite.tasks.sentiment.problems.regression.view import RegressionView
 
@@ -82,7 +88,7 @@ class RegressionTask(SentimentTask):
     def predictor(self, model, assets, experiment) -> Predictor:
         from nlp_suite.tasks.sentiment.problems.regression.predictor import NetworkRegressor
 
-        return NetworkRegressor(model, assets.text, [])
+        return NetworkRegressor(model, assets.text, [], pairs=reads_pairs(assets))
 
     def export_predictor(self, signatures) -> Predictor:
         from nlp_suite.tasks.sentiment.problems.regression.predictor import SavedModelRegressor

@@ -14,27 +14,16 @@ RANGES = 5  # of the table of errors by range
 
 
 def measure(run: Any, split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
-    """The report of a split, see `regression_report`, with `truncated_share`, `dropped_share` and `remarks` on the answers."""
+    """The report of a split, see `regression_report`, with `truncated_share` and `dropped_share`; `by_row` are the answers `[N]`."""
     store = stores[split]
     answers = split_logits(run, store)[:, 0]
-    report = regression_report(np.array(store.labels), answers, StoreTexts(store), run.assets.facts["mean"])
+    report = regression_report(np.array(store.labels), answers, StoreTexts(store))
     cut = truncation_shares(np.asarray(store.lengths), np.asarray(store.full_lengths))
-    remark = constant_remark(report)
-    return {**report, **cut, "remarks": [remark] if remark else []}
-
-
-def constant_remark(report: Mapping[str, Any]) -> str | None:
-    """What to say where the model is no better than the mean of the training split."""
-    if report["mae_interval"][1] < report["mean_mae"]:
-        return None
-    return (
-        f"not better than answering the mean of the training split: its mean absolute error is {report['mean_mae']:.6g}, "
-        f"the model's {report['mae']:.6g}"
-    )
+    return {**report, **cut, "by_row": answers}
 
 
 def regression_report(
-    truth: np.ndarray, answers: np.ndarray, texts: Sequence[str] | None, mean: float, mistakes: int = 10
+    truth: np.ndarray, answers: np.ndarray, texts: Sequence[str] | None = None, mistakes: int = 10
 ) -> dict[str, Any]:
     """Everything that is reported about a regression, as numbers that JSON can hold.
 
@@ -42,20 +31,18 @@ def regression_report(
         truth: what is true, `[N]`.
         answers: of the model, `[N]`.
         texts: the N texts; only those of the listed mistakes are read. None leaves `text` null.
-        mean: of the training split.
         mistakes: how many of the largest errors to list.
 
     Returns:
         `kind`, `examples`, `mae` with `mae_interval` (95 %, of the mean), `rmse`, `r2` (1 − squared error / variance) and
-        `spearman` (both null where all are equal), `bias` (mean of answer − truth), `mean_mae` (of always answering `mean`),
-        `errors` (percentiles of the absolute error), `ranges` (fifths of the truth), `points` and `mistakes`.
+        `spearman` (both null where all are equal), `bias` (mean of answer − truth), `errors` (percentiles of the absolute error), `ranges` (fifths of the truth), `points` and `mistakes`.
 
     Raises:
         DataError: no examples.
         RunError: answers that are no numbers.
 
     Example:
-        >>> regression_report(np.array([1.0, 2.0]), np.array([1.0, 3.0]), None, 1.5)["mae"]
+        >>> regression_report(np.array([1.0, 2.0]), np.array([1.0, 3.0]))["mae"]
         0.5
     """
     truth, answers = np.asarray(truth, "float64"), np.asarray(answers, "float64")
@@ -78,7 +65,6 @@ def regression_report(
         "r2": 1 - float(np.square(errors).mean()) / variance if variance else None,
         "spearman": spearman(truth, answers),
         "bias": float(errors.mean()),
-        "mean_mae": float(np.abs(truth - mean).mean()),
         "errors": {f"p{p}": float(np.percentile(size, p)) for p in (50, 90, 99)},
         "ranges": _ranges(truth, answers),
         "points": [[float(truth[i]), float(answers[i])] for i in shown],

@@ -17,13 +17,19 @@ class RegressionView(ReportView):
         tiles = [
             Tile("Mean absolute error", _n(report["mae"]), f"{_n(low)} – {_n(high)} (95% interval)"),
             Tile("RMSE", _n(report["rmse"]), "root mean squared error: large errors count more"),
-            Tile("Of the training mean", _n(report["mean_mae"]), "mean absolute error of always answering it"),
         ]
         if report["r2"] is not None:
             tiles.append(Tile("R²", f"{report['r2']:.4f}", "share of variance explained; 1 is perfect"))
         if report["spearman"] is not None:
             tiles.append(Tile("Spearman", f"{report['spearman']:.4f}", "rank correlation; 1 is the same order"))
         return tiles
+
+    def compared(self, report: dict) -> dict:
+        return {
+            "mean absolute error": lambda figures: _n(figures["mae"]),
+            "RMSE": lambda figures: _n(figures["rmse"]),
+            "Spearman": lambda figures: "–" if figures["spearman"] is None else f"{figures['spearman']:.4f}",
+        }
 
     def sections(self, report: dict) -> list[Section]:
         drawing = picture(
