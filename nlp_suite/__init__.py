@@ -14,17 +14,29 @@ from nlp_suite.registry import TASKS, import_all, lazy_attribute
 
 if TYPE_CHECKING:  # what is imported when asked for, for type checkers
     from nlp_suite.config import load_experiment
+    from nlp_suite.data.init import init_config
     from nlp_suite.data.prepare import prepare
     from nlp_suite.export import run_export as export_run
     from nlp_suite.export.load import load
     from nlp_suite.training.evaluate import evaluate
     from nlp_suite.training.train import train
 
-__all__ = ["NlpSuiteError", "__version__", "evaluate", "export_run", "load", "load_experiment", "prepare", "train"]
+__all__ = [
+    "NlpSuiteError",
+    "__version__",
+    "evaluate",
+    "export_run",
+    "init_config",
+    "load",
+    "load_experiment",
+    "prepare",
+    "train",
+]
 
 _LAZY_EXPORTS = {  # public name: (module, attribute), imported when asked for
     "load": ("nlp_suite.export.load", "load"),
     "load_experiment": ("nlp_suite.config", "load_experiment"),
+    "init_config": ("nlp_suite.data.init", "init_config"),
     "prepare": ("nlp_suite.data.prepare", "prepare"),
     "train": ("nlp_suite.training.train", "train"),
     "evaluate": ("nlp_suite.training.evaluate", "evaluate"),

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 import typer.core
 
-from nlp_suite.cli import components, models, serving, training
+from nlp_suite.cli import components, init, models, serving, training
 from nlp_suite.cli.interruption import told
 from nlp_suite.errors import NlpSuiteError
 from nlp_suite.registry import VERBS
@@ -53,7 +53,7 @@ app = typer.Typer(
     help="Sentiment, language modelling and translation with Keras 3: train from one YAML file, evaluate, export, predict. "
     "Work of more than a few seconds shows rate and time left on standard error.",
 )
-for module in (training, models, components, serving):
+for module in (init, training, models, components, serving):
     module.add_commands(app)
 
 

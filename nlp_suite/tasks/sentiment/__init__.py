@@ -14,6 +14,7 @@ from nlp_suite.registry import BACKBONES, TASKS
 from nlp_suite.task import Batches, Predictor, Task
 
 if TYPE_CHECKING:
+    from nlp_suite.data.init.seen import Recipe
     from nlp_suite.evaluation.report import ReportView
     from nlp_suite.export.signatures import Signatures
 
@@ -58,6 +59,13 @@ class SentimentTask(Task):
         "It may repeat biases of its training data; do not let it alone decide about people.",
     )
     page_form = "classification"
+
+    @classmethod
+    def recipe(cls, seen) -> "Recipe":
+        """See `nlp_suite.tasks.sentiment.recipe`."""
+        from nlp_suite.tasks.sentiment.recipe import classification_recipe
+
+        return classification_recipe(seen)
 
     @classmethod
     def import_network(cls) -> None:
