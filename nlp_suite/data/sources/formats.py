@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nlp_suite.data.compression import bare_suffix
 from nlp_suite.data.kinds.base import CorpusKind
 from nlp_suite.data.selection import Example
-from nlp_suite.data.sources.reading import is_gzipped, lines_without_ends, text_lines
+from nlp_suite.data.sources.reading import lines_without_ends, text_lines
 from nlp_suite.errors import DataError
 from nlp_suite.registry import unknown
 
@@ -35,7 +36,7 @@ class Column:
 
 def format_of(path: Path) -> str:
     """`tsv`, `csv` or `jsonl`, by the name's suffix before an optional `.gz`, in either case."""
-    suffix = (path.with_suffix("") if is_gzipped(path) else path).suffix.lower()
+    suffix = bare_suffix(path)
     if suffix not in FORMATS:
         raise DataError(
             f"{path}: no format is known by the suffix {suffix!r} ({', '.join(FORMATS)}); set format: tsv, csv or jsonl"

@@ -1,14 +1,13 @@
-"""Reading text files: UTF-8 checked line by line, gzip by suffix, and stamps that change with a file."""
+"""Reading text files: UTF-8 checked line by line, decompressed by suffix, and stamps that change with a file."""
 
 import codecs
-import gzip
 import hashlib
 import itertools
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from nlp_suite.data.compression import open_bytes, text_size
 from nlp_suite.errors import DataError
 
 MAX_HASHED_BYTES = 64 * 2**20  # a larger file is known by its size and time of change
@@ -49,10 +48,10 @@ def decode(raw: bytes, path: Path, line: int, on_error: str) -> str:
 def text_lines(path: Path, on_error: str = "fail") -> Iterator[tuple[int, str]]:
     r"""Numbered lines of a UTF-8 file, from 1, with their line ends; split at `"\n"` only.
 
-    A byte order mark is dropped; what `is_gzipped` is read through gzip.
+    A byte order mark is dropped; a compressed file is decompressed (`open_bytes`).
 
     Raises:
-        DataError: invalid UTF-8 (unless replaced), broken gzip, or a file that cannot be read.
+        DataError: invalid UTF-8 (unless replaced), a broken compressed file, or a file that cannot be read.
     """
     for number, raw in _raw_lines(path):
         if number == 1:
@@ -61,41 +60,25 @@ def text_lines(path: Path, on_error: str = "fail") -> Iterator[tuple[int, str]]:
 
 
 def _raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    global _bytes_read
     number = 0
-    try:
-        with gzip.open(path, "rb") if is_gzipped(path) else open(path, "rb") as file:
-            for number, raw in enumerate(file, 1):
-                _bytes_read += len(raw)
-                yield number, raw
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}, after line {number}: broken gzip file: {error}") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    with open_bytes(path, lambda: f", after line {number}") as file:
+        for number, raw in enumerate(file, 1):
+            count_bytes(len(raw))
+            yield number, raw
+
+
+def count_bytes(number: int) -> None:
+    """Counts bytes of text that have been read, for `share_read`."""
+    global _bytes_read
+    _bytes_read += number
 
 
 def share_read(paths: Iterable[Path]) -> Callable[[int], float] | None:
-    """What says, for `nlp_suite.progress`, which share of some files has been read since this call; None: they are empty."""
-    total, before = sum(map(_text_size, paths)), _bytes_read
-    return (lambda _: (_bytes_read - before) / total) if total else None
-
-
-def _text_size(path: Path) -> int:
-    """Bytes of a file's text: of a gzip what its last four bytes say, which is the size modulo 4 GiB."""
-    try:
-        size = path.stat().st_size
-        if not is_gzipped(path) or size < 4:
-            return size
-        with open(path, "rb") as file:
-            file.seek(-4, 2)
-            return int.from_bytes(file.read(4), "little")
-    except OSError:  # who reads the file will say it
-        return 0
-
-
-def is_gzipped(path: Path) -> bool:
-    """Whether a file's name ends in `.gz`, in either case."""
-    return path.suffix.lower() == ".gz"
+    """What says, for `nlp_suite.progress`, which share of some files has been read since this call; None: not known."""
+    sizes, before = list(map(text_size, paths)), _bytes_read
+    if None in sizes or not (total := sum(size for size in sizes if size)):
+        return None
+    return lambda _: (_bytes_read - before) / total
 
 
 def count_lines(path: Path) -> int:

@@ -1,0 +1,166 @@
+"""Writing tables: one dialect for all that this package writes, which `open_table` reads back as it was."""
+
+import csv
+import io
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from nlp_suite.data.compression import COMPRESSIONS, bare_suffix, compression_of, open_compressed
+from nlp_suite.errors import DataError
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+BATCH_ROWS = 4096  # of Parquet, written at once
+
+
+class TableWriter(Protocol):
+    """What takes the rows of a table."""
+
+    def write(self, row: Sequence[Any]) -> None:
+        """Writes a row, a value a column."""
+
+
+def check_table_path(path: str | Path) -> Path:
+    """The path of a table to write, with `~` expanded.
+
+    Raises:
+        DataError: its suffix is of no format that is written, its folder does not exist, or a package is missing.
+    """
+    path = Path(path).expanduser()
+    suffix, compression = bare_suffix(path), compression_of(path)
+    if suffix not in SUFFIXES or (compression and suffix == ".parquet"):
+        allowed = f"{', '.join(SUFFIXES)}; all but .parquet also with {', '.join(COMPRESSIONS)}"
+        raise DataError(f"{path}: no table is written by the suffix {''.join(path.suffixes[-2:])!r} ({allowed})")
+    if path.is_dir() or not path.parent.is_dir():
+        why = "it is a folder" if path.is_dir() else f"there is no folder {str(path.parent)!r}"
+        raise DataError(f"{path} cannot be written: {why}")
+    return path
+
+
+def delimited_writer(file: IO[str], delimiter: str) -> Any:
+    """The one dialect of delimited text: quoted as in RFC 4180 where a field needs it, lines end at LF."""
+    return csv.writer(file, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
+
+
+@contextmanager
+def open_table_writer(path: str | Path, columns: Sequence[str]) -> Iterator[TableWriter]:
+    """Writes a table by suffix: CSV, TSV, JSON lines or Parquet, text also compressed.
+
+    The file appears whole at the end of the context, and not at all if an error leaves it. In CSV and TSV what is None
+    is an empty field; truth values, lists and mappings stand there as JSON.
+
+    Args:
+        path: the file; one that is there is replaced.
+        columns: names of the columns.
+
+    Raises:
+        DataError: the path cannot be written, or (Parquet) a column that has values of several types.
+
+    Example:
+        >>> with open_table_writer("answers.csv", ["text", "label"]) as table:
+        ...     table.write(["fine", "positive"])
+    """
+    path = check_table_path(path)
+    suffix = bare_suffix(path)
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        if suffix == ".parquet":
+            parquet = _ParquetWriter(beside, path, columns)
+            yield parquet
+            parquet.close()
+        else:
+            with open_compressed(beside, path) as raw, io.TextIOWrapper(raw, "utf-8", newline="") as file:
+                yield _JsonWriter(file, columns) if suffix == ".jsonl" else _DelimitedWriter(file, columns, suffix)
+        os.replace(beside, path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+class _DelimitedWriter:
+    def __init__(self, file: IO[str], columns: Sequence[str], suffix: str):
+        self._writer, self._file = delimited_writer(file, DELIMITERS[suffix]), file
+        self._writer.writerow(columns)
+
+    def write(self, row: Sequence[Any]) -> None:
+        self._writer.writerow([cell(value) for value in row])
+
+
+class _JsonWriter:
+    def __init__(self, file: IO[str], columns: Sequence[str]):
+        self._file, self._columns = file, columns
+
+    def write(self, row: Sequence[Any]) -> None:
+        self._file.write(json_line(dict(zip(self._columns, row, strict=True))) + "\n")
+
+
+class _ParquetWriter:
+    """Rows in batches; the types of the first batch are those of the columns."""
+
+    def __init__(self, beside: Path, path: Path, columns: Sequence[str]):
+        try:
+            import pyarrow
+        except ModuleNotFoundError:
+            remedy = "it is installed by pip install 'nlp-suite[parquet]'"
+            raise DataError(f"{path}: Parquet needs the package pyarrow; {remedy}") from None
+        self._arrow, self._beside, self._path, self._columns = pyarrow, beside, path, list(columns)
+        self._rows: list[Sequence[Any]] = []
+        self._schema: Any = None
+        self._writer: Any = None
+
+    def write(self, row: Sequence[Any]) -> None:
+        self._rows.append(row)
+        if len(self._rows) == BATCH_ROWS:
+            self._flush()
+
+    def close(self) -> None:
+        if self._rows or not self._writer:
+            self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        from pyarrow import parquet
+
+        values = list(zip(*self._rows, strict=True)) or [()] * len(self._columns)
+        types = self._schema.types if self._schema else [None] * len(self._columns)
+        arrays = []
+        for name, column, type_ in zip(self._columns, values, types, strict=True):
+            try:
+                array = self._arrow.array(column, type_)
+            except (self._arrow.ArrowException, OverflowError) as error:
+                what = f"the column {name!r} has values of several types ({error})"
+                raise DataError(f"{self._path}: {what}; write .jsonl or .csv") from None
+            empty = self._arrow.types.is_null(array.type)
+            arrays.append(array.cast(self._arrow.string()) if empty else array)
+        table = self._arrow.Table.from_arrays(arrays, self._columns)
+        if self._writer is None:
+            self._schema = table.schema
+            self._writer = parquet.ParquetWriter(self._beside, self._schema)
+        self._writer.write_table(table)
+        self._rows = []
+
+
+def cell(value: Any) -> Any:
+    """A value as a field of CSV or TSV: None is empty; truth values, lists and mappings are JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, bool | list | tuple | dict):
+        return json_line(value)
+    return value
+
+
+def json_line(value: Any) -> str:
+    """A value as JSON in one line; what JSON does not have, such as a date, as text."""
+    return json.dumps(value, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    return value.item() if hasattr(value, "item") else str(value)  # a number of NumPy
