@@ -28,6 +28,8 @@ from nlp_suite.registry import TASKS
 
 USUAL_DELIMITERS = {"tsv": "\t", "csv": ","}  # by suffix
 
+MARKED, GUESSED = "by its byte order mark", "guessed, as it cannot be known: look at the texts"
+
 PathLike = str | os.PathLike[str]
 
 
@@ -153,9 +155,8 @@ def _columns(layout: Layout, named: Mapping[str, str], kind: str | None) -> tupl
     table = open_table(first, format=format, encoding=encoding or "utf-8")
     columns = profile(table.rows(), table.columns)
     if sum(column.rows for column in columns[:1]) < 2:
-        raise DataError(
-            f"{first} has {columns[0].rows if columns else 0} rows: nothing can be learned from fewer than two"
-        )
+        rows = "1 row" if columns and columns[0].rows else "no rows"
+        raise DataError(f"{first} has {rows}: nothing can be learned from fewer than two")
     chosen = choose_columns(columns, named, kind, str(first))
     settings = _format_settings(table.format)
     for field, choice in chosen.places.items():
@@ -173,7 +174,7 @@ def _format_settings(found: TableFormat) -> dict[str, Choice]:
     if found.format == "tsv" and found.quoting == "csv":
         settings["quoting"] = Choice("csv", "found in the file: what holds a delimiter, quote or line end is quoted")
     if found.encoding not in (None, "utf-8"):
-        settings["encoding"] = Choice(found.encoding, "guessed, as it cannot be known: look at the texts")
+        settings["encoding"] = Choice(found.encoding, MARKED if found.encoding in ("utf-16", "utf-32") else GUESSED)
     if found.sheet is not None:
         settings["sheet"] = Choice(found.sheet)
     if not found.header:

@@ -14,9 +14,7 @@ def check_seen(seen: Seen, title: str) -> None:
         DataError: which of them, and what to do.
     """
     if seen.train_rows < 2:
-        raise DataError(
-            f"{title} has {seen.train_rows} row of training data: nothing can be learned from fewer than two"
-        )
+        raise DataError(f"{title} has {seen.train_rows} training row: nothing can be learned from fewer than two")
     for field, texts in seen.texts.items():
         if texts.empty == texts.count:
             raise DataError(f"{title}: all {texts.count:,} texts of {field!r} are empty")

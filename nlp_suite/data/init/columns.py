@@ -105,7 +105,7 @@ def _place(columns: Sequence[Column], told: str, field: str, where: str) -> str 
     if told in places:
         return told
     if told.isdecimal() and int(told) in range(len(columns)):
-        return columns[int(told)].place if isinstance(columns[0].place, int) else int(told)
+        return columns[int(told)].place
     raise UsageError(f"{where}: {OPTIONS[field]}: {unknown('column', told, map(str, places))}")
 
 
@@ -173,7 +173,7 @@ def _one(candidates: Sequence[Column], field: str, looks_like: str, columns: Seq
 
 
 def _balance(column: Column) -> str:
-    return f"{column.distinct:,} different values in the first {column.rows:,} rows"
+    return f"{column.distinct:,} different values in {column.looked_at}"
 
 
 def _text(columns: Sequence[Column], chosen: Mapping[str, Choice], where: str) -> Choice:
@@ -186,7 +186,7 @@ def _label(columns: Sequence[Column], chosen: Mapping[str, Choice], where: str) 
     if named and not _named(candidates, "label") and len(named) == 1 and named[0].filled:
         column = named[0]
         raise DataError(
-            f"{where}: the column {column.place!r} has {column.distinct:,} different values in {column.filled:,} rows, "
+            f"{where}: the column {column.place!r} has {column.distinct:,} different values in {column.looked_at}, "
             f"so it is no column of labels, in which every value occurs several times; name another one with --label"
         )
     varied = [column for column in candidates if column.distinct > 1]
@@ -195,7 +195,7 @@ def _label(columns: Sequence[Column], chosen: Mapping[str, Choice], where: str) 
 
 def _pair(columns: Sequence[Column], chosen: dict[str, Choice], where: str) -> dict[str, Choice]:
     texts = [
-        column for column in _free(columns, chosen) if column.is_text or (column.words >= 1 and column.letters > 0.5)
+        column for column in _free(columns, chosen) if column.is_text or (column.is_written and not column.is_label)
     ]
     if missing := [side for side in ("source", "target") if side not in chosen]:
         if len(texts) > len(missing):

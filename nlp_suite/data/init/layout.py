@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nlp_suite.data.compression import COMPRESSIONS, bare_suffix, compression_of
 from nlp_suite.data.init.seen import Choice
 from nlp_suite.data.sources.base import SPLITS
 from nlp_suite.data.sources.directory import FOLDERS
-from nlp_suite.data.sources.formats import FORMATS
 from nlp_suite.data.sources.reading import count_pairs, existing_file, text_lines
+from nlp_suite.data.table_reading import FORMATS
 from nlp_suite.errors import DataError, UsageError
 from nlp_suite.registry import unknown
 
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 TABLE_SUFFIXES = tuple(FORMATS)
 TEXT_SUFFIXES = ("", ".txt", ".text", ".md")
 NO_DATA = {"readme", "license", "licence", "manifest", "changelog", "notice", "sha256sums", "md5sums"}
@@ -76,19 +76,14 @@ def look(given: Mapping[str, str], source: str | None = None, target: str | None
 def stem(path: Path) -> str:
     """A file's name without suffixes of format and compression, as `reviews` of `reviews.csv.gz`."""
     name = path.name
-    for suffix in (*COMPRESSED, *TABLE_SUFFIXES, *TEXT_SUFFIXES):
+    for suffix in (*COMPRESSIONS, *TABLE_SUFFIXES, *TEXT_SUFFIXES):
         name = name[: len(name) - len(suffix)] if suffix and name.lower().endswith(suffix) else name
     return name
 
 
-def _suffix(path: Path) -> str:
-    """The suffix of its format, in lower case and before that of a compression."""
-    return (path.with_suffix("") if path.suffix.lower() in COMPRESSED else path).suffix.lower()
-
-
 def is_table(path: Path) -> bool:
     """Whether a file's name says that it is a table."""
-    return _suffix(path) in TABLE_SUFFIXES
+    return bare_suffix(path) in TABLE_SUFFIXES
 
 
 def _is_tab_separated(path: Path) -> bool:
@@ -131,7 +126,7 @@ def _documents(path: Path) -> Choice:
 
 def _language(path: Path) -> str | None:
     """The language that a file's name ends in, as `de` of `train.de`."""
-    suffix = _suffix(path).removeprefix(".")
+    suffix = bare_suffix(path).removeprefix(".")
     known = f".{suffix}" in (*TABLE_SUFFIXES, *TEXT_SUFFIXES)
     return suffix if not known and LANGUAGE.fullmatch(suffix) else None
 
@@ -229,7 +224,7 @@ def _names(paths: Sequence[Path]) -> str:
 
 def _check_one_format(folder: Path, files: Sequence[Path]) -> None:
     """Refuses files of several formats."""
-    suffixes = Counter(_suffix(path) for path in files)
+    suffixes = Counter(bare_suffix(path) for path in files)
     if len(suffixes) > 1:
         counts = ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in suffixes.most_common())
         raise DataError(
@@ -259,16 +254,14 @@ def _by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
 def _texts_in_folder(folder: Path, files: Sequence[Path], folders: Sequence[Path]) -> Layout:
     """A file a text; where they lie in folders of their own, these are classes."""
     inner = [path for subfolder in folders for path in _contents(subfolder)[0]]
-    suffixes = Counter(
-        "".join(path.suffixes[-2:] if path.suffix in COMPRESSED else path.suffix) for path in files or inner
-    )
+    suffixes = Counter("".join(path.suffixes[-2:] if compression_of(path) else path.suffix) for path in files or inner)
     if not suffixes:
         raise DataError(f"{folder} has folders ({_names(folders)}) without files in them")
     if len(suffixes) > 1 and suffixes.most_common(2)[1][1] * 10 > suffixes.total():
         counts = ", ".join(f"{count:,} {suffix or 'without a suffix'}" for suffix, count in suffixes.most_common(5))
         raise DataError(f"{folder} has files of several formats: {counts}; keep those of one format in it")
     suffix = suffixes.most_common(1)[0][0]
-    if suffix not in TEXT_SUFFIXES and suffix not in [t + c for t in TEXT_SUFFIXES for c in COMPRESSED]:
+    if suffix not in TEXT_SUFFIXES and suffix not in [t + c for t in TEXT_SUFFIXES for c in COMPRESSIONS]:
         raise DataError(
             f"{folder}: its folders hold files that end in {suffix!r}; a file a text must be plain text, as .txt"
         )

@@ -76,7 +76,7 @@ class Seen:
 
     Attributes:
         kind: name of the corpus kind that they were read as.
-        rows: split → its rows.
+        rows: split → its rows; of running text its lines.
         texts: field → what the training texts in it are.
         labels: split → label → its rows; empty where there are no labels.
         repeated: training rows whose text came before.

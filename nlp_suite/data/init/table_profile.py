@@ -57,6 +57,11 @@ class Column:
         return self.rows - self.missing
 
     @property
+    def looked_at(self) -> str:
+        """How many values were looked at, for a message."""
+        return f"{'the first ' if self.rows == PROFILED_ROWS else ''}{self.filled:,} rows"
+
+    @property
     def is_text(self) -> bool:
         """Whether it reads like sentences: letters, several words or a script without spaces, seldom the same twice."""
         long_enough = self.words >= TEXT_WORDS or (self.unspaced > 0.3 and self.characters >= 4)
@@ -96,7 +101,7 @@ class Column:
         if self.nested:
             return f"{self.place!r} (lists or mappings)"
         example = self.texts[0] if len(self.texts[0]) <= 40 else self.texts[0][:40] + "…"
-        kind = f"{self.distinct:,} different value{'s' * (self.distinct != 1)} in {self.filled:,} rows"
+        kind = f"{self.distinct:,} different value{'s' * (self.distinct != 1)} in {self.looked_at}"
         if self.words >= TEXT_WORDS:
             kind = f"{self.words:.0f} words on average"
         elif self.numbers > 0.9 and not self.is_label:

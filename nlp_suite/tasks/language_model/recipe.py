@@ -8,7 +8,7 @@
 | a line longer than the defaults allow | a larger bound: lines of running text are never cut |
 """
 
-from nlp_suite.data.init.seen import Choice, Recipe, Seen, TextsSeen
+from nlp_suite.data.init.seen import Choice, Recipe, Seen
 
 TINY = 30_000  # words and marks
 WINDOW = 64
@@ -55,7 +55,7 @@ def language_model_recipe(seen: Seen) -> Recipe:
             "dropout": Choice(dropout, f"on the output features; {size}"),
             "window": Choice(WINDOW, "tokens of truncated BPTT; the state is carried on"),
         },
-        "text": text | _longest_line(texts),
+        "text": text | _longest_line(seen),
         "backbone": {
             "name": Choice("lstm", "carries its state through the text"),
             "embedding_size": Choice(units if texts.tokens >= TINY else 64),
@@ -71,9 +71,9 @@ def language_model_recipe(seen: Seen) -> Recipe:
     }
 
 
-def _longest_line(texts: TextsSeen) -> dict[str, Choice]:
-    longest = texts.lengths["characters"]["max"]
+def _longest_line(seen: Seen) -> dict[str, Choice]:
+    longest = seen.report["splits"]["train"]["line_characters"]["max"]
     if longest <= 100_000:
         return {}
-    reason = f"there is a text of {longest:,} characters, and a line must not be cut"
+    reason = f"there is a line of {longest:,} characters, and a line must not be cut"
     return {"max_length": Choice(2 * longest, reason), "max_characters": Choice(max(1_000_000, 2 * longest), reason)}

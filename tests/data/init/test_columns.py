@@ -8,8 +8,49 @@ from nlp_suite.data.init.columns import choose_columns
 from nlp_suite.data.init.table_profile import PROFILED_ROWS, profile
 from nlp_suite.errors import DataError, UsageError
 
-WORDS = "a the film was not very good but we saw it with many people in town and liked its music".split()
-DEUTSCH = "ein der Film war nicht sehr gut aber wir haben ihn mit vielen Leuten gesehen und mochten die Musik".split()
+WORDS = [
+    "a",
+    "the",
+    "film",
+    "was",
+    "not",
+    "very",
+    "good",
+    "but",
+    "we",
+    "saw",
+    "it",
+    "with",
+    "many",
+    "people",
+    "in",
+    "town",
+    "and",
+    "liked",
+    "its",
+    "music",
+]
+DEUTSCH = [
+    "ein",
+    "der",
+    "Film",
+    "war",
+    "nicht",
+    "sehr",
+    "gut",
+    "aber",
+    "wir",
+    "haben",
+    "ihn",
+    "mit",
+    "vielen",
+    "Leuten",
+    "gesehen",
+    "und",
+    "mochten",
+    "die",
+    "Musik",
+]
 
 
 def sentences(rows, words=WORDS, seed=0):
@@ -82,7 +123,11 @@ def test_two_languages_are_a_translation_and_one_text_is_running_text():
         ({"x": TEXTS, "z": sentences(ROWS, seed=1)}, {}, "two columns look like text.*--source and --target.*--label"),
         ({"x": TEXTS, "label": LABELS}, {"text": "txet"}, "--text: unknown column 'txet'.*x, label"),
         ({"x": TEXTS, "label": LABELS}, {"label": "7"}, "--label: unknown column '7'"),
-        ({"x": TEXTS, "label": LABELS}, {"source": "x"}, "0 columns look like a side of a translation, and 1 are needed"),
+        (
+            {"x": TEXTS, "label": LABELS},
+            {"source": "x"},
+            "0 columns look like a side of a translation, and 1 are needed",
+        ),
     ],
 )
 def test_the_user_is_asked_with_the_candidates_and_the_option(table, told, words):
