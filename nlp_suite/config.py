@@ -27,8 +27,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from nlp_suite.config_files import find_config
-from nlp_suite.config_yaml import MAX_DEPTH, label_texts, plain_values, quotes_hint, read_yaml, shown, write_yaml
+from nlp_suite.config_values import read_values, recorded_values, set_value
+from nlp_suite.config_yaml import label_texts, plain_values, quotes_hint, shown, write_yaml
 from nlp_suite.errors import ConfigError, UnknownNameError
 from nlp_suite.registry import BACKBONES, SCHEDULES, SOURCES, TASKS, TOKENIZERS, Registry, unknown
 
@@ -115,7 +115,13 @@ class TextSettings(Settings):
 
     unicode_form: Literal["NFC", "NFKC", "NFD", "NFKD", "none"] = Field("NFC", description="Unicode normal form")
     lowercase: bool = Field(True, description="turn letters into lower case")
-    strip_html: bool = Field(True, description="turn HTML line breaks and tags such as <br /> into spaces")
+    invisible: Literal["drop", "keep"] = Field(
+        "drop", description="control and other invisible characters, such as U+200B or a soft hyphen in a word"
+    )
+    strip_html: bool | Literal["tags"] = Field(
+        True,
+        description="turn HTML's tags and comments into spaces and its &amp; into characters; tags: all from < and a letter to >, as once",
+    )
     collapse_spaces: bool = Field(True, description="every run of white space becomes one space, none at the ends")
     stop_words: Literal["none", "english", "german"] | list[str] = Field("none", description="words that are left out")
     max_characters: int = Field(20_000, ge=1, description="a longer text is cut before it is tokenised")
@@ -126,6 +132,14 @@ class TextSettings(Settings):
     add_end: bool = Field(False, description="an END token after every text; of running text, after every line")
     max_length: int = Field(400, ge=2, description="tokens of a text at most, special ones included")
     truncation: Literal["head", "tail", "head_tail"] = Field("head", description="the part of a long text that is kept")
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the token ids, for hashes: as it was before `invisible` where that keeps everything as it was."""
+        values = self.model_dump(mode="json")
+        if self.invisible == "keep" and self.strip_html in (False, "tags"):
+            values["strip_html"] = bool(self.strip_html)
+            del values["invisible"]
+        return values
 
 
 class DataSettings(Settings):
@@ -331,50 +345,26 @@ def load_experiment(source: str | Path | Mapping[str, Any], overrides: Sequence[
         ConfigError: unreadable file, unknown key or name, wrong type or range; all problems are listed.
     """
     where = "config" if isinstance(source, Mapping) else str(source)
-    values = dict(source) if isinstance(source, Mapping) else _read_file(Path(source))
+    values = dict(source) if isinstance(source, Mapping) else read_values(Path(source), Experiment.model_fields)
     for override in overrides:
-        _set(values, override)
+        set_value(values, override)
+    return _checked(values, where)
+
+
+def load_recorded(path: str | Path) -> Experiment:
+    """Reads the config that lies in a run or an export: as `load_experiment`, but text is treated as it was at the time.
+
+    Raises:
+        ConfigError: see `load_experiment`.
+    """
+    return _checked(recorded_values(read_values(Path(path), Experiment.model_fields)), str(path))
+
+
+def _checked(values: Mapping[str, Any], where: str) -> Experiment:
     try:
         return Experiment.model_validate(values)
     except ValidationError as error:
         raise ConfigError("\n".join([f"{where}:", *_problems(error)])) from None
-
-
-def _read_file(path: Path) -> dict[str, Any]:
-    path = find_config(path)
-    try:
-        text = path.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not valid UTF-8: {error}") from None
-    values = read_yaml(text, str(path))
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: an experiment is a mapping of {', '.join(Experiment.model_fields)}")
-    return values
-
-
-def _set(values: dict[str, Any], override: str) -> None:
-    """Applies one `a.b=value`, in place."""
-    path, equals, text = override.partition("=")
-    if not equals or not path.strip():
-        raise ConfigError(f"--set {override!r}: write it as section.key=value")
-    *parents, last = path.strip().split(".")
-    if len(parents) > MAX_DEPTH:
-        raise ConfigError(f"--set {shown(override)}: more than {MAX_DEPTH} keys within one another")
-    for key in parents:
-        child = values.get(key)
-        if child is None:
-            child = {}
-        elif isinstance(child, str):  # a component given by its name alone
-            child = {"name": child}
-        elif not isinstance(child, dict):
-            raise ConfigError(f"--set {override!r}: {key!r} is a value and has no keys")
-        values[key] = dict(child)
-        values = values[key]
-    value = read_yaml(text, f"--set {shown(override)}")
-    current = values.get(last)
-    if isinstance(value, str) and isinstance(current, dict) and current.get("name") == value:
-        return  # the same component, named again: keep its settings
-    values[last] = value
 
 
 def _problems(error: ValidationError) -> list[str]:

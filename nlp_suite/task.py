@@ -191,6 +191,16 @@ class Task:
     def check(self, experiment: Experiment) -> None:
         """Raises ConfigError where settings of other sections do not suit the task; asked before the data are read."""
 
+    @classmethod
+    def remarks(cls, experiment: Experiment, labels: Sequence[str]) -> list[str]:
+        """Sentences on settings that hardly suit the data, with the remedy; without importing Keras.
+
+        Args:
+            experiment: the resolved config.
+            labels: label names.
+        """
+        return []
+
     @abstractmethod
     def model(self, backbone: ComponentSettings, assets: Assets) -> Any:
         """The network, built, with fresh weights.

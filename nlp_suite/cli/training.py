@@ -24,9 +24,12 @@ def add_commands(app: typer.Typer) -> None:
 
 def prepare(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Train the tokenizer on the training split and tokenise every split into the cache."""
+    from rich.text import Text
+
     from nlp_suite.backend import import_backend
     from nlp_suite.config import load_experiment
     from nlp_suite.data.prepare import kind_of, open_source, prepare
+    from nlp_suite.data.remarks import remarks
 
     experiment = load_experiment(config, overrides or [])
     open_source(experiment)
@@ -35,10 +38,8 @@ def prepare(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = F
     if as_json:
         print(json.dumps({"directory": str(prepared.directory), "statistics": prepared.statistics}))
         return
-    kind = kind_of(experiment)
-    console().print(
-        kind.preparation_table(prepared.statistics), *kind.remarks(prepared.statistics, experiment), sep="\n"
-    )
+    said = remarks(experiment, prepared.statistics, prepared.labels)
+    console().print(kind_of(experiment).preparation_table(prepared.statistics), *map(Text, said), sep="\n")
     print(prepared.directory)
 
 
@@ -103,6 +104,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure a run on a split; writes report.json and report.html into its folder, or into --output."""
+    from nlp_suite.evaluation.report import terminal_report
     from nlp_suite.training.evaluate import evaluate
     from nlp_suite.training.run import Run
 
@@ -111,5 +113,5 @@ def evaluate(
     if as_json:
         print(json.dumps(report, ensure_ascii=False))
         return
-    console().print(opened.task.report_view().terminal(report))
+    console().print(terminal_report(report, opened.task.report_view()))
     print(f"report: {report['page']}")

@@ -2,12 +2,15 @@
 
 import hashlib
 from array import array
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from nlp_suite.config import Experiment
 from nlp_suite.progress import work
+from nlp_suite.text.invisible import invisible_in
 
 PERCENTILES = (5, 50, 95, 99)
 SHOWN_EXAMPLES = 2  # of every label or split
@@ -20,17 +23,48 @@ class TextCounts:
     Attributes:
         characters: of every text.
         words: of every text, parted by white space.
+        invisible: how often each character occurs that nobody sees and `text.invisible: drop` drops.
+        invisible_texts: in how many texts one does.
     """
 
     def __init__(self) -> None:
         self.characters: array[int] = array("q")
         self.words: array[int] = array("q")
+        self.invisible: Counter[str] = Counter()
+        self.invisible_texts = 0
 
     def add(self, text: str) -> int:
         """Counts a text; returns its number of words."""
         self.characters.append(len(text))
         self.words.append(len(text.split()))
+        if invisible := invisible_in(text):
+            self.invisible.update(invisible)
+            self.invisible_texts += 1
         return self.words[-1]
+
+    def invisible_figures(self) -> dict[str, Any]:
+        """`texts` that have invisible characters, `characters` in all, and of the most frequent ones the `names`."""
+        names = [f"U+{ord(character):04X}" for character, _ in self.invisible.most_common(3)]
+        return {"texts": self.invisible_texts, "characters": self.invisible.total(), "names": names}
+
+
+def invisible_remarks(report: Mapping[str, Any], experiment: Experiment) -> list[str]:
+    """A sentence on the invisible characters of the training texts, where `inspect` found some (of each side of pairs)."""
+    train, lines = report["splits"]["train"], []
+    for side in ("", "source_", "target_"):
+        facts = train.get(f"{side}invisible")
+        if facts and facts["texts"]:
+            settings = experiment.target_text if side == "target_" and experiment.target_text else experiment.text
+            section = "target_text" if settings is experiment.target_text else "text"
+            dropped = {
+                "drop": f"which are dropped ({section}.invisible: keep leaves them)",
+                "keep": f"which make known words unknown: {section}.invisible: drop removes them",
+            }
+            lines.append(
+                f"{facts['texts']:,} training {side[:-1] or 'text'}s have invisible characters ({facts['characters']:,} in all, "
+                f"such as {', '.join(facts['names'])}), {dropped[settings.invisible]}"
+            )
+    return lines
 
 
 def text_hash(*texts: str) -> int:

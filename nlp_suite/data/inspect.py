@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nlp_suite.config import Experiment
-from nlp_suite.data.corpus_stats import PERCENTILES
 from nlp_suite.data.kinds.base import corpus_kind
 from nlp_suite.data.prepare import kind_of, known_statistics, open_source, splits
+from nlp_suite.data.remarks import inspection_remarks
 from nlp_suite.progress import scope
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def inspect_experiment(experiment: Experiment) -> dict[str, Any]:
         experiment: the resolved config.
 
     Returns:
-        See `CorpusKind.inspect` of the kind; and `remarks`, see `CorpusKind.remarks`.
+        See `CorpusKind.inspect` of the kind; and `remarks`, see `inspection_remarks`.
 
     Raises:
         DataError: data that cannot be read.
@@ -32,24 +32,12 @@ def inspect_experiment(experiment: Experiment) -> dict[str, Any]:
     source, kind = open_source(experiment), kind_of(experiment)
     statistics = known_statistics(experiment, source)
     report = kind.inspect(splits(experiment, source), statistics)
-    remarks = kind.remarks(statistics, experiment) if statistics else _remarks_on_words(report, experiment)
-    return {**report, "remarks": remarks}
-
-
-def _remarks_on_words(report: Mapping[str, Any], experiment: Experiment) -> list[str]:
-    """What the words of the training texts tell of truncation before anything was tokenized."""
-    words, limit = report["splits"]["train"].get("words"), experiment.text.max_length
-    longer = [p for p in PERCENTILES if isinstance(words, dict) and words.get(f"p{p}", 0) > limit]
-    if not longer or longer[0] > 95:
-        return []
-    return [
-        f"{100 - longer[0]}% of the training texts or more have more words than text.max_length={limit} tokens and will be cut; "
-        "nlp-suite prepare counts how many, and of how many tokens"
-    ]
+    return {**report, "remarks": inspection_remarks(report, experiment, statistics)}
 
 
 def format_inspection(report: Mapping[str, Any]) -> "Group":
     """A report of `inspect_experiment` as tables for a terminal: a rich renderable."""
     from rich.console import Group
+    from rich.text import Text
 
-    return Group(*corpus_kind(report["kind"]).tables(report), *report.get("remarks", ()))
+    return Group(*corpus_kind(report["kind"]).tables(report), *map(Text, report.get("remarks", ())))

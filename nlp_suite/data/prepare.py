@@ -213,11 +213,11 @@ def _key(
         "version": __version__,
         "source": [experiment.data.source.name, kind_of(experiment).name, source.fingerprint()],
         "data": experiment.data.model_dump(mode="json", exclude={"cache", "source"}),
-        "text": known.text.fingerprint if known.text else experiment.text.model_dump(mode="json"),
+        "text": known.text.fingerprint if known.text else experiment.text.identity(),
         "labels": labels,
     }
     if experiment.target_text:
-        settings = experiment.target_text.model_dump(mode="json")
+        settings = experiment.target_text.identity()
         parts["target_text"] = known.target_text.fingerprint if known.target_text else settings
     if known.facts:
         parts["facts"] = known.facts
@@ -243,7 +243,7 @@ def _build(
             store = kind.open_split(temporary / split)
             if not len(store):
                 raise DataError(f"the {split} split is empty")
-            statistics[split] = {**counts, **kind.statistics(store)}
+            statistics[split] = kind.with_unknown_words({**counts, **kind.statistics(store)}, store, assets)
             progress(kind.summary(split, statistics[split]))
         info = {"schema": SCHEMA, "labels": assets.labels, "statistics": statistics}
         info |= {"facts": assets.facts} if assets.facts else {}

@@ -13,7 +13,15 @@ from nlp_suite.evaluation import number_format, plots
 from nlp_suite.evaluation.page import Html, Section, Tile, code, columns, details, escape, join, page, picture, table
 from nlp_suite.files import write_file
 
-NOT_SHOWN = {"schema", "statistics", "labels", "best", "state", "files"}  # of info: shown elsewhere or of no interest
+NOT_SHOWN = {
+    "schema",
+    "statistics",
+    "labels",
+    "best",
+    "state",
+    "files",
+    "remarks",
+}  # of info: shown elsewhere or of no interest
 COUNTED = ("examples", "documents", "sentences", "tokens", "words", "characters")  # of a report: what was evaluated
 
 
@@ -82,18 +90,45 @@ def write_report(
         The path of `report.html`.
     """
     report = _json_value(report)
-    sections = [_learning(history, view.curves, info.get("best")), *view.sections(report)]
+    sections = [*_remarks(report), _learning(history, view.curves, info.get("best")), *view.sections(report)]
     if info.get("statistics"):
         sections.append(_statistics(info["statistics"]))
     sections.append(_run(info, experiment_yaml))
-    counts = [(name, report[name]) for name in COUNTED if report.get(name)]
-    split = [f"{report['split']} split"] if report.get("split") else []
-    subtitle = " · ".join(split + [f"{count:,} {name[:-1] if count == 1 else name}" for name, count in counts])
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     write_file(directory / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n", place)
-    write_file(directory / "report.html", page(title, subtitle, view.headline(report), sections, view.style), place)
+    write_file(
+        directory / "report.html", page(title, measured_on(report), view.headline(report), sections, view.style), place
+    )
     return directory / "report.html"
+
+
+def measured_on(report: dict) -> str:
+    """What was measured, in a line: the split, how much it has, and how much of it the model does not see."""
+    parts = [f"{report['split']} split"] if report.get("split") else []
+    counts = [(name, report[name]) for name in COUNTED if report.get(name)]
+    parts += [f"{count:,} {name[:-1] if count == 1 else name}" for name, count in counts]
+    if report.get("truncated_share") is not None and report.get("dropped_share") is not None:
+        cut = f"{number_format.share(report['truncated_share'], 1)} of the texts"
+        parts.append(f"{cut} and {number_format.share(report['dropped_share'], 1)} of their tokens cut off")
+    if report.get("unknown_rate") is not None:
+        parts.append(f"{number_format.share(report['unknown_rate'], 1)} of the tokens unknown")
+    return " · ".join(parts)
+
+
+def terminal_report(report: dict, view: ReportView) -> Any:
+    """A report as a rich renderable: what was measured, the view's tables, and the remarks."""
+    from rich.console import Group
+    from rich.text import Text
+
+    head = Text(measured_on(report), style="dim")
+    return Group(head, "", view.terminal(report), *map(Text, report.get("remarks", ())))
+
+
+def _remarks(report: dict) -> list[Section]:
+    """The sentences for the user, as the first part of the page; none where there are none."""
+    items = "\n".join(f"<li>{escape(remark)}</li>" for remark in report.get("remarks", ()))
+    return [Section("What to know of these numbers", Html(f"<ul>\n{items}\n</ul>"))] if items else []
 
 
 def _json_value(value):

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_suite.backend import import_backend
-from nlp_suite.config import load_experiment
+from nlp_suite.config import load_recorded
 from nlp_suite.errors import ConfigError, ExportError
 from nlp_suite.export.loaded import LoadedSignatures
 from nlp_suite.export.staging import versions
@@ -60,7 +60,7 @@ def task_at(path: str | Path) -> str | None:
     """
     place = _place(Path(path))
     config = place / ("config.yaml" if (place / "run.json").is_file() else "assets.extra/config.yaml")
-    return str(load_experiment(config).task.name) if config.is_file() else None
+    return str(load_recorded(config).task.name) if config.is_file() else None
 
 
 def _place(path: Path) -> Path:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nlp_suite.config import Experiment, load_experiment
+from nlp_suite.config import Experiment, load_recorded
 from nlp_suite.errors import ExportError
 from nlp_suite.export.staging import check_version
 from nlp_suite.native_output import suppress_native_log
@@ -44,7 +44,7 @@ class LoadedSignatures:
 
     def experiment(self) -> Experiment:
         """The resolved config that lies beside the graph."""
-        return load_experiment(Path(self.path) / "assets.extra" / "config.yaml")
+        return load_recorded(Path(self.path) / "assets.extra" / "config.yaml")
 
     def inputs(self, signature: str) -> list[str]:
         """Names of a signature's inputs; none of one that does not exist."""

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from nlp_suite.config import TextSettings
+from nlp_suite.text.html import entity_table
 from nlp_suite.text.normalise import normalise, stop_word_list
 from nlp_suite.text.tokenizers.base import END, PAD, START, Tokenizer
 
@@ -27,10 +28,11 @@ class TextGraph(tf.Module):
         self._tokenizer = tokenizer
         with tf.init_scope(), tf.device("CPU:0"):
             self._stop_words = stop_word_list(settings)
+            self._entities = entity_table() if settings.strip_html is True else None
             self._resources = tokenizer.resources() if tokenizer.vocabulary_size else {}
 
     def _normalise(self, text, settings):
-        text, is_cut = normalise(text, settings, self._stop_words)
+        text, is_cut = normalise(text, settings, self._stop_words, self._entities)
         return self._tokenizer.prepare(text), is_cut
 
     def _encode(self, text, settings, max_length):

@@ -1,19 +1,21 @@
 """Normalisation of text as TensorFlow graph ops; the one implementation, used everywhere.
 
-In this order: valid UTF-8 (each bad sequence becomes U+FFFD), NUL to space, the cut to `max_characters`, lower case
-and Unicode form, HTML tags to spaces, every run of white space (NBSP and byte order marks included) to one space, stop
-words out, no space at the ends. With `collapse_spaces=False` white space stays as it is, line breaks too. Every op is
-in TensorFlow Serving's TF Text 2.12.
+In this order: valid UTF-8 (each bad sequence becomes U+FFFD), NUL to space, the cut to `max_characters`, invisible
+characters out, HTML's character references to characters and its tags to spaces, lower case and Unicode form, every run of
+white space (NBSP and byte order marks included) to one space, stop words out, no space at the ends. With
+`collapse_spaces=False` white space stays as it is, line breaks too. Every op is in TensorFlow Serving's TF Text 2.12.
 """
 
 import re
 
 from nlp_suite.config import TextSettings
 from nlp_suite.errors import TextError
+from nlp_suite.text.html import decode_entities, remove_markup
+from nlp_suite.text.invisible import drop_invisible
 from nlp_suite.text.stop_words import LISTS
 from nlp_suite.text.tokenizers.words import WORD_CHARACTERS
 
-_TAG = r"</?[A-Za-z][^>]*>"
+_TAG = r"</?[A-Za-z][^>]*>"  # of `strip_html: tags`
 _SPACES = r"\s\p{Z}\x{0B}\x{1C}-\x{1F}\x{85}\x{FEFF}"
 # Runs, and single ones other than the plain space: eight times faster than replacing every plain space by itself.
 _RUN_OF_SPACES = (
@@ -23,16 +25,17 @@ _RUN_OF_SPACES = (
 _SINGLE_WORD = rf"{WORD_CHARACTERS}(?:['’]{WORD_CHARACTERS})*"
 
 
-def normalise(text, settings: TextSettings, stop_words: tuple[str, ...] = ()):
+def normalise(text, settings: TextSettings, stop_words: tuple[str, ...] = (), entities=None):
     """Normalised text: tf.string [B], any bytes → tf.string [B], valid UTF-8; and which were cut, bool [B].
 
     Args:
         text: tf.string [B].
         settings: which steps are taken.
         stop_words: what `stop_word_list(settings)` gave.
+        entities: of `nlp_suite.text.html.entity_table`, which `strip_html: true` needs.
 
     Example:
-        >>> normalise(tf.constant(["A<br />B"]), TextSettings())
+        >>> normalise(tf.constant(["A<br />B"]), TextSettings(), entities=entity_table())
         ([b'a b'], [False])
     """
     import tensorflow as tf
@@ -46,12 +49,20 @@ def normalise(text, settings: TextSettings, stop_words: tuple[str, ...] = ()):
     def lower(text):
         return tf.strings.lower(text, encoding="utf-8") if settings.lowercase else text
 
+    def visible(text):
+        return drop_invisible(text) if settings.invisible == "drop" else text
+
     text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
     text = tf.strings.regex_replace(text, r"\x00", " ")  # tf.strings.lower would end the text there
     text, is_cut = _truncate(text, settings)
+    text = visible(text)
+    is_compatible = settings.unicode_form in ("NFKC", "NFKD")
+    if settings.strip_html is True:
+        text = unicode_form(text) if is_compatible else text  # ＜br＞ is a tag then
+        text = remove_markup(decode_entities(text, entities, visible))
     # The K forms make capitals (™ → TM), so lower case comes after them; lowering unmakes C and D (İ → i̇), so before.
-    text = lower(unicode_form(text)) if settings.unicode_form in ("NFKC", "NFKD") else unicode_form(lower(text))
-    if settings.strip_html:
+    text = lower(unicode_form(text)) if is_compatible else unicode_form(lower(text))
+    if settings.strip_html == "tags":
         text = tf.strings.regex_replace(text, _TAG, " ")
     if settings.collapse_spaces:
         text = tf.strings.regex_replace(text, _RUN_OF_SPACES, " ")
@@ -99,7 +110,7 @@ def stop_word_list(settings: TextSettings) -> tuple[str, ...]:
     words = LISTS.get(settings.stop_words, ()) if isinstance(settings.stop_words, str) else settings.stop_words
     if not words:
         return ()
-    plain = settings.model_copy(update={"stop_words": "none", "collapse_spaces": True})
+    plain = settings.model_copy(update={"stop_words": "none", "collapse_spaces": True, "strip_html": False})
     normalised, _ = normalise(tf.constant([word.encode("utf-8", "surrogatepass") for word in words]), plain)
     single = tf.strings.regex_full_match(normalised, _SINGLE_WORD).numpy()
     if not single.all():

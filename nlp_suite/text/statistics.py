@@ -1,17 +1,22 @@
 """How well a text layer fits a corpus: unknown tokens, lengths, truncation."""
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from nlp_suite.progress import track
+from nlp_suite.text.tokenizers.base import UNKNOWN
 
 PERCENTILES = (5, 25, 50, 75, 95, 99)
-SHARE_TO_MENTION = 0.05  # of the texts
+SHARE_TO_MENTION = 0.05  # of the texts that are cut, or of the tokens that are unknown
+_NAMED = 5  # unknown words in a sentence
+_PIECE = re.compile(r"\w[\w'’]*|[^\w\s]")
 
 
-def text_statistics(rows: Sequence[np.ndarray], full_lengths: Sequence[int], unknown_id: int = 1) -> dict:
+def text_statistics(rows: Sequence[np.ndarray], full_lengths: Sequence[int], unknown_id: int = UNKNOWN) -> dict:
     """Figures about one split's encoded rows, ready for JSON.
 
     Args:
@@ -75,6 +80,51 @@ def truncation_remark(facts: Mapping[str, Any], settings: Any, key: str = "text"
         f"{settings.max_characters}), and with them {tokens:.1%} of all tokens: raise {key}.max_length to read more, or "
         f"choose by {key}.truncation which part is kept (now {kept})"
     )
+
+
+def unknown_words(text: Any, texts: Sequence[str]) -> list[str]:
+    """The most frequent words and marks of some texts that a text layer does not know.
+
+    Args:
+        text: the `TextLayer`.
+        texts: as a user would give them; a few hundred tell enough.
+    """
+    counts = Counter(piece for line in text.normalise(texts) for piece in _PIECE.findall(line))
+    pieces = list(counts)
+    unknown = [piece for piece, row in zip(pieces, text.encode(pieces)) if UNKNOWN in row]
+    return sorted(unknown, key=lambda piece: (-counts[piece], piece))[:_NAMED]
+
+
+def unknown_remark(facts: Mapping[str, Any], settings: Any, key: str = "text") -> str | None:
+    """What to say of a split of which much is unknown; None where less than 5 % of the tokens are.
+
+    Args:
+        facts: with `unknown_rate`, as `text_statistics` gives it, and perhaps `unknown_words`.
+        settings: `TextSettings` of the layer.
+        key: the section of the config that they are.
+
+    Example:
+        >>> unknown_remark({"unknown_rate": 0.094, "unknown_words": ["thou"]}, TextSettings())
+        "9.4% of the tokens are unknown ('thou', …): raise text.tokenizer.vocabulary_size or lower …"
+    """
+    rate = facts.get("unknown_rate")
+    if rate is None or rate < SHARE_TO_MENTION:
+        return None
+    words = ", ".join(repr(word if len(word) <= 20 else word[:20] + "…") for word in facts.get("unknown_words", ()))
+    named = f" ({words}, …)" if words else ""
+    tokenizer, place = settings.tokenizer, f"{key}.tokenizer"
+    changes = {"vocabulary_size": "raise", "character_coverage": "raise", "min_count": "lower"}
+    remedies = [f"{verb} {place}.{name}" for name, verb in changes.items() if hasattr(tokenizer, name)]
+    return (
+        f"{rate:.1%} of the tokens are unknown{named}, and all look the same to the "
+        f"model: {' or '.join(remedies)}, or take {place}: sentencepiece, which with byte_fallback knows every text"
+    )
+
+
+def text_remarks(facts: Mapping[str, Any], settings: Any, key: str = "text") -> list[str]:
+    """What `truncation_remark` and `unknown_remark` say."""
+    lines = (truncation_remark(facts, settings, key), unknown_remark(facts, settings, key))
+    return [line for line in lines if line]
 
 
 def _percentiles(lengths: np.ndarray) -> dict:

@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from nlp_suite.config import TextSettings
+from nlp_suite.config_values import recorded_text
 from nlp_suite.errors import TextError
 from nlp_suite.registry import TOKENIZERS
 from nlp_suite.text.tokenizers.base import END, PAD, START, UNKNOWN, Tokenizer, batches
@@ -99,7 +100,7 @@ class TextLayer:
             schema, hashes = info["schema"], dict(info["assets"])
             if schema != SCHEMA:
                 raise TextError(f"{directory / _FILE} has schema {schema!r}; this version reads {SCHEMA}")
-            settings = TextSettings.model_validate(info["settings"])
+            settings = TextSettings.model_validate(recorded_text(info["settings"]))
         except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError, ValidationError) as error:
             raise TextError(f"{directory / _FILE} is damaged: {type(error).__name__}: {error}") from None
         assets = {name: _read_asset(directory / name, digest) for name, digest in hashes.items()}
@@ -258,7 +259,7 @@ def _sha256(content: bytes) -> str:
 
 def _fingerprint(settings: TextSettings, assets: dict[str, bytes]) -> str:
     hashes = {name: _sha256(content) for name, content in assets.items()}
-    content = json.dumps([SCHEMA, settings.model_dump(mode="json"), hashes], sort_keys=True)
+    content = json.dumps([SCHEMA, settings.identity(), hashes], sort_keys=True)
     return _sha256(content.encode("utf-8"))[:32]
 
 

@@ -5,11 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from nlp_suite.backend import import_backend
+from nlp_suite.data.prepare import kind_of
 from nlp_suite.data.sources.base import SPLITS
 from nlp_suite.errors import RunError
 from nlp_suite.files import check_writable
 from nlp_suite.progress import scope
 from nlp_suite.training.run import Run
+
+SHARES = ("truncated_share", "dropped_share", "unknown_rate")
+"""Of the statistics of a split: how much of its texts is cut off, and how much is unknown."""
 
 
 @scope()
@@ -53,6 +57,7 @@ def evaluate(
     if split not in stores:
         raise RunError(f"{run.directory}: there is no split {split!r} (there are: {', '.join(stores)})")
     report = {"split": split, "run": str(run.directory), **run.task.measure(run, split, stores)}
+    report |= _on_texts(run, split, stores[split], report)
     task = run.experiment.task.name.replace("_", " ")
     title = f"{run.directory.name}: {task}, {run.experiment.backbone.name}, {split} split"
     page = write_report(
@@ -66,3 +71,13 @@ def evaluate(
         place=None if output else run.record.replace,
     )
     return {**report, "page": str(page)}
+
+
+def _on_texts(run: Run, split: str, store: Any, report: dict[str, Any]) -> dict[str, Any]:
+    """How much of the texts the model does not see, and all `remarks`: on the texts, the answers and the settings."""
+    kind = kind_of(run.experiment)
+    statistics = run.info["statistics"].get(split) or kind.with_unknown_words(kind.statistics(store), store, run.assets)
+    on_texts = kind.remarks({split: statistics}, run.experiment, split)
+    on_settings = [*run.task.remarks(run.experiment, run.labels), *run.info.get("remarks", ())]
+    shares = {key: statistics[key] for key in SHARES if key in statistics and key not in report}
+    return {**shares, "remarks": [*on_texts, *report.get("remarks", ()), *on_settings]}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nlp_suite.config import Experiment, load_experiment
+from nlp_suite.config import Experiment, load_recorded
 from nlp_suite.data.prepare import open_assets, prepare
 from nlp_suite.errors import ConfigError, DamagedFileError, RunError
 from nlp_suite.files import Record
@@ -58,7 +58,7 @@ class Run:
         self.info = read_info(self.directory)
         self.record = run_record(self.directory)
         check_opened(self.record)
-        self.experiment = load_experiment(self.directory / "config.yaml")
+        self.experiment = load_recorded(self.directory / "config.yaml")
         self.assets = open_assets(self.experiment, self.directory, self.info["labels"], self.info.get("facts", {}))
         self.labels = self.assets.labels
         self.text: TextLayer | Any = self.assets.text  # None only of a corpus kind without texts
@@ -226,7 +226,7 @@ def check_same(directory: Path, experiment: Experiment) -> None:
         RunError: with every key that differs.
     """
     try:
-        before = load_experiment(directory / "config.yaml")
+        before = load_recorded(directory / "config.yaml")
     except ConfigError as error:
         raise RunError(f"{directory} holds a run whose config cannot be read: {error}") from None
     lines = [line for line in differences(before, experiment) if not line.startswith("data.cache:")]

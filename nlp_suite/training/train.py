@@ -13,7 +13,8 @@ from rich.console import Console
 
 from nlp_suite import progress
 from nlp_suite.config import Experiment
-from nlp_suite.data.prepare import Prepared, kind_of, open_assets, prepare, save_texts
+from nlp_suite.data.prepare import Prepared, open_assets, prepare, save_texts
+from nlp_suite.data.remarks import remarks
 from nlp_suite.data.staging import hidden_folder, only_process, place_folder
 from nlp_suite.errors import DamagedFileError, RunError, TrainingError
 from nlp_suite.files import Record, content_of, contents_of, write_file
@@ -128,7 +129,7 @@ class _Training:
         backbone = open_backbone(experiment) if experiment.backbone.init_from and not self._resumes else None
         prepared = self._prepare(origin, backbone)
         _check_same_data(directory, experiment, prepared)
-        for remark in kind_of(experiment).remarks(prepared.statistics, experiment):
+        for remark in remarks(experiment, prepared.statistics, prepared.labels):
             self._print(remark)
 
         keras.utils.set_random_seed(settings.seed)
@@ -139,12 +140,13 @@ class _Training:
             f"{model.count_params():,} parameters; {plan.intervals} checkpoint intervals of {plan.steps} steps, "
             f"{plan.training.description}"
         )
-        for line in doubtful_lengths(settings, plan.training.steps_per_epoch, plan.intervals * plan.steps):
+        doubtful = doubtful_lengths(settings, plan.training.steps_per_epoch, plan.intervals * plan.steps)
+        for line in doubtful:
             self._print(line)
         if not self._resumes:
             self._initialize(model, prepared, origin, backbone)
         if not is_run(directory):
-            _begin(directory, experiment, prepared)
+            _begin(directory, experiment, prepared, doubtful)
 
         measuring = self._task.interval_callbacks(experiment, model, prepared.stores, prepared.assets, self._console)
         callbacks = FitCallbacks(
@@ -271,11 +273,18 @@ def _check_same_data(directory: Path, experiment: Experiment, prepared: Prepared
         return
     info = read_info(directory)
     assets = open_assets(experiment, directory, info["labels"], info.get("facts", {}))
-    if (_identity(assets), info["statistics"]) != (_identity(prepared.assets), prepared.statistics):
+    if (_identity(assets), _counts(info["statistics"])) != (_identity(prepared.assets), _counts(prepared.statistics)):
         raise RunError(
             f"the data have changed since the run in {directory} began, so it cannot continue; give another --run-dir, "
             f"or train on from it there with training.init_from={directory}"
         )
+
+
+def _counts(statistics: Any) -> Any:
+    """Statistics without examples of unknown words, which earlier versions did not name."""
+    if not isinstance(statistics, dict):
+        return statistics
+    return {key: _counts(value) for key, value in statistics.items() if key != "unknown_words"}
 
 
 def _identity(assets: Assets) -> list[Any]:
@@ -284,7 +293,7 @@ def _identity(assets: Assets) -> list[Any]:
     return [*(text and text.fingerprint for text in texts), list(assets.labels), dict(assets.facts)]
 
 
-def _begin(directory: Path, experiment: Experiment, prepared: Prepared) -> None:
+def _begin(directory: Path, experiment: Experiment, prepared: Prepared, doubtful: list[str]) -> None:
     """Makes the run folder, which appears complete or not at all."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     prefix = ".nlp-suite-run-"  # not the run's name, which may be as long as names can be
@@ -296,6 +305,7 @@ def _begin(directory: Path, experiment: Experiment, prepared: Prepared) -> None:
         files = contents_of(temporary, (path for path in temporary.rglob("*") if path.is_file()))
         info = {"schema": SCHEMA, "state": "running", "labels": prepared.labels, "statistics": prepared.statistics}
         info |= {"facts": prepared.assets.facts} if prepared.assets.facts else {}
+        info |= {"remarks": doubtful} if doubtful else {}
         info |= {"backend": keras.backend.backend(), **environment(), "files": {**files, HISTORY: NO_HISTORY}}
         run_record(temporary).write(info)
         place_folder(temporary, directory)

@@ -24,7 +24,7 @@ POINTS = [*range(0x20), *range(0x7F, 0xA1), 0xAD, 0x200B, 0x200D, 0x2028, 0x202E
           0xFDD0, 0xFEFF, 0xFFFC, 0xFFFD, 0xFFFE, 0xFFFF, 0x1FFFE, 0xE0001, 0xF0000, 0x10FFFF]
 MARKS = [chr(point).encode() for point in POINTS] + [b"\\xed\\xa0\\x80", b"\\xed\\xbf\\xbf", b"\\xf4\\x90\\x80\\x80", b"\\x80", b"\\xff"]
 name = sys.argv[1]
-settings = TextSettings(tokenizer=VARIANTS.get(name, {"name": name}), unicode_form="none", collapse_spaces=False, max_length=30_000)
+settings = TextSettings(tokenizer=VARIANTS.get(name, {"name": name}), unicode_form="none", invisible="keep", collapse_spaces=False, max_length=30_000)
 new = lambda: TOKENIZERS.get(settings.tokenizer.name)(**settings.tokenizer.arguments())
 graph = TextGraph(settings, new())
 
@@ -72,7 +72,7 @@ def test_every_control_character_in_a_process_of_its_own(name):
 def test_wordpiece_never_learns_the_mark_of_a_words_end():
     """With U+0011 in its vocabulary, TF Text's tokenizer ends the process."""
     texts = ["the fi\x11lm was good", "the \x11film was bad", "film\x11 the"]
-    layer = TextLayer.train(trained("wordpiece").settings, texts)
+    layer = TextLayer.train(trained("wordpiece", strip_html=False, invisible="keep").settings, texts)
     assert not any("\x11" in token for token in layer.tokenizer.tokens)
     assert layer.normalise(texts)[0] == "the fi\ufffdlm was good"
     assert layer.decode(layer.encode(texts)) == ["the fi � lm was good", "the � film was bad", "film � the"]
@@ -81,6 +81,6 @@ def test_wordpiece_never_learns_the_mark_of_a_words_end():
 def test_what_is_reserved_reaches_no_tokenizer():
     assert WordPieceTokenizer.reserved
     for name in TOKENIZERS.names():
-        layer = trained(name)
+        layer = trained(name, strip_html=False, invisible="keep")
         for character in layer.tokenizer.reserved:
             assert character not in "".join(layer.normalise([character, f"a{character}b"]))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlp_suite.config import DataSettings, Experiment, TextSettings
+from nlp_suite.data.corpus_stats import PERCENTILES, invisible_remarks
 from nlp_suite.data.selection import Example, Selection
 from nlp_suite.data.store import TokenStore
 from nlp_suite.data.tables import token_statistics_table
@@ -22,7 +23,7 @@ from nlp_suite.errors import DataError
 from nlp_suite.progress import work
 from nlp_suite.registry import CORPUS_KINDS
 from nlp_suite.task import Assets
-from nlp_suite.text.statistics import text_statistics, truncation_remark
+from nlp_suite.text.statistics import SHARE_TO_MENTION, text_remarks, text_statistics, unknown_words
 from nlp_suite.text.text_layer import UNKNOWN, TextLayer
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 Positions = NDArray[Any]  # of examples in a selection: counted from 0, ascending
 Progress = Callable[[str], None]
+READ_FOR_EXAMPLES = 200  # texts, of which unknown words are named
 
 
 class CorpusKind(ABC):
@@ -180,16 +182,38 @@ class CorpusKind(ABC):
         """How well the text layer fits a split: see `text_statistics`."""
         return text_statistics(store, store.full_lengths, UNKNOWN)
 
+    def with_unknown_words(self, statistics: dict[str, Any], store: Any, assets: Assets) -> dict[str, Any]:
+        """The statistics of a split and, where much of it is unknown, `unknown_words`: examples from some of its texts."""
+        if not self.has_text:
+            return statistics
+        return add_unknown_words(statistics, assets.text, len(store), lambda rows: self.input_texts(store, rows))
+
     def input_texts(self, store: Any, rows: Sequence[int]) -> list[str]:
         """The texts of some rows, as a user would give them to the model; empty for a kind without texts."""
         return [store.text(int(row)) for row in rows]
 
     # ---- what people read
 
-    def remarks(self, statistics: Mapping[str, Mapping[str, Any]], experiment: Experiment) -> list[str]:
-        """Sentences on what a user may not expect of the training split, with the remedy; empty where all is well."""
-        remark = truncation_remark(statistics["train"], experiment.text) if self.has_text else None
-        return [remark] if remark else []
+    def remarks(
+        self, statistics: Mapping[str, Mapping[str, Any]], experiment: Experiment, split: str = "train"
+    ) -> list[str]:
+        """Sentences on what a user may not expect of a split's tokens, with the remedy; empty where all is well."""
+        return text_remarks(statistics[split], experiment.text) if self.has_text else []
+
+    def remarks_on_texts(self, report: Mapping[str, Any], experiment: Experiment) -> list[str]:
+        """The same of what `inspect` reported: characters that nobody sees."""
+        return invisible_remarks(report, experiment) if self.has_text else []
+
+    def remarks_before_tokens(self, report: Mapping[str, Any], experiment: Experiment) -> list[str]:
+        """What `inspect` can tell of truncation before anything was tokenized: from the words of the training texts."""
+        words, limit = report["splits"]["train"].get("words"), experiment.text.max_length
+        longer = [p for p in PERCENTILES if isinstance(words, dict) and words.get(f"p{p}", 0) > limit]
+        if not longer or longer[0] > 95:
+            return []
+        return [
+            f"{100 - longer[0]}% of the training texts or more have more words than text.max_length={limit} tokens and will "
+            "be cut; nlp-suite prepare counts how many, and of how many tokens"
+        ]
 
     def summary(self, split: str, statistics: Mapping[str, Any]) -> str:
         """A line on a split that was just written."""
@@ -235,6 +259,22 @@ def train_text_layer(settings: TextSettings, texts: Iterable[str], progress: Pro
     progress(f"{tokenizer} on the training split")
     with work(tokenizer):
         return TextLayer.train(settings, texts)
+
+
+def add_unknown_words(
+    facts: dict[str, Any], text: Any, count: int, texts_of: Callable[[Sequence[int]], Sequence[str]]
+) -> dict[str, Any]:
+    """Statistics of `count` texts with `unknown_words` where much of them is unknown.
+
+    Args:
+        facts: of `text_statistics`.
+        text: the `TextLayer`.
+        count: of the texts.
+        texts_of: numbers of texts → the texts; asked for some, evenly spaced.
+    """
+    if (facts.get("unknown_rate") or 0) < SHARE_TO_MENTION:
+        return facts
+    return {**facts, "unknown_words": unknown_words(text, texts_of(range(0, count, -(-count // READ_FOR_EXAMPLES))))}
 
 
 def _hash(text: str) -> int:

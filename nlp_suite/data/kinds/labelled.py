@@ -151,6 +151,7 @@ class LabelledKind(CorpusKind):
                 "empty_texts": counts.characters.count(0),
                 "characters": figures(counts.characters),
                 "words": figures(counts.words),
+                "invisible": counts.invisible_figures(),
             }
         return {
             "kind": self.name,
@@ -159,6 +160,15 @@ class LabelledKind(CorpusKind):
             "examples": dict(sorted(shown.items())),
             "tokens": store_statistics,
         }
+
+    def remarks_on_texts(self, report: Mapping[str, Any], experiment: Experiment) -> list[str]:
+        """See `CorpusKind.remarks_on_texts`; and of a training split of one class, or none."""
+        labels = list(report["splits"]["train"]["labels"])
+        if len(labels) > 1:
+            return super().remarks_on_texts(report, experiment)
+        has = f"all of its texts have the label {shortened(labels[0])!r}" if labels else "none of its texts has a label"
+        line = f"a classifier needs two labels or more, and of the training split {has}: see data.source"
+        return [line, *super().remarks_on_texts(report, experiment)]
 
     def tables(self, report: Report) -> list["Table"]:
         repeated = duplicates_table("Duplicate texts", {"rows": report["duplicates"]}, "rows")

@@ -132,6 +132,7 @@ class TextKind(CorpusKind):
                 "line_words": figures(counts.words),
                 "line_characters": figures(counts.characters),
                 "document_lines": figures(document_lines),
+                "invisible": counts.invisible_figures(),
             }
         return {
             "kind": self.name,

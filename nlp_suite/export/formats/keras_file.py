@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from nlp_suite.backend import import_backend
-from nlp_suite.config import load_experiment
+from nlp_suite.config import load_recorded
 from nlp_suite.data.prepare import open_assets, save_texts
 from nlp_suite.errors import ExportError, UsageError
 from nlp_suite.export.formats.base import Exporter, ExportResult
@@ -104,7 +104,7 @@ def open_keras_file(path: Path) -> Predictor:
                 raise ExportError(f"{str(path)!r} holds no text layer: it was not written by nlp-suite export")
             archive.extractall(folder, names)
             labels = json.loads((Path(folder) / MEMBERS / "labels.json").read_text("utf-8"))
-            experiment = load_experiment(Path(folder) / MEMBERS / "config.yaml")
+            experiment = load_recorded(Path(folder) / MEMBERS / "config.yaml")
             facts = Path(folder) / MEMBERS / "facts.json"  # older files have none
             facts = json.loads(facts.read_text("utf-8")) if facts.exists() else {}
             assets = open_assets(experiment, Path(folder) / MEMBERS, labels, facts)

@@ -71,6 +71,16 @@ class SentimentTask(Task):
     def import_network(cls) -> None:
         import nlp_suite.tasks.sentiment.network  # noqa: F401
 
+    @classmethod
+    def remarks(cls, experiment, labels) -> list[str]:
+        """An embedding that is too small for the number of classes: the logits are a linear function of its averages."""
+        size, needed = experiment.backbone.embedding_size, len(labels) - 1
+        if size >= needed:
+            return []
+        return [
+            f"backbone.embedding_size is {size}, which cannot tell {needed + 1} classes apart: give {needed} or more"
+        ]
+
     def model(self, backbone, assets) -> Any:
         from nlp_suite.tasks.sentiment.network import SentimentModel
 
@@ -95,11 +105,6 @@ class SentimentTask(Task):
             counted = ((store.padded(r[w > 0], length), store.labels[r[w > 0]]) for r, w, length in rows)
             model.backbone.learn_prior(counted, model.settings["classes"])
             lines.append("counted the n-grams of the training split")
-            size, needed = model.backbone.embedding_size, model.settings["classes"] - 1
-            if size < needed:
-                lines.append(
-                    f"backbone.embedding_size is {size}, which cannot tell {needed + 1} classes apart: give {needed} or more"
-                )
         return lines
 
     def _load_word_vectors(self, model, text) -> str:
@@ -110,11 +115,12 @@ class SentimentTask(Task):
 
         path, words = self.settings.word_vectors, text.id_to_token(range(text.vocabulary_size))
         table = np.array(keras.ops.convert_to_numpy(model.backbone.embedding.embeddings))  # [V, E]
-        count = read_word_vectors(path, words, table)
-        if not count:
+        found = read_word_vectors(path, words, table)
+        if not found.words:
             raise ConfigError(f"{path}: no word of the vocabulary ({len(words):,} words) has a vector")
         model.backbone.embedding.embeddings.assign(table)
-        return f"word vectors: {count:,} of {len(words):,} words found in {path}"
+        repeated = f"; {found.repeated:,} more lines repeat one of them and were left out" if found.repeated else ""
+        return f"word vectors: {found.words:,} of {len(words):,} words found in {path}{repeated}"
 
     def loss(self) -> Any:
         """Cross-entropy of the logits, averaged over the weight of the rows."""

@@ -10,7 +10,7 @@ from nlp_suite.evaluation.plots import shorten
 from nlp_suite.progress import track
 from nlp_suite.tasks.sentiment.predictor import compiled_logits
 from nlp_suite.tasks.sentiment.report import classification_report
-from nlp_suite.text.statistics import truncation_remark, truncation_shares
+from nlp_suite.text.statistics import truncation_shares
 
 NAMED = 10  # labels in a sentence
 
@@ -18,13 +18,13 @@ NAMED = 10  # labels in a sentence
 def measure(run, split: str, stores: dict) -> dict:
     """The classification report of a split, see `nlp_suite.tasks.sentiment.report.classification_report`.
 
-    With `truncated_share` (of the texts) and `dropped_share` (of all tokens), and `remarks`, sentences for the user.
+    With `truncated_share` (of the texts) and `dropped_share` (of all tokens), and `remarks` on the answers.
     """
     store = stores[split]
     report = classification_report(run.labels, np.array(store.labels), predict_split(run, store), _Texts(store))
     cut = truncation_shares(np.asarray(store.lengths), np.asarray(store.full_lengths))
-    remarks = [truncation_remark(cut, run.text.settings), never_answered_remark(report["never_answered"], run.labels)]
-    return {**report, **cut, "remarks": [remark for remark in remarks if remark]}
+    remark = never_answered_remark(report["never_answered"], run.labels)
+    return {**report, **cut, "remarks": [remark] if remark else []}
 
 
 def never_answered_remark(never_answered: Sequence[str], labels: Sequence[str]) -> str | None:

@@ -28,9 +28,6 @@ def headline(report: dict) -> list[Tile]:
 def sections(report: dict) -> list[Section]:
     """Classes, calibration and mistakes, as parts of the page."""
     parts = [_classes(report), _calibration(report)]
-    if report.get("remarks"):
-        items = "\n".join(f"<li>{escape(remark)}</li>" for remark in report["remarks"])
-        parts.insert(0, Section("What to know of these numbers", Html(f"<ul>\n{items}\n</ul>")))
     if report["mistakes"]:
         parts.append(_mistakes(report))
     return parts
@@ -130,7 +127,7 @@ def terminal(report: dict) -> Any:
     for label, row in report["per_class"].items():
         numbers = (f"{row[key]:.4f}" for key in ("precision", "recall", "f1"))
         by_class.add_row(Text(plots.shorten(label, 40)), *numbers, f"{row['support']:,}")
-    return Group(summary, "", by_class, *map(Text, report.get("remarks", ())))
+    return Group(summary, "", by_class)
 
 
 class ClassificationView(ReportView):

@@ -1,5 +1,6 @@
 """The sentiment task: loss and metrics against NumPy and scikit-learn, several classes, and every kind of odd text."""
 
+import html
 import io
 
 import keras
@@ -10,6 +11,7 @@ from sklearn.metrics import f1_score
 
 from nlp_suite.data.inspect import format_inspection, inspect_experiment
 from nlp_suite.errors import RequestError
+from nlp_suite.evaluation.report import terminal_report
 from nlp_suite.export.load import load
 from nlp_suite.tasks.sentiment import SentimentTask
 from nlp_suite.tasks.sentiment.metrics import MacroF1
@@ -71,7 +73,7 @@ def test_several_classes(small, tmp_path, classes):
 
 
 def test_what_a_user_may_not_expect_is_said_in_training_inspection_and_evaluation(small, tmp_path):
-    """Texts that are cut, a warm-up that never ends, an embedding too small for the classes, classes never answered."""
+    """Texts that are cut, unknown tokens, a warm-up that never ends, too small an embedding, classes never answered."""
     for split in ("train", "test"):
         rows = [f"{'abc'[i % 3 if i < 40 else 0]}\tword{i} and more words than are read" for i in range(60)]
         (tmp_path / f"{split}.tsv").write_text("label\ttext\n" + "\n".join(rows) + "\n")
@@ -81,28 +83,38 @@ def test_what_a_user_may_not_expect_is_said_in_training_inspection_and_evaluatio
         backbone={"embedding_size": 1, "naive_bayes": True},
         training={"epochs": 1, "schedule": {"name": "constant", "warmup_steps": 5000}},
     )
-    (before,) = inspect_experiment(experiment)["remarks"]
-    assert "95% of the training texts or more have more words than text.max_length=4" in before
+    too_small = "backbone.embedding_size is 1, which cannot tell 3 classes apart: give 2 or more"
+    before = inspect_experiment(experiment)["remarks"]
+    assert "95% of the training texts or more have more words than text.max_length=4" in before[0]
+    assert before[1:] == [too_small]
     said = Console(file=io.StringIO(), width=400)
     run = train(experiment, tmp_path / "run", console=said)
     cut = "100.0% of the texts are cut (text.max_length=4"
     lines = said.file.getvalue()
     assert cut in lines and "raise text.max_length to read more" in lines
     assert "warmup_steps is 5,000 and the training has" in lines
-    assert "backbone.embedding_size is 1, which cannot tell 3 classes apart: give 2 or more" in lines
+    unknown = "25.0% of the tokens are unknown ('word0', 'word"
+    assert unknown in lines and too_small in lines and "lower text.tokenizer.min_count" in lines
     inspection = inspect_experiment(experiment)
-    assert len(inspection["remarks"]) == 1 and cut in inspection["remarks"][0]
+    assert [cut in inspection["remarks"][0], unknown in inspection["remarks"][1]] == [True, True]
+    assert inspection["remarks"][2:] == [too_small]
 
     report = evaluate(run)
     assert report["truncated_share"] == 1 and 0.4 < report["dropped_share"] < 0.6
     assert report["never_answered"], "a network that has learned nothing answers one label or two"
-    assert cut in report["remarks"][0] and "never answered" in report["remarks"][1]
-    page = (run.directory / "report.html").read_text("utf-8")
+    expected = (cut, "of the tokens are unknown", "never answered", too_small, "warmup_steps is 5,000")
+    assert [part in remark for part, remark in zip(expected, report["remarks"], strict=True)] == [True] * 5
+    page = html.unescape((run.directory / "report.html").read_text("utf-8"))
+    assert page.index("What to know of these numbers") < page.index("How it learned")
     shown = Console(file=io.StringIO(), width=400)
-    shown.print(run.task.report_view().terminal(report), format_inspection(inspection))
+    shown.print(terminal_report(report, run.task.report_view()), format_inspection(inspection))
     for remark in report["remarks"]:
-        assert remark in page and remark in shown.file.getvalue()
+        assert page.count(remark) == 1 and remark in shown.file.getvalue()
     assert shown.file.getvalue().count(cut) == 2
+    measured = (
+        f"test split · 60 examples · 100.0% of the texts and {report['dropped_share']:.1%} of their tokens cut off"
+    )
+    assert measured in page and measured in shown.file.getvalue()
 
 
 ODD = ["", " ", "\x00", "é" * 3, "\u202eabc", "x" * 1_000_000, "word " * 200_000, "😀" * 50, "<br /><br />", "\ufffd"]

@@ -5,16 +5,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nlp_suite.config import DataSettings, Experiment
-from nlp_suite.data.kinds.base import CorpusKind, Positions, Progress, train_text_layer
+from nlp_suite.data.kinds.base import CorpusKind, Positions, Progress, add_unknown_words, train_text_layer
 from nlp_suite.data.kinds.pairs.inspection import inspect_pairs, pair_tables
 from nlp_suite.data.kinds.pairs.store import SIDES, PairStore
+from nlp_suite.data.pair_faults import fault_remarks
 from nlp_suite.data.selection import Example, Selection, chunks
 from nlp_suite.data.store import StoreWriter
 from nlp_suite.data.tables import Report, token_statistics_table
 from nlp_suite.errors import DataError
 from nlp_suite.registry import CORPUS_KINDS
 from nlp_suite.task import Assets
-from nlp_suite.text.statistics import truncation_remark
+from nlp_suite.text.statistics import text_remarks
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -96,13 +97,30 @@ class PairsKind(CorpusKind):
         tokens = f"{statistics['tokens']:,} and {statistics['target']['tokens']:,} tokens"
         return f"{split}: {statistics['texts']:,} {self.unit}, {tokens}"
 
-    def remarks(self, statistics: Mapping[str, Mapping[str, Any]], experiment: Experiment) -> list[str]:
+    def with_unknown_words(self, statistics: dict[str, Any], store: PairStore, assets: Assets) -> dict[str, Any]:
+        """See `CorpusKind.with_unknown_words`; of both sides."""
+        target, texts = store.target, assets.target_text
+        of_targets = add_unknown_words(
+            statistics["target"], texts, len(store), lambda rows: [target.text(int(row)) for row in rows]
+        )
+        return {**super().with_unknown_words(statistics, store, assets), "target": of_targets}
+
+    def remarks(
+        self, statistics: Mapping[str, Mapping[str, Any]], experiment: Experiment, split: str = "train"
+    ) -> list[str]:
         """See `CorpusKind.remarks`; of both sides."""
         section = "target_text" if experiment.target_text else "text"
         settings = experiment.target_text or experiment.text
-        remark = truncation_remark(statistics["train"]["target"], settings, section)
-        lines = [f"sources: {line}" for line in super().remarks(statistics, experiment)]
-        return [*lines, f"targets: {remark}"] if remark else lines
+        return [
+            *(f"sources: {line}" for line in super().remarks(statistics, experiment, split)),
+            *(f"targets: {line}" for line in text_remarks(statistics[split]["target"], settings, section)),
+        ]
+
+    def remarks_on_texts(self, report: Mapping[str, Any], experiment: Experiment) -> list[str]:
+        """See `CorpusKind.remarks_on_texts`; and on pairs that may be no translations, of every split."""
+        splits = report["splits"].items()
+        faults = [line for split, facts in splits for line in fault_remarks(facts["faults"], facts["pairs"], split)]
+        return [*faults, *super().remarks_on_texts(report, experiment)]
 
     def preparation_table(self, statistics: Mapping[str, Mapping[str, Any]]) -> "Table":
         rows = {f"{split}, {side}": facts.get(side, facts) for split, facts in statistics.items() for side in SIDES}

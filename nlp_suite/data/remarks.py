@@ -1,0 +1,44 @@
+"""Sentences on what a user may not expect of the data and of the settings for them, each with its remedy."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nlp_suite.config import Experiment
+from nlp_suite.data.kinds.base import corpus_kind
+from nlp_suite.registry import TASKS
+
+
+def remarks(
+    experiment: Experiment, statistics: Mapping[str, Mapping[str, Any]], labels: Sequence[str], split: str = "train"
+) -> list[str]:
+    """What the corpus kind says of a split, and the task of its settings; empty where all is well.
+
+    Args:
+        experiment: the resolved config.
+        statistics: of the texts by split, as `prepare` found them.
+        labels: label names.
+        split: which one is read.
+    """
+    task = TASKS.get(experiment.task.name)
+    return [*corpus_kind(task.corpus_kind).remarks(statistics, experiment, split), *task.remarks(experiment, labels)]
+
+
+def inspection_remarks(
+    report: Mapping[str, Any], experiment: Experiment, statistics: Mapping[str, Mapping[str, Any]] | None
+) -> list[str]:
+    """What there is to say of the texts themselves and, as `remarks` does, of tokens and settings.
+
+    Args:
+        report: of `CorpusKind.inspect`.
+        experiment: the resolved config.
+        statistics: see `remarks`; None where the experiment was not prepared yet.
+    """
+    kind, labels = corpus_kind(report["kind"]), list(report["splits"]["train"].get("labels", ()))
+    of_texts = kind.remarks_on_texts(report, experiment)
+    if statistics:
+        return [*of_texts, *remarks(experiment, statistics, labels)]
+    return [
+        *of_texts,
+        *kind.remarks_before_tokens(report, experiment),
+        *TASKS.get(experiment.task.name).remarks(experiment, labels),
+    ]
