@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from nlp_suite.data.corpus_stats import figures
-from nlp_suite.text.language import UNSPACED, languages, scripts
+from nlp_suite.text.language import language_of, script_of
 
 SAMPLED_TEXTS = 3000  # of every field, at most
 SAMPLED_CHARACTERS = 10_000  # of every one of them
+UNSPACED = frozenset({"Han", "Kana", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan"})
+"""Scripts that put no space between words."""
 _TOKEN = re.compile(r"[\u3400-\u9fff]|\w+(?:['’]\w+)*|[^\w\s]")  # about what the tokenizer `word` takes for one
 _TAG = re.compile(r"</?[A-Za-z][^>]*>")
 
@@ -27,6 +29,17 @@ Recipe = Mapping[str, Mapping[str, Choice]]
 """Section of a config → key, or several parted by dots → choice."""
 
 
+def shares(names: Iterable[str | None]) -> dict[str, float]:
+    """Name → its share of all names but None, largest first."""
+    counts = Counter(name for name in names if name)
+    return {name: count / counts.total() for name, count in counts.most_common()}
+
+
+def unspaced_share(scripts: Mapping[str, float]) -> float:
+    """The part of some shares that is of scripts without spaces between words."""
+    return sum(share for script, share in scripts.items() if script in UNSPACED)
+
+
 @dataclass(frozen=True)
 class TextsSeen:
     """The texts of one field of the training split; all but the counts are of a random sample.
@@ -37,7 +50,7 @@ class TextsSeen:
         characters: of all of them together.
         lengths: `"characters"` and `"tokens"` of a text → its figures: `min`, `mean`, `p5`, `p50`, `p95`, `p99`, `max`;
             a token is a word, a punctuation mark, or a Han character.
-        scripts: script → its share of the letters, largest first.
+        scripts: script → share of the texts that are mostly in it, of those with letters, largest first.
         languages: language → its share of the texts whose language can be told, largest first.
         tokens: about how many tokens all texts have together.
         types: different tokens of the sample, in lower case.
@@ -66,8 +79,8 @@ class TextsSeen:
 
     @property
     def unspaced(self) -> float:
-        """Share of the letters that are of scripts without spaces between words."""
-        return sum(share for script, share in self.scripts.items() if script in UNSPACED)
+        """Share of the texts that are in scripts without spaces between words."""
+        return unspaced_share(self.scripts)
 
 
 @dataclass(frozen=True)
@@ -144,8 +157,8 @@ class TextSampler:
             empty=self.empty,
             characters=self.characters,
             lengths={"characters": figures(characters), "tokens": figures(tokens)},
-            scripts=scripts(texts),
-            languages=languages(text[:500] for text in texts[:1000]),
+            scripts=shares(script_of(text[:500]) for text in texts),
+            languages=shares(language_of(text[:500]) for text in texts),
             tokens=round(self.characters * sum(tokens) / max(1, sum(characters))),
             types=len(counts),
             once=sum(count == 1 for count in counts.values()),

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nlp_suite.text.language import UNSPACED, languages, scripts
+from nlp_suite.data.init.seen import shares, unspaced_share
+from nlp_suite.text.language import language_of_texts, script_of
 
 PROFILED_ROWS = 5000
 PROFILED_CHARACTERS = 32_000_000
@@ -33,7 +34,7 @@ class Column:
         decimals: share of the values that are numbers with a fraction.
         longest: characters of the longest value.
         nested: values that are lists or mappings.
-        unspaced: share of the letters that are of scripts without spaces between words.
+        unspaced: share of the values that are in scripts without spaces between words.
         texts: some values.
     """
 
@@ -86,8 +87,8 @@ class Column:
 
     @property
     def language(self) -> str | None:
-        """The language of most of its values, as far as it can be told."""
-        return next(iter(languages(self.texts)), None)
+        """The code of the language of its values, as far as it can be told."""
+        return language_of_texts(self.texts)
 
     def describe(self) -> str:
         """Its name and what it looks like, for a message.
@@ -144,7 +145,7 @@ def _written(value: Any) -> str | None:
 def _column(place: str | int, cells: Sequence[str | None], nested: int) -> Column:
     values = [cell for cell in cells if cell is not None]
     count = max(1, len(values))
-    shown = values[:: max(1, len(values) // 300)]
+    shown = [value[:1000] for value in values[:: max(1, len(values) // 300)]]
     text = "".join(shown)
     written = max(1, sum(not character.isspace() for character in text))
     numbers = [number for value in values if (number := _number(value)) is not None]
@@ -160,7 +161,7 @@ def _column(place: str | int, cells: Sequence[str | None], nested: int) -> Colum
         decimals=sum(not number.is_integer() for number in numbers) / count,
         longest=max(map(len, values), default=0),
         nested=nested,
-        unspaced=sum(share for script, share in scripts(shown).items() if script in UNSPACED),
+        unspaced=unspaced_share(shares(map(script_of, shown))),
         texts=tuple(value[:500] for value in shown),
     )
 

@@ -3,7 +3,7 @@
 | what was seen | what follows |
 |---|---|
 | anything | a bag of words and pairs of words, weighted by what their counts tell: best or near it on every set tried, in seconds |
-| letters of scripts without spaces (a fifth or more) | sub-words in place of words |
+| a fifth of the texts or more in scripts without spaces | sub-words in place of words |
 | lengths | whole texts: `max_length` holds 99 % of them; longer ones lose their middle |
 | several scripts or languages, or many words seen once | a larger vocabulary, down to words that occur once |
 | number of labels | features: 16, or as many as there are labels |
@@ -13,7 +13,7 @@
 
 from nlp_suite.data.init.seen import Choice, Recipe, Seen, TextsSeen
 
-UNSPACED = 0.2  # share of letters in scripts without spaces from which words are no unit
+UNSPACED = 0.2  # share of texts in scripts without spaces from which words are no unit
 RARE = 5  # the most frequent label has so many times the rows of the rarest
 MAX_TOKENS = 4000
 
@@ -35,7 +35,7 @@ def classification_recipe(seen: Seen) -> Recipe:
 
 def _tokenizer(texts: TextsSeen) -> dict[str, Choice]:
     if texts.unspaced >= UNSPACED:
-        reason = f"{texts.unspaced:.0%} of the letters are of scripts without spaces between words"
+        reason = f"{texts.unspaced:.0%} of the texts are in scripts without spaces between words"
         return {"tokenizer": Choice({"name": "sentencepiece", "vocabulary_size": 16_000}, reason)}
     if texts.tokens < 500_000:
         return {

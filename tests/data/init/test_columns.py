@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from nlp_suite.data.init import table_profile
 from nlp_suite.data.init.columns import choose_columns
 from nlp_suite.data.init.table_profile import PROFILED_ROWS, profile
 from nlp_suite.errors import DataError, UsageError
@@ -157,8 +158,9 @@ def test_candidates_follow_what_was_told():
     assert chosen({"text": "0", "label": "3"}, **table)[1] == {"text": "title", "label": "b"}
 
 
-def test_a_profile_reads_a_bounded_number_of_rows():
-    endless = ((i, [f"this is the text number {i}"]) for i in iter(int, 1))
+def test_a_profile_reads_a_bounded_number_of_rows(monkeypatch):
+    endless = ((i, [f"text {i}"]) for i in iter(int, 1))
     assert profile(endless, ["text"])[0].rows == PROFILED_ROWS
-    huge = ((i, ["x " * 1_000_000]) for i in iter(int, 1))
-    assert profile(huge, ["text"])[0].rows < 20
+    monkeypatch.setattr(table_profile, "PROFILED_CHARACTERS", 10_000)
+    huge = ((i, ["x " * 3000]) for i in iter(int, 1))
+    assert profile(huge, ["text"])[0].rows == 2
