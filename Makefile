@@ -26,9 +26,9 @@ PYTEST := $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no
 test: install
 	$(PYTEST)
 
-# JAX and PyTorch are needed by the backend matrix only, so they come with the slow tests.
+# JAX and PyTorch are needed by the backend matrix only, MLflow and W&B by what is told to them: all by slow tests.
 $(VENV)/.backends: $(VENV)/.installed
-	$(BIN)/pip install --quiet --editable '.[dev,jax,torch]' $(BACKEND_PINS)
+	$(BIN)/pip install --quiet --editable '.[dev,jax,torch,mlflow,wandb]' $(BACKEND_PINS)
 	@touch $@
 
 test-slow: $(VENV)/.backends

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # what is imported when asked for, for type checkers
     from nlp_suite.data.prepare import prepare
     from nlp_suite.export import run_export as export_run
     from nlp_suite.export.load import load
+    from nlp_suite.export.predict_table import predict_table
     from nlp_suite.training.evaluate import evaluate
     from nlp_suite.training.train import train
 
@@ -29,6 +30,7 @@ __all__ = [
     "init_config",
     "load",
     "load_experiment",
+    "predict_table",
     "prepare",
     "train",
 ]
@@ -41,6 +43,7 @@ _LAZY_EXPORTS = {  # public name: (module, attribute), imported when asked for
     "train": ("nlp_suite.training.train", "train"),
     "evaluate": ("nlp_suite.training.evaluate", "evaluate"),
     "export_run": ("nlp_suite.export", "run_export"),
+    "predict_table": ("nlp_suite.export.predict_table", "predict_table"),
 }
 
 

@@ -30,7 +30,7 @@ from pydantic_core import CoreSchema, core_schema
 from nlp_suite.config_values import read_values, recorded_values, set_value
 from nlp_suite.config_yaml import label_texts, plain_values, quotes_hint, shown, write_yaml
 from nlp_suite.errors import ConfigError, UnknownNameError
-from nlp_suite.registry import BACKBONES, SCHEDULES, SOURCES, TASKS, TOKENIZERS, Registry, unknown
+from nlp_suite.registry import BACKBONES, SCHEDULES, SOURCES, TASKS, TOKENIZERS, TRACKERS, Registry, unknown
 
 DEFAULT_TASK, DEFAULT_BACKBONE = "sentiment", "lstm"
 TASK_KEYS = ("data.labels", "target_text", "training.batch_tokens", "training.class_weights")
@@ -120,7 +120,7 @@ class TextSettings(Settings):
     )
     strip_html: bool | Literal["tags"] = Field(
         True,
-        description="turn HTML's tags and comments into spaces and its &amp; into characters; tags: all from < and a letter to >, as once",
+        description="turn HTML's tags and comments into spaces, character references into characters; tags: <, letter … > into spaces",
     )
     collapse_spaces: bool = Field(True, description="every run of white space becomes one space, none at the ends")
     stop_words: Literal["none", "english", "german"] | list[str] = Field("none", description="words that are left out")
@@ -209,8 +209,14 @@ class TrainingSettings(Settings):
     patience: int | None = Field(None, ge=1, description="stop after so many intervals without a better `monitor`")
     class_weights: Annotated[
         Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]], BeforeValidator(label_texts)
-    ] = Field("none", description="weight of each label in the loss; balanced: inverse to its frequency")
+    ] = Field(
+        "none",
+        description="weight of each label in the loss that is minimised, not in the metrics; balanced: inverse to its frequency",
+    )
     tensorboard: bool = Field(True, description="write logs for TensorBoard into the run folder")
+    trackers: list[Annotated[Component, ChosenByName(TRACKERS, "mlflow")]] = Field(
+        [], description="programs that take config, figures of every checkpoint interval and reports; each once"
+    )
     seed: int = Field(1, ge=0, le=2**32 - 1, description="seed of weights, batches and dropout")
     init_from: str | None = Field(None, description="run folder to start from: its text layer, labels and best weights")
 

@@ -1,12 +1,14 @@
 """Progress of work that may take minutes: on a terminal a bar with rate and time left, in a log a line now and then.
 
 Both go to standard error. Work of a few seconds shows nothing, and work within other work stands behind its description.
+Single lines go through `say`. A program that has set up logging for `nlp_suite` at INFO gets them all as log records instead.
 
     with work("training the tokenizer"):
         for text in track(texts, "reading train", total=len(texts), unit="texts"):
             ...
 """
 
+import logging
 import sys
 import threading
 import time
@@ -18,6 +20,7 @@ from typing import Any, TypeVar
 SHOWN_AFTER = 3.0  # seconds that work has gone on
 LINE_EVERY = 20.0  # seconds, where standard error is no terminal
 TICK = 0.25  # seconds between two looks at what is going on
+LOGGER = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Share = Callable[[int], float]
@@ -106,14 +109,14 @@ class _Display:
 
     def show(self, now: float) -> None:
         """Draws the bars, or writes a line if it is time for one."""
-        if now - self._works[-1].began < SHOWN_AFTER or sys.stderr is None:
+        if now - self._works[-1].began < SHOWN_AFTER or _quiet:
             return
-        if console().is_interactive:
+        if sys.stderr is not None and console().is_interactive and not _is_logged(LOGGER, logging.INFO):
             self._draw(now)
         elif now - self._silent_since >= LINE_EVERY:
             self._silent_since = now
             described = ": ".join(work.description for work in self._works)
-            print(f"{described}: {self._works[-1].figures(now)}", file=sys.stderr, flush=True)
+            say(f"{described}: {self._works[-1].figures(now)}", LOGGER)
 
     def _draw(self, now: float) -> None:
         if self._bars is None:
@@ -129,6 +132,33 @@ class _Display:
 
 
 _DISPLAY = _Display()
+_quiet = False
+
+
+def set_quiet(quiet: bool) -> None:
+    """Whether this process shows no progress: warnings are still shown, and log records are made as ever."""
+    global _quiet
+    _quiet = quiet
+
+
+def say(line: str, logger: logging.Logger, *, to: Any = None, level: int = logging.INFO) -> None:
+    """Tells in a line what goes on: on standard error or, where the program logs `logger` at this level, in its log.
+
+    Args:
+        line: the line.
+        logger: that of the module which has something to say.
+        to: a `rich.console.Console` to which the line goes in any case, in place of standard error.
+        level: of `logging`; below WARNING nothing is shown after `set_quiet(True)`.
+    """
+    logged = _is_logged(logger, level)
+    if logged:
+        logger.log(level, line)
+    if (to or not logged) and (level >= logging.WARNING or not _quiet):
+        (to or console()).out(line, highlight=False)
+
+
+def _is_logged(logger: logging.Logger, level: int) -> bool:
+    return logger.isEnabledFor(level) and logger.hasHandlers()
 
 
 def begin(description: str, total: int | None = None, unit: str = "", share: Share | None = None) -> Work:

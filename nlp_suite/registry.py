@@ -271,6 +271,7 @@ BACKBONES = Registry("backbone", "nlp_suite.backbones")
 DECODERS = Registry("decoder", "nlp_suite.backbones.decoders")
 ATTENTIONS = Registry("attention", "nlp_suite.layers.attentions")
 SCHEDULES = Registry("schedule", "nlp_suite.training.schedules")
+TRACKERS = Registry("tracker", "nlp_suite.training.trackers")
 EXPORTERS = Registry("export format", "nlp_suite.export.formats")
 
 COMPONENTS: Mapping[str, Registry] = {  # what `nlp-suite list` shows
@@ -281,5 +282,6 @@ COMPONENTS: Mapping[str, Registry] = {  # what `nlp-suite list` shows
     "decoders": DECODERS,
     "attentions": ATTENTIONS,
     "schedules": SCHEDULES,
+    "trackers": TRACKERS,
     "formats": EXPORTERS,
 }

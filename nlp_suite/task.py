@@ -94,16 +94,51 @@ class ScoreOptions:
     max_characters: int = 60
 
 
+@dataclass(frozen=True)
+class AnswerOptions:
+    """How answers of `predict` are chosen from what a model says; checked as it is made.
+
+    Attributes:
+        top_k: the K most probable labels are shown.
+        thresholds: label → probability. A label with a threshold is the answer where it reaches it, the most probable one of
+            several; where none does, the most probable label without a threshold is; where all have one, there is none.
+        abstain_below: probability of the answer below which there is none.
+
+    Raises:
+        RequestError: a number out of range.
+    """
+
+    top_k: int | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    abstain_below: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.top_k is not None and self.top_k < 1:
+            raise RequestError(f"top_k is {self.top_k}; allowed: whole numbers from 1")
+        named = {f"the threshold of {label!r}": value for label, value in self.thresholds.items()}
+        named |= {} if self.abstain_below is None else {"abstain_below": self.abstain_below}
+        for name, value in named.items():
+            if not 0 <= value <= 1:  # which a NaN is not, either
+                raise RequestError(f"{name} is {value}; allowed: a probability, from 0 to 1")
+
+    @property
+    def given(self) -> list[str]:
+        """Names of those that say anything."""
+        return [name for name, value in vars(self).items() if value not in (None, {})]
+
+
 class Predictor:
     """A trained model that answers requests in Python, whatever it was loaded from; a task's own has its methods.
 
     Attributes:
         task_name: the name of its task.
         labels: label names, where the task has any.
+        experiment: the config that it was trained with, where it was loaded from something that holds it.
     """
 
     task_name: str = ""
     labels: Sequence[str] = ()
+    experiment: Experiment | None = None
 
     if TYPE_CHECKING:
 
@@ -117,6 +152,28 @@ class Predictor:
         """
         task = TASKS.get(self.task_name)
         raise RequestError(f"this is a {task.model_kind}: {task.how_to_ask}")
+
+    def remarks(self) -> list[str]:
+        """Sentences on the texts read so far, such as how much of them is unknown; empty where all is well or nobody knows."""
+        return []
+
+
+def answers_of(
+    predictor: Predictor, options: AnswerOptions, for_people: bool
+) -> tuple[Callable[[list[str]], list[dict[str, Any]]], dict[str, Callable[[dict[str, Any]], Any]]]:
+    """What a predictor answers to texts with some options, and the columns of these answers (`Task.answer_columns`).
+
+    Raises:
+        RequestError: the task has no answers, or none with such options.
+    """
+    task: type[Task] = TASKS.get(predictor.task_name)
+    if not task.predicts:
+        predictor.predict([])
+    if not options.given:
+        return predictor.predict, task.answer_columns(predictor.labels, for_people)
+    choose = task.chosen(predictor.labels, options)
+    columns = task.answer_columns(predictor.labels, for_people, options)
+    return lambda texts: [choose(answer) for answer in predictor.predict(texts)], columns
 
 
 class Task:
@@ -215,7 +272,11 @@ class Task:
         return []
 
     def loss(self) -> Any:
-        """The Keras loss, or None for a model that adds its own."""
+        """The Keras loss, or None for a model that adds its own.
+
+        It divides the sum over a batch by a number that is the same for all batches, such as the rows of a full one, and not
+        by the sum of their weights (`mean_with_sample_weight`): else a batch that is filled up pulls as hard as a full one.
+        """
         return None
 
     @abstractmethod
@@ -278,12 +339,24 @@ class Task:
         return run.experiment
 
     @classmethod
-    def answer_columns(cls, labels: Sequence[str], for_people: bool) -> dict[str, Callable[[dict[str, Any]], str]]:
+    def chosen(cls, labels: Sequence[str], options: AnswerOptions) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        """What makes of an answer of `predict` the one that some options want; by default a task takes none.
+
+        Raises:
+            RequestError: an option that does not suit the task, or a label that there is not.
+        """
+        raise RequestError(f"a {cls.model_kind} answers without {', '.join(options.given)}; that is for classifiers")
+
+    @classmethod
+    def answer_columns(
+        cls, labels: Sequence[str], for_people: bool, options: AnswerOptions | None = None
+    ) -> dict[str, Callable[[dict[str, Any]], Any]]:
         """Columns of a table of answers of `predict`: name → what makes the cell of an answer.
 
         Args:
             labels: label names.
-            for_people: for a terminal, else for a TSV file.
+            for_people: for a terminal, where cells are strings; else for a file, where they may be numbers, or None.
+            options: those of the answers; given to tasks that take them only (`chosen`).
         """
         return {"answer": lambda answer: json.dumps(answer, ensure_ascii=False)}
 

@@ -138,7 +138,9 @@ def command_line():
             else:
                 verbs[prefix + verb] = {option for parameter in command.params for option in parameter.opts}
 
-    read(typer.main.get_command(app))
+    root = typer.main.get_command(app)
+    read(root)
+    verbs[""] = {option for parameter in root.params for option in parameter.opts}
     for verb in VERBS.help():
         of_task = typer.Typer()
         of_task.command()(VERBS.get(verb))

@@ -2,6 +2,8 @@
 
 import fcntl
 import gzip
+import io
+import logging
 import os
 import pty
 import re
@@ -14,6 +16,7 @@ import time
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from nlp_suite import progress
 from nlp_suite.data.selection import Selection
@@ -190,3 +193,47 @@ def test_work_goes_on_when_its_terminal_is_gone(terminal):
     screen.close()
     answer, _ = process.communicate("go on\n", timeout=60)
     assert process.returncode == 0 and answer == "done\n"
+
+
+# ---- single lines
+
+
+LOGGER = logging.getLogger("nlp_suite.of_this_test")
+
+
+def test_a_line_goes_to_standard_error_until_the_program_logs_it(capsys, caplog):
+    progress.say("[one] :smile: 50%", LOGGER)
+    assert capsys.readouterr().err == "[one] :smile: 50%\n" and not caplog.records
+    with caplog.at_level(logging.INFO, "nlp_suite"):
+        progress.say("[two] 50%", LOGGER)
+    assert capsys.readouterr().err == "" and [record.getMessage() for record in caplog.records] == ["[two] 50%"]
+
+
+def test_a_console_that_was_given_has_the_line_in_any_case(caplog):
+    console = Console(file=io.StringIO(), width=20)
+    with caplog.at_level(logging.INFO, "nlp_suite"):
+        progress.say("a line that is longer than the console", LOGGER, to=console)
+    assert console.file.getvalue() == "a line that is longer than the console\n" and len(caplog.records) == 1
+
+
+def test_quiet_leaves_warnings_and_the_log(at, capsys, caplog, monkeypatch):
+    monkeypatch.setattr(progress, "_quiet", True)
+    with progress.work("tokenising", 8, "texts"):
+        at(30)
+    progress.say("a line", LOGGER)
+    assert capsys.readouterr().err == ""
+    progress.say("a warning", LOGGER, level=logging.WARNING, to=progress.console())
+    assert capsys.readouterr().err == "a warning\n"
+    with caplog.at_level(logging.INFO, "nlp_suite"):
+        progress.say("a line", LOGGER)
+    assert caplog.records[-1].getMessage() == "a line"
+
+
+def test_an_import_leaves_logging_as_it_was():
+    code = (
+        "import logging, pkgutil, nlp_suite.cli, nlp_suite.config, nlp_suite.data.prepare, nlp_suite.training.checks\n"
+        "ours = [logging.getLogger(n) for n in logging.root.manager.loggerDict if n.startswith('nlp_suite')]\n"
+        "print(len(ours) > 2, [(x.handlers, x.level) for x in (logging.root, *ours) if x.handlers or x.level % 30])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "True []\n", done.stdout + done.stderr

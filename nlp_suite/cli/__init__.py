@@ -2,20 +2,23 @@
 
 import io
 import os
+import platform
 import shutil
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 import typer.core
 
+from nlp_suite import __version__, progress
 from nlp_suite.cli import components, init, models, serving, training
 from nlp_suite.cli.interruption import told
 from nlp_suite.errors import NlpSuiteError
 from nlp_suite.registry import VERBS
 
 MIN_COLUMNS = 60  # in fewer, tables would cut their numbers; the terminal wraps lines instead
+WITHOUT_PROGRESS = ("config", "doctor", "list", "query", "serve")  # verbs that have nothing to be quiet about
 REPORT = "this is a bug of nlp_suite: please report it with the lines above and the command"
 
 
@@ -25,7 +28,7 @@ class TaskVerb(typer.core.TyperCommand):
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         verb = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
         verb.command(self.name)(VERBS.get(str(self.name)))
-        return typer.main.get_command(verb).make_context(info_name, args, parent, **extra)
+        return with_quiet(typer.main.get_command(verb), parent.command).make_context(info_name, args, parent, **extra)
 
 
 class Verbs(typer.core.TyperGroup):
@@ -42,17 +45,52 @@ class Verbs(typer.core.TyperGroup):
         common = super().get_command(context, name)
         if common is None and (line := VERBS.help().get(name)) is not None:
             return TaskVerb(name, help=line, callback=None)
-        return common
+        return common if common is None or name in WITHOUT_PROGRESS else with_quiet(common, self)
+
+
+def _quiet(value: bool) -> None:
+    if value:
+        progress.set_quiet(True)
+
+
+def _version(value: bool) -> None:
+    if not value:
+        return
+    from importlib.metadata import version
+
+    packages = ", ".join(f"{name} {version(name.lower())}" for name in ("TensorFlow", "Keras"))
+    print(f"nlp-suite {__version__} ({packages}, Python {platform.python_version()})")
+    raise typer.Exit
+
+
+Quiet = Annotated[
+    bool, typer.Option("--quiet", callback=_quiet, expose_value=False, help="No progress: only results and errors.")
+]
+Version = Annotated[
+    bool, typer.Option("--version", callback=_version, is_eager=True, expose_value=False, help="Print versions.")
+]
+
+
+def with_quiet(verb: Any, root: Any) -> Any:
+    """A verb that takes `--quiet` as the command line itself does, before the verb."""
+    verb.params += [p for p in root.params if "--quiet" in p.opts and p not in verb.params]
+    return verb
 
 
 app = typer.Typer(
     cls=Verbs,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     help="Sentiment, language modelling and translation with Keras 3: train from one YAML file, evaluate, export, predict. "
     "Work of more than a few seconds shows rate and time left on standard error.",
 )
+
+
+@app.callback()
+def root(quiet: Quiet = False, version: Version = False) -> None:
+    """What may stand before a verb."""
+
+
 for module in (init, training, models, components, serving):
     module.add_commands(app)
 
@@ -71,6 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.environ["COLUMNS"] = str(MIN_COLUMNS)
     if arguments is None:
         _speak_utf_8()
+    progress.set_quiet(False)
     try:
         app(arguments, standalone_mode=True)
     except (NlpSuiteError, OSError) as error:

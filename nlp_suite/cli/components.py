@@ -46,7 +46,7 @@ def config_reference(
 
 
 def list_components(
-    kind: Annotated[str, typer.Argument(help=f"{', '.join(sorted(LISTED))}.")],
+    kind: Annotated[str, typer.Argument(help=f"{', '.join(sorted(LISTED))}.", autocompletion=lambda: sorted(LISTED))],
     as_json: AsJson = False,
 ) -> None:
     """List what can be chosen by name, with a line of help each."""

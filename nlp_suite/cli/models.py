@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from nlp_suite.cli.common import RunFolder, RunOrExport, ShownCharacters, TableFormat, print_progress
+from nlp_suite.cli.completion import export_formats
 from nlp_suite.errors import UsageError
 
-RUNNER_ONLY = ("output", "signature", "runner_options")
-WITHOUT_RUNNER = ("format", "max_length")
+RUNNER_ONLY = ("signature", "runner_options")
+WITHOUT_RUNNER = ("format", "max_length", "text", "top_k", "threshold", "abstain_below")
 
 
 def options_on_command_line(context: typer.Context, names: tuple[str, ...]) -> list[str]:
@@ -35,19 +36,43 @@ def predict(
             metavar="[TEXT … | -]", help="Texts; - reads standard input. With --runner: more files, as after --input."
         ),
     ] = None,
-    input: Annotated[list[Path] | None, typer.Option(help="File with a text a line; several with --runner.")] = None,
+    input: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A table, read by the run's own columns, or a file with a text a line; several with --runner."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table to write: .csv, .tsv, .jsonl or .parquet, with all columns of --input. With --runner: folder "
+            "for the answers, JSON lines."
+        ),
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The column of texts in the table, or its number from 0.")
+    ] = None,
+    top_k: Annotated[int | None, typer.Option(help="Show the K most probable labels.")] = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LABEL=0.8", help="Probability that makes a label the answer; may be given several times."
+        ),
+    ] = None,
+    abstain_below: Annotated[
+        float | None, typer.Option(metavar="P", help="No label where its probability is below.")
+    ] = None,
     format: TableFormat = "table",
     max_length: ShownCharacters = 60,
     runner: Annotated[
         str | None, typer.Option(help="Whole files with Apache Beam: direct, flink, spark or dataflow; into --output.")
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="With --runner: folder for the answers, JSON lines.")] = None,
     signature: Annotated[str, typer.Option(help="With --runner: signature to ask.")] = "serving_default",
     runner_options: Annotated[
         list[str] | None, typer.Option("--runner-option", help="With --runner: its own, as --flink_master=….")
     ] = None,
 ) -> None:
-    """Predict labels of texts with a run or a SavedModel; with --runner, ask any SavedModel about whole files."""
+    """Predict labels of texts or of a table's rows with a run or an export; with --runner, ask any SavedModel about files."""
     if runner is not None:
         if idle := options_on_command_line(context, WITHOUT_RUNNER):
             raise UsageError(f"with --runner {', '.join(idle)} does nothing: answers are JSON lines in --output")
@@ -61,10 +86,21 @@ def predict(
         raise UsageError(f"{', '.join(idle)} needs --runner (direct, flink, spark or dataflow)")
     if input and len(input) > 1:
         raise UsageError("several --input files need --runner (direct, flink, spark or dataflow)")
-    from nlp_suite.cli.predictions import write_predictions
-    from nlp_suite.tasks.shared.lines import read_texts
+    if output and (idle := options_on_command_line(context, ("format", "max_length"))):
+        raise UsageError(f"with --output {', '.join(idle)} does nothing: the suffix says the format")
+    from nlp_suite.cli.predictions import predict_texts, thresholds_of
+    from nlp_suite.task import AnswerOptions
 
-    write_predictions(model, read_texts(texts, input[0] if input else None), format, max_length)
+    predict_texts(
+        model,
+        texts,
+        input[0] if input else None,
+        output,
+        column=text,
+        options=AnswerOptions(top_k, thresholds_of(threshold or []), abstain_below),
+        format=format,
+        max_characters=max_length,
+    )
 
 
 def _predict_files(
@@ -126,7 +162,9 @@ def score(
 def export(
     run: RunFolder,
     to: Annotated[Path, typer.Option(help="saved_models/NAME, or a .keras file.")],
-    format: Annotated[str, typer.Option(help="A name of nlp-suite list formats.")] = "saved_model",
+    format: Annotated[
+        str, typer.Option(help="A name of nlp-suite list formats.", autocompletion=export_formats)
+    ] = "saved_model",
     server_version: Annotated[str | None, typer.Option(help="TensorFlow Serving version to be servable on.")] = None,
     xla: Annotated[
         bool,

@@ -53,8 +53,9 @@ def config_reference() -> str:
 def _section(path: str, field: FieldInfo) -> list[str]:
     """Heading and table of a section, or of a place in a config where a component is chosen by name."""
     heading = [f"### {path}", ""]
-    if registry := _registry(field.metadata):
-        return [*heading, f"The {registry.kind}; default `{field.default}`.", "", *_components(path, registry)]
+    if registry := _registry(field):
+        which = f"The {registry.kind}s" if get_origin(field.annotation) is list else f"The {registry.kind}"
+        return [*heading, f"{which}; default `{_value(field.default)}`.", "", *_components(path, registry)]
     if field.description:  # the same settings as another section
         return [*heading, f"{field.description[0].upper()}{field.description[1:]}{_users(path)}.", ""]
     settings = next(t for t in (field.annotation, *get_args(field.annotation)) if _is_settings(t))
@@ -79,15 +80,13 @@ def _components(path: str, registry: Registry) -> list[str]:
         defaults = [_defaults_elsewhere(name) if registry is TASKS else "" for name in names]
         lines += [f"| **`{name}`** | | | {_text(summaries[name] + more)} |" for name, more in zip(names, defaults)]
         lines += [row for row in _rows(path, fields) if row not in common_rows]
-        places |= {key: field for key, field in fields.items() if _registry(field.metadata)}
+        places |= {key: field for key, field in fields.items() if _registry(field)}
     return [*lines, "", *_places(path, places)]
 
 
 def _places(path: str, fields: Mapping[str, FieldInfo]) -> list[str]:
     """The sections of the fields at which a component is chosen by name."""
-    return [
-        line for key, field in fields.items() if _registry(field.metadata) for line in _section(_join(path, key), field)
-    ]
+    return [line for key, field in fields.items() if _registry(field) for line in _section(_join(path, key), field)]
 
 
 def _defaults_elsewhere(task: str) -> str:
@@ -114,8 +113,9 @@ def _rows(path: str, fields: Mapping[str, FieldInfo]) -> list[str]:
 
 
 def _row(path: str, key: str, field: FieldInfo) -> str:
-    registry = _registry(field.metadata)
+    registry = _registry(field)
     kind = f"[{registry.kind}](#{path.replace('.', '')})" if registry else _or(_kinds(field.annotation, field.metadata))
+    kind = f"list of {kind}" if registry and get_origin(field.annotation) is list else kind
     meaning = f"{field.description or ''}{_users(path)}"
     default = "required" if field.is_required() else f"`{_value(field.default)}`"
     return f"| `{key}` | {kind} | {default.replace('|', chr(92) + '|')} | {_text(meaning)} |"
@@ -171,8 +171,10 @@ def _plural(kind: str) -> str:
     return " ".join([PLURALS.get(word, word), *bounds])
 
 
-def _registry(metadata: Iterable[Any]) -> Registry | None:
-    """The registry whose components a field with this metadata holds."""
+def _registry(field: FieldInfo) -> Registry | None:
+    """The registry of which a field holds a component, or a list of them."""
+    of_list = get_args(get_args(field.annotation)[0]) if get_origin(field.annotation) is list else ()
+    metadata = [*field.metadata, *of_list]
     return next((item.registry for item in metadata if isinstance(item, ChosenByName)), None)
 
 

@@ -7,6 +7,8 @@ from nlp_suite.config import Experiment
 from nlp_suite.data.kinds.base import corpus_kind
 from nlp_suite.data.prepare import kind_of, known_statistics, open_source, splits
 from nlp_suite.data.remarks import inspection_remarks
+from nlp_suite.data.tables import token_statistics_table
+from nlp_suite.data.token_estimate import estimate_tokens
 from nlp_suite.progress import scope
 
 if TYPE_CHECKING:
@@ -17,21 +19,24 @@ if TYPE_CHECKING:
 def inspect_experiment(experiment: Experiment) -> dict[str, Any]:
     """The report of the experiment's corpus kind on its splits, as the task reads them; nothing is written.
 
-    The validation split and the limit are applied. Token statistics are in it once the experiment was prepared; `remarks` on
-    texts that are cut are made from them or, before, from the number of words.
+    The validation split and the limit are applied. Token statistics are in it once the experiment was prepared; before, they are
+    estimated from the first training texts, or `remarks` on texts that are cut are made from the number of words.
 
     Args:
         experiment: the resolved config.
 
     Returns:
-        See `CorpusKind.inspect` of the kind; and `remarks`, see `inspection_remarks`.
+        See `CorpusKind.inspect` of the kind; `estimate`, see `estimate_tokens`, empty where the statistics are known; and
+        `remarks`, see `inspection_remarks`.
 
     Raises:
         DataError: data that cannot be read.
     """
     source, kind = open_source(experiment), kind_of(experiment)
     statistics = known_statistics(experiment, source)
-    report = kind.inspect(splits(experiment, source), statistics)
+    selections = splits(experiment, source)
+    report = kind.inspect(selections, statistics)
+    report["estimate"] = {} if statistics else estimate_tokens(experiment, kind, selections["train"])
     return {**report, "remarks": inspection_remarks(report, experiment, statistics)}
 
 
@@ -40,4 +45,7 @@ def format_inspection(report: Mapping[str, Any]) -> "Group":
     from rich.console import Group
     from rich.text import Text
 
-    return Group(*corpus_kind(report["kind"]).tables(report), *map(Text, report.get("remarks", ())))
+    kind = corpus_kind(report["kind"])
+    counted = {section: facts for section, facts in report.get("estimate", {}).items() if "error" not in facts}
+    estimate = [token_statistics_table("first training texts", counted, "by")] if counted else []
+    return Group(*kind.tables(report), *estimate, *map(Text, report.get("remarks", ())))

@@ -6,6 +6,7 @@ while the hash holds. What examples are, and how they are split and stored, the 
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from nlp_suite.progress import scope, work
 from nlp_suite.registry import SOURCES, TASKS
 from nlp_suite.task import Assets
 from nlp_suite.text.text_layer import TextLayer
+
+LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def prepare(
             else it is ignored.
         labels: label names to use instead of those of the training split; only with a text layer or facts.
         facts: facts to use instead of finding them in the training split (`Assets.facts`).
-        progress: called with a line of text for every step of the work.
+        progress: called with a line of text for every step of the work; default: they are only logged.
 
     Returns:
         `Prepared`.
@@ -88,7 +91,7 @@ def prepare(
             outside the training split's.
         DamagedFileError: a file of what an earlier call made is missing or damaged.
     """
-    progress = progress or (lambda line: None)
+    progress = progress or LOGGER.info
     source = open_source(experiment)
     known = Assets(text, target_text if experiment.target_text else None, labels or (), facts or {})
     directory = Path(experiment.data.cache) / _key(experiment, source)

@@ -5,6 +5,7 @@ from typing import Any
 
 from nlp_suite.config import Experiment
 from nlp_suite.data.kinds.base import corpus_kind
+from nlp_suite.data.token_estimate import estimate_remarks
 from nlp_suite.registry import TASKS
 
 
@@ -29,7 +30,7 @@ def inspection_remarks(
     """What there is to say of the texts themselves and, as `remarks` does, of tokens and settings.
 
     Args:
-        report: of `CorpusKind.inspect`.
+        report: of `CorpusKind.inspect`, and `estimate`, of `estimate_tokens`, where it was asked for.
         experiment: the resolved config.
         statistics: see `remarks`; None where the experiment was not prepared yet.
     """
@@ -37,8 +38,9 @@ def inspection_remarks(
     of_texts = kind.remarks_on_texts(report, experiment)
     if statistics:
         return [*of_texts, *remarks(experiment, statistics, labels)]
-    return [
-        *of_texts,
-        *kind.remarks_before_tokens(report, experiment),
-        *TASKS.get(experiment.task.name).remarks(experiment, labels),
-    ]
+    of_tokens = (
+        estimate_remarks(report["estimate"], experiment)
+        if report.get("estimate")
+        else kind.remarks_on_words(report, experiment)
+    )
+    return [*of_texts, *of_tokens, *TASKS.get(experiment.task.name).remarks(experiment, labels)]

@@ -98,11 +98,11 @@ def examples_table(report: Report, group: str, *columns: str) -> "Table":
     return table
 
 
-def token_statistics_table(unit: str, statistics: Mapping[str, Mapping[str, Any]]) -> "Table":
-    """Statistics of `text_statistics`, a row a split; `unit`: what the texts are called."""
+def token_statistics_table(unit: str, statistics: Mapping[str, Mapping[str, Any]], of: str = "split") -> "Table":
+    """Statistics of `text_statistics`, a row a split (or what `of` says); `unit`: what the texts are called."""
     from rich.table import Table
 
-    table = Table("split", unit, "tokens", "unknown", "median length", "95 %", "longest", "truncated texts")
+    table = Table(of, unit, "tokens", "unknown", "median length", "95 %", "longest", "truncated texts")
     for name, facts in statistics.items():
         length = facts["full_length"]
         numbers = (f"{facts['texts']:,}", f"{facts['tokens']:,}", f"{facts['unknown_rate']:.2%}")

@@ -77,7 +77,9 @@ def _place(path: Path) -> Path:
 
 def open_run(run: Run, model: Any) -> Predictor:
     """A run's network as its task's predictor."""
-    return run.task.predictor(model, run.assets, run.task.freeze_data_defaults(run))
+    predictor = run.task.predictor(model, run.assets, run.task.freeze_data_defaults(run))
+    predictor.experiment = run.experiment
+    return predictor
 
 
 def open_saved_model(path: Path) -> Predictor:
@@ -91,4 +93,6 @@ def open_saved_model(path: Path) -> Predictor:
         experiment = loaded.experiment()
     except ConfigError as error:
         raise ExportError(f"{str(path)!r} is no model of nlp-suite export: {error}") from None
-    return make_task(experiment).export_predictor(loaded)
+    predictor = make_task(experiment).export_predictor(loaded)
+    predictor.experiment = experiment
+    return predictor

@@ -13,6 +13,7 @@ from nlp_suite.text.tokenizers.base import UNKNOWN
 PERCENTILES = (5, 25, 50, 75, 95, 99)
 SHARE_TO_MENTION = 0.05  # of the texts that are cut, or of the tokens that are unknown
 _NAMED = 5  # unknown words in a sentence
+_READ_FOR_EXAMPLES, _EXAMPLE_LENGTH = 200, 2000  # texts in which they are looked for, and how much of each
 _PIECE = re.compile(r"\w[\w'’]*|[^\w\s]")
 
 
@@ -82,7 +83,7 @@ def truncation_remark(facts: Mapping[str, Any], settings: Any, key: str = "text"
     )
 
 
-def unknown_words(text: Any, texts: Sequence[str]) -> list[str]:
+def unknown_words(text: Any, texts: Sequence[str | bytes]) -> list[str]:
     """The most frequent words and marks of some texts that a text layer does not know.
 
     Args:
@@ -119,6 +120,33 @@ def unknown_remark(facts: Mapping[str, Any], settings: Any, key: str = "text") -
         f"{rate:.1%} of the tokens are unknown{named}, and all look the same to the "
         f"model: {' or '.join(remedies)}, or take {place}: sentencepiece, which with byte_fallback knows every text"
     )
+
+
+class TokensRead:
+    """Counts what a predictor reads, and says of how much of it nothing is known.
+
+    Args:
+        text: the `TextLayer`.
+    """
+
+    def __init__(self, text: Any):
+        self._text, self._tokens, self._unknown = text, 0, 0
+        self._examples: list[str | bytes] = []  # of texts with something unknown
+
+    def add(self, texts: Sequence[str | bytes], rows: Sequence[np.ndarray]) -> None:
+        """Counts texts and their ids."""
+        for text, row in zip(texts, rows, strict=True):
+            unknown = int(np.count_nonzero(row == UNKNOWN))
+            self._tokens, self._unknown = self._tokens + len(row), self._unknown + unknown
+            if unknown and len(self._examples) < _READ_FOR_EXAMPLES:
+                self._examples.append(text[:_EXAMPLE_LENGTH])
+
+    def remarks(self) -> list[str]:
+        """What `unknown_remark` says of all that was read; empty where all is well."""
+        rate = self._unknown / max(1, self._tokens)
+        words = unknown_words(self._text, self._examples) if rate >= SHARE_TO_MENTION else []
+        line = unknown_remark({"unknown_rate": rate, "unknown_words": words}, self._text.settings)
+        return [line] if line else []
 
 
 def text_remarks(facts: Mapping[str, Any], settings: Any, key: str = "text") -> list[str]:

@@ -4,6 +4,7 @@ What Keras calls an epoch is here a *checkpoint interval*: `training.save_every`
 split, after which the model is validated and saved. Files of a run call it `round` (`run.json`, `round-00012.weights.h5`).
 """
 
+import logging
 import math
 import os
 import time
@@ -20,6 +21,7 @@ from nlp_suite.errors import TrainingError
 from nlp_suite.files import Record
 
 DIVERGED = 1e4  # times the loss of the first step (or 1): no training that comes so far comes back to anything of use
+LOGGER = logging.getLogger(__name__)
 Logs = dict[str, Any]
 """Metric → value, as Keras hands them from callback to callback."""
 
@@ -65,7 +67,8 @@ class EvaluateAverage(keras.callbacks.Callback):
 class IntervalLog(keras.callbacks.Callback):
     """Makes the logs of a checkpoint interval honest and complete; must come first of those that read them.
 
-    `loss` and `val_loss` become the task's loss metric, which sums and counts over rows (Keras's own average batch means);
+    `loss` and `val_loss` become the task's loss metric, which sums and counts over rows, each once (Keras's own is the mean
+    over batches of what is minimised, with label smoothing, class weights and penalties);
     `step`, `learning_rate` and `seconds` (training time so far, earlier runs of the folder included) are added.
 
     Args:
@@ -200,11 +203,21 @@ class ShowProgress(keras.callbacks.Callback):
         steps: steps of an interval.
         validation_steps: batches of a validation.
         checkpoints: the `Checkpoints`, to mark the best interval.
-        console: where the lines go.
+        console: where the lines go; see `progress.say`.
+        loss_metric: name of the metric that is the loss.
     """
 
-    def __init__(self, intervals: int, steps: int, validation_steps: int, checkpoints: Checkpoints, console: Console):
+    def __init__(
+        self,
+        intervals: int,
+        steps: int,
+        validation_steps: int,
+        checkpoints: Checkpoints,
+        console: Console | None,
+        loss_metric: str,
+    ):
         super().__init__()
+        self._loss_metric = loss_metric
         self._intervals, self._steps, self._validation_steps = intervals, steps, validation_steps
         self._checkpoints, self._console = checkpoints, console
         self._works: list[progress.Work] = []  # the interval, and its validation while that goes on
@@ -218,7 +231,8 @@ class ShowProgress(keras.callbacks.Callback):
         work, now = self._works[0], time.monotonic()
         work.done = batch + 1
         if now - self._noted > progress.TICK:  # the loss is not always in this process's memory
-            self._noted, work.note = now, f"loss {float(logs['loss']):.4f}"
+            metric = self._loss_metric if self._loss_metric in logs else "loss"
+            self._noted, work.note = now, f"loss {float(logs[metric]):.4f}"
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
         self._works.append(progress.begin("validating", self._validation_steps, "batches"))
@@ -240,7 +254,7 @@ class ShowProgress(keras.callbacks.Callback):
             f"{self._title(epoch)}  step {logs['step']}  {numbers}  lr {logs['learning_rate']:.3g}  "
             f"{logs['seconds']:.0f} s  {rate:.1f} steps/s{mark}"
         )
-        self._console.print(line, highlight=False, soft_wrap=True)
+        progress.say(line, LOGGER, to=self._console)
 
     def _title(self, epoch: int) -> str:
         return f"checkpoint interval {epoch + 1}/{self._intervals}"

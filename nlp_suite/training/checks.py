@@ -23,6 +23,7 @@ from nlp_suite.training.run import (
     read_info,
     run_record,
 )
+from nlp_suite.training.tracking import check_trackers
 
 OPTIMIZERS = (
     *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lamb", "lion"),
@@ -59,6 +60,7 @@ def check_training(experiment: Experiment, directory: Path) -> None:
     if _defined_by(task, "metric_names") is _defined_by(task, "metrics"):  # a variant may have other metrics
         check_monitor(experiment.training.monitor, task, task.metric_names)
     check_optimizer(experiment.training.optimizer)
+    check_trackers(experiment.training)
     if not has_state(directory):
         if experiment.training.init_from:
             _check_origin(experiment, Run(experiment.training.init_from))

@@ -1,5 +1,6 @@
 """Evaluating a run on one of its splits: `report.json` and `report.html`."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,14 @@ from typing import Any
 from nlp_suite.backend import import_backend
 from nlp_suite.data.prepare import kind_of
 from nlp_suite.data.sources.base import SPLITS
-from nlp_suite.errors import RunError
+from nlp_suite.errors import ConfigError, RunError
 from nlp_suite.files import check_writable
-from nlp_suite.progress import scope
+from nlp_suite.progress import say, scope
 from nlp_suite.training.run import Run
+from nlp_suite.training.trackers.base import Outcome
+from nlp_suite.training.tracking import Tracking, check_trackers
+
+LOGGER = logging.getLogger(__name__)
 
 SHARES = ("truncated_share", "dropped_share", "unknown_rate")
 """Of the statistics of a split: how much of its texts is cut off, and how much is unknown."""
@@ -33,7 +38,7 @@ def evaluate(
         run: the run, or its folder.
         split: `"train"`, `"validation"` or `"test"`; default: test where there is one, else validation.
         output: another folder for the report; made if absent.
-        progress: called with a line of text for every step of the work.
+        progress: called with a line of text for every step of the work; default: they are only logged.
 
     Returns:
         The report of the run's task, see its `report` module; `page` is where its HTML lies.
@@ -70,6 +75,7 @@ def evaluate(
         info=run.info,
         place=None if output else run.record.replace,
     )
+    _track(run, report, page)
     return {**report, "page": str(page)}
 
 
@@ -81,3 +87,17 @@ def _on_texts(run: Run, split: str, store: Any, report: dict[str, Any]) -> dict[
     on_settings = [*run.task.remarks(run.experiment, run.labels), *run.info.get("remarks", ())]
     shares = {key: statistics[key] for key in SHARES if key in statistics and key not in report}
     return {**shares, "remarks": [*on_texts, *report.get("remarks", ()), *on_settings]}
+
+
+def _track(run: Run, report: dict[str, Any], page: Path) -> None:
+    """Tells the trackers of the run, where it has any; without their packages, that they are not told."""
+    if not (id := run.info.get("tracking")):
+        return
+    try:
+        check_trackers(run.experiment.training)
+    except ConfigError as error:
+        say(f"{error}; the report is only in {page.parent}", LOGGER, level=logging.WARNING)
+        return
+    outcome: Outcome | None = "finished" if run.info["state"] == "finished" else None
+    with Tracking(run.experiment, run.directory, id, run.history, outcome=outcome) as tracking:
+        tracking.report(report, [page.with_suffix(".json"), page])

@@ -1,6 +1,6 @@
 """The callbacks of a training, and the order in which they are called."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -8,11 +8,19 @@ from rich.console import Console
 
 from nlp_suite.config import TrainingSettings
 from nlp_suite.files import Record
-from nlp_suite.training.callbacks import Checkpoints, EvaluateAverage, IntervalLog, ShowProgress, StopWhenDiverged
+from nlp_suite.training.callbacks import (
+    Checkpoints,
+    EvaluateAverage,
+    IntervalLog,
+    Logs,
+    ShowProgress,
+    StopWhenDiverged,
+)
 from nlp_suite.training.checkpoint_average import KeepIntervals
 from nlp_suite.training.optimizer import monitor_mode
 from nlp_suite.training.run import HISTORY
 from nlp_suite.training.state import TrainingState
+from nlp_suite.training.user_callbacks import as_keras
 
 
 class FitCallbacks:
@@ -26,20 +34,24 @@ class FitCallbacks:
     6. `Checkpoints` writes the weights, after the average may have been started.
     7. `KeepIntervals` copies what `Checkpoints` wrote.
     8. Keras's `EarlyStopping` decides whether to end.
-    9. `CSVLogger` and `TensorBoard` record the completed logs.
-    10. `ShowProgress` shows which interval `Checkpoints` found the best.
-    11. `TrainingState` saves the state of 2 and 4 to 8; a run that is killed before it repeats the interval.
+    9. Those of the program that trains may decide so, too.
+    10. `CSVLogger` and `TensorBoard` record the completed logs.
+    11. `ShowProgress` shows which interval `Checkpoints` found the best.
+    12. `TrainingState` saves the state of 2 and 4 to 8, and whether training ends; a run that is killed before it repeats
+        the interval.
+    13. The trackers are told what is saved now.
 
     Args:
         settings: the training section.
         record: of the run folder.
-        console: where progress is shown.
+        console: where progress is shown; see `progress.say`.
         loss_metric: name of the metric that is the loss.
         intervals: checkpoint intervals in all.
         steps: steps of one.
         validation_steps: batches of its validation.
         measuring: the task's callbacks.
         optimizing: those of the optimiser.
+        of_program: those that the program gave.
 
     Attributes:
         state: the `TrainingState`.
@@ -50,7 +62,7 @@ class FitCallbacks:
         self,
         settings: TrainingSettings,
         record: Record,
-        console: Console,
+        console: Console | None,
         *,
         loss_metric: str,
         intervals: int,
@@ -58,7 +70,9 @@ class FitCallbacks:
         validation_steps: int,
         measuring: Sequence[Any],
         optimizing: Sequence[Any],
+        of_program: Sequence[Any],
     ):
+        self._of_program = as_keras(of_program)
         self._settings, self._directory, self._steps = settings, record.directory, steps
         monitor, mode = settings.monitor, monitor_mode(settings.monitor)
         self._log = IntervalLog(loss_metric, steps)
@@ -70,17 +84,23 @@ class FitCallbacks:
             )
         if settings.patience:
             self._stateful.append(keras.callbacks.EarlyStopping(monitor, mode=mode, patience=settings.patience))
-        self.progress = ShowProgress(intervals, steps, validation_steps, self._checkpoints, console)
+        self.progress = ShowProgress(intervals, steps, validation_steps, self._checkpoints, console, loss_metric)
         self.state = TrainingState(record, self._stateful)
 
-    def in_order(self) -> list[Any]:
-        """All of them, as `fit` takes them."""
+    def in_order(self, track: Callable[[Logs], None]) -> list[Any]:
+        """All of them, as `fit` takes them.
+
+        Args:
+            track: tells the trackers the logs of an interval.
+        """
+        tracking = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: track(logs))
         recording = [keras.callbacks.CSVLogger(str(self._directory / HISTORY), append=True)]
         if self._settings.tensorboard:
             recording.append(keras.callbacks.TensorBoard(str(self._directory / "tensorboard"), write_graph=False))
         stop = StopWhenDiverged(self._directory, self._steps)
         log, *others = self._stateful
-        return [EvaluateAverage(), log, stop, *others, *recording, self.progress, self.state]
+        deciding = [log, stop, *others, *self._of_program]
+        return [EvaluateAverage(), *deciding, *recording, self.progress, self.state, tracking]
 
     def outcome(self, parameters: int) -> dict[str, Any]:
         """What `run.json` says of a finished training; the key `round` is the number of the best checkpoint interval."""

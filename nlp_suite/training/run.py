@@ -204,15 +204,20 @@ def default_directory(config: str | Path) -> Path:
     return Path("runs") / Path(config).stem
 
 
-def differences(old: Experiment, new: Experiment) -> list[str]:
-    """Every key in which two experiments differ, as `a.b: old → new` lines."""
+def flattened(experiment: Experiment) -> dict[str, Any]:
+    """Every key of a config with its value, as `{"training.epochs": 5, …}`."""
 
     def flat(value: Any, prefix: str = "") -> dict[str, Any]:
         if isinstance(value, dict):
             return {k: v for key, item in value.items() for k, v in flat(item, f"{prefix}{key}.").items()}
         return {prefix[:-1]: value}
 
-    before, after = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))
+    return flat(experiment.model_dump(mode="json"))
+
+
+def differences(old: Experiment, new: Experiment) -> list[str]:
+    """Every key in which two experiments differ, as `a.b: old → new` lines."""
+    before, after = flattened(old), flattened(new)
     keys = [*before, *(key for key in after if key not in before)]
     return [
         f"{k}: {before.get(k, '(absent)')} → {after.get(k, '(absent)')}" for k in keys if before.get(k) != after.get(k)

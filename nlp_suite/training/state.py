@@ -67,7 +67,8 @@ class TrainingState(keras.callbacks.Callback):
             for i, variable in enumerate(variables):
                 variable.assign(_from_numpy(file[f"v{i}"], variable))
         states: list[dict[str, Any]] = meta["callbacks"]
-        self._pending, self.stopped = states, any(state.get("stopped_epoch") for state in states)
+        stopped_early = any(state.get("stopped_epoch") for state in states)  # all that older states say of it
+        self._pending, self.stopped = states, meta.get("stopped", stopped_early)
         self.saved = int(meta["rounds"])
         return self.saved
 
@@ -81,6 +82,7 @@ class TrainingState(keras.callbacks.Callback):
         meta = {
             "backend": keras.backend.backend(),
             "rounds": epoch + 1,
+            "stopped": bool(self.model.stop_training),
             "shapes": _shapes(variables),
             "callbacks": [
                 {name: _plain(getattr(callback, name)) for name in _CALLBACK_STATE if hasattr(callback, name)}

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import logging
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,14 +38,25 @@ from nlp_suite.training.run import (
     is_run,
     load_weights,
     make_task,
+    read_history,
     read_info,
     run_record,
 )
 from nlp_suite.training.tensorboard import cut_events
+from nlp_suite.training.tracking import Tracking
+from nlp_suite.training.user_callbacks import check_callbacks
+
+LOGGER = logging.getLogger(__name__)
 
 
 @progress.scope()
-def train(experiment: Experiment, run_dir: str | Path, *, console: Console | None = None) -> Run:
+def train(
+    experiment: Experiment,
+    run_dir: str | Path,
+    *,
+    console: Console | None = None,
+    callbacks: Sequence[Any] = (),
+) -> Run:
     """Trains an experiment; the same call on the folder of a killed run continues after its last checkpoint interval.
 
     A run that was interrupted ends with the same weights as one that was not (same backend, same machine).
@@ -51,7 +64,11 @@ def train(experiment: Experiment, run_dir: str | Path, *, console: Console | Non
     Args:
         experiment: the resolved config.
         run_dir: the run folder, made if it does not exist.
-        console: where its lines go; default: standard error.
+        console: where its lines go; default: standard error, or the log where the program keeps one of `nlp_suite`.
+        callbacks: called after every checkpoint interval, each with its number, from 1, and a mapping of its figures: the
+            columns of `history.csv`. One that answers True ends the training, which is then finished. Keras's callbacks are
+            taken too. A run that is continued calls them for the intervals that are left; one whose interval was not saved
+            before it was killed, for that interval again.
 
     Returns:
         The finished run.
@@ -63,19 +80,21 @@ def train(experiment: Experiment, run_dir: str | Path, *, console: Console | Non
         TrainingError: the loss is not a number or grew out of all bounds, or the memory does not suffice.
 
     Example:
-        >>> run = train(load_experiment("configs/sentiment_sample.yaml"), "runs/sentiment_sample")
+        >>> experiment = load_experiment("configs/sentiment_sample.yaml")
+        >>> run = train(experiment, "runs/sentiment_sample", callbacks=[lambda interval, logs: logs["val_loss"] > 2])
     """
-    console = console or progress.console()
+    check_callbacks(callbacks)
     directory = Path(run_dir)
     if directory.is_symlink():  # a folder cannot be renamed onto a link
         directory = directory.resolve()
     check_training(experiment, directory)
     if is_run(directory) and read_info(directory)["state"] == "finished":
-        console.print(f"{directory}: this run is finished (train on: training.init_from={directory})", highlight=False)
+        line = f"{directory}: this run is finished (train on: training.init_from={directory})"
+        progress.say(line, LOGGER, to=console)
         return Run(directory)
     try:
         with _precision(experiment.training.precision):
-            _Training(experiment, directory, console).run()
+            _Training(experiment, directory, console, callbacks).run()
     except Exception as error:
         if not _is_out_of_memory(error):
             raise
@@ -115,9 +134,9 @@ class _Plan:
 class _Training:
     """One training: its parts in the order in which `run` puts them together."""
 
-    def __init__(self, experiment: Experiment, directory: Path, console: Console):
+    def __init__(self, experiment: Experiment, directory: Path, console: Console | None, callbacks: Sequence[Any]):
         self._experiment, self._settings = experiment, experiment.training
-        self._directory, self._console = directory, console
+        self._directory, self._console, self._callbacks = directory, console, callbacks
         self._checkpoints, self._record = directory / "checkpoints", run_record(directory)
         self._resumes = has_state(directory)
         self._task = make_task(experiment)
@@ -159,6 +178,7 @@ class _Training:
             validation_steps=plan.validation.steps_per_epoch,
             measuring=measuring,
             optimizing=optimizer_callbacks,
+            of_program=self._callbacks,
         )
         with only_process(directory, f"another process is training in {directory}"):
             leftovers = [
@@ -169,16 +189,18 @@ class _Training:
             ]
             for leftover in leftovers:  # of a process that was killed while it wrote
                 leftover.unlink()
-            self._fit(model, plan, callbacks)
-            if settings.average_checkpoints:
-                averaged = kept_intervals(self._record)
-                average_intervals(model, self._record, averaged)
-                self._print(f"averaged the weights of checkpoint intervals {', '.join(map(str, averaged))}")
-            files = {HISTORY: [None, content_of(directory / HISTORY)]}
-            self._record.update(files, **callbacks.outcome(model.count_params()))
+            done = self._restore(model, callbacks)
+            with self._tracking() as tracking:
+                self._fit(model, plan, callbacks, done, tracking)
+                if settings.average_checkpoints:
+                    averaged = kept_intervals(self._record)
+                    average_intervals(model, self._record, averaged)
+                    self._print(f"averaged the weights of checkpoint intervals {', '.join(map(str, averaged))}")
+                files = {HISTORY: [None, content_of(directory / HISTORY)]}
+                self._record.update(files, **callbacks.outcome(model.count_params()))
 
     def _print(self, line: str) -> None:
-        self._console.print(line, highlight=False, soft_wrap=True)
+        progress.say(line, LOGGER, to=self._console)
 
     def _prepare(self, origin: Run | None, backbone: BackboneStart | None) -> Prepared:
         """The data, with the text layers, labels and facts of what the training starts from."""
@@ -225,14 +247,22 @@ class _Training:
         for line in self._task.start_weights(model, prepared.text, prepared.stores["train"]):
             self._print(line)
 
-    def _fit(self, model: Any, plan: _Plan, callbacks: FitCallbacks) -> None:
-        """Trains the checkpoint intervals that are left."""
+    def _restore(self, model: Any, callbacks: FitCallbacks) -> int:
+        """Puts back what was saved, takes back what was recorded since; returns the number of intervals done."""
         done = callbacks.state.load(model)
         _cut_history(self._record, done)
         if self._settings.tensorboard:
             cut_events(self._directory / "tensorboard", done)
         if done:
             self._print(f"continuing after checkpoint interval {done}")
+        return done
+
+    def _tracking(self) -> Tracking:
+        history, id = read_history(self._directory / HISTORY), self._record.read().get("tracking", "")
+        return Tracking(self._experiment, self._directory, id, history, console=self._console)
+
+    def _fit(self, model: Any, plan: _Plan, callbacks: FitCallbacks, done: int, tracking: Tracking) -> None:
+        """Trains the checkpoint intervals that are left."""
         if done >= plan.intervals or callbacks.state.stopped:
             callbacks.state.on_train_begin()
             return
@@ -243,7 +273,7 @@ class _Training:
                 initial_epoch=done,
                 steps_per_epoch=plan.steps,
                 **validation_feed(plan.validation.batch, plan.validation.steps_per_epoch),
-                callbacks=callbacks.in_order(),
+                callbacks=callbacks.in_order(tracking.log),
                 verbose=0,
                 shuffle=False,
             )
@@ -306,6 +336,7 @@ def _begin(directory: Path, experiment: Experiment, prepared: Prepared, doubtful
         info = {"schema": SCHEMA, "state": "running", "labels": prepared.labels, "statistics": prepared.statistics}
         info |= {"facts": prepared.assets.facts} if prepared.assets.facts else {}
         info |= {"remarks": doubtful} if doubtful else {}
+        info |= {"tracking": uuid.uuid4().hex} if experiment.training.trackers else {}
         info |= {"backend": keras.backend.backend(), **environment(), "files": {**files, HISTORY: NO_HISTORY}}
         run_record(temporary).write(info)
         place_folder(temporary, directory)

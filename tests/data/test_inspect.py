@@ -106,6 +106,45 @@ def test_of_an_experiment_of_running_text(tmp_path):
     assert found["splits"]["train"]["lines"] + found["splits"]["validation"]["lines"] == 50
 
 
+def test_what_is_invisible_is_counted_and_said(tmp_path):
+    lines = [
+        f"{'pos' if i % 2 else 'neg'}\tun\u00adsee\u200bn number {i}\u200b" if i < 4 else f"pos\tseen {i}"
+        for i in range(20)
+    ]
+    (tmp_path / "train.tsv").write_text("label\ttext\n" + "\n".join(lines) + "\n", "utf-8")
+    source = {"name": "files", "train": str(tmp_path / "train.tsv"), "validation": str(tmp_path / "train.tsv")}
+    values = {"data": {"source": source, "cache": str(tmp_path / "cache")}, "text": {"tokenizer": "byte"}}
+    report = inspect_experiment(load_experiment(values))
+    assert report["splits"]["train"]["invisible"] == {"texts": 4, "characters": 12, "names": ["U+200B", "U+00AD"]}
+    said = "4 training texts have invisible characters (12 in all, such as U+200B, U+00AD), which"
+    assert report["remarks"] == [f"{said} are dropped (text.invisible: keep leaves them)"]
+    kept = inspect_experiment(load_experiment(values, ["text.invisible=keep"]))["remarks"]
+    assert kept == [f"{said} make known words unknown: text.invisible: drop removes them"]
+
+
+def test_a_single_class_is_said(tmp_path):
+    (tmp_path / "train.tsv").write_text("label\ttext\n" + "pos\tfine\n" * 20)
+    source = {"name": "files", "train": str(tmp_path / "train.tsv"), "validation": str(tmp_path / "train.tsv")}
+    values = {"data": {"source": source, "cache": str(tmp_path / "cache")}, "text": {"tokenizer": "byte"}}
+    (remark,) = inspect_experiment(load_experiment(values))["remarks"]
+    assert "needs two labels or more" in remark and "all of its texts have the label 'pos'" in remark
+
+
+def test_unknown_words_of_running_text_are_said_before_it_is_prepared(tmp_path):
+    (tmp_path / "a.txt").write_text("".join(f"the cat saw thee{i} !\n" for i in range(60)))
+    source = {"name": "text", "train": str(tmp_path / "a.txt"), "validation": str(tmp_path / "a.txt")}
+    values = {"task": "language_model", "data": {"source": source, "cache": str(tmp_path / "cache")}}
+    report = inspect_experiment(load_experiment(values))
+    facts = report["estimate"]["text"]
+    assert facts["unknown_rate"] == pytest.approx(1 / 6) and facts["texts"] == 60  # an END after every line
+    (remark,) = report["remarks"]
+    assert remark.startswith("of the first 60 training texts: 16.7% of the tokens are unknown ('thee0', 'thee1', ")
+    assert "lower text.tokenizer.min_count, or take text.tokenizer: sentencepiece" in remark
+    assert "16.67%" in rendered(report) and "first training" in rendered(report)
+    rare = inspect_experiment(load_experiment(values, ["text.tokenizer.min_count=100"]))
+    assert "text.tokenizer cannot be trained on the first training texts: no token occurs" in rare["remarks"][0]
+
+
 def sentences(*rows):
     return [{"source": source, "target": target} for source, target in rows]
 

@@ -11,49 +11,50 @@ import pytest
 
 from nlp_suite.cli.predictions import write_predictions
 from nlp_suite.errors import UnknownNameError, UsageError
+from nlp_suite.export.load import load
 from nlp_suite.tasks.shared.lines import read_texts
 from tests.export.conftest import LABELS
 
 TEXTS = ['a "fine"\tfilm', "", "[bold]dull[/bold] größe"]
 
 
-def test_json_lines_hold_text_and_answer(run_dir, capsys):
-    write_predictions(run_dir, TEXTS, "jsonl")
+def test_json_lines_hold_text_and_answer(predictor, capsys):
+    write_predictions(predictor, TEXTS, "jsonl")
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["text"] for row in rows] == TEXTS
     assert all(row["label"] in LABELS and list(row["probabilities"]) == LABELS for row in rows)
 
 
-def test_tsv_reads_back(run_dir, capsys):
+def test_tsv_reads_back(predictor, capsys):
     import csv
 
-    write_predictions(run_dir, TEXTS, "tsv")
+    write_predictions(predictor, TEXTS, "tsv")
     header, *rows = csv.reader(io.StringIO(capsys.readouterr().out), "excel-tab")
     assert header == ["text", "label", "probability", *LABELS]
     assert [row[0] for row in rows] == TEXTS and all(float(row[3]) + float(row[4]) == pytest.approx(1) for row in rows)
 
 
 @pytest.mark.parametrize("format", ["table", "jsonl", "tsv"])
-def test_texts_that_are_not_read_whole_are_named(run_dir, capsys, format):
-    write_predictions(run_dir, ["fine", "great " * 25, "dull", "slow " * 30], format)
+def test_texts_that_are_not_read_whole_are_named(predictor, capsys, format):
+    write_predictions(predictor, ["fine", "great " * 25, "dull", "slow " * 30], format)
     printed = capsys.readouterr()
     assert "2 of 4 texts were longer than text.max_length or text.max_characters" in printed.err
     assert "number 2, 4" in printed.err
     if format == "jsonl":
         assert [json.loads(line)["truncated"] for line in printed.out.splitlines()] == [False, True, False, True]
-    write_predictions(run_dir, ["fine"], format)
+    write_predictions(predictor, ["fine"], format)
     assert capsys.readouterr().err == ""
 
 
-def test_the_table_shows_markup_as_it_is_and_cuts_long_texts(run_dir, capsys):
-    write_predictions(run_dir, ["[bold]dull", "x" * 100], "table", max_characters=12)
+def test_the_table_shows_markup_as_it_is_and_cuts_long_texts(predictor, capsys):
+    write_predictions(predictor, ["[bold]dull", "x" * 100], "table", max_characters=12)
     out = capsys.readouterr().out
     assert "[bold]dull" in out and "x" * 11 + "…" in out and "x" * 12 not in out
 
 
-def test_an_unknown_format_is_refused(run_dir):
+def test_an_unknown_format_is_refused(predictor):
     with pytest.raises(UnknownNameError, match="did you mean 'jsonl'"):
-        write_predictions(run_dir, [], "json")
+        write_predictions(predictor, [], "json")
 
 
 def test_texts_from_a_file_and_from_standard_input(tmp_path, monkeypatch):
@@ -83,3 +84,18 @@ def test_a_gzipped_file_and_a_pipe(tmp_path):
     writer.start()
     assert list(read_texts(None, tmp_path / "pipe")) == ["one", "two"]
     writer.join()
+
+
+def test_unknown_words_are_said_with_the_remedy(run_dir, capsys):
+    """Of a run, whose text layer is there; the same in Python by `remarks`."""
+    write_predictions(run_dir, ["a qwertz film", "qwertz", "the zxcv film"], "jsonl")
+    said = capsys.readouterr().err
+    assert (
+        "of the tokens are unknown ('qwertz', 'zxcv', …), and all look the same to the model: raise text.tokenizer"
+        in said
+    )
+    predictor = load(run_dir)
+    predictor.predict(["a good film"])
+    assert predictor.remarks() == []
+    predictor.predict(["qwertz"])
+    assert predictor.remarks()[0].startswith("25.0% of the tokens are unknown ('qwertz', …)")

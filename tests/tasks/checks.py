@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 
 import nlp_suite.serving.page as page
 from nlp_suite.config import TASK_KEYS, load_experiment
@@ -111,8 +112,21 @@ def check_batches(experiment, prepared):
         assert len(weights) == len(targets) and np.asarray(weights).sum() > 0
         keras.ops.convert_to_numpy(model(inputs, training=batches is parts[0]))
     model.compile(optimizer="sgd", loss=task.loss(), metrics=task.metrics(prepared.labels))
+    check_divisor(model, *parts[0].batch(1))
     logs = model.test_on_batch(*parts[1].batch(0), return_dict=True)
     assert np.isfinite(list(logs.values())).all() and task.loss_metric in logs
+
+
+def check_divisor(model, inputs, targets, weights):
+    """What is minimised is divided by a fixed number: the losses of two halves of a batch add up to that of the whole."""
+
+    def loss(rows):
+        counted = weights * rows.reshape(-1, *[1] * (weights.ndim - 1))
+        given = keras.tree.map_structure(lambda array: counted if array is weights else array, inputs)
+        return float(model.compute_loss(given, targets, model(given, training=True), counted, training=True))
+
+    half = (np.arange(len(weights)) % 2).astype("float32")
+    assert loss(half) + loss(1 - half) == pytest.approx(loss(half * 0 + 1), rel=1e-4)
 
 
 def leaves(tree) -> Iterable:

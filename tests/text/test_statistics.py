@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from nlp_suite.config import TextSettings
-from nlp_suite.text.statistics import text_statistics, truncation_remark
+from nlp_suite.text.statistics import text_statistics, truncation_remark, unknown_remark, unknown_words
+from tests.text.tokenizer_checks import trained
 
 
 def test_known_figures():
@@ -44,3 +45,20 @@ def test_a_layer_that_cuts_much_is_remarked_on_with_the_remedy():
     assert "text.max_length=64" in remark and "text.truncation which part is kept (now the end)" in remark
     assert truncation_remark({"truncated_share": 0.01, "dropped_share": 0.5}, settings) is None
     assert truncation_remark(text_statistics([], []), settings) is None
+
+
+def test_unknown_tokens_are_remarked_on_with_examples_and_the_remedies_that_the_tokenizer_has():
+    facts = {"unknown_rate": 0.094, "unknown_words": ["thou", "x" * 30]}
+    remark = unknown_remark(facts, TextSettings(tokenizer="word"), "target_text")
+    assert remark.startswith(f"9.4% of the tokens are unknown ('thou', '{'x' * 20}…', …), and all look the same")
+    assert "raise target_text.tokenizer.vocabulary_size or lower target_text.tokenizer.min_count, or take" in remark
+    remark = unknown_remark({"unknown_rate": 0.05}, TextSettings(tokenizer="sentencepiece"))
+    assert "are unknown, and" in remark and "raise text.tokenizer.character_coverage" in remark
+    assert unknown_remark({"unknown_rate": 0.049}, TextSettings()) is None
+    assert unknown_remark(text_statistics([], []), TextSettings()) is None
+
+
+def test_unknown_words_are_the_most_frequent_first():
+    texts = ["The film thou thou ☃ wast", "thou art ☃ good", ""]
+    assert unknown_words(trained("word"), texts) == ["thou", "☃", "art", "wast"]
+    assert unknown_words(trained("byte"), texts) == [] and unknown_words(trained("word"), []) == []

@@ -1,4 +1,4 @@
-"""The tests of optimisers, self-attention and weight drop, run again on JAX and on PyTorch in other processes."""
+"""The tests of optimisers, class weights, self-attention and weight drop, run again on JAX and on PyTorch in other processes."""
 
 import importlib.util
 import subprocess
@@ -13,6 +13,7 @@ TESTS = Path(__file__).parents[1]
 FILES = [
     "training/test_optimizer.py",
     "training/test_schedules.py",
+    "tasks/sentiment/test_class_weights.py",
     "layers/test_weight_drop.py",
     "layers/test_self_attention.py",
 ]

@@ -14,7 +14,7 @@ from nlp_suite.training.callbacks import ShowProgress
 def shown(monkeypatch):
     monkeypatch.setattr(progress, "_DISPLAY", progress._Display())
     console = Console(file=io.StringIO(), width=200)
-    return ShowProgress(2, 10, 4, SimpleNamespace(best_epoch=1), console)
+    return ShowProgress(2, 10, 4, SimpleNamespace(best_epoch=1), console, "cross_entropy")
 
 
 def described():
@@ -24,7 +24,7 @@ def described():
 def test_steps_loss_and_validation_are_shown_and_a_line_stays(shown):
     shown.on_epoch_begin(0)
     for step in range(3):
-        shown.on_train_batch_end(step, {"loss": 0.25})
+        shown.on_train_batch_end(step, {"loss": 9.0, "cross_entropy": 0.25})
     assert described() == ["checkpoint interval 1/2: 3 of 10 steps"]
     assert progress._DISPLAY.going_on()[0].note == "loss 0.2500"
     shown.on_test_begin()

@@ -14,7 +14,6 @@ from rich.console import Console
 
 from nlp_suite.data.staging import only_process
 from nlp_suite.errors import ConfigError, RunError, TrainingError
-from nlp_suite.tasks.sentiment.metrics import class_weights
 from nlp_suite.training import state as state_module
 from nlp_suite.training.evaluate import evaluate
 from nlp_suite.training.optimizer import LossScale
@@ -330,12 +329,6 @@ def test_every_setting_trains(small, tmp_path, settings):
     run = train(small(training=settings), tmp_path / "run", console=QUIET)
     assert np.isfinite(run.history[-1]["loss"])
     assert bool(list((tmp_path / "run").glob("tensorboard/*/*"))) == settings.get("tensorboard", False)
-
-
-def test_class_weights():
-    ids = np.array([0, 0, 0, 1])
-    assert class_weights("balanced", ["a", "b"], ids).tolist() == pytest.approx([4 / 6, 2])
-    assert class_weights({"b": 3}, ["a", "b"], ids).tolist() == [1, 3]
 
 
 def test_counts_of_the_training_split_make_a_bag_surer(small, tmp_path):

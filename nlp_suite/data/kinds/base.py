@@ -90,6 +90,10 @@ class CorpusKind(ABC):
         """What the tokenizer is trained on."""
         return (example[self.fields[0]] for example in examples)
 
+    def tokenized_texts(self, experiment: Experiment, examples: Iterable[Example]) -> dict[str, Iterator[str]]:
+        """The same by the section of the config that says how: `text` and, with a vocabulary of its own, `target_text`."""
+        return {"text": self.texts(examples)} if self.has_text else {}
+
     # ---- splits
 
     def split(self, data: DataSettings, train: Selection) -> tuple[Positions, Positions]:
@@ -204,7 +208,7 @@ class CorpusKind(ABC):
         """The same of what `inspect` reported: characters that nobody sees."""
         return invisible_remarks(report, experiment) if self.has_text else []
 
-    def remarks_before_tokens(self, report: Mapping[str, Any], experiment: Experiment) -> list[str]:
+    def remarks_on_words(self, report: Mapping[str, Any], experiment: Experiment) -> list[str]:
         """What `inspect` can tell of truncation before anything was tokenized: from the words of the training texts."""
         words, limit = report["splits"]["train"].get("words"), experiment.text.max_length
         longer = [p for p in PERCENTILES if isinstance(words, dict) and words.get(f"p{p}", 0) > limit]

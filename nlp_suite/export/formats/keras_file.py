@@ -118,4 +118,6 @@ def open_keras_file(path: Path) -> Predictor:
         raise ExportError(
             f"{str(path)!r} is no Keras file of nlp-suite export, or a damaged one: {error}; export the run again"
         ) from None
-    return make_task(experiment).predictor(model, assets, experiment)
+    predictor = make_task(experiment).predictor(model, assets, experiment)
+    predictor.experiment = experiment
+    return predictor

@@ -207,8 +207,7 @@ class LanguageModelTask(Task):
             windows = WholeDocuments(documents, rows, s.window, training.buckets, training.seed)
             longest = int(windows.bounds[-1])
             check_batch(f"training.batch_size {rows:,}", rows, longest, model.backbone)
-        if s.random_window or kind == "documents":
-            model.tokens_per_batch = (documents[-1] - documents[0]) / windows.steps_per_epoch
+        model.tokens_per_batch = tokens / windows.steps_per_epoch
         lengths = ", ".join(map(str, windows.bounds))
         description = f"{_KINDS[kind]} of {lengths} tokens, {rows} rows ({windows.padding:.0%} padding)"
         held_out, _ = self.evaluation_batches(model, stores["validation"], kind)

@@ -31,8 +31,8 @@ class LanguageModel(ModelOfLayers):
         temporal_regularization: factor of the mean squared difference of neighbouring features before dropout.
 
     Attributes:
-        tokens_per_batch: what the summed loss of a training batch is divided by; `None`: by the batch's own tokens. Where
-            batches differ in their number of tokens, the same divisor for all gives every token the same weight.
+        tokens_per_batch: what the summed loss of a training batch is divided by; `None`: by the batch's own tokens. Batches
+            differ in their number of tokens; the same divisor for all gives every token the same weight.
 
     Example:
         >>> model = LanguageModel(LSTMBackbone(vocabulary_size=8000, bidirectional=False))

@@ -10,7 +10,7 @@ from nlp_suite.errors import UsageError
 from nlp_suite.task import ScoreOptions
 from nlp_suite.tasks.shared.lines import read_texts
 from nlp_suite.tasks.shared.opening import open_model
-from nlp_suite.tasks.shared.score_output import CHUNK_LINES, Scores
+from nlp_suite.tasks.shared.score_output import CHUNK_LINES, Scores, report_remarks
 
 STDIN = Path("-")
 
@@ -40,6 +40,7 @@ def write_scores(predictor, options: ScoreOptions) -> None:
     limits = "text.max_length, or than task.max_scored of an export,"
     cut = f"of {{texts}} texts were longer than {limits} and cut there"
     scores.write(rows(), f"Surprise of {options.model}", cut)
+    report_remarks(predictor)
 
 
 def write_generated(path: Path, prompts: list[str], samples: int, as_json: bool, greedy: bool, **options) -> None:

@@ -25,6 +25,7 @@ from nlp_suite.tasks.language_model.text import (
 from nlp_suite.tasks.shared.compiled import compiled
 from nlp_suite.tasks.shared.request_checks import checked_int, checked_texts, round_up
 from nlp_suite.tasks.shared.scores import score_answer
+from nlp_suite.text.statistics import TokensRead
 from nlp_suite.text.text_layer import END, NEVER_GENERATED, PAD
 
 CHUNK_TOKENS = 256  # tokens that a recurrent network scores at a time
@@ -51,12 +52,17 @@ class LanguageModelPredictor(Predictor):
     def __init__(self, model, text, settings, stop_at_end: bool):
         self.model, self.text, self.settings, self.stop_at_end = model, text, settings, stop_at_end
         self.window = None if model.backbone.carries_state else settings.window
+        self._read = TokensRead(text)
         self._nll = compiled(self._nll_of, model)
         self._nll_step = compiled(self._nll_with_state, model)
         self._last = compiled(self._last_log_probs, model)
         self._generate = compiled(self._generate_rows, model, static=("limit",))
         self._beam = compiled(self._beam_rows, model, static=("beam_size", "limit"))
         self._stream = None  # compiled when first asked for
+
+    def remarks(self) -> list[str]:
+        """See `Predictor.remarks`."""
+        return self._read.remarks()
 
     # texts and tokens
 
@@ -67,7 +73,9 @@ class LanguageModelPredictor(Predictor):
     def _encode(self, texts):
         """Token ids of whole texts, and of which of them a line was cut."""
         split = [split_lines(text) for text in checked_texts(texts)]
-        rows, full = self.text.encode_with_lengths([line for lines in split for line in lines])
+        lines_of_all = [line for lines in split for line in lines]
+        rows, full = self.text.encode_with_lengths(lines_of_all)
+        self._read.add(lines_of_all, rows)
         cut = full > [len(row) for row in rows]
         ends = np.cumsum([len(lines) for lines in split])
         of_texts = [slice(end - len(lines), end) for end, lines in zip(ends, split)]

@@ -123,7 +123,7 @@ class SentimentTask(Task):
         return f"word vectors: {found.words:,} of {len(words):,} words found in {path}{repeated}"
 
     def loss(self) -> Any:
-        """Cross-entropy of the logits, averaged over the weight of the rows."""
+        """Cross-entropy of the logits; the sum over a batch is divided by the rows of a full one."""
         from nlp_suite.tasks.sentiment.metrics import SmoothedCrossEntropy
 
         return SmoothedCrossEntropy(self.settings.label_smoothing)
@@ -141,10 +141,9 @@ class SentimentTask(Task):
         ]
 
     def training_batches(self, model, stores, labels, training) -> tuple[Batches, Batches]:
-        from nlp_suite.tasks.sentiment.metrics import class_weights
+        from nlp_suite.tasks.sentiment.metrics import class_weights, class_weights_remark
 
         store, held_out = stores["train"], stores["validation"]
-        weights = class_weights(training.class_weights, labels, store.labels)  # [C]
         batches = BucketedBatches(store.lengths, training.batch_size, training.buckets, training.seed)
         validation = BucketedBatches(held_out.lengths, training.batch_size, training.buckets, None)
         check_rows(training.batch_size, len(store))
@@ -152,13 +151,12 @@ class SentimentTask(Task):
         key = f"training.batch_size {training.batch_size:,}"
         check_batch(key, training.batch_size, longest, model.backbone)
         description = f"batch lengths {', '.join(map(str, batches.bounds))} ({batches.padding:.0%} padding)"
-
-        def training_batch(n):
-            rows, row_weights, length = batches[n]
-            return self.batch(store, rows, row_weights * weights[store.labels[rows]], length)
+        if training.class_weights != "none":
+            model.class_weights = class_weights(training.class_weights, labels, store.labels)  # [C]
+            description += f"; {class_weights_remark(labels, model.class_weights)}"
 
         return (
-            Batches(training_batch, batches.steps_per_epoch, description),
+            Batches(lambda n: self.batch(store, *batches[n]), batches.steps_per_epoch, description),
             Batches(lambda n: self.batch(held_out, *validation[n]), validation.steps_per_epoch),
         )
 
@@ -187,15 +185,16 @@ class SentimentTask(Task):
         return SavedModelClassifier(signatures)
 
     @classmethod
-    def answer_columns(cls, labels, for_people) -> dict[str, Callable[[dict], str]]:
-        def of_label(label, decimals):
-            return lambda answer: f"{answer['probabilities'][label]:.{decimals}f}"
+    def chosen(cls, labels, options) -> Callable[[dict], dict]:
+        from nlp_suite.tasks.sentiment.choice import chooser
 
-        columns = {"label": lambda answer: answer["label"]}
-        if for_people:
-            return columns | {f"p({label})": of_label(label, 4) for label in labels}
-        columns["probability"] = lambda answer: f"{answer['probability']:.6f}"
-        return columns | {label: of_label(label, 6) for label in labels}
+        return chooser(labels, options)
+
+    @classmethod
+    def answer_columns(cls, labels, for_people, options=None) -> dict[str, Callable[[dict], Any]]:
+        from nlp_suite.tasks.sentiment.choice import answer_columns
+
+        return answer_columns(labels, for_people, options.top_k if options else None)
 
     def signatures(self, model, predictor, xla=False) -> "Signatures":
         from nlp_suite.tasks.sentiment.signatures import SentimentSignatures

@@ -8,11 +8,10 @@ import numpy as np
 from nlp_suite.data.batches import BucketedBatches
 from nlp_suite.evaluation.plots import shorten
 from nlp_suite.progress import track
+from nlp_suite.tasks.sentiment.metrics import NAMED
 from nlp_suite.tasks.sentiment.predictor import compiled_logits
 from nlp_suite.tasks.sentiment.report import classification_report
 from nlp_suite.text.statistics import truncation_shares
-
-NAMED = 10  # labels in a sentence
 
 
 def measure(run, split: str, stores: dict) -> dict:

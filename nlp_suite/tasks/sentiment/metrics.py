@@ -7,6 +7,9 @@ import numpy as np
 from keras import ops
 
 from nlp_suite.errors import ConfigError
+from nlp_suite.tasks.shared.lines import shortened
+
+NAMED = 10  # labels in a sentence
 
 
 @keras.saving.register_keras_serializable("nlp_suite")
@@ -48,9 +51,12 @@ class MacroF1(keras.metrics.Metric):
 
 @keras.saving.register_keras_serializable("nlp_suite")
 class SmoothedCrossEntropy(keras.losses.Loss):
-    """Cross-entropy from logits `[B, C]` and label ids `[B]`; `smoothing` is spread evenly over all classes."""
+    """Cross-entropy from logits `[B, C]` and label ids `[B]`; `smoothing` is spread evenly over all classes.
 
-    def __init__(self, smoothing=0.0, name="cross_entropy", reduction="mean_with_sample_weight", **kwargs):
+    A batch's sum is divided by its rows B, those that fill it up included, whatever they weigh.
+    """
+
+    def __init__(self, smoothing=0.0, name="cross_entropy", reduction="sum_over_batch_size", **kwargs):
         super().__init__(name=name, reduction=reduction, **kwargs)
         self.smoothing = smoothing
 
@@ -69,7 +75,7 @@ def class_weights(setting, labels: list[str], label_ids) -> np.ndarray:
     """Weight of every class, float32 `[C]`.
 
     Args:
-        setting: `"none"`, `"balanced"` (examples / (classes · examples of the class)) or a mapping label → weight.
+        setting: `"balanced"` (examples / (classes · examples of the class)) or a mapping label → weight, 1 for the others.
         labels: label names.
         label_ids: label id of every training example.
 
@@ -77,11 +83,19 @@ def class_weights(setting, labels: list[str], label_ids) -> np.ndarray:
         ConfigError: the mapping names a label that does not exist.
     """
     counts = np.bincount(label_ids, minlength=len(labels))
-    if setting == "none":
-        return np.ones(len(labels), "float32")
     if setting == "balanced":
         return (len(label_ids) / (len(labels) * np.maximum(counts, 1))).astype("float32")
     wrong = sorted(set(setting) - set(labels))
     if wrong:
         raise ConfigError(f"training.class_weights names {wrong}; the labels are {', '.join(labels)}")
     return np.array([setting.get(label, 1.0) for label in labels], "float32")
+
+
+def class_weights_remark(labels: list[str], weights: np.ndarray) -> str:
+    """What the classes weigh, and where that is seen: those that differ most from 1 are named."""
+    farthest = sorted(range(len(labels)), key=lambda i: -abs(np.log(weights[i])))[:NAMED]
+    named = ", ".join(f"{shortened(labels[i], 40)} {weights[i]:.3g}" for i in sorted(farthest))
+    more = ", …" * (len(labels) > NAMED)
+    return (
+        f"class weights: {named}{more} (in the loss that is minimised; the loss and metrics shown count every row once)"
+    )

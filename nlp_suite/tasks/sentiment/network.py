@@ -23,6 +23,10 @@ class SentimentModel(ModelOfLayers):
         dropout: rate on the pooled features.
         hidden: units of a dense layer (ReLU) between pooling and classifier; 0 for none.
 
+    Attributes:
+        class_weights: what a row of each class weighs in the loss of training, float32 `[C]`; `None`: all the same. Metrics
+            count every row once.
+
     Example:
         >>> model = SentimentModel(LSTMBackbone(vocabulary_size=8000), classes=2, pooling=["max"])
         >>> keras.ops.softmax(model(tokens))
@@ -37,6 +41,7 @@ class SentimentModel(ModelOfLayers):
         self.drops = [keras.layers.Dropout(dropout, dtype=policy) for _ in range(1 + bool(hidden))]
         self.hidden = keras.layers.Dense(hidden, activation="relu", dtype=policy) if hidden else None
         self.classifier = keras.layers.Dense(classes, dtype=policy)
+        self.class_weights = None
 
     def build(self, input_shape=None) -> None:
         if self.classifier.built:
@@ -58,6 +63,12 @@ class SentimentModel(ModelOfLayers):
         if self.hidden is not None:
             x = self.drops[1](self.hidden(x))
         return ops.cast(self.classifier(x), "float32")  # [B, C]
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True) -> Any:
+        """Keras's, in training with the class weights; `sample_weight` `[B]` says which rows count."""
+        if training and self.class_weights is not None:
+            sample_weight = sample_weight * ops.take(self.class_weights, ops.cast(y, "int32"))
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def layer_groups(self) -> list[list]:
         """Trainable variables from the bottom to the top: the backbone's groups, then the classifier's layers."""

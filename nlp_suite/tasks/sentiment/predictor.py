@@ -20,6 +20,7 @@ from nlp_suite.tasks.shared.request_checks import (
     padded_rows,
     padded_width,
 )
+from nlp_suite.text.statistics import TokensRead
 
 
 class ClassifierPredictor(Predictor):
@@ -116,10 +117,15 @@ class NetworkClassifier(ClassifierPredictor):
 
     def __init__(self, model, text, labels):
         self.model, self.text, self.labels = model, text, list(labels)
-        self._logits = compiled_logits(model)
+        self._logits, self._read = compiled_logits(model), TokensRead(text)
+
+    def remarks(self) -> list[str]:
+        """See `Predictor.remarks`."""
+        return self._read.remarks()
 
     def _prepare(self, texts):
         rows, full = self.text.encode_with_lengths(texts)
+        self._read.add(texts, rows)
         lengths = [len(row) for row in rows]
         return list(zip(rows, full > lengths)), lengths
 

@@ -13,7 +13,7 @@ TABLE_FORMATS = ("table", "jsonl", "tsv")
 
 
 def read_texts(texts: list[str] | None, input: Path | None) -> Iterator[str]:
-    """Texts from the command line, from a file with a text a line, or from standard input for a lone `-`.
+    """Texts from the command line, from a file with a text a line, or from standard input for a lone `-`; not of a table.
 
     Invalid UTF-8 is replaced; lines are read as they are needed. A file may be gzipped (`.gz`).
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from nlp_suite.errors import UnknownNameError, UsageError
 from nlp_suite.registry import unknown
-from nlp_suite.task import ScoreOptions
+from nlp_suite.task import Predictor, ScoreOptions
 from nlp_suite.tasks.shared.lines import TABLE_FORMATS, shortened
 
 CHUNK_LINES = 256
@@ -77,6 +77,12 @@ def check_format(format: str, allowed: tuple[str, ...] = TABLE_FORMATS) -> None:
     """Raises UnknownNameError for an output format that there is not."""
     if format not in allowed:
         raise UnknownNameError(unknown("output format", format, allowed))
+
+
+def report_remarks(predictor: Predictor) -> None:
+    """Says on standard error what a predictor has to say of the texts that it read."""
+    for line in predictor.remarks():
+        print(line, file=sys.stderr)
 
 
 def report_truncated(numbers: list[int], what: str) -> None:

@@ -1,15 +1,18 @@
 """Translation: a split translated and compared with its references, in a report and after every checkpoint interval of training."""
 
+import logging
+
 import keras
 import numpy as np
 
-from nlp_suite.progress import track
+from nlp_suite.progress import say, track
 from nlp_suite.tasks.shared.compiled import compiled
 from nlp_suite.tasks.translation.predictor import TranslationPredictor
 from nlp_suite.tasks.translation.report import corpus_bleu, translation_report
 from nlp_suite.training.callbacks import averaged_weights
 
 SEARCH_SETTINGS = ("beam_size", "length_penalty", "coverage_penalty", "no_repeat_ngram", "min_length")
+LOGGER = logging.getLogger(__name__)
 SHOWN_MAPS = 6  # translations shown with their attention
 
 
@@ -74,7 +77,7 @@ class TranslateValidation(keras.callbacks.Callback):
         predictor: of the model that is trained.
         store: `PairStore` of validation; of a large one, evenly spaced `validation_bleu_sentences` rows are taken.
         settings: the task's.
-        console: where the sentences are printed.
+        console: where the sentences are printed; see `progress.say`.
     """
 
     def __init__(self, predictor, store, settings, console):
@@ -93,7 +96,7 @@ class TranslateValidation(keras.callbacks.Callback):
         logs["val_bleu"] = corpus_bleu(translations, self._references)
         for i in self._shown:
             for name, line in zip(("source", "reference", "model"), (self._sources, self._references, translations)):
-                self._console.print(f"  {name:9}  {line[i]}", markup=False, highlight=False, soft_wrap=True)
+                say(f"  {name:9}  {line[i]}", LOGGER, to=self._console)
 
 
 def evenly_spaced(count: int, max_count: int) -> list[int]:

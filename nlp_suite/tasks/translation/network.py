@@ -34,8 +34,8 @@ class TranslationModel(ModelOfLayers):
         dropout: rate on the decoder's features, the same at every token.
 
     Attributes:
-        tokens_per_batch: what the summed loss of a training batch is divided by; `None`: by the batch's own tokens. Where
-            batches differ in their number of tokens, the same divisor for all gives every token the same weight.
+        tokens_per_batch: what the summed loss of a training batch is divided by; `None`: by the batch's own tokens. Batches
+            differ in their number of tokens; the same divisor for all gives every token the same weight.
 
     Example:
         >>> model = TranslationModel(GRUBackbone(8000), decoder)

@@ -15,7 +15,7 @@ from nlp_suite.errors import UsageError
 from nlp_suite.task import Predictor, ScoreOptions
 from nlp_suite.tasks.shared.lines import check_file, read_texts
 from nlp_suite.tasks.shared.opening import open_model
-from nlp_suite.tasks.shared.score_output import CHUNK_LINES, Scores, check_format, report_truncated
+from nlp_suite.tasks.shared.score_output import CHUNK_LINES, Scores, check_format, report_remarks, report_truncated
 
 FORMATS = ("text", "tsv", "jsonl")
 
@@ -94,6 +94,7 @@ def write_translations(
                     pages.append(_page_row(text, answer))
             file.flush()
     report_truncated(truncated, f"of {number:,} texts were longer than text.max_length and cut there")
+    report_remarks(model)
     if attention:
         from nlp_suite.tasks.translation.attention_map import attention_page
 
@@ -218,6 +219,7 @@ def write_pair_scores(predictor, options: ScoreOptions) -> None:
     with _broken_pipes(sys.stdout):
         cut = f"of {{texts}} pairs had {limits} and were cut there"
         scores.write(rows(), f"Translations scored by {options.model}", cut)
+    report_remarks(predictor)
 
 
 def _batched(items) -> Iterator[list]:

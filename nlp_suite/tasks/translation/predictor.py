@@ -20,6 +20,7 @@ from nlp_suite.tasks.shared.request_checks import (
 from nlp_suite.tasks.shared.scores import score_answer
 from nlp_suite.tasks.translation.requests import BATCH_ROWS, TranslationRequest, checked_pairs, checked_request
 from nlp_suite.tasks.translation.search import TranslationSearch
+from nlp_suite.text.statistics import TokensRead
 from nlp_suite.text.text_layer import END, START
 
 
@@ -43,7 +44,11 @@ class TranslationPredictor(Predictor):
 
     def __init__(self, models, text, target_text, settings):
         self.text, self.target_text, self.settings = text, target_text, settings
-        self.search = TranslationSearch(models)
+        self.search, self._read = TranslationSearch(models), TokensRead(text)
+
+    def remarks(self) -> list[str]:
+        """See `Predictor.remarks`."""
+        return self._read.remarks()
 
     def translate(self, texts: Sequence[str | bytes], **options) -> list[dict]:
         """Translates texts.
@@ -217,6 +222,8 @@ class TranslationPredictor(Predictor):
         """Ids of texts, each with END, and which of them were truncated."""
         text = self.target_text if target else self.text
         rows, full = text.encode_with_lengths(texts)
+        if not target:
+            self._read.add(texts, rows)
         truncated = (full > [len(row) for row in rows]).tolist()
         if any(truncated) and self.settings.long_sources == "refuse":
             i, limit = truncated.index(True), text.settings.max_length

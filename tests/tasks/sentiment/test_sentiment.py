@@ -29,7 +29,7 @@ def test_loss_by_hand(smoothing):
     log_p = LOGITS - np.log(np.exp(LOGITS).sum(axis=1, keepdims=True))
     target = np.eye(4)[TRUTH] * (1 - smoothing) + smoothing / 4
     weights = RANDOM.random(50).astype("float32")
-    expected = -(target * log_p).sum(axis=1) @ weights / weights.sum()
+    expected = -(target * log_p).sum(axis=1) @ weights / 50
     loss = SentimentTask(label_smoothing=smoothing).loss()
     assert float(loss(TRUTH, LOGITS, sample_weight=weights)) == pytest.approx(expected, rel=1e-5)
 
@@ -38,7 +38,8 @@ def test_rows_of_weight_0_count_nowhere():
     weights = np.r_[np.ones(30), np.zeros(20)].astype("float32")
     task = SentimentTask()
     loss = task.loss()
-    assert float(loss(TRUTH, LOGITS, weights)) == pytest.approx(float(loss(TRUTH[:30], LOGITS[:30])), rel=1e-6)
+    counted = float(loss(TRUTH[:30], LOGITS[:30]))
+    assert float(loss(TRUTH, LOGITS, weights)) == pytest.approx(counted * 30 / 50, rel=1e-6)
     for metric in task.metrics(list("abcd")):
         metric.update_state(TRUTH, LOGITS, sample_weight=weights)
         weighted = float(metric.result())
@@ -84,9 +85,15 @@ def test_what_a_user_may_not_expect_is_said_in_training_inspection_and_evaluatio
         training={"epochs": 1, "schedule": {"name": "constant", "warmup_steps": 5000}},
     )
     too_small = "backbone.embedding_size is 1, which cannot tell 3 classes apart: give 2 or more"
-    before = inspect_experiment(experiment)["remarks"]
-    assert "95% of the training texts or more have more words than text.max_length=4" in before[0]
-    assert before[1:] == [too_small]
+    before = inspect_experiment(experiment)
+    assert before["remarks"][0].startswith(
+        "of the first 54 training texts: 100.0% of the texts are cut (text.max_length=4"
+    )
+    assert before["remarks"][1].startswith("of the first 54 training texts: 25.0% of the tokens are unknown ('word")
+    assert before["remarks"][2:] == [too_small] and before["estimate"]["text"]["truncated_share"] == 1
+    whole = inspect_experiment(small(data=experiment.data, text={"max_length": 4, "tokenizer": "byte"}))
+    assert whole["estimate"] == {}
+    assert "95% of the training texts or more have more words than text.max_length=4" in whole["remarks"][0]
     said = Console(file=io.StringIO(), width=400)
     run = train(experiment, tmp_path / "run", console=said)
     cut = "100.0% of the texts are cut (text.max_length=4"

@@ -37,6 +37,11 @@ class PairsKind(CorpusKind):
         """See `CorpusKind.texts`; of every pair the given sides."""
         return (example[side] for example in examples for side in sides)
 
+    def tokenized_texts(self, experiment: Experiment, examples: Iterable[Example]) -> dict[str, Iterator[str]]:
+        if not experiment.target_text:
+            return super().tokenized_texts(experiment, examples)
+        return {"text": self.texts(examples, ["source"]), "target_text": self.texts(examples, ["target"])}
+
     def split(self, data: DataSettings, train: Selection) -> tuple[Positions, Positions]:
         try:
             return super().split(data, train)
@@ -48,11 +53,10 @@ class PairsKind(CorpusKind):
         """See `CorpusKind.learn`; with `target_text` in the config, a text layer for each side."""
         if not experiment.target_text:
             return super().learn(experiment, train, known, progress)
-        text = known.text or train_text_layer(
-            experiment.text, self.texts(train, ["source"]), progress, " of the sources"
-        )
+        texts = self.tokenized_texts(experiment, train)
+        text = known.text or train_text_layer(experiment.text, texts["text"], progress, " of the sources")
         target_text = known.target_text or train_text_layer(
-            experiment.target_text, self.texts(train, ["target"]), progress, " of the targets"
+            experiment.target_text, texts["target_text"], progress, " of the targets"
         )
         return Assets(text, target_text, known.labels or self.label_names(experiment, train), known.facts)
 

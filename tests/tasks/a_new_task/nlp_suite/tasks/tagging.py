@@ -295,7 +295,7 @@ class TaggingTask(Task):
         return model
 
     def loss(self):
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")  # see training_batches
 
     def metrics(self, labels):
         return [
@@ -306,11 +306,12 @@ class TaggingTask(Task):
     def training_batches(self, model, stores, labels, training):
         def of(store, seed):
             batches = BucketedBatches(store.lengths, training.batch_size, training.buckets, seed)
+            tokens = np.float32(np.sum(store.lengths) / batches.steps_per_epoch)  # of a batch, on average
 
             def batch(n):
                 rows, row_weights, length = batches[n]
                 tags = store.tags.padded(rows, length)
-                return store.words.padded(rows, length), tags, (tags > 0) * row_weights[:, None]
+                return store.words.padded(rows, length), tags, (tags > 0) * row_weights[:, None] / tokens
 
             return Batches(batch, batches.steps_per_epoch, f"{len(store):,} sentences")
 

@@ -1,0 +1,161 @@
+"""Tables of texts that a trained model is asked about, read as its config says that the tables of its training were."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nlp_suite.config import Experiment
+from nlp_suite.data.compression import bare_suffix
+from nlp_suite.data.kinds.base import CorpusKind
+from nlp_suite.data.sources.base import SPLITS, listed
+from nlp_suite.data.sources.reading import share_read
+from nlp_suite.data.table_reading import FORMATS, open_table
+from nlp_suite.errors import DataError
+from nlp_suite.registry import unknown
+
+WRITTEN = {
+    "delimiter": ("tsv", "csv"),
+    "quoting": ("tsv", "csv"),
+    "sheet": ("excel",),
+    "encoding": tuple(FORMATS.values()),
+}
+"""Settings of the source `files` on how a table is written → the formats that have it."""
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is a table by its suffix, before that of a compression."""
+    return bare_suffix(path) in FORMATS
+
+
+def column_of(given: str | None) -> str | int | None:
+    """A column of the command line: its name, or its number from 0."""
+    return int(given) if given is not None and given.isdecimal() else given
+
+
+def settings_for(path: Path, experiment: Experiment | None) -> dict[str, Any]:
+    """Settings of the source `files` for a file that need not be one of the experiment's.
+
+    The columns are the experiment's. So is how the file is written, where its suffix is that of the experiment's own files;
+    else it is found in the file. A suffix of no table leaves the format to the experiment.
+
+    Args:
+        path: the file.
+        experiment: the config of a trained model; None, or one with another source: all settings have their defaults.
+    """
+    if experiment is None or experiment.data.source.name != "files":
+        return {}
+    settings: dict[str, Any] = experiment.data.source.arguments()
+    own = next(Path(listed(settings.pop(split))[0]) for split in SPLITS if settings[split])
+    for split in SPLITS:
+        settings.pop(split, None)
+    if not is_table(path):
+        return settings
+    settings["format"] = "auto"
+    alike = bare_suffix(own) in (bare_suffix(path), "")  # a folder of parts has no suffix
+    format = FORMATS[bare_suffix(path)]
+    return {key: value for key, value in settings.items() if key not in WRITTEN or (alike and format in WRITTEN[key])}
+
+
+class TextTable:
+    """A table, one column of which holds the texts.
+
+    Args:
+        path: the file, of any format that `open_table` reads.
+        kind: the corpus kind of the model's task, whose first field the texts are.
+        experiment: the config that the model was trained with; see `settings_for`.
+        column: name of the texts' column, or number from 0; default: the experiment's.
+
+    Attributes:
+        columns: the names of all columns; those of a table without a header are `column_0`, `column_1`, …
+        share: for progress, see `share_read`.
+
+    Raises:
+        DataError: a file that cannot be read, or has no such column.
+    """
+
+    def __init__(
+        self, path: Path, kind: CorpusKind, experiment: Experiment | None = None, column: str | int | None = None
+    ):
+        settings, field = settings_for(path, experiment), kind.fields[0]
+        named = settings.get("columns", {}).get(field, settings.get(f"{field}_column", field))
+        wanted, self._kind, self._field = named if column is None else column, kind, field
+        header = settings.get("header", "auto")
+        if header == "auto" and not isinstance(column, int):  # as in training, names say that there are some
+            header = isinstance(wanted, str)
+        reading = {key: settings[key] for key in ("format", *WRITTEN) if key in settings}
+        self._table = open_table(
+            path,
+            **reading,
+            header=header,
+            on_error=experiment.data.on_error if experiment else "fail",
+        )
+        self.share = share_read([self._table.path])
+        first = next(self._table.rows(), None) if self._table.columns is None else None
+        self.columns = self._table.columns or [f"column_{number}" for number in range(len(first[1]) if first else 0)]
+        self._position = self._find(wanted)
+
+    def _find(self, wanted: str | int) -> int:
+        names, where = self.columns, f"{self._table.path}: the texts are read from the column {wanted!r}"
+        remedy = "name another one (--text, or text_column in Python)"
+        if isinstance(wanted, int):
+            if wanted < len(names):
+                return wanted
+            raise DataError(f"{where}, but columns go from 0 to {len(names) - 1}; {remedy}")
+        if names.count(wanted) == 1:
+            return names.index(wanted)
+        problem = (
+            f"{names.count(wanted)} columns are called so" if wanted in names else unknown("column", wanted, names)
+        )
+        raise DataError(f"{where}: {problem}; {remedy}")
+
+    def rows(self) -> Iterator[tuple[list[Any], str | None]]:
+        """Every row, in order: the values of all columns, and the text; None where it is missing.
+
+        Raises:
+            DataError: a row that cannot be read, or whose text is none.
+        """
+        for number, values in self._table.rows():
+            value = values[self._position]
+            if value is None or (isinstance(value, float) and math.isnan(value)):
+                yield values, None
+                continue
+            try:
+                yield values, self._kind.field_value(self._field, value, self.columns[self._position])
+            except DataError as error:
+                raise DataError(f"{self._table.path}, {self._table.place} {number}: {error}") from None
+
+
+@dataclass(frozen=True)
+class TextLines:
+    """Texts as a table of one column.
+
+    Attributes:
+        texts: read once.
+        columns, share: as of a `TextTable`.
+    """
+
+    texts: Iterable[str]
+    columns: Sequence[str] = ("text",)
+    share: Callable[[int], float] | None = None
+
+    def rows(self) -> Iterator[tuple[list[Any], str]]:
+        """Every text, as a row and as a text."""
+        return (([text], text) for text in self.texts)
+
+
+def added_columns(names: Iterable[str], taken: Sequence[str]) -> list[str]:
+    """Names for columns that are added to a table: `predicted_` before each, and a number behind where that is taken."""
+    added: list[str] = []
+    for name in names:
+        candidate, number = f"predicted_{name}", 1
+        while candidate in taken or candidate in added:
+            number += 1
+            candidate = f"predicted_{name}_{number}"
+        added.append(candidate)
+    return added
+
+
+Cells = dict[str, Callable[[dict[str, Any]], Any]]
+"""Name of a column → what makes its cell of an answer."""

@@ -1,0 +1,1 @@
+"""Programs that keep the figures of trainings: one file each."""

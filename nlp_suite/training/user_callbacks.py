@@ -1,0 +1,51 @@
+"""What a program wants to be called with after every checkpoint interval: `nlp_suite.train(…, callbacks=[…])`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from nlp_suite.errors import UsageError
+from nlp_suite.training.callbacks import Logs
+
+IntervalCallback = Callable[[int, Mapping[str, Any]], bool | None]
+"""Called with the number of a checkpoint interval, from 1, and its figures; True ends the training after it."""
+
+
+def check_callbacks(callbacks: Sequence[Any]) -> None:
+    """Refuses what cannot be called.
+
+    Raises:
+        UsageError: with the one that is none.
+    """
+    for callback in callbacks:
+        if isinstance(callback, type) or not (callable(callback) or isinstance(callback, keras.callbacks.Callback)):
+            raise UsageError(f"callbacks: {callback!r} is neither a function (interval, logs) nor a Keras callback")
+
+
+class CallAfterIntervals(keras.callbacks.Callback):
+    """Calls a function after every checkpoint interval; if it answers True, no further one begins.
+
+    Args:
+        function: an `IntervalCallback`.
+
+    Raises:
+        UsageError: it answers anything but True, False and None, which is hardly meant.
+    """
+
+    def __init__(self, function: IntervalCallback):
+        super().__init__()
+        self._function = function
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        answer: object = self._function(epoch + 1, dict(logs))
+        if answer is not None and not isinstance(answer, bool | np.bool_):
+            raise UsageError(f"callbacks: {self._function!r} answered {answer!r}; allowed: True (stop), False and None")
+        if answer:
+            self.model.stop_training = True
+
+
+def as_keras(callbacks: Sequence[Any]) -> list[Any]:
+    """The callbacks as Keras takes them."""
+    return [c if isinstance(c, keras.callbacks.Callback) else CallAfterIntervals(c) for c in callbacks]
