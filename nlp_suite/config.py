@@ -154,6 +154,8 @@ class DataSettings(Settings):
     )
     limit: int | None = Field(None, ge=1, description="use at most this many examples a split")
     on_error: Literal["fail", "replace"] = Field("fail", description="what to do with invalid UTF-8")
+    missing: Literal["fail", "drop"] = Field("fail", description="what to do with rows that lack a text or label")
+    labels_normalise: bool = Field(False, description="make labels one that differ in case, blanks, or as 1 and 1.0")
     seed: int = Field(0, ge=0, le=2**63 - 1, description="seed of the validation split")
     cache: str = Field(".cache", description="folder of token stores")
 

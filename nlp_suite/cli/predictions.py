@@ -10,7 +10,7 @@ from typing import Any
 from nlp_suite.cli.common import console
 from nlp_suite.data.sources.reading import existing_file
 from nlp_suite.data.table_reading import FORMATS
-from nlp_suite.data.table_writing import check_table_path, delimited_writer
+from nlp_suite.data.table_writing import DelimitedWriter, check_table_path
 from nlp_suite.data.text_tables import Cells, TextLines, column_of, is_table
 from nlp_suite.errors import RequestError, UsageError
 from nlp_suite.export.load import load, task_at
@@ -180,9 +180,8 @@ def _jsonl(columns: Cells, pairs: Iterable[tuple[str, dict[str, Any]]], max_char
 
 
 def _tsv(columns: Cells, pairs: Iterable[tuple[str, dict[str, Any]]], max_characters: int) -> None:
-    writer = delimited_writer(sys.stdout, "\t")
-    writer.writerow(["text", *columns])
+    writer = DelimitedWriter(sys.stdout, "\t", ["text", *columns])
     for text, answer in pairs:
         values = (cell(answer) for cell in columns.values())
-        writer.writerow([text, *(f"{value:.6f}" if isinstance(value, float) else value for value in values)])
+        writer.write([text, *(f"{value:.6f}" if isinstance(value, float) else value for value in values)])
         sys.stdout.flush()

@@ -42,17 +42,35 @@ def check_table_path(path: str | Path) -> Path:
     return path
 
 
-def delimited_writer(file: IO[str], delimiter: str) -> Any:
-    """The one dialect of delimited text: quoted as in RFC 4180 where a field needs it, lines end at LF."""
-    return csv.writer(file, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
+class DelimitedWriter:
+    """Rows of CSV or TSV in a text file: the one dialect of the suite.
+
+    Fields that hold a quote, the delimiter or a line end are quoted as in RFC 4180; lines end at LF. None is an empty
+    field; truth values, lists and mappings are JSON.
+
+    Args:
+        file: a text file or stream.
+        delimiter: a comma or a tab.
+        columns: names, which are written at once.
+    """
+
+    def __init__(self, file: IO[str], delimiter: str, columns: Sequence[str]):
+        self._writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+        self._quoting = csv.writer(file, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        self.write(columns)
+
+    def write(self, row: Sequence[Any]) -> None:
+        """Writes a row, a value a column."""
+        fields = [_field(value) for value in row]
+        lone_return = any(isinstance(field, str) and "\r" in field for field in fields)  # some versions do not quote it
+        (self._quoting if lone_return else self._writer).writerow(fields)
 
 
 @contextmanager
 def open_table_writer(path: str | Path, columns: Sequence[str]) -> Iterator[TableWriter]:
     """Writes a table by suffix: CSV, TSV, JSON lines or Parquet, text also compressed.
 
-    The file appears whole at the end of the context, and not at all if an error leaves it. In CSV and TSV what is None
-    is an empty field; truth values, lists and mappings stand there as JSON.
+    The file appears whole at the end of the context, and not at all if an error leaves it.
 
     Args:
         path: the file; one that is there is replaced.
@@ -75,21 +93,15 @@ def open_table_writer(path: str | Path, columns: Sequence[str]) -> Iterator[Tabl
             parquet.close()
         else:
             with open_compressed(beside, path) as raw, io.TextIOWrapper(raw, "utf-8", newline="") as file:
-                yield _JsonWriter(file, columns) if suffix == ".jsonl" else _DelimitedWriter(file, columns, suffix)
+                if suffix == ".jsonl":
+                    yield _JsonWriter(file, columns)
+                else:
+                    yield DelimitedWriter(file, DELIMITERS[suffix], columns)
         os.replace(beside, path)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
         beside.unlink(missing_ok=True)
-
-
-class _DelimitedWriter:
-    def __init__(self, file: IO[str], columns: Sequence[str], suffix: str):
-        self._writer, self._file = delimited_writer(file, DELIMITERS[suffix]), file
-        self._writer.writerow(columns)
-
-    def write(self, row: Sequence[Any]) -> None:
-        self._writer.writerow([cell(value) for value in row])
 
 
 class _JsonWriter:
@@ -146,8 +158,7 @@ class _ParquetWriter:
         self._rows = []
 
 
-def cell(value: Any) -> Any:
-    """A value as a field of CSV or TSV: None is empty; truth values, lists and mappings are JSON."""
+def _field(value: Any) -> Any:
     if value is None:
         return ""
     if isinstance(value, bool | list | tuple | dict):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nlp_suite.config import DataSettings, Experiment
 from nlp_suite.data.corpus_stats import SHOWN_EXAMPLES, TextCounts, duplicates, figures, shortened, text_hash
 from nlp_suite.data.kinds.base import CorpusKind, Positions
+from nlp_suite.data.label_spelling import check_spellings, similar_label
 from nlp_suite.data.selection import Example, Selection, chunks
 from nlp_suite.data.splits import stratified_split
 from nlp_suite.data.store import StoreWriter
@@ -73,7 +74,9 @@ class LabelledKind(CorpusKind):
 
     def label_names(self, experiment: Experiment, train: Selection) -> list[str]:
         """See `CorpusKind.label_names`; sorted, by value if all are whole numbers, unless `data.labels` gives an order."""
-        labels = set(_labels(train))
+        counts = Counter(_labels(train))
+        check_spellings(counts, experiment.data.labels)
+        labels = set(counts)
         in_order = sorted(labels)
         if all(label.isdecimal() and len(label) < MAX_DIGITS for label in labels):
             in_order.sort(key=int)
@@ -94,9 +97,11 @@ class LabelledKind(CorpusKind):
         for chunk in chunks(examples):
             for i, example in enumerate(chunk, sum(counts) + 1):
                 if example.get("label") not in ids:
+                    alike = similar_label(str(example.get("label")), ids)
+                    remedy = f"; data.labels_normalise: true makes it {alike!r}" if alike else ""
                     raise DataError(
                         f"{split} split, example {i}: label {example.get('label')!r} does not occur in the training split "
-                        f"(labels: {', '.join(ids)})"
+                        f"(labels: {', '.join(ids)}){remedy}"
                     )
             labels = [ids[example["label"]] for example in chunk]
             texts = [example["text"] for example in chunk]

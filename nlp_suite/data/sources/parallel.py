@@ -12,8 +12,9 @@ from nlp_suite.config import ComponentSettings, Settings, in_one_line
 from nlp_suite.data.selection import Example
 from nlp_suite.data.sources.base import SPLITS, Paths, PathText, Source, listed
 from nlp_suite.data.sources.directory import FOLDERS
-from nlp_suite.data.sources.formats import Column, table_examples, tsv_rows
 from nlp_suite.data.sources.reading import count_pairs, existing_file, lines_without_ends, stamp
+from nlp_suite.data.sources.table_examples import Column, table_examples
+from nlp_suite.data.table_reading import open_table
 from nlp_suite.errors import DataError
 from nlp_suite.registry import SOURCES, unknown
 
@@ -212,7 +213,8 @@ class ParallelSource(Source):
             Column("source", self.settings.source_column, "source_column"),
             Column("target", self.settings.target_column, "target_column"),
         ]
-        return table_examples(path, tsv_rows(path, "\t", self.on_error), columns, self.kind, header=False)
+        table = open_table(path, format="tsv", delimiter="\t", quoting="none", header=False, on_error=self.on_error)
+        return table_examples(table, columns, self.kind)
 
     def files(self, split: str) -> list[Path]:
         return [path for files in self._files[split] for path in files]
