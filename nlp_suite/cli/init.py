@@ -21,7 +21,6 @@ def init(
     test: Annotated[Path | None, typer.Option(help="File of the test split.")] = None,
     task: Annotated[str | None, typer.Option(help="Task; default: by what the data hold.")] = None,
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the texts, by name or number.")] = None,
-    text_b: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of a second text.")] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the labels.")] = None,
     source: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Column of what is translated; of a folder its language.")
@@ -42,7 +41,6 @@ def init(
         test=test,
         task=task,
         text=text,
-        text_b=text_b,
         label=label,
         source=source,
         target=target,

@@ -3,14 +3,13 @@
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from nlp_suite.config import DEFAULT_TASK, Experiment, load_experiment
 from nlp_suite.config_files import shipped_configs
 from nlp_suite.config_yaml import read_yaml
-from nlp_suite.data.init.checks import check_seen
+from nlp_suite.data.init.checks import check_seen, with_merged_labels
 from nlp_suite.data.init.columns import choose_columns
 from nlp_suite.data.init.config_text import config_text, values_of
 from nlp_suite.data.init.layout import Layout, look, stem
@@ -24,7 +23,7 @@ from nlp_suite.data.table_reading import TEXT_FORMATS, TableFormat, format_of, g
 from nlp_suite.errors import DataError, UsageError
 from nlp_suite.files import check_writable
 from nlp_suite.progress import scope
-from nlp_suite.registry import TASKS
+from nlp_suite.registry import SOURCES, TASKS
 
 USUAL_DELIMITERS = {"tsv": "\t", "csv": ","}  # by suffix
 
@@ -60,7 +59,6 @@ def init_config(
     test: PathLike | None = None,
     task: str | None = None,
     text: str | int | None = None,
-    text_b: str | int | None = None,
     label: str | int | None = None,
     source: str | int | None = None,
     target: str | int | None = None,
@@ -76,7 +74,6 @@ def init_config(
         test: a file of the test split.
         task: name of the task; default: by what the data hold.
         text: column of the texts, by name or number; so the others.
-        text_b: column of a second text.
         label: column of the labels.
         source: column of the sentences of a translation; of a folder with a file a language, the language.
         target: the same of their translations, or beside a file of sentences the file of their translations.
@@ -95,7 +92,7 @@ def init_config(
     """
     given = {"train": train, "validation": validation, "test": test}
     files = {split: os.fspath(path) for split, path in given.items() if path is not None}
-    told = {"text": text, "text_b": text_b, "label": label, "source": source, "target": target}
+    told = {"text": text, "label": label, "source": source, "target": target}
     named = {field: str(column) for field, column in told.items() if column is not None}
     if task is not None:
         TASKS.settings(task)
@@ -108,8 +105,9 @@ def init_config(
     kind, data = _data_section(layout, named, TASKS.get(task).corpus_kind if task else None)
     task = task or _task_of(kind, layout.title)
     recipe: dict[str, dict[str, Choice]] = {"task": {"name": Choice(task)}, "data": data}
-    seen = _see(load_experiment(values_of(recipe)))
+    seen, found = _see(load_experiment(values_of(recipe)))
     check_seen(seen, layout.title)
+    recipe["data"] = data | found
     for section, choices in TASKS.get(task).recipe(seen).items():
         recipe[section] = {**recipe.get(section, {}), **choices}
     lines = summary(seen)
@@ -194,16 +192,33 @@ def _task_of(kind: str, title: str) -> str:
     return tasks[0]
 
 
-def _see(experiment: Experiment) -> Seen:
-    """One pass over all splits."""
-    source, kind = open_source(experiment), kind_of(experiment)
-    examples: dict[str, Any] = {split: Selection(source, split) for split in source.splits()}
+def _see(experiment: Experiment) -> tuple[Seen, dict[str, Choice]]:
+    """One pass over all splits; and what the section `data` needs for what was found in them."""
+    droppable = SOURCES.get(experiment.data.source.name).may_lack_values
+    data = experiment.data.model_copy(update={"missing": "drop"} if droppable else {})
+    source, kind = open_source(experiment.model_copy(update={"data": data})), kind_of(experiment)
+    examples = {split: Selection(source, split) for split in source.splits()}
     if "train" not in examples:
         raise DataError(f"there is no training split, only {', '.join(examples)}")
     samplers = {field: TextSampler() for field in kind.fields if field != "label"}
     passing = {split: Passing(rows, samplers if split == "train" else {}) for split, rows in examples.items()}
     report = kind.inspect(passing)  # type: ignore[arg-type]  # examples that pass are examples
-    return seen_of(kind.name, report, {split: rows.count for split, rows in passing.items()}, samplers)
+    seen = seen_of(kind.name, report, {split: rows.count for split, rows in passing.items()}, samplers)
+    remarks = [remark for split in examples for remark in source.remarks(split)]
+    found = {}
+    if left_out := [line for split in examples if (line := _counted(split, source.left_out(split)))]:
+        found["missing"] = Choice("drop", f"rows that lack something are left out: {'; '.join(left_out)}")
+    merged, alike = with_merged_labels(seen)
+    if alike:
+        found["labels_normalise"] = Choice(True, f"labels that are written in several ways are made one: {alike}")
+        remarks.append(found["labels_normalise"].reason)
+    remarks += kind.remarks_on_texts(report, experiment)
+    return replace(merged, remarks=tuple(dict.fromkeys(remarks))), found
+
+
+def _counted(split: str, left_out: Mapping[str, int]) -> str:
+    """What a split lost, such as `train 3 without label`; empty where nothing."""
+    return f"{split} {', '.join(f'{count:,} without {field}' for field, count in left_out.items())}" if left_out else ""
 
 
 def _free_path(path: PathLike) -> Path:

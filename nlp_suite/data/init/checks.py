@@ -1,6 +1,11 @@
 """Data from which nothing can be learned, refused before a config is written for them."""
 
+import itertools
+from collections import Counter
+from dataclasses import replace
+
 from nlp_suite.data.init.seen import Seen
+from nlp_suite.data.label_spelling import label_merger, spelling_key
 from nlp_suite.errors import DataError
 
 MAX_LABELS = 1000
@@ -14,7 +19,9 @@ def check_seen(seen: Seen, title: str) -> None:
         DataError: which of them, and what to do.
     """
     if seen.train_rows < 2:
-        raise DataError(f"{title} has {seen.train_rows} training row: nothing can be learned from fewer than two")
+        rows = "one training row" if seen.train_rows else "no training rows"
+        why = f" ({'; '.join(seen.remarks)})" if seen.remarks else ""
+        raise DataError(f"{title} has {rows}{why}: nothing can be learned from fewer than two")
     for field, texts in seen.texts.items():
         if texts.empty == texts.count:
             raise DataError(f"{title}: all {texts.count:,} texts of {field!r} are empty")
@@ -25,6 +32,23 @@ def check_seen(seen: Seen, title: str) -> None:
             )
     if seen.labels:
         _check_labels(seen, title)
+
+
+def with_merged_labels(seen: Seen) -> tuple[Seen, str]:
+    """What was seen with labels that are one label written in several ways as one, and which those are; empty: none."""
+    alike: dict[str, list[str]] = {}
+    for label in seen.train_labels:
+        alike.setdefault(spelling_key(label), []).append(label)
+    several = [" and ".join(map(repr, sorted(group))) for group in alike.values() if len(group) > 1]
+    if not several:
+        return seen, ""
+    merge = label_merger(itertools.chain.from_iterable(itertools.repeat(*item) for item in seen.train_labels.items()))
+    labels: dict[str, Counter[str]] = {}
+    for split, counts in seen.labels.items():
+        labels[split] = Counter()
+        for label, count in counts.items():
+            labels[split][merge(label)] += count
+    return replace(seen, labels=labels), ", ".join(several[:SHOWN])
 
 
 def _check_labels(seen: Seen, title: str) -> None:

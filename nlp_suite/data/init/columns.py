@@ -56,7 +56,7 @@ NAMES = {  # field → what its column is often called; a name decides only betw
     ],
 }
 NAME_WORDS = 4  # of a column on average; fewer are a name or a title, where another column has four times as many
-OPTIONS = {"text": "--text", "text_b": "--text-b", "label": "--label", "source": "--source", "target": "--target"}
+OPTIONS = {"text": "--text", "label": "--label", "source": "--source", "target": "--target"}
 
 
 @dataclass(frozen=True)
@@ -209,8 +209,6 @@ def _pair(columns: Sequence[Column], chosen: dict[str, Choice], where: str) -> d
         named = [column for side in missing for column in _named(texts, side)]
         for side, column in zip(missing, named if len(set(map(id, named))) == len(texts) == len(named) else texts):
             language = f", in {column.language}" if column.language else ""
-            chosen[side] = Choice(
-                column.place,
-                f"{column.words:.1f} words on average{language}; turn both round to translate the other way",
-            )
+            reverse = "; --source and --target turn it round" if side == "source" else ""
+            chosen[side] = Choice(column.place, f"{column.words:.1f} words on average{language}{reverse}")
     return {side: chosen[side] for side in ("source", "target")}

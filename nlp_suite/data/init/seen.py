@@ -95,6 +95,7 @@ class Seen:
         repeated: training rows whose text came before.
         shared: split → its rows whose text stands in an earlier split, too.
         conflicting: texts that have more than one label.
+        remarks: sentences on what else was found.
         report: all that the kind's `inspect` counted.
     """
 
@@ -105,6 +106,7 @@ class Seen:
     repeated: int = 0
     shared: Mapping[str, int] = field(default_factory=dict)
     conflicting: int = 0
+    remarks: tuple[str, ...] = ()
     report: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -191,6 +193,7 @@ class Passing:
 
 def seen_of(kind: str, report: Mapping[str, Any], rows: Mapping[str, int], samplers: Mapping[str, TextSampler]) -> Seen:
     """What the report of a corpus kind's `inspect` and the samplers of its training texts know together."""
+    rows = {split: report["splits"][split].get("lines", count) for split, count in rows.items()}
     repeats = report.get("duplicates", {})
     repeats = repeats if "within" in repeats else repeats.get("pairs", {})
     shared: Counter[str] = Counter()

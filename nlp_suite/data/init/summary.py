@@ -68,3 +68,4 @@ def _remarks(seen: Seen) -> Iterator[str]:
         if rows:
             share = f"{rows / max(1, seen.rows[split]):.1%}"
             yield f"{rows:,} {unit} of {split} ({share}) stand in an earlier split, too: figures measured on them flatter"
+    yield from seen.remarks

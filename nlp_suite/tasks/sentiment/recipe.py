@@ -4,7 +4,7 @@
 |---|---|
 | anything | a bag of words and pairs of words, weighted by what their counts tell: best or near it on every set tried, in seconds |
 | a fifth of the texts or more in scripts without spaces | sub-words in place of words |
-| lengths | whole texts: `max_length` holds 99 % of them; longer ones lose their middle |
+| lengths | whole texts where none has more than 1,000 words and marks, else 99 % of them; longer ones lose their middle |
 | several scripts or languages, or many words seen once | a larger vocabulary, down to words that occur once |
 | number of labels | features: 16, or as many as there are labels |
 | number of rows | epochs, batch size and dropout: small tables are read more often, in smaller batches |
@@ -15,7 +15,8 @@ from nlp_suite.data.init.seen import Choice, Recipe, Seen, TextsSeen
 
 UNSPACED = 0.2  # share of texts in scripts without spaces from which words are no unit
 RARE = 5  # the most frequent label has so many times the rows of the rarest
-MAX_TOKENS = 4000
+WHOLE, MAX_TOKENS = 1000, 4000  # texts as long are read whole; none is read farther
+SUB_WORDS = 2  # of a character or word, where those are the tokens, at most
 
 
 def classification_recipe(seen: Seen) -> Recipe:
@@ -47,11 +48,14 @@ def _tokenizer(texts: TextsSeen) -> dict[str, Choice]:
 
 
 def _length(texts: TextsSeen) -> dict[str, Choice]:
-    figures = texts.lengths["tokens"]
-    wanted = figures["p99"] * (2 if texts.unspaced >= UNSPACED else 1)
-    length = min(MAX_TOKENS, max(32, _rounded_up(wanted)))
+    figures, pieces = texts.lengths["tokens"], SUB_WORDS if texts.unspaced >= UNSPACED else 1
+    if pieces * figures["max"] <= WHOLE:
+        length, reason = pieces * figures["max"], f"the longest of the texts has {figures['max']:,.0f} words and marks"
+    else:
+        length = max(WHOLE, min(MAX_TOKENS, pieces * figures["p99"]))
+        reason = f"99 % of the texts have {figures['p99']:,.0f} words and marks or fewer"
     return {
-        "max_length": Choice(length, f"99 % of the texts have {figures['p99']:,.0f} words and marks or fewer"),
+        "max_length": Choice(max(32, _rounded_up(length)), reason),
         "truncation": Choice("head_tail", "a longer text keeps beginning and end"),
     }
 
