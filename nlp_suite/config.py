@@ -273,15 +273,17 @@ class Experiment(Settings):
     def _sections(cls, values: Any) -> Any:
         """Absent sections are validated from nothing, so that their components are resolved too.
 
-        What the task has in `defaults` (section → key → value) stands where nothing is given, and what `text` has where
-        `target_text` gives nothing.
+        What the task has in `defaults` (section → key → value) stands where nothing is given, what it has in `default_recipe` where
+        besides no backbone is named, and what `text` has where `target_text` gives nothing.
         """
         if not isinstance(values, dict):
             return values
         values = {**{key: {} for key in ("data", "text", "training", "export")}, **values}
         values = {key: {} if value is None and key != "target_text" else value for key, value in values.items()}
         task = _task_class(values.get("task", DEFAULT_TASK))
-        for section, settings in getattr(task, "defaults", {}).items():
+        backbone = values.get("backbone", {})
+        recipe = getattr(task, "default_recipe", {}) if isinstance(backbone, dict) and "name" not in backbone else {}
+        for section, settings in (*recipe.items(), *getattr(task, "defaults", {}).items()):
             if isinstance(values.get(section, {}), dict):
                 values[section] = _filled(settings, values.get(section, {}))
         text = values["text"].model_dump() if isinstance(values["text"], TextSettings) else values["text"]

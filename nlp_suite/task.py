@@ -186,6 +186,7 @@ class Task:
         corpus_kind: what its examples are: a name of `nlp_suite/data/kinds`.
         causal: whether its backbone must not see the future.
         defaults: section → key → value, which stand where a config says nothing.
+        default_recipe: the same, for configs that name no backbone: one, and the text and training that suit it.
         honours: keys of common sections that only some tasks use (`nlp_suite.config.TASK_KEYS`) and this one does.
         loss_metric: name of the metric that is the loss, as logs and `training.monitor` call it `loss`.
         metric_names: names of `metrics`, for a check of `training.monitor` before Keras is imported; checked later where the
@@ -206,6 +207,7 @@ class Task:
     corpus_kind: ClassVar[str]
     causal: ClassVar[bool] = False
     defaults: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    default_recipe: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     honours: ClassVar[frozenset[str]] = frozenset()
     loss_metric: ClassVar[str] = "cross_entropy"
     metric_names: ClassVar[tuple[str, ...]] = ()
@@ -312,7 +314,29 @@ class Task:
             run: whose model is measured.
             split: a key of `stores`.
             stores: stores by split.
+
+        Returns:
+            The report. What it holds as `by_row` goes to `baselines` and into no file: what the model said of every row,
+            in any form that suits `baselines`.
         """
+
+    def baselines(
+        self, run: Run, split: str, stores: Mapping[str, Any], by_row: Any
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """What easy methods, fitted on the training split, achieve on a split; without a definition there are none.
+
+        Args:
+            run: whose model they stand beside.
+            split: a key of `stores`.
+            stores: stores by split, `train` among them.
+            by_row: of the model, as `measure` returned it.
+
+        Returns:
+            Name → figures, JSON-able: `title`; the figures that `ReportView.compared` shows, by the report's keys; `lead`,
+            that of the model in some of these figures by their names in `compared` (see `nlp_suite.evaluation.baseline`);
+            perhaps `notes`, sentences on what was left out so that the method takes seconds.
+        """
+        return {}
 
     @abstractmethod
     def report_view(self) -> ReportView:

@@ -109,7 +109,8 @@ def test_bad_files(tmp_path, content, message):
 
 
 def test_differences_name_every_key():
-    old, new = load_experiment({}), load_experiment({"backbone": {"name": "gru"}, "training": {"epochs": 9}})
+    old = load_experiment({"backbone": "lstm"})
+    new = load_experiment({"backbone": {"name": "gru"}, "training": {"epochs": 9}})
     assert differences(old, old) == []
     assert differences(old, new) == ["backbone.name: lstm → gru", "training.epochs: 5 → 9"]
 

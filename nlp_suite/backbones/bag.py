@@ -27,7 +27,8 @@ class BagBackbone(Backbone):
         ngrams: longest n-gram.
         ngram_buckets: rows of the table that all n-grams of two words and more share through a hash.
         average: `"mean"` divides the sum by the number of words and n-grams, `"sqrt"` by its root, so that a long text
-            may be surer of itself.
+            may be surer of itself, and `"l2"` by the root of the summed squares of the weights that `naive_bayes` gives
+            (without them the same as `"sqrt"`), so that every text has length 1, as with TF-IDF.
         naive_bayes: multiply every vector by a fixed weight, the n-gram's log-count ratio between the classes of the
             training split (Wang & Manning 2012), so that what tells nothing stays quiet; see `learn_prior`.
         hidden: units of feed-forward layers above the average; D is the last, or the embedding size.
@@ -65,6 +66,7 @@ class BagBackbone(Backbone):
         self._need_tokens(naive_bayes=naive_bayes)
         self.orders, self.ngram_buckets = range(2, ngrams + 1), ngram_buckets
         self.power = 1.0 if average == "mean" else 0.5
+        self.scales_weights = average == "l2"
         self.table = None
         if ngrams > 1 and self.embedding is not None:
             self.table = self._table(ngram_buckets)
@@ -126,14 +128,29 @@ class BagBackbone(Backbone):
             ratio = np.log(count / count.sum(axis=1, keepdims=True)) - np.log(rest / rest.sum(axis=1, keepdims=True))
             prior.embeddings.assign(np.abs(ratio).max(axis=0)[:, None].astype("float32"))
 
+    def _weights(self, ids):
+        """The fixed weights `[B, T, 1]` of all words and n-grams; none where there are no counts.
+
+        With `"l2"` those of a text are scaled to a mean square of 1: divided by the root of their number, as with `"sqrt"`,
+        the sum is then divided by the root of the sum of their squares.
+        """
+        weights = [self.priors[min(order, 1)](rows) for order, rows in enumerate(ids) if self.priors]
+        if not weights or not self.scales_weights:
+            return weights
+        masks = [ops.cast(ops.not_equal(rows, 0), "float32") for rows in ids]  # [B, T]
+        squares = [ops.square(ops.cast(w[..., 0], "float32")) * mask for w, mask in zip(weights, masks)]  # [B, T]
+        count, total = (sum(ops.sum(part, axis=1) for part in parts) for parts in (masks, squares))  # [B]
+        scale = ops.sqrt(count / ops.maximum(total, 1e-6))[:, None, None]
+        return [w * ops.cast(scale, w.dtype) for w in weights]
+
     def _lookups(self, tokens):
         """Vectors `[B, T, E]` and mask `[B, T]` of the words, then of the n-grams of every length."""
-        for order, ids in enumerate(self.ids(self._with_word_dropout(tokens))):
+        rows = self.ids(self._with_word_dropout(tokens))
+        weights = self._weights(rows)
+        for order, ids in enumerate(rows):
             table, drop = (self.table, self.drop_ngrams) if order else (self.embedding, self.drop_types)
             vectors = apply(drop, table(ids), ids)  # [B, T, E]
-            if self.priors:
-                vectors = vectors * self.priors[min(order, 1)](ids)
-            yield vectors, ops.not_equal(ids, 0)
+            yield vectors * weights[order] if weights else vectors, ops.not_equal(ids, 0)
 
     def embed(self, tokens):
         """Vectors `[B, T · ngrams, E]` of the words, then of the n-grams of every length; see `Backbone.embed`."""

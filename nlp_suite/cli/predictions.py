@@ -63,9 +63,10 @@ def predict_texts(
     rows = TextLines(lines) if table is None else open_text_table(predictor, table, column_of(column))
     if output is None:
         write_predictions(predictor, (text or "" for _, text in rows.rows()), format, max_characters, options)
-        return
-    answers, columns = answers_of(predictor, options, for_people=False)
-    print(write_answers(rows, output, answers, columns, "predicting").describe())
+    else:
+        answers, columns = answers_of(predictor, options, for_people=False)
+        print(write_answers(rows, output, answers, columns, "predicting").describe())
+    report_remarks(predictor)
 
 
 def open_predictor(path: Path) -> Predictor:
@@ -161,7 +162,6 @@ def _answered(
     report_truncated(
         truncated, f"of {count:,} texts were longer than text.max_length or text.max_characters and cut there"
     )
-    report_remarks(predictor)
 
 
 def _table(columns: Cells, pairs: Iterable[tuple[str, dict[str, Any]]], max_characters: int) -> None:

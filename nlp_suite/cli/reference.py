@@ -91,9 +91,12 @@ def _places(path: str, fields: Mapping[str, FieldInfo]) -> list[str]:
 
 def _defaults_elsewhere(task: str) -> str:
     """A sentence on the defaults that a task brings along for other sections."""
-    sections = TASKS.get(task).defaults.items()
-    changed = [f"`{section}.{key}: {_value(value)}`" for section, keys in sections for key, value in keys.items()]
-    return f" Its defaults in other sections: {', '.join(changed)}." if changed else ""
+    told = {"Its defaults in other sections": TASKS.get(task).defaults, "Where no backbone is named": TASKS.get(task).default_recipe}
+    return "".join(
+        f" {when}: {', '.join(f'`{section}.{key}: {_value(value)}`' for section in given for key, value in given[section].items())}."
+        for when, given in told.items()
+        if given
+    )
 
 
 def _fields(settings: type[ComponentSettings]) -> dict[str, FieldInfo]:

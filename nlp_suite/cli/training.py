@@ -101,6 +101,9 @@ def evaluate(
     run: RunFolder,
     split: Annotated[str | None, typer.Option(help="train, validation or test; default test.")] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for the report; default the run's.")] = None,
+    no_baseline: Annotated[
+        bool, typer.Option("--no-baseline", help="Leave out the easy methods to compare with.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure a run on a split; writes report.json and report.html into its folder, or into --output."""
@@ -109,9 +112,14 @@ def evaluate(
     from nlp_suite.training.run import Run
 
     opened = Run(run)
-    report = evaluate(opened, split, output=output, progress=print_progress)
+    report = evaluate(opened, split, output=output, baseline=not no_baseline, progress=print_progress)
     if as_json:
         print(json.dumps(report, ensure_ascii=False))
         return
-    console().print(terminal_report(report, opened.task.report_view()))
+    view = opened.task.report_view()
+    console().print(terminal_report(report, view))
+    if report.get("baseline"):
+        from nlp_suite.evaluation.baseline import terminal
+
+        console().print(terminal(report, view.compared(report)))
     print(f"report: {report['page']}")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from nlp_suite.evaluation import number_format, plots
+from nlp_suite.evaluation import baseline, number_format, plots
 from nlp_suite.evaluation.page import Html, Section, Tile, code, columns, details, escape, join, page, picture, table
 from nlp_suite.files import write_file
 
@@ -47,6 +47,10 @@ class ReportView(ABC):
     @abstractmethod
     def terminal(self, report: dict) -> Any:
         """The report as a rich renderable."""
+
+    def compared(self, report: dict) -> baseline.Compared:
+        """The figures in which baselines are shown beside the model: name → how it is written, of a report or a baseline."""
+        return {}
 
 
 def summary_table(rows: Sequence[tuple[str, str, str]]) -> Any:
@@ -91,6 +95,8 @@ def write_report(
     """
     report = _json_value(report)
     sections = [*_remarks(report), _learning(history, view.curves, info.get("best")), *view.sections(report)]
+    if report.get("baseline"):
+        sections.insert(0, baseline.section(report, view.compared(report)))
     if info.get("statistics"):
         sections.append(_statistics(info["statistics"]))
     sections.append(_run(info, experiment_yaml))

@@ -124,11 +124,19 @@ class BagSettings(BackboneSettings):
     embedding_size: int = Field(8, ge=1, le=MAX_SIZE, description="features E of a token embedding")
     ngrams: int = Field(2, ge=1, le=5, description="longest n-gram; 1 sees single words only")
     ngram_buckets: int = Field(2**18, ge=16, le=2**22, description="rows of the hashed table that longer n-grams share")
-    average: Literal["mean", "sqrt"] = Field("mean", description="divide the sum by the count n, or by √n")
+    average: Literal["mean", "sqrt", "l2"] = Field(
+        "mean", description="divide the sum by the count n, by √n, or by the length of the text's weights (naive_bayes)"
+    )
     naive_bayes: bool = Field(False, description="scale n-grams by what their counts in the training split tell")
     hidden: list[Size] = Field([], description="units of feed-forward layers above the average")
     dropout: float = Field(0.0, ge=0, lt=1, description="rate on the average and after every feed-forward layer")
     activation: ActivationName = Field("relu", description="Keras name, of the feed-forward layers")
+
+    @model_validator(mode="after")
+    def _weights_have_a_length(self) -> Self:
+        if self.average == "l2" and not self.naive_bayes:
+            raise ValueError("average: l2 is by the weights of naive_bayes, which is off: set it, or take average: sqrt")
+        return self
 
     @property
     def output_size(self) -> int:

@@ -27,6 +27,7 @@ def evaluate(
     split: str | None = None,
     *,
     output: str | Path | None = None,
+    baseline: bool = True,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Measures a run on a split and writes `report.json` and `report.html`.
@@ -38,15 +39,19 @@ def evaluate(
         run: the run, or its folder.
         split: `"train"`, `"validation"` or `"test"`; default: test where there is one, else validation.
         output: another folder for the report; made if absent.
+        baseline: also fit the task's baselines on the training split, once, and measure them on the split.
         progress: called with a line of text for every step of the work; default: they are only logged.
 
     Returns:
-        The report of the run's task, see its `report` module; `page` is where its HTML lies.
+        The report of the run's task, see its `report` module; `page` is where its HTML lies. Where the task has baselines,
+        `baseline` are their figures, see `Task.baselines`, and `baseline_remark` says which of them the model is not better
+        than; null where it is better than all.
 
     Raises:
         RunError: the run's data have no such split, or the report cannot be written.
         DamagedFileError: a file of the run, or of the prepared data, is missing or damaged.
     """
+    from nlp_suite.evaluation.baseline import remark
     from nlp_suite.evaluation.report import write_report
 
     run = run if isinstance(run, Run) else Run(run)
@@ -61,14 +66,19 @@ def evaluate(
     split = split or default
     if split not in stores:
         raise RunError(f"{run.directory}: there is no split {split!r} (there are: {', '.join(stores)})")
-    report = {"split": split, "run": str(run.directory), **run.task.measure(run, split, stores)}
+    view = run.task.report_view()
+    report: dict[str, Any] = {"split": split, "run": str(run.directory), **run.task.measure(run, split, stores)}
     report |= _on_texts(run, split, stores[split], report)
+    by_row = report.pop("by_row", None)
+    if baseline and (baselines := run.task.baselines(run, split, stores, by_row)):
+        report["baseline"] = baselines
+        report["baseline_remark"] = remark(report, view.compared(report), run.task.model_kind)
     task = run.experiment.task.name.replace("_", " ")
     title = f"{run.directory.name}: {task}, {run.experiment.backbone.name}, {split} split"
     page = write_report(
         folder if output or split == default else folder / split,
         report,
-        run.task.report_view(),
+        view,
         title=title,
         history=run.history,
         experiment_yaml=run.experiment.to_yaml(),

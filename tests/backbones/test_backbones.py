@@ -31,6 +31,7 @@ CAUSAL = {"bidirectional": False}
 VARIANTS = {  # beside the defaults of every one
     "bag-deep": {"ngrams": 3, "ngram_buckets": 64, "hidden": [6], "average": "sqrt", "activation": "tanh"},
     "bag-bayes": {"ngrams": 2, "ngram_buckets": 64, "naive_bayes": True},
+    "bag-l2": {"ngrams": 2, "ngram_buckets": 64, "naive_bayes": True, "average": "l2"},
     "bag-words": {"ngrams": 1},
     "cnn-layers": {"filters": 5, "layers": 2},
     "lstm-layers": {"units": 6, "layers": 2, "residual": True, "layer_norm": True},
@@ -260,6 +261,24 @@ def test_the_prior_of_a_bag_is_the_log_count_ratio():
     pairs = numpy(backbone.priors[1].embeddings)[:, 0]
     unseen = sorted(set(range(1, 64)) - set(bigrams.ravel().tolist()))
     assert len({float(pairs[i]) for i in unseen}) == 1 and pairs[bigrams[0, 0]] > pairs[unseen[0]]
+
+
+def test_a_text_of_a_bag_can_have_length_one():
+    backbone = make("bag-l2", embedding_size=1)
+    for prior in backbone.priors:
+        prior.embeddings.assign(np.random.default_rng(0).uniform(0.1, 3, prior.embeddings.shape))
+    for table in (backbone.embedding, backbone.table):
+        table.embeddings.assign(np.ones(table.embeddings.shape))
+    tokens = ops.convert_to_tensor(np.array([[4, 5, 4, 0], [6, 0, 0, 0]], "int32"))
+    words, pairs = (numpy(ids) for ids in backbone.ids(tokens))
+    weights = [numpy(prior.embeddings)[:, 0] for prior in backbone.priors]
+    expected = []
+    for word_row, pair_row in zip(words, pairs):
+        row = np.concatenate([weights[0][word_row[word_row > 0]], weights[1][pair_row[pair_row > 0]]])
+        expected.append(row.sum() / np.sqrt((row**2).sum()))
+    np.testing.assert_allclose(numpy(backbone(tokens))[:, 0, 0], expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="average: l2 is by the weights of naive_bayes, which is off"):
+        BACKBONES.settings("bag")(name="bag", average="l2")
 
 
 @pytest.mark.parametrize(

@@ -62,12 +62,22 @@ def check_declarations(task):
 
 
 def check_defaults(task):
-    """Every default is a key that there is, and stands where a config says nothing."""
-    experiment = load_experiment({"task": task.name()})
-    for section, values in task.defaults.items():
+    """Every default is a key that there is, and stands where a config says nothing; the recipe where it names no backbone."""
+    by_section = {section: dict(values) for section, values in task.defaults.items()}
+    for section, values in task.default_recipe.items():
+        by_section[section] = {**by_section.get(section, {}), **values}
+    check_chosen(load_experiment({"task": task.name()}), by_section)
+    check_chosen(load_experiment({"task": task.name(), "backbone": "lstm"}), task.defaults)
+
+
+def check_chosen(experiment, by_section):
+    for section, values in by_section.items():
         for key, value in values.items():
             chosen = getattr(getattr(experiment, section), key)
-            assert value in (chosen, getattr(chosen, "name", None)), f"{section}.{key} is {chosen!r}"
+            if isinstance(value, dict):
+                assert {name: getattr(chosen, name) for name in value} == value, f"{section}.{key} is {chosen!r}"
+            else:
+                assert value in (chosen, getattr(chosen, "name", None)), f"{section}.{key} is {chosen!r}"
 
 
 def check_experiment(experiment):

@@ -51,6 +51,18 @@ class SentimentTask(Task):
     corpus_kind = "labelled"
     honours = frozenset({"data.labels", "training.class_weights"})
     defaults = {"training": {"monitor": "val_accuracy"}}  # noqa: RUF012
+    default_recipe = {  # noqa: RUF012  # measured on tables of 500 to 25,000 rows: configs/README.md
+        "backbone": {
+            "name": "bag",
+            "embedding_size": 16,
+            "ngrams": 2,
+            "ngram_buckets": 2**18,
+            "average": "l2",
+            "naive_bayes": True,
+        },
+        "text": {"tokenizer": {"name": "word", "vocabulary_size": 60_000}, "max_length": 2000, "truncation": "head_tail"},
+        "training": {"epochs": 12, "learning_rate": 0.01, "monitor": "val_loss", "patience": 3},
+    }
     metric_names = ("accuracy", "cross_entropy", "macro_f1")
     card_limits = (
         "Trained on one kind of text: expect less on other domains, lengths and languages than those of its training data.",
@@ -168,6 +180,11 @@ class SentimentTask(Task):
         from nlp_suite.tasks.sentiment.measure import measure
 
         return measure(run, split, stores)
+
+    def baselines(self, run, split, stores, by_row) -> dict:
+        from nlp_suite.tasks.sentiment.baseline import baselines
+
+        return baselines(run.labels, stores["train"], stores[split], by_row)
 
     def report_view(self) -> "ReportView":
         from nlp_suite.tasks.sentiment.view import ClassificationView

@@ -17,13 +17,15 @@ from nlp_suite.text.statistics import truncation_shares
 def measure(run, split: str, stores: dict) -> dict:
     """The classification report of a split, see `nlp_suite.tasks.sentiment.report.classification_report`.
 
-    With `truncated_share` (of the texts) and `dropped_share` (of all tokens), and `remarks` on the answers.
+    With `truncated_share` (of the texts) and `dropped_share` (of all tokens), and `remarks` on the answers; `by_row` are the
+    classes that were answered, int `[N]`.
     """
     store = stores[split]
-    report = classification_report(run.labels, np.array(store.labels), predict_split(run, store), _Texts(store))
+    probabilities = predict_split(run, store)
+    report = classification_report(run.labels, np.array(store.labels), probabilities, Texts(store))
     cut = truncation_shares(np.asarray(store.lengths), np.asarray(store.full_lengths))
     remark = never_answered_remark(report["never_answered"], run.labels)
-    return {**report, **cut, "remarks": [remark] if remark else []}
+    return {**report, **cut, "remarks": [remark] if remark else [], "by_row": probabilities.argmax(axis=1)}
 
 
 def never_answered_remark(never_answered: Sequence[str], labels: Sequence[str]) -> str | None:
@@ -52,7 +54,7 @@ def predict_split(run, store) -> np.ndarray:
     return probabilities
 
 
-class _Texts(Sequence[str]):
+class Texts(Sequence[str]):
     """The texts of a store as a sequence that reads them one at a time."""
 
     def __init__(self, store):

@@ -68,7 +68,7 @@ def classification_report(
         "labels": list(labels),
         "examples": len(truth),
         "accuracy": float(correct.mean()),
-        "accuracy_interval": _wilson(int(correct.sum()), len(truth)),
+        "accuracy_interval": wilson(int(correct.sum()), len(truth)),
         "cross_entropy": float(
             -np.log(np.clip(probabilities[np.arange(len(truth)), truth], MIN_PROBABILITY, 1)).mean()
         ),
@@ -111,7 +111,7 @@ def _checked(labels, truth, probabilities, texts) -> tuple[np.ndarray, np.ndarra
     return truth.astype("int64"), probabilities
 
 
-def _wilson(correct: int, count: int, z: float = 1.959964) -> list[float]:
+def wilson(correct: int, count: int, z: float = 1.959964) -> list[float]:
     """Wilson's score interval of a share, which stays within 0 and 1 and holds for small counts."""
     share, z2 = correct / count, z * z
     middle = (share + z2 / (2 * count)) / (1 + z2 / count)

@@ -138,3 +138,10 @@ class ClassificationView(ReportView):
     headline = staticmethod(headline)
     sections = staticmethod(sections)
     terminal = staticmethod(terminal)
+
+    def compared(self, report: dict) -> dict:
+        return {
+            "accuracy": lambda figures: share(figures["accuracy"]),
+            "macro F1": lambda figures: f"{figures['macro']['f1']:.4f}",
+            "cross-entropy": lambda figures: f"{figures['cross_entropy']:.4f}",
+        }
