@@ -55,15 +55,22 @@ class DelimitedWriter:
     """
 
     def __init__(self, file: IO[str], delimiter: str, columns: Sequence[str]):
-        self._writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
-        self._quoting = csv.writer(file, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        self._writer = csv.writer(_LineFeeds(file), delimiter=delimiter, lineterminator="\r\n")
         self.write(columns)
 
     def write(self, row: Sequence[Any]) -> None:
         """Writes a row, a value a column."""
-        fields = [_field(value) for value in row]
-        lone_return = any(isinstance(field, str) and "\r" in field for field in fields)  # some versions do not quote it
-        (self._quoting if lone_return else self._writer).writerow(fields)
+        self._writer.writerow([_field(value) for value in row])
+
+
+class _LineFeeds:
+    """Ends every row in LF: a writer quotes what its line end has, and a CR is quoted only where that has one."""
+
+    def __init__(self, file: IO[str]):
+        self._file = file
+
+    def write(self, row: str) -> None:
+        self._file.write(row.removesuffix("\r\n") + "\n")
 
 
 @contextmanager

@@ -29,6 +29,13 @@ def listed(paths: str | list[str] | None) -> list[str]:
     return [paths] if isinstance(paths, str) else paths or []
 
 
+def without_defaults(settings: ComponentSettings, values: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Serialised settings without some of them where they have their defaults: hashes stay those from before they were there."""
+    fields = type(settings).model_fields
+    unset = {name for name in names if values.get(name) == fields[name].default}
+    return {name: value for name, value in values.items() if name not in unset}
+
+
 class Source(ABC):
     """Examples of one corpus kind, in splits.
 

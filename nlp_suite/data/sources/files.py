@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model
 from nlp_suite.config import ComponentSettings
 from nlp_suite.data.kinds.base import CorpusKind
 from nlp_suite.data.selection import Example
-from nlp_suite.data.sources.base import SPLITS, Paths, Source, listed
+from nlp_suite.data.sources.base import SPLITS, Paths, Source, listed, without_defaults
 from nlp_suite.data.sources.parts import part_files
 from nlp_suite.data.sources.reading import stamp
 from nlp_suite.data.sources.table_examples import Column, table_examples
@@ -69,11 +69,7 @@ class FilesSettings(ComponentSettings):
     @model_serializer(mode="wrap")
     def _without_later_settings(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Hashes of settings, and so the names of prepared folders, stay those from before there were some of them."""
-        values: dict[str, Any] = serialize(self)
-        for name in _LATER_SETTINGS:
-            if name in values and values[name] == type(self).model_fields[name].default:
-                del values[name]
-        return values
+        return without_defaults(self, serialize(self), _LATER_SETTINGS)
 
 
 @SOURCES.register(FilesSettings)

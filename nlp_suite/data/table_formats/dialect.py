@@ -5,7 +5,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nlp_suite.errors import DataError
@@ -15,6 +15,11 @@ MAX_FIELD_CHARACTERS = 64 * 2**20  # of a quoted field; one that is never closed
 _LONE_RETURN = re.compile(r"\r(?!\n?\Z)")  # within a line, where the csv module takes it for an end
 _RETURN = "\ufdd0\ufdd1"  # stands for it while a row is parsed: two code points that no text has
 _ENOUGH_ERRORS = 20  # rows that are not validly quoted, after which a sample is not read on
+_NO_TEXT = re.compile(r"[+-]?[\d.,:eE+-]*|NA|NaN|nan|NULL|null|None|[Tt]rue|[Ff]alse")  # is written without quotes
+_UNCLEAR = (
+    "some fields stand in quotes without need and others of the same column do not: set quoting: none to take every quote as "
+    "text, or quoting: csv to take them off"
+)
 _FEW_ERRORS = 0.1  # share of rows with quotes below which invalid ones are mistakes in a quoted file
 
 
@@ -29,6 +34,7 @@ class Dialect:
         width: the number of columns where every row of the sample has it, else 0.
         alike: share of the lines that have as many delimiters as the first one.
         problem: why the sample cannot be read so; empty where it can.
+        line: of the problem; 0: it is of no single line.
     """
 
     delimiter: str
@@ -37,11 +43,18 @@ class Dialect:
     width: int
     alike: float
     problem: str = ""
+    line: int = 0
 
     @property
     def fits(self) -> bool:
         """Whether the sample has two columns or more in every row."""
         return self.width > 1 and not self.problem
+
+    def error(self, path: Path, before: int = 0) -> DataError:
+        """The error for its problem, in a sample that follows some lines."""
+        return DataError(
+            f"{path}, line {before + self.line}: {self.problem}" if self.line else f"{path}: {self.problem}"
+        )
 
 
 def find_dialect(
@@ -80,10 +93,11 @@ def find_dialect(
         return found[1]
     nearest = max(unusual, key=lambda dialect: dialect.alike, default=None)
     if nearest and not found[0].fits and nearest.alike > 0.5 and (nearest.problem or nearest.alike < 1):
-        problem = "the rows have different numbers of columns; mend them, or set delimiter (and quoting)"
-        raise DataError(f"{path}: delimited by {nearest.delimiter!r}, {nearest.problem or problem}")
+        split = f"delimited by {nearest.delimiter!r}, "
+        ragged = "the rows have different numbers of columns; mend them, or set delimiter (and quoting)"
+        raise replace(nearest, problem=split + (nearest.problem or ragged)).error(path)
     if found[0].problem:
-        raise DataError(f"{path}, {found[0].problem}")
+        raise found[0].error(path)
     return found[0]
 
 
@@ -108,7 +122,7 @@ def decide_quoting(path: Path, ahead: list[tuple[int, str]], more: bool, delimit
     """
     found = _looked_at("".join(line for _, line in ahead), more, delimiter, newline, "auto")
     if found.problem:
-        raise DataError(f"{path}, from line {ahead[0][0]} on, {found.problem}")
+        raise found.error(path, ahead[0][0] - 1)
     return found.quoting
 
 
@@ -150,9 +164,16 @@ def _looked_at(sample: str, more: bool, delimiter: str, newline: str, quoting: s
         return Dialect(delimiter, "unseen" if quoting == "auto" else quoting, newline, plain_width, alike)
     widths, errors, quoted_rows = _parsed(lines, more, delimiter)
     width = next(iter(widths)) if len(widths) == 1 else 0
+    as_csv = Dialect(delimiter, "csv", newline, width, alike)
+    as_text = Dialect(delimiter, "none", newline, plain_width, alike)
+    if not errors and (quoting == "csv" or (width and delimiter in ",;")):
+        return as_csv
+    if not errors and width:
+        return {True: as_text, False: as_csv, None: replace(as_csv, problem=_UNCLEAR)}[
+            quotes_are_text(lines, delimiter)
+        ]
     if not errors:
-        as_text = quoting == "auto" and not width and plain_width > 1
-        return Dialect(delimiter, "none" if as_text else "csv", newline, plain_width if as_text else width, alike)
+        return as_text if plain_width > 1 else as_csv
     first, what = errors[0]
     if all('\\"' in lines[number - 1] for number, _ in errors) and _escapes_fit(lines, more, delimiter):
         what = (
@@ -163,13 +184,36 @@ def _looked_at(sample: str, more: bool, delimiter: str, newline: str, quoting: s
     elif quoting == "csv" or delimiter in ",;":  # what these delimit is quoted, or its texts could hold none
         what = invalid_csv(what)
     elif len(errors) > _FEW_ERRORS * quoted_rows:
-        return Dialect(delimiter, "none", newline, plain_width, alike)
+        return as_text
     else:
         what = (
             f"{len(errors)} of {quoted_rows:,} rows with a field that begins with a quote are not quoted as in RFC 4180 and "
             "the others are; mend them, or set quoting: none to take every quote as text"
         )
-    return Dialect(delimiter, "csv", newline, 0, alike, f"line {first}: {what}")
+    return replace(as_csv, width=0, problem=what, line=first)
+
+
+def quotes_are_text(lines: list[str], delimiter: str) -> bool | None:
+    """Whether quotes around whole fields are part of their text, in rows that are valid as RFC 4180; None: it is unclear.
+
+    Who quotes, quotes all texts of a column, or those that need it; spreadsheets also those that hold a comma. Where a column
+    has fields that are quoted without need beside others that are not, the quotes are its author's.
+    """
+    field = re.compile(rf'(?:\A|{re.escape(delimiter)})(?:"((?:[^"]|"")*)"|([^{re.escape(delimiter)}\r\n]*))')
+    starts = [number - 1 for number, _ in csv_rows(lines, delimiter)]
+    needed = False
+    texts: dict[tuple[int, bool], list[str]] = {}  # column, and whether the fields are quoted (without need) → fields
+    for record, (start, end) in enumerate(itertools.pairwise([*starts, len(lines)])):
+        for column, (quoted, bare) in enumerate(field.findall("".join(lines[start:end]))):
+            if quoted and any(mark in quoted for mark in ('"', delimiter, "\n", "\r")):
+                needed = True
+            elif quoted or (record and not _NO_TEXT.fullmatch(bare)):
+                texts.setdefault((column, bool(quoted)), []).append(quoted or bare)
+    mixed = [column for column, quoted in texts if quoted and (column, False) in texts]
+    by_comma = all("," in text for column in mixed for text in texts[column, True]) and not any(
+        "," in text for column in mixed for text in texts[column, False]
+    )
+    return False if not mixed or by_comma else None if needed else True
 
 
 def invalid_csv(what: object) -> str:

@@ -16,6 +16,8 @@ _WESTERN = {
     *map(chr, range(128)),
     *"ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿŒœŠšŽžŸ€£§°«»¡¿·‘’‚“”„–—…•™®© ",
 }
+_RARE = ["cp037", "cp273", "cp424", "cp500", "cp875", "cp1026", "cp1140", "mac_cyrillic", "mac_greek", "mac_iceland"]
+_RARE += ["mac_latin2", "mac_roman", "mac_turkish"]  # of mainframes and of computers before 2001
 _BYTE_ORDER_MARKS = (  # the longer ones first
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -175,7 +177,7 @@ def guess_encoding(path: str | Path) -> str | None:
         return "cp1252"
     from charset_normalizer import from_bytes
 
-    best = from_bytes(piece).best()
+    best = from_bytes(piece, cp_exclusion=_RARE).best()
     return best.encoding if best else None
 
 
