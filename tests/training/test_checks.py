@@ -88,7 +88,7 @@ def test_a_run_that_continues_needs_no_other_folder_to_write_into(tmp_path, monk
     ],
 )
 def test_lengths_that_are_hardly_meant_so_are_said(settings, said):
-    chosen = load_experiment({"training": settings}).training
+    chosen = load_experiment({"backbone": "lstm", "training": settings}).training
     lines = doubtful_lengths(chosen, epoch_steps=100, total_steps=903 if chosen.save_every == 301 else 300)
     if said is None:
         assert lines == []
