@@ -67,7 +67,7 @@ def _bag(seen: Seen) -> dict[str, Choice]:
         "embedding_size": Choice(max(16, classes), f"{classes} labels"),
         "ngrams": Choice(2, "pairs tell 'not good' from 'good'"),
         "ngram_buckets": Choice(2**20 if seen.train_rows > 5000 else 2**18, f"{seen.train_rows:,} rows"),
-        "average": Choice("sqrt", "a long text may be surer of itself"),
+        "average": Choice("l2", "every text has length 1, however long it is"),
         "naive_bayes": Choice(True, "what tells nothing stays quiet"),
         "dropout": Choice(
             0.5 if seen.train_rows < 10_000 else 0.2,
@@ -78,13 +78,14 @@ def _bag(seen: Seen) -> dict[str, Choice]:
 
 def _training(seen: Seen) -> dict[str, Choice]:
     rows = seen.train_rows
-    epochs = max(3, min(20, round(60_000 / rows)))
+    epochs = max(3, min(12, round(100_000 / rows)))
     most, least = max(seen.train_labels.values()), min(seen.train_labels.values())
     choices = {
         "epochs": Choice(epochs, f"{rows:,} rows"),
         "batch_size": Choice(32 if rows < 10_000 else 128, f"{rows:,} rows"),
         "learning_rate": Choice(0.01, "Adam; a bag likes it high"),
         "monitor": Choice("val_loss", "chooses the epoch"),
+        "patience": Choice(3, "stops when three epochs were no better"),
     }
     if most >= RARE * least:
         reason = f"the most frequent label has {most:,} rows, the rarest {least:,}"
