@@ -10,7 +10,7 @@ from nlp_suite.config import DEFAULT_TASK, Experiment, load_experiment
 from nlp_suite.config_files import shipped_configs
 from nlp_suite.config_yaml import read_yaml
 from nlp_suite.data.init.checks import check_seen, with_merged_labels
-from nlp_suite.data.init.columns import choose_columns
+from nlp_suite.data.init.columns import OPTIONS, choose_columns
 from nlp_suite.data.init.config_text import config_text, values_of
 from nlp_suite.data.init.layout import Layout, look, stem
 from nlp_suite.data.init.seen import Choice, Passing, Seen, TextSampler, seen_of
@@ -134,15 +134,16 @@ def _data_section(layout: Layout, named: Mapping[str, str], kind: str | None) ->
     if layout.tables:
         kind, columns = _columns(layout, named, kind)
         source |= columns
+    elif idle := [OPTIONS[f] for f in named if f in ("text", "label") or layout.source["name"].value != "parallel"]:
+        raise UsageError(
+            f"{layout.title} is no table ({layout.source['name'].reason}), so there is no {idle[0]} to choose"
+        )
     elif kind is None:
         kind = layout.kinds[0]
     elif kind not in layout.kinds:
         able = " or ".join(layout.kinds)
         raise UsageError(f"{layout.title} is read as {able}, and the task needs {corpus_kind(kind).wanted}")
-    data = {f"source.{key}": choice for key, choice in source.items()}
-    if "validation" not in source and source["name"].value in ("files", "text", "parallel"):
-        data["validation"] = Choice(0.1, "share of train held out to choose the epoch")
-    return kind, data
+    return kind, {f"source.{key}": choice for key, choice in source.items()}
 
 
 def _columns(layout: Layout, named: Mapping[str, str], kind: str | None) -> tuple[str, dict[str, Choice]]:
@@ -206,6 +207,8 @@ def _see(experiment: Experiment) -> tuple[Seen, dict[str, Choice]]:
     seen = seen_of(kind.name, report, {split: rows.count for split, rows in passing.items()}, samplers)
     remarks = [remark for split in examples for remark in source.remarks(split)]
     found = {}
+    if "validation" not in seen.rows:
+        found["validation"] = Choice(experiment.data.validation, "share of train held out to choose the epoch")
     if left_out := [line for split in examples if (line := _counted(split, source.left_out(split)))]:
         found["missing"] = Choice("drop", f"rows that lack something are left out: {'; '.join(left_out)}")
     merged, alike = with_merged_labels(seen)
@@ -237,6 +240,7 @@ def _head(task: str, title: str, path: Path, lines: list[str]) -> list[str]:
 
 
 def _written(path: Path, text: str, lines: list[str], seen: Seen | None) -> InitResult:
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with open(path, "x", encoding="utf-8", newline="\n") as file:
             file.write(text)

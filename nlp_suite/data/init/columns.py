@@ -177,7 +177,7 @@ def _balance(column: Column) -> str:
 
 
 def _text(columns: Sequence[Column], chosen: Mapping[str, Choice], where: str) -> Choice:
-    return _one(_texts(columns, chosen), "text", "text", columns, where)
+    return _one(_texts(columns, chosen), "text", "text", _free(columns, chosen), where)
 
 
 def _label(columns: Sequence[Column], chosen: Mapping[str, Choice], where: str) -> Choice:
@@ -190,7 +190,7 @@ def _label(columns: Sequence[Column], chosen: Mapping[str, Choice], where: str) 
             f"so it is no column of labels, in which every value occurs several times; name another one with --label"
         )
     varied = [column for column in candidates if column.distinct > 1]
-    return _one(varied or candidates, "label", "labels", columns, where)
+    return _one(varied or candidates, "label", "labels", _free(columns, chosen), where)
 
 
 def _pair(columns: Sequence[Column], chosen: dict[str, Choice], where: str) -> dict[str, Choice]:
@@ -203,7 +203,7 @@ def _pair(columns: Sequence[Column], chosen: dict[str, Choice], where: str) -> d
         if len(texts) != len(missing):
             names = "; ".join(column.describe() for column in texts or columns)
             raise UsageError(
-                f"{where}: {len(texts)} columns look like a side of a translation, and {len(missing)} are needed: {names}; "
+                f"{where}: columns that look like a side of a translation: {len(texts)}, needed: {len(missing)}: {names}; "
                 "choose with --source and --target"
             )
         named = [column for side in missing for column in _named(texts, side)]

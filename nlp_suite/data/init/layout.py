@@ -12,6 +12,7 @@ from nlp_suite.data.compression import COMPRESSIONS, bare_suffix, compression_of
 from nlp_suite.data.init.seen import Choice
 from nlp_suite.data.sources.base import SPLITS
 from nlp_suite.data.sources.directory import FOLDERS
+from nlp_suite.data.sources.parts import part_files
 from nlp_suite.data.sources.reading import count_pairs, existing_file, text_lines
 from nlp_suite.data.table_reading import FORMATS
 from nlp_suite.errors import DataError, UsageError
@@ -63,13 +64,13 @@ def look(given: Mapping[str, str], source: str | None = None, target: str | None
             raise UsageError(
                 f"{path} is a folder, whose splits are found by their names: give no --validation and --test"
             )
-        return _folder(path, source, target)
-    for other in given.values():
-        existing_file(other)
-    if is_table(path) or _is_tab_separated(path):
-        return Layout(path.name, *_tables({split: [Path(p)] for split, p in given.items()}, given))
+        return _folder(path.resolve() if not path.name else path, source, target)
+    files = {split: part_files([other]) for split, other in given.items()}
+    first = files["train"][0]
+    if len(files["train"]) > 1 or is_table(first) or _is_tab_separated(first):
+        return Layout(path.name if path.is_file() else path.parent.name or "data", *_tables(files, given))
     if translation := _translation(path, target):
-        return _parallel(path.name, {s: [_both(Path(p), path, translation)] for s, p in given.items()})
+        return _parallel(path.name, {s: [_both(paths[0], path, translation)] for s, paths in files.items()})
     return _running_text(path.name, {split: [p] for split, p in given.items()})
 
 

@@ -127,7 +127,7 @@ def test_two_languages_are_a_translation_and_one_text_is_running_text():
         (
             {"x": TEXTS, "label": LABELS},
             {"source": "x"},
-            "0 columns look like a side of a translation, and 1 are needed",
+            "look like a side of a translation: 0, needed: 1",
         ),
     ],
 )

@@ -191,7 +191,7 @@ def test_pairs_running_text_and_classes(folder):
             "--text: unknown column 'bdoy': did you mean 'body'",
         ),
         (reviews(answer=sentences(60, seed=1)).drop(columns="sentiment"), {}, UsageError, "two columns look like text"),
-        (reviews(), {"task": "translation"}, UsageError, "look like a side of a translation, and 2 are needed"),
+        (reviews(), {"task": "translation"}, UsageError, "look like a side of a translation: 1, needed: 2"),
         (reviews(), {"task": "sentimnt"}, NlpSuiteError, "unknown task 'sentimnt': did you mean 'sentiment'"),
         (reviews(), {"validation": "none.csv"}, DataError, "'none.csv' does not exist"),
     ],
@@ -223,6 +223,26 @@ def test_an_encoding_is_guessed_and_said(folder):
     line = next(line for line in text.splitlines() if "encoding:" in line)
     assert "guessed, as it cannot be known" in line
     assert examples_of("west.yaml")[0]["text"].startswith("Ein schöner Film über Bären")
+
+
+def test_parts_and_folders_by_any_way_to_name_them(folder, monkeypatch):
+    (folder / "parts").mkdir()
+    for i in range(3):
+        reviews(20).to_csv(folder / "parts" / f"{i}.csv", index=False)
+    for given, name in (("parts", "parts"), ("parts/*.csv", "parts"), ("parts/", "parts")):
+        result = init_config(given)
+        assert result.path.name == f"{name}.yaml" and result.seen.rows == {"train": 60}
+        assert len(examples_of(result.path)) == 60
+        result.path.unlink()
+    monkeypatch.chdir(folder / "parts")
+    assert init_config(".", output="../made/new.yaml").path.is_file()
+
+
+@pytest.mark.parametrize("option", ["text", "label", "source"])
+def test_columns_of_what_has_none_are_refused(option, folder):
+    (folder / "book.txt").write_text("\n".join(sentences(20)), "utf-8")
+    with pytest.raises(UsageError, match=f"book.txt is no table .*--{option}"):
+        init_config("book.txt", **{option: "x"})
 
 
 def test_nothing_is_overwritten(folder):
