@@ -12,7 +12,7 @@ import typer
 import typer.core
 
 from nlp_suite import __version__, progress
-from nlp_suite.cli import components, init, models, serving, training
+from nlp_suite.cli import choosing, components, init, models, serving, training
 from nlp_suite.cli.interruption import told
 from nlp_suite.errors import NlpSuiteError
 from nlp_suite.registry import VERBS
@@ -91,7 +91,7 @@ def root(quiet: Quiet = False, version: Version = False) -> None:
     """What may stand before a verb."""
 
 
-for module in (init, training, models, components, serving):
+for module in (init, training, choosing, models, components, serving):
     module.add_commands(app)
 
 

@@ -27,7 +27,7 @@ def inspect_experiment(experiment: Experiment) -> dict[str, Any]:
 
     Returns:
         See `CorpusKind.inspect` of the kind; `estimate`, see `estimate_tokens`, empty where the statistics are known; and
-        `remarks`, see `inspection_remarks`.
+        `remarks`, see `Source.remarks` and `inspection_remarks`.
 
     Raises:
         DataError: data that cannot be read.

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nlp_suite.task import Predictor
 
 CLASSIFY = "tensorflow/serving/classify"  # method name of TensorFlow Serving's Classify
+REGRESS = "tensorflow/serving/regress"  # and of its Regress
 
 
 class Signatures(ABC):

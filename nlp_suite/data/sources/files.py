@@ -20,7 +20,13 @@ from nlp_suite.errors import DataError
 from nlp_suite.registry import SOURCES, unknown
 
 ColumnName = str | Annotated[int, Field(ge=0)]
-_LATER_SETTINGS = ("columns", "quoting", "encoding", "sheet")  # those that older hashes were made without
+_LATER_SETTINGS = (
+    "columns",
+    "label_separator",
+    "quoting",
+    "encoding",
+    "sheet",
+)  # those that older hashes were made without
 
 
 def _known_codec(encoding: str) -> str:
@@ -41,6 +47,9 @@ class FilesSettings(ComponentSettings):
     text_column: ColumnName = Field("text", description="name, or number from 0")
     label_column: ColumnName | None = Field(
         "label", description="name, or number from 0; null: texts without labels; not read where the task needs none"
+    )
+    label_separator: str | None = Field(
+        None, min_length=1, description="between the labels of a cell, where the task takes several; default: a comma"
     )
     source_column: ColumnName = Field("source", description="of pairs: name, or number from 0")
     target_column: ColumnName = Field("target", description="of pairs: name, or number from 0")
@@ -102,6 +111,12 @@ class FilesSource(Source):
         super().__init__(**arguments)
         self._columns = self._read_columns()
         self._check_columns()
+        if self.settings.label_separator is not None:
+            if self.kind.label_form != "several":
+                raise DataError(
+                    "label_separator is for tasks that take several labels a text (task.problem: multi_label)"
+                )
+            self.kind.label_separator = self.settings.label_separator
         self._files: dict[str, list[tuple[Path, str]]] = {}
         self._remarks: dict[str, list[str]] = {}
         self._left_out: dict[str, Counter[str]] = {}

@@ -242,6 +242,11 @@ class TranslationTask(Task):
 
         return measure(run, split, stores)
 
+    def baselines(self, run, split, stores, by_row) -> dict:
+        from nlp_suite.tasks.translation.baseline import baselines
+
+        return baselines(stores["train"], stores[split], by_row)
+
     def report_view(self) -> "ReportView":
         from nlp_suite.tasks.translation.view import TranslationView
 

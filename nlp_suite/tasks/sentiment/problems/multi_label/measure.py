@@ -1,0 +1,162 @@
+"""The numbers of a multi-label classifier: F1 at the thresholds, average precision, exact match, and where it errs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from nlp_suite.errors import DataError, RunError
+from nlp_suite.tasks.sentiment.measure import StoreTexts, never_answered_remark, split_logits
+from nlp_suite.tasks.sentiment.problems.multi_label.predictor import sigmoid
+from nlp_suite.tasks.sentiment.problems.multi_label.thresholds import (
+    DEFAULT,
+    choose_thresholds,
+    threshold_facts,
+    thresholds_of,
+)
+from nlp_suite.text.statistics import truncation_shares
+
+RESAMPLES = 500  # of the bootstrap
+
+
+def fit_thresholds(run: Any, store: Any) -> dict[str, Any]:
+    """`{"thresholds": {label: threshold}}`, see `choose_thresholds`; empty where the settings give them."""
+    if run.task.settings.thresholds != "validation":
+        return {}
+    probabilities = sigmoid(split_logits(run, store))
+    if not np.isfinite(probabilities).all():  # measuring it says so
+        return {}
+    return {"thresholds": threshold_facts(run.labels, choose_thresholds(np.array(store.labels), probabilities))}
+
+
+def measure(run: Any, split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
+    """The report of a split, see `multi_label_report`, with `truncated_share`, `dropped_share` and `remarks` on the answers."""
+    store = stores[split]
+    thresholds = thresholds_of(run.task.settings.thresholds, run.assets)
+    probabilities = sigmoid(split_logits(run, store))
+    report = multi_label_report(run.labels, np.array(store.labels), probabilities, thresholds, StoreTexts(store))
+    cut = truncation_shares(np.asarray(store.lengths), np.asarray(store.full_lengths))
+    remark = never_answered_remark(report["never_answered"], run.labels)
+    return {**report, **cut, "remarks": [remark] if remark else []}
+
+
+def multi_label_report(
+    labels: Sequence[str],
+    truth: np.ndarray,
+    probabilities: np.ndarray,
+    thresholds: np.ndarray,
+    texts: Sequence[str] | None = None,
+    mistakes: int = 10,
+) -> dict[str, Any]:
+    """Everything that is reported about a multi-label classifier, as numbers that JSON can hold.
+
+    Args:
+        labels: names of the C labels.
+        truth: 0 or 1, `[N, C]`.
+        probabilities: `[N, C]`.
+        thresholds: of every label, `[C]`.
+        texts: the N texts; only those of the listed mistakes are read. None leaves `text` null.
+        mistakes: how many texts to list, those with the most wrong labels first.
+
+    Returns:
+        `kind`, `labels`, `examples`, `micro` and `macro` (each `precision`, `recall`, `f1` at the thresholds and
+        `average_precision` without any; macro over the labels that occur or are answered), `micro_f1_interval` (95 %,
+        bootstrap over texts), `micro_f1_half` (at 0.5 in place of the thresholds), `exact_match` (texts with all labels
+        right), `labels_per_text` (`true` and `answered`), `cross_entropy`, `per_class`, `never_answered` and `mistakes`.
+
+    Raises:
+        DataError: no examples.
+        RunError: probabilities that are no numbers.
+    """
+    truth, probabilities = np.asarray(truth).astype(bool), np.asarray(probabilities, "float64")
+    if not len(truth):
+        raise DataError("there are no examples to evaluate: the split is empty")
+    if not np.isfinite(probabilities).all():
+        raise RunError("the model answers with something that is no number; train it again with a lower learning rate")
+    chosen = probabilities >= thresholds  # [N, C]
+    hits, answered, support = ((truth & chosen).sum(axis=0), chosen.sum(axis=0), truth.sum(axis=0))  # [C] each
+    precision, recall, f1 = _scores(hits, answered, support)
+    average = np.array([_average_precision(truth[:, c], probabilities[:, c]) for c in range(len(labels))])
+    occurs = answered + support > 0  # [C]
+    micro = [float(value) for value in _scores(hits.sum(), answered.sum(), support.sum())]
+    likely = np.clip(np.where(truth, probabilities, 1 - probabilities), np.finfo("float32").eps, 1)
+    ranked = average[support > 0]
+    return {
+        "kind": "multi_label",
+        "labels": list(labels),
+        "examples": len(truth),
+        "micro": {
+            **dict(zip(("precision", "recall", "f1"), micro)),
+            "average_precision": _average_precision(truth.ravel(), probabilities.ravel()),
+        },
+        "macro": {
+            **{
+                name: float(values[occurs].mean()) if occurs.any() else 0.0
+                for name, values in (("precision", precision), ("recall", recall), ("f1", f1))
+            },
+            "average_precision": float(ranked.mean()) if len(ranked) else 0.0,
+        },
+        "micro_f1_interval": _interval(truth, chosen),
+        "micro_f1_half": _micro_f1(truth, probabilities >= DEFAULT),
+        "exact_match": float((truth == chosen).all(axis=1).mean()),
+        "labels_per_text": {"true": float(truth.sum(axis=1).mean()), "answered": float(chosen.sum(axis=1).mean())},
+        "cross_entropy": float(-np.log(likely).mean()),
+        "per_class": {
+            label: {
+                "precision": float(precision[c]),
+                "recall": float(recall[c]),
+                "f1": float(f1[c]),
+                "average_precision": float(average[c]),
+                "threshold": float(thresholds[c]),
+                "support": int(support[c]),
+                "answered": int(answered[c]),
+            }
+            for c, label in enumerate(labels)
+        },
+        "never_answered": [label for c, label in enumerate(labels) if support[c] and not answered[c]],
+        "mistakes": _mistakes(labels, truth, chosen, probabilities, texts, mistakes),
+    }
+
+
+def _scores(hits: Any, answered: Any, support: Any) -> tuple[Any, Any, Any]:
+    """Precision, recall and F1; 0 where they are undefined."""
+    return (
+        hits / np.maximum(1, answered),
+        hits / np.maximum(1, support),
+        2 * hits / np.maximum(1, answered + support),
+    )
+
+
+def _micro_f1(truth: np.ndarray, chosen: np.ndarray) -> float:
+    return float(_scores((truth & chosen).sum(), chosen.sum(), truth.sum())[2])
+
+
+def _average_precision(truth: np.ndarray, scores: np.ndarray) -> float:
+    """Mean of the precision at every hit; 0 where nothing is true."""
+    from sklearn.metrics import average_precision_score
+
+    return float(average_precision_score(truth, scores)) if truth.any() else 0.0
+
+
+def _interval(truth: np.ndarray, chosen: np.ndarray) -> list[float]:
+    """95 % of the micro F1 of texts drawn again, with a fixed seed."""
+    parts = np.stack([2 * (truth & chosen).sum(axis=1), truth.sum(axis=1) + chosen.sum(axis=1)], axis=1)  # [N, 2]
+    draw, count = np.random.default_rng(0), len(parts)
+    sums = np.array([parts[draw.integers(0, count, count)].sum(axis=0) for _ in range(RESAMPLES)])  # [R, 2]
+    return [float(end) for end in np.quantile(sums[:, 0] / np.maximum(1, sums[:, 1]), [0.025, 0.975])]
+
+
+def _mistakes(labels, truth, chosen, probabilities, texts, count: int) -> list[dict]:
+    wrong = (truth != chosen).sum(axis=1)  # [N]
+    distance = np.abs(truth - probabilities).max(axis=1)  # [N], of the surest wrong label
+    order = np.lexsort((-distance, -wrong))[:count]
+    return [
+        {
+            "index": int(i),
+            "text": None if texts is None else str(texts[int(i)]),
+            "labels": [labels[c] for c in np.flatnonzero(truth[i])],
+            "predicted": [labels[c] for c in np.flatnonzero(chosen[i])],
+        }
+        for i in order
+        if wrong[i]
+    ]
