@@ -21,6 +21,7 @@ from nlp_suite.registry import TASKS
 
 if TYPE_CHECKING:
     from nlp_suite.config import ComponentSettings, Experiment
+    from nlp_suite.data.init.seen import Recipe, Seen
     from nlp_suite.evaluation.report import ReportView
     from nlp_suite.export.loaded import LoadedSignatures
     from nlp_suite.export.signatures import Signatures
@@ -260,6 +261,13 @@ class Task:
 
         Nothing is to be done where they stand in the task's own module.
         """
+
+    # ---- a config for data that were seen
+
+    @classmethod
+    def recipe(cls, seen: Seen) -> Recipe:
+        """What suits data that `nlp-suite init` has seen, beyond the defaults: section → key → value and reason."""
+        return {}
 
     # ---- training
 

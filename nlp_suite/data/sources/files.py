@@ -122,6 +122,7 @@ class FilesSource(Source):
             self.kind.label_separator = self.settings.label_separator
         self._files: dict[str, list[tuple[Path, str]]] = {}
         self._remarks: dict[str, list[str]] = {}
+        self._left_out: dict[str, Counter[str]] = {}
         for split in SPLITS:
             if paths := listed(getattr(self.settings, split)):
                 self._files[split] = [(path, self._format(path)) for path in part_files(paths)]
@@ -182,7 +183,7 @@ class FilesSource(Source):
         if dropped:
             by_field = ", ".join(f"{count:,} without {field}" for field, count in dropped.items())
             remarks.append(f"{split}: {dropped.total():,} rows were left out ({by_field})")
-        self._remarks[split] = remarks
+        self._remarks[split], self._left_out[split] = remarks, dropped
 
     def _open(self, path: Path, format_: str) -> Table:
         settings, names = self.settings, any(isinstance(column.place, str) for column in self._columns)
@@ -196,6 +197,9 @@ class FilesSource(Source):
             sheet=settings.sheet,
             on_error=self.on_error,
         )
+
+    def left_out(self, split: str) -> Counter[str]:
+        return self._left_out.get(split, Counter())
 
     def remarks(self, split: str) -> list[str]:
         return self._remarks.get(split, [])

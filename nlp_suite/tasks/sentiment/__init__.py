@@ -17,6 +17,7 @@ from nlp_suite.tasks.sentiment.threshold import checked_rule
 
 if TYPE_CHECKING:
     from nlp_suite.config import Experiment
+    from nlp_suite.data.init.seen import Recipe
     from nlp_suite.evaluation.report import ReportView
     from nlp_suite.export.signatures import Signatures
 
@@ -113,6 +114,13 @@ class SentimentTask(Task):
         "It may repeat biases of its training data; do not let it alone decide about people.",
     )
     page_form = "classification"
+
+    @classmethod
+    def recipe(cls, seen) -> "Recipe":
+        """See `nlp_suite.tasks.sentiment.recipe`."""
+        from nlp_suite.tasks.sentiment.recipe import classification_recipe
+
+        return classification_recipe(seen)
 
     @classmethod
     def variant(cls, settings) -> type[Task]:

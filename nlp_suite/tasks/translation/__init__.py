@@ -17,6 +17,7 @@ from nlp_suite.tasks.shared.request_checks import MAX_BEAMS
 from nlp_suite.text.text_layer import START
 
 if TYPE_CHECKING:
+    from nlp_suite.data.init.seen import Recipe
     from nlp_suite.evaluation.report import ReportView
     from nlp_suite.export.signatures import Signatures
 
@@ -151,6 +152,13 @@ class TranslationTask(Task):
         """The decoder's arguments; its embeddings are as wide as the encoder's where nothing is said."""
         sizes = self.settings.decoder.arguments()
         return {**sizes, "embedding_size": sizes["embedding_size"] or backbone_settings.embedding_size}
+
+    @classmethod
+    def recipe(cls, seen) -> "Recipe":
+        """See `nlp_suite.tasks.translation.recipe`."""
+        from nlp_suite.tasks.translation.recipe import translation_recipe
+
+        return translation_recipe(seen)
 
     @classmethod
     def import_network(cls) -> None:
