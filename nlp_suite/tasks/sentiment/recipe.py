@@ -8,12 +8,16 @@
 | several scripts or languages, or many words seen once | a larger vocabulary, down to words that occur once |
 | number of labels | features: 16, or as many as there are labels |
 | number of rows | epochs, batch size and dropout: small tables are read more often, in smaller batches |
+| a column of labels that are lists | `problem: multi_label` |
+| one of numbers with fractions, or of more than 50 different ones | `problem: regression` |
 | a label five times rarer than the most frequent one | the loss weighs labels by their rarity, macro F1 chooses the epoch |
 """
 
 from nlp_suite.data.init.seen import Choice, Recipe, Seen, TextsSeen
+from nlp_suite.data.init.table_profile import Column
 
 UNSPACED = 0.2  # share of texts in scripts without spaces from which words are no unit
+MANY_NUMBERS = 50  # different labels that are numbers; more are no classes
 RARE = 5  # the most frequent label has so many times the rows of the rarest
 WHOLE, MAX_TOKENS = 1000, 4000  # texts as long are read whole; none is read farther
 SUB_WORDS = 2  # of a character or word, where those are the tokens, at most
@@ -28,10 +32,23 @@ def classification_recipe(seen: Seen) -> Recipe:
     texts = seen.texts["text"]
     return {
         "task": {"pooling": Choice(["mean"], "the bag is one vector already")},
-        "text": {**_tokenizer(texts), **_length(texts)},
+        "text": {**_tokenizer(texts), **_length(seen)},
         "backbone": _bag(seen),
         "training": _training(seen),
     }
+
+
+def problem(labels: Column) -> dict[str, Choice]:
+    """The setting `problem`, where the labels are no names of classes.
+
+    Args:
+        labels: the column of labels, by its first rows.
+    """
+    if labels.nested:
+        return {"problem": Choice("multi_label", f"labels are lists in {labels.nested:,} rows")}
+    if labels.numbers > 0.95 and (labels.decimals or labels.distinct > MANY_NUMBERS):
+        return {"problem": Choice("regression", f"{labels.distinct:,} different numbers in {labels.looked_at}")}
+    return {}
 
 
 def _tokenizer(texts: TextsSeen) -> dict[str, Choice]:
@@ -47,8 +64,10 @@ def _tokenizer(texts: TextsSeen) -> dict[str, Choice]:
     return {"tokenizer": Choice({"name": "word", "vocabulary_size": 60_000}, f"about {texts.tokens:,} words and marks")}
 
 
-def _length(texts: TextsSeen) -> dict[str, Choice]:
-    figures, pieces = texts.lengths["tokens"], SUB_WORDS if texts.unspaced >= UNSPACED else 1
+def _length(seen: Seen) -> dict[str, Choice]:
+    """Of a text, or of both in a row."""
+    figures = {key: sum(texts.lengths["tokens"][key] for texts in seen.texts.values()) for key in ("p99", "max")}
+    pieces = SUB_WORDS if seen.texts["text"].unspaced >= UNSPACED else 1
     if pieces * figures["max"] <= WHOLE:
         length, reason = pieces * figures["max"], f"the longest of the texts has {figures['max']:,.0f} words and marks"
     else:
@@ -62,24 +81,29 @@ def _length(texts: TextsSeen) -> dict[str, Choice]:
 
 def _bag(seen: Seen) -> dict[str, Choice]:
     classes = len(seen.train_labels)
-    return {
+    choices = {
         "name": Choice("bag", "words and pairs of words, averaged"),
-        "embedding_size": Choice(max(16, classes), f"{classes} labels"),
+        "embedding_size": Choice(max(16, classes), f"{classes:,} labels" if classes else ""),
         "ngrams": Choice(2, "pairs tell 'not good' from 'good'"),
         "ngram_buckets": Choice(2**20 if seen.train_rows > 5000 else 2**18, f"{seen.train_rows:,} rows"),
-        "average": Choice("l2", "every text has length 1, however long it is"),
-        "naive_bayes": Choice(True, "what tells nothing stays quiet"),
         "dropout": Choice(
             0.5 if seen.train_rows < 10_000 else 0.2,
             f"{seen.train_rows:,} rows: {'much' if seen.train_rows < 10_000 else 'some'} regularisation",
         ),
+    }
+    if seen.kind != "labelled":  # counts of n-grams by class are for one label a text
+        return {**choices, "average": Choice("sqrt", "a long text may be surer of itself")}
+    return {
+        **choices,
+        "average": Choice("l2", "every text has length 1, however long it is"),
+        "naive_bayes": Choice(True, "what tells nothing stays quiet"),
     }
 
 
 def _training(seen: Seen) -> dict[str, Choice]:
     rows = seen.train_rows
     epochs = max(3, min(12, round(100_000 / rows)))
-    most, least = max(seen.train_labels.values()), min(seen.train_labels.values())
+    most, least = (end(seen.train_labels.values(), default=0) for end in (max, min))
     choices = {
         "epochs": Choice(epochs, f"{rows:,} rows"),
         "batch_size": Choice(32 if rows < 10_000 else 128, f"{rows:,} rows"),
@@ -87,7 +111,7 @@ def _training(seen: Seen) -> dict[str, Choice]:
         "monitor": Choice("val_loss", "chooses the epoch"),
         "patience": Choice(3, "stops when three epochs were no better"),
     }
-    if most >= RARE * least:
+    if seen.kind == "labelled" and most >= RARE * least:
         reason = f"the most frequent label has {most:,} rows, the rarest {least:,}"
         choices |= {
             "class_weights": Choice("balanced", reason),

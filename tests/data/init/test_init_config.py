@@ -203,6 +203,20 @@ def test_tables_that_are_refused_leave_nothing_behind(frame, options, error, wor
     assert [path.name for path in folder.iterdir()] == ["t.csv"]
 
 
+def test_labels_that_are_lists_or_numbers_and_two_texts_a_row():
+    frame = reviews(rating=[1 + i / 15 for i in range(60)], tags=[["a", "b"][: 1 + i % 2] for i in range(60)])
+    frame[["review", "rating"]].to_csv("numbers.csv", index=False)
+    frame[["review", "tags"]].to_json("lists.jsonl", orient="records", lines=True)
+    reviews(question=sentences(60, seed=1)).to_csv("two.csv", index=False)
+    numbers, lists = init_config("numbers.csv"), init_config("lists.jsonl", label="tags")
+    assert (
+        load_experiment(numbers.path).task.problem == "regression" and "60 different numbers in 60 rows" in numbers.text
+    )
+    assert load_experiment(lists.path).task.problem == "multi_label" and lists.seen.train_labels == {"a": 60, "b": 30}
+    two = init_config("two.csv", text="review", text_b="question")
+    assert set(examples_of(two.path)[0]) == {"text", "text_b", "label"} and set(two.seen.texts) == {"text", "text_b"}
+
+
 def test_a_label_of_another_split_that_train_lacks_is_refused():
     reviews().to_csv("t.csv", index=False)
     reviews(sentiment=["pos", "new"] * 30).to_csv("test.csv", index=False)
