@@ -71,6 +71,9 @@ def reviews(rows=60, **columns):
     return pd.DataFrame({"review": sentences(rows), "sentiment": labels} | columns)
 
 
+LABELS_LIKE = ["x", "y", "z"] * 20
+
+
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -257,6 +260,15 @@ def test_columns_of_what_has_none_are_refused(option, folder):
     (folder / "book.txt").write_text("\n".join(sentences(20)), "utf-8")
     with pytest.raises(UsageError, match=f"book.txt is no table .*--{option}"):
         init_config("book.txt", **{option: "x"})
+
+
+def test_strange_names_and_labels_do_not_break_the_config(folder):
+    labels = ["a\x01\nb", "{no: yes}"] * 30
+    frame = pd.DataFrame({"# text: x": sentences(60), "label\u2028\x85": labels, "label ": LABELS_LIKE})
+    frame.to_json("strange.jsonl", orient="records", lines=True)
+    result = init_config("strange.jsonl", label="label\u2028\x85")
+    assert examples_of(result.path)[0]["label"] == "a\x01\nb"
+    assert "'label '" in init_config("strange.jsonl", label="label ", output="o.yaml").text
 
 
 def test_nothing_is_overwritten(folder):
