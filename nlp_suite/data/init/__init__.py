@@ -12,7 +12,7 @@ from nlp_suite.config_yaml import read_yaml
 from nlp_suite.data.init.checks import check_seen, with_merged_labels
 from nlp_suite.data.init.columns import OPTIONS, choose_columns
 from nlp_suite.data.init.config_text import config_text, values_of
-from nlp_suite.data.init.layout import Layout, look, stem
+from nlp_suite.data.init.layout import Layout, look
 from nlp_suite.data.init.seen import Choice, Passing, Seen, TextSampler, seen_of
 from nlp_suite.data.init.summary import summary
 from nlp_suite.data.init.table_profile import Column, profile
@@ -104,7 +104,7 @@ def init_config(
             raise UsageError("without TRAIN the built-in sample is taken, which has no files and columns to choose")
         return _sample(task or DEFAULT_TASK, output)
     layout = look(files, named.get("source"), named.get("target"))
-    path = _free_path(output or f"{stem(Path(layout.title)) or 'data'}.yaml")
+    path = _free_path(output or f"{layout.name}.yaml")
     kind, data, labels = _data_section(layout, named, TASKS.get(task).corpus_kind if task else None)
     task = task or _task_of(kind, layout.title)
     settings = TASKS.get(task).settings_for_labels(labels) if labels else {}
