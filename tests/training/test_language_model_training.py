@@ -1,12 +1,12 @@
 """Training of language models: resumed = uninterrupted with carried state, honest perplexities, every token evaluated."""
 
 import math
-from collections import Counter
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import keras

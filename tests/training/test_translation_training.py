@@ -11,11 +11,11 @@ import time
 import keras
 import numpy as np
 import pytest
+import yaml
+from rich.console import Console
 from sacrebleu.metrics import BLEU, CHRF
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.neighbors import NearestNeighbors
-import yaml
-from rich.console import Console
 
 import nlp_suite
 from nlp_suite.config import load_experiment
