@@ -91,7 +91,10 @@ def _places(path: str, fields: Mapping[str, FieldInfo]) -> list[str]:
 
 def _defaults_elsewhere(task: str) -> str:
     """A sentence on the defaults that a task brings along for other sections."""
-    told = {"Its defaults in other sections": TASKS.get(task).defaults, "Where no backbone is named": TASKS.get(task).default_recipe}
+    told = {
+        "Its defaults in other sections": TASKS.get(task).defaults,
+        "Where no backbone is named": TASKS.get(task).default_recipe,
+    }
     return "".join(
         f" {when}: {', '.join(f'`{section}.{key}: {_value(value)}`' for section in given for key, value in given[section].items())}."
         for when, given in told.items()

@@ -135,7 +135,9 @@ class BagSettings(BackboneSettings):
     @model_validator(mode="after")
     def _weights_have_a_length(self) -> Self:
         if self.average == "l2" and not self.naive_bayes:
-            raise ValueError("average: l2 is by the weights of naive_bayes, which is off: set it, or take average: sqrt")
+            raise ValueError(
+                "average: l2 is by the weights of naive_bayes, which is off: set it, or take average: sqrt"
+            )
         return self
 
     @property

@@ -44,7 +44,9 @@ def test_the_remark_says_what_the_model_is_not_better_in():
     worse = remark(report([0.01, 0.2], [-0.2, -0.1]), COMPARED, "classifier")
     assert worse == "The classifier is worse than TF-IDF: F1 0.60 against 0.70."
     both = remark(report([-0.1, 0.2], [-0.2, -0.1]), COMPARED, "classifier")
-    assert both.startswith("The classifier is not better, outside the 95% interval, than TF-IDF: accuracy 90.0% against 80")
+    assert both.startswith(
+        "The classifier is not better, outside the 95% interval, than TF-IDF: accuracy 90.0% against 80"
+    )
     assert "is worse than TF-IDF: F1" in both
     assert "not better" in remark(report(None), COMPARED, "classifier"), "a single row shows nothing"
 

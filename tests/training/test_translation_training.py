@@ -123,8 +123,12 @@ def test_a_finished_run_is_evaluated_and_its_tokens_are_counted_once(whole):
     neighbours = NearestNeighbors(n_neighbors=1, metric="cosine").fit(vectorizer.transform(known))
     rows = neighbours.kneighbors(vectorizer.transform(sources), return_distance=False)[:, 0]
     translations = [train_store.target.text(int(i)) for i in rows]
-    assert similar["bleu"]["score"] == pytest.approx(BLEU(force=True).corpus_score(translations, [references]).score, abs=1)
-    assert similar["lead"]["BLEU"]["value"] == pytest.approx(report["bleu"]["score"] - similar["bleu"]["score"], abs=1e-6)
+    assert similar["bleu"]["score"] == pytest.approx(
+        BLEU(force=True).corpus_score(translations, [references]).score, abs=1
+    )
+    assert similar["lead"]["BLEU"]["value"] == pytest.approx(
+        report["bleu"]["score"] - similar["bleu"]["score"], abs=1e-6
+    )
 
 
 def test_training_starts_from_a_run(whole, tmp_path):

@@ -10,11 +10,13 @@ from nlp_suite.config import ComponentSettings, Experiment
 from nlp_suite.data.memory import check_batch, check_rows
 from nlp_suite.data.windows import ShuffledWindows, SlidingWindows, Streams, WholeDocuments, window_arrays
 from nlp_suite.errors import ConfigError
+from nlp_suite.predictor import Predictor
 from nlp_suite.registry import BACKBONES, TASKS
-from nlp_suite.task import Batches, Predictor, Task
+from nlp_suite.task import Batches, Task
 from nlp_suite.text.text_layer import END
 
 if TYPE_CHECKING:
+    from nlp_suite.data.init.seen import Recipe
     from nlp_suite.evaluation.report import ReportView
     from nlp_suite.export.signatures import Signatures
 
@@ -144,6 +146,13 @@ class LanguageModelTask(Task):
         if not backbone.carries_state:
             _check_window(backbone, task)
             _check_length(backbone, task)
+
+    @classmethod
+    def recipe(cls, seen) -> "Recipe":
+        """See `nlp_suite.tasks.language_model.recipe`."""
+        from nlp_suite.tasks.language_model.recipe import language_model_recipe
+
+        return language_model_recipe(seen)
 
     @classmethod
     def import_network(cls) -> None:

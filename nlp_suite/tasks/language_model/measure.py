@@ -24,12 +24,13 @@ def measure(run, split: str, stores: dict) -> dict:
     """
     store, task = stores[split], run.task
     model = run.model()
-    kind = task.batching(model, stores["train"])
+    train = stores.get("train")  # gone where a run is measured on other files
+    kind = task.batching(model, train or store)
     if kind == "stream":
         model.carry(1, task.settings.evaluation_batch_size)
     windows, context = task.evaluation_windows(model, store, kind)
     batch, by_row = window_batch(store, windows), []
-    counts = token_counts(stores["train"].flat(), run.text.vocabulary_size)  # [V]
+    counts = token_counts(train.flat() if train else [], run.text.vocabulary_size)  # [V]
     edges = [1, *(10**power for power in range(1, len(str(counts.max()))))]  # 0 | 1–9 | 10–99 | …
     nll, tokens = np.zeros(len(edges) + 1), np.zeros(len(edges) + 1, int)
     unknown = 0
@@ -60,7 +61,7 @@ def measure(run, split: str, stores: dict) -> dict:
         by_frequency=[
             {"group": name, "tokens": count, "nll": loss}
             for name, count, loss in zip(_names(edges), tokens, nll)
-            if count
+            if count and train
         ],
     )
     return {**report, "by_row": np.concatenate(by_row)}
