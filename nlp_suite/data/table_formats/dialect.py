@@ -90,8 +90,8 @@ def find_dialect(
         quoted = [dialect.fits and dialect.quoting == "csv" for dialect in found]
         if (quoted[1] and not quoted[0]) or not (found[0].fits or found[0].problem):
             return found[1]
-        if found[0].fits and quoted[0] == quoted[1]:
-            raise DataError(f"{path}: lines end in LF or in CR, both fit; write the table with one of them throughout")
+        if found[0].fits and quoted[0] == quoted[1] and re.match(r"[^\r\n]*\r(?!\n)", sample):
+            return found[1]  # both fit, and the first line, which seldom has one within, ends in CR
     nearest = max(unusual, key=lambda dialect: dialect.alike, default=None)
     if nearest and not found[0].fits and nearest.alike > 0.5 and (nearest.problem or nearest.alike < 1):
         split = f"delimited by {nearest.delimiter!r}, "
