@@ -59,13 +59,13 @@ def table_examples(
         example: Example | None = {}
         for column, position in positions:
             value = row[position]
-            missing = _is_missing(column.field, value, is_text)
+            missing = is_missing(column.field, value, is_text)
             if dropped is not None and (missing or (isinstance(value, str) and not value.strip())):
                 dropped[column.field] += 1
                 example = None
                 break
             try:
-                example[column.field] = _field_value(kind, column, value, table, missing)  # type: ignore[index]
+                example[column.field] = field_value(kind, column, value, table, missing)  # type: ignore[index]
             except DataError as error:
                 raise DataError(f"{table.path}, {table.place} {number}: {error}") from None
         if example is not None:
@@ -79,13 +79,14 @@ def table_examples(
         raise DataError(f"{table.path}: the file is empty; a row of {fields} a line is expected")
 
 
-def _is_missing(field: str, value: Any, is_text: bool) -> bool:
+def is_missing(field: str, value: Any, is_text: bool) -> bool:
+    """Whether a field of a row is missing; `is_text`: in a text file."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return True
     return field == "label" and isinstance(value, str) and (not value.strip() or (is_text and value in ("nan", "NaN")))
 
 
-def _field_value(kind: CorpusKind, column: Column, value: Any, table: Table, missing: bool) -> Any:
+def field_value(kind: CorpusKind, column: Column, value: Any, table: Table, missing: bool) -> Any:
     """What an example holds, for a value of a table; a missing value is an error, which names the remedy."""
     format, called = table.format.format, str(column.place)
     if isinstance(value, bytes):
