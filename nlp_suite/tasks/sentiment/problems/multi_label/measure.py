@@ -115,7 +115,8 @@ def averages(truth: np.ndarray, chosen: np.ndarray, scores: np.ndarray) -> tuple
     """`micro` and `macro` of `multi_label_report`.
 
     Args:
-        truth, chosen: bool `[N, C]`.
+        truth: bool `[N, C]`.
+        chosen: bool `[N, C]`.
         scores: what average precision ranks by, `[N, C]`.
     """
     names = ("precision", "recall", "f1")
