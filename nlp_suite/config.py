@@ -153,7 +153,11 @@ class DataSettings(Settings):
         None, description="label names in order; default: those of train, sorted"
     )
     limit: int | None = Field(None, ge=1, description="use at most this many examples a split")
+    train_limit: int | None = Field(None, ge=1, description="use at most this many training examples")
+    fold: str | None = Field(None, pattern=r"^[1-9]\d*/[1-9]\d*$", description="2/5: test on part 2 of 5 of train")
     on_error: Literal["fail", "replace"] = Field("fail", description="what to do with invalid UTF-8")
+    missing: Literal["fail", "drop"] = Field("fail", description="what to do with rows that lack a text or label")
+    labels_normalise: bool = Field(False, description="make labels one that differ in case, blanks, or as 1 and 1.0")
     seed: int = Field(0, ge=0, le=2**63 - 1, description="seed of the validation split")
     cache: str = Field(".cache", description="folder of token stores")
 

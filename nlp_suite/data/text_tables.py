@@ -1,6 +1,5 @@
 """Tables of texts that a trained model is asked about, read as its config says that the tables of its training were."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from nlp_suite.data.compression import bare_suffix
 from nlp_suite.data.kinds.base import CorpusKind
 from nlp_suite.data.sources.base import SPLITS, listed
 from nlp_suite.data.sources.reading import share_read
+from nlp_suite.data.sources.table_examples import Column, field_value, is_missing
 from nlp_suite.data.table_reading import FORMATS, open_table
 from nlp_suite.errors import DataError
 from nlp_suite.registry import unknown
@@ -70,6 +70,7 @@ class TextTable:
     Attributes:
         columns: the names of all columns; those of a table without a header are `column_0`, `column_1`, …
         share: for progress, see `share_read`.
+        found: a sentence on how the file is written, where that is not as its suffix says; else empty.
 
     Raises:
         DataError: a file that cannot be read, or has no such column.
@@ -80,7 +81,7 @@ class TextTable:
     ):
         settings, field = settings_for(path, experiment), kind.fields[0]
         named = settings.get("columns", {}).get(field, settings.get(f"{field}_column", field))
-        wanted, self._kind, self._field = named if column is None else column, kind, field
+        wanted, self._kind = named if column is None else column, kind
         header = settings.get("header", "auto")
         if header == "auto" and not isinstance(column, int):  # as in training, names say that there are some
             header = isinstance(wanted, str)
@@ -95,10 +96,12 @@ class TextTable:
         first = next(self._table.rows(), None) if self._table.columns is None else None
         self.columns = self._table.columns or [f"column_{number}" for number in range(len(first[1]) if first else 0)]
         self._position = self._find(wanted)
+        self._column = Column(field, self.columns[self._position], "--text")
+        self.found = self._table.found()
 
     def _find(self, wanted: str | int) -> int:
         names, where = self.columns, f"{self._table.path}: the texts are read from the column {wanted!r}"
-        remedy = "name another one (--text, or text_column in Python)"
+        remedy = "name another one (--text COLUMN; in Python text_column)"
         if isinstance(wanted, int):
             if wanted < len(names):
                 return wanted
@@ -118,11 +121,11 @@ class TextTable:
         """
         for number, values in self._table.rows():
             value = values[self._position]
-            if value is None or (isinstance(value, float) and math.isnan(value)):
+            if is_missing(self._column.field, value, False):
                 yield values, None
                 continue
             try:
-                yield values, self._kind.field_value(self._field, value, self.columns[self._position])
+                yield values, field_value(self._kind, self._column, value, self._table, False)
             except DataError as error:
                 raise DataError(f"{self._table.path}, {self._table.place} {number}: {error}") from None
 

@@ -75,10 +75,10 @@ def check_defaults(task, settings):
     by_section = {section: dict(values) for section, values in task.defaults.items()}
     for section, values in task.default_recipe.items():
         by_section[section] = {**by_section.get(section, {}), **values}
-    named = {"name": task.name(), **settings}
-    assert type(make_task(load_experiment({"task": named}))) is task
-    check_chosen(load_experiment({"task": named}), by_section)
-    check_chosen(load_experiment({"task": named, "backbone": "lstm"}), task.defaults)
+    given = {"task": {"name": task.name(), **settings}}
+    assert type(make_task(load_experiment(given))) is task
+    check_chosen(load_experiment(given), by_section)
+    check_chosen(load_experiment({**given, "backbone": "lstm"}), task.defaults)
 
 
 def check_chosen(experiment, by_section):

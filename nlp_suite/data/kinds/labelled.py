@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from nlp_suite.config import DataSettings, Experiment
 from nlp_suite.data.corpus_stats import SHOWN_EXAMPLES, TextCounts, duplicates, figures, shortened, text_hash
 from nlp_suite.data.kinds.base import CorpusKind, Positions, Progress
+from nlp_suite.data.label_spelling import check_spellings, similar_label
 from nlp_suite.data.selection import Example, Selection, chunks
-from nlp_suite.data.splits import stratified_split
+from nlp_suite.data.splits import stratified_folds, stratified_split
 from nlp_suite.data.store import StoreWriter
 from nlp_suite.data.tables import (
     Report,
@@ -104,9 +105,15 @@ class LabelledKind(CorpusKind):
             return None
         return stratified_split(labels, data.limit / len(labels), data.seed)[1]
 
+    def folds(self, data: DataSettings, train: Selection, folds: int) -> Positions:
+        """See `CorpusKind.folds`; every class keeps its share."""
+        return stratified_folds(labels_of(train), folds, data.seed)
+
     def label_names(self, experiment: Experiment, train: Selection) -> list[str]:
         """See `CorpusKind.label_names`; sorted, by value if all are whole numbers, unless `data.labels` gives an order."""
-        labels = {name for label in labels_of(train) for name in self.label_parts(label)}
+        counts = Counter(name for label in labels_of(train) for name in self.label_parts(label))
+        check_spellings(counts, experiment.data.labels)
+        labels = set(counts)
         in_order = sorted(labels)
         if all(label.isdecimal() and len(label) < MAX_DIGITS for label in labels):
             in_order.sort(key=int)
@@ -153,8 +160,10 @@ class LabelledKind(CorpusKind):
 
         def encode(label: Any) -> int:
             if label not in ids:
+                alike = similar_label(str(label), ids)
+                remedy = f"; data.labels_normalise: true makes it {alike!r}" if alike else ""
                 raise DataError(
-                    f"label {label!r} does not occur in the training split (labels: {', '.join(assets.labels)})"
+                    f"label {label!r} does not occur in the training split (labels: {', '.join(assets.labels)}){remedy}"
                 )
             return ids[label]
 

@@ -44,6 +44,10 @@ class MultiLabelledKind(LabelledKind):
             return kept, held_out
         return np.sort(np.concatenate([kept, held_out[only]])), held_out[~only]
 
+    def folds(self, data: DataSettings, train: Selection, folds: int) -> Positions:
+        """See `CorpusKind.folds`; at random."""
+        return CorpusKind.folds(self, data, train, folds)
+
     def limit(self, data: DataSettings, examples: Selection) -> Positions | None:
         return CorpusKind.limit(self, data, examples)
 

@@ -45,6 +45,10 @@ class RatedKind(LabelledKind):
         """See `CorpusKind.split`; rows with the same text stay together."""
         return CorpusKind.split(self, data, train)
 
+    def folds(self, data: DataSettings, train: Selection, folds: int) -> Positions:
+        """See `CorpusKind.folds`; at random."""
+        return CorpusKind.folds(self, data, train, folds)
+
     def limit(self, data: DataSettings, examples: Selection) -> Positions | None:
         return CorpusKind.limit(self, data, examples)
 

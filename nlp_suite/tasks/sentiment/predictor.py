@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 from nlp_suite.export.loaded import LoadedSignatures
+from nlp_suite.tasks.sentiment.calibration import probabilities_of
 from nlp_suite.tasks.sentiment.texts_predictor import NetworkTexts, SavedModelTexts, TextsPredictor
+from nlp_suite.tasks.sentiment.threshold import answered_labels
 
 
 class ClassifierPredictor(TextsPredictor):
@@ -14,9 +16,11 @@ class ClassifierPredictor(TextsPredictor):
 
     Attributes:
         labels: label names, in the order of the probabilities.
+        threshold: probability from which the second of two labels is answered; None: the most probable label.
     """
 
     labels: list[str]
+    threshold: float | None = None
 
     @property
     def outputs(self) -> int:  # type: ignore[override]
@@ -25,7 +29,7 @@ class ClassifierPredictor(TextsPredictor):
 
     def answer(self, row: np.ndarray) -> dict[str, Any]:
         """`{"label": str, "probability": float, "probabilities": {label: float}}`."""
-        best = int(row.argmax())
+        best = int(answered_labels(row[None, :], self.threshold)[0])
         return {
             "label": self.labels[best],
             "probability": float(row[best]),
@@ -46,9 +50,12 @@ class ClassifierPredictor(TextsPredictor):
 class NetworkClassifier(NetworkTexts, ClassifierPredictor):
     """A network with its text layer, see `NetworkTexts`; its logits are those of a softmax."""
 
+    def __init__(self, model, text, labels, temperature=1.0, threshold=None, pairs=False):
+        super().__init__(model, text, labels, pairs)
+        self.temperature, self.threshold = temperature, threshold
+
     def from_logits(self, logits: np.ndarray) -> np.ndarray:
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
+        return probabilities_of(logits, self.temperature)
 
 
 class SavedModelClassifier(SavedModelTexts, ClassifierPredictor):
@@ -58,3 +65,4 @@ class SavedModelClassifier(SavedModelTexts, ClassifierPredictor):
         super().__init__(signatures)
         labels = self.ask([b""])["labels"][0]
         self.labels = [label.decode("utf-8") for label in labels]
+        self.threshold = getattr(signatures.experiment().task, "threshold", None)

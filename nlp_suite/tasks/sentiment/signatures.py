@@ -7,6 +7,7 @@ import numpy as np
 
 from nlp_suite.export.signatures import CLASSIFY
 from nlp_suite.tasks.sentiment.texts_signatures import TextsSignatures
+from nlp_suite.tasks.sentiment.threshold import answered_labels
 
 
 class SentimentSignatures(TextsSignatures):
@@ -23,15 +24,18 @@ class SentimentSignatures(TextsSignatures):
     def from_logits(self, logits) -> Any:
         import tensorflow as tf
 
-        return tf.nn.softmax(logits)  # [B, C]
+        temperature = self.predictor.temperature
+        return tf.nn.softmax(logits / temperature if temperature != 1 else logits)  # [B, C]
 
     def answer(self, outputs, rows) -> dict[str, Any]:
         import tensorflow as tf
 
         names = tf.constant([label.encode("utf-8") for label in self.labels])  # [C]
+        threshold = self.predictor.threshold
+        best = tf.argmax(outputs, axis=1) if threshold is None else tf.cast(outputs[:, 1] >= threshold, tf.int64)  # [B]
         return {
-            "label": tf.gather(names, tf.argmax(outputs, axis=1)),  # [B]
-            "probability": tf.reduce_max(outputs, axis=1),  # [B]
+            "label": tf.gather(names, best),  # [B]
+            "probability": tf.gather(outputs, best, axis=1, batch_dims=1),  # [B]
             "probabilities": outputs,
             "labels": tf.tile(names[None, :], [rows, 1]),  # [B, C]
         }
@@ -44,10 +48,14 @@ class SentimentSignatures(TextsSignatures):
         names = [label.encode("utf-8") for label in self.labels]
         expected = {
             "probabilities": outputs,
-            "probability": outputs.max(axis=1),
             "labels": [names] * len(outputs),
         }
+        best, threshold = answered_labels(outputs, self.predictor.threshold), self.predictor.threshold
         top = np.sort(outputs, axis=1)[:, -2:]  # [N, 2]
-        if (top[:, 1] - top[:, 0] > 1e-4).all():
-            expected["label"] = [names[i] for i in outputs.argmax(axis=1)]
+        distance = top[:, 1] - top[:, 0] if threshold is None else np.abs(outputs[:, 1] - threshold)
+        decided = (distance > 1e-4).all()
+        if decided or threshold is None:
+            expected["probability"] = outputs[np.arange(len(outputs)), best]
+        if decided:
+            expected["label"] = [names[i] for i in best]
         return expected

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from nlp_suite.evaluation.baseline import blocks, cached, contents, lead
 from nlp_suite.evaluation.tfidf import BOUNDS, tfidf_multi_label_baseline
-from nlp_suite.tasks.sentiment.measure import Texts
+from nlp_suite.tasks.sentiment.measure import StoreTexts
 from nlp_suite.tasks.sentiment.problems.multi_label.measure import averages
 from nlp_suite.tasks.sentiment.problems.multi_label.thresholds import DEFAULT
 
@@ -25,7 +25,7 @@ def baselines(labels: Sequence[str], train: Any, store: Any, chosen: NDArray[Any
     truth, given = np.array(store.labels).astype(bool), np.array(train.labels)
 
     def fit() -> dict[str, NDArray[Any]]:
-        answered = tfidf_multi_label_baseline(Texts(train), given, Texts(store))
+        answered = tfidf_multi_label_baseline(StoreTexts(train), given, StoreTexts(store))
         return {"rows": answered.rows, "outputs": answered.outputs, "notes": np.array(answered.notes, "U")}
 
     tfidf = cached(store.directory.parent, ["tfidf labels", BOUNDS, contents(train), contents(store)], fit)

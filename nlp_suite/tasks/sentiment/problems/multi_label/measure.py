@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from nlp_suite.errors import DataError, RunError
-from nlp_suite.tasks.sentiment.measure import Texts, never_answered_remark, split_logits
+from nlp_suite.tasks.sentiment.measure import StoreTexts, never_answered_remark, split_logits
 from nlp_suite.tasks.sentiment.problems.multi_label.predictor import sigmoid
 from nlp_suite.tasks.sentiment.problems.multi_label.thresholds import (
     DEFAULT,
@@ -37,7 +37,7 @@ def measure(run: Any, split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
     store = stores[split]
     thresholds = thresholds_of(run.task.settings.thresholds, run.assets)
     probabilities = sigmoid(split_logits(run, store))
-    report = multi_label_report(run.labels, np.array(store.labels), probabilities, thresholds, Texts(store))
+    report = multi_label_report(run.labels, np.array(store.labels), probabilities, thresholds, StoreTexts(store))
     cut = truncation_shares(np.asarray(store.lengths), np.asarray(store.full_lengths))
     remark = never_answered_remark(report["never_answered"], run.labels)
     chosen = probabilities >= thresholds
@@ -115,8 +115,8 @@ def averages(truth: np.ndarray, chosen: np.ndarray, scores: np.ndarray) -> tuple
     """`micro` and `macro` of `multi_label_report`.
 
     Args:
-        truth: bool `[N, C]`.
-        chosen: bool `[N, C]`.
+        truth: whether a text has a label, bool `[N, C]`.
+        chosen: whether it was given it, bool `[N, C]`.
         scores: what average precision ranks by, `[N, C]`.
     """
     names = ("precision", "recall", "f1")

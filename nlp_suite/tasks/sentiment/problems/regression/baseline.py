@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from nlp_suite.evaluation.baseline import blocks, cached, contents, lead
 from nlp_suite.evaluation.tfidf import BOUNDS, tfidf_regression_baseline
-from nlp_suite.tasks.sentiment.measure import Texts
+from nlp_suite.tasks.sentiment.measure import StoreTexts
 from nlp_suite.tasks.sentiment.problems.regression.measure import spearman
 
 
@@ -22,7 +22,7 @@ def baselines(train: Any, store: Any, answers: NDArray[Any]) -> dict[str, Any]:
     truth, values = np.array(store.labels), np.array(train.labels)
 
     def fit() -> dict[str, NDArray[Any]]:
-        answered = tfidf_regression_baseline(Texts(train), values, Texts(store))
+        answered = tfidf_regression_baseline(StoreTexts(train), values, StoreTexts(store))
         return {"rows": answered.rows, "values": answered.outputs, "notes": np.array(answered.notes, "U")}
 
     tfidf = cached(store.directory.parent, ["tfidf numbers", BOUNDS, contents(train), contents(store)], fit)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from nlp_suite.errors import DataError, RunError
-from nlp_suite.tasks.sentiment.measure import Texts, split_logits
+from nlp_suite.tasks.sentiment.measure import StoreTexts, split_logits
 from nlp_suite.text.statistics import truncation_shares
 
 POINTS = 400  # of the picture
@@ -17,7 +17,7 @@ def measure(run: Any, split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
     """The report of a split, see `regression_report`, with `truncated_share` and `dropped_share`; `by_row` are the answers `[N]`."""
     store = stores[split]
     answers = split_logits(run, store)[:, 0]
-    report = regression_report(np.array(store.labels), answers, Texts(store))
+    report = regression_report(np.array(store.labels), answers, StoreTexts(store))
     cut = truncation_shares(np.asarray(store.lengths), np.asarray(store.full_lengths))
     return {**report, **cut, "by_row": answers}
 
