@@ -14,6 +14,7 @@ from nlp_suite.data.sources.table_examples import Column, field_value, is_missin
 from nlp_suite.data.table_reading import FORMATS, open_table
 from nlp_suite.errors import DataError
 from nlp_suite.registry import unknown
+from nlp_suite.text.pairs import join_pair
 
 WRITTEN = {
     "delimiter": ("tsv", "csv"),
@@ -97,6 +98,8 @@ class TextTable:
         self.columns = self._table.columns or [f"column_{number}" for number in range(len(first[1]) if first else 0)]
         self._position = self._find(wanted)
         self._column = Column(field, self.columns[self._position], "--text")
+        second = settings.get("columns", {}).get("text_b", settings.get("text_b_column"))
+        self._second = self._find(second) if second is not None and "text_b" in kind.optional_fields else None
         self.found = self._table.found()
 
     def _find(self, wanted: str | int) -> int:
@@ -125,9 +128,17 @@ class TextTable:
                 yield values, None
                 continue
             try:
-                yield values, field_value(self._kind, self._column, value, self._table, False)
+                text = field_value(self._kind, self._column, value, self._table, False)
+                if self._second is not None:
+                    text = join_pair(text, self._text_b(values[self._second]))
+                yield values, text
             except DataError as error:
                 raise DataError(f"{self._table.path}, {self._table.place} {number}: {error}") from None
+
+    def _text_b(self, value: Any) -> str:
+        """The second text of a pair; a missing one is empty."""
+        column = Column("text_b", self.columns[self._second or 0], "text_b_column")
+        return "" if is_missing("text_b", value, False) else field_value(self._kind, column, value, self._table, False)
 
 
 @dataclass(frozen=True)
