@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nlp_suite.config import ComponentSettings, Experiment, load_experiment
+from nlp_suite.config import ComponentSettings, Experiment, load_experiment, load_recorded
 from nlp_suite.config_files import shipped_configs, shipped_help
 from nlp_suite.errors import ConfigError
 from nlp_suite.registry import TASKS
@@ -221,3 +221,20 @@ def test_a_config_that_is_not_there_hints_at_the_shipped_ones(tmp_path, monkeypa
 def test_every_shipped_config_says_what_it_is():
     lines = shipped_help()
     assert set(lines) == set(shipped_configs()) and all(len(line) > 20 and "#" not in line for line in lines.values())
+
+
+@pytest.mark.parametrize("strip_html", [True, False])
+def test_a_recorded_config_cleans_texts_as_it_did(tmp_path, strip_html):
+    """That of a run or an export without the keys that came later; one that has them is taken as it is."""
+    path = tmp_path / "config.yaml"
+    path.write_text(load_experiment({"text": {"strip_html": strip_html}, "target_text": None}).to_yaml())
+    assert load_recorded(path) == load_experiment(path)
+    path.write_text(path.read_text().replace("  invisible: drop\n", ""))
+    before = load_recorded(path).text
+    assert (before.invisible, before.strip_html) == ("keep", strip_html and "tags")
+    assert load_experiment(path).text.invisible == "drop"
+    values = before.model_dump(mode="json")
+    assert before.identity() == {
+        k: strip_html if k == "strip_html" else v for k, v in values.items() if k != "invisible"
+    }
+    assert load_experiment(path).text.identity()["invisible"] == "drop"

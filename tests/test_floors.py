@@ -21,6 +21,7 @@ FLOORS = (  # each imports only what stands after it
     "text",
     "settings",
     "config",
+    "config_values",
     "config_files",
     "config_yaml",
     "task",

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from nlp_suite.export.load import load
+from nlp_suite.text.text_layer import TextLayer
 
 ARCHIVE = Path(__file__).parent / "fixtures" / "written_at_6d35646.tar.xz"
 TEXTS = ["a fine film and a great cast", "not a fine film , a dull plot", "", "Größe 日本 the cat"]
@@ -50,6 +51,18 @@ def test_answers_are_the_same(written, task, form):
     model = load(written / task / form)
     answers = {name: ask(model) for name, ask in REQUESTS[task].items()}
     assert differences(json.loads(json.dumps(answers)), expected) == []
+
+
+@pytest.mark.parametrize("task", REQUESTS)
+def test_text_layers_are_the_same(written, task):
+    """Their fingerprints, by which prepared data are found again, and what they make of a text."""
+    layer = TextLayer.load(written / task / "run" / "text")
+    assert (
+        layer.fingerprint
+        == json.loads((written / task / "run" / "text" / "text.json").read_text("utf-8"))["fingerprint"]
+    )
+    assert (layer.settings.invisible, layer.settings.strip_html) == ("keep", task == "sentiment" and "tags")
+    assert "\u200b" in layer.normalise(["a\u200bb"])[0]
 
 
 def differences(value, expected, place="answers") -> list[str]:

@@ -120,10 +120,5 @@ def evaluate(
     if as_json:
         print(json.dumps(report, ensure_ascii=False))
         return
-    view = opened.task.report_view()
-    console().print(terminal_report(report, view))
-    if report.get("baseline"):
-        from nlp_suite.evaluation.baseline import terminal
-
-        console().print(terminal(report, view.compared(report)))
+    console().print(terminal_report(report, opened.task.report_view()))
     print(f"report: {report['page']}")

@@ -52,12 +52,15 @@ class PairFaults:
         self._totals: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
         self._counts = Counter(dict.fromkeys(("untranslated", "numbers"), 0))
         self._examples: dict[Any, list[list[Any]]] = {}
+        self._beginnings: list[str] = []  # the source that every block begins with
         self._extreme: list[tuple[float, list[Any]]] = []  # logarithm of a pair's ratio, and the pair
 
     def add(self, source: str, target: str) -> None:
         """Counts a pair."""
         number = len(self._characters[0]) + 1
         row = [number, source, target]
+        if number % BLOCK == 1:
+            self._beginnings.append(shortened(source))
         for characters, text in zip(self._characters, (source, target)):
             characters.append(len(text))
         if len(source.split()) > 2 and " ".join(source.casefold().split()) == " ".join(target.casefold().split()):
@@ -79,8 +82,9 @@ class PairFaults:
         Returns:
             `languages` (those of source and target, or their script, or null), `length_correlation` (of the characters of both
             sides, or null), for every fault of `FAULTS` `pairs` (their number) and `examples`
-            (number of the pair from 1, source, target), and `shifted`: a list of `first`, `last` (pairs) and `shift` (how many
-            lines further down the target of a source stands).
+            (number of the pair from 1, source, target), and `shifted`: a list of `first`, `last` (pairs), `source` (of
+            the first) and `shift` (how many lines further down the target of a source stands). Pairs are numbered as they were
+            added: in `inspect` without those that are held out for validation.
         """
         languages = [_main_tongue(total, min(len(self._characters[0]), LANGUAGE_PAIRS)) for total in self._totals]
         faults = {name: self._fault(self._counts[name], name) for name in ("untranslated", "numbers")}
@@ -98,7 +102,9 @@ class PairFaults:
             "languages": languages,
             **{name: faults[name] for name in FAULTS},
             "length_correlation": _correlation(*(np.log1p(side) for side in lengths)),
-            "shifted": shifted_blocks(*lengths),
+            "shifted": [
+                {**block, "source": self._beginnings[block["first"] // BLOCK]} for block in shifted_blocks(*lengths)
+            ],
         }
 
     def _note(self, name: str, row: list[Any]) -> None:
@@ -172,7 +178,7 @@ def fault_remarks(report: Mapping[str, Any], pairs: int, split: str) -> list[str
         split: what they are called.
     """
     lines = [
-        f"{split}: from pair {block['first']:,} to {block['last']:,} the targets seem to stand {abs(block['shift'])} "
+        f"{split}: from pair {block['first']:,} ({block['source']!r}) to {block['last']:,} the targets seem to stand {abs(block['shift'])} "
         f"line{'s' * (abs(block['shift']) != 1)} too {'low' if block['shift'] > 0 else 'high'}: a line is missing or too many on one side"
         for block in report["shifted"]
     ]

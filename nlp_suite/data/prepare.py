@@ -12,19 +12,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nlp_suite._version import __version__
 from nlp_suite.config import Experiment
 from nlp_suite.data.kinds.base import CorpusKind, corpus_kind
 from nlp_suite.data.label_spelling import label_merger
 from nlp_suite.data.selection import Selection
 from nlp_suite.data.sources.base import SPLITS, Source
+from nlp_suite.data.splits import parse_fold
 from nlp_suite.data.staging import hidden_folder, place_folder
 from nlp_suite.data.store import SCHEMA
 from nlp_suite.errors import DataError
 from nlp_suite.files import Record, check_writable, contents_of, read_json
 from nlp_suite.progress import scope, work
-from nlp_suite.registry import SOURCES, TASKS
-from nlp_suite.task import Assets
+from nlp_suite.registry import SOURCES
+from nlp_suite.task import Assets, task_class
 from nlp_suite.text.text_layer import TextLayer
 
 LOGGER = logging.getLogger(__name__)
@@ -112,7 +115,7 @@ def prepare(
 
 def kind_of(experiment: Experiment) -> CorpusKind:
     """What the experiment's task wants of the examples."""
-    return corpus_kind(TASKS.get(experiment.task.name).corpus_kind)
+    return corpus_kind(task_class(experiment.task.name, experiment.task.arguments()).corpus_kind)
 
 
 def open_source(experiment: Experiment) -> Source:
@@ -135,12 +138,22 @@ def splits(experiment: Experiment, source: Source) -> dict[str, Selection]:
     if data.labels_normalise:
         merge = label_merger(_all_labels(selections["train"]), data.labels)
         selections = {split: replace(examples, label=merge) for split, examples in selections.items()}
+    if data.fold:
+        number, folds = parse_fold(data.fold)
+        train = selections["train"]
+        train = train.take(kind.limit(data, train))  # before it is cut, so that each row is in one fold
+        fold_of = kind.folds(data, train, folds)  # [N]
+        parts = {"train": fold_of != number - 1, "test": fold_of == number - 1}
+        selections |= {split: train.take(np.flatnonzero(part)) for split, part in parts.items()}
     if "validation" not in selections:
         train = selections["train"]
         kept_rows, held_out_rows = kind.split(data, train)
         selections |= {"train": train.take(kept_rows), "validation": train.take(held_out_rows)}
     if data.limit:
         selections = {split: examples.take(kind.limit(data, examples)) for split, examples in selections.items()}
+    if data.train_limit:
+        limited = data.model_copy(update={"limit": data.train_limit})
+        selections["train"] = selections["train"].take(kind.limit(limited, selections["train"]))
     return {split: selections[split] for split in SPLITS if split in selections}
 
 
@@ -244,7 +257,7 @@ def _key(
 def _data_facts(experiment: Experiment) -> dict[str, Any]:
     """The settings of `data` in a folder's name, which stays that from before there were some of them."""
     facts = experiment.data.model_dump(mode="json", exclude={"cache", "source"})
-    later = {"missing": "fail", "labels_normalise": False}
+    later = {"train_limit": None, "fold": None, "missing": "fail", "labels_normalise": False}
     return {name: value for name, value in facts.items() if later.get(name, ...) != value}
 
 

@@ -130,7 +130,11 @@ class TokensRead:
     """
 
     def __init__(self, text: Any):
-        self._text, self._tokens, self._unknown = text, 0, 0
+        self._text = text
+        self._begin()
+
+    def _begin(self) -> None:
+        self._tokens = self._unknown = 0
         self._examples: list[str | bytes] = []  # of texts with something unknown
 
     def add(self, texts: Sequence[str | bytes], rows: Sequence[np.ndarray]) -> None:
@@ -142,10 +146,11 @@ class TokensRead:
                 self._examples.append(text[:_EXAMPLE_LENGTH])
 
     def remarks(self) -> list[str]:
-        """What `unknown_remark` says of all that was read; empty where all is well."""
+        """What `unknown_remark` says of what was read since the last call; empty where all is well."""
         rate = self._unknown / max(1, self._tokens)
         words = unknown_words(self._text, self._examples) if rate >= SHARE_TO_MENTION else []
         line = unknown_remark({"unknown_rate": rate, "unknown_words": words}, self._text.settings)
+        self._begin()
         return [line] if line else []
 
 

@@ -109,8 +109,9 @@ def _report(
     from nlp_suite.evaluation.report import write_report
 
     view = run.task.report_view()
-    report = {"split": split, "run": str(run.directory), **facts, **run.task.measure(run, split, stores)}
-    report |= _on_texts(run, split, stores[split], report)
+    measured = run.task.measure(run, split, stores)
+    report: dict[str, Any] = {"split": split, "run": str(run.directory), **facts, **measured}
+    report |= text_facts(run, split, stores[split], report)
     by_row = report.pop("by_row", None)
     if baseline and "train" in stores and (baselines := run.task.baselines(run, split, stores, by_row)):
         report["baseline"] = baselines
@@ -131,8 +132,15 @@ def _report(
     return {**report, "page": str(page)}
 
 
-def _on_texts(run: Run, split: str, store: Any, report: dict[str, Any]) -> dict[str, Any]:
-    """How much of the texts the model does not see, and all `remarks`: on the texts, the answers and the settings."""
+def text_facts(run: Run, split: str, store: Any, report: dict[str, Any]) -> dict[str, Any]:
+    """How much of the texts the model does not see, and all `remarks`: on the texts, the answers and the settings.
+
+    Args:
+        run: the run.
+        split: which split was measured.
+        store: its store; read only where the run has no statistics of it.
+        report: of the task, with `remarks` on the answers where it has some.
+    """
     kind = kind_of(run.experiment)
     statistics = run.info["statistics"].get(split) or kind.with_unknown_words(kind.statistics(store), store, run.assets)
     on_texts = kind.remarks({split: statistics}, run.experiment, split)

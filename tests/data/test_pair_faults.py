@@ -47,10 +47,11 @@ def test_good_pairs_have_none(pairs):
 def test_a_line_that_is_missing_shifts_all_after_it(pairs):
     targets = [target for _, target in pairs]
     report = found(zip((source for source, _ in pairs), [*targets[:400], *targets[401:], "Ja ."]))
-    assert report["shifted"] == [{"first": 401, "last": 1000, "shift": -1}]
-    assert "from pair 401 to 1,000 the targets seem to stand 1 line too high" in remarks(report)[0]
+    assert report["shifted"] == [{"first": 401, "last": 1000, "shift": -1, "source": pairs[400][0]}]
+    said = f"from pair 401 ({pairs[400][0]!r}) to 1,000 the targets seem to stand 1 line too high"
+    assert said in remarks(report)[0]
     report = found(zip((source for source, _ in pairs), [*targets[:600], "Ja .", "Nein .", *targets[600:-2]]))
-    assert report["shifted"] == [{"first": 601, "last": 1000, "shift": 2}]
+    assert report["shifted"] == [{"first": 601, "last": 1000, "shift": 2, "source": pairs[600][0]}]
     assert "stand 2 lines too low" in remarks(report)[0]
 
 

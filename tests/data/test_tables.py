@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import feather, ipc, parquet
 
+from nlp_suite.data import table_writing
 from nlp_suite.data.table_formats import delimited, json_rows, text_input
 from nlp_suite.data.table_reading import guess_encoding, open_table
 from nlp_suite.data.table_writing import open_table_writer
@@ -349,6 +350,16 @@ def test_values_that_text_has_no_type_for(tmp_path):
     with open_table_writer(tmp_path / "a.csv", ["a", "b", "c"]) as table:
         table.write([True, ["x", 1], {"y": None}])
     assert rows(tmp_path / "a.csv") == [["true", '["x", 1]', '{"y": null}']]
+
+
+def test_types_of_parquet_are_widened(tmp_path, monkeypatch):
+    monkeypatch.setattr(table_writing, "BATCH_ROWS", 2)
+    lines = [[1, None, "a"], [2, None, "b"], [1.5, None, None], [None, 0.5, "d"], [3, 1, "e"]]
+    with open_table_writer(tmp_path / "a.parquet", ["n", "later", "text"]) as table:
+        for line in lines:
+            table.write(line)
+    assert rows(tmp_path / "a.parquet") == lines
+    assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
 
 
 def test_tables_that_cannot_be_written(tmp_path):

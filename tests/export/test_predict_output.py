@@ -9,9 +9,11 @@ import threading
 
 import pytest
 
-from nlp_suite.cli.predictions import write_predictions
+from nlp_suite.cli.predictions import predict_texts, write_predictions
+from nlp_suite.data.table_reading import open_table
 from nlp_suite.errors import UnknownNameError, UsageError
 from nlp_suite.export.load import load
+from nlp_suite.task import AnswerOptions
 from nlp_suite.tasks.shared.lines import read_texts
 from tests.export.conftest import LABELS
 
@@ -25,13 +27,15 @@ def test_json_lines_hold_text_and_answer(predictor, capsys):
     assert all(row["label"] in LABELS and list(row["probabilities"]) == LABELS for row in rows)
 
 
-def test_tsv_reads_back(predictor, capsys):
-    import csv
-
-    write_predictions(predictor, TEXTS, "tsv")
-    header, *rows = csv.reader(io.StringIO(capsys.readouterr().out), "excel-tab")
-    assert header == ["text", "label", "probability", *LABELS]
-    assert [row[0] for row in rows] == TEXTS and all(float(row[3]) + float(row[4]) == pytest.approx(1) for row in rows)
+def test_tsv_reads_back(predictor, capsys, tmp_path):
+    texts = [*TEXTS, '"quoted"', "lone\rreturn", "two\nlines\r"]
+    write_predictions(predictor, texts, "tsv")
+    (tmp_path / "answers.tsv").write_bytes(capsys.readouterr().out.encode())
+    table = open_table(tmp_path / "answers.tsv")
+    assert table.columns == ["text", "label", "probability", *LABELS]
+    rows = [row for _, row in table.rows()]
+    assert [row[0] for row in rows] == texts
+    assert all(float(row[3]) + float(row[4]) == pytest.approx(1) for row in rows)
 
 
 @pytest.mark.parametrize("format", ["table", "jsonl", "tsv"])
@@ -87,15 +91,14 @@ def test_a_gzipped_file_and_a_pipe(tmp_path):
 
 
 def test_unknown_words_are_said_with_the_remedy(run_dir, capsys):
-    """Of a run, whose text layer is there; the same in Python by `remarks`."""
-    write_predictions(run_dir, ["a qwertz film", "qwertz", "the zxcv film"], "jsonl")
+    """Of a run, whose text layer is there; the same in Python by `remarks`, on what was read since it was last asked."""
+    texts = ["a qwertz film", "qwertz", "the zxcv film"]
+    predict_texts(run_dir, texts, None, None, column=None, options=AnswerOptions(), format="jsonl", max_characters=60)
     said = capsys.readouterr().err
-    assert (
-        "of the tokens are unknown ('qwertz', 'zxcv', …), and all look the same to the model: raise text.tokenizer"
-        in said
-    )
+    assert "of the tokens are unknown ('qwertz', 'zxcv', …), and all look the same to the model: raise text." in said
     predictor = load(run_dir)
-    predictor.predict(["a good film"])
+    predictor.predict(["the film"])
     assert predictor.remarks() == []
-    predictor.predict(["qwertz"])
-    assert predictor.remarks()[0].startswith("25.0% of the tokens are unknown ('qwertz', …)")
+    predictor.predict(["the qwertz film"])
+    assert predictor.remarks()[0].startswith("33.3% of the tokens are unknown ('qwertz', …)")
+    assert predictor.remarks() == []

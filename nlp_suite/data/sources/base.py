@@ -112,6 +112,10 @@ class Source(ABC):
     def fingerprint(self) -> str:
         """A hash that changes when the examples may have changed."""
 
+    def left_out(self, split: str) -> Mapping[str, int]:
+        """Field → rows that lacked it and were left out when the split's examples were last read to the end."""
+        return {}
+
     def remarks(self, split: str) -> list[str]:
         """Sentences on what was found in the data of a split when its examples were last read to the end."""
         return []

@@ -20,7 +20,13 @@ from nlp_suite.errors import DataError
 from nlp_suite.registry import SOURCES, unknown
 
 ColumnName = str | Annotated[int, Field(ge=0)]
-_LATER_SETTINGS = ("columns", "quoting", "encoding", "sheet")  # those that older hashes were made without
+_LATER_SETTINGS = (
+    "columns",
+    "label_separator",
+    "quoting",
+    "encoding",
+    "sheet",
+)  # those that older hashes were made without
 
 
 def _known_codec(encoding: str) -> str:
@@ -41,6 +47,12 @@ class FilesSettings(ComponentSettings):
     text_column: ColumnName = Field("text", description="name, or number from 0")
     label_column: ColumnName | None = Field(
         "label", description="name, or number from 0; null: texts without labels; not read where the task needs none"
+    )
+    text_b_column: ColumnName | None = Field(
+        None, description="of pairs of texts that have a label together: name, or number from 0, of the second one"
+    )
+    label_separator: str | None = Field(
+        None, min_length=1, description="between the labels of a cell, where the task takes several; default: a comma"
     )
     source_column: ColumnName = Field("source", description="of pairs: name, or number from 0")
     target_column: ColumnName = Field("target", description="of pairs: name, or number from 0")
@@ -102,8 +114,15 @@ class FilesSource(Source):
         super().__init__(**arguments)
         self._columns = self._read_columns()
         self._check_columns()
+        if self.settings.label_separator is not None:
+            if self.kind.label_form != "several":
+                raise DataError(
+                    "label_separator is for tasks that take several labels a text (task.problem: multi_label)"
+                )
+            self.kind.label_separator = self.settings.label_separator
         self._files: dict[str, list[tuple[Path, str]]] = {}
         self._remarks: dict[str, list[str]] = {}
+        self._left_out: dict[str, Counter[str]] = {}
         for split in SPLITS:
             if paths := listed(getattr(self.settings, split)):
                 self._files[split] = [(path, self._format(path)) for path in part_files(paths)]
@@ -115,7 +134,8 @@ class FilesSource(Source):
 
     def _read_columns(self) -> list[Column]:
         """The columns that are read: of every field of the kind, and of those optional ones that `columns` names."""
-        fields = [*self.kind.fields, *(field for field in self.kind.optional_fields if field in self.settings.columns)]
+        named = {*self.settings.columns, *(["text_b"] if self.settings.text_b_column is not None else [])}
+        fields = [*self.kind.fields, *(field for field in self.kind.optional_fields if field in named)]
         for field in self.settings.columns:
             if field not in fields:
                 allowed = (*self.kind.fields, *self.kind.optional_fields)
@@ -163,7 +183,7 @@ class FilesSource(Source):
         if dropped:
             by_field = ", ".join(f"{count:,} without {field}" for field, count in dropped.items())
             remarks.append(f"{split}: {dropped.total():,} rows were left out ({by_field})")
-        self._remarks[split] = remarks
+        self._remarks[split], self._left_out[split] = remarks, dropped
 
     def _open(self, path: Path, format_: str) -> Table:
         settings, names = self.settings, any(isinstance(column.place, str) for column in self._columns)
@@ -177,6 +197,9 @@ class FilesSource(Source):
             sheet=settings.sheet,
             on_error=self.on_error,
         )
+
+    def left_out(self, split: str) -> Counter[str]:
+        return self._left_out.get(split, Counter())
 
     def remarks(self, split: str) -> list[str]:
         return self._remarks.get(split, [])

@@ -17,6 +17,7 @@ from nlp_suite.tasks.shared.request_checks import MAX_BEAMS
 from nlp_suite.text.text_layer import START
 
 if TYPE_CHECKING:
+    from nlp_suite.data.init.seen import Recipe
     from nlp_suite.evaluation.report import ReportView
     from nlp_suite.export.signatures import Signatures
 
@@ -153,6 +154,13 @@ class TranslationTask(Task):
         return {**sizes, "embedding_size": sizes["embedding_size"] or backbone_settings.embedding_size}
 
     @classmethod
+    def recipe(cls, seen) -> "Recipe":
+        """See `nlp_suite.tasks.translation.recipe`."""
+        from nlp_suite.tasks.translation.recipe import translation_recipe
+
+        return translation_recipe(seen)
+
+    @classmethod
     def import_network(cls) -> None:
         import nlp_suite.tasks.translation.network  # noqa: F401
 
@@ -233,6 +241,11 @@ class TranslationTask(Task):
         from nlp_suite.tasks.translation.measure import measure
 
         return measure(run, split, stores)
+
+    def baselines(self, run, split, stores, by_row) -> dict:
+        from nlp_suite.tasks.translation.baseline import baselines
+
+        return baselines(stores["train"], stores[split], by_row)
 
     def report_view(self) -> "ReportView":
         from nlp_suite.tasks.translation.view import TranslationView

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from nlp_suite import cli
 from nlp_suite.export.load import load
+from nlp_suite.task import Predictor
 from nlp_suite.tasks.translation import output as translation_output
 from nlp_suite.tasks.translation.ensemble import open_ensemble
 from tests.language_models import make_run as make_language_model
@@ -238,7 +239,7 @@ def test_refused(run, monkeypatch, capsys, arguments, message):
     assert end.value.code == 1 and message in error and "Traceback" not in error
 
 
-class Echo:
+class Echo(Predictor):
     """A model that shouts, and remembers how the texts came."""
 
     def __init__(self):
