@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from nlp_suite.export.cases import Case
 
 if TYPE_CHECKING:
-    from nlp_suite.task import Predictor
+    from nlp_suite.predictor import Predictor
 
 CLASSIFY = "tensorflow/serving/classify"  # method name of TensorFlow Serving's Classify
 REGRESS = "tensorflow/serving/regress"  # and of its Regress

@@ -13,7 +13,7 @@ from nlp_suite.cli.predictions import predict_texts, write_predictions
 from nlp_suite.data.table_reading import open_table
 from nlp_suite.errors import UnknownNameError, UsageError
 from nlp_suite.export.load import load
-from nlp_suite.task import AnswerOptions
+from nlp_suite.predictor import AnswerOptions
 from nlp_suite.tasks.shared.lines import read_texts
 from tests.export.conftest import LABELS
 

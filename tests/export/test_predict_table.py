@@ -12,7 +12,7 @@ from nlp_suite.data.table_reading import open_table
 from nlp_suite.data.table_writing import open_table_writer
 from nlp_suite.errors import DataError, RequestError, UsageError
 from nlp_suite.export import predict_table as module
-from nlp_suite.task import AnswerOptions
+from nlp_suite.predictor import AnswerOptions
 from tests.export.conftest import LABELS
 
 ROWS = [

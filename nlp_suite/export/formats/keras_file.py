@@ -24,7 +24,7 @@ from nlp_suite.export.model_card import model_card
 from nlp_suite.export.samples import check_texts
 from nlp_suite.export.self_check import TOLERANCE, check_keras
 from nlp_suite.export.staging import check_parent, place_file, staging
-from nlp_suite.task import Predictor
+from nlp_suite.predictor import Predictor
 from nlp_suite.training.run import Run, make_task
 
 MEMBERS = "nlp_suite"  # folder of our members in the archive

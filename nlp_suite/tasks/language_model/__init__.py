@@ -10,8 +10,9 @@ from nlp_suite.config import ComponentSettings, Experiment
 from nlp_suite.data.memory import check_batch, check_rows
 from nlp_suite.data.windows import ShuffledWindows, SlidingWindows, Streams, WholeDocuments, window_arrays
 from nlp_suite.errors import ConfigError
+from nlp_suite.predictor import Predictor
 from nlp_suite.registry import BACKBONES, TASKS
-from nlp_suite.task import Batches, Predictor, Task
+from nlp_suite.task import Batches, Task
 from nlp_suite.text.text_layer import END
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from nlp_suite.config import ComponentSettings
 from nlp_suite.data.batches import BucketedBatches
 from nlp_suite.data.memory import check_batch, check_rows
 from nlp_suite.errors import ConfigError
+from nlp_suite.predictor import Predictor
 from nlp_suite.progress import track
 from nlp_suite.registry import BACKBONES, TASKS
-from nlp_suite.task import Batches, Predictor, Task
+from nlp_suite.task import Batches, Task
 from nlp_suite.tasks.sentiment.threshold import checked_rule
 
 if TYPE_CHECKING:

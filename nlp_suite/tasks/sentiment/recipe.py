@@ -2,21 +2,28 @@
 
 | what was seen | what follows |
 |---|---|
-| anything | a bag of words and pairs of words, weighted by what their counts tell: best or near it on every set tried, in seconds |
+| anything | a bag of words and pairs of words, weighted by what their counts tell, every text of length 1: on the tables of configs/README.md at least as good as TF-IDF with logistic regression, in seconds |
+| texts of several languages, half of them of 20 words and marks or fewer | characters and their groups of up to five in place of words |
 | a fifth of the texts or more in scripts without spaces | sub-words in place of words |
 | lengths | whole texts where none has more than 1,000 words and marks, else 99 % of them; longer ones lose their middle |
-| several scripts or languages, or many words seen once | a larger vocabulary, down to words that occur once |
-| number of labels | features: 16, or as many as there are labels |
-| number of rows | epochs, batch size and dropout: small tables are read more often, in smaller batches |
-| a label five times rarer than the most frequent one | the loss weighs labels by their rarity, macro F1 chooses the epoch |
+| less than half a million words and marks | a vocabulary down to words that occur once |
+| number of labels | features: one less than labels, which is what telling them apart takes; 32 at most |
+| more than 10,000 rows | groups of three words, too; larger batches |
+| number of words and marks | rows of the table that the groups share |
+| number of rows | epochs: about 1,500 steps at most, at least 3 epochs; it stops when three were no better |
+| a label 20 times rarer than the most frequent one | the loss weighs labels by their rarity, macro F1 chooses the epoch |
 """
 
 from nlp_suite.data.init.seen import Choice, Recipe, Seen, TextsSeen
 
 UNSPACED = 0.2  # share of texts in scripts without spaces from which words are no unit
-RARE = 5  # the most frequent label has so many times the rows of the rarest
+SHORT = 20  # words and marks of the median text
+RARE = 20  # the most frequent label has so many times the rows of the rarest
+MANY = 10_000  # rows
 WHOLE, MAX_TOKENS = 1000, 4000  # texts as long are read whole; none is read farther
-SUB_WORDS = 2  # of a character or word, where those are the tokens, at most
+SUB_WORDS, CHARACTERS = 2, 8  # of a character or word, where those are the tokens, at most
+MAX_FEATURES = 32
+STEPS = 1500
 
 
 def classification_recipe(seen: Seen) -> Recipe:
@@ -34,21 +41,29 @@ def classification_recipe(seen: Seen) -> Recipe:
     }
 
 
+def _of_characters(texts: TextsSeen) -> bool:
+    """Whether characters tell more than words: short texts of several languages or scripts."""
+    several = sum(share >= 0.05 for share in texts.languages.values()) > 1 or len(texts.scripts) > 1
+    return several and texts.lengths["tokens"]["p50"] <= SHORT and texts.unspaced < UNSPACED
+
+
 def _tokenizer(texts: TextsSeen) -> dict[str, Choice]:
+    if _of_characters(texts):
+        return {
+            "tokenizer": Choice({"name": "character"}, "short texts of several languages: their spelling tells most")
+        }
     if texts.unspaced >= UNSPACED:
         reason = f"{texts.unspaced:.0%} of the texts are in scripts without spaces between words"
         return {"tokenizer": Choice({"name": "sentencepiece", "vocabulary_size": 16_000}, reason)}
+    tokenizer = {"name": "word", "vocabulary_size": 60_000}
     if texts.tokens < 500_000:
-        return {
-            "tokenizer": Choice(
-                {"name": "word", "vocabulary_size": 60_000, "min_count": 1}, "little text: every word counts"
-            )
-        }
-    return {"tokenizer": Choice({"name": "word", "vocabulary_size": 60_000}, f"about {texts.tokens:,} words and marks")}
+        return {"tokenizer": Choice({**tokenizer, "min_count": 1}, "little text: every word counts")}
+    return {"tokenizer": Choice(tokenizer, f"about {texts.tokens:,} words and marks")}
 
 
 def _length(texts: TextsSeen) -> dict[str, Choice]:
-    figures, pieces = texts.lengths["tokens"], SUB_WORDS if texts.unspaced >= UNSPACED else 1
+    figures = texts.lengths["tokens"]
+    pieces = CHARACTERS if _of_characters(texts) else SUB_WORDS if texts.unspaced >= UNSPACED else 1
     if pieces * figures["max"] <= WHOLE:
         length, reason = pieces * figures["max"], f"the longest of the texts has {figures['max']:,.0f} words and marks"
     else:
@@ -61,28 +76,33 @@ def _length(texts: TextsSeen) -> dict[str, Choice]:
 
 
 def _bag(seen: Seen) -> dict[str, Choice]:
-    classes = len(seen.train_labels)
+    texts, classes = seen.texts["text"], len(seen.train_labels)
+    if _of_characters(texts):
+        name, ngrams = "characters and their groups, averaged", Choice(5, "groups of up to five characters")
+    elif seen.train_rows > MANY:
+        name, ngrams = "words and their groups, averaged", Choice(3, "many rows: pairs and triples of words")
+    else:
+        name, ngrams = "words and their pairs, averaged", Choice(2, "pairs tell 'not good' from 'good'")
+    features = max(1, min(MAX_FEATURES, classes - 1))
+    largest = 22 if features < 4 else 20 if features < 16 else 18  # what a step can change in milliseconds
+    buckets = 2 ** min(largest, max(18, (texts.tokens * (ngrams.value - 1)).bit_length() - 1))
     return {
-        "name": Choice("bag", "words and pairs of words, averaged"),
-        "embedding_size": Choice(max(16, classes), f"{classes} labels"),
-        "ngrams": Choice(2, "pairs tell 'not good' from 'good'"),
-        "ngram_buckets": Choice(2**20 if seen.train_rows > 5000 else 2**18, f"{seen.train_rows:,} rows"),
+        "name": Choice("bag", name),
+        "embedding_size": Choice(features, f"{classes:,} labels"),
+        "ngrams": ngrams,
+        "ngram_buckets": Choice(buckets, f"about {texts.tokens:,} words and marks"),
         "average": Choice("l2", "every text has length 1, however long it is"),
         "naive_bayes": Choice(True, "what tells nothing stays quiet"),
-        "dropout": Choice(
-            0.5 if seen.train_rows < 10_000 else 0.2,
-            f"{seen.train_rows:,} rows: {'much' if seen.train_rows < 10_000 else 'some'} regularisation",
-        ),
     }
 
 
 def _training(seen: Seen) -> dict[str, Choice]:
     rows = seen.train_rows
-    epochs = max(3, min(12, round(100_000 / rows)))
+    batch_size = 128 if rows > MANY else 32
     most, least = max(seen.train_labels.values()), min(seen.train_labels.values())
     choices = {
-        "epochs": Choice(epochs, f"{rows:,} rows"),
-        "batch_size": Choice(32 if rows < 10_000 else 128, f"{rows:,} rows"),
+        "epochs": Choice(max(3, min(25, round(STEPS * batch_size / rows))), f"{rows:,} rows"),
+        "batch_size": Choice(batch_size),
         "learning_rate": Choice(0.01, "Adam; a bag likes it high"),
         "monitor": Choice("val_loss", "chooses the epoch"),
         "patience": Choice(3, "stops when three epochs were no better"),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nlp_suite.export.loaded import LoadedSignatures
-from nlp_suite.task import Predictor
+from nlp_suite.predictor import Predictor
 from nlp_suite.tasks.shared.compiled import compiled
 from nlp_suite.tasks.shared.request_checks import (
     MAX_BATCH,

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from nlp_suite.data.table_writing import DelimitedWriter
 from nlp_suite.errors import UnknownNameError, UsageError
+from nlp_suite.predictor import Predictor, ScoreOptions
 from nlp_suite.registry import unknown
-from nlp_suite.task import Predictor, ScoreOptions
 from nlp_suite.tasks.shared.lines import TABLE_FORMATS, shortened
 
 CHUNK_LINES = 256

@@ -11,8 +11,9 @@ from nlp_suite.data.kinds.pairs.batches import PairBatches, pair_arrays
 from nlp_suite.data.kinds.pairs.filter import pair_filter
 from nlp_suite.data.memory import check_batch
 from nlp_suite.errors import ConfigError
+from nlp_suite.predictor import Predictor
 from nlp_suite.registry import BACKBONES, DECODERS, TASKS
-from nlp_suite.task import Batches, Predictor, Task
+from nlp_suite.task import Batches, Task
 from nlp_suite.tasks.shared.request_checks import MAX_BEAMS
 from nlp_suite.text.text_layer import START
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from nlp_suite.data.sources.parallel import checked_pair_count
 from nlp_suite.data.table_writing import DelimitedWriter
 from nlp_suite.errors import UsageError
-from nlp_suite.task import Predictor, ScoreOptions
+from nlp_suite.predictor import Predictor, ScoreOptions
 from nlp_suite.tasks.shared.lines import check_file, read_texts
 from nlp_suite.tasks.shared.opening import open_model
 from nlp_suite.tasks.shared.score_output import CHUNK_LINES, Scores, check_format, report_remarks, report_truncated

@@ -3,7 +3,7 @@
 import pytest
 
 from nlp_suite.errors import RequestError
-from nlp_suite.task import AnswerOptions
+from nlp_suite.predictor import AnswerOptions
 from nlp_suite.tasks.sentiment import SentimentTask
 
 LABELS = ["no", "yes", "maybe"]

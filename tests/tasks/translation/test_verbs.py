@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from nlp_suite import cli
 from nlp_suite.export.load import load
-from nlp_suite.task import Predictor
+from nlp_suite.predictor import Predictor
 from nlp_suite.tasks.translation import output as translation_output
 from nlp_suite.tasks.translation.ensemble import open_ensemble
 from tests.language_models import make_run as make_language_model

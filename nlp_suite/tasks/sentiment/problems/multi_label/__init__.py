@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nlp_suite.errors import ConfigError, RequestError
-from nlp_suite.task import Predictor
+from nlp_suite.predictor import Predictor
 from nlp_suite.tasks.sentiment import SentimentTask, reads_pairs
 from nlp_suite.tasks.sentiment.problems.checks import refuse_naive_bayes, without_naive_bayes
 

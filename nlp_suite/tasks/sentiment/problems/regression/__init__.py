@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nlp_suite.errors import ConfigError
-from nlp_suite.task import Predictor, Task
+from nlp_suite.predictor import Predictor
+from nlp_suite.task import Task
 from nlp_suite.tasks.sentiment import SentimentTask, reads_pairs
 from nlp_suite.tasks.sentiment.problems.checks import refuse_naive_bayes, without_naive_bayes
 
