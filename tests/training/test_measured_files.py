@@ -61,7 +61,7 @@ def test_the_measure_is_that_of_a_split(classifier, tmp_path):
     store = classifier.stores()["test"]
     rows = [["", store.text(row), classifier.labels[store.labels[row]]] for row in range(len(store))]
     report = evaluate(classifier, data=table(tmp_path / "rows.parquet", rows=rows), output=tmp_path / "file")
-    for key in ("examples", "accuracy", "log_loss", "confusion_matrix"):
+    for key in ("examples", "accuracy", "cross_entropy", "confusion_matrix"):
         assert report[key] == own[key], key
 
 
