@@ -1,7 +1,7 @@
 """Sentiment classification: a text to one of two or more labels, with probabilities."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
@@ -107,7 +107,7 @@ class SentimentTask(Task):
         },
         "training": {"epochs": 12, "learning_rate": 0.01, "monitor": "val_loss", "patience": 3},
     }
-    metric_names = ("accuracy", "cross_entropy", "macro_f1")
+    metric_names: ClassVar[tuple[str, ...]] = ("accuracy", "cross_entropy", "macro_f1")
     card_limits = (
         "Trained on one kind of text: expect less on other domains, lengths and languages than those of its training data.",
         "See the calibration error before reading its probabilities as chances.",
