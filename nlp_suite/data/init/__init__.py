@@ -19,7 +19,7 @@ from nlp_suite.data.init.table_profile import Column, profile
 from nlp_suite.data.kinds.base import corpus_kind
 from nlp_suite.data.prepare import kind_of, open_source
 from nlp_suite.data.selection import Selection
-from nlp_suite.data.table_reading import TEXT_FORMATS, TableFormat, format_of, guess_encoding, open_table
+from nlp_suite.data.table_reading import TEXT_FORMATS, Table, TableFormat, format_of, guess_encoding, open_table
 from nlp_suite.errors import DataError, UsageError
 from nlp_suite.files import check_writable
 from nlp_suite.progress import scope
@@ -28,6 +28,7 @@ from nlp_suite.task import task_class
 
 USUAL_DELIMITERS = {"tsv": "\t", "csv": ","}  # by suffix
 
+USUAL_QUOTING = {"tsv": "none", "csv": "csv"}
 MARKED, GUESSED = "by its byte order mark", "guessed, as it cannot be known: look at the texts"
 
 PathLike = str | os.PathLike[str]
@@ -163,17 +164,35 @@ def _columns(
     first = layout.tables["train"][0]
     format = layout.source["format"].value if "format" in layout.source else format_of(first)
     encoding = guess_encoding(first) if format in TEXT_FORMATS else None
-    table = open_table(first, format=format, encoding=encoding or "utf-8")
+    table, quoting = _opened(first, format, encoding or "utf-8")
     columns = profile(table.rows(), table.columns)
     if sum(column.rows for column in columns[:1]) < 2:
         rows = "1 row" if columns and columns[0].rows else "no rows"
         raise DataError(f"{first} has {rows}: nothing can be learned from fewer than two")
     chosen = choose_columns(columns, named, kind, str(first))
-    settings = _format_settings(table.format)
+    settings = _format_settings(table.format) | quoting
     for field, choice in chosen.places.items():
         settings[f"{field}_column"] = choice
     label = chosen.places.get("label")
     return chosen.kind, settings, next((c for c in columns if label and c.place == label.value), None)
+
+
+def _opened(path: Path, format: str, encoding: str) -> tuple[Table, dict[str, Choice]]:
+    """A table; and where it cannot be told from the file whether it is quoted, the setting that says it as its suffix does."""
+    try:
+        return open_table(path, format=format, encoding=encoding), {}
+    except DataError:
+        if (quoting := USUAL_QUOTING.get(format)) is None:
+            raise
+        try:
+            table = open_table(path, format=format, encoding=encoding, quoting=quoting)
+        except DataError:
+            table = None
+        if table is None:
+            raise
+        return table, {
+            "quoting": Choice(quoting, f"as usual in {format}, for the file fits either way: look at the texts")
+        }
 
 
 def _format_settings(found: TableFormat) -> dict[str, Choice]:
