@@ -14,7 +14,7 @@ def add_commands(app: typer.Typer) -> None:
 def init(
     train: Annotated[
         Path | None,
-        typer.Argument(metavar="[TRAIN]", help="File or folder of the training data; without it, the built-in sample."),
+        typer.Argument(metavar="TRAIN", help="File or folder of the training data; without it, the built-in sample."),
     ] = None,
     validation: Annotated[
         Path | None, typer.Option(metavar="FILE", help="File of the validation split; default: a part of TRAIN.")
