@@ -128,6 +128,14 @@ def test_rows_that_lack_a_value(write, tmp_path):
         experiment(tmp_path, path, missing="ignore")
 
 
+def test_a_text_may_have_no_label_where_it_may_have_several(write):
+    path = write("a.csv", "text,label\na,x\nb,\n,y\nc,nan\n")
+    rows = read(path, kind="multi_labelled", missing="drop")
+    assert rows == [{"text": "a", "label": ["x"]}, {"text": "b", "label": []}]
+    path = write("a.jsonl", '{"text": "a", "label": ["x", "y"]}\n{"text": "b", "label": null}\n')
+    assert [row["label"] for row in read(path, kind="multi_labelled", missing="drop")] == [["x", "y"], []]
+
+
 def test_labels_that_are_written_in_several_ways(write, tmp_path):
     rows = ["a Pos", "b pos ", "c Pos", "d 1", "e 1.0", "f neg"] * 4
     lines = "".join(json.dumps({"text": row[0] * n, "label": row[2:]}) + "\n" for n, row in enumerate(rows, 1))
