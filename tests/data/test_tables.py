@@ -72,6 +72,12 @@ def test_delimiters_are_found_and_said(write, name, content, delimiter):
         assert table.found().endswith("a.csv: columns are delimited by semicolons (found in the file)")
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_first_line_may_name_the_delimiter(write, end):
+    table = open_table(write("a.csv", end.join(["sep=;", "text;label", '"a;b";x', "c,d;y", ""])))
+    assert table.columns == ["text", "label"] and list(table.rows()) == [(3, ["a;b", "x"]), (4, ["c,d", "y"])]
+
+
 def test_delimiters_that_fit_alike_are_refused(write):
     message = refused(write("a.tsv", "a;b,c\nd;e,f\n"))
     assert "','" in message and "';'" in message and "set delimiter" in message
