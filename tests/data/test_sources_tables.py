@@ -3,6 +3,7 @@
 import datetime
 import gzip
 import json
+import sys
 
 import numpy as np
 import openpyxl
@@ -218,3 +219,13 @@ def test_a_tsv_of_pairs_may_be_quoted(write):
     plain = ParallelSource(kind="pairs", train=path)
     assert next(plain.examples("train")) == {"source": '"Hi."', "target": '"Hallo."'}
     assert next(ParallelSource(kind="pairs", train=path, quoting="csv").examples("train"))["source"] == "Hi."
+
+
+@pytest.mark.parametrize(
+    "name, package, extra",
+    [("a.xlsx", "openpyxl", "excel"), ("a.parquet", "pyarrow", "parquet"), ("a.csv.zst", "zstandard", "zstd")],
+)
+def test_a_package_that_is_not_installed_is_named_with_its_extra(write, monkeypatch, name, package, extra):
+    monkeypatch.setitem(sys.modules, package, None)
+    message = refused(write(name, b"x"))
+    assert name in message and package in message and f"pip install 'nlp-suite[{extra}]'" in message
