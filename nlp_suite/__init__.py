@@ -14,18 +14,24 @@ from nlp_suite.registry import TASKS, import_all, lazy_attribute
 
 if TYPE_CHECKING:  # what is imported when asked for, for type checkers
     from nlp_suite.config import load_experiment
+    from nlp_suite.data.init import init_config
     from nlp_suite.data.prepare import prepare
     from nlp_suite.export import run_export as export_run
     from nlp_suite.export.load import load
     from nlp_suite.export.predict_table import predict_table
+    from nlp_suite.training.cross_validation import cross_validate
     from nlp_suite.training.evaluate import evaluate
+    from nlp_suite.training.learning_curve import learning_curve
     from nlp_suite.training.train import train
 
 __all__ = [
     "NlpSuiteError",
     "__version__",
+    "cross_validate",
     "evaluate",
     "export_run",
+    "init_config",
+    "learning_curve",
     "load",
     "load_experiment",
     "predict_table",
@@ -36,8 +42,11 @@ __all__ = [
 _LAZY_EXPORTS = {  # public name: (module, attribute), imported when asked for
     "load": ("nlp_suite.export.load", "load"),
     "load_experiment": ("nlp_suite.config", "load_experiment"),
+    "init_config": ("nlp_suite.data.init", "init_config"),
     "prepare": ("nlp_suite.data.prepare", "prepare"),
     "train": ("nlp_suite.training.train", "train"),
+    "cross_validate": ("nlp_suite.training.cross_validation", "cross_validate"),
+    "learning_curve": ("nlp_suite.training.learning_curve", "learning_curve"),
     "evaluate": ("nlp_suite.training.evaluate", "evaluate"),
     "export_run": ("nlp_suite.export", "run_export"),
     "predict_table": ("nlp_suite.export.predict_table", "predict_table"),

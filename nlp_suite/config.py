@@ -153,7 +153,11 @@ class DataSettings(Settings):
         None, description="label names in order; default: those of train, sorted"
     )
     limit: int | None = Field(None, ge=1, description="use at most this many examples a split")
+    train_limit: int | None = Field(None, ge=1, description="use at most this many training examples")
+    fold: str | None = Field(None, pattern=r"^[1-9]\d*/[1-9]\d*$", description="2/5: test on part 2 of 5 of train")
     on_error: Literal["fail", "replace"] = Field("fail", description="what to do with invalid UTF-8")
+    missing: Literal["fail", "drop"] = Field("fail", description="what to do with rows that lack a text or label")
+    labels_normalise: bool = Field(False, description="make labels one that differ in case, blanks, or as 1 and 1.0")
     seed: int = Field(0, ge=0, le=2**63 - 1, description="seed of the validation split")
     cache: str = Field(".cache", description="folder of token stores")
 
@@ -259,7 +263,7 @@ class Experiment(Settings):
 
     @model_validator(mode="after")
     def _only_what_the_task_uses(self) -> Self:
-        honours = TASKS.get(self.task.name).honours
+        honours = TASKS.get(self.task.name).variant(self.task.arguments()).honours
         if idle := [key for key in TASK_KEYS if key not in honours and _value_at(self, key) != _default_of(key)]:
             users = ", ".join(name for name in TASKS.names() if set(idle) <= TASKS.get(name).honours)
             hint = f"tasks that do: {users}" if users else "no task uses all of them"
@@ -308,8 +312,11 @@ def _filled(defaults: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str,
 
 def _task_class(value: Any) -> Any:
     """The class of the task that is given by name or mapping; None for an unknown one, refused elsewhere."""
-    name = value.get("name", DEFAULT_TASK) if isinstance(value, dict) else getattr(value, "name", value)
-    return TASKS.get(name) if str(name).replace("-", "_") in TASKS.names() else None
+    if isinstance(value, ComponentSettings):
+        value = {"name": value.name, **value.arguments()}
+    settings = value if isinstance(value, dict) else {"name": value}
+    name = settings.get("name", DEFAULT_TASK)
+    return TASKS.get(name).variant(settings) if str(name).replace("-", "_") in TASKS.names() else None
 
 
 def _causal(backbone: Any) -> Any:

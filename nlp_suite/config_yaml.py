@@ -169,6 +169,19 @@ def write_yaml(values: Any) -> str:
     return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=math.inf)
 
 
+def write_inline(value: Any) -> str:
+    """The same on one line, to stand after a key.
+
+    Example:
+        >>> write_inline({"name": "bag", "hidden": []})
+        '{name: bag, hidden: []}'
+    """
+    text = yaml.dump(
+        value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, allow_unicode=True, width=math.inf
+    )
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
 def shown(value: Any) -> str:
     """A value for a message: as it was written, on one line and not longer than that."""
     text = getattr(value, "written", None) or repr(value)

@@ -108,21 +108,22 @@ class _Display:
                     self.show(time.monotonic())
 
     def show(self, now: float) -> None:
-        """Draws the bars, or writes a line if it is time for one."""
-        if now - self._works[-1].began < SHOWN_AFTER or _quiet:
+        """Draws the bars, or writes a line if it is time for one; of work that has just begun within other work, neither."""
+        works = [work for work in self._works if now - work.began >= SHOWN_AFTER]
+        if not works or _quiet:
             return
         if sys.stderr is not None and console().is_interactive and not _is_logged(LOGGER, logging.INFO):
-            self._draw(now)
+            self._draw(works, now)
         elif now - self._silent_since >= LINE_EVERY:
             self._silent_since = now
-            described = ": ".join(work.description for work in self._works)
-            say(f"{described}: {self._works[-1].figures(now)}", LOGGER)
+            described = ": ".join(work.description for work in works)
+            say(f"{described}: {works[-1].figures(now)}", LOGGER)
 
-    def _draw(self, now: float) -> None:
+    def _draw(self, works: list[Work], now: float) -> None:
         if self._bars is None:
             self._bars = _bars()
             self._bars.start()
-        for work in self._works:
+        for work in works:
             if work not in self._tasks:
                 self._tasks[work] = self._bars.add_task(work.description, total=None, figures="")
             completed = work.completed()

@@ -12,14 +12,16 @@ import json
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nlp_suite.errors import RequestError
+from nlp_suite.predictor import AnswerOptions, Predictor, ScoreOptions
 from nlp_suite.registry import TASKS
 
 if TYPE_CHECKING:
     from nlp_suite.config import ComponentSettings, Experiment
+    from nlp_suite.data.init.seen import Choice, Recipe, Seen
+    from nlp_suite.data.init.table_profile import Column
     from nlp_suite.evaluation.report import ReportView
     from nlp_suite.export.loaded import LoadedSignatures
     from nlp_suite.export.signatures import Signatures
@@ -51,12 +53,14 @@ class Assets:
         target_text: that of the targets; the same object where both sides have one vocabulary, or there is one side.
         labels: label names, in the order of the network's outputs; empty where there are none.
         facts: what the corpus kind found in the training split and a network must know.
+        fitted: what `Task.after_training` returned; empty before, and of runs that were written before there was such a thing.
     """
 
     text: TextLayer | None = None
     target_text: TextLayer | None = None
     labels: Sequence[str] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    fitted: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def vocabulary_size(self) -> int:
@@ -69,92 +73,14 @@ class Assets:
         return None if self.target_text in (None, self.text) else self.target_text.vocabulary_size
 
 
-@dataclass(frozen=True)
-class ScoreOptions:
-    """What `nlp-suite score` was asked for.
-
-    Attributes:
-        model: the path that the predictor was loaded from.
-        file: a text a line; None: standard input.
-        source, target: of a task of pairs, files with a text a line each.
-        format: `"table"`, `"jsonl"` or `"tsv"`; all but the table keep memory flat.
-        tokens: the log-probability of every token as well.
-        html: a page to write, with every token coloured by its surprise.
-        max_characters: of a text that a table shows.
-    """
-
-    model: Path
-    file: Path | None = None
-    source: Path | None = None
-    target: Path | None = None
-    format: str = "table"
-    tokens: bool = False
-    html: Path | None = None
-    max_characters: int = 60
-
-
-@dataclass(frozen=True)
-class AnswerOptions:
-    """How answers of `predict` are chosen from what a model says; checked as it is made.
-
-    Attributes:
-        top_k: the K most probable labels are shown.
-        thresholds: label → probability. A label with a threshold is the answer where it reaches it, the most probable one of
-            several; where none does, the most probable label without a threshold is; where all have one, there is none.
-        abstain_below: probability of the answer below which there is none.
+def task_class(name: str, settings: Mapping[str, Any]) -> type[Task]:
+    """The class of the task called `name` that answers for some of its settings, see `Task.variant`.
 
     Raises:
-        RequestError: a number out of range.
+        UnknownNameError: there is no such task.
     """
-
-    top_k: int | None = None
-    thresholds: Mapping[str, float] = field(default_factory=dict)
-    abstain_below: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.top_k is not None and self.top_k < 1:
-            raise RequestError(f"top_k is {self.top_k}; allowed: whole numbers from 1")
-        named = {f"the threshold of {label!r}": value for label, value in self.thresholds.items()}
-        named |= {} if self.abstain_below is None else {"abstain_below": self.abstain_below}
-        for name, value in named.items():
-            if not 0 <= value <= 1:  # which a NaN is not, either
-                raise RequestError(f"{name} is {value}; allowed: a probability, from 0 to 1")
-
-    @property
-    def given(self) -> list[str]:
-        """Names of those that say anything."""
-        return [name for name, value in vars(self).items() if value not in (None, {})]
-
-
-class Predictor:
-    """A trained model that answers requests in Python, whatever it was loaded from; a task's own has its methods.
-
-    Attributes:
-        task_name: the name of its task.
-        labels: label names, where the task has any.
-        experiment: the config that it was trained with, where it was loaded from something that holds it.
-    """
-
-    task_name: str = ""
-    labels: Sequence[str] = ()
-    experiment: Experiment | None = None
-
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any: ...  # what a task's predictor has besides: generate, translate, score
-
-    def predict(self, texts: Sequence[str | bytes]) -> list[dict[str, Any]]:
-        """One answer a text, where the task has such a thing.
-
-        Raises:
-            RequestError: the task answers other questions.
-        """
-        task = TASKS.get(self.task_name)
-        raise RequestError(f"this is a {task.model_kind}: {task.how_to_ask}")
-
-    def remarks(self) -> list[str]:
-        """Sentences on the texts read since the last call, such as how much is unknown; empty where all is well or not known."""
-        return []
+    task: type[Task] = TASKS.get(name)
+    return task.variant(settings)
 
 
 def answers_of(
@@ -165,7 +91,7 @@ def answers_of(
     Raises:
         RequestError: the task has no answers, or none with such options.
     """
-    task: type[Task] = TASKS.get(predictor.task_name)
+    task = task_class(predictor.task_name, predictor.task_settings)
     if not task.predicts:
         predictor.predict([])
     if not options.given:
@@ -226,6 +152,15 @@ class Task:
         self.settings: Any = TASKS.settings(name)(name=name, **settings)
 
     @classmethod
+    def variant(cls, settings: Mapping[str, Any]) -> type[Task]:
+        """The class that answers for some settings of the task: this one, or a subclass where a setting changes the answers.
+
+        Args:
+            settings: as a config has them, checked or not; what is not given has its default.
+        """
+        return cls
+
+    @classmethod
     def name(cls) -> str:
         """Its name in the registry: that of its module or package."""
         return cls.__module__.rsplit(".", 1)[-1]
@@ -236,6 +171,18 @@ class Task:
 
         Nothing is to be done where they stand in the task's own module.
         """
+
+    # ---- a config for data that were seen
+
+    @classmethod
+    def recipe(cls, seen: Seen) -> Recipe:
+        """What suits data that `nlp-suite init` has seen, beyond the defaults: section → key → value and reason."""
+        return {}
+
+    @classmethod
+    def settings_for_labels(cls, labels: Column) -> Mapping[str, Choice]:
+        """Settings of the task that a column of labels decides, asked by `nlp-suite init` before it reads all rows."""
+        return {}
 
     # ---- training
 
@@ -296,6 +243,19 @@ class Task:
         """Keras callbacks that measure after every checkpoint interval; they stand before those that read the logs."""
         return []
 
+    def after_training(self, run: Run, stores: Mapping[str, Any]) -> dict[str, Any]:
+        """What is fitted on the validation split once the weights are final, such as a calibration; stored with the run.
+
+        Args:
+            run: whose model, the best or the averaged one, is finished.
+            stores: stores by split.
+
+        Returns:
+            JSON-able; it becomes `Assets.fitted`, which predictors, measurements and exports read. Asked again where
+            `nlp-suite average` changes the weights.
+        """
+        return {}
+
     # ---- evaluation
 
     @abstractmethod
@@ -308,25 +268,31 @@ class Task:
             stores: stores by split.
 
         Returns:
-            The report. What it holds as `by_row` goes to `baselines` and into no file: what the model said of every row,
-            in any form that suits `baselines`.
+            The report; what it holds as `by_row`, on every row, in any form, is given to `baselines` and not written.
         """
+
+    def label_probabilities(self, run: Run, split: str, stores: Mapping[str, Any]) -> tuple[Any, Any] | None:
+        """How probable every label is for the rows of a split, where each row has one; asked of the folds of a cross-validation.
+
+        Args:
+            run: whose model is asked.
+            split: a key of `stores`.
+            stores: stores by split.
+
+        Returns:
+            The label ids that the rows have, int `[N]`, and the probabilities of all labels, float `[N, C]`; None where
+            rows do not have one label each.
+        """
+        return None
 
     def baselines(
         self, run: Run, split: str, stores: Mapping[str, Any], by_row: Any
     ) -> Mapping[str, Mapping[str, Any]]:
-        """What easy methods, fitted on the training split, achieve on a split; without a definition there are none.
-
-        Args:
-            run: whose model they stand beside.
-            split: a key of `stores`.
-            stores: stores by split, `train` among them.
-            by_row: of the model, as `measure` returned it.
+        """What easy methods achieve on a split, once fitted on the training split; asked as `measure`, with its `by_row`.
 
         Returns:
-            Name → figures, JSON-able: `title`; the figures that `ReportView.compared` shows, by the report's keys; `lead`,
-            that of the model in some of these figures by their names in `compared` (see `nlp_suite.evaluation.baseline`);
-            perhaps `notes`, sentences on what was left out so that the method takes seconds.
+            Name → `title`; the figures of `ReportView.compared`, by the report's keys; `lead`: name of some of these →
+            that of the model over it (`nlp_suite.evaluation.baseline.lead`); perhaps `notes` on what was left out.
         """
         return {}
 

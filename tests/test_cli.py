@@ -231,7 +231,11 @@ def test_evaluate_writes_the_report_and_prints_it(run, folder):
     report = json.loads(done.stdout)
     assert report["examples"] == 40
     assert json.loads((folder / "runs/tiny/report.json").read_text())["accuracy"] == report["accuracy"]
-    assert "Accuracy" in run("evaluate", "runs/tiny", "--split", "validation").stdout
+    assert set(report["baseline"]) == {"majority", "tfidf"} and "baseline_remark" in report
+    assert "Is it better than easy methods" in (folder / "runs/tiny/report.html").read_text("utf-8")
+    shown = [run("evaluate", "runs/tiny", "--split", "validation", *flag).stdout for flag in ([], ["--no-baseline"])]
+    assert all("Accuracy" in each for each in shown) and ["TF-IDF" in each for each in shown] == [True, False]
+    assert "baseline" not in json.loads((folder / "runs/tiny/validation/report.json").read_text("utf-8"))
 
 
 def test_predict_from_arguments_and_standard_input(run, folder):

@@ -25,6 +25,7 @@ FLOORS = (  # each imports only what stands after it
     "config_files",
     "config_yaml",
     "task",
+    "predictor",
     "backend",
     "registry",
     "progress",

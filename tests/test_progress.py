@@ -79,6 +79,15 @@ def test_many_short_passes_are_not_silent(at, capsys):
     assert capsys.readouterr().err == "pass 20: 0:04 so far\n"
 
 
+def test_short_work_within_long_work_does_not_hide_it(at, capsys):
+    with progress.work("predicting", 100, "rows") as rows:
+        rows.done = 50
+        at(19)
+        with progress.work("answering", 8, "batches"):
+            at(20)
+    assert capsys.readouterr().err == "predicting: 50 of 100 rows, 50%, 2.5 rows/s, 0:20 left\n"
+
+
 def test_work_ends_where_a_loop_is_left_or_fails(at):
     for _ in progress.track(range(3), "left"):
         break

@@ -89,7 +89,7 @@ def predict(
     if output and (idle := options_on_command_line(context, ("format", "max_length"))):
         raise UsageError(f"with --output {', '.join(idle)} does nothing: the suffix says the format")
     from nlp_suite.cli.predictions import predict_texts, thresholds_of
-    from nlp_suite.task import AnswerOptions
+    from nlp_suite.predictor import AnswerOptions
 
     predict_texts(
         model,
@@ -142,8 +142,8 @@ def score(
         raise UsageError("of pairs give both --source FILE and --target FILE, and no other file")
     from nlp_suite.cli.predictions import check_scores
     from nlp_suite.export.load import load, task_at
+    from nlp_suite.predictor import ScoreOptions
     from nlp_suite.registry import TASKS
-    from nlp_suite.task import ScoreOptions
     from nlp_suite.tasks.shared.lines import check_file, standard_input
     from nlp_suite.tasks.shared.score_output import check_format
 

@@ -10,13 +10,15 @@ from typing import Any
 from nlp_suite.cli.common import console
 from nlp_suite.data.sources.reading import existing_file
 from nlp_suite.data.table_reading import FORMATS
-from nlp_suite.data.table_writing import check_table_path, delimited_writer
+from nlp_suite.data.table_writing import DelimitedWriter, check_table_path
 from nlp_suite.data.text_tables import Cells, TextLines, column_of, is_table
 from nlp_suite.errors import RequestError, UsageError
 from nlp_suite.export.load import load, task_at
 from nlp_suite.export.predict_table import check_outputs, open_text_table, write_answers
+from nlp_suite.predictor import AnswerOptions, Predictor
+from nlp_suite.progress import track
 from nlp_suite.registry import TASKS
-from nlp_suite.task import AnswerOptions, Predictor, answers_of
+from nlp_suite.task import answers_of
 from nlp_suite.tasks.shared.lines import read_texts, shortened
 from nlp_suite.tasks.shared.score_output import check_format, report_remarks, report_truncated
 
@@ -62,7 +64,10 @@ def predict_texts(
     predictor = open_predictor(model)
     rows = TextLines(lines) if table is None else open_text_table(predictor, table, column_of(column))
     if output is None:
-        write_predictions(predictor, (text or "" for _, text in rows.rows()), format, max_characters, options)
+        lines = (text or "" for _, text in rows.rows())
+        if table is not None and not sys.stdout.isatty():
+            lines = track(lines, f"reading {table}", unit="texts", share=rows.share)
+        write_predictions(predictor, lines, format, max_characters, options)
     else:
         answers, columns = answers_of(predictor, options, for_people=False)
         print(write_answers(rows, output, answers, columns, "predicting").describe())
@@ -105,6 +110,7 @@ def write_predictions(
     check_format(format)
     answers, columns = answers_of(predictor, options, for_people=format == "table")
     {"table": _table, "jsonl": _jsonl, "tsv": _tsv}[format](columns, _answered(answers, texts), max_characters)
+    report_remarks(predictor)
 
 
 def thresholds_of(given: Iterable[str]) -> dict[str, float]:
@@ -180,9 +186,8 @@ def _jsonl(columns: Cells, pairs: Iterable[tuple[str, dict[str, Any]]], max_char
 
 
 def _tsv(columns: Cells, pairs: Iterable[tuple[str, dict[str, Any]]], max_characters: int) -> None:
-    writer = delimited_writer(sys.stdout, "\t")
-    writer.writerow(["text", *columns])
+    writer = DelimitedWriter(sys.stdout, "\t", ["text", *columns])
     for text, answer in pairs:
         values = (cell(answer) for cell in columns.values())
-        writer.writerow([text, *(f"{value:.6f}" if isinstance(value, float) else value for value in values)])
+        writer.write([text, *(f"{value:.6f}" if isinstance(value, float) else value for value in values)])
         sys.stdout.flush()

@@ -100,26 +100,25 @@ def average(
 def evaluate(
     run: RunFolder,
     split: Annotated[str | None, typer.Option(help="train, validation or test; default test.")] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="A file to measure on instead of a split; of pairs also two: --data SOURCES --data TARGETS."),
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for the report; default the run's.")] = None,
     no_baseline: Annotated[
         bool, typer.Option("--no-baseline", help="Leave out the easy methods to compare with.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a run on a split; writes report.json and report.html into its folder, or into --output."""
+    """Measure a run on a split or on any file; writes report.json and report.html into its folder, or into --output."""
     from nlp_suite.evaluation.report import terminal_report
     from nlp_suite.training.evaluate import evaluate
     from nlp_suite.training.run import Run
 
     opened = Run(run)
-    report = evaluate(opened, split, output=output, baseline=not no_baseline, progress=print_progress)
+    report = evaluate(opened, split, data=data, output=output, baseline=not no_baseline, progress=print_progress)
     if as_json:
         print(json.dumps(report, ensure_ascii=False))
         return
-    view = opened.task.report_view()
-    console().print(terminal_report(report, view))
-    if report.get("baseline"):
-        from nlp_suite.evaluation.baseline import terminal
-
-        console().print(terminal(report, view.compared(report)))
+    console().print(terminal_report(report, opened.task.report_view()))
     print(f"report: {report['page']}")

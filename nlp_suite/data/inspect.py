@@ -27,7 +27,7 @@ def inspect_experiment(experiment: Experiment) -> dict[str, Any]:
 
     Returns:
         See `CorpusKind.inspect` of the kind; `estimate`, see `estimate_tokens`, empty where the statistics are known; and
-        `remarks`, see `inspection_remarks`.
+        `remarks`, see `Source.remarks` and `inspection_remarks`.
 
     Raises:
         DataError: data that cannot be read.
@@ -37,7 +37,8 @@ def inspect_experiment(experiment: Experiment) -> dict[str, Any]:
     selections = splits(experiment, source)
     report = kind.inspect(selections, statistics)
     report["estimate"] = {} if statistics else estimate_tokens(experiment, kind, selections["train"])
-    return {**report, "remarks": inspection_remarks(report, experiment, statistics)}
+    found = dict.fromkeys(remark for split in source.splits() for remark in source.remarks(split))
+    return {**report, "remarks": [*found, *inspection_remarks(report, experiment, statistics)]}
 
 
 def format_inspection(report: Mapping[str, Any]) -> "Group":

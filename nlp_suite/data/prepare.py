@@ -7,23 +7,27 @@ while the hash holds. What examples are, and how they are split and stored, the 
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from nlp_suite._version import __version__
 from nlp_suite.config import Experiment
 from nlp_suite.data.kinds.base import CorpusKind, corpus_kind
+from nlp_suite.data.label_spelling import label_merger
 from nlp_suite.data.selection import Selection
 from nlp_suite.data.sources.base import SPLITS, Source
+from nlp_suite.data.splits import parse_fold
 from nlp_suite.data.staging import hidden_folder, place_folder
 from nlp_suite.data.store import SCHEMA
 from nlp_suite.errors import DataError
 from nlp_suite.files import Record, check_writable, contents_of, read_json
 from nlp_suite.progress import scope, work
-from nlp_suite.registry import SOURCES, TASKS
-from nlp_suite.task import Assets
+from nlp_suite.registry import SOURCES
+from nlp_suite.task import Assets, task_class
 from nlp_suite.text.text_layer import TextLayer
 
 LOGGER = logging.getLogger(__name__)
@@ -102,6 +106,8 @@ def prepare(
     else:
         progress(f"prepared data: {directory} (used again)")
     info, kind = _read_info(directory), kind_of(experiment)
+    for remark in info.get("remarks", ()):
+        progress(remark)
     stores = {split: kind.open_split(directory / split) for split in SPLITS if split in info["statistics"]}
     assets = open_assets(experiment, directory, info["labels"], info.get("facts", {}))
     return Prepared(assets, stores, info["statistics"], directory)
@@ -109,14 +115,15 @@ def prepare(
 
 def kind_of(experiment: Experiment) -> CorpusKind:
     """What the experiment's task wants of the examples."""
-    return corpus_kind(TASKS.get(experiment.task.name).corpus_kind)
+    return corpus_kind(task_class(experiment.task.name, experiment.task.arguments()).corpus_kind)
 
 
 def open_source(experiment: Experiment) -> Source:
     """The experiment's data source."""
     data = experiment.data
+    more = {"missing": data.missing} if data.missing != "fail" else {}
     source: Source = SOURCES.get(data.source.name)(
-        kind=kind_of(experiment).name, on_error=data.on_error, **data.source.arguments()
+        kind=kind_of(experiment).name, on_error=data.on_error, **more, **data.source.arguments()
     )
     return source
 
@@ -128,13 +135,33 @@ def splits(experiment: Experiment, source: Source) -> dict[str, Selection]:
     if "train" not in selections:
         has = ", ".join(source.splits()) or "none"
         raise DataError(f"the {data.source.name!r} source has no training split (it has: {has})")
+    if data.labels_normalise:
+        merge = label_merger(_all_labels(selections["train"]), data.labels)
+        selections = {split: replace(examples, label=merge) for split, examples in selections.items()}
+    if data.fold:
+        number, folds = parse_fold(data.fold)
+        train = selections["train"]
+        train = train.take(kind.limit(data, train))  # before it is cut, so that each row is in one fold
+        fold_of = kind.folds(data, train, folds)  # [N]
+        parts = {"train": fold_of != number - 1, "test": fold_of == number - 1}
+        selections |= {split: train.take(np.flatnonzero(part)) for split, part in parts.items()}
     if "validation" not in selections:
         train = selections["train"]
         kept_rows, held_out_rows = kind.split(data, train)
         selections |= {"train": train.take(kept_rows), "validation": train.take(held_out_rows)}
     if data.limit:
         selections = {split: examples.take(kind.limit(data, examples)) for split, examples in selections.items()}
+    if data.train_limit:
+        limited = data.model_copy(update={"limit": data.train_limit})
+        selections["train"] = selections["train"].take(kind.limit(limited, selections["train"]))
     return {split: selections[split] for split in SPLITS if split in selections}
+
+
+def _all_labels(examples: Selection) -> Iterator[str]:
+    """Every label of a split, one at a time, also where an example has several."""
+    for example in examples:
+        labels = example.get("label")
+        yield from labels if isinstance(labels, list | tuple) else [labels] if isinstance(labels, str) else []
 
 
 def known_statistics(experiment: Experiment, source: Source) -> dict[str, Any] | None:
@@ -215,7 +242,7 @@ def _key(
         "schema": SCHEMA,
         "version": __version__,
         "source": [experiment.data.source.name, kind_of(experiment).name, source.fingerprint()],
-        "data": experiment.data.model_dump(mode="json", exclude={"cache", "source"}),
+        "data": _data_facts(experiment),
         "text": known.text.fingerprint if known.text else experiment.text.identity(),
         "labels": labels,
     }
@@ -225,6 +252,13 @@ def _key(
     if known.facts:
         parts["facts"] = known.facts
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _data_facts(experiment: Experiment) -> dict[str, Any]:
+    """The settings of `data` in a folder's name, which stays that from before there were some of them."""
+    facts = experiment.data.model_dump(mode="json", exclude={"cache", "source"})
+    later = {"train_limit": None, "fold": None, "missing": "fail", "labels_normalise": False}
+    return {name: value for name, value in facts.items() if later.get(name, ...) != value}
 
 
 def _build(
@@ -239,7 +273,7 @@ def _build(
         temporary.mkdir()
         assets = kind.learn(experiment, selections["train"], known, progress)
         save_texts(temporary, assets.text, assets.target_text)
-        statistics = {}
+        statistics, remarks = {}, list[str]()
         for split, examples in selections.items():
             with work(f"tokenising {split}"):
                 counts = kind.write_split(temporary / split, examples, split, assets)
@@ -248,8 +282,10 @@ def _build(
                 raise DataError(f"the {split} split is empty")
             statistics[split] = kind.with_unknown_words({**counts, **kind.statistics(store)}, store, assets)
             progress(kind.summary(split, statistics[split]))
+            remarks += [remark for remark in source.remarks(examples.origin) if remark not in remarks]
         info = {"schema": SCHEMA, "labels": assets.labels, "statistics": statistics}
         info |= {"facts": assets.facts} if assets.facts else {}
+        info |= {"remarks": remarks} if remarks else {}
         _record(temporary).write({**info, "files": contents_of(temporary, _unlisted(temporary))})
         if directory.exists() and not (directory / "prepared.json").exists():  # it was there, and something removed it
             progress(f"{directory} had no prepared.json, so it was made again")

@@ -6,7 +6,7 @@ from typing import Any
 from nlp_suite.config import Experiment
 from nlp_suite.data.kinds.base import corpus_kind
 from nlp_suite.data.token_estimate import estimate_remarks
-from nlp_suite.registry import TASKS
+from nlp_suite.task import task_class
 
 
 def remarks(
@@ -20,7 +20,7 @@ def remarks(
         labels: label names.
         split: which one is read.
     """
-    task = TASKS.get(experiment.task.name)
+    task = task_class(experiment.task.name, experiment.task.arguments())
     return [*corpus_kind(task.corpus_kind).remarks(statistics, experiment, split), *task.remarks(experiment, labels)]
 
 
@@ -43,4 +43,8 @@ def inspection_remarks(
         if report.get("estimate")
         else kind.remarks_on_words(report, experiment)
     )
-    return [*of_texts, *of_tokens, *TASKS.get(experiment.task.name).remarks(experiment, labels)]
+    return [
+        *of_texts,
+        *of_tokens,
+        *task_class(experiment.task.name, experiment.task.arguments()).remarks(experiment, labels),
+    ]

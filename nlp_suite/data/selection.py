@@ -1,8 +1,8 @@
 """The examples of a split: rows of a source's split, read one at a time, as often as needed."""
 
 import itertools
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,7 @@ class Selection:
         source: where they come from.
         origin: the source's name of the split.
         rows: numbers of the rows that belong to it, ascending; None: all.
+        label: what writes the label of an example in one way; None: it stays as it is.
 
     Example:
         >>> first_two = Selection(source, "train", np.arange(2))
@@ -36,14 +37,21 @@ class Selection:
     source: "Source"
     origin: str
     rows: NDArray[Any] | None = None
+    label: Callable[[Any], Any] | None = None
 
     def __iter__(self) -> Iterator[Example]:
-        examples, reading, unit = self.source.examples(self.origin), f"reading {self.origin}", self.source.kind.unit
+        examples, reading, unit = self._examples(), f"reading {self.origin}", self.source.kind.unit
         if self.rows is None:
             return track(examples, reading, unit=unit, share=self.source.share_read(self.origin))
         wanted = np.zeros(int(self.rows[-1]) + 1 if len(self.rows) else 0, bool)
         wanted[self.rows] = True
         return track(itertools.compress(examples, wanted), reading, len(self.rows), unit)
+
+    def _examples(self) -> Iterator[Example]:
+        for example in self.source.examples(self.origin):
+            if self.label and "label" in example:
+                example["label"] = self.label(example["label"])
+            yield example
 
     def count(self) -> int:
         """How many examples there are; where all rows are selected, they are read for it."""
@@ -53,7 +61,7 @@ class Selection:
         """Its examples at some positions, which are counted from 0 and ascend; None: all."""
         if positions is None:
             return self
-        return Selection(self.source, self.origin, positions if self.rows is None else self.rows[positions])
+        return replace(self, rows=positions if self.rows is None else self.rows[positions])
 
 
 def chunks(items: Iterable[Any], size: int = CHUNK_EXAMPLES) -> Iterator[list[Any]]:

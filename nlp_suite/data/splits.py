@@ -6,7 +6,53 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nlp_suite.errors import DataError
+from nlp_suite.errors import ConfigError, DataError
+
+
+def parse_fold(fold: str) -> tuple[int, int]:
+    """`data.fold` as two numbers: `"2/5"` is the second of five.
+
+    Raises:
+        ConfigError: fewer than two folds, or a fold beyond the last.
+    """
+    number, folds = map(int, fold.split("/"))
+    if folds < 2 or number > folds:
+        raise ConfigError(
+            f"data.fold: {fold!r} is no fold; write it as NUMBER/FOLDS, from 1/FOLDS, with 2 folds or more"
+        )
+    return number, folds
+
+
+def stratified_folds(labels: Sequence[Any], folds: int, seed: int) -> NDArray[Any]:
+    """The fold of every row, so that every class has the same share in each as far as its rows can be shared.
+
+    Args:
+        labels: N labels, of any sortable kind.
+        folds: how many.
+        seed: of the order of the rows within a class.
+
+    Returns:
+        int64 `[N]`, from 0.
+
+    Raises:
+        DataError: a class has fewer rows than there are folds.
+
+    Example:
+        >>> stratified_folds(["a", "b", "a", "b"], 2, seed=0)
+        array([1, 1, 0, 0])
+    """
+    names, classes, sizes = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
+    if len(sizes) and sizes.min() < folds:
+        rarest = int(sizes.argmin())
+        raise DataError(
+            f"{folds} folds need {folds} rows of every label or more, and {str(names[rarest])!r} has {sizes[rarest]:,}: "
+            f"give fewer folds, or leave out that label or join it with another"
+        )
+    order = np.random.default_rng(seed).permutation(len(classes))
+    order = order[np.argsort(classes[order], kind="stable")]  # rows by class, in random order within each
+    fold = np.empty(len(order), np.int64)
+    fold[order] = np.arange(len(order)) % folds  # dealt out in turn, on from class to class
+    return fold
 
 
 def stratified_split(labels: Sequence[Any], fraction: float, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -31,11 +31,21 @@ class StoreWriter:
     Args:
         directory: folder to create; the caller renames it, or a parent of it, into place.
         vocabulary_size: decides the width of a token (16 or 32 bits).
+        label_dtype: of a row's label, or of each of its labels.
+        labels_per_row: how many labels a row has, where it has several; None: one.
     """
 
-    def __init__(self, directory: Path, vocabulary_size: int):
+    def __init__(
+        self,
+        directory: Path,
+        vocabulary_size: int,
+        label_dtype: str = COLUMNS["labels"],
+        labels_per_row: int | None = None,
+    ):
         directory.mkdir(parents=True)
         self._directory = directory
+        self._dtypes = {**COLUMNS, "labels": label_dtype}
+        self._labels_per_row = labels_per_row
         self._token_dtype = "uint16" if vocabulary_size <= 2**16 else "uint32"
         self._files = {name: open(directory / name, "wb") for name in ("tokens", *COLUMNS)}  # noqa: SIM115
         self._rows = self._tokens = self._bytes = 0
@@ -43,13 +53,13 @@ class StoreWriter:
         self._write("text_offsets", [0])
 
     def _write(self, name: str, values: Any) -> None:
-        dtype = self._token_dtype if name == "tokens" else COLUMNS[name]
+        dtype = self._token_dtype if name == "tokens" else self._dtypes[name]
         self._files[name].write(np.asarray(values, dtype).tobytes())
 
     def append(
-        self, rows: Sequence[NDArray[Any]], full_lengths: Any, labels: Sequence[int], texts: Iterable[str | bytes]
+        self, rows: Sequence[NDArray[Any]], full_lengths: Any, labels: Any, texts: Iterable[str | bytes]
     ) -> None:
-        """Adds examples: token id rows, their lengths before truncation, label ids, texts."""
+        """Adds examples: token id rows, their lengths before truncation, labels (ids, unless told otherwise), texts."""
         for tokens, text in zip(rows, texts):
             raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
             self._tokens += len(tokens)
@@ -67,6 +77,10 @@ class StoreWriter:
         for file in self._files.values():
             file.close()
         meta = {"schema": SCHEMA, "rows": self._rows, "tokens": self._tokens, "token_dtype": self._token_dtype, **meta}
+        if self._dtypes["labels"] != COLUMNS["labels"]:
+            meta["label_dtype"] = self._dtypes["labels"]
+        if self._labels_per_row is not None:
+            meta["labels_per_row"] = self._labels_per_row
         files = contents_of(self._directory, (self._directory / name for name in self._files))
         store_record(self._directory).write({**meta, "files": files})
 
@@ -85,7 +99,8 @@ class TokenStore:
 
     Attributes:
         lengths: int64 `[N]`, tokens a row.
-        labels: int32 `[N]`, label ids; of lines of text, 1 where a line begins a document.
+        labels: int32 `[N]`, label ids; of lines of text, 1 where a line begins a document; or what the corpus kind told
+            the writer: of another dtype, several a row `[N, C]`.
         full_lengths: int32 `[N]`, tokens a row before truncation.
         meta: what `meta.json` holds.
 
@@ -99,11 +114,14 @@ class TokenStore:
         self._record = store_record(directory)
         self.meta = self._record.read()
         self._tokens = self._open("tokens", self.meta["token_dtype"])
-        self._offsets, self.labels, self.full_lengths = map(self._open, ("offsets", "labels", "full_lengths"))
+        self._offsets, self.full_lengths = map(self._open, ("offsets", "full_lengths"))
+        self.labels = self._open("labels", self.meta.get("label_dtype", ""))
+        if "labels_per_row" in self.meta:
+            self.labels = self.labels.reshape(-1, self.meta["labels_per_row"])
         self.lengths: NDArray[Any] = np.diff(self._offsets)
 
-    def _open(self, name: str, token_dtype: str = "") -> NDArray[Any]:
-        path, dtype = self._record.check(name), token_dtype or COLUMNS[name]
+    def _open(self, name: str, dtype: str = "") -> NDArray[Any]:
+        path, dtype = self._record.check(name), dtype or COLUMNS[name]
         return np.memmap(path, dtype, "r") if path.stat().st_size else np.zeros(0, dtype)
 
     @cached_property

@@ -42,17 +42,42 @@ def check_table_path(path: str | Path) -> Path:
     return path
 
 
-def delimited_writer(file: IO[str], delimiter: str) -> Any:
-    """The one dialect of delimited text: quoted as in RFC 4180 where a field needs it, lines end at LF."""
-    return csv.writer(file, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
+class DelimitedWriter:
+    """Rows of CSV or TSV in a text file: the one dialect of the suite.
+
+    Fields that hold a quote, the delimiter or a line end are quoted as in RFC 4180; lines end at LF. None is an empty
+    field; truth values, lists and mappings are JSON.
+
+    Args:
+        file: a text file or stream.
+        delimiter: a comma or a tab.
+        columns: names, which are written at once.
+    """
+
+    def __init__(self, file: IO[str], delimiter: str, columns: Sequence[str]):
+        self._writer = csv.writer(_LineFeeds(file), delimiter=delimiter, lineterminator="\r\n")
+        self.write(columns)
+
+    def write(self, row: Sequence[Any]) -> None:
+        """Writes a row, a value a column."""
+        self._writer.writerow([_field(value) for value in row])
+
+
+class _LineFeeds:
+    """Ends every row in LF: a writer quotes what its line end has, and a CR is quoted only where that has one."""
+
+    def __init__(self, file: IO[str]):
+        self._file = file
+
+    def write(self, row: str) -> None:
+        self._file.write(row.removesuffix("\r\n") + "\n")
 
 
 @contextmanager
 def open_table_writer(path: str | Path, columns: Sequence[str]) -> Iterator[TableWriter]:
     """Writes a table by suffix: CSV, TSV, JSON lines or Parquet, text also compressed.
 
-    The file appears whole at the end of the context, and not at all if an error leaves it. In CSV and TSV what is None
-    is an empty field; truth values, lists and mappings stand there as JSON.
+    The file appears whole at the end of the context, and not at all if an error leaves it.
 
     Args:
         path: the file; one that is there is replaced.
@@ -75,21 +100,15 @@ def open_table_writer(path: str | Path, columns: Sequence[str]) -> Iterator[Tabl
             parquet.close()
         else:
             with open_compressed(beside, path) as raw, io.TextIOWrapper(raw, "utf-8", newline="") as file:
-                yield _JsonWriter(file, columns) if suffix == ".jsonl" else _DelimitedWriter(file, columns, suffix)
+                if suffix == ".jsonl":
+                    yield _JsonWriter(file, columns)
+                else:
+                    yield DelimitedWriter(file, DELIMITERS[suffix], columns)
         os.replace(beside, path)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
         beside.unlink(missing_ok=True)
-
-
-class _DelimitedWriter:
-    def __init__(self, file: IO[str], columns: Sequence[str], suffix: str):
-        self._writer, self._file = delimited_writer(file, DELIMITERS[suffix]), file
-        self._writer.writerow(columns)
-
-    def write(self, row: Sequence[Any]) -> None:
-        self._writer.writerow([cell(value) for value in row])
 
 
 class _JsonWriter:
@@ -101,17 +120,18 @@ class _JsonWriter:
 
 
 class _ParquetWriter:
-    """Rows in batches; the types of the first batch are those of the columns."""
+    """Rows in batches; the types of the columns are found in them."""
 
     def __init__(self, beside: Path, path: Path, columns: Sequence[str]):
         try:
             import pyarrow
+            from pyarrow import parquet
         except ModuleNotFoundError:
             remedy = "it is installed by pip install 'nlp-suite[parquet]'"
             raise DataError(f"{path}: Parquet needs the package pyarrow; {remedy}") from None
-        self._arrow, self._beside, self._path, self._columns = pyarrow, beside, path, list(columns)
+        self._arrow, self._parquet = pyarrow, parquet
+        self._beside, self._path, self._columns = beside, path, list(columns)
         self._rows: list[Sequence[Any]] = []
-        self._schema: Any = None
         self._writer: Any = None
 
     def write(self, row: Sequence[Any]) -> None:
@@ -125,29 +145,46 @@ class _ParquetWriter:
         self._writer.close()
 
     def _flush(self) -> None:
-        from pyarrow import parquet
+        columns = list(zip(*self._rows, strict=True)) or [()] * len(self._columns)
+        arrays = [self._array(name, column) for name, column in zip(self._columns, columns, strict=True)]
+        table, self._rows = self._arrow.Table.from_arrays(arrays, self._columns), []
+        if self._writer and table.schema != self._writer.schema:
+            self._widen(table.schema)
+        elif not self._writer:
+            self._writer = self._parquet.ParquetWriter(self._beside, table.schema)
+        self._writer.write_table(table.cast(self._writer.schema))
 
-        values = list(zip(*self._rows, strict=True)) or [()] * len(self._columns)
-        types = self._schema.types if self._schema else [None] * len(self._columns)
-        arrays = []
-        for name, column, type_ in zip(self._columns, values, types, strict=True):
-            try:
-                array = self._arrow.array(column, type_)
-            except (self._arrow.ArrowException, OverflowError) as error:
-                what = f"the column {name!r} has values of several types ({error})"
-                raise DataError(f"{self._path}: {what}; write .jsonl or .csv") from None
-            empty = self._arrow.types.is_null(array.type)
-            arrays.append(array.cast(self._arrow.string()) if empty else array)
-        table = self._arrow.Table.from_arrays(arrays, self._columns)
-        if self._writer is None:
-            self._schema = table.schema
-            self._writer = parquet.ParquetWriter(self._beside, self._schema)
-        self._writer.write_table(table)
-        self._rows = []
+    def _array(self, name: str, column: Sequence[Any]) -> Any:
+        try:
+            return self._arrow.array(column)
+        except (self._arrow.ArrowException, OverflowError) as error:
+            raise self._mixed(name, error) from None
+
+    def _widen(self, schema: Any) -> None:
+        """Writes again what is there, with types that also hold those of a schema, such as 1.5 in a column of whole numbers."""
+        try:
+            wider = self._arrow.unify_schemas([self._writer.schema, schema], promote_options="permissive")
+        except self._arrow.ArrowException as error:
+            differs = [field.name for field in schema if field != self._writer.schema.field(field.name)]
+            raise self._mixed(differs[0], error) from None
+        if wider == self._writer.schema:
+            return
+        self._writer.close()
+        before = self._beside.with_name(self._beside.name + ".before")
+        os.replace(self._beside, before)
+        try:
+            self._writer = self._parquet.ParquetWriter(self._beside, wider)
+            for batch in self._parquet.ParquetFile(before).iter_batches(BATCH_ROWS):
+                self._writer.write_table(self._arrow.Table.from_batches([batch]).cast(wider))
+        finally:
+            before.unlink()
+
+    def _mixed(self, name: str, error: Exception) -> DataError:
+        what = f"the column {name!r} has values of several types ({error})"
+        return DataError(f"{self._path}: {what}; write .jsonl or .csv")
 
 
-def cell(value: Any) -> Any:
-    """A value as a field of CSV or TSV: None is empty; truth values, lists and mappings are JSON."""
+def _field(value: Any) -> Any:
     if value is None:
         return ""
     if isinstance(value, bool | list | tuple | dict):

@@ -1,6 +1,5 @@
 """Tables of texts that a trained model is asked about, read as its config says that the tables of its training were."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,11 @@ from nlp_suite.data.compression import bare_suffix
 from nlp_suite.data.kinds.base import CorpusKind
 from nlp_suite.data.sources.base import SPLITS, listed
 from nlp_suite.data.sources.reading import share_read
+from nlp_suite.data.sources.table_examples import Column, field_value, is_missing
 from nlp_suite.data.table_reading import FORMATS, open_table
 from nlp_suite.errors import DataError
 from nlp_suite.registry import unknown
+from nlp_suite.text.pairs import join_pair
 
 WRITTEN = {
     "delimiter": ("tsv", "csv"),
@@ -59,7 +60,7 @@ def settings_for(path: Path, experiment: Experiment | None) -> dict[str, Any]:
 
 
 class TextTable:
-    """A table, one column of which holds the texts.
+    """A table, one column of which holds the texts; of a model of pairs of texts (`text_b_column`) two do.
 
     Args:
         path: the file, of any format that `open_table` reads.
@@ -70,6 +71,7 @@ class TextTable:
     Attributes:
         columns: the names of all columns; those of a table without a header are `column_0`, `column_1`, …
         share: for progress, see `share_read`.
+        found: a sentence on how the file is written, where that is not as its suffix says; else empty.
 
     Raises:
         DataError: a file that cannot be read, or has no such column.
@@ -80,7 +82,7 @@ class TextTable:
     ):
         settings, field = settings_for(path, experiment), kind.fields[0]
         named = settings.get("columns", {}).get(field, settings.get(f"{field}_column", field))
-        wanted, self._kind, self._field = named if column is None else column, kind, field
+        wanted, self._kind = named if column is None else column, kind
         header = settings.get("header", "auto")
         if header == "auto" and not isinstance(column, int):  # as in training, names say that there are some
             header = isinstance(wanted, str)
@@ -94,11 +96,14 @@ class TextTable:
         self.share = share_read([self._table.path])
         first = next(self._table.rows(), None) if self._table.columns is None else None
         self.columns = self._table.columns or [f"column_{number}" for number in range(len(first[1]) if first else 0)]
-        self._position = self._find(wanted)
+        places = [wanted] if (second := _second(settings)) is None else [wanted, second]
+        self._positions = [self._find(place) for place in places]
+        self._read = [Column(field, self.columns[position], "--text") for position in self._positions]
+        self.found = self._table.found()
 
     def _find(self, wanted: str | int) -> int:
         names, where = self.columns, f"{self._table.path}: the texts are read from the column {wanted!r}"
-        remedy = "name another one (--text, or text_column in Python)"
+        remedy = "name another one (--text COLUMN; in Python text_column)"
         if isinstance(wanted, int):
             if wanted < len(names):
                 return wanted
@@ -111,20 +116,27 @@ class TextTable:
         raise DataError(f"{where}: {problem}; {remedy}")
 
     def rows(self) -> Iterator[tuple[list[Any], str | None]]:
-        """Every row, in order: the values of all columns, and the text; None where it is missing.
+        """Every row, in order: the values of all columns, and the text; None where it is missing. A pair is one text.
 
         Raises:
             DataError: a row that cannot be read, or whose text is none.
         """
         for number, values in self._table.rows():
-            value = values[self._position]
-            if value is None or (isinstance(value, float) and math.isnan(value)):
+            held = [(column, values[position]) for column, position in zip(self._read, self._positions, strict=True)]
+            if any(is_missing(column.field, value, False) for column, value in held):
                 yield values, None
                 continue
             try:
-                yield values, self._kind.field_value(self._field, value, self.columns[self._position])
+                texts = [field_value(self._kind, column, value, self._table, False) for column, value in held]
             except DataError as error:
                 raise DataError(f"{self._table.path}, {self._table.place} {number}: {error}") from None
+            yield values, texts[0] if len(texts) == 1 else join_pair(*texts)
+
+
+def _second(settings: dict[str, Any]) -> str | int | None:
+    """The column of the second text of a pair; None where texts stand alone."""
+    place: str | int | None = settings.get("columns", {}).get("text_b", settings.get("text_b_column"))
+    return place
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def cached(folder: Path, key: Any, fit: Callable[[], Arrays]) -> Arrays:
     with suppress(OSError):
         path.parent.mkdir(exist_ok=True)
         try:
-            np.savez(beside, **made)  # a member of the archive has a CRC-32
+            np.savez(beside, **dict[str, Any](made))  # a member of the archive has a CRC-32
             os.replace(beside, path)
         finally:
             beside.unlink(missing_ok=True)

@@ -32,4 +32,4 @@ def probability(log_prob: float) -> str:
 
 def less_is_better(metric: str) -> bool:
     """Whether a metric, by its name, is one of loss rather than of success."""
-    return any(part in metric for part in ("loss", "entropy", "perplexity", "error", "ece"))
+    return any(part in metric for part in ("loss", "entropy", "perplexity", "error", "ece", "mae", "rmse"))

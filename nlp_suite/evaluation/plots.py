@@ -7,6 +7,7 @@ so that a page can exchange them for its own. Text stays text: any script is sho
 import io
 import math
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
@@ -55,7 +56,7 @@ STYLE: dict[Any, Any] = {
 
 
 @contextmanager
-def _drawing(salt: str, width: float = WIDTH, height: float = 3.3):
+def drawing(salt: str, width: float = WIDTH, height: float = 3.3) -> Iterator[tuple[Figure, io.BytesIO]]:
     """A figure, and a buffer that holds its SVG after the block; `salt` keeps ids of several pictures apart."""
     out = io.BytesIO()
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": salt}), warnings.catch_warnings():
@@ -140,7 +141,7 @@ def learning_curves(
     """
     key, x = curve_axis(history)
     chosen = best_interval(history, best)
-    with _drawing("curves " + " ".join(metrics), height=2.75 * len(metrics)) as (figure, out):
+    with drawing("curves " + " ".join(metrics), height=2.75 * len(metrics)) as (figure, out):
         axes = figure.subplots(len(metrics), 1, squeeze=False)[:, 0]
         for ax, metric in zip(axes, metrics):
             drawn = []  # values
@@ -221,7 +222,7 @@ def confusion_matrix(report: dict) -> bytes:
     turned = count > 6 or count * longest > 34
     width = max(WIDTH, 1.3 + cell * count)
     height = (cell * count if cell else 0.55 * count + 1.2) + 0.6 + (0.085 * longest if turned else 0)
-    with _drawing("confusion", width, height) as (figure, out):
+    with drawing("confusion", width, height) as (figure, out):
         ax = figure.subplots()
         for i, row in enumerate(matrix):
             total = sum(row)
@@ -279,7 +280,7 @@ def reliability(report: dict) -> bytes:
     enough = [row for row in rows if row["count"] >= FEW]
     left = min([0.5] + [row["low"] for row in rows])
     bottom = max(0.0, min([left] + [row["accuracy"] - 0.05 for row in rows]))
-    with _drawing("reliability", height=4.1) as (figure, out):
+    with drawing("reliability", height=4.1) as (figure, out):
         top, low = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         widths = [0.92 * (row["high"] - row["low"]) for row in rows]
         middles = [(row["low"] + row["high"]) / 2 for row in rows]
@@ -315,7 +316,7 @@ def roc(report: dict) -> bytes:
         SVG.
     """
     false_rate, true_rate = zip(*report["roc"]["points"])
-    with _drawing("roc", height=4.1) as (figure, out):
+    with drawing("roc", height=4.1) as (figure, out):
         ax = figure.subplots()
         ax.plot([0, 1], [0, 1], "--", color=MUTED, linewidth=1.2, label="guessing")
         ax.fill_between(false_rate, true_rate, color=ACCENT, alpha=0.12, linewidth=0)
@@ -340,7 +341,7 @@ def bleu_by_length(report: dict) -> bytes:
     """
     rows, overall = report["by_length"], report["bleu"]["score"]
     positions, scores = range(len(rows)), [row["bleu"] for row in rows]
-    with _drawing("bleu by length", max(WIDTH, 0.75 * len(rows)), 4.1) as (figure, out):
+    with drawing("bleu by length", max(WIDTH, 0.75 * len(rows)), 4.1) as (figure, out):
         top, low = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         highest = max(overall, *scores, 1)
         top.axhline(

@@ -4,8 +4,10 @@ What is particular to a task's report is its `ReportView`.
 """
 
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,8 +23,28 @@ NOT_SHOWN = {
     "state",
     "files",
     "remarks",
+    "fitted",
 }  # of info: shown elsewhere or of no interest
 COUNTED = ("examples", "documents", "sentences", "tokens", "words", "characters")  # of a report: what was evaluated
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number of a report in which runs are compared.
+
+    Attributes:
+        name: what it is called, such as `"macro F1"`; `less_is_better` knows the direction by it.
+        value: None where it is undefined.
+        write: how it is written.
+        interval: its 95 % interval over the rows, where there is one.
+        highest: what it cannot exceed.
+    """
+
+    name: str
+    value: float | None
+    write: Callable[[float], str] = "{:.4g}".format
+    interval: Sequence[float] | None = None
+    highest: float = math.inf
 
 
 class ReportView(ABC):
@@ -43,6 +65,10 @@ class ReportView(ABC):
     @abstractmethod
     def sections(self, report: dict) -> list[Section]:
         """The parts of the page."""
+
+    def figures(self, report: dict) -> list[Figure]:
+        """The numbers in which runs are compared, the most telling first; by default all fractions of the report."""
+        return [Figure(key.replace("_", " "), value) for key, value in report.items() if isinstance(value, float)]
 
     @abstractmethod
     def terminal(self, report: dict) -> Any:
@@ -70,7 +96,7 @@ def write_report(
     view: ReportView,
     *,
     title: str,
-    history: list[dict],
+    history: list[dict] | None,
     experiment_yaml: str,
     info: dict,
     place: Callable[[Path, Path], None] | None = None,
@@ -84,7 +110,8 @@ def write_report(
         report: numbers, and perhaps the `split` that was evaluated.
         view: how they are shown.
         title: heading of the page.
-        history: one row a checkpoint interval: `epoch`, `step`, metrics and `val_` metrics; values may be None or NaN.
+        history: one row a checkpoint interval: `epoch`, `step`, metrics and `val_` metrics; values may be None or NaN;
+            None of a report on several runs.
         experiment_yaml: the resolved config.
         info: facts about the run: `statistics` (of the texts, by split), `best`, and anything else (versions,
             hardware, seconds, parameters), which is listed.
@@ -94,7 +121,8 @@ def write_report(
         The path of `report.html`.
     """
     report = _json_value(report)
-    sections = [*_remarks(report), _learning(history, view.curves, info.get("best")), *view.sections(report)]
+    learned = [] if history is None else [_learning(history, view.curves, info.get("best"))]
+    sections = [*_remarks(report), *learned, *view.sections(report)]
     if report.get("baseline"):
         sections.insert(0, baseline.section(report, view.compared(report)))
     if info.get("statistics"):
@@ -123,12 +151,13 @@ def measured_on(report: dict) -> str:
 
 
 def terminal_report(report: dict, view: ReportView) -> Any:
-    """A report as a rich renderable: what was measured, the view's tables, and the remarks."""
+    """A report as a rich renderable: what was measured, the view's tables, the baselines, and the remarks."""
     from rich.console import Group
     from rich.text import Text
 
     head = Text(measured_on(report), style="dim")
-    return Group(head, "", view.terminal(report), *map(Text, report.get("remarks", ())))
+    beside = [baseline.terminal(report, view.compared(report))] if report.get("baseline") else []
+    return Group(head, "", view.terminal(report), *beside, *map(Text, report.get("remarks", ())))
 
 
 def _remarks(report: dict) -> list[Section]:

@@ -8,7 +8,7 @@ from nlp_suite.config import load_recorded
 from nlp_suite.errors import ConfigError, ExportError
 from nlp_suite.export.loaded import LoadedSignatures
 from nlp_suite.export.staging import versions
-from nlp_suite.task import Predictor
+from nlp_suite.predictor import Predictor
 from nlp_suite.training.run import Run, make_task
 
 OPENED = ("run.json", "saved_model.pb")

@@ -11,7 +11,18 @@ import numpy as np
 from nlp_suite.files import read_json
 from nlp_suite.training.run import Run
 
-OMITTED_METRICS = ("mistakes", "reliability", "history", "excerpt", "next_tokens", "samples", "worst", "attention")
+OMITTED_METRICS = (
+    "mistakes",
+    "reliability",
+    "history",
+    "excerpt",
+    "next_tokens",
+    "samples",
+    "worst",
+    "attention",
+    "points",
+    "ranges",
+)
 """Keys of a report that hold long tables."""
 
 

@@ -1,6 +1,7 @@
 """Answers to every row of a table: all its columns, in their order, and those of the answers behind them."""
 
 import itertools
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +13,12 @@ from nlp_suite.data.table_writing import check_table_path, open_table_writer
 from nlp_suite.data.text_tables import Cells, TextLines, TextTable, added_columns
 from nlp_suite.errors import UsageError
 from nlp_suite.export.load import load
-from nlp_suite.progress import scope, track
+from nlp_suite.predictor import AnswerOptions, Predictor
+from nlp_suite.progress import say, scope, track
 from nlp_suite.registry import TASKS
-from nlp_suite.task import AnswerOptions, Predictor, answers_of
+from nlp_suite.task import answers_of
 
+LOGGER = logging.getLogger(__name__)
 CHUNK_ROWS = 4096  # answered at once: enough to sort texts by length, little memory
 Answers = Callable[[list[str]], Sequence[dict[str, Any]]]
 
@@ -102,7 +105,10 @@ def check_outputs(path: str | Path, output: str | Path) -> Path:
 def open_text_table(predictor: Predictor, path: str | Path, column: str | int | None = None) -> TextTable:
     """A table with the texts that a model is asked about; see `TextTable`."""
     kind = corpus_kind(TASKS.get(predictor.task_name).corpus_kind)
-    return TextTable(Path(path).expanduser(), kind, predictor.experiment, column)
+    table = TextTable(Path(path).expanduser(), kind, predictor.experiment, column)
+    if table.found:
+        say(table.found, LOGGER)
+    return table
 
 
 def write_answers(

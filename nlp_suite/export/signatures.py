@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from nlp_suite.export.cases import Case
 
 if TYPE_CHECKING:
-    from nlp_suite.task import Predictor
+    from nlp_suite.predictor import Predictor
 
 CLASSIFY = "tensorflow/serving/classify"  # method name of TensorFlow Serving's Classify
+REGRESS = "tensorflow/serving/regress"  # and of its Regress
 
 
 class Signatures(ABC):
@@ -27,13 +28,13 @@ class Signatures(ABC):
         module: a `tf.Module` that holds all resources of the graph.
         methods: signature → method name, where it is not Predict.
         tolerance: of the self-check.
-        example: a text that a user may ask about first.
+        example: what a user may ask first: a text, or where there are several inputs, name → text.
         compiled: signature → the signature that is its form compiled by XLA; those need a server with XLA.
     """
 
     methods: ClassVar[Mapping[str, str]] = {}
     tolerance: ClassVar[float] = 1e-5
-    example: ClassVar[str] = "The "
+    example: str | Mapping[str, str] = "The "
 
     def __init__(self, model: Any, predictor: Predictor):
         import tensorflow as tf

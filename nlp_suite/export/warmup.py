@@ -11,7 +11,7 @@ from typing import Any
 
 from nlp_suite.errors import ExportError
 from nlp_suite.export.cases import Case, tensor_proto
-from nlp_suite.export.signatures import CLASSIFY
+from nlp_suite.export.signatures import CLASSIFY, REGRESS
 
 FILE = "assets.extra/tf_serving_warmup_requests"
 MAX_RECORDS = 1000  # that the server reads
@@ -22,7 +22,7 @@ def write_warmup(directory: Path, cases: list[Case], methods: Mapping[str, str],
 
     Args:
         directory: the version folder.
-        cases: the requests; those of a Classify signature become classify logs.
+        cases: the requests; those of a Classify or Regress signature become classify or regress logs.
         methods: signature → method name, where it is not Predict.
         model_name: stands in the requests; the server ignores it.
     """
@@ -32,7 +32,7 @@ def write_warmup(directory: Path, cases: list[Case], methods: Mapping[str, str],
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for case in cases[:MAX_RECORDS]:
-            log = _classify_log if methods.get(case.signature) == CLASSIFY else _predict_log
+            log = {CLASSIFY: _classify_log, REGRESS: _regress_log}.get(methods.get(case.signature, ""), _predict_log)
             writer.write(log(case, model_name).SerializeToString())
     return path
 
@@ -48,21 +48,34 @@ def _predict_log(case: Case, model_name: str) -> Any:
 
 
 def _classify_log(case: Case, model_name: str) -> Any:
-    import tensorflow as tf
     from tensorflow_serving.apis import classification_pb2, prediction_log_pb2
 
-    request = classification_pb2.ClassificationRequest()
+    request = _with_examples(classification_pb2.ClassificationRequest(), case, model_name)
+    return prediction_log_pb2.PredictionLog(classify_log=prediction_log_pb2.ClassifyLog(request=request))
+
+
+def _regress_log(case: Case, model_name: str) -> Any:
+    from tensorflow_serving.apis import prediction_log_pb2, regression_pb2
+
+    request = _with_examples(regression_pb2.RegressionRequest(), case, model_name)
+    return prediction_log_pb2.PredictionLog(regress_log=prediction_log_pb2.RegressLog(request=request))
+
+
+def _with_examples(request: Any, case: Case, model_name: str) -> Any:
+    """A Classify or Regress request, filled with the case's examples."""
+    import tensorflow as tf
+
     request.model_spec.name, request.model_spec.signature_name = model_name, case.signature
     examples = [tf.train.Example.FromString(example) for example in case.inputs["inputs"]]
     request.input.example_list.examples.extend(examples)
-    return prediction_log_pb2.PredictionLog(classify_log=prediction_log_pb2.ClassifyLog(request=request))
+    return request
 
 
 def read_warmup(directory: Path) -> list[Case]:
     """Reads the file back with TensorFlow Serving's own messages: one case a record, without expected outputs.
 
     Raises:
-        ExportError: a record that is neither a predict nor a classify log.
+        ExportError: a record that is no predict, classify or regress log.
     """
     import tensorflow as tf
     from tensorflow_serving.apis import prediction_log_pb2
@@ -74,10 +87,10 @@ def read_warmup(directory: Path) -> list[Case]:
         if kind == "predict_log":
             request = log.predict_log.request
             inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
-        elif kind == "classify_log":
-            request = log.classify_log.request
+        elif kind in ("classify_log", "regress_log"):
+            request = getattr(log, kind).request
             inputs = {"inputs": [e.SerializeToString() for e in request.input.example_list.examples]}
         else:
-            raise ExportError(f"warm-up record {number} is a {kind}; predict and classify logs are expected")
+            raise ExportError(f"warm-up record {number} is a {kind}; predict, classify and regress logs are expected")
         cases.append(Case(request.model_spec.signature_name, inputs, {}))
     return cases

@@ -45,26 +45,56 @@ class TextGraph(tf.Module):
         first, last = ids.row_starts() + 2, ids.row_limits() + 2  # [B], where the text's tokens lie in the table below
         full, added = last - first, int(settings.add_start) + int(settings.add_end)
         kept = tf.minimum(full, tf.cast(max_length, full.dtype) - added)  # [B], tokens that are not truncated
-        head = kept - kept // 2
         # A row is pieces of the table: START, the first tokens of the text, the last ones, END.
         table = tf.concat([[START, END], ids.flat_values], 0)
         one = tf.ones_like(kept)
-        pieces = {
-            "head": [(first, first + kept)],
-            "tail": [(last - kept, last)],
-            "head_tail": [(first, first + head), (last - kept + head, last)],
-        }[settings.truncation]
+        pieces = _kept_pieces(first, last, kept, settings.truncation)
         if settings.add_start:
             pieces = [(0 * one, one), *pieces]
         if settings.add_end:
             pieces = [*pieces, (one, 2 * one)]
         elif not added:  # END in place of no token: no network and no mask then meets an empty row
             pieces = [*pieces, (one, one + tf.cast(tf.equal(kept, 0), one.dtype))]
-        start, limit = (tf.reshape(tf.stack(ends, 1), [-1]) for ends in zip(*pieces, strict=True))  # [B · pieces]
-        index = tf.ragged.range(start, limit)
-        values, splits = tf.gather(table, index.flat_values), index.row_splits[:: len(pieces)]  # [total], [B + 1]
         full = tf.cast(tf.maximum(full + added, 1), tf.int32) + tf.cast(is_cut, tf.int32)
-        return tf.RaggedTensor.from_row_splits(values, splits, validate=False), full
+        return _rows_of_pieces(table, pieces), full
+
+    def encode_pairs(self, text, text_b):
+        """Two tf.string [B] → ids of `[START] text END text_b [END]` as RaggedTensor int32 [B, (T)], and full lengths [B].
+
+        START and the second END as with one text; the END between them parts the texts and is always there. What exceeds
+        `max_length` is taken from the longer text, until both are equally long. Not a `tf.function`, so that only graphs
+        that call it hold its ops.
+        """
+        settings = self._settings
+        with tf.device("CPU:0"):
+            sides, cut = [], 0
+            for side in (text, text_b):
+                normalised, is_cut = self._normalise(side, settings)
+                sides.append(self._tokenizer.tokenize(normalised, self._resources))
+                cut += tf.cast(is_cut, tf.int32)
+            ids, ids_b = sides
+            first, last = ids.row_starts() + 2, ids.row_limits() + 2  # [B], places in the table below
+            offset = tf.size(ids.flat_values, out_type=first.dtype) + 2
+            first_b, last_b = ids_b.row_starts() + offset, ids_b.row_limits() + offset
+            full, full_b = last - first, last_b - first_b
+            added = 1 + int(settings.add_start) + int(settings.add_end)
+            room = tf.cast(max(2, settings.max_length - added), full.dtype)
+            kept = tf.minimum(full, tf.maximum(room - full_b, room - room // 2))
+            kept_b = tf.minimum(full_b, room - kept)
+            one = tf.ones_like(kept)
+            pieces = [(0 * one, one)] if settings.add_start else []
+            pieces += [*_kept_pieces(first, last, kept, settings.truncation), (one, 2 * one)]
+            pieces += _kept_pieces(first_b, last_b, kept_b, settings.truncation)
+            pieces += [(one, 2 * one)] if settings.add_end else []
+            table = tf.concat([[START, END], ids.flat_values, ids_b.flat_values], 0)
+            return _rows_of_pieces(table, pieces), tf.cast(full + full_b + added, tf.int32) + cut
+
+    def encode_pairs_flagged(self, text, text_b):
+        """As `encode_flagged`, of pairs."""
+        with tf.device("CPU:0"):
+            ids, full = self.encode_pairs(text, text_b)
+            length = tf.cast(ids.row_lengths(), tf.int32)
+            return ids.to_tensor(PAD), length, full > length
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     def normalise(self, text):
@@ -115,3 +145,21 @@ class TextGraph(tf.Module):
             ids = tf.RaggedTensor.from_tensor(tokens, lengths=length)
             ids = tf.ragged.boolean_mask(ids, (ids != PAD) & (ids != START) & (ids != END))
             return self._tokenizer.detokenize(ids, self._resources)
+
+
+def _kept_pieces(first, last, kept, truncation):
+    """Where the `kept` tokens lie of those from `first` to before `last`: a list of pairs of int64 [B]."""
+    head = kept - kept // 2
+    return {
+        "head": [(first, first + kept)],
+        "tail": [(last - kept, last)],
+        "head_tail": [(first, first + head), (last - kept + head, last)],
+    }[truncation]
+
+
+def _rows_of_pieces(table, pieces):
+    """Rows that are pieces of the table, one after the other: RaggedTensor int32 [B, (T)]."""
+    start, limit = (tf.reshape(tf.stack(ends, 1), [-1]) for ends in zip(*pieces, strict=True))  # [B · pieces]
+    index = tf.ragged.range(start, limit)
+    values, splits = tf.gather(table, index.flat_values), index.row_splits[:: len(pieces)]  # [total], [B + 1]
+    return tf.RaggedTensor.from_row_splits(values, splits, validate=False)

@@ -17,6 +17,7 @@ from nlp_suite.config import TextSettings
 from nlp_suite.config_values import recorded_text
 from nlp_suite.errors import TextError
 from nlp_suite.registry import TOKENIZERS
+from nlp_suite.text.pairs import split_pair
 from nlp_suite.text.tokenizers.base import END, PAD, START, UNKNOWN, Tokenizer, batches
 
 __all__ = ["END", "NEVER_GENERATED", "PAD", "START", "UNKNOWN", "TextError", "TextLayer"]
@@ -57,6 +58,7 @@ class TextLayer:
         self.tokenizer = tokenizer
         self._graph: Any = None
         self._encode_tail: Any = None
+        self._encode_pairs: Any = None
         self.fingerprint = _fingerprint(settings, tokenizer.assets())
 
     @classmethod
@@ -163,6 +165,27 @@ class TextLayer:
         rows, full_lengths = [], [np.zeros(0, np.int32)]
         for values, lengths, full in self._map(self.graph().encode_flat.get_concrete_function(), texts):
             rows += np.split(values.numpy(), np.cumsum(lengths.numpy())[:-1])
+            full_lengths.append(full.numpy())
+        return rows, np.concatenate(full_lengths)
+
+    def encode_pairs(self, pairs: Sequence[str | bytes]) -> tuple[list[np.ndarray], np.ndarray]:
+        """As `encode_with_lengths`, of pairs of texts as `nlp_suite.text.pairs.join_pair` writes them, in one row each.
+
+        A row is `[START] text END text_b [END]`; what exceeds `max_length` is taken from the longer text.
+        """
+        import tensorflow as tf
+
+        if self._encode_pairs is None:
+            signature = [tf.TensorSpec([None], tf.string, name=name) for name in ("text", "text_b")]
+            self._encode_pairs = tf.function(self.graph().encode_pairs).get_concrete_function(*signature)
+        encode, rows, full_lengths = self._encode_pairs, [], [np.zeros(0, np.int32)]
+
+        def split_and_encode(batch):
+            sides = zip(*(split_pair(pair) for pair in batch.numpy().tolist()))
+            return encode(*(tf.constant(side, tf.string) for side in sides))
+
+        for ids, full in self._map(split_and_encode, pairs):
+            rows += np.split(ids.flat_values.numpy(), ids.row_splits.numpy()[1:-1])
             full_lengths.append(full.numpy())
         return rows, np.concatenate(full_lengths)
 

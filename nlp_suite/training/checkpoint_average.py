@@ -87,13 +87,7 @@ def average_intervals(model: Any, record: Record, intervals: Sequence[int]) -> N
         RunError: weights of an interval that are not kept, or of none.
         DamagedFileError: weights that are missing or damaged.
     """
-    available = kept_intervals(record)
-    missing = [number for number in intervals if number not in available]
-    if missing or not intervals:
-        raise RunError(
-            f"{record.directory} keeps the weights of {_listed(available)}, not of {_listed(missing or intervals)}; "
-            "training.average_checkpoints says of how many they are kept"
-        )
+    _check_kept(record, intervals)
     totals: list[np.ndarray] = []
     for number in track(intervals, "averaging weights", len(intervals), "checkpoints"):
         with without_optimizer(model):
@@ -102,6 +96,16 @@ def average_intervals(model: Any, record: Record, intervals: Sequence[int]) -> N
         totals = [a + b for a, b in zip(totals, weights)] if totals else weights
     model.set_weights([total / len(intervals) for total in totals])
     write_weights(model, record, "average")
+
+
+def _check_kept(record: Record, intervals: Sequence[int]) -> None:
+    available = kept_intervals(record)
+    missing = [number for number in intervals if number not in available]
+    if missing or not intervals:
+        raise RunError(
+            f"{record.directory} keeps the weights of {_listed(available)}, not of {_listed(missing or intervals)}; "
+            "training.average_checkpoints says of how many they are kept"
+        )
 
 
 def _listed(intervals: Sequence[int]) -> str:
@@ -131,5 +135,11 @@ def average(run: Run, *, last: int | None = None, best: int | None = None) -> li
     intervals = list(range(1, len(values) + 1))[-number:]
     if best is not None:
         intervals = sorted(ranked(values, monitor_mode(monitor))[:number])
+    _check_kept(run.record, intervals)
+    stores = run.stores() if "fitted" in run.info else {}
+    if stores:
+        run.record.update(fitted={})  # what there is belongs to the weights that are replaced
     average_intervals(run.task.model(run.experiment.backbone, run.assets), run.record, intervals)
+    if stores:
+        run.record.update(fitted=run.task.after_training(run, stores))
     return intervals

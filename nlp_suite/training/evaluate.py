@@ -1,16 +1,17 @@
-"""Evaluating a run on one of its splits: `report.json` and `report.html`."""
+"""Evaluating a run on one of its splits, or on other files: `report.json` and `report.html`."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nlp_suite.backend import import_backend
 from nlp_suite.data.prepare import kind_of
 from nlp_suite.data.sources.base import SPLITS
-from nlp_suite.errors import ConfigError, RunError
+from nlp_suite.errors import ConfigError, RunError, UsageError
 from nlp_suite.files import check_writable
 from nlp_suite.progress import say, scope
+from nlp_suite.training.measured_files import checked_files, report_folder, with_files
 from nlp_suite.training.run import Run
 from nlp_suite.training.trackers.base import Outcome
 from nlp_suite.training.tracking import Tracking, check_trackers
@@ -26,20 +27,24 @@ def evaluate(
     run: Run | str | Path,
     split: str | None = None,
     *,
+    data: str | Path | Sequence[str | Path] | None = None,
     output: str | Path | None = None,
     baseline: bool = True,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """Measures a run on a split and writes `report.json` and `report.html`.
+    """Measures a run on a split, or on any file, and writes `report.json` and `report.html`.
 
-    They go into the run folder; those of another than the default split into a folder of the split's name in it. A run
-    folder that cannot be written is measured with an `output` elsewhere.
+    They go into the run folder; those of another than the default split into a folder of the split's name in it, and those of a
+    file into `data/` and the file's name. A run folder that cannot be written is measured with an `output` elsewhere.
 
     Args:
         run: the run, or its folder.
         split: `"train"`, `"validation"` or `"test"`; default: test where there is one, else validation.
+        data: a file instead of a split, with what the run was trained on: a table, read by the run's own columns, or a text
+            for a language model; of a translation model also two files, of sources and of targets.
         output: another folder for the report; made if absent.
-        baseline: also fit the task's baselines on the training split, once, and measure them on the split.
+        baseline: also fit the task's baselines on the training split, once, and measure them on the split; on the training
+            split itself there are none.
         progress: called with a line of text for every step of the work; default: they are only logged.
 
     Returns:
@@ -49,41 +54,81 @@ def evaluate(
 
     Raises:
         RunError: the run's data have no such split, or the report cannot be written.
+        DataError: a file that cannot be read, or holds what the run does not know, such as another label.
+        UsageError: both a split and data.
         DamagedFileError: a file of the run, or of the prepared data, is missing or damaged.
     """
-    from nlp_suite.evaluation.baseline import remark
-    from nlp_suite.evaluation.report import write_report
-
     run = run if isinstance(run, Run) else Run(run)
     run.weights()
     if split not in (None, *SPLITS):
         raise RunError(f"{run.directory}: there is no split {split!r} (there are: {', '.join(SPLITS)})")
+    if split and data:
+        raise UsageError(f"either a split ({split}) is measured, or data are: give one of them")
+    files = checked_files(data) if data else []
     folder = Path(output) if output else run.directory
     check_writable(folder, "give another folder with --output", RunError)
     import_backend()
+    if files:
+        with with_files(run, files, progress or (lambda line: None)) as (measured, name, stores):
+            folder = folder if output else report_folder(run, files)
+            facts = {"data": list(map(str, files))}
+            return _report(measured, name, stores, folder, recorded=not output, baseline=baseline, facts=facts)
     stores = run.stores(progress)
     default = "test" if "test" in stores else "validation"
     split = split or default
     if split not in stores:
         raise RunError(f"{run.directory}: there is no split {split!r} (there are: {', '.join(stores)})")
+    folder = folder if output or split == default else folder / split
+    return _report(run, split, stores, folder, recorded=not output, baseline=baseline, facts={})
+
+
+def _report(
+    run: Run,
+    split: str,
+    stores: Mapping[str, Any],
+    folder: Path,
+    *,
+    recorded: bool,
+    baseline: bool,
+    facts: dict[str, Any],
+) -> dict[str, Any]:
+    """Measures a split and writes its report into a folder.
+
+    Args:
+        run: whose model is measured.
+        split: a key of `stores`.
+        stores: stores by split.
+        folder: for the report.
+        recorded: whether the run's record lists the report.
+        baseline: whether there are baselines, where the training split is at hand.
+        facts: what the report says beside what the task does.
+
+    Returns:
+        The report, see `evaluate`.
+    """
+    from nlp_suite.evaluation.baseline import remark
+    from nlp_suite.evaluation.report import write_report
+
     view = run.task.report_view()
-    report: dict[str, Any] = {"split": split, "run": str(run.directory), **run.task.measure(run, split, stores)}
+    measured = run.task.measure(run, split, stores)
+    report: dict[str, Any] = {"split": split, "run": str(run.directory), **facts, **measured}
     report |= text_facts(run, split, stores[split], report)
     by_row = report.pop("by_row", None)
-    if baseline and (baselines := run.task.baselines(run, split, stores, by_row)):
+    beside = baseline and "train" in stores and split != "train"  # what was fitted on a split knows its answers
+    if beside and (baselines := run.task.baselines(run, split, stores, by_row)):
         report["baseline"] = baselines
         report["baseline_remark"] = remark(report, view.compared(report), run.task.model_kind)
     task = run.experiment.task.name.replace("_", " ")
     title = f"{run.directory.name}: {task}, {run.experiment.backbone.name}, {split} split"
     page = write_report(
-        folder if output or split == default else folder / split,
+        folder,
         report,
         view,
         title=title,
         history=run.history,
         experiment_yaml=run.experiment.to_yaml(),
         info=run.info,
-        place=None if output else run.record.replace,
+        place=run.record.replace if recorded else None,
     )
     _track(run, report, page)
     return {**report, "page": str(page)}

@@ -5,6 +5,7 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,7 @@ from nlp_suite.config import Experiment, load_recorded
 from nlp_suite.data.prepare import open_assets, prepare
 from nlp_suite.errors import ConfigError, DamagedFileError, RunError
 from nlp_suite.files import Record
-from nlp_suite.registry import TASKS
-from nlp_suite.task import Task
+from nlp_suite.task import Task, task_class
 from nlp_suite.text.text_layer import TextLayer
 
 SCHEMA = 2
@@ -59,7 +59,8 @@ class Run:
         self.record = run_record(self.directory)
         check_opened(self.record)
         self.experiment = load_recorded(self.directory / "config.yaml")
-        self.assets = open_assets(self.experiment, self.directory, self.info["labels"], self.info.get("facts", {}))
+        assets = open_assets(self.experiment, self.directory, self.info["labels"], self.info.get("facts", {}))
+        self.assets = replace(assets, fitted=self.info.get("fitted", {}))
         self.labels = self.assets.labels
         self.text: TextLayer | Any = self.assets.text  # None only of a corpus kind without texts
         self.target_text: TextLayer | Any = self.assets.target_text
@@ -124,8 +125,8 @@ def load_weights(model: Any, path: Path) -> None:
 
 def make_task(experiment: Experiment) -> Task:
     """The task object of an experiment."""
-    task: Task = TASKS.get(experiment.task.name)(**experiment.task.arguments())
-    return task
+    settings = experiment.task.arguments()
+    return task_class(experiment.task.name, settings)(**settings)
 
 
 def is_run(directory: str | Path) -> bool:

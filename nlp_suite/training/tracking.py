@@ -65,14 +65,7 @@ class Tracking:
         outcome: Outcome | None = "finished",
         console: Any = None,
     ):
-        rows = list(history)
-        run = TrackedRun(
-            id,
-            directory.absolute().name,
-            flattened(experiment),
-            directory / "config.yaml",
-            int(rows[-1]["step"]) if rows else 0,
-        )
+        run = TrackedRun(id, directory.absolute().name, flattened(experiment), directory / "config.yaml")
         self._outcome: Outcome | None = outcome
         self._threads: list[_Thread] = []
         for chosen in experiment.training.trackers:
@@ -82,7 +75,7 @@ class Tracking:
                 _warn(f"tracker {chosen.name}: {_reason(error)}; it is left out", console)
             else:
                 self._threads.append(_Thread(chosen.name, tracker, run, console))
-        for row in rows:
+        for row in history:
             self.log(row)
 
     def log(self, row: Mapping[str, Any]) -> None:

@@ -197,7 +197,8 @@ class _Training:
                     average_intervals(model, self._record, averaged)
                     self._print(f"averaged the weights of checkpoint intervals {', '.join(map(str, averaged))}")
                 files = {HISTORY: [None, content_of(directory / HISTORY)]}
-                self._record.update(files, **callbacks.outcome(model.count_params()))
+                fitted = self._fit_after(prepared)
+                self._record.update(files, **fitted, **callbacks.outcome(model.count_params()))
 
     def _print(self, line: str) -> None:
         progress.say(line, LOGGER, to=self._console)
@@ -285,6 +286,12 @@ class _Training:
             raise
         finally:
             callbacks.progress.close()
+
+    def _fit_after(self, prepared: Prepared) -> dict[str, Any]:
+        """What the task fits once the weights are final, as a key of `run.json`."""
+        with _precision("float32"):  # as it is evaluated and asked
+            fitted = self._task.after_training(Run(self._directory), prepared.stores)
+        return {"fitted": fitted} if fitted else {}
 
 
 def _first_line(error: Exception) -> str:

@@ -245,7 +245,7 @@ def test_sources_that_give_a_kind_are_looked_up(new_kinds, tmp_path):
         SOURCES.get("sample")(kind="tagged")
     assert str(caught.value) == (
         "the source 'sample' reads built-in grammars, and this task needs texts with a tag for every word; "
-        "sources that have them: files (TSV, CSV or JSONL)"
+        "sources that have them: files (TSV, CSV, JSON, Excel, Parquet or Arrow)"
     )
 
 

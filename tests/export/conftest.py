@@ -15,6 +15,7 @@ TEXTS = [
     "I did not like it at all , it was slow and dull and far too long for what it has to say",
 ] * 4
 LABELS = ["negative", "positive"]
+TEMPERATURE = 1.7  # so that every export has to have it
 SMALL = {
     "bag": {"name": "bag", "embedding_size": 6, "ngram_buckets": 64, "hidden": [5]},
     "cnn": {"name": "cnn", "embedding_size": 6, "filters": 4, "layers": 2},
@@ -53,6 +54,7 @@ def make_run(directory, backbone, labels=LABELS, pooling=("max", "mean"), text=N
     model.save_weights(directory / "checkpoints" / "best.weights.h5")
     (directory / "config.yaml").write_text(experiment.to_yaml(), "utf-8")
     info = {"schema": 1, "state": "finished", "labels": labels, "statistics": {"train": {"texts": 60, "tokens": 600}}}
+    info["fitted"] = {"calibration": {"temperature": TEMPERATURE}}
     (directory / "run.json").write_text(json.dumps(info), "utf-8")
     (directory / "report.json").write_text(json.dumps({"accuracy": 0.5, "macro": {"f1": 0.4}, "mistakes": []}), "utf-8")
     return directory

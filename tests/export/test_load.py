@@ -8,8 +8,8 @@ import pytest
 from nlp_suite.errors import DamagedFileError, ExportError
 from nlp_suite.export.load import load
 from nlp_suite.export.staging import EDITABLE, check_version, write_record
+from nlp_suite.predictor import Predictor
 from nlp_suite.serving.servable import Servable, SessionSettings
-from nlp_suite.task import Predictor
 from nlp_suite.tasks.shared import request_checks
 from tests.damage import own_files, used_silently
 from tests.export.conftest import LABELS, TEXTS

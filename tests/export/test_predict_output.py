@@ -10,9 +10,10 @@ import threading
 import pytest
 
 from nlp_suite.cli.predictions import predict_texts, write_predictions
+from nlp_suite.data.table_reading import open_table
 from nlp_suite.errors import UnknownNameError, UsageError
 from nlp_suite.export.load import load
-from nlp_suite.task import AnswerOptions
+from nlp_suite.predictor import AnswerOptions
 from nlp_suite.tasks.shared.lines import read_texts
 from tests.export.conftest import LABELS
 
@@ -26,13 +27,15 @@ def test_json_lines_hold_text_and_answer(predictor, capsys):
     assert all(row["label"] in LABELS and list(row["probabilities"]) == LABELS for row in rows)
 
 
-def test_tsv_reads_back(predictor, capsys):
-    import csv
-
-    write_predictions(predictor, TEXTS, "tsv")
-    header, *rows = csv.reader(io.StringIO(capsys.readouterr().out), "excel-tab")
-    assert header == ["text", "label", "probability", *LABELS]
-    assert [row[0] for row in rows] == TEXTS and all(float(row[3]) + float(row[4]) == pytest.approx(1) for row in rows)
+def test_tsv_reads_back(predictor, capsys, tmp_path):
+    texts = [*TEXTS, '"quoted"', "lone\rreturn", "two\nlines\r"]
+    write_predictions(predictor, texts, "tsv")
+    (tmp_path / "answers.tsv").write_bytes(capsys.readouterr().out.encode())
+    table = open_table(tmp_path / "answers.tsv")
+    assert table.columns == ["text", "label", "probability", *LABELS]
+    rows = [row for _, row in table.rows()]
+    assert [row[0] for row in rows] == texts
+    assert all(float(row[3]) + float(row[4]) == pytest.approx(1) for row in rows)
 
 
 @pytest.mark.parametrize("format", ["table", "jsonl", "tsv"])

@@ -146,6 +146,7 @@ def test_a_text_that_is_not_read_whole_is_flagged(server, predictor, exported):
     assert server("serving_default", text=texts)["truncated"].tolist() == [False, True, True, False]
     for asked in (predictor, load(exported.path)):
         assert [answer["truncated"] for answer in asked.predict(texts)] == [False, True, True, False]
+        assert asked.experiment.data.source.name == "sample", "an export knows how its run reads tables"
 
 
 def test_the_version_folder_is_complete(exported, run_dir):

@@ -13,6 +13,10 @@ VALUES = {  # of every output that a form shows
     "score": -0.5,
     "text": " goes on.",
     "log_prob": -3.25,
+    "value": 4.25,
+    "labels": ["negative", "positive"],
+    "probabilities": [0.125, 0.875],
+    "chosen": [False, True],
 }
 
 

@@ -14,30 +14,39 @@ from nlp_suite.config import TASK_KEYS, load_experiment
 from nlp_suite.data.prepare import prepare
 from nlp_suite.evaluation.report import ReportView
 from nlp_suite.registry import CORPUS_KINDS, EXPORTERS, TASKS, missing_members
+from nlp_suite.task import task_class
 from nlp_suite.training.run import make_task
 
 SAMPLE = {"name": "sample", "size": 120, "test": 20}
 
 
-def run_task_checks(name: str, cache: Path, source=SAMPLE) -> None:
-    """Checks a task against everything that `Task` promises, on a small corpus and with its default backbone."""
-    check_declarations(TASKS.get(name))
+def run_task_checks(name: str, cache: Path, source=SAMPLE, **settings) -> None:
+    """Checks a task against everything that `Task` promises, on a small corpus and with its default backbone.
+
+    Args:
+        name: of the task.
+        cache: folder of token stores.
+        source: of the corpus.
+        **settings: of the task.
+    """
+    task = task_class(name, settings)
+    check_declarations(task)
     experiment = load_experiment(
         {
-            "task": name,
+            "task": {"name": name, **settings},
             "data": {"source": source, "cache": str(cache)},
             "text": {"tokenizer": {"name": "word", "min_count": 1}},
             "backbone": {"embedding_size": 4, "units": 4},
             "training": {"batch_size": 4, "buckets": 2},
         }
     )
-    check_defaults(TASKS.get(name))
+    check_defaults(task, settings)
     check_experiment(experiment)
     prepared = prepare(experiment)
     check_network(experiment, prepared)
     check_metrics(experiment, prepared)
     check_batches(experiment, prepared)
-    check_answers(TASKS.get(name))
+    check_answers(task)
 
 
 def is_sentence(text: str) -> bool:
@@ -61,13 +70,15 @@ def check_declarations(task):
     assert all(metric.startswith("val_") for metric in task.monitors)
 
 
-def check_defaults(task):
+def check_defaults(task, settings):
     """Every default is a key that there is, and stands where a config says nothing; the recipe where it names no backbone."""
     by_section = {section: dict(values) for section, values in task.defaults.items()}
     for section, values in task.default_recipe.items():
         by_section[section] = {**by_section.get(section, {}), **values}
-    check_chosen(load_experiment({"task": task.name()}), by_section)
-    check_chosen(load_experiment({"task": task.name(), "backbone": "lstm"}), task.defaults)
+    given = {"task": {"name": task.name(), **settings}}
+    assert type(make_task(load_experiment(given))) is task
+    check_chosen(load_experiment(given), by_section)
+    check_chosen(load_experiment({**given, "backbone": "lstm"}), task.defaults)
 
 
 def check_chosen(experiment, by_section):

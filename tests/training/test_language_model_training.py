@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import keras
@@ -115,6 +116,22 @@ def test_the_history_has_perplexities(whole):
     assert whole.info["best"] == {"round": values.index(min(values)) + 1, "metric": "val_loss", "value": min(values)}
 
 
+def check_baseline(run, report, store, facts):
+    """Frequencies of single tokens, counted here; Kneser–Ney of five; leads over both, of the same windows."""
+    size, train_tokens = run.text.vocabulary_size, run.stores()["train"].flat()
+    seen = Counter(train_tokens.tolist())
+    nll = -sum(math.log((seen[token] + 1) / (len(train_tokens) + size)) for token in store.flat().tolist())
+    single, grams = report["baseline"]["unigram"], report["baseline"]["kneser_ney"]
+    assert single["perplexity_per_token"] == pytest.approx(math.exp(nll / len(store.flat())), rel=1e-9)
+    assert single["perplexity_per_word"] == pytest.approx(math.exp(nll / facts["words"]), rel=1e-9)
+    assert single["bits_per_character"] == pytest.approx(nll / facts["characters"] / math.log(2), rel=1e-9)
+    assert 1 < grams["perplexity_per_word"] < single["perplexity_per_word"]
+    for figures in (single, grams):
+        found = figures["lead"]["perplexity per word"]
+        assert found["value"] == pytest.approx(figures["perplexity_per_word"] - report["perplexity_per_word"], rel=1e-3)
+        assert found["interval"][0] < found["value"] < found["interval"][1]
+
+
 def check_report(run, split="validation"):
     report = evaluate(run, split)
     store, facts = run.stores()[split], run.info["statistics"][split]
@@ -128,6 +145,7 @@ def check_report(run, split="validation"):
     assert sum(group["tokens"] * group["cross_entropy"] for group in groups) == pytest.approx(report["nll"], rel=1e-6)
     page = Path(report["page"]).read_text("utf-8")
     assert page.startswith("<!DOCTYPE html>") and "erplexity" in page
+    check_baseline(run, report, store, facts)
     return report
 
 

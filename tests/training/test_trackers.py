@@ -28,7 +28,7 @@ def done(process):
     return output, errors
 
 
-def write_config(folder, *trackers, epochs=100):
+def write_config(folder, *trackers, epochs=60):
     config = {
         "data": {"source": {"name": "sample", "size": 400, "test": 40}},
         "backbone": {"name": "bag", "embedding_size": 4, "ngram_buckets": 64},

@@ -1,18 +1,20 @@
 """What a tracker is told: everything once, whatever dies or does not answer, and never at the cost of a training."""
 
 import logging
+import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from nlp_suite import evaluate, train
-from nlp_suite.errors import ConfigError
+from nlp_suite.errors import ConfigError, UsageError
 from nlp_suite.registry import TRACKERS
 from nlp_suite.training import tracking
 from nlp_suite.training.run import Run, flattened
 from nlp_suite.training.state import TrainingState
-from nlp_suite.training.trackers.base import Tracker, TrackerSettings
+from nlp_suite.training.trackers.base import TrackedRun, Tracker, TrackerSettings
 from nlp_suite.training.tracking import Tracking
 
 QUIET = Console(quiet=True)
@@ -171,3 +173,52 @@ def test_a_training_that_is_killed_goes_on_in_the_same_run_of_the_tracker(small,
     monkeypatch.setattr(server["class"], "package", "no_such_package")
     evaluate(Run(run.directory), output=tmp_path / "elsewhere")
     assert len(known["reports"]) == 1 and "the report is only in" in caplog.records[-1].message
+
+
+class FakeWandb(SimpleNamespace):
+    """The package `wandb`, whose calls are kept."""
+
+    def __init__(self, mode, key=True, step=0):
+        self.calls = []
+        run = SimpleNamespace(
+            url=None if mode == "offline" else "https://wandb",
+            settings=SimpleNamespace(sync_dir="wandb/offline"),
+            offline=mode == "offline",
+            starting_step=step,
+            save=lambda path, base_path, policy: self.calls.append(("save", path[len(base_path) + 1 :])),
+            log=lambda figures, step: self.calls.append(("log", figures, step)),
+            summary=SimpleNamespace(update=lambda figures: self.calls.append(("summary", figures))),
+            finish=lambda exit_code: self.calls.append(("finish", exit_code)),
+        )
+        self.setup = lambda settings: SimpleNamespace(settings=SimpleNamespace(mode=mode))
+        self.login = lambda prompt: key if not prompt else pytest.fail("it asks on the terminal")
+        self.init = lambda **arguments: self.calls.append(("init", arguments)) or run
+        self.Settings = dict
+
+
+@pytest.mark.parametrize("mode, step, known", [("offline", 0, 0), ("online", 41, 40), ("online", 0, -1)])
+def test_wandb_goes_on_under_the_same_id_after_the_steps_that_its_server_has(tmp_path, monkeypatch, mode, step, known):
+    monkeypatch.setitem(sys.modules, "wandb", fake := FakeWandb(mode, step=step))
+    tracker = TRACKERS.get("wandb")()
+    assert tracker.open(TrackedRun("abc", "films", {"training.epochs": 2}, tmp_path / "config.yaml")) == known
+    ((_, arguments), saved) = fake.calls
+    assert (arguments["id"], arguments["resume"], arguments["name"]) == ("abc", "allow", "films")
+    assert arguments["config"] == {"training.epochs": 2} and saved == ("save", "config.yaml")
+    assert arguments["settings"] == {"console": "off", "silent": True} and "wandb" in tracker.place
+    fake.calls.clear()
+    tracker.log({"loss": 0.5}, 60)
+    tracker.report({"test_accuracy": 0.9}, [tmp_path / "report.json"])
+    for outcome in ("finished", None, "failed", "interrupted"):
+        tracker.close(outcome)
+    assert fake.calls == [
+        ("log", {"loss": 0.5}, 60),
+        ("summary", {"test_accuracy": 0.9}),
+        ("save", "report.json"),
+        *(("finish", code) for code in (0, 0, 1, 1)),
+    ]
+
+
+def test_wandb_without_a_key_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", FakeWandb("online", key=False))
+    with pytest.raises(UsageError, match="it has no key: call `wandb login`"):
+        TRACKERS.get("wandb")().open(TrackedRun("abc", "films", {}, tmp_path / "config.yaml"))

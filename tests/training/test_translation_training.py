@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 import yaml
 from rich.console import Console
+from sacrebleu.metrics import BLEU, CHRF
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.neighbors import NearestNeighbors
 
 import nlp_suite
 from nlp_suite.config import load_experiment
@@ -110,6 +113,22 @@ def test_a_finished_run_is_evaluated_and_its_tokens_are_counted_once(whole):
     lengths = whole.stores()["validation"].lengths
     assert report["tokens"] == int(lengths[:, 1].sum())
     assert 0 <= report["bleu"]["score"] <= 100 and report["search"]["checkpoint"] == "average"
+    store, train_store = whole.stores()["validation"], whole.stores()["train"]
+    sources, references = ([side.text(i) for i in range(len(store))] for side in (store.source, store.target))
+    copied, similar = report["baseline"]["copy"], report["baseline"]["nearest"]
+    assert copied["bleu"]["score"] == pytest.approx(BLEU(force=True).corpus_score(sources, [references]).score)
+    assert copied["chrf"]["score"] == pytest.approx(CHRF(word_order=2).corpus_score(sources, [references]).score)
+    known = [train_store.source.text(i) for i in range(len(train_store))]
+    vectorizer = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b").fit(known)
+    neighbours = NearestNeighbors(n_neighbors=1, metric="cosine").fit(vectorizer.transform(known))
+    rows = neighbours.kneighbors(vectorizer.transform(sources), return_distance=False)[:, 0]
+    translations = [train_store.target.text(int(i)) for i in rows]
+    assert similar["bleu"]["score"] == pytest.approx(
+        BLEU(force=True).corpus_score(translations, [references]).score, abs=1
+    )
+    assert similar["lead"]["BLEU"]["value"] == pytest.approx(
+        report["bleu"]["score"] - similar["bleu"]["score"], abs=1e-6
+    )
 
 
 def test_training_starts_from_a_run(whole, tmp_path):

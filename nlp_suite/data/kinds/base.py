@@ -9,7 +9,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Positions = NDArray[Any]  # of examples in a selection: counted from 0, ascending
 Progress = Callable[[str], None]
 READ_FOR_EXAMPLES = 200  # texts, of which unknown words are named
+LabelForm = Literal["", "name", "several", "number"]
 
 
 class CorpusKind(ABC):
@@ -50,6 +51,8 @@ class CorpusKind(ABC):
         wanted: what a task of this kind needs, as the end of a sentence: "this task needs labels".
         unit: what the rows of a store are called in messages, in the plural.
         has_text: whether it has a text layer.
+        label_form: what the label of an example is: a `name`, `several` of them, a `number`; empty: it has none.
+        label_separator: what stands between several labels in one cell; a source may set another one.
 
     Example:
         >>> # nlp_suite/data/kinds/tagged.py
@@ -65,6 +68,8 @@ class CorpusKind(ABC):
     wanted: ClassVar[str]
     unit: ClassVar[str]
     has_text: ClassVar[bool] = True
+    label_form: ClassVar[LabelForm] = ""
+    label_separator: str = ","
 
     def __init__(self, name: str):
         self.name = name
@@ -104,14 +109,13 @@ class CorpusKind(ABC):
         Raises:
             DataError: nothing can be held out.
         """
-        hashes = np.fromiter((_hash(self.group(example)) for example in train), np.uint64)
-        _, group, sizes = np.unique(hashes, return_inverse=True, return_counts=True)
+        group, sizes = self._groups(train)
         if len(sizes) < 2:
             raise DataError(
-                f"nothing can be held out for validation: the training split has {len(hashes)} {self.unit} and "
+                f"nothing can be held out for validation: the training split has {len(group)} {self.unit} and "
                 f"{len(sizes)} different {self.fields[0]}{'s' * (len(sizes) != 1)}; give a validation split"
             )
-        missing = max(1, round(data.validation * len(hashes)))
+        missing = max(1, round(data.validation * len(group)))
         held_out = np.zeros(len(sizes), bool)
         for candidate in np.random.default_rng(data.seed).permutation(len(sizes)):
             if sizes[candidate] <= missing:
@@ -124,6 +128,33 @@ class CorpusKind(ABC):
         elif held_out.all():
             held_out[np.argmax(sizes)] = False
         return np.flatnonzero(~held_out[group]), np.flatnonzero(held_out[group])
+
+    def folds(self, data: DataSettings, train: Selection, folds: int) -> Positions:
+        """The fold of every example, from 0; each fold is in turn what is tested, and a model is trained on the others.
+
+        The default deals out the groups of `group` at random.
+
+        Args:
+            data: the data section.
+            train: the training split.
+            folds: how many, 2 or more.
+
+        Raises:
+            DataError: the examples do not suffice for so many.
+        """
+        group, sizes = self._groups(train)
+        if len(sizes) < folds:
+            raise DataError(
+                f"{folds} folds need {folds} different examples or more, and the training split has {len(sizes):,}: "
+                "give fewer folds"
+            )
+        return (np.random.default_rng(data.seed).permutation(len(sizes)) % folds)[group]
+
+    def _groups(self, train: Selection) -> tuple[Positions, Positions]:
+        """The group of every example, and the number of examples of every group."""
+        hashes = np.fromiter((_hash(self.group(example)) for example in train), np.uint64)
+        _, group, sizes = np.unique(hashes, return_inverse=True, return_counts=True)
+        return group, sizes
 
     def group(self, example: Example) -> str:
         """What examples that `split` must keep together have in common: their first field, however it is spaced."""

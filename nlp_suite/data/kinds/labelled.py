@@ -5,15 +5,20 @@ import json
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nlp_suite.config import DataSettings, Experiment
 from nlp_suite.data.corpus_stats import SHOWN_EXAMPLES, TextCounts, duplicates, figures, shortened, text_hash
-from nlp_suite.data.kinds.base import CorpusKind, Positions
+from nlp_suite.data.kinds.base import CorpusKind, LabelForm, Positions, Progress
+from nlp_suite.data.label_spelling import check_spellings, similar_label
 from nlp_suite.data.selection import Example, Selection, chunks
-from nlp_suite.data.splits import stratified_split
+from nlp_suite.data.splits import stratified_folds, stratified_split
 from nlp_suite.data.store import StoreWriter
 from nlp_suite.data.tables import (
     Report,
@@ -27,11 +32,13 @@ from nlp_suite.data.tables import (
 from nlp_suite.errors import DataError
 from nlp_suite.registry import CORPUS_KINDS
 from nlp_suite.task import Assets
+from nlp_suite.text.pairs import join_pair
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
+MIN_PAIR_LENGTH = 8  # tokens: some of both texts, and what parts them
 MAX_DIGITS = 1000  # of labels that are sorted as numbers; Python refuses to read more than 4,300
 
 
@@ -39,12 +46,21 @@ MAX_DIGITS = 1000  # of labels that are sorted as numbers; Python refuses to rea
 class LabelledKind(CorpusKind):
     """Examples `{"text": …, "label": …}`; a source that was told to read no labels leaves `"label"` out.
 
+    With `"text_b"` an example is a pair of texts, which a network reads in one row (`TextLayer.encode_pairs`): the fact
+    `text_pairs` of the training split says so.
+
     The store's column `labels` has the id of each row's label.
+
+    Attributes:
+        shown_labels: of how many labels `inspect` shows texts.
     """
 
     fields = ("text", "label")
+    optional_fields = ("text_b",)
     wanted = "labels"
     unit = "examples"
+    label_form: ClassVar[LabelForm] = "name"
+    shown_labels: ClassVar[int] = 1000
 
     def field_value(self, field: str, value: Any, called: str) -> Any:
         if field != "label":
@@ -60,20 +76,44 @@ class LabelledKind(CorpusKind):
             raise DataError("the label is empty (texts without labels are read with label_column: null)")
         return value
 
+    def texts(self, examples: Iterable[Example]) -> Iterator[str]:
+        """See `CorpusKind.texts`; of a pair both."""
+        return (example[side] for example in examples for side in ("text", "text_b") if side in example)
+
+    def group(self, example: Example) -> str:
+        """See `CorpusKind.group`; of a pair both texts."""
+        return " ".join(full_text(example).split())
+
+    def learn(self, experiment: Experiment, train: Selection, known: Assets, progress: Progress) -> Assets:
+        """See `CorpusKind.learn`; with the fact `text_pairs` where examples are pairs."""
+        is_pair = not known.facts and "text_b" in next(iter(train), {})
+        if is_pair and experiment.text.max_length < MIN_PAIR_LENGTH:
+            raise DataError(
+                f"text.max_length is {experiment.text.max_length}; pairs of texts need {MIN_PAIR_LENGTH} or more"
+            )
+        facts = {"text_pairs": True} if is_pair else known.facts
+        return replace(super().learn(experiment, train, known, progress), facts=facts)
+
     def split(self, data: DataSettings, train: Selection) -> tuple[Positions, Positions]:
         """See `CorpusKind.split`; every class keeps its share."""
-        return stratified_split(_labels(train), data.validation, data.seed)
+        return stratified_split(labels_of(train), data.validation, data.seed)
 
     def limit(self, data: DataSettings, examples: Selection) -> Positions | None:
         """See `CorpusKind.limit`; every class keeps its share."""
-        labels = _labels(examples)
+        labels = labels_of(examples)
         if data.limit is None or len(labels) <= data.limit:
             return None
         return stratified_split(labels, data.limit / len(labels), data.seed)[1]
 
+    def folds(self, data: DataSettings, train: Selection, folds: int) -> Positions:
+        """See `CorpusKind.folds`; every class keeps its share."""
+        return stratified_folds(labels_of(train), folds, data.seed)
+
     def label_names(self, experiment: Experiment, train: Selection) -> list[str]:
         """See `CorpusKind.label_names`; sorted, by value if all are whole numbers, unless `data.labels` gives an order."""
-        labels = set(_labels(train))
+        counts = Counter(name for label in labels_of(train) for name in self.label_parts(label))
+        check_spellings(counts, experiment.data.labels)
+        labels = set(counts)
         in_order = sorted(labels)
         if all(label.isdecimal() and len(label) < MAX_DIGITS for label in labels):
             in_order.sort(key=int)
@@ -86,25 +126,62 @@ class LabelledKind(CorpusKind):
         return names
 
     def write_split(self, directory: Path, examples: Iterable[Example], split: str, assets: Assets) -> dict[str, Any]:
-        """See `CorpusKind.write_split`; returns the number of texts of every label."""
+        """See `CorpusKind.write_split`; returns what `count_labels` does."""
         assert assets.text
-        ids = {name: i for i, name in enumerate(assets.labels)}
-        counts = [0] * len(ids)
-        writer = StoreWriter(directory, assets.text.vocabulary_size)
+        encode = self.label_encoder(assets)
+        writer = StoreWriter(directory, assets.text.vocabulary_size, **self.label_column(assets))
+        labels: list[Any] = []
+        is_pair = bool(assets.facts.get("text_pairs"))
         for chunk in chunks(examples):
-            for i, example in enumerate(chunk, sum(counts) + 1):
-                if example.get("label") not in ids:
-                    raise DataError(
-                        f"{split} split, example {i}: label {example.get('label')!r} does not occur in the training split "
-                        f"(labels: {', '.join(ids)})"
-                    )
-            labels = [ids[example["label"]] for example in chunk]
-            texts = [example["text"] for example in chunk]
-            writer.append(*assets.text.encode_with_lengths(texts), labels, texts)
-            for label in labels:
-                counts[label] += 1
+            before = len(labels)
+            for number, example in enumerate(chunk, before + 1):
+                try:
+                    labels.append(encode(example.get("label")))
+                except DataError as error:
+                    raise DataError(f"{split} split, example {number}: {error}") from None
+            texts = [full_text(example) for example in chunk]
+            encode_texts = assets.text.encode_pairs if is_pair else assets.text.encode_with_lengths
+            writer.append(*encode_texts(texts), labels[before:], texts)
         writer.close(split=split)
-        return {"labels": dict(zip(ids, counts))}
+        return {"labels": self.count_labels(np.asarray(labels), assets)}
+
+    # ---- how labels are stored
+
+    def label_column(self, assets: Assets) -> dict[str, Any]:
+        """Arguments of the `StoreWriter` that say how labels are stored; empty: an id a row."""
+        return {}
+
+    def label_encoder(self, assets: Assets) -> Callable[[Any], Any]:
+        """A function of an example's label, as `field_value` made it, to what is stored.
+
+        It raises a DataError for a label that cannot be used; the caller adds split and example.
+        """
+        ids = {name: i for i, name in enumerate(assets.labels)}
+
+        def encode(label: Any) -> int:
+            if label not in ids:
+                alike = similar_label(str(label), ids)
+                remedy = f"; data.labels_normalise: true makes it {alike!r}" if alike else ""
+                raise DataError(
+                    f"label {label!r} does not occur in the training split (labels: {', '.join(assets.labels)}){remedy}"
+                )
+            return ids[label]
+
+        return encode
+
+    def count_labels(self, labels: NDArray[Any], assets: Assets) -> dict[str, Any]:
+        """What the statistics of a split say of its stored labels: the number of texts of every label."""
+        return dict(zip(assets.labels, np.bincount(labels.astype(int), minlength=len(assets.labels)).tolist()))
+
+    def label_parts(self, label: Any) -> Iterable[str]:
+        """The names under which `inspect` counts an example's label."""
+        return (label,)
+
+    def label_summary(self, labels: Counter[str]) -> dict[str, Any]:
+        """What `inspect` says of a split's labels."""
+        return dict(sorted(labels.items()))
+
+    # ---- what people read
 
     def preparation_table(self, statistics: Mapping[str, Mapping[str, Any]]) -> "Table":
         return token_statistics_table("texts", statistics)
@@ -129,25 +206,28 @@ class LabelledKind(CorpusKind):
         splits: dict[str, Any] = {}
         shown: dict[str, list[str]] = {}
         hashes: dict[str, array[int]] = {}
-        label_of: dict[int, str] = {}  # hash of a text → the first label that it has
+        label_of: dict[int, Any] = {}  # hash of a text → the first label that it has
         conflicting = set()
         for split, rows in examples.items():
             counts, labels, hashes[split] = TextCounts(), Counter[str](), array("Q")
             for example in rows:
-                text, label = example["text"], example.get("label")
+                text, label = full_text(example), example.get("label")
                 key = text_hash(text)
                 hashes[split].append(key)
                 counts.add(text)
                 if label is None:
                     continue
-                labels[label] += 1
                 if label_of.setdefault(key, label) != label:
                     conflicting.add(key)
-                if len(texts := shown.setdefault(label, [])) < SHOWN_EXAMPLES:
-                    texts.append(shortened(text))
+                for part in self.label_parts(label):
+                    labels[part] += 1
+                    if part not in shown and len(shown) >= self.shown_labels:
+                        continue
+                    if len(texts := shown.setdefault(part, [])) < SHOWN_EXAMPLES:
+                        texts.append(shortened(text))
             splits[split] = {
                 "examples": len(counts.characters),
-                "labels": dict(sorted(labels.items())),
+                "labels": self.label_summary(labels),
                 "empty_texts": counts.characters.count(0),
                 "characters": figures(counts.characters),
                 "words": figures(counts.words),
@@ -175,33 +255,37 @@ class LabelledKind(CorpusKind):
         repeated.add_row("texts with more than one label", f"{report['duplicates']['conflicting']:,}")
         lengths = lengths_table(report, {"words": "words", "characters": "characters"})
         return [
-            _label_balance(report),
+            self.label_table(report),
             lengths,
             repeated,
             *tokens_tables(report),
             examples_table(report, "label", "text"),
         ]
 
+    def label_table(self, report: Report) -> "Table":
+        """The labels of every split, and their shares."""
+        from rich.text import Text
 
-def _labels(examples: Selection) -> list[str]:
+        splits = report["splits"]
+        labels = sorted(set(itertools.chain.from_iterable(facts["labels"] for facts in splits.values())))
+        table = numbers_table("Label balance", "split", "examples", *map(Text, labels), "empty texts")
+        for split, facts in splits.items():
+            counts = [facts["labels"].get(label, 0) for label in labels]
+            shares = [f"{count:,} ({count / max(1, facts['examples']):.1%})" for count in counts]
+            table.add_row(split, f"{facts['examples']:,}", *shares, f"{facts['empty_texts']:,}")
+        return table
+
+
+def full_text(example: Example) -> str:
+    """The text of an example; of a pair both, as `join_pair` writes them."""
+    return join_pair(example["text"], example["text_b"]) if "text_b" in example else str(example["text"])
+
+
+def labels_of(examples: Selection) -> list[Any]:
     """The label of every example."""
     labels = [example.get("label") for example in examples]
     if None in labels:
         raise DataError(
             f"the {examples.origin} split has rows without a label, which a classifier needs (data.source.label_column)"
         )
-    return labels  # type: ignore[return-value]  # none of them is None
-
-
-def _label_balance(report: Report) -> "Table":
-    """The labels of every split, and their shares."""
-    from rich.text import Text
-
-    splits = report["splits"]
-    labels = sorted(set(itertools.chain.from_iterable(facts["labels"] for facts in splits.values())))
-    table = numbers_table("Label balance", "split", "examples", *map(Text, labels), "empty texts")
-    for split, facts in splits.items():
-        counts = [facts["labels"].get(label, 0) for label in labels]
-        shares = [f"{count:,} ({count / max(1, facts['examples']):.1%})" for count in counts]
-        table.add_row(split, f"{facts['examples']:,}", *shares, f"{facts['empty_texts']:,}")
-    return table
+    return labels

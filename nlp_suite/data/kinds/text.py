@@ -60,6 +60,19 @@ class TextKind(CorpusKind):
         first_held_out = int(np.clip(first_held_out, 1, len(ends) - 1))
         return np.arange(first_held_out), np.arange(first_held_out, len(ends))
 
+    def folds(self, data: DataSettings, train: Selection, folds: int) -> Positions:
+        """See `CorpusKind.folds`; each is a stretch of the text, of about as many characters, in whole examples."""
+        ends = np.cumsum([len(example["text"]) + 1 for example in train])
+        total = ends[-1] if len(ends) else 0
+        fold = np.searchsorted(total * np.arange(1, folds) / folds, ends - 1, "right")
+        if len(np.unique(fold)) < folds:
+            raise DataError(
+                f"the text cannot be cut into {folds} folds of about the same length: the training split has {len(ends):,} "
+                f"example{'s' * (len(ends) != 1)} (documents or lines, which stay whole); give fewer folds, or smaller "
+                "documents with data.source.documents"
+            )
+        return fold
+
     def limit(self, data: DataSettings, examples: Selection) -> Positions | None:
         """See `CorpusKind.limit`; the first ones, as text is read in its order."""
         if data.limit is None or sum(1 for _ in itertools.islice(examples, data.limit + 1)) <= data.limit:

@@ -29,6 +29,13 @@ def listed(paths: str | list[str] | None) -> list[str]:
     return [paths] if isinstance(paths, str) else paths or []
 
 
+def without_defaults(settings: ComponentSettings, values: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Serialised settings without some of them where they have their defaults: hashes stay those from before they were there."""
+    fields = type(settings).model_fields
+    unset = {name for name in names if values.get(name) == fields[name].default}
+    return {name: value for name, value in values.items() if name not in unset}
+
+
 class Source(ABC):
     """Examples of one corpus kind, in splits.
 
@@ -39,12 +46,14 @@ class Source(ABC):
 
     Args:
         on_error: what to do with invalid UTF-8: `"fail"` with a `DataError`, or `"replace"` it with U+FFFD.
+        missing: what to do with rows that lack a field: `"fail"` with a `DataError`, or `"drop"` them.
         kind: name of the corpus kind.
         **settings: the fields of `Settings`.
 
     Attributes:
         reads: what it reads, in a few words.
         field_sets: fields that an example can have together; one set for each form of example.
+        may_lack_values: whether its rows may lack a field.
         kind: the corpus kind of its examples.
         optimum: figure → the best that any model can reach on it, where that is known.
 
@@ -61,12 +70,15 @@ class Source(ABC):
     Settings: ClassVar[type[ComponentSettings]]
     reads: ClassVar[str]
     field_sets: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    may_lack_values: ClassVar[bool] = False
     settings: Any
 
-    def __init__(self, *, on_error: str = "fail", kind: str = "labelled", **settings: Any):
+    def __init__(self, *, on_error: str = "fail", missing: str = "fail", kind: str = "labelled", **settings: Any):
         if on_error not in ("fail", "replace"):
             raise ValueError(unknown("on_error", on_error, ("fail", "replace")))
-        self.on_error = on_error
+        if missing not in ("fail", "drop"):
+            raise ValueError(unknown("missing", missing, ("fail", "drop")))
+        self.on_error, self.missing = on_error, missing
         self.kind = corpus_kind(kind)
         self.settings = self.Settings(**settings)
         self.optimum: Mapping[str, float] = {}
@@ -76,6 +88,8 @@ class Source(ABC):
                 f"the source {self.settings.name!r} reads {self.reads}, and this task needs {self.kind.wanted}; "
                 f"sources that have them: {others}"
             )
+        if missing == "drop" and not self.may_lack_values:
+            raise DataError(f"data.missing: drop is for tables; rows of the source {self.settings.name!r} lack nothing")
 
     @classmethod
     def gives(cls, kind: CorpusKind) -> bool:
@@ -98,6 +112,14 @@ class Source(ABC):
     def fingerprint(self) -> str:
         """A hash that changes when the examples may have changed."""
 
+    def left_out(self, split: str) -> Mapping[str, int]:
+        """Field → rows that lacked it and were left out when the split's examples were last read to the end."""
+        return {}
+
+    def remarks(self, split: str) -> list[str]:
+        """Sentences on what was found in the data of a split when its examples were last read to the end."""
+        return []
+
     def files(self, split: str) -> Iterable[Path]:
         """The files that `examples` reads line by line, if it does."""
         return ()
@@ -111,8 +133,10 @@ class Source(ABC):
             raise DataError(f"source {self.settings.name!r}: {unknown('split', split, self.splits())}")
 
     def _hash(self, *data: Any) -> str:
-        """Hash of JSON-able facts about the data, of the settings, of `on_error` and of the kind."""
+        """Hash of JSON-able facts about the data, of the settings, of `on_error` and `missing`, and of the kind."""
         facts = [self.settings.model_dump(mode="json"), self.on_error, self.kind.name, data]
+        if self.missing != "fail":
+            facts.append(self.missing)
         return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 

@@ -4,16 +4,24 @@ import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from nlp_suite.config import ComponentSettings, Settings, in_one_line
 from nlp_suite.data.selection import Example
-from nlp_suite.data.sources.base import SPLITS, Paths, PathText, Source, listed
+from nlp_suite.data.sources.base import SPLITS, Paths, PathText, Source, listed, without_defaults
 from nlp_suite.data.sources.directory import FOLDERS
-from nlp_suite.data.sources.formats import Column, table_examples, tsv_rows
 from nlp_suite.data.sources.reading import count_pairs, existing_file, lines_without_ends, stamp
+from nlp_suite.data.sources.table_examples import Column, table_examples
+from nlp_suite.data.table_reading import open_table
 from nlp_suite.errors import DataError
 from nlp_suite.registry import SOURCES, unknown
 
@@ -62,6 +70,7 @@ class ParallelSettings(ComponentSettings):
     test: Files = Field(None, description="as train")
     source_column: int = Field(0, ge=0, description="of a TSV, from 0")
     target_column: int = Field(1, ge=0, description="of a TSV, from 0")
+    quoting: Literal["auto", "csv", "none"] = Field("auto", description="of a TSV: as in RFC 4180, none, or found")
     directory: PathText | None = Field(None, description="folder with LANGUAGE.SPLIT.txt, as TFDS's TranslateFolder")
     source_language: str | None = Field(None, min_length=1, description="of the folder's files, such as en")
     target_language: str | None = Field(None, min_length=1, description="of the folder's files, such as de")
@@ -111,13 +120,18 @@ def mismatch_hint(source: Path, target: Path) -> str:
             return f"the first line that is empty in one of them only: line {number}, empty in {empty.name}"
     return "no line is empty in one of them only, as far as the shorter goes; line n must translate line n"
 
+    @model_serializer(mode="wrap")
+    def _without_later_settings(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Hashes of settings, and so the names of prepared folders, stay those from before there was `quoting`."""
+        return without_defaults(self, serialize(self), ("quoting",))
+
 
 @SOURCES.register(ParallelSettings)
 class ParallelSource(Source):
     r"""Pairs of sentences, read line by line: line n of the target translates line n of the source.
 
     A line ends at `"\n"` and nowhere else (at `"\r\n"` where a file's first line does); spaces at its ends are kept, and
-    in two files tabs as well. In a TSV, which has no quoting and no header, a tab ends a column and blank lines are skipped.
+    in two files tabs as well. In a TSV, which has no header, a tab ends a column and blank lines are skipped.
     Two files must have the same number of lines, which is counted before the first pair is given; empty lines are pairs,
     but for those at the end of the longer file.
 
@@ -144,6 +158,7 @@ class ParallelSource(Source):
 
     def __init__(self, **arguments: Any):
         super().__init__(**arguments)
+        self._remarks: list[str] = []
         self._files: dict[str, list[tuple[Path, ...]]] = {}  # split → pairs of files, or TSVs
         if self.settings.directory is not None:
             self._files = self._in_folder(Path(self.settings.directory).expanduser())
@@ -212,7 +227,13 @@ class ParallelSource(Source):
             Column("source", self.settings.source_column, "source_column"),
             Column("target", self.settings.target_column, "target_column"),
         ]
-        return table_examples(path, tsv_rows(path, "\t", self.on_error), columns, self.kind, header=False)
+        quoting = self.settings.quoting
+        table = open_table(path, format="tsv", delimiter="\t", quoting=quoting, header=False, on_error=self.on_error)
+        self._remarks = [table.found()] if table.found() else []
+        return table_examples(table, columns, self.kind)
+
+    def remarks(self, split: str) -> list[str]:
+        return self._remarks
 
     def files(self, split: str) -> list[Path]:
         return [path for files in self._files[split] for path in files]

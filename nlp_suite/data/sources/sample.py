@@ -14,6 +14,7 @@ from nlp_suite.data.kinds.base import CorpusKind
 from nlp_suite.data.selection import Example
 from nlp_suite.data.sources import sentence_grammar, sentiment_grammar, translation_grammar
 from nlp_suite.data.sources.base import Source
+from nlp_suite.data.sources.sample_labels import BY_FORM
 from nlp_suite.errors import DataError
 from nlp_suite.registry import SOURCES
 
@@ -186,7 +187,8 @@ class SampleSource(Source):
         self._corpus = next(corpus for corpus in CORPORA if set(corpus.fields) == set(self.kind.fields))(s)
         train, test = self._corpus.sizes
         self.sizes = {"train": s.size or train, "test": s.test or test}
-        self.optimum = self._corpus.optimum()
+        self._label = BY_FORM.get(self.kind.label_form)
+        self.optimum = {} if self._label else self._corpus.optimum()
 
     @classmethod
     def gives(cls, kind: CorpusKind) -> bool:
@@ -198,7 +200,10 @@ class SampleSource(Source):
 
     def examples(self, split: str) -> Iterator[Example]:
         self._check_split(split)
-        return itertools.islice(self._corpus.examples(split), self.sizes[split])
+        examples, label = self._corpus.examples(split), self._label
+        if label:
+            examples = ({**example, "label": label(example["text"], example["label"])} for example in examples)
+        return itertools.islice(examples, self.sizes[split])
 
     def best_perplexity(self, split: str) -> float:
         """Of sentences: perplexity per token of the grammar itself on those of a split, ends counted, exact.

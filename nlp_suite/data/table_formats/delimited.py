@@ -2,12 +2,19 @@
 
 import csv
 import itertools
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from nlp_suite.data.table_formats.base import Row, Table, TableFormat, is_header
-from nlp_suite.data.table_formats.dialect import DELIMITERS, Dialect, csv_rows, find_dialect, quote_opens, quoting_of
+from nlp_suite.data.table_formats.dialect import (
+    DELIMITERS,
+    csv_rows,
+    decide_quoting,
+    find_dialect,
+    invalid_csv,
+    quote_opens,
+    split_lines,
+)
 from nlp_suite.data.table_formats.text_input import SAMPLE_BYTES, TextInput, find_encoding
 from nlp_suite.errors import DataError
 
@@ -48,7 +55,7 @@ class DelimitedTable(Table):
     def _first_rows(self, sample: str, more: bool) -> list[list[str]]:
         rows: list[list[str]] = []
         try:
-            for _, row in itertools.islice(self._split(_numbered(sample, self._dialect)), 100):
+            for _, row in itertools.islice(self._split(enumerate(split_lines(sample, self._dialect.newline), 1)), 100):
                 rows.append(row)
         except DataError:
             if not more:  # else the sample ends within a row
@@ -87,10 +94,7 @@ class DelimitedTable(Table):
                 yield before + number, row
         except csv.Error as error:
             number = before + error.line  # type: ignore[attr-defined]
-            raise DataError(
-                f"{self.path}, line {number}: not valid CSV: {error}; a field that holds a quote, the delimiter or a line "
-                f'end is quoted, and quotes in it are doubled ("a ""b"" c"); of a file without quoting set quoting: none'
-            ) from None
+            raise DataError(f"{self.path}, line {number}: {invalid_csv(error)}") from None
 
     def _unquoted(self, lines: Iterator[tuple[int, str]], undecided: bool) -> Iterator[Row]:
         """Rows split at the delimiter; the first field that begins with a quote decides, where none was in the sample."""
@@ -104,14 +108,9 @@ class DelimitedTable(Table):
                     if size > SAMPLE_BYTES:
                         break
                 undecided, lines = False, itertools.chain(ahead, lines)
-                quoted = quoting_of([line for _, line in ahead], size > SAMPLE_BYTES, delimiter, newline) == "csv"
-                yield from self._quoted(lines, number - 1) if quoted else self._unquoted(lines, False)
+                quoting = decide_quoting(self.path, ahead, size > SAMPLE_BYTES, delimiter, newline)
+                yield from self._quoted(lines, number - 1) if quoting == "csv" else self._unquoted(lines, False)
                 return
             line = line.removesuffix("\n").removesuffix("\r")
             if line:
                 yield number, line.split(delimiter)
-
-
-def _numbered(sample: str, dialect: Dialect) -> Iterator[tuple[int, str]]:
-    parts = re.finditer(rf"[^{dialect.newline}]*{dialect.newline}|[^{dialect.newline}]+\Z", sample)
-    return ((number, part.group()) for number, part in enumerate(parts, 1))

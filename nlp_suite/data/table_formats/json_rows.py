@@ -26,7 +26,8 @@ class JsonTable(Table):
     def __init__(self, path: Path, format: str, encoding: str, on_error: str):
         super().__init__(path)
         self._text = TextInput(path, find_encoding(path, encoding), on_error)
-        begin = self._text.sample()[0].lstrip()[:20] if format == "json" else ""
+        sample = self._text.sample()[0].strip() if format == "json" else ""
+        begin, self._one_object = sample[:20], sample.startswith("{") and "\n" not in sample
         if format == "json" and not begin.startswith(("[", "{")):
             what = f"no JSON table begins with {begin!r}" if begin else "the file is empty"
             raise DataError(f"{path}: {what}; {_RECORDS}")
@@ -69,8 +70,8 @@ class JsonTable(Table):
             except (ValueError, RecursionError) as error:  # a number of more than 4,300 digits is a ValueError only
                 what = f"not valid JSON: {error}; one object a line is expected"
                 raise DataError(f"{self.path}, line {number}: {what}") from None
-            if number == 1 and isinstance(value, dict) and value and all(isinstance(v, dict) for v in value.values()):
-                raise DataError(f"{self.path}, line 1: an object of objects is no row; {_RECORDS}")
+            if self._one_object and value and all(isinstance(item, dict | list) for item in value.values()):
+                raise DataError(f"{self.path}, line 1: an object of objects or arrays is no row; {_RECORDS}")
             yield number, value
 
     def _elements(self) -> Iterator[tuple[int, Any]]:

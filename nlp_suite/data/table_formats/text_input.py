@@ -12,6 +12,12 @@ from nlp_suite.errors import DataError
 
 SAMPLE_BYTES = 4 * 2**20  # of a file's text, from which its dialect is found
 _PIECE_BYTES = 1 << 20
+_WESTERN = {
+    *map(chr, range(128)),
+    *"ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿŒœŠšŽžŸ€£§°«»¡¿·‘’‚“”„–—…•™®© ",
+}
+_RARE = ["cp037", "cp273", "cp424", "cp500", "cp875", "cp1026", "cp1140", "mac_cyrillic", "mac_greek", "mac_iceland"]
+_RARE += ["mac_latin2", "mac_roman", "mac_turkish"]  # of mainframes and of computers before 2001
 _BYTE_ORDER_MARKS = (  # the longer ones first
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -106,7 +112,9 @@ class TextInput:
                     count_bytes(len(line) * width)
                     yield number, line
             except UnicodeError as error:
-                what = f"after line {number}: invalid {_called(self.encoding)}: {getattr(error, 'reason', error)}"
+                what = (
+                    f"line {number + 1} or later: invalid {_called(self.encoding)}: {getattr(error, 'reason', error)}"
+                )
                 raise DataError(f"{self.path}, {what}; {self._remedy()}") from None
 
     def _remedy(self) -> str:
@@ -119,16 +127,19 @@ def find_encoding(path: Path, encoding: str) -> str:
     """The codec of a file: that of its byte order mark, or the given one.
 
     Raises:
-        DataError: there is no such codec, or the mark is of another one.
+        DataError: there is no such codec, the mark is of another one, or the file looks like UTF-16 without a mark.
     """
     name = codec_name(encoding)
     with open_bytes(path) as file:
-        marked = _by_mark(file.read(4))
+        begin = file.read(1000)
+    marked = _by_mark(begin)
     if marked and name not in (marked, "utf-8", "utf-8-sig") and not name.startswith(marked):
         raise DataError(
             f"{path}: the file begins with the byte order mark of {_called(marked)}, and encoding is {encoding!r}; "
             f"set encoding: {marked}"
         )
+    if not marked and name == "utf-8" and (wide := _wide(begin)):
+        raise DataError(f"{path}, line 1: invalid UTF-8: the file looks like UTF-16; set encoding: {wide}")
     return marked or ("utf-8" if name == "utf-8-sig" else name)
 
 
@@ -158,20 +169,23 @@ def guess_encoding(path: str | Path) -> str | None:
         piece = file.read(SAMPLE_BYTES // 16)
     if marked := _by_mark(piece):
         return marked
+    if wide := _wide(piece):
+        return wide
     if is_utf8(piece):
         return "utf-8"
-    if piece and piece.count(0) > len(piece) / 8:
-        return "utf-16-le" if piece[1::2].count(0) >= piece[::2].count(0) else "utf-16-be"
+    if set(piece.decode("cp1252", "replace")) <= _WESTERN and sum(byte > 127 for byte in piece) < 0.2 * len(piece):
+        return "cp1252"
     from charset_normalizer import from_bytes
 
-    best = from_bytes(piece).best()
-    for western in ("cp1252", "latin-1"):  # the names that people know, where they read the same text
-        try:
-            if best is None or piece.decode(western) == str(best):
-                return western
-        except UnicodeDecodeError:
-            pass
-    return best.encoding.replace("_", "-") if best else None
+    best = from_bytes(piece, cp_exclusion=_RARE).best()
+    return best.encoding if best else None
+
+
+def _wide(piece: bytes) -> str | None:
+    """UTF-16 without a byte order mark, which has a zero in most characters."""
+    if piece.count(0) <= len(piece) / 8:
+        return None
+    return "utf-16-le" if piece[1::2].count(0) >= piece[::2].count(0) else "utf-16-be"
 
 
 def is_utf8(piece: bytes) -> bool:

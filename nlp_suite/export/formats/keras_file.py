@@ -9,6 +9,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from nlp_suite.export.model_card import model_card
 from nlp_suite.export.samples import check_texts
 from nlp_suite.export.self_check import TOLERANCE, check_keras
 from nlp_suite.export.staging import check_parent, place_file, staging
-from nlp_suite.task import Predictor
+from nlp_suite.predictor import Predictor
 from nlp_suite.training.run import Run, make_task
 
 MEMBERS = "nlp_suite"  # folder of our members in the archive
@@ -83,7 +84,8 @@ def _append(file: Path, run: Run, card: Mapping[str, Any]) -> None:
         for asset in sorted(Path(folder).glob("*/*")):
             archive.write(asset, f"{MEMBERS}/{asset.parent.name}/{asset.name}")
         archive.writestr(f"{MEMBERS}/labels.json", json.dumps(list(run.labels), ensure_ascii=False))
-        archive.writestr(f"{MEMBERS}/facts.json", json.dumps(dict(run.assets.facts), ensure_ascii=False))
+        for name, facts in (("facts", run.assets.facts), ("fitted", run.assets.fitted)):
+            archive.writestr(f"{MEMBERS}/{name}.json", json.dumps(dict(facts), ensure_ascii=False))
         archive.writestr(f"{MEMBERS}/model_card.json", json.dumps(card, indent=1, ensure_ascii=False))
         archive.writestr(f"{MEMBERS}/config.yaml", run.task.freeze_data_defaults(run).to_yaml())
 
@@ -105,9 +107,11 @@ def open_keras_file(path: Path) -> Predictor:
             archive.extractall(folder, names)
             labels = json.loads((Path(folder) / MEMBERS / "labels.json").read_text("utf-8"))
             experiment = load_recorded(Path(folder) / MEMBERS / "config.yaml")
-            facts = Path(folder) / MEMBERS / "facts.json"  # older files have none
-            facts = json.loads(facts.read_text("utf-8")) if facts.exists() else {}
-            assets = open_assets(experiment, Path(folder) / MEMBERS, labels, facts)
+            facts, fitted = (  # older files lack them
+                json.loads(path.read_text("utf-8")) if path.exists() else {}
+                for path in (Path(folder) / MEMBERS / name for name in ("facts.json", "fitted.json"))
+            )
+            assets = replace(open_assets(experiment, Path(folder) / MEMBERS, labels, facts), fitted=fitted)
         import_backend()
         import keras
 

@@ -185,6 +185,6 @@ def _tensor(tf: Any, info: Any) -> str:
     return f"{tf.as_dtype(info.dtype).name} [{', '.join(sizes)}]"
 
 
-def _curl(name: str, example: str) -> str:
+def _curl(name: str, example: str | Mapping[str, str]) -> str:
     body = json.dumps({"instances": [example]})
     return f"curl -d '{body}' http://localhost:8501/v1/models/{name}:predict"

@@ -1,5 +1,6 @@
 """Language modelling: what comes next; perplexity, scores of texts, generation."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -9,11 +10,13 @@ from nlp_suite.config import ComponentSettings, Experiment
 from nlp_suite.data.memory import check_batch, check_rows
 from nlp_suite.data.windows import ShuffledWindows, SlidingWindows, Streams, WholeDocuments, window_arrays
 from nlp_suite.errors import ConfigError
+from nlp_suite.predictor import Predictor
 from nlp_suite.registry import BACKBONES, TASKS
-from nlp_suite.task import Batches, Predictor, Task
+from nlp_suite.task import Batches, Task
 from nlp_suite.text.text_layer import END
 
 if TYPE_CHECKING:
+    from nlp_suite.data.init.seen import Recipe
     from nlp_suite.evaluation.report import ReportView
     from nlp_suite.export.signatures import Signatures
 
@@ -145,6 +148,13 @@ class LanguageModelTask(Task):
             _check_length(backbone, task)
 
     @classmethod
+    def recipe(cls, seen) -> "Recipe":
+        """See `nlp_suite.tasks.language_model.recipe`."""
+        from nlp_suite.tasks.language_model.recipe import language_model_recipe
+
+        return language_model_recipe(seen)
+
+    @classmethod
     def import_network(cls) -> None:
         import nlp_suite.tasks.language_model.network  # noqa: F401
 
@@ -203,7 +213,7 @@ class LanguageModelTask(Task):
         lengths = ", ".join(map(str, windows.bounds))
         description = f"{_KINDS[kind]} of {lengths} tokens, {rows} rows ({windows.padding:.0%} padding)"
         held_out, _ = self.evaluation_batches(model, stores["validation"], kind)
-        return Batches(_batch(store, windows), windows.steps_per_epoch, description), held_out
+        return Batches(window_batch(store, windows), windows.steps_per_epoch, description), held_out
 
     def batching(self, model, store) -> str:
         """`"stream"`, `"windows"` or `"documents"`: what `auto` means for a training split."""
@@ -216,7 +226,14 @@ class LanguageModelTask(Task):
         return "stream" if model.backbone.carries_state else "windows"
 
     def evaluation_batches(self, model, store, kind: str | None = None, rows: int | None = None) -> tuple[Batches, str]:
-        """Batches that count every token of a store once, and a sentence on the context that a token has.
+        """Batches that count every token of a store once, and a sentence on the context that a token has; see `evaluation_windows`."""
+        windows, context = self.evaluation_windows(model, store, kind, rows)
+        return Batches(window_batch(store, windows), windows.steps_per_epoch), context
+
+    def evaluation_windows(
+        self, model, store, kind: str | None = None, rows: int | None = None
+    ) -> tuple[Streams | SlidingWindows | WholeDocuments, str]:
+        """Windows that predict every token of a store once, and a sentence on the context that a token has.
 
         Args:
             model: the network; one that carries its state must have been told so (`LanguageModel.carry`).
@@ -241,12 +258,18 @@ class LanguageModelTask(Task):
         else:
             windows = WholeDocuments(documents, rows, s.window, 8, None)
             context = f"every document on its own, in pieces of at most {s.window} tokens"
-        return Batches(_batch(store, windows), windows.steps_per_epoch), context
+        return windows, context
 
     def measure(self, run, split, stores) -> dict:
         from nlp_suite.tasks.language_model.measure import measure
 
         return measure(run, split, stores)
+
+    def baselines(self, run, split, stores, by_row) -> dict:
+        from nlp_suite.tasks.language_model.baseline import baselines
+
+        counts = run.info["statistics"][split]
+        return baselines(stores["train"], stores[split], run.text.vocabulary_size, counts, by_row)
 
     def report_view(self) -> "ReportView":
         from nlp_suite.tasks.language_model.view import LanguageModelView
@@ -327,7 +350,7 @@ def _check_length(backbone, task) -> None:
 _KINDS = {"stream": "streams in windows", "windows": "shuffled windows", "documents": "whole documents"}
 
 
-def _batch(store, windows):
+def window_batch(store, windows) -> Callable[[int], tuple]:
     """Function of the batch number to inputs, targets and weights."""
     tokens = store.flat()
 

@@ -7,7 +7,7 @@ import numpy as np
 from nlp_suite.decoding.sampling import Options
 from nlp_suite.errors import ExportError
 from nlp_suite.export.loaded import LoadedSignatures
-from nlp_suite.task import Predictor
+from nlp_suite.predictor import Predictor
 from nlp_suite.tasks.language_model.text import BATCH_ROWS, stop_strings, token_counts
 from nlp_suite.tasks.shared.request_checks import as_bytes, checked_int
 from nlp_suite.tasks.shared.scores import score_answers

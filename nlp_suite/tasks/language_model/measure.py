@@ -7,7 +7,7 @@ import numpy as np
 from nlp_suite.data.prepare import open_source
 from nlp_suite.errors import DataError
 from nlp_suite.progress import track
-from nlp_suite.tasks.language_model import stops_at_line_end
+from nlp_suite.tasks.language_model import stops_at_line_end, window_batch
 from nlp_suite.tasks.language_model.predictor import LanguageModelPredictor
 from nlp_suite.tasks.language_model.report import language_model_report
 from nlp_suite.text.text_layer import END, UNKNOWN
@@ -18,29 +18,36 @@ SHOWN_PROMPTS = 4
 
 
 def measure(run, split: str, stores: dict) -> dict:
-    """The language model report of a split; see `nlp_suite.tasks.language_model.report`."""
+    """The language model report of a split; see `nlp_suite.tasks.language_model.report`.
+
+    With `by_row`: of every window `[W, 3]` where its predicted tokens begin in the store, how many they are, and their nll.
+    """
     store, task = stores[split], run.task
     model = run.model()
-    kind = task.batching(model, stores["train"])
+    train = stores.get("train")  # gone where a run is measured on other files
+    kind = task.batching(model, train or store)
     if kind == "stream":
         model.carry(1, task.settings.evaluation_batch_size)
-    batches, context = task.evaluation_batches(model, store, kind)
-    counts = _counts(stores["train"].flat(), run.text.vocabulary_size)  # [V]
+    windows, context = task.evaluation_windows(model, store, kind)
+    batch, by_row = window_batch(store, windows), []
+    counts = token_counts(train.flat() if train else [], run.text.vocabulary_size)  # [V]
     edges = [1, *(10**power for power in range(1, len(str(counts.max()))))]  # 0 | 1–9 | 10–99 | …
     nll, tokens = np.zeros(len(edges) + 1), np.zeros(len(edges) + 1, int)
     unknown = 0
-    for n in track(range(batches.steps_per_epoch), f"measuring {split}", batches.steps_per_epoch, "batches"):
-        inputs, targets, weights = batches.batch(n)
+    for n in track(range(windows.steps_per_epoch), f"measuring {split}", windows.steps_per_epoch, "batches"):
+        inputs, targets, weights = batch(n)
         losses = np.asarray(model.predict_on_batch(inputs))  # [B, T]
         counted = weights > 0
         group = np.searchsorted(edges, counts[targets[counted]], side="right")
         nll += np.bincount(group, losses[counted].astype("float64"), len(nll))
         tokens += np.bincount(group, minlength=len(nll))
         unknown += int((targets[counted] == UNKNOWN).sum())
+        sums = np.where(counted, losses, 0).sum(axis=1, dtype="float64")  # [B]
+        by_row.append(np.stack([windows[n].begin + windows[n].context, counted.sum(axis=1), sums], axis=1))
     predictor = LanguageModelPredictor(model, run.text, task.settings, stops_at_line_end(run))
     excerpt, next_tokens = _excerpt(predictor, store)
     statistics = run.info["statistics"][split]
-    return language_model_report(
+    report = language_model_report(
         nll=float(nll.sum()),
         tokens=int(tokens.sum()),
         words=statistics["words"],
@@ -54,12 +61,13 @@ def measure(run, split: str, stores: dict) -> dict:
         by_frequency=[
             {"group": name, "tokens": count, "nll": loss}
             for name, count, loss in zip(_names(edges), tokens, nll)
-            if count
+            if count and train
         ],
     )
+    return {**report, "by_row": np.concatenate(by_row)}
 
 
-def _counts(tokens, vocabulary_size: int, at_once: int = 2**22) -> np.ndarray:
+def token_counts(tokens, vocabulary_size: int, at_once: int = 2**22) -> np.ndarray:
     """How often each id occurs, int64 `[V]`; the corpus is never in memory."""
     counts = np.zeros(vocabulary_size, "int64")
     for start in range(0, len(tokens), at_once):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nlp_suite.errors import UsageError
-from nlp_suite.task import ScoreOptions
+from nlp_suite.predictor import ScoreOptions
 from nlp_suite.tasks.shared.lines import read_texts
 from nlp_suite.tasks.shared.opening import open_model
 from nlp_suite.tasks.shared.score_output import CHUNK_LINES, Scores, report_remarks

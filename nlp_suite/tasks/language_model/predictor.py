@@ -11,7 +11,7 @@ from nlp_suite.decoding.beam_search import beam_search
 from nlp_suite.decoding.generate import generate, make_advance, stream
 from nlp_suite.decoding.prefix import read_prompt
 from nlp_suite.decoding.sampling import Options
-from nlp_suite.task import Predictor
+from nlp_suite.predictor import Predictor
 from nlp_suite.tasks.language_model.text import (
     BATCH_ROWS,
     before_stop,

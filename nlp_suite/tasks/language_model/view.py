@@ -5,7 +5,7 @@ from typing import Any
 
 from nlp_suite.evaluation.number_format import perplexity, share
 from nlp_suite.evaluation.page import Html, Section, Tile, bar, escape, join, table
-from nlp_suite.evaluation.report import ReportView, summary_table
+from nlp_suite.evaluation.report import Figure, ReportView, summary_table
 from nlp_suite.tasks.shared import surprise
 
 CURVES = ("perplexity", "loss")
@@ -159,11 +159,29 @@ def terminal(report: dict) -> Any:
     return Group(*parts)
 
 
+def figures(report: dict) -> list[Figure]:
+    """The numbers in which runs are compared; those per word and character do not depend on the tokenizer."""
+    return [
+        Figure("perplexity per word", report["perplexity_per_word"], perplexity),
+        Figure("perplexity per token", report["perplexity_per_token"], perplexity),
+        Figure("cross-entropy per character", report["bits_per_character"], "{:.3f} bits".format),
+    ]
+
+
 class LanguageModelView(ReportView):
     """How the report is shown on the page and on the terminal."""
 
     curves = CURVES
     style = STYLE
     headline = staticmethod(headline)
+    figures = staticmethod(figures)
     sections = staticmethod(sections)
     terminal = staticmethod(terminal)
+
+    def compared(self, report: dict) -> dict:
+        per_token = {"perplexity per token": lambda figures: perplexity(figures["perplexity_per_token"])}
+        return {
+            **({} if report["tokens"] == report["words"] else per_token),
+            "perplexity per word": lambda figures: perplexity(figures["perplexity_per_word"]),
+            "bits per character": lambda figures: _number(figures["bits_per_character"], 3),
+        }

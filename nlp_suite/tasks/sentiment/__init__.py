@@ -1,32 +1,59 @@
 """Sentiment classification: a text to one of two or more labels, with probabilities."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+import numpy as np
+from pydantic import AfterValidator, Field, model_validator
 
 from nlp_suite.config import ComponentSettings
 from nlp_suite.data.batches import BucketedBatches
 from nlp_suite.data.memory import check_batch, check_rows
 from nlp_suite.errors import ConfigError
+from nlp_suite.predictor import Predictor
 from nlp_suite.progress import track
 from nlp_suite.registry import BACKBONES, TASKS
-from nlp_suite.task import Batches, Predictor, Task
+from nlp_suite.task import Batches, Task
+from nlp_suite.tasks.sentiment.threshold import checked_rule
 
 if TYPE_CHECKING:
+    from nlp_suite.config import Experiment
+    from nlp_suite.data.init.seen import Choice, Recipe
     from nlp_suite.evaluation.report import ReportView
     from nlp_suite.export.signatures import Signatures
+
+
+ONE_LABEL = ("single_label", "ordinal")  # problems whose texts have one label each, with a probability
+Probability = Annotated[float, Field(gt=0, lt=1)]
 
 
 class SentimentSettings(ComponentSettings):
     """Settings of the sentiment task."""
 
+    problem: Literal["single_label", "multi_label", "ordinal", "regression"] = Field(
+        "single_label",
+        description="what a text is answered with: one of the labels, any number of them, one of labels that have an order "
+        "(such as stars), or a number",
+    )
+    thresholds: Literal["validation"] | Probability | dict[str, Probability] = Field(
+        "validation",
+        description="of multi_label: probability from which a label is given: chosen on validation for the F1 of each label, "
+        "a number for all, or label → number (0.5 for the others)",
+    )
     pooling: list[Literal["last", "mean", "max", "attention"]] = Field(
         ["max"], min_length=1, description="what makes one vector of the backbone's features; several are concatenated"
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="rate on the pooled features")
     hidden: int = Field(0, ge=0, description="units of a dense layer before the classifier; 0 for none")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="probability that is spread over all labels")
+    calibration: Literal["auto", "none", "temperature"] = Field(
+        "auto", description="temperature that divides the logits, fitted on validation; auto: where it helps there"
+    )
+    threshold: Annotated[float | dict[str, Any] | None, AfterValidator(checked_rule)] = Field(
+        None,
+        description="of two labels: probability from which the second is answered: a number, or chosen on validation for "
+        "{beta: 1} (F-beta) or {cost: {false_positive: 1, false_negative: 5}}; default: the more probable label",
+    )
     word_vectors: str | None = Field(None, description="file of pretrained word vectors: a word and its numbers a line")
     train_word_vectors: bool = Field(True, description="whether training changes the embeddings")
 
@@ -34,6 +61,20 @@ class SentimentSettings(ComponentSettings):
     def _frozen_vectors_are_given(self):
         if not self.train_word_vectors and not self.word_vectors:
             raise ValueError("train_word_vectors: false needs word_vectors, or random embeddings would stay random")
+        return self
+
+    @model_validator(mode="after")
+    def _calibration_is_used(self):
+        if self.calibration == "temperature" and self.problem not in ONE_LABEL:
+            raise ValueError(f"calibration is for problem: {' or '.join(ONE_LABEL)}, not {self.problem}")
+        if self.threshold is not None and self.problem != "single_label":
+            raise ValueError(f"threshold is for problem: single_label, not {self.problem}")
+        return self
+
+    @model_validator(mode="after")
+    def _thresholds_are_used(self):
+        if self.thresholds != "validation" and self.problem != "multi_label":
+            raise ValueError(f"thresholds are for problem: multi_label, not {self.problem}")
         return self
 
 
@@ -66,18 +107,47 @@ class SentimentTask(Task):
         },
         "training": {"epochs": 12, "learning_rate": 0.01, "monitor": "val_loss", "patience": 3},
     }
-    metric_names = ("accuracy", "cross_entropy", "macro_f1")
+    metric_names: ClassVar[tuple[str, ...]] = ("accuracy", "cross_entropy", "macro_f1")
     card_limits = (
         "Trained on one kind of text: expect less on other domains, lengths and languages than those of its training data.",
-        "Probabilities are the network's own; see the calibration error before reading them as chances.",
+        "See the calibration error before reading its probabilities as chances.",
         "Every text gets one of the labels, also an empty one or one in another language.",
         "It may repeat biases of its training data; do not let it alone decide about people.",
     )
     page_form = "classification"
 
     @classmethod
+    def recipe(cls, seen) -> "Recipe":
+        """See `nlp_suite.tasks.sentiment.recipe`."""
+        from nlp_suite.tasks.sentiment.recipe import classification_recipe
+
+        return classification_recipe(seen)
+
+    @classmethod
+    def settings_for_labels(cls, labels) -> "Mapping[str, Choice]":
+        """See `nlp_suite.tasks.sentiment.recipe.problem`."""
+        from nlp_suite.tasks.sentiment.recipe import problem
+
+        return problem(labels)
+
+    @classmethod
+    def variant(cls, settings) -> type[Task]:
+        """See `Task.variant`: every value of `problem` but the default has a subclass of this one."""
+        if settings.get("problem", "single_label") == "single_label":
+            return cls
+        from nlp_suite.tasks.sentiment.problems import PROBLEMS
+
+        return PROBLEMS.get(settings["problem"], cls)  # a name that there is not is refused by the settings
+
+    @classmethod
+    def name(cls) -> str:
+        return "sentiment"
+
+    @classmethod
     def import_network(cls) -> None:
-        import nlp_suite.tasks.sentiment.network  # noqa: F401
+        import nlp_suite.tasks.sentiment.network
+        import nlp_suite.tasks.sentiment.problems.ordinal.network
+        import nlp_suite.tasks.sentiment.problems.regression.network  # noqa: F401
 
     @classmethod
     def remarks(cls, experiment, labels) -> list[str]:
@@ -90,14 +160,18 @@ class SentimentTask(Task):
         ]
 
     def model(self, backbone, assets) -> Any:
-        from nlp_suite.tasks.sentiment.network import SentimentModel
-
         s = self.settings
         encoder = BACKBONES.get(backbone.name)(vocabulary_size=assets.vocabulary_size, **backbone.arguments())
-        model = SentimentModel(encoder, len(assets.labels), pooling=s.pooling, dropout=s.dropout, hidden=s.hidden)
+        model = self.head(encoder, assets, pooling=s.pooling, dropout=s.dropout, hidden=s.hidden)
         model.build((None, None))
         encoder.embedding.trainable = s.train_word_vectors
         return model
+
+    def head(self, backbone, assets, **settings) -> Any:
+        """The network over a backbone, not built yet."""
+        from nlp_suite.tasks.sentiment.network import SentimentModel
+
+        return SentimentModel(backbone, len(assets.labels), **settings)
 
     def start_weights(self, model, text, store) -> list[str]:
         """Pretrained word vectors, and counts of n-grams where the backbone wants them.
@@ -151,6 +225,8 @@ class SentimentTask(Task):
     def training_batches(self, model, stores, labels, training) -> tuple[Batches, Batches]:
         from nlp_suite.tasks.sentiment.metrics import class_weights, class_weights_remark
 
+        if self.settings.threshold is not None and len(labels) != 2:
+            raise ConfigError(f"task.threshold is for two labels, and there are {len(labels)}: {', '.join(labels)}")
         store, held_out = stores["train"], stores["validation"]
         batches = BucketedBatches(store.lengths, training.batch_size, training.buckets, training.seed)
         validation = BucketedBatches(held_out.lengths, training.batch_size, training.buckets, None)
@@ -172,10 +248,24 @@ class SentimentTask(Task):
         """Model input, target and weight of a batch: `[B, T]`, `[B]`, `[B]`."""
         return store.padded(rows, length), store.labels[rows], weights
 
+    def after_training(self, run, stores) -> dict:
+        if self.settings.problem not in ONE_LABEL:
+            return {}
+        from nlp_suite.tasks.sentiment.measure import fit_on_validation
+
+        return fit_on_validation(run, stores["validation"])
+
     def measure(self, run, split, stores) -> dict:
         from nlp_suite.tasks.sentiment.measure import measure
 
         return measure(run, split, stores)
+
+    def label_probabilities(self, run, split, stores) -> tuple | None:
+        if self.settings.problem not in ONE_LABEL:
+            return None
+        from nlp_suite.tasks.sentiment.measure import predict_split
+
+        return np.asarray(stores[split].labels), predict_split(run, stores[split])
 
     def baselines(self, run, split, stores, by_row) -> dict:
         from nlp_suite.tasks.sentiment.baseline import baselines
@@ -188,9 +278,19 @@ class SentimentTask(Task):
         return ClassificationView()
 
     def predictor(self, model, assets, experiment) -> Predictor:
+        from nlp_suite.tasks.sentiment.calibration import temperature_of
         from nlp_suite.tasks.sentiment.predictor import NetworkClassifier
+        from nlp_suite.tasks.sentiment.threshold import threshold_of
 
-        return NetworkClassifier(model, assets.text, assets.labels)
+        fitted = temperature_of(assets), threshold_of(assets)
+        return NetworkClassifier(model, assets.text, assets.labels, *fitted, pairs=reads_pairs(assets))
+
+    def freeze_data_defaults(self, run) -> "Experiment":
+        """See `Task.freeze_data_defaults`: the threshold that was chosen."""
+        if not (chosen := run.assets.fitted.get("threshold")):
+            return run.experiment
+        task = run.experiment.task.model_copy(update={"threshold": chosen["value"]})
+        return run.experiment.model_copy(update={"task": task})
 
     def export_predictor(self, signatures) -> Predictor:
         from nlp_suite.tasks.sentiment.predictor import SavedModelClassifier
@@ -209,7 +309,18 @@ class SentimentTask(Task):
 
         return answer_columns(labels, for_people, options.top_k if options else None)
 
+    def check_inputs(self, run, texts) -> Any:
+        """See `Task.check_inputs`; of pairs as they are read."""
+        if not reads_pairs(run.assets):
+            return super().check_inputs(run, texts)
+        return run.text.pad(run.text.encode_pairs(texts)[0])
+
     def signatures(self, model, predictor, xla=False) -> "Signatures":
         from nlp_suite.tasks.sentiment.signatures import SentimentSignatures
 
         return SentimentSignatures(model, predictor)
+
+
+def reads_pairs(assets) -> bool:
+    """Whether a network was trained on pairs of texts."""
+    return bool(assets.facts.get("text_pairs"))

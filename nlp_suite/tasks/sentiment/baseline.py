@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from nlp_suite.evaluation.baseline import cached, contents, lead
 from nlp_suite.evaluation.tfidf import BOUNDS, tfidf_baseline
-from nlp_suite.tasks.sentiment.measure import Texts
+from nlp_suite.tasks.sentiment.measure import StoreTexts
 from nlp_suite.tasks.sentiment.report import MIN_PROBABILITY, wilson
 
 TITLES = {"majority": "the most frequent class", "tfidf": "TF-IDF with logistic regression"}
@@ -34,11 +34,11 @@ def baselines(labels: Sequence[str], train, store, answers: NDArray) -> dict:
         classes,
     )
     tfidf = cached(
-        store.directory.parent,
+        train.directory.parent,
         ["tfidf", BOUNDS, classes, contents(train), contents(store)],
         lambda: _tfidf(train, store, classes),
     )
-    arrays = (tfidf[key] for key in ("rows", "predicted", "log_probs"))
+    arrays = tfidf["rows"], tfidf["predicted"], tfidf["log_probs"]
     notes = {"notes": tfidf["notes"].tolist()}
     return {
         "majority": {"title": TITLES["majority"], **majority},
@@ -48,7 +48,7 @@ def baselines(labels: Sequence[str], train, store, answers: NDArray) -> dict:
 
 def _tfidf(train, store, classes: int) -> dict[str, NDArray]:
     """Which rows were answered, with which class, and the log-probability of their true class."""
-    answered = tfidf_baseline(Texts(train), np.array(train.labels), Texts(store))
+    answered = tfidf_baseline(StoreTexts(train), np.array(train.labels), StoreTexts(store))
     probabilities = np.zeros((len(answered.rows), classes))  # of all classes, also those without a training text
     probabilities[:, answered.classes] = answered.outputs
     of_truth = probabilities[np.arange(len(answered.rows)), np.array(store.labels)[answered.rows]]

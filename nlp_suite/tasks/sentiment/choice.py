@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nlp_suite.errors import RequestError
+from nlp_suite.predictor import AnswerOptions
 from nlp_suite.registry import unknown
-from nlp_suite.task import AnswerOptions
 
 Cell = Callable[[dict[str, Any]], Any]
 

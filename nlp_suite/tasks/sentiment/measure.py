@@ -8,9 +8,11 @@ import numpy as np
 from nlp_suite.data.batches import BucketedBatches
 from nlp_suite.evaluation.plots import shorten
 from nlp_suite.progress import track
+from nlp_suite.tasks.sentiment.calibration import before_and_after, fit_calibration, probabilities_of, temperature_of
 from nlp_suite.tasks.sentiment.metrics import NAMED
-from nlp_suite.tasks.sentiment.predictor import compiled_logits
 from nlp_suite.tasks.sentiment.report import classification_report
+from nlp_suite.tasks.sentiment.texts_predictor import compiled_logits
+from nlp_suite.tasks.sentiment.threshold import answered_labels, fit_threshold, threshold_of, threshold_remark
 from nlp_suite.text.statistics import truncation_shares
 
 
@@ -20,12 +22,19 @@ def measure(run, split: str, stores: dict) -> dict:
     With `truncated_share` (of the texts) and `dropped_share` (of all tokens), and `remarks` on the answers; `by_row` are the
     classes that were answered, int `[N]`.
     """
-    store = stores[split]
-    probabilities = predict_split(run, store)
-    report = classification_report(run.labels, np.array(store.labels), probabilities, Texts(store))
+    store, truth = stores[split], np.array(stores[split].labels)
+    logits = split_logits(run, store)
+    probabilities = probabilities_of(logits, temperature_of(run.assets))
+    threshold = threshold_of(run.assets)
+    report = classification_report(run.labels, truth, probabilities, StoreTexts(store), threshold=threshold)
+    report["calibration"] = _calibration(run, logits, truth)
+    report["threshold"] = run.assets.fitted.get("threshold")
     cut = truncation_shares(np.asarray(store.lengths), np.asarray(store.full_lengths))
-    remark = never_answered_remark(report["never_answered"], run.labels)
-    return {**report, **cut, "remarks": [remark] if remark else [], "by_row": probabilities.argmax(axis=1)}
+    remarks = [never_answered_remark(report["never_answered"], run.labels)]
+    if threshold is not None:
+        remarks.append(threshold_remark(report["threshold"], run.labels[1]))
+    by_row = answered_labels(probabilities, threshold)
+    return {**report, **cut, "remarks": [remark for remark in remarks if remark], "by_row": by_row}
 
 
 def never_answered_remark(never_answered: Sequence[str], labels: Sequence[str]) -> str | None:
@@ -39,22 +48,56 @@ def never_answered_remark(never_answered: Sequence[str], labels: Sequence[str]) 
     )
 
 
+def _calibration(run, logits: np.ndarray, truth: np.ndarray) -> dict | None:
+    """What was fitted on validation, and what it does to these rows; None of a run without it."""
+    if not (fitted := run.assets.fitted.get("calibration")):
+        return None
+    temperature = fitted["temperature"]
+    return {"temperature": temperature, **before_and_after(logits, truth, temperature), "validation": fitted}
+
+
+def fit_on_validation(run, store) -> dict:
+    """What a classifier fits once it is trained.
+
+    Returns:
+        `calibration`, see `fit_calibration`, unless the task's is none; `threshold`, see `fit_threshold`, if it is wanted.
+    """
+    setting, rule, fitted, temperature = run.task.settings.calibration, run.task.settings.threshold, {}, 1.0
+    if setting == "none" and rule is None:
+        return {}
+    logits, truth = split_logits(run, store), np.array(store.labels)
+    if not np.isfinite(logits).all():  # measuring it names the row
+        return {}
+    if setting != "none":
+        fitted["calibration"] = fit_calibration(logits, truth, setting)
+        temperature = fitted["calibration"]["temperature"]
+    if rule is not None:
+        fitted["threshold"] = fit_threshold(truth, probabilities_of(logits, temperature)[:, 1], rule)
+    return fitted
+
+
 def predict_split(run, store) -> np.ndarray:
-    """Class probabilities of every row of a store, float32 `[N, C]`."""
+    """Class probabilities of every row of a store, float64 `[N, C]`."""
+    return probabilities_of(split_logits(run, store), temperature_of(run.assets))
+
+
+def split_logits(run, store) -> np.ndarray:
+    """What the run's network answers to every row of a store, float32 `[N, C]`."""
     model, task = run.model(), run.task
     batches = BucketedBatches(store.lengths, 64, run.experiment.training.buckets, None)
     logits = compiled_logits(model)
-    probabilities = np.zeros((len(store), len(run.labels)), "float32")
+    answers = None
     for n in track(range(batches.steps_per_epoch), "predicting", batches.steps_per_epoch, "batches"):
         rows, weights, length = batches[n]
         tokens, *_ = task.batch(store, rows, weights, length)
         counted = weights > 0
-        softmax = keras.ops.softmax(logits(tokens), axis=-1)
-        probabilities[rows[counted]] = keras.ops.convert_to_numpy(softmax)[counted]
-    return probabilities
+        answer = keras.ops.convert_to_numpy(logits(tokens))  # [B, C]
+        answers = np.zeros((len(store), answer.shape[1]), "float32") if answers is None else answers
+        answers[rows[counted]] = answer[counted]
+    return np.zeros((0, 1), "float32") if answers is None else answers
 
 
-class Texts(Sequence[str]):
+class StoreTexts(Sequence[str]):
     """The texts of a store as a sequence that reads them one at a time."""
 
     def __init__(self, store):

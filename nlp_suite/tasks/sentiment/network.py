@@ -40,8 +40,12 @@ class SentimentModel(ModelOfLayers):
         self.pooling = SequencePooling(pooling, bidirectional=backbone.bidirectional, dtype=policy)
         self.drops = [keras.layers.Dropout(dropout, dtype=policy) for _ in range(1 + bool(hidden))]
         self.hidden = keras.layers.Dense(hidden, activation="relu", dtype=policy) if hidden else None
-        self.classifier = keras.layers.Dense(classes, dtype=policy)
+        self.classifier = self.make_classifier(classes)
         self.class_weights = None
+
+    def make_classifier(self, classes) -> Any:
+        """The layer that makes `[B, C]` of the pooled features `[B, P]`."""
+        return keras.layers.Dense(classes, dtype=self.dtype_policy)
 
     def build(self, input_shape=None) -> None:
         if self.classifier.built:

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from nlp_suite.errors import DataError, RunError
+from nlp_suite.tasks.sentiment.threshold import answered_labels
 
 ROC_POINTS = 200  # enough to draw the curve; a large test split has thousands
 MIN_PROBABILITY = float(
@@ -20,6 +21,7 @@ def classification_report(
     texts: Sequence[str] | None = None,
     mistakes: int = 10,
     bins: int = 15,
+    threshold: float | None = None,
 ) -> dict:
     """Everything that is reported about a classifier's answers, as numbers that JSON can hold.
 
@@ -35,6 +37,7 @@ def classification_report(
         texts: the N texts; only those of the listed mistakes are read. None leaves `text` null.
         mistakes: how many wrong answers to list, the most confident first.
         bins: number of confidence bins.
+        threshold: probability from which the second of two labels is answered; None: the most probable label.
 
     Returns:
         `kind`, `labels`, `examples`, `accuracy`, `accuracy_interval` (95 %, Wilson), `cross_entropy` (nats), `macro`,
@@ -51,8 +54,8 @@ def classification_report(
         1.0
     """
     truth, probabilities = _checked(labels, truth, probabilities, texts)
-    predicted = probabilities.argmax(axis=1)  # [N]
-    confidence = probabilities.max(axis=1)  # [N]
+    predicted = answered_labels(probabilities, threshold)  # [N]
+    confidence = probabilities[np.arange(len(truth)), predicted]  # [N]
     correct = predicted == truth  # [N]
     confusion = np.bincount(truth * len(labels) + predicted, minlength=len(labels) ** 2).reshape(len(labels), -1)
     hits, answered, support = confusion.diagonal(), confusion.sum(axis=0), confusion.sum(axis=1)  # [C] each
@@ -69,9 +72,7 @@ def classification_report(
         "examples": len(truth),
         "accuracy": float(correct.mean()),
         "accuracy_interval": wilson(int(correct.sum()), len(truth)),
-        "cross_entropy": float(
-            -np.log(np.clip(probabilities[np.arange(len(truth)), truth], MIN_PROBABILITY, 1)).mean()
-        ),
+        "cross_entropy": cross_entropy(truth, probabilities),
         "macro": {name: float(values[occurs].mean()) for name, values in zip(("precision", "recall", "f1"), scores)},
         "per_class": {
             label: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
@@ -82,10 +83,26 @@ def classification_report(
         ],
         "confusion_matrix": confusion.tolist(),
         **_ranking(labels, truth, probabilities),
-        "ece": sum(b["count"] * abs(b["accuracy"] - b["confidence"]) for b in reliability if b["count"]) / len(truth),
+        "ece": _calibration_error(reliability),
         "reliability": reliability,
         "mistakes": _mistakes(labels, truth, predicted, confidence, texts, mistakes),
     }
+
+
+def cross_entropy(truth: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean of −log p(label) in nats."""
+    return float(-np.log(np.clip(probabilities[np.arange(len(truth)), truth], MIN_PROBABILITY, 1)).mean())
+
+
+def expected_calibration_error(truth: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> float:
+    """`ece` of `classification_report`."""
+    correct = probabilities.argmax(axis=1) == truth
+    return _calibration_error(_reliability(probabilities.max(axis=1), correct, bins))
+
+
+def _calibration_error(reliability: list[dict]) -> float:
+    rows = [b for b in reliability if b["count"]]
+    return sum(b["count"] * abs(b["accuracy"] - b["confidence"]) for b in rows) / sum(b["count"] for b in rows)
 
 
 def _checked(labels, truth, probabilities, texts) -> tuple[np.ndarray, np.ndarray]:

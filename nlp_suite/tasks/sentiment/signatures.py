@@ -1,136 +1,61 @@
 """Serving signatures of sentiment classification: text in, labels and probabilities out, all in one graph."""
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from nlp_suite.export.cases import Case
-from nlp_suite.export.signatures import CLASSIFY, Signatures, checked_tokens, fill_empty_batch
-
-if TYPE_CHECKING:
-    from nlp_suite.tasks.sentiment.predictor import ClassifierPredictor
+from nlp_suite.export.signatures import CLASSIFY
+from nlp_suite.tasks.sentiment.texts_signatures import TextsSignatures
+from nlp_suite.tasks.sentiment.threshold import answered_labels
 
 
-class SentimentSignatures(Signatures):
-    """The signatures of a classifier of C classes.
+class SentimentSignatures(TextsSignatures):
+    """The signatures of a classifier of C classes, see `TextsSignatures`.
 
-    * `serving_default`: `text` string `[B]` → `label` string `[B]`, `probability` float `[B]` (the label's),
-      `probabilities` float `[B, C]`, `labels` string `[B, C]` (the names that the probabilities belong to), `truncated`
-      bool `[B]`: whether the text had more tokens or characters than are read.
-    * `tokens`: `tokens` int32 `[B, T]`, `length` int32 `[B]` → the same. What stands at or after `length` is ignored; a
-      row of length 0 is the empty text; an id that is not in the vocabulary and a length beyond T are errors, PAD counts
-      as unknown; ids beyond the text layer's `max_length` are cut off.
-    * `classify` (TensorFlow Serving's Classify): `inputs`, serialized `tf.Example` `[B]` with one bytes feature `text`
-      → `classes` string `[B, C]`, `scores` float `[B, C]`, in the order of `labels`. An example without the feature is
-      an error: it is a misspelt request, not an empty text.
-
-    Args:
-        model: token ids int32 `[B, T]` → logits `[B, C]`.
-        predictor: a `ClassifierPredictor` of the same model.
+    The answer is `label` string `[B]`, `probability` float `[B]` (the label's), `probabilities` float `[B, C]` and `labels`
+    string `[B, C]` (the names that the probabilities belong to). `classify` (TensorFlow Serving's Classify) answers
+    `classes` string `[B, C]` and `scores` float `[B, C]`, in the order of `labels`.
     """
 
-    predictor: "ClassifierPredictor"
+    of_examples = "classify"
     methods = {"classify": CLASSIFY}  # noqa: RUF012
-    example = "A wonderful film, well worth the wait."
 
-    def __init__(self, model, predictor):
-        super().__init__(model, predictor)
-        self.text, self.labels = predictor.text, predictor.labels
-        self.module.text = self.text.graph()
-        self._network = self.traced(self._probabilities, tokens=([None, None], "int32"))  # once for all signatures
-
-    def functions(self) -> dict[str, Callable]:
-        return {
-            "serving_default": self.traced(self.serving_default, text=([None], "string")),
-            "classify": self.traced(self.classify, inputs=([None], "string")),
-            "tokens": self.traced(self.tokens, tokens=([None, None], "int32"), length=([None], "int32")),
-        }
-
-    def _probabilities(self, tokens):
+    def from_logits(self, logits) -> Any:
         import tensorflow as tf
 
-        return tf.nn.softmax(tf.cast(self.model(tokens, training=False), tf.float32))  # [B, C]
+        temperature = self.predictor.temperature
+        return tf.nn.softmax(logits / temperature if temperature != 1 else logits)  # [B, C]
 
-    def _answer(self, tokens, truncated, rows):
-        """The outputs for the first B rows of tokens int32 `[≥ B, T]`, at least one a row.
-
-        Args:
-            tokens: as above.
-            truncated: bool `[≥ B]`, whether more were given.
-            rows: B.
-        """
+    def answer(self, outputs, rows) -> dict[str, Any]:
         import tensorflow as tf
 
-        probabilities = self._network(tokens)[:rows]  # [B, C]
         names = tf.constant([label.encode("utf-8") for label in self.labels])  # [C]
+        threshold = self.predictor.threshold
+        best = tf.argmax(outputs, axis=1) if threshold is None else tf.cast(outputs[:, 1] >= threshold, tf.int64)  # [B]
         return {
-            "label": tf.gather(names, tf.argmax(probabilities, axis=1)),  # [B]
-            "probability": tf.reduce_max(probabilities, axis=1),  # [B]
-            "probabilities": probabilities,
+            "label": tf.gather(names, best),  # [B]
+            "probability": tf.gather(outputs, best, axis=1, batch_dims=1),  # [B]
+            "probabilities": outputs,
             "labels": tf.tile(names[None, :], [rows, 1]),  # [B, C]
-            "truncated": truncated[:rows],
         }
 
-    def serving_default(self, text) -> dict[str, Any]:
-        (text,), rows = fill_empty_batch(text)
-        tokens, _, truncated = self.module.text.encode_flagged(text)  # [B, T], [B], [B]
-        return self._answer(tokens, truncated, rows)
+    def example_answer(self, answer: Mapping[str, Any]) -> dict[str, Any]:
+        return {"classes": answer["labels"], "scores": answer["probabilities"]}
 
-    def classify(self, inputs) -> dict[str, Any]:
-        import tensorflow as tf
-
-        feature = {"text": tf.io.FixedLenFeature([], tf.string)}
-        outputs = self.serving_default(tf.io.parse_example(tf.reshape(inputs, [-1]), feature)["text"])
-        return {"classes": outputs["labels"], "scores": outputs["probabilities"]}
-
-    def tokens(self, tokens, length) -> dict[str, Any]:
-        (tokens, length), rows = fill_empty_batch(tokens, length)
-        tokens, length = checked_tokens(tokens, length, self.text.vocabulary_size)
-        truncated = length > self.text.settings.max_length
-        return self._answer(self._clean(tokens, length), truncated, rows)
-
-    def _clean(self, tokens, length):
-        """Only ids that the network knows, PAD exactly from `length` on, and at least one token a row."""
-        import tensorflow as tf
-
-        from nlp_suite.text.text_layer import PAD, UNKNOWN
-
-        tokens = tokens[:, : self.text.settings.max_length]  # [B, T]
-        empty = tf.constant(self.text.encode([""])[0][None, :])  # [1, T0], what an empty text becomes
-        width = tf.maximum(tf.shape(tokens)[1], empty.shape[1])
-        tokens = tf.pad(tokens, [[0, 0], [0, width - tf.shape(tokens)[1]]])
-        empty = tf.pad(empty, [[0, 0], [0, width - empty.shape[1]]])  # [1, T]
-        tokens = tf.where(tokens == PAD, UNKNOWN, tokens)
-        tokens = tf.where(tf.range(width)[None, :] < length[:, None], tokens, PAD)
-        return tf.where(length[:, None] > 0, tokens, empty)
-
-    def cases(self, texts: Sequence[bytes]) -> list[Case]:
-        """One request of every signature. The label is expected only where no text stands on the border between two."""
+    def expected(self, outputs: np.ndarray) -> dict[str, Any]:
+        """See `TextsSignatures.expected`; the label only where no text stands on the border between two."""
         names = [label.encode("utf-8") for label in self.labels]
-        probabilities, truncated = self.predictor.probabilities_flagged(texts)  # [N, C], [N]
-        outputs = {
-            "probabilities": probabilities,
-            "probability": probabilities.max(axis=1),
-            "labels": [names] * len(texts),
+        expected = {
+            "probabilities": outputs,
+            "labels": [names] * len(outputs),
         }
-        top = np.sort(probabilities, axis=1)[:, -2:]  # [N, 2]
-        if (top[:, 1] - top[:, 0] > 1e-4).all():
-            outputs["label"] = [names[i] for i in probabilities.argmax(axis=1)]
-        rows = self.text.encode(texts)
-        tokens = {"tokens": self.text.pad(rows), "length": np.array([len(row) for row in rows], "int32")}
-        scores = {"classes": outputs["labels"], "scores": probabilities}
-        whole = np.zeros(len(rows), bool)  # these ids are what is left
-        return [
-            Case("serving_default", {"text": list(texts)}, {**outputs, "truncated": truncated}),
-            Case("tokens", tokens, {**outputs, "truncated": whole}),
-            Case("classify", {"inputs": [_example(text) for text in texts]}, scores),
-        ]
-
-
-def _example(text: bytes) -> bytes:
-    """A serialized `tf.Example` with the bytes feature `text`."""
-    import tensorflow as tf
-
-    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[text]))
-    return tf.train.Example(features=tf.train.Features(feature={"text": feature})).SerializeToString()
+        best, threshold = answered_labels(outputs, self.predictor.threshold), self.predictor.threshold
+        top = np.sort(outputs, axis=1)[:, -2:]  # [N, 2]
+        distance = top[:, 1] - top[:, 0] if threshold is None else np.abs(outputs[:, 1] - threshold)
+        decided = (distance > 1e-4).all()
+        if decided or threshold is None:
+            expected["probability"] = outputs[np.arange(len(outputs)), best]
+        if decided:
+            expected["label"] = [names[i] for i in best]
+        return expected

@@ -1,11 +1,11 @@
 """How a classification report is shown: headline, page sections, terminal table."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from nlp_suite.evaluation import plots
 from nlp_suite.evaluation.number_format import share
 from nlp_suite.evaluation.page import Html, Section, Tile, bar, columns, details, escape, excerpt, join, picture, table
-from nlp_suite.evaluation.report import ReportView, summary_table
+from nlp_suite.evaluation.report import Figure, ReportView, summary_table
 
 CURVES = ("loss", "accuracy")
 
@@ -19,10 +19,53 @@ def headline(report: dict) -> list[Tile]:
         Tile("ROC-AUC", f"{report['roc_auc']:.4f}", "0.5 is guessing, 1 perfect")
         if report["roc_auc"] is not None
         else None,
-        Tile("Calibration error", share(report["ece"]), "mean gap of confidence and accuracy (ECE)"),
+        Tile("Calibration error", share(report["ece"]), _calibrated(report)),
         Tile("Cross-entropy", f"{report['cross_entropy']:.4f}", "nats an example; 0 is perfect"),
     ]
     return [tile for tile in tiles if tile]
+
+
+def figures(report: dict) -> list[Figure]:
+    """The numbers in which runs are compared."""
+    return [
+        Figure("accuracy", report["accuracy"], share, report["accuracy_interval"], highest=1),
+        Figure("macro F1", report["macro"]["f1"], "{:.4f}".format, highest=1),
+        Figure("ROC-AUC", report["roc_auc"], "{:.4f}".format, highest=1),
+        Figure("cross-entropy", report["cross_entropy"], "{:.4f}".format),
+        Figure("calibration error", report["ece"], share, highest=1),
+    ]
+
+
+def _calibrated(report: dict) -> str:
+    calibration = report.get("calibration")
+    if not calibration or calibration["temperature"] == 1:
+        return "mean gap of confidence and accuracy (ECE)"
+    return f"mean gap of confidence and accuracy (ECE); {share(calibration['ece_before'])} before calibration"
+
+
+def _temperature(report: dict) -> str:
+    """What was fitted on validation, and what it does; empty of a run without it."""
+    if not (calibration := report.get("calibration")):
+        return ""
+    validation = calibration["validation"]
+    where = f"fitted on {validation['rows']:,} validation texts"
+    if calibration["temperature"] == 1:
+        return f"Not calibrated: no temperature, {where}, makes the cross-entropy there lower beyond chance."
+    numbers = "calibration error {} → {}, cross-entropy {:.4f} → {:.4f}"
+    changes = (
+        numbers.format(
+            share(part["ece_before"]),
+            share(part["ece_after"]),
+            part["cross_entropy_before"],
+            part["cross_entropy_after"],
+        )
+        for part in (calibration, validation)
+    )
+    here, there = changes
+    return (
+        f"The logits are divided by a temperature of {calibration['temperature']:.3g}, {where}. "
+        f"Here: {here}. On validation: {there}."
+    )
 
 
 def sections(report: dict) -> list[Section]:
@@ -83,7 +126,7 @@ def _calibration(report: dict) -> Section:
     )
     by_bin = table(["confidence bin", "confidence", "accuracy", "answers"], rows)
     if not report["roc"]:
-        return Section("Can its confidence be trusted", columns(calibration, by_bin))
+        return Section("Can its confidence be trusted", columns(calibration, by_bin), _temperature(report))
     positive = plots.shorten(report["roc"]["positive"], 24)
     ranking = picture(
         plots.roc(report),
@@ -91,7 +134,7 @@ def _calibration(report: dict) -> Section:
         f"How well the probability of “{positive}” ranks the two classes: area {report['roc_auc']:.4f}.",
     )
     both = join(columns(calibration, ranking), details("Reliability as a table", by_bin))
-    return Section("Can its confidence be trusted", both)
+    return Section("Can its confidence be trusted", both, _temperature(report))
 
 
 def _mistakes(report: dict) -> Section:
@@ -112,14 +155,14 @@ def _mistakes(report: dict) -> Section:
     )
 
 
-def terminal(report: dict) -> Any:
-    """Tables for the terminal, as a rich renderable."""
+def terminal(report: dict, tiles: list[Tile] | None = None) -> Any:
+    """Tables for the terminal, as a rich renderable; `tiles` stand at its head in place of `headline`."""
     from rich import box
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    summary = summary_table([(tile.name, tile.value, tile.remark) for tile in headline(report)])
+    summary = summary_table([(tile.name, tile.value, tile.remark) for tile in tiles or headline(report)])
     by_class = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     by_class.add_column("class")
     for name in ("precision", "recall", "F1", "examples"):
@@ -133,9 +176,10 @@ def terminal(report: dict) -> Any:
 class ClassificationView(ReportView):
     """How the report is shown on the page and on the terminal."""
 
-    curves = CURVES
+    curves: ClassVar[tuple[str, ...]] = CURVES
     style = ""
     headline = staticmethod(headline)
+    figures = staticmethod(figures)
     sections = staticmethod(sections)
     terminal = staticmethod(terminal)
 

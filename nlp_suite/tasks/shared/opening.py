@@ -4,8 +4,8 @@ from pathlib import Path
 
 from nlp_suite.errors import ExportError
 from nlp_suite.export.load import load, task_at
+from nlp_suite.predictor import Predictor
 from nlp_suite.registry import TASKS
-from nlp_suite.task import Predictor
 
 
 def open_model(path: Path, task: str) -> Predictor:

@@ -1,15 +1,15 @@
 """Scores of texts for a terminal or a program: a row a text, the sum of all on standard error, a page of surprise."""
 
-import csv
 import json
 import math
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from nlp_suite.data.table_writing import DelimitedWriter
 from nlp_suite.errors import UnknownNameError, UsageError
+from nlp_suite.predictor import Predictor, ScoreOptions
 from nlp_suite.registry import unknown
-from nlp_suite.task import Predictor, ScoreOptions
 from nlp_suite.tasks.shared.lines import TABLE_FORMATS, shortened
 
 CHUNK_LINES = 256
@@ -117,12 +117,12 @@ def _jsonl(rows, tokens, max_characters):
 
 
 def _tsv(rows, tokens, max_characters):
-    writer = csv.writer(sys.stdout, "excel-tab", lineterminator="\n")
-    writer.writerow(["text", "token", "log_prob"] if tokens else ["text", "log_prob", "perplexity", "num_tokens"])
+    columns = ["text", "token", "log_prob"] if tokens else ["text", "log_prob", "perplexity", "num_tokens"]
+    writer = DelimitedWriter(sys.stdout, "\t", columns)
     for text, answer in rows:
         if tokens:
             for token, value in zip(answer["tokens"], answer["token_log_probs"]):
-                writer.writerow([text, token, f"{value:.6f}"])
+                writer.write([text, token, f"{value:.6f}"])
         else:
-            writer.writerow([text, f"{answer['log_prob']:.6f}", f"{answer['perplexity']:.6f}", answer["num_tokens"]])
+            writer.write([text, f"{answer['log_prob']:.6f}", f"{answer['perplexity']:.6f}", answer["num_tokens"]])
         sys.stdout.flush()

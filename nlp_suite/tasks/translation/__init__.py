@@ -11,12 +11,14 @@ from nlp_suite.data.kinds.pairs.batches import PairBatches, pair_arrays
 from nlp_suite.data.kinds.pairs.filter import pair_filter
 from nlp_suite.data.memory import check_batch
 from nlp_suite.errors import ConfigError
+from nlp_suite.predictor import Predictor
 from nlp_suite.registry import BACKBONES, DECODERS, TASKS
-from nlp_suite.task import Batches, Predictor, Task
+from nlp_suite.task import Batches, Task
 from nlp_suite.tasks.shared.request_checks import MAX_BEAMS
 from nlp_suite.text.text_layer import START
 
 if TYPE_CHECKING:
+    from nlp_suite.data.init.seen import Recipe
     from nlp_suite.evaluation.report import ReportView
     from nlp_suite.export.signatures import Signatures
 
@@ -153,6 +155,13 @@ class TranslationTask(Task):
         return {**sizes, "embedding_size": sizes["embedding_size"] or backbone_settings.embedding_size}
 
     @classmethod
+    def recipe(cls, seen) -> "Recipe":
+        """See `nlp_suite.tasks.translation.recipe`."""
+        from nlp_suite.tasks.translation.recipe import translation_recipe
+
+        return translation_recipe(seen)
+
+    @classmethod
     def import_network(cls) -> None:
         import nlp_suite.tasks.translation.network  # noqa: F401
 
@@ -233,6 +242,11 @@ class TranslationTask(Task):
         from nlp_suite.tasks.translation.measure import measure
 
         return measure(run, split, stores)
+
+    def baselines(self, run, split, stores, by_row) -> dict:
+        from nlp_suite.tasks.translation.baseline import baselines
+
+        return baselines(stores["train"], stores[split], by_row)
 
     def report_view(self) -> "ReportView":
         from nlp_suite.tasks.translation.view import TranslationView

@@ -42,4 +42,7 @@ def open_ensemble(paths: Sequence[str | Path]) -> "TranslationPredictor":
     from nlp_suite.tasks.translation.predictor import TranslationPredictor
 
     first = runs[0]
-    return TranslationPredictor([run.model() for run in runs], first.text, first.target_text, first.experiment.task)
+    models = [run.model() for run in runs]
+    predictor = TranslationPredictor(models, first.text, first.target_text, first.experiment.task)
+    predictor.experiment = first.experiment
+    return predictor

@@ -6,7 +6,7 @@ from typing import Any
 
 from nlp_suite.errors import ExportError, RequestError
 from nlp_suite.export.loaded import LoadedSignatures
-from nlp_suite.task import Predictor
+from nlp_suite.predictor import Predictor
 from nlp_suite.tasks.shared.request_checks import (
     SORTED_BATCHES,
     as_bytes,

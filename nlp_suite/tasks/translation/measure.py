@@ -20,7 +20,7 @@ def measure(run, split: str, stores: dict) -> dict:
     """The translation report of a split; see `nlp_suite.tasks.translation.report.translation_report`.
 
     Translations are found with the search that the config sets; sources beyond the maximum length are cut, even where
-    the config says that a request of that length is refused.
+    the config says that a request of that length is refused. With `by_row`, the translations.
     """
     store, settings = stores[split], run.task.settings
     model = run.model()
@@ -31,10 +31,11 @@ def measure(run, split: str, stores: dict) -> dict:
     answers = list(track(translated, f"translating {split}", len(sources), "sentences"))
     nll, tokens, correct = teacher_forced(model, run.task.evaluation_batches(store, run.experiment.training))
     checkpoint = run.weights().name.removesuffix(".weights.h5")
-    return translation_report(
+    hypotheses = [answer["translation"] for answer in answers]
+    report = translation_report(
         sources=sources,
         references=[store.target.text(row) for row in rows],
-        hypotheses=[answer["translation"] for answer in answers],
+        hypotheses=hypotheses,
         nll=nll,
         tokens=tokens,
         correct=correct,
@@ -42,6 +43,7 @@ def measure(run, split: str, stores: dict) -> dict:
         search={"checkpoint": checkpoint, **{key: getattr(settings, key) for key in SEARCH_SETTINGS}},
         attention=_with_attention(predictor, store),
     )
+    return {**report, "by_row": hypotheses}
 
 
 def teacher_forced(model, batches) -> tuple[float, int, int]:

@@ -1,6 +1,5 @@
 """Translations and scores of translations for a terminal or a program: lines in, lines out, as they come."""
 
-import csv
 import itertools
 import json
 import os
@@ -11,8 +10,9 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from nlp_suite.data.sources.parallel import checked_pair_count
+from nlp_suite.data.table_writing import DelimitedWriter
 from nlp_suite.errors import UsageError
-from nlp_suite.task import Predictor, ScoreOptions
+from nlp_suite.predictor import Predictor, ScoreOptions
 from nlp_suite.tasks.shared.lines import check_file, read_texts
 from nlp_suite.tasks.shared.opening import open_model
 from nlp_suite.tasks.shared.score_output import CHUNK_LINES, Scores, check_format, report_remarks, report_truncated
@@ -159,15 +159,14 @@ def _write_text(file, n_best):
 
 
 def _write_tsv(file, n_best):
-    writer = csv.writer(file, "excel-tab", lineterminator="\n")
     names = ["translation", "score", "log_prob", "length"]
-    writer.writerow(["number", "rank", "source", *names, "truncated"])
+    writer = DelimitedWriter(file, "\t", ["number", "rank", "source", *names, "truncated"])
 
     def write(number, text, answer):
         for rank, hypothesis in enumerate(answer["hypotheses"]):
             translation, length = hypothesis["translation"], hypothesis["length"]
             values = [translation, f"{hypothesis['score']:.6f}", f"{hypothesis['log_prob']:.6f}", length]
-            writer.writerow([number, rank, text, *values, int(answer["truncated"])])
+            writer.write([number, rank, text, *values, int(answer["truncated"])])
 
     return write
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from nlp_suite.decoding.sampling import Options
 from nlp_suite.errors import RequestError
-from nlp_suite.task import Predictor
+from nlp_suite.predictor import Predictor
 from nlp_suite.tasks.shared.request_checks import (
     SORTED_BATCHES,
     batches_by_length,

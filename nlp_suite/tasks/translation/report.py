@@ -79,7 +79,7 @@ def translation_report(
         "search": {str(key): value for key, value in search.items()},
         "bleu": _bleu(hypotheses, references),
         "bleu_lowercase": _scored(BLEU(lowercase=True, force=True), hypotheses, references),
-        "chrf": _scored(CHRF(word_order=2), hypotheses, references),
+        "chrf": chrf(hypotheses, references),
         "ter": _scored(TER(), hypotheses, references),
         "exact_match": sum(exact) / len(exact),
         "cross_entropy": finite(float, nll / tokens),
@@ -89,6 +89,11 @@ def translation_report(
         "worst": _worst(sources, references, hypotheses, exact, worst),
         "attention": [_attention(row) for row in attention],
     }
+
+
+def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> dict:
+    """chrF++ of a corpus: `score` and `signature`."""
+    return _scored(CHRF(word_order=2), hypotheses, references)
 
 
 def corpus_bleu(hypotheses: Sequence[str], references: Sequence[str]) -> float:
@@ -132,16 +137,26 @@ def _interval(hypotheses, references) -> list[float] | None:
     count = len(hypotheses)
     if count < 2:
         return None
-    metric = BLEU(effective_order=True, force=True)
-    scores = [metric.sentence_score(h, [r]) for h, r in zip(hypotheses, references)]
-    statistics = np.array([[s.sys_len, s.ref_len, *s.counts, *s.totals] for s in scores])  # [N, 10]
+    statistics = bleu_statistics(hypotheses, references)
     generator = np.random.default_rng(RESAMPLING_SEED)
     drawn = []
     for _ in range(RESAMPLES):
         times = np.bincount(generator.integers(count, size=count), minlength=count)  # [N]
-        sums = [int(value) for value in times @ statistics]
-        drawn.append(BLEU.compute_bleu(sums[2:6], sums[6:], sums[0], sums[1], smooth_method="exp").score)
+        drawn.append(bleu_of(times @ statistics))
     return [float(value) for value in np.quantile(drawn, (0.025, 0.975))]
+
+
+def bleu_statistics(hypotheses: Sequence[str], references: Sequence[str]) -> np.ndarray:
+    """What BLEU is made of, of every sentence: words of both, n-grams that match and all n-grams, int `[N, 10]`."""
+    metric = BLEU(effective_order=True, force=True)
+    scores = [metric.sentence_score(h, [r]) for h, r in zip(hypotheses, references)]
+    return np.array([[s.sys_len, s.ref_len, *s.counts, *s.totals] for s in scores])
+
+
+def bleu_of(statistics: np.ndarray) -> float:
+    """BLEU of a corpus of which the statistics were added up, `[10]`."""
+    sums = [int(value) for value in statistics]
+    return float(BLEU.compute_bleu(sums[2:6], sums[6:], sums[0], sums[1], smooth_method="exp").score)
 
 
 def _by_length(sources, references, hypotheses) -> list[dict]:

@@ -14,8 +14,18 @@ def translate(
     texts: Annotated[
         list[str] | None, typer.Argument(metavar="[TEXT … | -]", help="Texts; - or nothing reads standard input.")
     ] = None,
-    input: Annotated[Path | None, typer.Option(help="File with a text a line.")] = None,
-    output: Annotated[Path | None, typer.Option(help="File to write; default: standard output.")] = None,
+    input: Annotated[
+        Path | None, typer.Option(help="A table, read by the run's own columns, or a file with a text a line.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="File to write; default: standard output. For a table .csv, .tsv, .jsonl or .parquet, with all its columns."
+        ),
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The column of texts in the table, or its number from 0.")
+    ] = None,
     beam_size: Annotated[int | None, typer.Option(help="Hypotheses of the search; 1 is greedy.")] = None,
     n_best: Annotated[int, typer.Option(help="Translations a text, at most the beam size.")] = 1,
     length_penalty: Annotated[float | None, typer.Option(help="Above 0 prefers longer translations.")] = None,
@@ -46,7 +56,9 @@ def translate(
     format: Annotated[str, typer.Option(help="text, tsv or jsonl.")] = "text",
 ) -> None:
     """Translate texts with a run, several runs or a SavedModel; what is not given is as in the run's config."""
+    from nlp_suite.tasks.shared.score_output import report_remarks
     from nlp_suite.tasks.translation.output import check_request, open_translation, write_translations
+    from nlp_suite.tasks.translation.table import check_table_request, requested_table, translate_table
 
     options = {
         "beam_size": beam_size,
@@ -62,6 +74,12 @@ def translate(
         "seed": seed,
     }
     options = {name: value for name, value in options.items() if value is not None}
+    if table := requested_table(texts, input, text):
+        written = check_table_request(table, output, format, attention)
+        opened = open_translation([model, *(ensemble or [])])
+        print(translate_table(opened, table, written, text, **options).describe())
+        report_remarks(opened)
+        return
     check_request(texts, input, output, format, attention)
     opened = open_translation([model, *(ensemble or [])])
     write_translations(opened, texts, input, output, format, attention, **options)

@@ -5,7 +5,7 @@ from typing import Any
 from nlp_suite.evaluation import plots
 from nlp_suite.evaluation.number_format import perplexity, share
 from nlp_suite.evaluation.page import Html, Section, Tile, columns, details, escape, join, picture, table
-from nlp_suite.evaluation.report import ReportView, summary_table
+from nlp_suite.evaluation.report import Figure, ReportView, summary_table
 from nlp_suite.tasks.translation import attention_map
 
 CURVES = ("bleu", "perplexity", "loss")
@@ -30,6 +30,16 @@ def headline(report: dict) -> list[Tile]:
         marks = "|<wbr>".join(escape(part) for part in signature.split("|"))
         tiles.append(Tile(name, value, Html("<br>".join(filter(None, (escape(remark), marks))))))
     return tiles
+
+
+def figures(report: dict) -> list[Figure]:
+    """The numbers in which runs are compared."""
+    return [
+        Figure("BLEU", report["bleu"]["score"], "{:.2f}".format, report["bleu"]["interval"]),
+        Figure("chrF++", report["chrf"]["score"], "{:.2f}".format),
+        Figure("exact match", report["exact_match"], share, highest=1),
+        Figure("perplexity per token", report["perplexity_per_token"], perplexity),
+    ]
 
 
 def _numbers(report: dict) -> list[tuple[str, str, str, str]]:
@@ -148,5 +158,13 @@ class TranslationView(ReportView):
     curves = CURVES
     style = STYLE
     headline = staticmethod(headline)
+    figures = staticmethod(figures)
     sections = staticmethod(sections)
     terminal = staticmethod(terminal)
+
+    def compared(self, report: dict) -> dict:
+        return {
+            "BLEU": lambda figures: f"{figures['bleu']['score']:.2f}",
+            "chrF++": lambda figures: f"{figures['chrf']['score']:.2f}",
+            "exact match": lambda figures: share(figures["exact_match"]),
+        }

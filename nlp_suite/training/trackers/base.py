@@ -24,14 +24,12 @@ class TrackedRun:
         name: of the run folder.
         parameters: the resolved config, as `{"training.epochs": 5, …}`.
         config: the file `config.yaml`.
-        step: the last step whose figures are in the run folder; 0 where there is none.
     """
 
     id: str
     name: str
     parameters: Mapping[str, Any]
     config: Path
-    step: int
 
 
 class Tracker(ABC):

@@ -22,6 +22,7 @@ class MLflowTracker(Tracker):
 
     def __init__(self) -> None:
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # standard output has results only
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
         import mlflow
 
         self._mlflow: Any = mlflow

@@ -32,8 +32,8 @@ class WandbTracker(Tracker):
         self._run = wandb.init(id=run.id, resume="allow", name=run.name, config=config, settings=quiet)
         self.place = self._run.url or f"{self._run.settings.sync_dir} (send it: wandb sync FOLDER)"
         self._run.save(str(run.config.absolute()), base_path=str(run.config.absolute().parent), policy="now")
-        # offline it does not know what an earlier process left in a folder of its own: that will be sent, too
-        return run.step if mode == "offline" else self._run.starting_step - 1
+        # offline every process has a folder of its own, and a killed one leaves part of its figures: the last folder has all
+        return 0 if self._run.offline else self._run.starting_step - 1
 
     def log(self, figures: Mapping[str, float], step: int) -> None:
         self._run.log(dict(figures), step=step)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from nlp_suite import cli
 from nlp_suite.export.load import load
-from nlp_suite.task import Predictor
+from nlp_suite.predictor import Predictor
 from nlp_suite.tasks.translation import output as translation_output
 from nlp_suite.tasks.translation.ensemble import open_ensemble
 from tests.language_models import make_run as make_language_model
@@ -92,6 +92,31 @@ def test_n_best_lists(run, model):
     assert [line["source"] for line in lines] == ["the cat", "", "a dog"]
     assert [len(line["hypotheses"]) for line in lines] == [2, 1, 2]
     assert lines[0]["score"] == pytest.approx(answers[0]["score"]) and lines[0]["length"] == answers[0]["length"]
+
+
+def test_a_table_keeps_its_columns(run, model, folder):
+    (folder / "in.csv").write_text('number,source\n1,"the cat, a dog"\n2,the bird sings\n', "utf-8")
+    result = run("translate", "one", "--input", "in.csv", "--output", "out.jsonl", "--n-best", "2")
+    assert result.exit_code == 0 and result.stdout == "out.jsonl: 2 rows\n", result.output
+    rows = [json.loads(line) for line in (folder / "out.jsonl").read_text("utf-8").splitlines()]
+    for row, answer in zip(rows, model.translate(["the cat, a dog", "the bird sings"], n_best=2), strict=True):
+        first, second = answer["hypotheses"]
+        assert [row["predicted_translation"], row["predicted_translation_2"]] == [
+            first["translation"],
+            second["translation"],
+        ]
+        assert row["predicted_score"] == pytest.approx(first["score"], abs=1e-5)
+    assert [(row["number"], row["source"]) for row in rows] == [("1", "the cat, a dog"), ("2", "the bird sings")]
+    named = run("translate", "one", "--input", "in.csv", "--output", "out.csv", "--text", "number")
+    assert named.exit_code == 0 and (folder / "out.csv").read_text("utf-8").startswith("number,source,predicted_tr")
+    for options, message in {
+        (): "in.csv is a table: give --output FILE",
+        ("--output", "in.csv"): "in.csv would be read and written at once",
+        ("--output", "out.csv", "--format", "tsv"): "--format tsv is not for tables",
+        ("--output", "out.csv", "--text", "body"): "the texts are read from the column 'body'",
+    }.items():
+        assert message in run("translate", "one", "--input", "in.csv", *options).stderr
+    assert "--text 'body' is a column of a table" in run("translate", "one", "cat", "--text", "body").stderr
 
 
 def test_sampling(run):

@@ -22,8 +22,9 @@ from nlp_suite.evaluation.page import Section, Tile, table
 from nlp_suite.evaluation.report import ReportView
 from nlp_suite.export.cases import Case
 from nlp_suite.export.signatures import Signatures, fill_empty_batch, first_rows
+from nlp_suite.predictor import Predictor
 from nlp_suite.registry import BACKBONES, CORPUS_KINDS, TASKS
-from nlp_suite.task import Assets, Batches, Predictor, Task
+from nlp_suite.task import Assets, Batches, Task
 from nlp_suite.tasks.shared.compiled import compiled
 from nlp_suite.tasks.shared.request_checks import as_bytes
 

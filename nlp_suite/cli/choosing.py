@@ -1,0 +1,68 @@
+"""Several trainings to choose by: cross-validation and learning curves."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nlp_suite.cli.common import AsJson, ConfigFile, Overrides, console, print_progress
+from nlp_suite.errors import UsageError
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Adds the verbs to the command line."""
+    app.command("cross-validate")(cross_validate)
+    app.command("learning-curve")(learning_curve)
+
+
+def cross_validate(
+    config: ConfigFile,
+    folds: Annotated[int, typer.Option(help="Parts of the training split, each tested once.")] = 5,
+    run_dir: Annotated[Path | None, typer.Option(help="For the runs; default runs/NAME-folds of the config.")] = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model for every fold of the training split: how much the numbers vary, and which labels are doubted."""
+    from nlp_suite.backend import import_backend
+    from nlp_suite.config import load_experiment
+    from nlp_suite.training.cross_validation import check_cross_validation, cross_validate, view_of
+    from nlp_suite.training.run import default_directory
+
+    experiment = load_experiment(config, overrides or [])
+    directory = run_dir or default_directory(config).with_name(f"{config.stem}-folds")
+    check_cross_validation(experiment, directory, folds)
+    import_backend()
+    _show(cross_validate(experiment, directory, folds, progress=print_progress), view_of, as_json)
+
+
+def learning_curve(
+    config: ConfigFile,
+    sizes: Annotated[str, typer.Option(help="Rows of the training split, as 500,1000,2000.")],
+    run_dir: Annotated[Path | None, typer.Option(help="For the runs; default runs/NAME-sizes of the config.")] = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train on more and more rows of the training split: the numbers by size, and whether more data would help."""
+    from nlp_suite.backend import import_backend
+    from nlp_suite.config import load_experiment
+    from nlp_suite.training.learning_curve import check_learning_curve, learning_curve, view_of
+    from nlp_suite.training.run import default_directory
+
+    try:
+        numbers = [int(size.replace("_", "")) for size in sizes.split(",")]
+    except ValueError:
+        raise UsageError(f"--sizes {sizes!r}: give whole numbers with commas between them, as 500,1000,2000") from None
+    experiment = load_experiment(config, overrides or [])
+    directory = run_dir or default_directory(config).with_name(f"{config.stem}-sizes")
+    check_learning_curve(experiment, directory, numbers)
+    import_backend()
+    _show(learning_curve(experiment, directory, numbers, progress=print_progress), view_of, as_json)
+
+
+def _show(report: dict[str, Any], view_of: Any, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(report, ensure_ascii=False))
+        return
+    console().print(view_of(report).terminal(report))
+    print(f"report: {report['page']}")

@@ -1,0 +1,105 @@
+"""What a trained model answers in Python, and what it was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from nlp_suite.errors import RequestError
+from nlp_suite.registry import TASKS
+
+if TYPE_CHECKING:
+    from nlp_suite.config import Experiment
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """What `nlp-suite score` was asked for.
+
+    Attributes:
+        model: the path that the predictor was loaded from.
+        file: a text a line; None: standard input.
+        source, target: of a task of pairs, files with a text a line each.
+        format: `"table"`, `"jsonl"` or `"tsv"`; all but the table keep memory flat.
+        tokens: the log-probability of every token as well.
+        html: a page to write, with every token coloured by its surprise.
+        max_characters: of a text that a table shows.
+    """
+
+    model: Path
+    file: Path | None = None
+    source: Path | None = None
+    target: Path | None = None
+    format: str = "table"
+    tokens: bool = False
+    html: Path | None = None
+    max_characters: int = 60
+
+
+@dataclass(frozen=True)
+class AnswerOptions:
+    """How answers of `predict` are chosen from what a model says; checked as it is made.
+
+    Attributes:
+        top_k: the K most probable labels are shown.
+        thresholds: label → probability. A label with a threshold is the answer where it reaches it, the most probable one of
+            several; where none does, the most probable label without a threshold is; where all have one, there is none.
+        abstain_below: probability of the answer below which there is none.
+
+    Raises:
+        RequestError: a number out of range.
+    """
+
+    top_k: int | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    abstain_below: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.top_k is not None and self.top_k < 1:
+            raise RequestError(f"top_k is {self.top_k}; allowed: whole numbers from 1")
+        named = {f"the threshold of {label!r}": value for label, value in self.thresholds.items()}
+        named |= {} if self.abstain_below is None else {"abstain_below": self.abstain_below}
+        for name, value in named.items():
+            if not 0 <= value <= 1:  # which a NaN is not, either
+                raise RequestError(f"{name} is {value}; allowed: a probability, from 0 to 1")
+
+    @property
+    def given(self) -> list[str]:
+        """Names of those that say anything."""
+        return [name for name, value in vars(self).items() if value not in (None, {})]
+
+
+class Predictor:
+    """A trained model that answers requests in Python, whatever it was loaded from; a task's own has its methods.
+
+    Attributes:
+        task_name: the name of its task.
+        task_settings: those of the task that choose its variant (`Task.variant`).
+        labels: label names, where the task has any.
+        experiment: the config that it was trained with, where it was loaded from something that holds it.
+    """
+
+    task_name: str = ""
+    task_settings: Mapping[str, Any] = MappingProxyType({})
+    labels: Sequence[str] = ()
+    experiment: Experiment | None = None
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...  # what a task's predictor has besides: generate, translate, score
+
+    def predict(self, texts: Sequence[str | bytes]) -> list[dict[str, Any]]:
+        """One answer a text, where the task has such a thing.
+
+        Raises:
+            RequestError: the task answers other questions.
+        """
+        task = TASKS.get(self.task_name)
+        raise RequestError(f"this is a {task.model_kind}: {task.how_to_ask}")
+
+    def remarks(self) -> list[str]:
+        """Sentences on the texts read since the last call, such as how much is unknown; empty where all is well or not known."""
+        return []

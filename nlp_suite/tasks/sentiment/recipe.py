@@ -1,0 +1,148 @@
+"""What `nlp-suite init` chooses for a classifier: short rules on what was seen, each with its reason.
+
+| what was seen | what follows |
+|---|---|
+| anything | a bag of words and pairs of words, weighted by what their counts tell, every text of length 1: on the tables of configs/README.md at least as good as TF-IDF with logistic regression, in seconds |
+| texts of several languages, half of them of 20 words and marks or fewer | characters and their groups of up to five in place of words |
+| a fifth of the texts or more in scripts without spaces | sub-words in place of words |
+| lengths | whole texts where none has more than 1,000 words and marks, else 99 % of them; longer ones lose their middle |
+| less than half a million words and marks | a vocabulary down to words that occur once |
+| number of labels | features: one less than labels, which is what telling them apart takes; 32 at most |
+| more than 10,000 rows | groups of three words, too; larger batches |
+| number of words and marks | rows of the table that the groups share |
+| number of rows | epochs: about 1,500 steps at most, at least 3 epochs; it stops when three were no better |
+| a column of labels that are lists | `problem: multi_label` |
+| one of numbers with fractions, or of more than 50 different ones | `problem: regression` |
+| these two problems | n-grams are not weighted by counts of classes, and there are 16 features |
+| a label 20 times rarer than the most frequent one | the loss weighs labels by their rarity, macro F1 chooses the epoch |
+"""
+
+from nlp_suite.data.init.seen import Choice, Recipe, Seen, TextsSeen
+from nlp_suite.data.init.table_profile import Column
+
+UNSPACED = 0.2  # share of texts in scripts without spaces from which words are no unit
+SHORT = 20  # words and marks of the median text
+RARE = 20  # the most frequent label has so many times the rows of the rarest
+MANY = 10_000  # rows
+WHOLE, MAX_TOKENS = 1000, 4000  # texts as long are read whole; none is read farther
+SUB_WORDS, CHARACTERS = 2, 8  # of a character or word, where those are the tokens, at most
+FEATURES, MAX_FEATURES = 16, 32  # without classes; at most
+MANY_NUMBERS = 50  # different labels that are numbers; more are no classes
+STEPS = 1500
+
+
+def classification_recipe(seen: Seen) -> Recipe:
+    """Sections `task`, `text`, `backbone` and `training` for labelled texts.
+
+    Args:
+        seen: texts in the field `text`, with labels.
+    """
+    texts = seen.texts["text"]
+    return {
+        "task": {"pooling": Choice(["mean"], "the bag is one vector already")},
+        "text": {**_tokenizer(texts), **_length(seen)},
+        "backbone": _bag(seen),
+        "training": _training(seen),
+    }
+
+
+def problem(labels: Column) -> dict[str, Choice]:
+    """The setting `problem`, where the labels are no names of classes.
+
+    Args:
+        labels: the column of labels, by its first rows.
+    """
+    if labels.nested:
+        return {"problem": Choice("multi_label", f"labels are lists in {labels.nested:,} rows")}
+    if labels.numbers > 0.95 and (labels.decimals or labels.distinct > MANY_NUMBERS):
+        return {"problem": Choice("regression", f"{labels.distinct:,} different numbers in {labels.looked_at}")}
+    return {}
+
+
+def _of_characters(texts: TextsSeen) -> bool:
+    """Whether characters tell more than words: short texts of several languages or scripts."""
+    several = sum(share >= 0.05 for share in texts.languages.values()) > 1 or len(texts.scripts) > 1
+    return several and texts.lengths["tokens"]["p50"] <= SHORT and texts.unspaced < UNSPACED
+
+
+def _tokenizer(texts: TextsSeen) -> dict[str, Choice]:
+    if _of_characters(texts):
+        return {
+            "tokenizer": Choice({"name": "character"}, "short texts of several languages: their spelling tells most")
+        }
+    if texts.unspaced >= UNSPACED:
+        reason = f"{texts.unspaced:.0%} of the texts are in scripts without spaces between words"
+        return {"tokenizer": Choice({"name": "sentencepiece", "vocabulary_size": 16_000}, reason)}
+    tokenizer = {"name": "word", "vocabulary_size": 60_000}
+    if texts.tokens < 500_000:
+        return {"tokenizer": Choice({**tokenizer, "min_count": 1}, "little text: every word counts")}
+    return {"tokenizer": Choice(tokenizer, f"about {texts.tokens:,} words and marks")}
+
+
+def _length(seen: Seen) -> dict[str, Choice]:
+    """Of a text, or of both in a row."""
+    texts = seen.texts["text"]
+    figures = {key: sum(side.lengths["tokens"][key] for side in seen.texts.values()) for key in ("p99", "max")}
+    pieces = CHARACTERS if _of_characters(texts) else SUB_WORDS if texts.unspaced >= UNSPACED else 1
+    if pieces * figures["max"] <= WHOLE:
+        length, reason = pieces * figures["max"], f"the longest of the texts has {figures['max']:,.0f} words and marks"
+    else:
+        length = max(WHOLE, min(MAX_TOKENS, pieces * figures["p99"]))
+        reason = f"99 % of the texts have {figures['p99']:,.0f} words and marks or fewer"
+    return {
+        "max_length": Choice(max(32, _rounded_up(length)), reason),
+        "truncation": Choice("head_tail", "a longer text keeps beginning and end"),
+    }
+
+
+def _bag(seen: Seen) -> dict[str, Choice]:
+    texts, classes = seen.texts["text"], len(seen.train_labels)
+    if _of_characters(texts):
+        name, ngrams = "characters and their groups, averaged", Choice(5, "groups of up to five characters")
+    elif seen.train_rows > MANY:
+        name, ngrams = "words and their groups, averaged", Choice(3, "many rows: pairs and triples of words")
+    else:
+        name, ngrams = "words and their pairs, averaged", Choice(2, "pairs tell 'not good' from 'good'")
+    features = max(1, min(MAX_FEATURES, classes - 1)) if seen.kind == "labelled" else FEATURES
+    largest = 22 if features < 4 else 20 if features < 16 else 18  # what a step can change in milliseconds
+    buckets = 2 ** min(largest, max(18, (texts.tokens * (ngrams.value - 1)).bit_length() - 1))
+    choices = {
+        "name": Choice("bag", name),
+        "embedding_size": Choice(features, f"{classes:,} labels" if classes else ""),
+        "ngrams": ngrams,
+        "ngram_buckets": Choice(buckets, f"about {texts.tokens:,} words and marks"),
+    }
+    if seen.kind != "labelled":  # counts of n-grams by class are for one label a text
+        sure = Choice("sqrt", "a long text may be surer of itself")
+        return {**choices, "average": sure, "naive_bayes": Choice(False, "for one label a text only")}
+    return {
+        **choices,
+        "average": Choice("l2", "every text has length 1, however long it is"),
+        "naive_bayes": Choice(True, "what tells nothing stays quiet"),
+    }
+
+
+def _training(seen: Seen) -> dict[str, Choice]:
+    rows = seen.train_rows
+    batch_size = 128 if rows > MANY else 32
+    most, least = (end(seen.train_labels.values(), default=0) for end in (max, min))
+    choices = {
+        "epochs": Choice(max(3, min(25, round(STEPS * batch_size / rows))), f"{rows:,} rows"),
+        "batch_size": Choice(batch_size),
+        "learning_rate": Choice(0.01, "Adam; a bag likes it high"),
+        "monitor": Choice("val_loss", "chooses the epoch"),
+        "patience": Choice(3, "stops when three epochs were no better"),
+    }
+    if seen.kind == "labelled" and most >= RARE * least:
+        reason = f"the most frequent label has {most:,} rows, the rarest {least:,}"
+        choices |= {
+            "class_weights": Choice("balanced", reason),
+            "monitor": Choice("val_macro_f1", "rare labels count as much as frequent ones"),
+        }
+    return choices
+
+
+def _rounded_up(length: float) -> int:
+    """To the next number of two digits and zeros, as 230 or 1,500."""
+    step = 10 ** max(1, len(str(int(length))) - 2)
+    return int(-(-length // step) * step)
