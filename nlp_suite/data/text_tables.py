@@ -60,7 +60,7 @@ def settings_for(path: Path, experiment: Experiment | None) -> dict[str, Any]:
 
 
 class TextTable:
-    """A table, one column of which holds the texts.
+    """A table, one column of which holds the texts; of a model of pairs of texts (`text_b_column`) two do.
 
     Args:
         path: the file, of any format that `open_table` reads.
@@ -96,10 +96,9 @@ class TextTable:
         self.share = share_read([self._table.path])
         first = next(self._table.rows(), None) if self._table.columns is None else None
         self.columns = self._table.columns or [f"column_{number}" for number in range(len(first[1]) if first else 0)]
-        self._position = self._find(wanted)
-        self._column = Column(field, self.columns[self._position], "--text")
-        second = settings.get("columns", {}).get("text_b", settings.get("text_b_column"))
-        self._second = self._find(second) if second is not None and "text_b" in kind.optional_fields else None
+        places = [wanted] if (second := _second(settings)) is None else [wanted, second]
+        self._positions = [self._find(place) for place in places]
+        self._read = [Column(field, self.columns[position], "--text") for position in self._positions]
         self.found = self._table.found()
 
     def _find(self, wanted: str | int) -> int:
@@ -117,28 +116,27 @@ class TextTable:
         raise DataError(f"{where}: {problem}; {remedy}")
 
     def rows(self) -> Iterator[tuple[list[Any], str | None]]:
-        """Every row, in order: the values of all columns, and the text; None where it is missing.
+        """Every row, in order: the values of all columns, and the text; None where it is missing. A pair is one text.
 
         Raises:
             DataError: a row that cannot be read, or whose text is none.
         """
         for number, values in self._table.rows():
-            value = values[self._position]
-            if is_missing(self._column.field, value, False):
+            held = [(column, values[position]) for column, position in zip(self._read, self._positions, strict=True)]
+            if any(is_missing(column.field, value, False) for column, value in held):
                 yield values, None
                 continue
             try:
-                text = field_value(self._kind, self._column, value, self._table, False)
-                if self._second is not None:
-                    text = join_pair(text, self._text_b(values[self._second]))
-                yield values, text
+                texts = [field_value(self._kind, column, value, self._table, False) for column, value in held]
             except DataError as error:
                 raise DataError(f"{self._table.path}, {self._table.place} {number}: {error}") from None
+            yield values, texts[0] if len(texts) == 1 else join_pair(*texts)
 
-    def _text_b(self, value: Any) -> str:
-        """The second text of a pair; a missing one is empty."""
-        column = Column("text_b", self.columns[self._second or 0], "text_b_column")
-        return "" if is_missing("text_b", value, False) else field_value(self._kind, column, value, self._table, False)
+
+def _second(settings: dict[str, Any]) -> str | int | None:
+    """The column of the second text of a pair; None where texts stand alone."""
+    place: str | int | None = settings.get("columns", {}).get("text_b", settings.get("text_b_column"))
+    return place
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from nlp_suite.data.kinds.base import corpus_kind
 from nlp_suite.data.table_writing import open_table_writer
 from nlp_suite.data.text_tables import TextLines, TextTable, added_columns, column_of, is_table, settings_for
 from nlp_suite.errors import DataError
+from nlp_suite.text.pairs import join_pair
 
 LABELLED, PAIRS = corpus_kind("labelled"), corpus_kind("pairs")
 
@@ -52,6 +53,15 @@ def test_the_first_field_of_the_models_kind_is_read(tmp_path):
         {"task": "translation", "data": {"source": {"name": "files", "train": "t.csv", "source_column": "english"}}}
     )
     assert texts(TextTable(path, PAIRS, experiment)) == ["fine"]
+
+
+def test_a_model_of_pairs_reads_two_columns(tmp_path):
+    rows = [["a", "one", "two"], ["b", None, "two"], ["c", "one", None]]
+    path = written(tmp_path / "new.jsonl", ["id", "question", "answer"], rows)
+    experiment = trained_on(train="train.jsonl", text_column="question", text_b_column="answer")
+    assert texts(TextTable(path, LABELLED, experiment)) == [join_pair("one", "two"), None, None]
+    with pytest.raises(DataError, match="read from the column 'answers'"):
+        TextTable(path, LABELLED, trained_on(text_column="question", text_b_column="answers"))
 
 
 def test_columns_by_number_mean_no_header_as_in_training(tmp_path):

@@ -1,6 +1,6 @@
 """Sentiment classification: a text to one of two or more labels, with probabilities."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -18,7 +18,7 @@ from nlp_suite.tasks.sentiment.threshold import checked_rule
 
 if TYPE_CHECKING:
     from nlp_suite.config import Experiment
-    from nlp_suite.data.init.seen import Recipe
+    from nlp_suite.data.init.seen import Choice, Recipe
     from nlp_suite.evaluation.report import ReportView
     from nlp_suite.export.signatures import Signatures
 
@@ -122,6 +122,13 @@ class SentimentTask(Task):
         from nlp_suite.tasks.sentiment.recipe import classification_recipe
 
         return classification_recipe(seen)
+
+    @classmethod
+    def settings_for_labels(cls, labels) -> "Mapping[str, Choice]":
+        """See `nlp_suite.tasks.sentiment.recipe.problem`."""
+        from nlp_suite.tasks.sentiment.recipe import problem
+
+        return problem(labels)
 
     @classmethod
     def variant(cls, settings) -> type[Task]:

@@ -25,7 +25,7 @@ def baselines(train: Any, store: Any, answers: NDArray[Any]) -> dict[str, Any]:
         answered = tfidf_regression_baseline(StoreTexts(train), values.tolist(), StoreTexts(store))
         return {"rows": answered.rows, "values": answered.outputs, "notes": np.array(answered.notes, "U")}
 
-    tfidf = cached(store.directory.parent, ["tfidf numbers", BOUNDS, contents(train), contents(store)], fit)
+    tfidf = cached(train.directory.parent, ["tfidf numbers", BOUNDS, contents(train), contents(store)], fit)
     rows = tfidf["rows"]
     return {
         "mean": {"title": "the mean of the training split"}
