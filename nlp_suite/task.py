@@ -20,7 +20,8 @@ from nlp_suite.registry import TASKS
 
 if TYPE_CHECKING:
     from nlp_suite.config import ComponentSettings, Experiment
-    from nlp_suite.data.init.seen import Recipe, Seen
+    from nlp_suite.data.init.seen import Choice, Recipe, Seen
+    from nlp_suite.data.init.table_profile import Column
     from nlp_suite.evaluation.report import ReportView
     from nlp_suite.export.loaded import LoadedSignatures
     from nlp_suite.export.signatures import Signatures
@@ -176,6 +177,11 @@ class Task:
     @classmethod
     def recipe(cls, seen: Seen) -> Recipe:
         """What suits data that `nlp-suite init` has seen, beyond the defaults: section → key → value and reason."""
+        return {}
+
+    @classmethod
+    def settings_for_labels(cls, labels: Column) -> Mapping[str, Choice]:
+        """Settings of the task that a column of labels decides, asked by `nlp-suite init` before it reads all rows."""
         return {}
 
     # ---- training

@@ -21,6 +21,9 @@ def init(
     test: Annotated[Path | None, typer.Option(help="File of the test split.")] = None,
     task: Annotated[str | None, typer.Option(help="Task; default: by what the data hold.")] = None,
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the texts, by name or number.")] = None,
+    text_b: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Column of a second text that shares the label.")
+    ] = None,
     label: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the labels.")] = None,
     source: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Column of what is translated; of a folder its language.")
@@ -41,6 +44,7 @@ def init(
         test=test,
         task=task,
         text=text,
+        text_b=text_b,
         label=label,
         source=source,
         target=target,

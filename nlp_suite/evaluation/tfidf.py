@@ -115,7 +115,11 @@ def tfidf_multi_label_baseline(
 
 
 def tfidf_regression_baseline(
-    train_texts: Sequence[str], train_values: Sequence[float], texts: Sequence[str], *, bounded: bool = True
+    train_texts: Sequence[str],
+    train_values: Sequence[float] | NDArray[Any],
+    texts: Sequence[str],
+    *,
+    bounded: bool = True,
 ) -> TfidfAnswers:
     """The same features with a ridge regression of a number.
 

@@ -43,7 +43,8 @@ def evaluate(
         data: a file instead of a split, with what the run was trained on: a table, read by the run's own columns, or a text
             for a language model; of a translation model also two files, of sources and of targets.
         output: another folder for the report; made if absent.
-        baseline: also fit the task's baselines on the training split, once, and measure them on the split.
+        baseline: also fit the task's baselines on the training split, once, and measure them on the split; on the training
+            split itself there are none.
         progress: called with a line of text for every step of the work; default: they are only logged.
 
     Returns:
@@ -113,7 +114,8 @@ def _report(
     report: dict[str, Any] = {"split": split, "run": str(run.directory), **facts, **measured}
     report |= text_facts(run, split, stores[split], report)
     by_row = report.pop("by_row", None)
-    if baseline and "train" in stores and (baselines := run.task.baselines(run, split, stores, by_row)):
+    beside = baseline and "train" in stores and split != "train"  # what was fitted on a split knows its answers
+    if beside and (baselines := run.task.baselines(run, split, stores, by_row)):
         report["baseline"] = baselines
         report["baseline_remark"] = remark(report, view.compared(report), run.task.model_kind)
     task = run.experiment.task.name.replace("_", " ")

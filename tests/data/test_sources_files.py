@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import re
 import tempfile
 from pathlib import Path
 
@@ -20,8 +21,9 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 LINE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\t\n"), max_size=40).map(
     lambda text: text.removesuffix("\r")  # which before a line feed is part of the line's end
 )
-LABEL = LINE.filter(str.strip)
-ROWS = st.lists(st.tuples(TEXT, TEXT.filter(str.strip)), min_size=1, max_size=8)
+NO_LABEL = re.compile(r"\s*|nan|NaN|-?\d+\.0+")  # is missing, or a number in another form
+LABEL = LINE.filter(lambda text: not NO_LABEL.fullmatch(text))
+ROWS = st.lists(st.tuples(TEXT, TEXT.filter(lambda text: not NO_LABEL.fullmatch(text))), min_size=1, max_size=8)
 
 
 def read(path, split="train", **arguments):

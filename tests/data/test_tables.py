@@ -101,7 +101,7 @@ def test_quoting_that_is_unclear_is_refused_with_the_remedy(write):
     message = refused(write("a.tsv", f'text\tlabel\n{lines}"b" c\ty\n'))
     assert "line 32: 1 of 31 rows" in message and "quoting: none" in message
     message = refused(write("b.tsv", f'text\tlabel\n{lines}"b"\ty\nc\ty\n'))
-    assert "without need" in message and "quoting: none" in message and "quoting: csv" in message
+    assert "quotes may be text or quoting" in message and "quoting: none" in message and "quoting: csv" in message
     assert len(rows(write("b.tsv", f'text\tlabel\n{lines}"b"\ty\nc\ty\n'), quoting="none")) == 32
     message = refused(write("c.csv", 'text,label\na,x\n"b" c,y\n'))
     assert "line 3: not valid CSV" in message and "quoting: none" in message

@@ -15,7 +15,7 @@ from nlp_suite.data.init.config_text import config_text, values_of
 from nlp_suite.data.init.layout import Layout, look, stem
 from nlp_suite.data.init.seen import Choice, Passing, Seen, TextSampler, seen_of
 from nlp_suite.data.init.summary import summary
-from nlp_suite.data.init.table_profile import profile
+from nlp_suite.data.init.table_profile import Column, profile
 from nlp_suite.data.kinds.base import corpus_kind
 from nlp_suite.data.prepare import kind_of, open_source
 from nlp_suite.data.selection import Selection
@@ -24,6 +24,7 @@ from nlp_suite.errors import DataError, UsageError
 from nlp_suite.files import check_writable
 from nlp_suite.progress import scope
 from nlp_suite.registry import SOURCES, TASKS
+from nlp_suite.task import task_class
 
 USUAL_DELIMITERS = {"tsv": "\t", "csv": ","}  # by suffix
 
@@ -59,6 +60,7 @@ def init_config(
     test: PathLike | None = None,
     task: str | None = None,
     text: str | int | None = None,
+    text_b: str | int | None = None,
     label: str | int | None = None,
     source: str | int | None = None,
     target: str | int | None = None,
@@ -74,7 +76,8 @@ def init_config(
         test: a file of the test split.
         task: name of the task; default: by what the data hold.
         text: column of the texts, by name or number; so the others.
-        label: column of the labels.
+        text_b: column of a second text that shares the label.
+        label: column of the labels; of lists: several labels a text; of numbers with fractions: regression.
         source: column of the sentences of a translation; of a folder with a file a language, the language.
         target: the same of their translations, or beside a file of sentences the file of their translations.
         output: the config; default: the name of the data with `.yaml`, in the current folder.
@@ -92,7 +95,7 @@ def init_config(
     """
     given = {"train": train, "validation": validation, "test": test}
     files = {split: os.fspath(path) for split, path in given.items() if path is not None}
-    told = {"text": text, "label": label, "source": source, "target": target}
+    told = {"text": text, "text_b": text_b, "label": label, "source": source, "target": target}
     named = {field: str(column) for field, column in told.items() if column is not None}
     if task is not None:
         TASKS.settings(task)
@@ -102,16 +105,19 @@ def init_config(
         return _sample(task or DEFAULT_TASK, output)
     layout = look(files, named.get("source"), named.get("target"))
     path = _free_path(output or f"{stem(Path(layout.title)) or 'data'}.yaml")
-    kind, data = _data_section(layout, named, TASKS.get(task).corpus_kind if task else None)
+    kind, data, labels = _data_section(layout, named, TASKS.get(task).corpus_kind if task else None)
     task = task or _task_of(kind, layout.title)
-    recipe: dict[str, dict[str, Choice]] = {"task": {"name": Choice(task)}, "data": data}
-    seen, found = _see(load_experiment(values_of(recipe)))
+    settings = TASKS.get(task).settings_for_labels(labels) if labels else {}
+    recipe: dict[str, dict[str, Choice]] = {"task": {"name": Choice(task), **settings}, "data": data}
+    experiment = load_experiment(values_of(recipe))
+    seen, found = _see(experiment)
     check_seen(seen, layout.title)
     recipe["data"] = data | found
-    for section, choices in TASKS.get(task).recipe(seen).items():
+    chosen = task_class(task, experiment.task.arguments())
+    for section, choices in chosen.recipe(seen).items():
         recipe[section] = {**recipe.get(section, {}), **choices}
     lines = summary(seen)
-    text_of_config = config_text(recipe, _head(task, layout.title, path, lines))
+    text_of_config = config_text(recipe, _head(chosen.title, layout.title, path, lines))
     load_experiment(read_yaml(text_of_config, str(path)))
     return _written(path, text_of_config, lines, seen)
 
@@ -128,13 +134,17 @@ def _sample(task: str, output: PathLike | None) -> InitResult:
     raise UsageError(f"there is no built-in sample for the task {task!r}: give a file or folder")
 
 
-def _data_section(layout: Layout, named: Mapping[str, str], kind: str | None) -> tuple[str, dict[str, Choice]]:
-    """The corpus kind of the data, and the section `data` that reads them as such."""
-    source = dict(layout.source)
+def _data_section(
+    layout: Layout, named: Mapping[str, str], kind: str | None
+) -> tuple[str, dict[str, Choice], Column | None]:
+    """The corpus kind of the data, the section `data` that reads them as such, and the column of labels of a table."""
+    source, labels = dict(layout.source), None
     if layout.tables:
-        kind, columns = _columns(layout, named, kind)
+        kind, columns, labels = _columns(layout, named, kind)
         source |= columns
-    elif idle := [OPTIONS[f] for f in named if f in ("text", "label") or layout.source["name"].value != "parallel"]:
+    elif idle := [
+        OPTIONS[f] for f in named if f in ("text", "text_b", "label") or layout.source["name"].value != "parallel"
+    ]:
         raise UsageError(
             f"{layout.title} is no table ({layout.source['name'].reason}), so there is no {idle[0]} to choose"
         )
@@ -143,11 +153,13 @@ def _data_section(layout: Layout, named: Mapping[str, str], kind: str | None) ->
     elif kind not in layout.kinds:
         able = " or ".join(layout.kinds)
         raise UsageError(f"{layout.title} is read as {able}, and the task needs {corpus_kind(kind).wanted}")
-    return kind, {f"source.{key}": choice for key, choice in source.items()}
+    return kind, {f"source.{key}": choice for key, choice in source.items()}, labels
 
 
-def _columns(layout: Layout, named: Mapping[str, str], kind: str | None) -> tuple[str, dict[str, Choice]]:
-    """The corpus kind of tables, and the settings of the source `files` that read their columns."""
+def _columns(
+    layout: Layout, named: Mapping[str, str], kind: str | None
+) -> tuple[str, dict[str, Choice], Column | None]:
+    """The corpus kind of tables, the settings of the source `files` that read their columns, and that of labels."""
     first = layout.tables["train"][0]
     format = layout.source["format"].value if "format" in layout.source else format_of(first)
     encoding = guess_encoding(first) if format in TEXT_FORMATS else None
@@ -160,9 +172,8 @@ def _columns(layout: Layout, named: Mapping[str, str], kind: str | None) -> tupl
     settings = _format_settings(table.format)
     for field, choice in chosen.places.items():
         settings[f"{field}_column"] = choice
-    if chosen.kind == "text":  # there are no labels to read
-        settings.pop("label_column", None)
-    return chosen.kind, settings
+    label = chosen.places.get("label")
+    return chosen.kind, settings, next((c for c in columns if label and c.place == label.value), None)
 
 
 def _format_settings(found: TableFormat) -> dict[str, Choice]:
@@ -201,7 +212,8 @@ def _see(experiment: Experiment) -> tuple[Seen, dict[str, Choice]]:
     examples = {split: Selection(source, split) for split in source.splits()}
     if "train" not in examples:
         raise DataError(f"there is no training split, only {', '.join(examples)}")
-    samplers = {field: TextSampler() for field in kind.fields if field != "label"}
+    given = [f for f in kind.optional_fields if getattr(source.settings, f"{f}_column", None) is not None]
+    samplers = {field: TextSampler() for field in (*kind.fields, *given) if field != "label"}
     passing = {split: Passing(rows, samplers if split == "train" else {}) for split, rows in examples.items()}
     report = kind.inspect(passing)  # type: ignore[arg-type]  # examples that pass are examples
     seen = seen_of(kind.name, report, {split: rows.count for split, rows in passing.items()}, samplers)
@@ -232,10 +244,10 @@ def _free_path(path: PathLike) -> Path:
     return path
 
 
-def _head(task: str, title: str, path: Path, lines: list[str]) -> list[str]:
+def _head(what: str, title: str, path: Path, lines: list[str]) -> list[str]:
     run = f"runs/{path.stem}"
     commands = [f"nlp-suite train {shlex.quote(str(path))}", f"nlp-suite evaluate {shlex.quote(run)}"]
-    opening = f"{TASKS.get(task).title} on {title}, as nlp-suite init saw it; every value can be changed."
+    opening = f"{what} on {title}, as nlp-suite init saw it; every value can be changed."
     return [opening[0].upper() + opening[1:], "", *(f"  {command}" for command in commands), "", *lines]
 
 

@@ -56,7 +56,7 @@ NAMES = {  # field → what its column is often called; a name decides only betw
     ],
 }
 NAME_WORDS = 4  # of a column on average; fewer are a name or a title, where another column has four times as many
-OPTIONS = {"text": "--text", "label": "--label", "source": "--source", "target": "--target"}
+OPTIONS = {"text": "--text", "text_b": "--text-b", "label": "--label", "source": "--source", "target": "--target"}
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,9 @@ def choose_columns(columns: Sequence[Column], told: Mapping[str, str], kind: str
         return ColumnsChosen(kind, _pair(columns, chosen, where))
     if "text" not in chosen:
         chosen["text"] = _text(columns, chosen, where)
-    if kind == "labelled" and "label" not in chosen:
+    if kind != "labelled":
+        chosen = {"text": chosen["text"]}
+    elif "label" not in chosen:
         chosen["label"] = _label(columns, chosen, where)
     return ColumnsChosen(kind, chosen)
 
@@ -118,7 +120,7 @@ def _kind(columns: Sequence[Column], chosen: Mapping[str, Choice], where: str) -
     """What a table holds: pairs, texts with a label, or running text."""
     if {"source", "target"} & set(chosen):
         return "pairs"
-    if "label" in chosen:
+    if {"label", "text_b"} & set(chosen):
         return "labelled"
     texts, labels = _texts(columns, chosen), _labels(columns, chosen)
     if _named(columns, "label") or (labels and len(texts) < 2):
@@ -185,6 +187,8 @@ def _label(columns: Sequence[Column], chosen: Mapping[str, Choice], where: str) 
     named = [column for column in _named(_free(columns, chosen), "label") if column not in candidates]
     if named and not _named(candidates, "label") and len(named) == 1 and named[0].filled:
         column = named[0]
+        if column.nested or column.decimals:  # several labels a text, or a rating
+            return Choice(column.place)
         raise DataError(
             f"{where}: the column {column.place!r} has {column.distinct:,} different values in {column.looked_at}, "
             f"so it is no column of labels, in which every value occurs several times; name another one with --label"

@@ -24,10 +24,15 @@ def config_text(recipe: Recipe, head: Sequence[str]) -> str:
         recipe: what was chosen.
         head: lines of the comment at the head.
     """
-    lines = [*(f"# {line}".rstrip() for line in head), ""]
+    lines = [*(f"# {_printable(line)}".rstrip() for line in head), ""]
     for section in sorted((s for s in recipe if recipe[s]), key=SECTIONS.index):
         lines += [f"{section}:", *_lines(_nested(recipe[section]), 1)]
     return "\n".join(lines) + "\n"
+
+
+def _printable(text: str) -> str:
+    """A text that may quote data, as part of a line of YAML."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _nested(choices: Mapping[str, Choice]) -> dict[str, Any]:
@@ -54,7 +59,7 @@ def _lines(nested: Mapping[str, Any], depth: int) -> list[str]:
             lines += [f"{indent}{write_inline(key)}:", *_lines(value, depth + 1)]
             continue
         line = f"{indent}{write_inline(key)}: {write_inline(value.value)}"
-        comment = " ".join(value.reason.split())
+        comment = _printable(value.reason)
         beside = f"{line:{COMMENT_COLUMN - 2}}  # {comment}"
         if not comment:
             lines.append(line)

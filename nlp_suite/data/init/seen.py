@@ -191,6 +191,12 @@ class Passing:
             yield example
 
 
+def _label_counts(facts: Mapping[str, Any]) -> Mapping[str, int] | None:
+    """Label → rows of a split; None where labels are numbers, of which figures are reported."""
+    labels = facts.get("labels")
+    return labels if labels and all(isinstance(count, int) for count in labels.values()) else None
+
+
 def seen_of(kind: str, report: Mapping[str, Any], rows: Mapping[str, int], samplers: Mapping[str, TextSampler]) -> Seen:
     """What the report of a corpus kind's `inspect` and the samplers of its training texts know together."""
     rows = {split: report["splits"][split].get("lines", count) for split, count in rows.items()}
@@ -203,7 +209,7 @@ def seen_of(kind: str, report: Mapping[str, Any], rows: Mapping[str, int], sampl
         kind=kind,
         rows=rows,
         texts={field: sampler.seen() for field, sampler in samplers.items()},
-        labels={split: facts["labels"] for split, facts in report["splits"].items() if "labels" in facts},
+        labels={split: counts for split, facts in report["splits"].items() if (counts := _label_counts(facts))},
         repeated=repeats.get("within", {}).get("train", 0),
         shared=shared,
         conflicting=report.get("duplicates", {}).get("conflicting", 0),

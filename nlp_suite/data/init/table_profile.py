@@ -59,7 +59,7 @@ class Column:
 
     @property
     def looked_at(self) -> str:
-        """How many values were looked at, for a message."""
+        """How many rows with a value were looked at, for a message."""
         return f"{'the first ' if self.rows == PROFILED_ROWS else ''}{self.filled:,} rows"
 
     @property

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Positions = NDArray[Any]  # of examples in a selection: counted from 0, ascending
 Progress = Callable[[str], None]
 READ_FOR_EXAMPLES = 200  # texts, of which unknown words are named
+LabelForm = Literal["", "name", "several", "number"]
 
 
 class CorpusKind(ABC):
@@ -67,7 +68,7 @@ class CorpusKind(ABC):
     wanted: ClassVar[str]
     unit: ClassVar[str]
     has_text: ClassVar[bool] = True
-    label_form: ClassVar[Literal["", "name", "several", "number"]] = ""
+    label_form: ClassVar[LabelForm] = ""
     label_separator: str = ","
 
     def __init__(self, name: str):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nlp_suite.config import DataSettings, Experiment
 from nlp_suite.data.corpus_stats import SHOWN_EXAMPLES, TextCounts, duplicates, figures, shortened, text_hash
-from nlp_suite.data.kinds.base import CorpusKind, Positions, Progress
+from nlp_suite.data.kinds.base import CorpusKind, LabelForm, Positions, Progress
 from nlp_suite.data.label_spelling import check_spellings, similar_label
 from nlp_suite.data.selection import Example, Selection, chunks
 from nlp_suite.data.splits import stratified_folds, stratified_split
@@ -59,7 +59,7 @@ class LabelledKind(CorpusKind):
     optional_fields = ("text_b",)
     wanted = "labels"
     unit = "examples"
-    label_form = "name"
+    label_form: ClassVar[LabelForm] = "name"
     shown_labels: ClassVar[int] = 1000
 
     def field_value(self, field: str, value: Any, called: str) -> Any:

@@ -1,5 +1,6 @@
 """Texts with any number of labels each, also none."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -75,5 +76,7 @@ class MultiLabelledKind(LabelledKind):
 
 
 def _listed(value: Any) -> list[Any]:
-    """The labels of a row as a file has them; null is none."""
-    return value if isinstance(value, list) else [] if value is None else [value]
+    """The labels of a row as a file has them; null and NaN are none."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return []
+    return value if isinstance(value, list) else [value]

@@ -23,6 +23,7 @@ ColumnName = str | Annotated[int, Field(ge=0)]
 _LATER_SETTINGS = (
     "columns",
     "label_separator",
+    "text_b_column",
     "quoting",
     "encoding",
     "sheet",

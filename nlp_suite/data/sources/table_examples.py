@@ -60,7 +60,8 @@ def table_examples(
         for column, position in positions:
             value = row[position]
             missing = is_missing(column.field, value, is_text)
-            if dropped is not None and (missing or (isinstance(value, str) and not value.strip())):
+            may_be_empty = column.field == "label" and kind.label_form == "several"  # no label is no lack
+            if dropped is not None and not may_be_empty and (missing or (isinstance(value, str) and not value.strip())):
                 dropped[column.field] += 1
                 example = None
                 break

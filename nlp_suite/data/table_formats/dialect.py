@@ -12,13 +12,12 @@ from nlp_suite.errors import DataError
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 MAX_FIELD_CHARACTERS = 64 * 2**20  # of a quoted field; one that is never closed ends here instead of filling the memory
-_LONE_RETURN = re.compile(r"\r(?!\n?\Z)")  # within a line, where the csv module takes it for an end
-_RETURN = "\ufdd0\ufdd1"  # stands for it while a row is parsed: two code points that no text has
+_MARK = "\ufdd0\ufdd1"  # stands for a line end within a field: two code points that no text has
 _ENOUGH_ERRORS = 20  # rows that are not validly quoted, after which a sample is not read on
 _NO_TEXT = re.compile(r"[+-]?[\d.,:eE+-]*|NA|NaN|nan|NULL|null|None|[Tt]rue|[Ff]alse")  # is written without quotes
 _UNCLEAR = (
-    "some fields stand in quotes without need and others of the same column do not: set quoting: none to take every quote as "
-    "text, or quoting: csv to take them off"
+    "quotes may be text or quoting, for the rows have one number of columns either way: set quoting: none to take every quote "
+    "as text, or quoting: csv to take them off where they stand around a field"
 )
 _FEW_ERRORS = 0.1  # share of rows with quotes below which invalid ones are mistakes in a quoted file
 
@@ -87,10 +86,12 @@ def find_dialect(
         found.append(as_usual if as_usual.fits or not fitting else _only(path, fitting))
         if not found[-1].fits and usual not in lines[0] and len(lines) > 2:
             unusual += others
-    if len(found) == 2 and found[1].fits and found[1].quoting == "csv":
-        if found[0].fits and found[0].quoting == "csv":
-            raise DataError(f"{path}: lines end in LF or in CR, both fit; write the table with one of them throughout")
-        return found[1]
+    if len(found) == 2 and found[1].fits:
+        quoted = [dialect.fits and dialect.quoting == "csv" for dialect in found]
+        if (quoted[1] and not quoted[0]) or not (found[0].fits or found[0].problem):
+            return found[1]
+        if found[0].fits and quoted[0] == quoted[1] and re.match(r"[^\r\n]*\r(?!\n)", sample):
+            return found[1]  # both fit, and the first line, which seldom has one within, ends in CR
     nearest = max(unusual, key=lambda dialect: dialect.alike, default=None)
     if nearest and not found[0].fits and nearest.alike > 0.5 and (nearest.problem or nearest.alike < 1):
         split = f"delimited by {nearest.delimiter!r}, "
@@ -137,7 +138,7 @@ def csv_rows(lines: Iterable[str], delimiter: str, **options: object) -> Iterato
     Raises:
         csv.Error: a row that is not valid; its `line` is the number of the row's first line.
     """
-    lines = (_LONE_RETURN.sub(_RETURN, line) if "\r" in line else line for line in lines)
+    lines = (_protected(line) if "\r" in line else line for line in lines)
     reader = csv.reader(lines, delimiter=delimiter, strict=True, **options)  # type: ignore[arg-type]
     while True:
         number = reader.line_num + 1
@@ -152,7 +153,16 @@ def csv_rows(lines: Iterable[str], delimiter: str, **options: object) -> Iterato
         if row is None:
             return
         if row:
-            yield number, [field.replace(_RETURN, "\r") if _RETURN in field else field for field in row]
+            yield number, [_restored(field) if _MARK in field else field for field in row]
+
+
+def _protected(line: str) -> str:
+    """A line without line ends but its own, which the csv module would take for the row's end."""
+    return re.sub(r"\n(?!\Z)", _MARK + "n", re.sub(r"\r(?!\n?\Z)", _MARK + "r", line))
+
+
+def _restored(field: str) -> str:
+    return field.replace(_MARK + "r", "\r").replace(_MARK + "n", "\n")
 
 
 def _looked_at(sample: str, more: bool, delimiter: str, newline: str, quoting: str) -> Dialect:
@@ -166,14 +176,11 @@ def _looked_at(sample: str, more: bool, delimiter: str, newline: str, quoting: s
     width = next(iter(widths)) if len(widths) == 1 else 0
     as_csv = Dialect(delimiter, "csv", newline, width, alike)
     as_text = Dialect(delimiter, "none", newline, plain_width, alike)
-    if not errors and (quoting == "csv" or (width and delimiter in ",;")):
+    if not errors and (quoting == "csv" or plain_width < 2):
         return as_csv
-    if not errors and width:
-        return {True: as_text, False: as_csv, None: replace(as_csv, problem=_UNCLEAR)}[
-            quotes_are_text(lines, delimiter)
-        ]
     if not errors:
-        return as_text if plain_width > 1 else as_csv
+        text = quotes_are_text(lines, delimiter, newline) if width else True
+        return replace(as_csv, problem=_UNCLEAR) if text is None else as_text if text else as_csv
     first, what = errors[0]
     if all('\\"' in lines[number - 1] for number, _ in errors) and _escapes_fit(lines, more, delimiter):
         what = (
@@ -193,27 +200,30 @@ def _looked_at(sample: str, more: bool, delimiter: str, newline: str, quoting: s
     return replace(as_csv, width=0, problem=what, line=first)
 
 
-def quotes_are_text(lines: list[str], delimiter: str) -> bool | None:
-    """Whether quotes around whole fields are part of their text, in rows that are valid as RFC 4180; None: it is unclear.
+def quotes_are_text(lines: list[str], delimiter: str, newline: str) -> bool | None:
+    """Whether quotes are text in rows that have one width with RFC 4180 and without quoting; None: it is unclear.
 
-    Who quotes, quotes all texts of a column, or those that need it; spreadsheets also those that hold a comma. Where a column
-    has fields that are quoted without need beside others that are not, the quotes are its author's.
+    Who quotes, quotes all texts of a column, or those that need it; spreadsheets also those that hold a comma. Where tabs or
+    vertical bars delimit, a column with fields that are quoted without need beside others that are not has its author's quotes.
     """
-    field = re.compile(rf'(?:\A|{re.escape(delimiter)})(?:"((?:[^"]|"")*)"|([^{re.escape(delimiter)}\r\n]*))')
+    other = f"[^{re.escape(delimiter)}\\r\\n]*"
+    field = re.compile(rf'(?:\A|{re.escape(delimiter)})(?:"((?:[^"]|"")*)"|({other}))')
     starts = [number - 1 for number, _ in csv_rows(lines, delimiter)]
-    needed = False
+    doubled = unlikely = False
     texts: dict[tuple[int, bool], list[str]] = {}  # column, and whether the fields are quoted (without need) → fields
     for record, (start, end) in enumerate(itertools.pairwise([*starts, len(lines)])):
         for column, (quoted, bare) in enumerate(field.findall("".join(lines[start:end]))):
-            if quoted and any(mark in quoted for mark in ('"', delimiter, "\n", "\r")):
-                needed = True
-            elif quoted or (record and not _NO_TEXT.fullmatch(bare)):
+            unlikely |= '"' in bare or delimiter in quoted or newline in quoted
+            doubled |= '"' in quoted
+            if (quoted and '"' not in quoted and "\r" not in quoted) or (record and not _NO_TEXT.fullmatch(bare)):
                 texts.setdefault((column, bool(quoted)), []).append(quoted or bare)
     mixed = [column for column, quoted in texts if quoted and (column, False) in texts]
     by_comma = all("," in text for column in mixed for text in texts[column, True]) and not any(
         "," in text for column in mixed for text in texts[column, False]
     )
-    return False if not mixed or by_comma else None if needed else True
+    if delimiter in ",;" or not mixed or by_comma:
+        return None if unlikely else False
+    return None if doubled or unlikely else True
 
 
 def invalid_csv(what: object) -> str:

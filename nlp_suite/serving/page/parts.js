@@ -119,3 +119,16 @@ export function milliseconds(value) {
 export function counted(count, name) {
   return `${count.toLocaleString("en")} ${name}${count === 1 ? "" : "s"}`;
 }
+
+/** The field of the text to ask about; of models that read two texts together, the second one's beside it. */
+export function textFields(values, signatures) {
+  const first = textField("Text", "text", values.get("text") ?? "A wonderful film, well worth the wait.");
+  const isPair = signatures.serving_default.inputs.some(({ name }) => name === "text_b");
+  return isPair ? [first, textField("Second text", "text_b", values.get("text_b") ?? "It was worth it.")] : [first];
+}
+
+/** What a request asks about a text: the text alone, or with the second one that stands beside it in the form. */
+export function instance(context, text) {
+  const values = context.values();
+  return values.has("text_b") ? { text, text_b: values.get("text_b") } : text;
+}

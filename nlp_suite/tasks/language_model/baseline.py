@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlp_suite.evaluation.baseline import blocks, cached, contents, lead
+from nlp_suite.progress import work
 from nlp_suite.tasks.language_model.kneser_ney import KneserNey
 from nlp_suite.tasks.language_model.measure import token_counts
 from nlp_suite.tasks.shared.report_numbers import finite
@@ -36,7 +37,7 @@ def baselines(train, store, vocabulary_size: int, counts: Mapping[str, int], by_
     if trained > MAX_TOKENS:
         notes = [f"N-grams were counted in the first {MAX_TOKENS:,} of {trained:,} training tokens."]
     grams = cached(
-        store.directory.parent,
+        train.directory.parent,
         ["kneser-ney", ORDER, MAX_TOKENS, vocabulary_size, contents(train), contents(store)],
         lambda: {"nll": _n_gram_nll(train, store, vocabulary_size)},
     )
@@ -53,7 +54,8 @@ def baselines(train, store, vocabulary_size: int, counts: Mapping[str, int], by_
 def _n_gram_nll(train, store, vocabulary_size: int) -> NDArray:
     """Of every token of a split, in nats, float32."""
     documents = np.minimum(train.documents(), MAX_TOKENS)
-    model = KneserNey(train.flat(), np.unique(documents), vocabulary_size, END, ORDER)
+    with work("counting n-grams"):
+        model = KneserNey(train.flat(), np.unique(documents), vocabulary_size, END, ORDER)
     return model.nll(store.flat(), store.documents()).astype("float32")
 
 

@@ -1,7 +1,7 @@
 """Sentiment classification: a text to one of two or more labels, with probabilities."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
@@ -18,7 +18,7 @@ from nlp_suite.tasks.sentiment.threshold import checked_rule
 
 if TYPE_CHECKING:
     from nlp_suite.config import Experiment
-    from nlp_suite.data.init.seen import Recipe
+    from nlp_suite.data.init.seen import Choice, Recipe
     from nlp_suite.evaluation.report import ReportView
     from nlp_suite.export.signatures import Signatures
 
@@ -107,7 +107,7 @@ class SentimentTask(Task):
         },
         "training": {"epochs": 12, "learning_rate": 0.01, "monitor": "val_loss", "patience": 3},
     }
-    metric_names = ("accuracy", "cross_entropy", "macro_f1")
+    metric_names: ClassVar[tuple[str, ...]] = ("accuracy", "cross_entropy", "macro_f1")
     card_limits = (
         "Trained on one kind of text: expect less on other domains, lengths and languages than those of its training data.",
         "See the calibration error before reading its probabilities as chances.",
@@ -122,6 +122,13 @@ class SentimentTask(Task):
         from nlp_suite.tasks.sentiment.recipe import classification_recipe
 
         return classification_recipe(seen)
+
+    @classmethod
+    def settings_for_labels(cls, labels) -> "Mapping[str, Choice]":
+        """See `nlp_suite.tasks.sentiment.recipe.problem`."""
+        from nlp_suite.tasks.sentiment.recipe import problem
+
+        return problem(labels)
 
     @classmethod
     def variant(cls, settings) -> type[Task]:

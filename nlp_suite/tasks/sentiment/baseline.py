@@ -34,7 +34,7 @@ def baselines(labels: Sequence[str], train, store, answers: NDArray) -> dict:
         classes,
     )
     tfidf = cached(
-        store.directory.parent,
+        train.directory.parent,
         ["tfidf", BOUNDS, classes, contents(train), contents(store)],
         lambda: _tfidf(train, store, classes),
     )

@@ -11,10 +11,14 @@
 | more than 10,000 rows | groups of three words, too; larger batches |
 | number of words and marks | rows of the table that the groups share |
 | number of rows | epochs: about 1,500 steps at most, at least 3 epochs; it stops when three were no better |
+| a column of labels that are lists | `problem: multi_label` |
+| one of numbers with fractions, or of more than 50 different ones | `problem: regression` |
+| these two problems | n-grams are not weighted by counts of classes, and there are 16 features |
 | a label 20 times rarer than the most frequent one | the loss weighs labels by their rarity, macro F1 chooses the epoch |
 """
 
 from nlp_suite.data.init.seen import Choice, Recipe, Seen, TextsSeen
+from nlp_suite.data.init.table_profile import Column
 
 UNSPACED = 0.2  # share of texts in scripts without spaces from which words are no unit
 SHORT = 20  # words and marks of the median text
@@ -22,7 +26,8 @@ RARE = 20  # the most frequent label has so many times the rows of the rarest
 MANY = 10_000  # rows
 WHOLE, MAX_TOKENS = 1000, 4000  # texts as long are read whole; none is read farther
 SUB_WORDS, CHARACTERS = 2, 8  # of a character or word, where those are the tokens, at most
-MAX_FEATURES = 32
+FEATURES, MAX_FEATURES = 16, 32  # without classes; at most
+MANY_NUMBERS = 50  # different labels that are numbers; more are no classes
 STEPS = 1500
 
 
@@ -35,10 +40,23 @@ def classification_recipe(seen: Seen) -> Recipe:
     texts = seen.texts["text"]
     return {
         "task": {"pooling": Choice(["mean"], "the bag is one vector already")},
-        "text": {**_tokenizer(texts), **_length(texts)},
+        "text": {**_tokenizer(texts), **_length(seen)},
         "backbone": _bag(seen),
         "training": _training(seen),
     }
+
+
+def problem(labels: Column) -> dict[str, Choice]:
+    """The setting `problem`, where the labels are no names of classes.
+
+    Args:
+        labels: the column of labels, by its first rows.
+    """
+    if labels.nested:
+        return {"problem": Choice("multi_label", f"labels are lists in {labels.nested:,} rows")}
+    if labels.numbers > 0.95 and (labels.decimals or labels.distinct > MANY_NUMBERS):
+        return {"problem": Choice("regression", f"{labels.distinct:,} different numbers in {labels.looked_at}")}
+    return {}
 
 
 def _of_characters(texts: TextsSeen) -> bool:
@@ -61,8 +79,10 @@ def _tokenizer(texts: TextsSeen) -> dict[str, Choice]:
     return {"tokenizer": Choice(tokenizer, f"about {texts.tokens:,} words and marks")}
 
 
-def _length(texts: TextsSeen) -> dict[str, Choice]:
-    figures = texts.lengths["tokens"]
+def _length(seen: Seen) -> dict[str, Choice]:
+    """Of a text, or of both in a row."""
+    texts = seen.texts["text"]
+    figures = {key: sum(side.lengths["tokens"][key] for side in seen.texts.values()) for key in ("p99", "max")}
     pieces = CHARACTERS if _of_characters(texts) else SUB_WORDS if texts.unspaced >= UNSPACED else 1
     if pieces * figures["max"] <= WHOLE:
         length, reason = pieces * figures["max"], f"the longest of the texts has {figures['max']:,.0f} words and marks"
@@ -83,14 +103,20 @@ def _bag(seen: Seen) -> dict[str, Choice]:
         name, ngrams = "words and their groups, averaged", Choice(3, "many rows: pairs and triples of words")
     else:
         name, ngrams = "words and their pairs, averaged", Choice(2, "pairs tell 'not good' from 'good'")
-    features = max(1, min(MAX_FEATURES, classes - 1))
+    features = max(1, min(MAX_FEATURES, classes - 1)) if seen.kind == "labelled" else FEATURES
     largest = 22 if features < 4 else 20 if features < 16 else 18  # what a step can change in milliseconds
     buckets = 2 ** min(largest, max(18, (texts.tokens * (ngrams.value - 1)).bit_length() - 1))
-    return {
+    choices = {
         "name": Choice("bag", name),
-        "embedding_size": Choice(features, f"{classes:,} labels"),
+        "embedding_size": Choice(features, f"{classes:,} labels" if classes else ""),
         "ngrams": ngrams,
         "ngram_buckets": Choice(buckets, f"about {texts.tokens:,} words and marks"),
+    }
+    if seen.kind != "labelled":  # counts of n-grams by class are for one label a text
+        sure = Choice("sqrt", "a long text may be surer of itself")
+        return {**choices, "average": sure, "naive_bayes": Choice(False, "for one label a text only")}
+    return {
+        **choices,
         "average": Choice("l2", "every text has length 1, however long it is"),
         "naive_bayes": Choice(True, "what tells nothing stays quiet"),
     }
@@ -99,7 +125,7 @@ def _bag(seen: Seen) -> dict[str, Choice]:
 def _training(seen: Seen) -> dict[str, Choice]:
     rows = seen.train_rows
     batch_size = 128 if rows > MANY else 32
-    most, least = max(seen.train_labels.values()), min(seen.train_labels.values())
+    most, least = (end(seen.train_labels.values(), default=0) for end in (max, min))
     choices = {
         "epochs": Choice(max(3, min(25, round(STEPS * batch_size / rows))), f"{rows:,} rows"),
         "batch_size": Choice(batch_size),
@@ -107,7 +133,7 @@ def _training(seen: Seen) -> dict[str, Choice]:
         "monitor": Choice("val_loss", "chooses the epoch"),
         "patience": Choice(3, "stops when three epochs were no better"),
     }
-    if most >= RARE * least:
+    if seen.kind == "labelled" and most >= RARE * least:
         reason = f"the most frequent label has {most:,} rows, the rarest {least:,}"
         choices |= {
             "class_weights": Choice("balanced", reason),

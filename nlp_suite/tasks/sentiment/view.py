@@ -1,6 +1,6 @@
 """How a classification report is shown: headline, page sections, terminal table."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from nlp_suite.evaluation import plots
 from nlp_suite.evaluation.number_format import share
@@ -176,7 +176,7 @@ def terminal(report: dict, tiles: list[Tile] | None = None) -> Any:
 class ClassificationView(ReportView):
     """How the report is shown on the page and on the terminal."""
 
-    curves = CURVES
+    curves: ClassVar[tuple[str, ...]] = CURVES
     style = ""
     headline = staticmethod(headline)
     figures = staticmethod(figures)

@@ -29,7 +29,7 @@ def baselines(train, store, hypotheses: Sequence[str]) -> dict:
     sources, references = ([side.text(row) for row in rows] for side in (store.source, store.target))
     pairs = min(len(train), max(1, MAX_COMPARISONS // len(store)))
     nearest = cached(
-        store.directory.parent,
+        train.directory.parent,
         ["nearest", pairs, *map(contents, (train.source, train.target, store.source))],
         lambda: {"rows": _nearest(train, sources, pairs)},
     )["rows"]

@@ -71,6 +71,9 @@ def reviews(rows=60, **columns):
     return pd.DataFrame({"review": sentences(rows), "sentiment": labels} | columns)
 
 
+LABELS_LIKE = ["x", "y", "z"] * 20
+
+
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -203,6 +206,20 @@ def test_tables_that_are_refused_leave_nothing_behind(frame, options, error, wor
     assert [path.name for path in folder.iterdir()] == ["t.csv"]
 
 
+def test_labels_that_are_lists_or_numbers_and_two_texts_a_row():
+    frame = reviews(rating=[1 + i / 15 for i in range(60)], tags=[["a", "b"][: 1 + i % 2] for i in range(60)])
+    frame[["review", "rating"]].to_csv("numbers.csv", index=False)
+    frame[["review", "tags"]].to_json("lists.jsonl", orient="records", lines=True)
+    reviews(question=sentences(60, seed=1)).to_csv("two.csv", index=False)
+    numbers, lists = init_config("numbers.csv"), init_config("lists.jsonl", label="tags")
+    assert (
+        load_experiment(numbers.path).task.problem == "regression" and "60 different numbers in 60 rows" in numbers.text
+    )
+    assert load_experiment(lists.path).task.problem == "multi_label" and lists.seen.train_labels == {"a": 60, "b": 30}
+    two = init_config("two.csv", text="review", text_b="question")
+    assert set(examples_of(two.path)[0]) == {"text", "text_b", "label"} and set(two.seen.texts) == {"text", "text_b"}
+
+
 def test_a_label_of_another_split_that_train_lacks_is_refused():
     reviews().to_csv("t.csv", index=False)
     reviews(sentiment=["pos", "new"] * 30).to_csv("test.csv", index=False)
@@ -243,6 +260,15 @@ def test_columns_of_what_has_none_are_refused(option, folder):
     (folder / "book.txt").write_text("\n".join(sentences(20)), "utf-8")
     with pytest.raises(UsageError, match=f"book.txt is no table .*--{option}"):
         init_config("book.txt", **{option: "x"})
+
+
+def test_strange_names_and_labels_do_not_break_the_config(folder):
+    labels = ["a\x01\nb", "{no: yes}"] * 30
+    frame = pd.DataFrame({"# text: x": sentences(60), "label\u2028\x85": labels, "label ": LABELS_LIKE})
+    frame.to_json("strange.jsonl", orient="records", lines=True)
+    result = init_config("strange.jsonl", label="label\u2028\x85")
+    assert examples_of(result.path)[0]["label"] == "a\x01\nb"
+    assert "'label '" in init_config("strange.jsonl", label="label ", output="o.yaml").text
 
 
 def test_nothing_is_overwritten(folder):

@@ -48,9 +48,9 @@ def pairs(rows, script="Latin", ratio=None):
     return Seen("pairs", {"train": rows}, {"source": texts(), "target": texts(script=script)}, report=report)
 
 
-def configured(task, seen):
+def configured(task, seen, **settings):
     """Values of the config of a recipe, which is read back from its YAML and checked."""
-    recipe = {"task": {"name": Choice(task)}}
+    recipe = {"task": {"name": Choice(task), **{key: Choice(value) for key, value in settings.items()}}}
     for section, choices in TASKS.get(task).recipe(seen).items():
         recipe[section] = {**recipe.get(section, {}), **choices}
     values = values_of(recipe)
@@ -64,14 +64,26 @@ def configured(task, seen):
 @pytest.mark.parametrize("rows", [2, 500, 25_000, 10**7])
 def test_a_classifier_for_tables_of_any_size(rows, classes, script):
     values = configured("sentiment", labelled(rows, classes, script=script, tokens=20 * rows))
-    assert values["backbone"]["embedding_size"] >= classes, "a bag tells as many classes apart as it has features"
+    assert values["backbone"]["embedding_size"] >= min(32, classes - 1), "one feature less tells classes apart"
     assert values["text"]["max_length"] >= FIGURES["p99"], "texts are read whole"
     assert (values["text"]["tokenizer"]["name"] == "sentencepiece") == (script == "Han")
 
 
+def test_a_bag_without_one_label_a_text_counts_no_classes():
+    for problem, kind in (("regression", "rated"), ("multi_label", "multi_labelled")):
+        seen = dataclasses.replace(labelled(1000), kind=kind)
+        backbone = configured("sentiment", seen, problem=problem)["backbone"]
+        assert (backbone["naive_bayes"], backbone["average"]) == (False, "sqrt")
+
+
+def test_two_texts_a_row_are_read_whole():
+    both = dataclasses.replace(labelled(1000), texts={"text": texts(), "text_b": texts()})
+    assert configured("sentiment", both)["text"]["max_length"] >= 2 * FIGURES["max"]
+
+
 def test_rare_labels_are_weighed():
     assert "class_weights" not in configured("sentiment", labelled(1000, 2))["training"]
-    rare = configured("sentiment", labelled(1000, 9))["training"]
+    rare = configured("sentiment", labelled(1000, 25))["training"]
     assert (rare["class_weights"], rare["monitor"]) == ("balanced", "val_macro_f1")
 
 

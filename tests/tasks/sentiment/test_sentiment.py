@@ -74,7 +74,7 @@ def test_several_classes(small, tmp_path, classes):
     assert easy["tfidf"]["accuracy"] == 1 and easy["tfidf"]["macro"]["f1"] == 1
     assert easy["tfidf"]["lead"]["accuracy"]["value"] == pytest.approx(report["accuracy"] - 1)
     assert "TF-IDF" in report["baseline_remark"] and "the most frequent" not in report["baseline_remark"]
-    assert "baseline" not in evaluate(run, baseline=False)
+    assert "baseline" not in evaluate(run, baseline=False) and "baseline" not in evaluate(run, "train")
     answer = load(run.directory).predict("a great film" if classes == 5 else "a fair film")
     assert answer["label"] == str(classes) and sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
 

@@ -1,6 +1,6 @@
 // Classification: probability bars, and the words that the answer rests on.
 
-import { bar, counted, explore, h, milliseconds, percent, textField } from "../parts.js";
+import { bar, counted, explore, h, instance, milliseconds, percent, textFields } from "../parts.js";
 import { fits, ServerError } from "../server.js";
 
 const MAX_WORDS = 200; // that are left out one by one
@@ -9,20 +9,16 @@ const ROWS = 64; // texts a request
 export const kind = "classifies texts";
 
 export function matches(signatures) {
-  return fits(signatures.serving_default, ["text"], ["label", "labels", "probabilities"]);
+  return [["text"], ["text", "text_b"]].some((inputs) => fits(signatures.serving_default, inputs, ["label", "labels", "probabilities"]));
 }
 
 export function modes() {
-  return [{ id: "classify", name: "Text", send: "Classify", fields, run }];
-}
-
-function fields(values) {
-  return [textField("Text", "text", values.get("text") ?? "A wonderful film, well worth the wait.")];
+  return [{ id: "classify", name: "Text", send: "Classify", fields: textFields, run }];
 }
 
 async function run(context) {
   const text = context.values().get("text");
-  const { value } = await context.ask(JSON.stringify({ instances: [text] }));
+  const { value } = await context.ask(JSON.stringify({ instances: [instance(context, text)] }));
   const { labels, probabilities, truncated } = value.predictions[0]; // older exports do not say whether it was
   const order = labels.map((_, i) => i).sort((a, b) => probabilities[b] - probabilities[a]);
   const best = order[0];
@@ -102,7 +98,7 @@ function points(effect) {
 /** Answers to several texts in one request; in halves where the server refuses so many at once. */
 async function predictions(context, texts) {
   try {
-    const { value } = await context.ask(JSON.stringify({ instances: texts }), { quiet: true });
+    const { value } = await context.ask(JSON.stringify({ instances: texts.map((text) => instance(context, text)) }), { quiet: true });
     return value.predictions;
   } catch (error) {
     if (!(error instanceof ServerError) || error.status !== 400 || texts.length < 2) throw error;

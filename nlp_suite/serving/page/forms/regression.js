@@ -1,25 +1,21 @@
 // Regression: the number that a text is answered with.
 
-import { h, textField } from "../parts.js";
+import { h, instance, textFields } from "../parts.js";
 import { fits } from "../server.js";
 
 export const kind = "answers texts with a number";
 
 export function matches(signatures) {
-  return fits(signatures.serving_default, ["text"], ["value", "truncated"]);
+  return [["text"], ["text", "text_b"]].some((inputs) => fits(signatures.serving_default, inputs, ["value", "truncated"]));
 }
 
 export function modes() {
-  return [{ id: "regress", name: "Text", send: "Ask", fields, run }];
-}
-
-function fields(values) {
-  return [textField("Text", "text", values.get("text") ?? "A wonderful film, well worth the wait.")];
+  return [{ id: "regress", name: "Text", send: "Ask", fields: textFields, run }];
 }
 
 async function run(context) {
   const text = context.values().get("text");
-  const { value: answer } = await context.ask(JSON.stringify({ instances: [text] }));
+  const { value: answer } = await context.ask(JSON.stringify({ instances: [instance(context, text)] }));
   const { value, truncated } = answer.predictions[0];
   const shown = new Intl.NumberFormat("en", { maximumSignificantDigits: 6 }).format(value);
   context.show(

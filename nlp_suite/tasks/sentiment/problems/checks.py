@@ -20,5 +20,5 @@ def refuse_naive_bayes(experiment: Experiment) -> None:
 
 
 def without_naive_bayes(recipe: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """A default recipe whose backbone does not count words by class."""
-    return {**recipe, "backbone": {**recipe["backbone"], "naive_bayes": False}}
+    """A default recipe whose backbone does not count words by class, whose weights the average `l2` needs."""
+    return {**recipe, "backbone": {**recipe["backbone"], "naive_bayes": False, "average": "sqrt"}}

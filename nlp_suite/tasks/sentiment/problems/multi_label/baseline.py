@@ -28,7 +28,7 @@ def baselines(labels: Sequence[str], train: Any, store: Any, chosen: NDArray[Any
         answered = tfidf_multi_label_baseline(StoreTexts(train), given, StoreTexts(store))
         return {"rows": answered.rows, "outputs": answered.outputs, "notes": np.array(answered.notes, "U")}
 
-    tfidf = cached(store.directory.parent, ["tfidf labels", BOUNDS, contents(train), contents(store)], fit)
+    tfidf = cached(train.directory.parent, ["tfidf labels", BOUNDS, contents(train), contents(store)], fit)
     rows, shares = tfidf["rows"], given.mean(axis=0)  # [C]
     frequent = np.tile((shares == shares.max()) * 1.0, (len(truth), 1))
     return {

@@ -1,7 +1,7 @@
 """What the order of the labels adds to the report of a classifier, and how it is shown."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -40,9 +40,9 @@ def ordinal_numbers(confusion_matrix: Sequence[Sequence[int]]) -> dict[str, Any]
 class OrdinalView(ClassificationView):
     """The report of a classifier, headed by the distances."""
 
-    curves = ("loss", "accuracy", "mae")
+    curves: ClassVar[tuple[str, ...]] = ("loss", "accuracy", "mae")
 
-    def headline(self, report: dict) -> list[Tile]:  # type: ignore[override]
+    def headline(self, report: dict) -> list[Tile]:
         tiles = [
             Tile("Mean distance", f"{report['mae']:.4f}", "of answer and truth, in labels (MAE); 0 is perfect"),
             Tile("At most one off", share(report["within_one"]), "answers that are right or a neighbour"),

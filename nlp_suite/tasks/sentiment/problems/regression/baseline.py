@@ -22,10 +22,10 @@ def baselines(train: Any, store: Any, answers: NDArray[Any]) -> dict[str, Any]:
     truth, values = np.array(store.labels), np.array(train.labels)
 
     def fit() -> dict[str, NDArray[Any]]:
-        answered = tfidf_regression_baseline(StoreTexts(train), values, StoreTexts(store))
+        answered = tfidf_regression_baseline(StoreTexts(train), values.tolist(), StoreTexts(store))
         return {"rows": answered.rows, "values": answered.outputs, "notes": np.array(answered.notes, "U")}
 
-    tfidf = cached(store.directory.parent, ["tfidf numbers", BOUNDS, contents(train), contents(store)], fit)
+    tfidf = cached(train.directory.parent, ["tfidf numbers", BOUNDS, contents(train), contents(store)], fit)
     rows = tfidf["rows"]
     return {
         "mean": {"title": "the mean of the training split"}

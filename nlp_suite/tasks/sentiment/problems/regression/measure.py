@@ -88,7 +88,7 @@ def spearman(first: np.ndarray, second: np.ndarray) -> float | None:
         if len(counts) < 2:
             return None
         ranks.append((np.cumsum(counts) - (counts - 1) / 2)[place])
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.atleast_2d(np.corrcoef(np.stack(ranks)))[0, 1])
 
 
 def _ranges(truth: np.ndarray, answers: np.ndarray) -> list[dict[str, Any]]:
