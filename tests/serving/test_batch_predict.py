@@ -156,7 +156,7 @@ BEAM = ["--input", "a.txt", "--output", "out", "--runner", "direct"]
         ([*BEAM, "-"], "with --runner standard input (-) is not read"),
         (["--output", "out", "--runner", "direct"], "--runner needs --input FILE … and --output FOLDER"),
         (["a text", "--signature", "classify"], "--signature needs --runner (direct, flink, spark or dataflow)"),
-        (["a text", "--runner-option=--x=1", "--output=o"], "--output, --runner-option needs --runner"),
+        (["a text", "--runner-option=--x=1", "--output=o"], "--runner-option needs --runner"),
         (["--input", "a.txt", "--input", "b.txt"], "several --input files need --runner"),
         (["--input", "a.txt", "b.txt"], "give texts, or --input FILE, or - for standard input (one of the three)"),
     ],

@@ -115,8 +115,8 @@ def test_a_table_keeps_its_columns(run, model, folder):
         ("--output", "out.csv", "--format", "tsv"): "--format tsv is not for tables",
         ("--output", "out.csv", "--text", "body"): "the texts are read from the column 'body'",
     }.items():
-        assert message in run("translate", "one", "--input", "in.csv", *options).stderr
-    assert "--text 'body' is a column of a table" in run("translate", "one", "cat", "--text", "body").stderr
+        assert message in str(run("translate", "one", "--input", "in.csv", *options).exception)
+    assert "--text 'body' is a column of a table" in str(run("translate", "one", "cat", "--text", "body").exception)
 
 
 def test_sampling(run):
