@@ -118,7 +118,15 @@ def test_a_form_is_one_file(tmp_path, monkeypatch):
     assert files["/page/forms/default.js"][1] == b"export const kind = 'new';"
     module = files["/page/forms.js"][1].decode()
     imported = dict(re.findall(r'import \* as (\w+) from "\./forms/(\w+)\.js"', module))
-    assert sorted(imported.values()) == ["any", "classification", "default", "generation", "translation"]
+    assert sorted(imported.values()) == [
+        "any",
+        "classification",
+        "default",
+        "generation",
+        "labels",
+        "regression",
+        "translation",
+    ]
     assert dict(re.findall(r'\["(\w+)", (\w+)\]', module)) == {name: form for form, name in imported.items()}
 
 
