@@ -13,13 +13,14 @@ def add_commands(app: typer.Typer) -> None:
 
 def init(
     train: Annotated[
-        Path | None, typer.Argument(help="File or folder of the training data; without it, the built-in sample.")
+        Path | None,
+        typer.Argument(metavar="TRAIN", help="File or folder of the training data; without it, the built-in sample."),
     ] = None,
     validation: Annotated[
-        Path | None, typer.Option(help="File of the validation split; default: a part of TRAIN.")
+        Path | None, typer.Option(metavar="FILE", help="File of the validation split; default: a part of TRAIN.")
     ] = None,
-    test: Annotated[Path | None, typer.Option(help="File of the test split.")] = None,
-    task: Annotated[str | None, typer.Option(help="Task; default: by what the data hold.")] = None,
+    test: Annotated[Path | None, typer.Option(metavar="FILE", help="File of the test split.")] = None,
+    task: Annotated[str | None, typer.Option(metavar="NAME", help="Task; default: by what the data hold.")] = None,
     text: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column of the texts, by name or number.")] = None,
     text_b: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Column of a second text that shares the label.")

@@ -2,8 +2,9 @@
 
 They come from web pages, PDF files, phones and word processors, and make a known word an unknown one. Of Unicode's default
 ignorable characters (DerivedCoreProperties.txt) and its control characters all are dropped but white space and, where a
-script or an emoji needs them, ZWJ, ZWNJ and Mongolian's separators: between two of its letters, or after a virama. Controls
-from U+0080 become a space: most of them were dashes and quotes of Windows-1252 that somebody read as Latin-1.
+script needs them, ZWJ, ZWNJ and Mongolian's separators: between two of its letters, or after a virama. (Between emoji they are
+dropped: tokenizers would make tokens of them that stand alone.) Controls from U+0080 become a space: most of them were dashes
+and quotes of Windows-1252 that somebody read as Latin-1.
 """
 
 import re
@@ -19,10 +20,9 @@ _IGNORABLE: Ranges = (
 )
 _LATIN_CONTROLS: Ranges = ((0x80, 0x84), (0x86, 0x9F))
 _JOINERS: Ranges = ((0x180B, 0x180F), (0x200C, 0x200D))
-_JOINED: Ranges = (  # blocks of the scripts whose letters a joiner shapes, and of emoji
+_JOINED: Ranges = (  # blocks of the scripts whose letters a joiner shapes
     *((0x600, 0x7FF), (0x8A0, 0xDFF), (0xF00, 0x109F), (0x1780, 0x17B3), (0x17B6, 0x180A), (0x1810, 0x18AF)),
-    *((0xFB50, 0xFDFF), (0xFE70, 0xFEFC), (0x2190, 0x21FF), (0x2300, 0x23FF), (0x25A0, 0x27BF), (0x2B00, 0x2BFF)),
-    (0x1F000, 0x1FAFF),
+    *((0xFB50, 0xFDFF), (0xFE70, 0xFEFC)),
 )
 _VIRAMAS: Ranges = tuple(
     (point, point) for point in (0x94D, 0x9CD, 0xA4D, 0xACD, 0xB4D, 0xBCD, 0xC4D, 0xCCD, 0xD4D, 0xDCA, 0x1039, 0x17D2)
@@ -39,7 +39,7 @@ LATIN_CONTROLS = _class(_LATIN_CONTROLS)
 IGNORABLE = f"{_class(_IGNORABLE)}+"
 """What goes wherever it stands."""
 JOINERS = f"((?:{_class(_JOINED)}{_class(_JOINERS)})+{_class(_JOINED)}|{_class(_VIRAMAS)}{_class(_JOINERS)})|{_class(_JOINERS)}"
-r"""Joiners once all else has gone: with the rewrite `\1` those stay that a script or an emoji needs."""
+r"""Joiners once all else has gone: with the rewrite `\1` those stay that a script needs."""
 _ASCII = re.compile(_class(_IGNORABLE[:3]))
 _IGNORABLE_PYTHON, _JOINERS_PYTHON = map(re.compile, (IGNORABLE, JOINERS))
 _GONE = re.compile(_class([*_IGNORABLE, *_LATIN_CONTROLS]))

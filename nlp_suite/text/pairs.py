@@ -18,3 +18,8 @@ def split_pair(pair: bytes) -> tuple[bytes, bytes]:
     separator = SEPARATOR.encode() if SEPARATOR.encode() in pair else b"\t"
     text, _, text_b = pair.partition(separator)
     return text, text_b
+
+
+def shown_pair(text: str) -> str:
+    """A text, or a pair as one string, as people read it."""
+    return text.replace(SEPARATOR, " | ")

@@ -53,7 +53,7 @@ def train_runs(
         progress(f"{directory / name}: {i} of {len(experiments)}")
         run = train(experiment, directory / name, console=console)
         if not (run.directory / "report.json").exists():
-            evaluate(run, progress=progress)
+            evaluate(run, baseline=False, progress=progress)
         done[name] = (run, _report(run))
     return done
 

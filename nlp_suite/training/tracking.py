@@ -8,6 +8,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -149,6 +150,9 @@ class _Thread(threading.Thread):
                     self._queue.popleft()
             except (Exception, SystemExit) as error:
                 self._fail(_reason(error))
+                if closing and self._tracker.place:  # what it does not take is no reason to leave its run open
+                    with suppress(Exception):
+                        self._queue[-1]()
             if closing:
                 return
 

@@ -71,6 +71,12 @@ class TestEveryKind:
         assert len(texts) == 2 * kind.has_text and all(isinstance(text, str) for text in texts)
 
         report = inspect_experiment(experiment)
+        estimate, facts = before.pop("estimate")["text"], prepared.statistics["train"]  # exact, as the corpus is small
+        assert report.pop("estimate") == {}
+        sides = [facts, facts["target"]] if "target" in facts else [facts]
+        for key in ("texts", "tokens"):
+            assert estimate[key] == sum(side[key] for side in sides)
+        assert len(sides) == 2 or estimate == {key: facts[key] for key in estimate}
         assert before == {**report, "tokens": None} and report["tokens"] == prepared.statistics
         assert report["kind"] == name and list(report["splits"]) == list(prepared.stores)
         assert json.loads(json.dumps(report)) == report

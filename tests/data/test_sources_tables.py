@@ -3,6 +3,7 @@
 import datetime
 import gzip
 import json
+import sys
 
 import numpy as np
 import openpyxl
@@ -128,6 +129,14 @@ def test_rows_that_lack_a_value(write, tmp_path):
         experiment(tmp_path, path, missing="ignore")
 
 
+def test_a_text_may_have_no_label_where_it_may_have_several(write):
+    path = write("a.csv", "text,label\na,x\nb,\n,y\nc,nan\n")
+    rows = read(path, kind="multi_labelled", missing="drop")
+    assert rows == [{"text": "a", "label": ["x"]}, {"text": "b", "label": []}]
+    path = write("a.jsonl", '{"text": "a", "label": ["x", "y"]}\n{"text": "b", "label": null}\n')
+    assert [row["label"] for row in read(path, kind="multi_labelled", missing="drop")] == [["x", "y"], []]
+
+
 def test_labels_that_are_written_in_several_ways(write, tmp_path):
     rows = ["a Pos", "b pos ", "c Pos", "d 1", "e 1.0", "f neg"] * 4
     lines = "".join(json.dumps({"text": row[0] * n, "label": row[2:]}) + "\n" for n, row in enumerate(rows, 1))
@@ -210,3 +219,13 @@ def test_a_tsv_of_pairs_may_be_quoted(write):
     plain = ParallelSource(kind="pairs", train=path)
     assert next(plain.examples("train")) == {"source": '"Hi."', "target": '"Hallo."'}
     assert next(ParallelSource(kind="pairs", train=path, quoting="csv").examples("train"))["source"] == "Hi."
+
+
+@pytest.mark.parametrize(
+    "name, package, extra",
+    [("a.xlsx", "openpyxl", "excel"), ("a.parquet", "pyarrow", "parquet"), ("a.csv.zst", "zstandard", "zstd")],
+)
+def test_a_package_that_is_not_installed_is_named_with_its_extra(write, monkeypatch, name, package, extra):
+    monkeypatch.setitem(sys.modules, package, None)
+    message = refused(write(name, b"x"))
+    assert name in message and package in message and f"pip install 'nlp-suite[{extra}]'" in message

@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 import tracemalloc
+import zipfile
 from pathlib import Path
 
 import openpyxl
@@ -69,6 +70,12 @@ def test_delimiters_are_found_and_said(write, name, content, delimiter):
     assert (table.found() == "") == (delimiter == usual)
     if delimiter == ";":
         assert table.found().endswith("a.csv: columns are delimited by semicolons (found in the file)")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_first_line_may_name_the_delimiter(write, end):
+    table = open_table(write("a.csv", end.join(["sep=;", "text;label", '"a;b";x', "c,d;y", ""])))
+    assert table.columns == ["text", "label"] and list(table.rows()) == [(3, ["a;b", "x"]), (4, ["c,d", "y"])]
 
 
 def test_delimiters_that_fit_alike_are_refused(write):
@@ -279,6 +286,16 @@ def test_sheets(workbook):
     assert "unknown sheet 'Tow': did you mean 'Two'?" in refused(path, sheet="Tow")
     assert len(rows(path, sheet="Two")) == 5
     assert "no sheet has rows" in refused(workbook(("One", [])))
+
+
+def test_a_wrong_size_of_a_sheet_hides_nothing(workbook):
+    path = workbook(("Data", [["text", "label"], ["fine", "pos"], ["good"]]))
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part.replace(b'<dimension ref="A1:B3"', b'<dimension ref="A1"'))
+    assert rows(path) == [["fine", "pos"], ["good", None]]
 
 
 def test_merged_cells_are_refused(workbook):

@@ -193,13 +193,13 @@ def test_what_the_exporter_says(exported):
 
 
 def test_a_wrong_answer_is_found_by_the_fresh_process(exported, predictor, monkeypatch):
-    right = predictor.probabilities_flagged
+    right = predictor.outputs_flagged
 
     def other(texts):
         probabilities, truncated = right(texts)
         return probabilities + np.array([[0, 3e-5]], "float32"), truncated
 
-    monkeypatch.setattr(predictor, "probabilities_flagged", other)
+    monkeypatch.setattr(predictor, "outputs_flagged", other)
     wrong = SentimentSignatures(predictor.model, predictor).cases([text.encode() for text in TEXTS[:3]])
     with pytest.raises(ExportError, match=r"signature 'serving_default', output 'prob.*differs by"):
         check_saved_model(exported.path, wrong, [])

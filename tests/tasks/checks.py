@@ -21,7 +21,7 @@ SAMPLE = {"name": "sample", "size": 120, "test": 20}
 
 
 def run_task_checks(name: str, cache: Path, source=SAMPLE, **settings) -> None:
-    """Checks a task against everything that `Task` promises, on a small corpus and with its default backbone.
+    """Checks a task against everything that `Task` promises, on a small corpus and with an LSTM.
 
     Args:
         name: of the task.
@@ -36,7 +36,7 @@ def run_task_checks(name: str, cache: Path, source=SAMPLE, **settings) -> None:
             "task": {"name": name, **settings},
             "data": {"source": source, "cache": str(cache)},
             "text": {"tokenizer": {"name": "word", "min_count": 1}},
-            "backbone": {"embedding_size": 4, "units": 4},
+            "backbone": {"name": "lstm", "embedding_size": 4, "units": 4},
             "training": {"batch_size": 4, "buckets": 2},
         }
     )

@@ -113,6 +113,16 @@ def test_a_server_that_is_away_for_a_while_is_named_once_and_lacks_nothing_in_th
     assert server["id"]["steps"] == [10, 20] and server["id"]["outcomes"] == ["finished"]
 
 
+def test_what_a_tracker_does_not_take_leaves_its_run_not_open(small, server, tmp_path, monkeypatch, caplog):
+    def log(self, figures, step):
+        raise ValueError("no such figures")
+
+    monkeypatch.setattr(server["class"], "log", log)
+    with tracked(small, tmp_path / "run") as begun:
+        begun.log(row(10))
+    assert server["id"]["outcomes"] == ["finished"] and [r.levelname for r in caplog.records] == ["WARNING"]
+
+
 def test_a_server_that_never_answers_is_not_waited_for(small, server, tmp_path, monkeypatch, caplog):
     answer = threading.Event()
     monkeypatch.setattr(server["class"], "open", lambda *_: answer.wait())
@@ -185,6 +195,7 @@ class FakeWandb(SimpleNamespace):
             settings=SimpleNamespace(sync_dir="wandb/offline"),
             offline=mode == "offline",
             starting_step=step,
+            config=SimpleNamespace(update=lambda values, allow_val_change: self.calls.append(("config", values))),
             save=lambda path, base_path, policy: self.calls.append(("save", path[len(base_path) + 1 :])),
             log=lambda figures, step: self.calls.append(("log", figures, step)),
             summary=SimpleNamespace(update=lambda figures: self.calls.append(("summary", figures))),
@@ -201,9 +212,9 @@ def test_wandb_goes_on_under_the_same_id_after_the_steps_that_its_server_has(tmp
     monkeypatch.setitem(sys.modules, "wandb", fake := FakeWandb(mode, step=step))
     tracker = TRACKERS.get("wandb")()
     assert tracker.open(TrackedRun("abc", "films", {"training.epochs": 2}, tmp_path / "config.yaml")) == known
-    ((_, arguments), saved) = fake.calls
+    ((_, arguments), config, saved) = fake.calls
     assert (arguments["id"], arguments["resume"], arguments["name"]) == ("abc", "allow", "films")
-    assert arguments["config"] == {"training.epochs": 2} and saved == ("save", "config.yaml")
+    assert config == ("config", {"training.epochs": 2}) and saved == ("save", "config.yaml")
     assert arguments["settings"] == {"console": "off", "silent": True} and "wandb" in tracker.place
     fake.calls.clear()
     tracker.log({"loss": 0.5}, 60)

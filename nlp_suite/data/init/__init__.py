@@ -12,14 +12,14 @@ from nlp_suite.config_yaml import read_yaml
 from nlp_suite.data.init.checks import check_seen, with_merged_labels
 from nlp_suite.data.init.columns import OPTIONS, choose_columns
 from nlp_suite.data.init.config_text import config_text, values_of
-from nlp_suite.data.init.layout import Layout, look, stem
+from nlp_suite.data.init.layout import Layout, look
 from nlp_suite.data.init.seen import Choice, Passing, Seen, TextSampler, seen_of
 from nlp_suite.data.init.summary import summary
 from nlp_suite.data.init.table_profile import Column, profile
 from nlp_suite.data.kinds.base import corpus_kind
 from nlp_suite.data.prepare import kind_of, open_source
 from nlp_suite.data.selection import Selection
-from nlp_suite.data.table_reading import TEXT_FORMATS, TableFormat, format_of, guess_encoding, open_table
+from nlp_suite.data.table_reading import TEXT_FORMATS, Table, TableFormat, format_of, guess_encoding, open_table
 from nlp_suite.errors import DataError, UsageError
 from nlp_suite.files import check_writable
 from nlp_suite.progress import scope
@@ -28,6 +28,7 @@ from nlp_suite.task import task_class
 
 USUAL_DELIMITERS = {"tsv": "\t", "csv": ","}  # by suffix
 
+USUAL_QUOTING = {"tsv": "none", "csv": "csv"}
 MARKED, GUESSED = "by its byte order mark", "guessed, as it cannot be known: look at the texts"
 
 PathLike = str | os.PathLike[str]
@@ -104,7 +105,7 @@ def init_config(
             raise UsageError("without TRAIN the built-in sample is taken, which has no files and columns to choose")
         return _sample(task or DEFAULT_TASK, output)
     layout = look(files, named.get("source"), named.get("target"))
-    path = _free_path(output or f"{stem(Path(layout.title)) or 'data'}.yaml")
+    path = _free_path(output or f"{layout.name}.yaml")
     kind, data, labels = _data_section(layout, named, TASKS.get(task).corpus_kind if task else None)
     task = task or _task_of(kind, layout.title)
     settings = TASKS.get(task).settings_for_labels(labels) if labels else {}
@@ -163,17 +164,35 @@ def _columns(
     first = layout.tables["train"][0]
     format = layout.source["format"].value if "format" in layout.source else format_of(first)
     encoding = guess_encoding(first) if format in TEXT_FORMATS else None
-    table = open_table(first, format=format, encoding=encoding or "utf-8")
+    table, quoting = _opened(first, format, encoding or "utf-8")
     columns = profile(table.rows(), table.columns)
     if sum(column.rows for column in columns[:1]) < 2:
         rows = "1 row" if columns and columns[0].rows else "no rows"
         raise DataError(f"{first} has {rows}: nothing can be learned from fewer than two")
     chosen = choose_columns(columns, named, kind, str(first))
-    settings = _format_settings(table.format)
+    settings = _format_settings(table.format) | quoting
     for field, choice in chosen.places.items():
         settings[f"{field}_column"] = choice
     label = chosen.places.get("label")
     return chosen.kind, settings, next((c for c in columns if label and c.place == label.value), None)
+
+
+def _opened(path: Path, format: str, encoding: str) -> tuple[Table, dict[str, Choice]]:
+    """A table; and where it cannot be told from the file whether it is quoted, the setting that says it as its suffix does."""
+    try:
+        return open_table(path, format=format, encoding=encoding), {}
+    except DataError:
+        if (quoting := USUAL_QUOTING.get(format)) is None:
+            raise
+        try:
+            table = open_table(path, format=format, encoding=encoding, quoting=quoting)
+        except DataError:
+            table = None
+        if table is None:
+            raise
+        return table, {
+            "quoting": Choice(quoting, f"as usual in {format}, for the file fits either way: look at the texts")
+        }
 
 
 def _format_settings(found: TableFormat) -> dict[str, Choice]:

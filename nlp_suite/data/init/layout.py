@@ -45,6 +45,12 @@ class Layout:
     tables: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     kinds: tuple[str, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """The name of a config for them."""
+        path = Path(self.title)
+        return stem(path).removesuffix(f".{_language(path)}") or "data"
+
 
 def look(given: Mapping[str, str], source: str | None = None, target: str | None = None) -> Layout:
     """The layout of what was given.

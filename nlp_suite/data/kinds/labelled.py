@@ -32,7 +32,7 @@ from nlp_suite.data.tables import (
 from nlp_suite.errors import DataError
 from nlp_suite.registry import CORPUS_KINDS
 from nlp_suite.task import Assets
-from nlp_suite.text.pairs import join_pair
+from nlp_suite.text.pairs import join_pair, shown_pair
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -224,7 +224,7 @@ class LabelledKind(CorpusKind):
                     if part not in shown and len(shown) >= self.shown_labels:
                         continue
                     if len(texts := shown.setdefault(part, [])) < SHOWN_EXAMPLES:
-                        texts.append(shortened(text))
+                        texts.append(shortened(shown_pair(text)))
             splits[split] = {
                 "examples": len(counts.characters),
                 "labels": self.label_summary(labels),

@@ -38,7 +38,8 @@ def table_examples(
     """Examples of the rows of a table.
 
     A field is missing where its value is None or not a number (NaN), and a label also where it is blank or, in text
-    files, `nan`. In text files a label such as `1.0` is the number 1.
+    files, `nan`; where a text has any number of labels, null and blank are none of them. In text files a label such as `1.0` is
+    the number 1.
 
     Args:
         table: an open table.
@@ -59,9 +60,10 @@ def table_examples(
         example: Example | None = {}
         for column, position in positions:
             value = row[position]
-            missing = is_missing(column.field, value, is_text)
-            may_be_empty = column.field == "label" and kind.label_form == "several"  # no label is no lack
-            if dropped is not None and not may_be_empty and (missing or (isinstance(value, str) and not value.strip())):
+            blank = value is None or (isinstance(value, str) and not value.strip())
+            no_labels = blank and column.field == "label" and kind.label_form == "several"  # which a text may have
+            missing = is_missing(column.field, value, is_text) and not no_labels
+            if dropped is not None and (missing or blank) and not no_labels:
                 dropped[column.field] += 1
                 example = None
                 break

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from nlp_suite.data.table_formats.dialect import (
 from nlp_suite.data.table_formats.text_input import SAMPLE_BYTES, TextInput, find_encoding
 from nlp_suite.errors import DataError
 
+_SEPARATOR_LINE = re.compile(r"sep=([^\w\s]|\t)(?=[\r\n])")  # by which spreadsheets are told the delimiter
 USUAL = {"tsv": "\t", "csv": ","}
 
 
@@ -37,6 +39,10 @@ class DelimitedTable(Table):
         super().__init__(path)
         text = TextInput(path, find_encoding(path, encoding), on_error)
         sample, more = text.sample()
+        self._names_delimiter = _SEPARATOR_LINE.match(sample)
+        if self._names_delimiter:
+            delimiter = delimiter or self._names_delimiter.group(1)
+            sample = sample[self._names_delimiter.end() :]  # its end stays: a blank line
         self._dialect = find_dialect(path, sample, more, delimiter, USUAL[format], quoting)
         self._text = TextInput(path, text.encoding, on_error, self._dialect.newline)
         first = self._first_rows(sample, more)
@@ -73,7 +79,11 @@ class DelimitedTable(Table):
         return f"{self.path}: {', '.join(said)} (found in the file)" if said else ""
 
     def _read(self) -> Iterator[Row]:
-        rows = self._split(self._text.lines())
+        lines = self._text.lines()
+        if self._names_delimiter:
+            next(lines)
+            lines = itertools.chain([(1, "\n")], lines)
+        rows = self._split(lines)
         if self.format.header:
             next(rows, None)
         return rows

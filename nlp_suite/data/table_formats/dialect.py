@@ -76,6 +76,7 @@ def find_dialect(
         sample = sample[: max(sample.rfind("\n"), sample.rfind("\r")) + 1] or sample
     lone_returns = re.search(r"\r(?!\n|\Z)", sample) is not None
     newlines = ["\n", *(["\r"] if lone_returns else [])] if "\n" in sample or not lone_returns else ["\r"]
+    first_ends_in_cr = re.match(r"[^\r\n]*\r(?!\n)", sample) is not None
     found: list[Dialect] = []
     unusual: list[Dialect] = []  # where the first line does not have the usual delimiter, and no other one fits
     for newline in newlines:
@@ -84,14 +85,17 @@ def find_dialect(
         as_usual, *others = [_looked_at(sample, more, d, newline, quoting) for d in candidates]
         fitting = [dialect for dialect in others if dialect.fits]
         found.append(as_usual if as_usual.fits or not fitting else _only(path, fitting))
+        one_column = as_usual.quoting == "csv" and as_usual.width == 1 and not found[-1].fits
+        if one_column and newline == "\n" and not first_ends_in_cr:
+            return as_usual  # one column, validly quoted
         if not found[-1].fits and usual not in lines[0] and len(lines) > 2:
             unusual += others
     if len(found) == 2 and found[1].fits:
         quoted = [dialect.fits and dialect.quoting == "csv" for dialect in found]
         if (quoted[1] and not quoted[0]) or not (found[0].fits or found[0].problem):
             return found[1]
-        if found[0].fits and quoted[0] == quoted[1] and re.match(r"[^\r\n]*\r(?!\n)", sample):
-            return found[1]  # both fit, and the first line, which seldom has one within, ends in CR
+        if found[0].fits and quoted[0] == quoted[1] and first_ends_in_cr:
+            return found[1]  # both fit, and the first line seldom has a line end within
     nearest = max(unusual, key=lambda dialect: dialect.alike, default=None)
     if nearest and not found[0].fits and nearest.alike > 0.5 and (nearest.problem or nearest.alike < 1):
         split = f"delimited by {nearest.delimiter!r}, "

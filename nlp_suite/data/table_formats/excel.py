@@ -53,6 +53,7 @@ class ExcelTable(Table):
         with self._workbook() as book:
             sheet = book[self.format.sheet]
             row_size = self.path.stat().st_size / max(1, sheet.max_row or 1)
+            sheet.reset_dimensions()  # some programs write wrong ones
             done = 0.0
             for number, values in enumerate(sheet.iter_rows(values_only=True), 1):
                 row = [self._value(value, unescape) for value in values]

@@ -182,10 +182,11 @@ def guess_encoding(path: str | Path) -> str | None:
 
 
 def _wide(piece: bytes) -> str | None:
-    """UTF-16 without a byte order mark, which has a zero in most characters."""
-    if piece.count(0) <= len(piece) / 8:
+    """UTF-16 without a byte order mark, where every other byte is mostly zero; not for scripts without ASCII."""
+    first, second = (part.count(0) / max(1, len(part)) for part in (piece[::2], piece[1::2]))
+    if max(first, second) < 0.4 or min(first, second) > 0.05:
         return None
-    return "utf-16-le" if piece[1::2].count(0) >= piece[::2].count(0) else "utf-16-be"
+    return "utf-16-le" if second > first else "utf-16-be"
 
 
 def is_utf8(piece: bytes) -> bool:

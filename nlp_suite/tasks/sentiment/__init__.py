@@ -153,7 +153,7 @@ class SentimentTask(Task):
     def remarks(cls, experiment, labels) -> list[str]:
         """An embedding that is too small for the number of classes: the logits are a linear function of its averages."""
         size, needed = experiment.backbone.embedding_size, len(labels) - 1
-        if size >= needed:
+        if experiment.task.problem != "single_label" or size >= needed:
             return []
         return [
             f"backbone.embedding_size is {size}, which cannot tell {needed + 1} classes apart: give {needed} or more"

@@ -13,6 +13,7 @@ from nlp_suite.tasks.sentiment.metrics import NAMED
 from nlp_suite.tasks.sentiment.report import classification_report
 from nlp_suite.tasks.sentiment.texts_predictor import compiled_logits
 from nlp_suite.tasks.sentiment.threshold import answered_labels, fit_threshold, threshold_of, threshold_remark
+from nlp_suite.text.pairs import shown_pair
 from nlp_suite.text.statistics import truncation_shares
 
 
@@ -98,7 +99,7 @@ def split_logits(run, store) -> np.ndarray:
 
 
 class StoreTexts(Sequence[str]):
-    """The texts of a store as a sequence that reads them one at a time."""
+    """The texts of a store as a sequence that reads them one at a time; of pairs both, as people read them."""
 
     def __init__(self, store):
         self._store = store
@@ -107,4 +108,4 @@ class StoreTexts(Sequence[str]):
         return len(self._store)
 
     def __getitem__(self, row):
-        return self._store.text(int(row))
+        return shown_pair(self._store.text(int(row)))

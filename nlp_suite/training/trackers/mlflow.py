@@ -39,7 +39,8 @@ class MLflowTracker(Tracker):
         else:
             active = mlflow.start_run(run_name=run.name, tags={TAG: run.id})
         self.place = f"{mlflow.get_tracking_uri()}, run {active.info.run_id}"
-        mlflow.log_params({_name(key): value for key, value in run.parameters.items()})
+        parameters = {_name(key): value for key, value in run.parameters.items()}
+        mlflow.log_params({key: value for key, value in parameters.items() if key not in active.data.params})
         mlflow.log_artifact(str(run.config))
         history = mlflow.MlflowClient().get_metric_history(active.info.run_id, "seconds")
         return max((metric.step for metric in history), default=0)

@@ -28,8 +28,8 @@ class WandbTracker(Tracker):
         mode = wandb.setup(quiet).settings.mode
         if mode == "online" and not wandb.login(prompt=False):  # it would else ask on the terminal, and wait
             raise UsageError("it has no key: call `wandb login`, or set WANDB_API_KEY or WANDB_MODE=offline")
-        config = dict(run.parameters)
-        self._run = wandb.init(id=run.id, resume="allow", name=run.name, config=config, settings=quiet)
+        self._run = wandb.init(id=run.id, resume="allow", name=run.name, settings=quiet)
+        self._run.config.update(dict(run.parameters), allow_val_change=True)
         self.place = self._run.url or f"{self._run.settings.sync_dir} (send it: wandb sync FOLDER)"
         self._run.save(str(run.config.absolute()), base_path=str(run.config.absolute().parent), policy="now")
         # offline every process has a folder of its own, and a killed one leaves part of its figures: the last folder has all

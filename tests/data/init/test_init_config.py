@@ -158,6 +158,7 @@ def test_pairs_running_text_and_classes(folder):
     for side, words in (("en", WORDS), ("de", DEUTSCH)):
         (folder / f"train.{side}").write_text("\n".join(sentences(40, words)) + "\n", "utf-8")
     two = init_config("train.en")
+    assert two.path.name == "train.yaml"
     assert load_experiment(two.path).data.source.name == "parallel" and len(examples_of(two.path)) == 40
 
 

@@ -74,6 +74,22 @@ def test_three_labels_have_no_threshold():
         SentimentTask(threshold=0.5).training_batches(None, None, ["a", "b", "c"], None)
 
 
+class Opened:
+    """The signatures of an export, without a file."""
+
+    def __init__(self, functions, experiment):
+        self._functions, self._experiment = functions, experiment
+
+    def experiment(self):
+        return self._experiment
+
+    def inputs(self, signature):
+        return ["text"]
+
+    def __call__(self, signature, text):
+        return {name: value.numpy() for name, value in self._functions[signature](text).items()}
+
+
 def test_it_decides_the_label_wherever_the_model_is_asked(small, tmp_path):
     costs = {"cost": {"false_positive": 1, "false_negative": 9}}
     run = train(small(task={"threshold": costs}, training={"epochs": 1}), tmp_path / "run", console=Console(quiet=True))
@@ -101,8 +117,7 @@ def test_it_decides_the_label_wherever_the_model_is_asked(small, tmp_path):
     far = np.abs(p[:, 1] - fitted["value"]) > 1e-5
     labels = np.array([label.decode() for label in graph["label"].numpy()])
     assert (labels == np.array(run.labels)[said])[far].all() and far.sum() > 50
-    opened = lambda signature, text: {k: v.numpy() for k, v in signatures.functions()[signature](text).items()}  # noqa: E731
-    opened.experiment = lambda: frozen
+    opened = Opened(signatures.functions(), frozen)
     again = SavedModelClassifier(opened).predict(texts)
     assert (np.array([answer["label"] for answer in again]) == labels)[far].all()
 

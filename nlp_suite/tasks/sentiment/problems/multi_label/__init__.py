@@ -35,6 +35,10 @@ class MultiLabelTask(SentimentTask):
     )
     page_form = "labels"
 
+    @classmethod
+    def remarks(cls, experiment, labels) -> list[str]:
+        return []  # those of `SentimentTask` are on classes that exclude one another
+
     def check(self, experiment) -> None:
         refuse_naive_bayes(experiment)
 

@@ -37,6 +37,10 @@ class RegressionTask(SentimentTask):
     )
     page_form = "regression"
 
+    @classmethod
+    def remarks(cls, experiment, labels) -> list[str]:
+        return []  # those of `SentimentTask` are on classes that exclude one another
+
     def check(self, experiment) -> None:
         """See `Task.check`; what speaks of classes is refused."""
         if self.settings.label_smoothing:
