@@ -113,10 +113,10 @@ def test_an_evaluation(finished, tmp_path, monkeypatch):
         numbers = iter([0.25, 0.5, 0.75])
         monkeypatch.setattr(TASKS.get("sentiment"), "measure", lambda *_, numbers=numbers: {"accuracy": next(numbers)})
         monkeypatch.setattr(TASKS.get("sentiment"), "report_view", lambda _: Page())
-        evaluate(run)
-        died = killed_at(number, lambda run=run: evaluate(run))
+        evaluate(run, baseline=False)
+        died = killed_at(number, lambda run=run: evaluate(run, baseline=False))
         Run(run.directory).record.check("report.json")
-        evaluate(Run(run.directory))
+        evaluate(Run(run.directory), baseline=False)
         Run(run.directory).record.check_all()
         if not died:
             break
