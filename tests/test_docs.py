@@ -323,10 +323,10 @@ def test_the_example_of_a_corpus_kind(example, tmp_path):
     from nlp_suite.task import Assets
     from nlp_suite.text.text_layer import TextLayer
 
-    example("nlp_suite/data/kinds/rated.py")
+    example("nlp_suite/data/kinds/starred.py")
     (tmp_path / "films.tsv").write_text("text\tstars\nfine\t4\ndull\t1\n", "utf-8")
-    source = SOURCES.get("files")(kind="rated", train=str(tmp_path / "films.tsv"))
-    kind, rows = corpus_kind("rated"), list(source.examples("train"))
+    source = SOURCES.get("files")(kind="starred", train=str(tmp_path / "films.tsv"))
+    kind, rows = corpus_kind("starred"), list(source.examples("train"))
     text = TextLayer.train(TextSettings(tokenizer="byte"), kind.texts(rows))
     assert kind.write_split(tmp_path / "store", rows, "train", Assets(text)) == {"stars": 5}
     assert kind.open_split(tmp_path / "store").labels.tolist() == [4, 1]
