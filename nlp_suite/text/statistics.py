@@ -115,7 +115,8 @@ def unknown_remark(facts: Mapping[str, Any], settings: Any, key: str = "text") -
     named = f" ({words}, …)" if words else ""
     tokenizer, place = settings.tokenizer, f"{key}.tokenizer"
     changes = {"vocabulary_size": "raise", "character_coverage": "raise", "min_count": "lower"}
-    remedies = [f"{verb} {place}.{name}" for name, verb in changes.items() if hasattr(tokenizer, name)]
+    changeable = [name for name in changes if getattr(tokenizer, name, 1) != 1]  # a count or a share of 1 is at its end
+    remedies = [f"{changes[name]} {place}.{name}" for name in changeable]
     return (
         f"{rate:.1%} of the tokens are unknown{named}, and all look the same to the "
         f"model: {' or '.join(remedies)}, or take {place}: sentencepiece, which with byte_fallback knows every text"
