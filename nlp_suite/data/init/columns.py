@@ -36,6 +36,8 @@ NAMES = {  # field → what its column is often called; a name decides only betw
         "topic",
         "rating",
         "stars",
+        "score",
+        "grade",
         "y",
     ],
     "source": ["source", "src", "en", "eng", "english", "input"],
@@ -95,7 +97,9 @@ def choose_columns(columns: Sequence[Column], told: Mapping[str, str], kind: str
     if "text" not in chosen:
         chosen["text"] = _text(columns, chosen, where)
     if kind != "labelled":
-        chosen = {"text": chosen["text"]}
+        others = ", ".join(repr(column.place) for column in _free(columns, {"text": chosen["text"]}))
+        reason = f"not read: {others} (--label makes one of them the label)" if others else chosen["text"].reason
+        chosen = {"text": Choice(chosen["text"].value, reason)}
     elif "label" not in chosen:
         chosen["label"] = _label(columns, chosen, where)
     return ColumnsChosen(kind, chosen)

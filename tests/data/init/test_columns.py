@@ -141,12 +141,13 @@ def test_the_user_is_asked_with_the_candidates_and_the_option(table, told, words
     [
         ({"id": IDS, "price": PRICES, "label": LABELS}, "no column looks like text.*'price' .*--text"),
         ({"text": TEXTS, "label": IDS}, "'label' has 60 different values in 60 rows, so it is no column of labels"),
-        ({"text": TEXTS, "score": PRICES}, None),
+        ({"text": TEXTS, "price": PRICES}, None),
     ],
 )
 def test_what_cannot_be_is_refused(table, words):
     if words is None:
         assert chosen(**table)[0] == "text", "numbers with a fraction are no labels"
+        assert chosen(text=TEXTS, score=PRICES)[0] == "labelled", "but where their column is called so"
         return
     with pytest.raises(DataError, match=words):
         chosen(**table)
