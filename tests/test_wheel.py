@@ -39,7 +39,8 @@ print("done")
 
 
 def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return [block for name, block in found if name == language]
 
 
 def commands():
@@ -98,10 +99,17 @@ def outside(tmp_path, monkeypatch):
         return " ".join(draw.choices(words.split(), k=6)).capitalize() + "."
 
     good, bad, german = "a fine film with good music", "two lost hours of dull noise", "ein Mann mit Hut auf dem Rad"
-    rows = [f"{sentence(words)}\t{label}" for _ in range(100) for words, label in ((good, "pos"), (bad, "neg"))]
-    (tmp_path / "reviews.tsv").write_text("\n".join(["text\tlabel", *rows]) + "\n")
-    for name, words in {"book.txt": good, "train.en": good, "train.de": german}.items():
-        (tmp_path / name).write_text("".join(sentence(words) + "\n" for _ in range(200)))
+    rows = [f"{sentence(words)},{label}" for _ in range(100) for words, label in ((good, "pos"), (bad, "neg"))]
+    pairs = [f"{sentence(good)}\t{sentence(german)}" for _ in range(200)]
+    files = {
+        "reviews.csv": ["text,label", *rows],
+        "labelled.csv": ["text,label", *rows[:20]],
+        "new.csv": ["id,text", *(f"{number},{sentence(good)}" for number in range(20))],
+        "book.txt": [sentence(good) for _ in range(200)],
+        "pairs.tsv": ["en\tde", *pairs],
+    }
+    for name, lines in files.items():
+        (tmp_path / name).write_text("\n".join(lines) + "\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -119,11 +127,14 @@ def test_the_wheel_carries_configs_types_and_pages(wheel):
 def test_what_the_readme_runs_works_outside_the_repository(environment, outside):
     run = [command for command in commands() if command[0] not in ("serve", "query")]
     wrong = ["config", "show", "sentiment_sample", "--set", "backbone=lsmt"]
-    assert {"inspect", "train", "evaluate", "predict", "export", "generate", "translate"} <= {c[0] for c in run}
+    verbs = {"init", "train", "evaluate", "predict", "cross-validate", "export", "generate", "translate"}
+    assert verbs <= {command[0] for command in run}
     (outside / "work.json").write_text(json.dumps([run, "".join(blocks("python"))]))
     done = succeeds(environment / "bin/python", "-c", DRIVER)
-    assert done.endswith("done\n") and "Label balance" in done and "pos" in done
-    assert (outside / "runs/mine/report.html").exists() and (outside / "saved_models/sample/1/saved_model.pb").exists()
+    assert done.endswith("done\n") and "written: reviews.yaml" in done and "answers.csv: 20 rows" in done
+    assert (outside / "runs/reviews/report.html").exists() and (
+        outside / "saved_models/sample/1/saved_model.pb"
+    ).exists()
     command_line = environment / "bin/nlp-suite"
     assert "sentiment_imdb_bag " in succeeds(command_line, "list", "configs")
     assert process(command_line, *wrong).stderr in blocks("")
