@@ -234,7 +234,10 @@ def test_in_a_config(write):
 def test_sources_refuse_kinds_that_they_do_not_give(write, tmp_path):
     path = write("data/a.txt", "a\tä\n")
     for kind in set(CORPUS_KINDS.names()) - {"pairs"}:
-        with pytest.raises(DataError, match="'parallel' reads .* TSV, and this task needs (ordered labels|labels|running text|texts with)"):
+        with pytest.raises(
+            DataError,
+            match="'parallel' reads .* TSV, and this task needs (ordered labels|labels|running text|texts with)",
+        ):
             ParallelSource(kind=kind, train=path)
     for source, arguments in ((PlainTextSource, {"train": path}), (DirectorySource, {"root": tmp_path})):
         hint = "this task needs pairs of sentences; sources .*: files .*, parallel .*, sample .*, tfds "
