@@ -1,5 +1,6 @@
 """What all tests share: quiet logs, small experiments, paths of the real data."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -31,6 +32,16 @@ def real_data():
     if not REAL_DATA.is_dir():
         pytest.skip(f"real corpora are not at {REAL_DATA.parent.name}/{REAL_DATA.name} beside the repository")
     return REAL_DATA
+
+
+@pytest.fixture
+def unlogged():
+    """As in a program that logs nothing, whatever a server in this process has set up."""
+    logger = logging.getLogger("nlp_suite")
+    level = logger.level
+    logger.setLevel(logging.NOTSET)
+    yield
+    logger.setLevel(level)
 
 
 @pytest.fixture

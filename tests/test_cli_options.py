@@ -7,9 +7,11 @@ from importlib.metadata import version
 
 import pytest
 
-from nlp_suite import __version__, cli, progress
+from nlp_suite import __version__, cli
 from nlp_suite.cli import completion
 from nlp_suite.cli.common import print_progress
+
+pytestmark = pytest.mark.usefixtures("unlogged")
 
 
 @pytest.fixture
@@ -40,7 +42,6 @@ def test_the_version_is_told_without_importing_what_it_names():
 
 def test_quiet_before_or_after_the_verb_leaves_only_results(called, monkeypatch):
     monkeypatch.setattr(cli.app, "registered_commands", [*cli.app.registered_commands])
-    monkeypatch.setattr(progress, "_is_logged", lambda *_: False)  # a server in this process may have set up a log
     cli.app.command("work")(lambda: (print_progress("a line of progress"), print("a result")))
     for arguments in (["--quiet", "work"], ["work", "--quiet"]):
         assert tuple(called(*arguments)) == ("a result\n", "")

@@ -23,6 +23,8 @@ from nlp_suite.data.selection import Selection
 from nlp_suite.data.sources.reading import lines_without_ends, share_read
 from nlp_suite.registry import SOURCES
 
+pytestmark = pytest.mark.usefixtures("unlogged")
+
 
 @pytest.fixture
 def at(monkeypatch):
