@@ -110,13 +110,19 @@ def test_a_loop_that_an_error_has_left_ends_with_the_function_that_was_called(at
         assert error.traceback and [work.description for work in progress._DISPLAY.going_on()] == ["goes on"]
 
 
-def test_no_thread_is_left_behind():
+def test_no_thread_is_left_behind(monkeypatch):
+    monkeypatch.setattr(progress, "_DISPLAY", progress._Display())
+    before = set(threading.enumerate())  # with those of work that a test before this one left
+
+    def threads():
+        return [thread for thread in set(threading.enumerate()) - before if thread.name == "progress"]
+
     with progress.work("something"):
-        assert any(thread.name == "progress" for thread in threading.enumerate())
+        assert threads()
     end = time.monotonic() + 10
-    while any(thread.name == "progress" for thread in threading.enumerate()) and time.monotonic() < end:
+    while threads() and time.monotonic() < end:
         time.sleep(0.01)
-    assert not any(thread.name == "progress" for thread in threading.enumerate())
+    assert not threads()
 
 
 @pytest.mark.parametrize("name, opened", [("a.txt", open), ("a.txt.gz", gzip.open)])
