@@ -8,50 +8,7 @@ from nlp_suite.data.init import table_profile
 from nlp_suite.data.init.columns import choose_columns
 from nlp_suite.data.init.table_profile import PROFILED_ROWS, profile
 from nlp_suite.errors import DataError, UsageError
-
-WORDS = [
-    "a",
-    "the",
-    "film",
-    "was",
-    "not",
-    "very",
-    "good",
-    "but",
-    "we",
-    "saw",
-    "it",
-    "with",
-    "many",
-    "people",
-    "in",
-    "town",
-    "and",
-    "liked",
-    "its",
-    "music",
-]
-DEUTSCH = [
-    "ein",
-    "der",
-    "Film",
-    "war",
-    "nicht",
-    "sehr",
-    "gut",
-    "aber",
-    "wir",
-    "haben",
-    "ihn",
-    "mit",
-    "vielen",
-    "Leuten",
-    "gesehen",
-    "und",
-    "mochten",
-    "die",
-    "Musik",
-]
+from tests.data.init.words import DEUTSCH, WORDS
 
 
 def sentences(rows, words=WORDS, seed=0):

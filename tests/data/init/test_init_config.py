@@ -15,50 +15,7 @@ from nlp_suite.config import load_experiment
 from nlp_suite.data.init import init_config
 from nlp_suite.data.prepare import open_source, splits
 from nlp_suite.errors import DataError, NlpSuiteError, UsageError
-
-WORDS = [
-    "the",
-    "film",
-    "was",
-    "good",
-    "but",
-    "not",
-    "very",
-    "we",
-    "saw",
-    "it",
-    "with",
-    "many",
-    "people",
-    "in",
-    "town",
-    "and",
-    "liked",
-    "its",
-    "music",
-    "a",
-    "lot",
-]
-DEUTSCH = [
-    "der",
-    "Film",
-    "war",
-    "gut",
-    "aber",
-    "nicht",
-    "sehr",
-    "wir",
-    "haben",
-    "ihn",
-    "mit",
-    "vielen",
-    "Leuten",
-    "gesehen",
-    "und",
-    "mochten",
-    "die",
-    "Musik",
-]
+from tests.data.init.words import DEUTSCH, WORDS
 
 
 def sentences(rows, words=WORDS, seed=0):
