@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _DEFAULT_METRICS_PATH = "/monitoring/prometheus/metrics"
+_SIGNAL_SECONDS = 0.2  # a signal that another thread received is seen by the main thread when it wakes up
 
 
 class Server:
@@ -273,7 +274,8 @@ def serve(options: Options) -> None:
     gc.freeze()  # what is imported stays, so the search for an unloaded graph need not look at it
     failures: list[BaseException] = []
     threading.Thread(target=_start_or_end, args=(server, end, failures), daemon=True).start()
-    end.wait()
+    while not end.wait(_SIGNAL_SECONDS):
+        pass
     if not failures:
         logger.info("ending: no new requests, at most %d s for running ones", options.drain_seconds)
     drained = server.stop()
