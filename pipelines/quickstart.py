@@ -1,5 +1,10 @@
-"""The whole way on the built-in sample corpora: train, measure, export, serve, ask. `make quickstart` runs it."""
+"""The whole way on the built-in sample corpora: train, measure, export, serve, ask. `make quickstart` runs it.
 
+python pipelines/quickstart.py
+python pipelines/quickstart.py --set training.epochs=1
+"""
+
+import argparse
 import socket
 import time
 from pathlib import Path
@@ -27,24 +32,28 @@ RUNS = {  # name: what differs from the config
 
 def main() -> None:
     """Trains, measures and exports the three models, serves them and prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    overrides = parser.parse_args().overrides
     from rich.console import Console
 
     began = time.perf_counter()
     console = Console()
-    shown = [*sentiment(console), *language_model(console), *translation(console), *serving(console)]
+    tables = [part for task in (sentiment, language_model, translation) for part in task(console, overrides)]
+    shown = [*tables, *serving(console)]
     for part in shown:
         console.print(part, soft_wrap=isinstance(part, str))
     console.print(f"everything took {time.perf_counter() - began:.0f} s")
 
 
-def sentiment(console) -> list:
+def sentiment(console, overrides) -> list:
     """Three classifiers of reviews whose labels hang on word order."""
     from rich.table import Table
 
     table = Table("model", "parameters", "training", "test accuracy", "macro F1", "ECE")
-    for name, overrides in RUNS.items():
+    for name, differing in RUNS.items():
         console.rule(f"sentiment: train {name}")
-        experiment = nlp_suite.load_experiment(SENTIMENT, overrides)
+        experiment = nlp_suite.load_experiment(SENTIMENT, [*differing, *overrides])
         run = nlp_suite.train(experiment, Path("runs") / f"quickstart-{name}")
         report = nlp_suite.evaluate(run)
         numbers = (f"{report['accuracy']:.2%}", f"{report['macro']['f1']:.4f}", f"{report['ece']:.2%}")
@@ -62,13 +71,13 @@ def sentiment(console) -> list:
     return [answers, table, f"report with pictures: runs/quickstart-lstm/report.html\nSavedModel: {export.path}"]
 
 
-def language_model(console) -> list:
+def language_model(console, overrides) -> list:
     """A language model of sentences from a grammar whose entropy is known."""
     from rich.table import Table
     from rich.text import Text
 
     console.rule("language model: train lstm")
-    run = nlp_suite.train(nlp_suite.load_experiment(LANGUAGE), Path("runs") / "quickstart-language-model")
+    run = nlp_suite.train(nlp_suite.load_experiment(LANGUAGE, overrides), Path("runs") / "quickstart-language-model")
     report = nlp_suite.evaluate(run)
     table = Table("model", "parameters", "training", "test perplexity", "optimum", "above it")
     best = report["best_possible"]
@@ -84,15 +93,14 @@ def language_model(console) -> list:
     return [written, table, f"report with pictures: {report['page']}\nSavedModel: {export.path}"]
 
 
-def translation(console) -> list:
+def translation(console, overrides) -> list:
     """An English–German translator of sentences from a grammar in which every sentence has one translation."""
     from rich.table import Table
     from rich.text import Text
 
     console.rule("translation: train a GRU with Bahdanau's attention")
-    run = nlp_suite.train(
-        nlp_suite.load_experiment(TRANSLATION, ["training.epochs=3"]), Path("runs") / "quickstart-translation"
-    )
+    experiment = nlp_suite.load_experiment(TRANSLATION, ["training.epochs=3", *overrides])
+    run = nlp_suite.train(experiment, Path("runs") / "quickstart-translation")
     report = nlp_suite.evaluate(run)
     table = Table("model", "parameters", "training", "test BLEU", "exact match", "optimum")
     numbers = (f"{report['bleu']['score']:.2f}", f"{report['exact_match']:.2%}", "100.00%")
