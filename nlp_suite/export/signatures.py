@@ -70,7 +70,8 @@ class Signatures(ABC):
         """
         import tensorflow as tf
 
-        return tf.function(method, input_signature=[tf.TensorSpec(*spec, name=name) for name, spec in inputs.items()])
+        specs = [tf.TensorSpec(*spec, name=name) for name, spec in inputs.items()]
+        return tf.function(method, specs, autograph=False)
 
 
 def fill_empty_batch(*columns: Any) -> tuple[list[Any], Any]:

@@ -96,18 +96,18 @@ class TextGraph(tf.Module):
             length = tf.cast(ids.row_lengths(), tf.int32)
             return ids.to_tensor(PAD), length, full > length
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
     def normalise(self, text):
         """tf.string [B] → normalised tf.string [B]."""
         with tf.device("CPU:0"):
             return self._normalise(text, self._settings)[0]
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
     def encode(self, text):
         """tf.string [B] → tokens int32 [B, T], right-padded with PAD to the longest of the batch; length int32 [B]."""
         return self.encode_flagged(text)[:2]
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")], autograph=False)
     def encode_flat(self, text):
         """tf.string [B] → ids of all rows, concatenated, int32 [total]; length and untruncated length, int32 [B].
 
@@ -137,7 +137,8 @@ class TextGraph(tf.Module):
         input_signature=[
             tf.TensorSpec([None, None], tf.int32, name="tokens"),
             tf.TensorSpec([None], tf.int32, name="length"),
-        ]
+        ],
+        autograph=False,
     )
     def decode(self, tokens, length):
         """The first `length` int32 [B] of tokens int32 [B, T] → tf.string [B]; PAD, START and END are left out."""

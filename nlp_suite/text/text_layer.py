@@ -177,7 +177,9 @@ class TextLayer:
 
         if self._encode_pairs is None:
             signature = [tf.TensorSpec([None], tf.string, name=name) for name in ("text", "text_b")]
-            self._encode_pairs = tf.function(self.graph().encode_pairs).get_concrete_function(*signature)
+            self._encode_pairs = tf.function(self.graph().encode_pairs, autograph=False).get_concrete_function(
+                *signature
+            )
         encode, rows, full_lengths = self._encode_pairs, [], [np.zeros(0, np.int32)]
 
         def split_and_encode(batch):
@@ -198,7 +200,7 @@ class TextLayer:
 
         if self._encode_tail is None:
             signature = [tf.TensorSpec([None], tf.string, name="text"), tf.TensorSpec([], tf.int32, name="max_tokens")]
-            self._encode_tail = tf.function(self.graph().encode_tail).get_concrete_function(*signature)
+            self._encode_tail = tf.function(self.graph().encode_tail, autograph=False).get_concrete_function(*signature)
         rows = []
         limit = tf.constant(max_tokens, tf.int32)
         for values, lengths, _ in self._map(lambda batch: self._encode_tail(batch, limit), texts):

@@ -54,6 +54,7 @@ VARIANTS = {  # beside the defaults of every one
     "transformer-learned": {"feed_forward": 16, "causal": True, "positions": "learned"},
     "transformer-rotary": {"heads": 2, "feed_forward": 16, "positions": "rotary"},
 }
+LONG = ("lstm-layers", "lstm-last", "transformer-sinusoidal", "transformer-learned")  # 5 s each
 
 
 def make(name, **settings):
@@ -69,7 +70,7 @@ def test_it_keeps_the_contract(name):
     run_backbone_checks(name.partition("-")[0], **REGISTERED[name])
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in VARIANTS])
 def test_it_keeps_the_contract_with_other_settings(name):
     without = (check_files, check_graph, check_dropout)  # slow, and other settings hardly matter to them
     run_backbone_checks(name.partition("-")[0], without, **VARIANTS[name])

@@ -27,7 +27,7 @@ VARIANTS = {  # encoder, decoder, further settings of the run
 }
 
 
-@pytest.fixture(params=VARIANTS)
+@pytest.fixture(params=["pre", *(pytest.param(name, marks=pytest.mark.slow) for name in ("post", "learned"))])
 def run_dir(request, tmp_path, monkeypatch):
     encoder, decoder, sections = VARIANTS[request.param]
     monkeypatch.setitem(NETWORKS, "chosen", ({**SMALL, **encoder}, {**SMALL, **decoder}))

@@ -47,7 +47,7 @@ class Exported:
         return [text for text in texts if not self.refuses or len(text) < 100]
 
 
-@pytest.fixture(scope="module", params=RUNS)
+@pytest.fixture(scope="module", params=["gru", pytest.param("transformer", marks=pytest.mark.slow)])
 def exported(request, tmp_path_factory):
     """An export of each run, made once."""
     return Exported(request.param, tmp_path_factory.mktemp(request.param))

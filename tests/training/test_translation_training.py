@@ -79,7 +79,7 @@ def without_seconds(run):
     return [{k: v for k, v in row.items() if k != "seconds"} for row in run.history]
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+@pytest.fixture(scope="module", params=["recurrent", pytest.param("transformer", marks=pytest.mark.slow)])
 def whole(request, tmp_path_factory):
     """A run with all that has a state of its own, trained without a stop."""
     folder = tmp_path_factory.mktemp("whole")

@@ -25,8 +25,8 @@ def compiled(function, model, static=(), shapes=None) -> Callable:
 
         function = partial(function)  # TensorFlow counts tracings by code; the same of many models is no retracing
         if shapes is not None:
-            return tf.function(function, input_signature=[tf.TensorSpec(*shape) for shape in shapes])
-        return tf.function(function, reduce_retracing=True)
+            return tf.function(function, [tf.TensorSpec(*shape) for shape in shapes], autograph=False)
+        return tf.function(function, reduce_retracing=True, autograph=False)
     if backend == "jax":
         import jax
 

@@ -59,7 +59,7 @@ def count_words(texts: Iterable[bytes], pattern: str) -> Counter[str]:
         words, _, counts = tf.unique_with_counts(split_words(text, pattern).flat_values)
         return words, counts
 
-    count = tf.function(count).get_concrete_function(tf.TensorSpec([None], tf.string))
+    count = tf.function(count, autograph=False).get_concrete_function(tf.TensorSpec([None], tf.string))
     totals: Counter[bytes] = Counter()
     with tf.device("CPU:0"):
         for batch in batches(texts):
