@@ -11,6 +11,7 @@ import pytest
 from tests.backend_processes import environment
 
 HERE = Path(__file__).parent
+CHOSEN = "not (alone and (sampled or greedy or 2)) and not (stream and sampled)"  # one of each: JAX compiles them anew
 SCRIPT = """
 import json
 import numpy as np
@@ -54,7 +55,7 @@ def test_on_backend(backend):
         str(HERE / f"test_{name}.py")
         for name in ("noise", "sampling", "generate", "continuations", "beam_search", "ensemble")
     ]
-    on(backend, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files)
+    on(backend, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", CHOSEN, *files)
 
 
 @pytest.mark.slow
