@@ -186,6 +186,8 @@ def learning_curves(
             if key == "step":
                 ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
             if metric.endswith("accuracy"):
+                low, high = ax.get_ylim()
+                ax.set_yticks([tick for tick in ax.get_yticks() if low <= tick <= min(high, 1 + 1e-9)])
                 ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v * 100:.4g}%"))
             if ax.get_legend_handles_labels()[0]:
                 ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, borderpad=0, handlelength=2.2)
