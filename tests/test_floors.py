@@ -20,6 +20,7 @@ FLOORS = (  # each imports only what stands after it
     "data",
     "text",
     "settings",
+    "pretrained",
     "config",
     "config_values",
     "config_files",
