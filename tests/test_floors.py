@@ -22,6 +22,7 @@ FLOORS = (  # each imports only what stands after it
     "settings",
     "pretrained",
     "config",
+    "config_base",
     "config_values",
     "config_files",
     "config_yaml",
