@@ -223,6 +223,16 @@ class Experiment(Settings):
         return self
 
     @model_validator(mode="after")
+    def _texts_fit_the_positions(self) -> Self:
+        positions = self.backbone.max_tokens
+        if positions is not None and self.text.max_length > positions:
+            raise ValueError(
+                f"text.max_length {self.text.max_length}: backbone {self.backbone.name} has positions for {positions} tokens; "
+                f"allowed: 2 to {positions}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _only_what_the_task_uses(self) -> Self:
         honours = TASKS.get(self.task.name).variant(self.task.arguments()).honours
         if idle := [key for key in TASK_KEYS if key not in honours and _value_at(self, key) != _default_of(key)]:

@@ -16,6 +16,7 @@ from nlp_suite.text.tokenizers.base import END
 
 INITIALIZER = {"class_name": "TruncatedNormal", "config": {"stddev": 0.02}}  # BERT's, of every table and kernel
 
+
 @BACKBONES.register(PresetSettings)
 @keras.saving.register_keras_serializable("nlp_suite")
 class PresetBackbone(Backbone):
@@ -64,7 +65,10 @@ class PresetBackbone(Backbone):
         }
         policy, (rate, attention_rate) = self.dtype_policy, encoder.dropout_rates
         self.encoder = encoder
-        self.rates = (rate if dropout is None else dropout, attention_rate if attention_dropout is None else attention_dropout)
+        self.rates = (
+            rate if dropout is None else dropout,
+            attention_rate if attention_dropout is None else attention_dropout,
+        )
         self.positions = self._table(encoder.positions)
         self.segments = self._table(encoder.segments) if encoder.segments and self.embedding is not None else None
         self.norm = keras.layers.LayerNormalization(epsilon=encoder.epsilon, dtype=policy)
@@ -103,7 +107,7 @@ class PresetBackbone(Backbone):
         for block in self.blocks:  # whose one rate is that of features and of attention
             block._self_attention_dropout.rate = block._feedforward_dropout.rate = self.rates[0]
             block._self_attention_layer._dropout = block._self_attention_layer._dropout_layer.rate = self.rates[1]
-        for layer in (layer for group in self.stack()[: self._frozen] for layer in group if layer is not None):
+        for layer in self._frozen_layers():
             layer.trainable = False
 
     @property
@@ -112,8 +116,17 @@ class PresetBackbone(Backbone):
         freeze = self.settings["freeze"]
         return 1 + len(self.blocks) if freeze == "all" else freeze
 
+    def _frozen_layers(self):
+        return [layer for group in self.stack()[: self._frozen] for layer in group if layer is not None]
+
+    def frozen_weights(self):
+        return [weight for layer in self._frozen_layers() for weight in layer.weights]
+
     def stack(self):
-        return [[self.embedding, self.positions, self.segments, self.norm, self.projection], *([b] for b in self.blocks)]
+        return [
+            [self.embedding, self.positions, self.segments, self.norm, self.projection],
+            *([b] for b in self.blocks),
+        ]
 
     def embed(self, tokens):
         """Embeddings `[B, T, E]` of tokens and of their segments; see `Backbone.embed`."""
@@ -150,19 +163,23 @@ class PresetBackbone(Backbone):
         }
         modules = {name: layer for name, layer in below.items() if layer is not None}
         for number, block in enumerate(self.blocks):
-            attention = block._self_attention_layer
-            of_block = {
-                "query": attention.query_dense,
-                "key": attention.key_dense,
-                "value": attention.value_dense,
-                "output": attention.output_dense,
-                "attention_norm": block._self_attention_layer_norm,
-                "expand": block._feedforward_intermediate_dense,
-                "contract": block._feedforward_output_dense,
-                "norm": block._feedforward_layer_norm,
-            }
-            modules |= {f"block {number} {name}": layer for name, layer in of_block.items()}
+            modules |= {f"block {number} {name}": layer for name, layer in block_modules(block).items()}
         return modules
+
+
+def block_modules(block) -> dict[str, Any]:
+    """The layers that hold the weights of a `keras_hub.layers.TransformerEncoder`, by the names of `Encoder.block_names`."""
+    attention = block._self_attention_layer
+    return {
+        "query": attention.query_dense,
+        "key": attention.key_dense,
+        "value": attention.value_dense,
+        "output": attention.output_dense,
+        "attention_norm": block._self_attention_layer_norm,
+        "expand": block._feedforward_intermediate_dense,
+        "contract": block._feedforward_output_dense,
+        "norm": block._feedforward_layer_norm,
+    }
 
 
 def _gelu_tanh(x):

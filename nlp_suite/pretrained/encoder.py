@@ -6,9 +6,10 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from nlp_suite.config import Settings, in_one_line
+from nlp_suite.config_base import Settings, in_one_line
 from nlp_suite.errors import ConfigError, UnknownNameError
 from nlp_suite.pretrained.folder import PretrainedFolder
+from nlp_suite.pretrained.kerashub import huggingface_fields
 from nlp_suite.registry import ENCODER_FAMILIES
 
 ACTIVATIONS = {  # as config.json calls them → Keras's name, or `gelu_tanh`: GELU by a hyperbolic tangent
@@ -262,4 +263,7 @@ def architecture_of(folder: PretrainedFolder) -> Encoder:
     Raises:
         ConfigError: see `read_architecture`.
     """
-    return read_architecture(folder.config, f"{folder.path}/config.json")
+    where = f"{folder.path}/config.json"
+    if folder.layout == "kerashub":
+        return read_architecture(huggingface_fields(folder.model_type, folder.config["config"], where), where)
+    return read_architecture(folder.config, where)

@@ -9,9 +9,7 @@ TABLES = ("tokens", "positions", "segments")  # modules without a bias
 _OLD_NAMES = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}  # of models saved before 2019
 
 
-def find_weights(
-    encoder: Encoder, shapes: Mapping[str, tuple[int, ...]], where: str
-) -> dict[tuple[str, str], str]:
+def find_weights(encoder: Encoder, shapes: Mapping[str, tuple[int, ...]], where: str) -> dict[tuple[str, str], str]:
     """The names of an encoder's weights among the tensors of a folder.
 
     Args:

@@ -6,10 +6,11 @@ from typing import Any
 from nlp_suite.config import Experiment
 from nlp_suite.errors import ConfigError
 from nlp_suite.text.text_layer import TextLayer
-from nlp_suite.training.run import Run
+from nlp_suite.training.preset_start import PresetStart
+from nlp_suite.training.run import Run, is_run
 
 TEXT_MAY_DIFFER = {"max_length", "max_characters", "truncation", "add_start", "add_end"}  # each task's own business
-NETWORK_MAY_DIFFER = {"causal", "max_length"}  # settings that do not change what the weights mean
+NETWORK_MAY_DIFFER = {"causal", "max_length", "freeze"}  # settings that do not change what the weights mean
 
 
 class BackboneStart:
@@ -71,6 +72,9 @@ def _differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
     return [key for key in theirs if "drop" not in key and theirs[key] != ours[key]]
 
 
-def open_backbone(experiment: Experiment) -> BackboneStart:
-    """What `backbone.init_from` names."""
-    return BackboneStart(Run(experiment.backbone.init_from), experiment)
+def open_backbone(experiment: Experiment) -> BackboneStart | PresetStart:
+    """What `backbone.init_from` names: a run, or for a backbone `preset` the folder of a pretrained model."""
+    origin = experiment.backbone.init_from
+    if experiment.backbone.name == "preset" and not is_run(origin):
+        return PresetStart(experiment)
+    return BackboneStart(Run(origin), experiment)

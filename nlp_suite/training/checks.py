@@ -146,7 +146,7 @@ def _defined_by(task: Task, member: str) -> type:
 
 def _check_origin(experiment: Experiment, origin: Run) -> None:
     """Refuses to start from a run that has another network or text layer, or no weights."""
-    lines = differences(origin.experiment, experiment)
+    lines = [line for line in differences(origin.experiment, experiment) if not line.startswith("backbone.freeze:")]
     network = ("task.", "text.", "target_text", "backbone.", "data.labels:")
     if lines := [line for line in lines if line.startswith(network)]:
         listed = "\n  ".join(lines)

@@ -1,5 +1,6 @@
 """Starting a backbone from a pretrained model's folder: its weights, and its tokenizer as the text layer."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,12 +8,19 @@ import numpy as np
 from nlp_suite.config import Experiment
 from nlp_suite.errors import ConfigError
 from nlp_suite.pretrained.encoder import Encoder, architecture_of
-from nlp_suite.pretrained.folder import PretrainedFolder, open_folder
-from nlp_suite.pretrained.weights import find_weights
+from nlp_suite.pretrained.folder import KERAS_WEIGHTS, PretrainedFolder, open_folder
+from nlp_suite.pretrained.weights import TABLES, find_weights
 from nlp_suite.text.text_layer import TextLayer
-from nlp_suite.text.tokenizers.preset import PresetTokenizer
 
-_FREE = {"hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"}  # what no number depends on
+Weights = Callable[[str], list[np.ndarray]]
+"""A module of `PresetBackbone.modules` → the arrays of its weights, in their order."""
+
+_FREE = {
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "dropout",
+    "attention_dropout",
+}  # no number depends on them
 
 
 class PresetStart:
@@ -34,35 +42,100 @@ class PresetStart:
                 "would mean other tokens: give text.tokenizer: preset"
             )
         self._folder = folder = open_folder(backbone.init_from)
-        self._encoder = architecture_of(folder)
-        _check_same(folder, self._encoder, backbone.encoder)
-        self._tensors = folder.tensors()
-        self._names = find_weights(self._encoder, self._tensors.shapes(), str(folder.path))
+        encoder = architecture_of(folder)
+        _check_same(folder, encoder, backbone.encoder)
+        self._open_weights = find(folder, encoder)
+        from nlp_suite.text.tokenizers.preset import PresetTokenizer
+
         self._tokenizer = PresetTokenizer.of_folder(folder)
         self.text = TextLayer(experiment.text, self._tokenizer)
 
     def copy_to(self, backbone: Any) -> str:
-        """Copies the weights into a built `PresetBackbone`; returns a line that says so."""
-        modules, count = backbone.modules(), 0
-        for (module, kind), name in self._names.items():
-            value = np.asarray(self._tensors[name], np.float32)
-            if module == "tokens":
-                value = self._rows_by_our_ids(value)
-            if module == "positions":
-                value = value[self._encoder.skipped_positions :]
-            layer = modules[module]
-            is_table = layer.weights[0].name == "embeddings"
-            variable = layer.weights[0] if kind == "weight" else layer.weights[1]
-            value = value if is_table or value.ndim == 1 else value.T
-            variable.assign(value.reshape(variable.shape))
-            count += 1
+        """Copies the weights into a built `PresetBackbone`; returns a line that says so.
+
+        Raises:
+            ConfigError: a file of weights that KerasHub cannot read.
+        """
+        count = copy_weights(backbone, self._open_weights(), self._tokenizer.model_ids)
         return f"backbone: {count} arrays of {self._folder.path}"
 
-    def _rows_by_our_ids(self, table: np.ndarray) -> np.ndarray:
-        """The rows of the model's table of tokens in the order of our ids; zeros for one that the model does not have."""
-        ids = self._tokenizer.model_ids  # [V]
-        rows: np.ndarray = np.where(ids[:, None] >= 0, table[np.maximum(ids, 0)], np.float32(0))
-        return rows
+
+def copy_weights(backbone: Any, weights: Weights, model_ids: np.ndarray) -> int:
+    """Copies weights into a built `PresetBackbone`; returns how many arrays there were.
+
+    Args:
+        backbone: where they go.
+        weights: where they come from, see `find`.
+        model_ids: the model's id of each of our ids, int64 `[V]`; −1 where it has none: the embedding is zero then.
+    """
+    count = 0
+    for module, layer in backbone.modules().items():
+        for variable, value in zip(layer.weights, weights(module), strict=True):
+            value = np.asarray(value, np.float32)
+            if module == "tokens":
+                value = np.where(model_ids[:, None] >= 0, value[np.maximum(model_ids, 0)], np.float32(0))
+            variable.assign(value.reshape(variable.shape))
+            count += 1
+    return count
+
+
+def find(folder: PretrainedFolder, encoder: Encoder) -> Callable[[], Weights]:
+    """Finds the weights of a folder; what it returns reads them.
+
+    Raises:
+        ConfigError: weights are missing, or have other shapes than config.json says.
+    """
+    return (
+        _huggingface_weights(folder, encoder) if folder.layout == "huggingface" else _kerashub_weights(folder, encoder)
+    )
+
+
+def _huggingface_weights(folder: PretrainedFolder, encoder: Encoder) -> Callable[[], Weights]:
+    """Safetensors under the family's names; looked up now, read later."""
+    tensors = folder.tensors()
+    names = find_weights(encoder, tensors.shapes(), str(folder.path))
+
+    def weights(module: str) -> list[np.ndarray]:
+        arrays = [tensors[names[module, kind]] for kind in ("weight", "bias") if (module, kind) in names]
+        if module == "positions":
+            return [arrays[0][encoder.skipped_positions :]]
+        return arrays if module in TABLES else [array.T for array in arrays]  # Keras has kernels the other way round
+
+    return lambda: weights
+
+
+def _kerashub_weights(folder: PretrainedFolder, encoder: Encoder) -> Callable[[], Weights]:
+    """Those of KerasHub's own backbone."""
+    folder.file(KERAS_WEIGHTS)
+
+    def read() -> Weights:
+        import keras
+        import keras_hub
+
+        from nlp_suite.backbones.preset import block_modules
+
+        try:
+            theirs = keras_hub.models.Backbone.from_preset(str(folder.path))
+        except (ValueError, KeyError, OSError) as error:
+            raise ConfigError(f"{folder.path}: KerasHub cannot open it: {error}") from None
+        modules = {
+            "tokens": theirs.token_embedding,
+            "positions": getattr(theirs, "position_embedding", None) or theirs.embeddings.position_embedding,
+            "segments": getattr(theirs, "segment_embedding", None),
+            "norm": theirs.embeddings_layer_norm,
+            "projection": getattr(theirs, "embeddings_projection", None),
+        }
+        for number, block in enumerate(keras.tree.flatten(theirs.transformer_layers)):
+            modules |= {f"block {number} {name}": layer for name, layer in block_modules(block).items()}
+
+        def weights(module: str) -> list[np.ndarray]:
+            if module == "segments" and modules[module] is None:  # RoBERTa's one row, which KerasHub leaves out
+                return [np.zeros((encoder.segments, encoder.embedding_features), np.float32)]
+            return [keras.ops.convert_to_numpy(weight) for weight in modules[module].weights]
+
+        return weights
+
+    return read
 
 
 def _check_same(folder: PretrainedFolder, theirs: Encoder, ours: Encoder) -> None:
