@@ -18,6 +18,7 @@ class BackboneStart:
 
     Attributes:
         text: the run's tokenizer and normalisation with the length and truncation of the experiment.
+        pretrained: what the run says of a pretrained model that it began with; None where there was none.
 
     Raises:
         ConfigError: as far as the two configs say, the weights do not suit: other text settings, another kind of
@@ -25,7 +26,7 @@ class BackboneStart:
     """
 
     def __init__(self, run: Run, experiment: Experiment):
-        self._run = run
+        self._run, self.pretrained = run, run.info.get("pretrained")
         if run.text is None:
             raise ConfigError(
                 f"backbone.init_from: {run.directory} reads no text, so it has no text layer to start with"

@@ -28,6 +28,7 @@ class PresetStart:
 
     Attributes:
         text: the model's tokenizer with the text settings of the experiment.
+        pretrained: where the model is from, and its licence as it states it itself, or None; for the model card.
 
     Raises:
         ConfigError: there is no such folder, a part of it is missing, its weights have other shapes than its config.json
@@ -42,6 +43,7 @@ class PresetStart:
                 "would mean other tokens: give text.tokenizer: preset"
             )
         self._folder = folder = open_folder(backbone.init_from)
+        self.pretrained = {"from": folder.address, "licence": folder.licence}
         encoder = architecture_of(folder)
         _check_same(folder, encoder, backbone.encoder)
         self._open_weights = find(folder, encoder)

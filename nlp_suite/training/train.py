@@ -167,7 +167,8 @@ class _Training:
         if not self._resumes:
             self._initialize(model, prepared, origin, backbone)
         if not is_run(directory):
-            _begin(directory, experiment, prepared, doubtful)
+            pretrained = backbone.pretrained if backbone else origin.info.get("pretrained") if origin else None
+            _begin(directory, experiment, prepared, doubtful, pretrained)
 
         measuring = self._task.interval_callbacks(experiment, model, prepared.stores, prepared.assets, self._console)
         callbacks = FitCallbacks(
@@ -336,7 +337,9 @@ def _identity(assets: Assets) -> list[Any]:
     return [*(text and text.fingerprint for text in texts), list(assets.labels), dict(assets.facts)]
 
 
-def _begin(directory: Path, experiment: Experiment, prepared: Prepared, doubtful: list[str]) -> None:
+def _begin(
+    directory: Path, experiment: Experiment, prepared: Prepared, doubtful: list[str], pretrained: Any = None
+) -> None:
     """Makes the run folder, which appears complete or not at all."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     prefix = ".nlp-suite-run-"  # not the run's name, which may be as long as names can be
@@ -349,6 +352,7 @@ def _begin(directory: Path, experiment: Experiment, prepared: Prepared, doubtful
         info = {"schema": SCHEMA, "state": "running", "labels": prepared.labels, "statistics": prepared.statistics}
         info |= {"facts": prepared.assets.facts} if prepared.assets.facts else {}
         info |= {"remarks": doubtful} if doubtful else {}
+        info |= {"pretrained": pretrained} if pretrained else {}
         info |= {"tracking": uuid.uuid4().hex} if experiment.training.trackers else {}
         info |= {"backend": keras.backend.backend(), **environment(), "files": {**files, HISTORY: NO_HISTORY}}
         run_record(temporary).write(info)

@@ -88,7 +88,7 @@ def record(model_type, config):
     order = [pad, UNKNOWN, CLS, SEP]
     order += [i for i in range(config["vocab_size"]) if i not in order]
     draw = np.random.default_rng(0)
-    words = draw.choice([i for i in order[4:]], (3, 9)).astype("int64")
+    words = draw.choice(order[4:], (3, 9)).astype("int64")
     words[:, 0], words[0, 4], words[0, 8], words[1, 6:], words[1, 5], words[2, 1:] = CLS, SEP, SEP, pad, SEP, pad
     mask = (words != pad).astype("int64")
     second = np.zeros_like(words)
