@@ -42,6 +42,7 @@ VARIANTS = {  # label: settings; the labels are the names of the registry, and m
     "unigram": {"name": "sentencepiece", "vocabulary_size": 480, "model": "unigram"},
 }
 PRESETS = {"preset wordpiece": "uncased", "preset byte_bpe": "byte_bpe", "preset unigram": "xlm_roberta"}
+AS_OTHERS = {"add_start": False, "add_end": False, "strip_html": True, "collapse_spaces": True, "invisible": "drop"}
 SPACES = [" ", "   ", "\n", "\t\t", "▁ ▁", "a ", " a", "  a  b  ", "    if x:\n        return  1\r\n"]
 ANY = st.one_of(st.text(max_size=60), st.binary(max_size=60))
 MARKUP = st.lists(
@@ -58,9 +59,7 @@ def trained(label: str, **settings) -> TextLayer:
     if label in PRESETS:
         with tempfile.TemporaryDirectory() as directory:
             tokenizer = preset_tokenizer(Path(directory), PRESETS[label])
-        return TextLayer(
-            TextSettings(tokenizer="preset", **{"add_start": False, "add_end": False} | settings), tokenizer
-        )
+        return TextLayer(TextSettings(tokenizer="preset", **AS_OTHERS | settings), tokenizer)
     tokenizer = VARIANTS.get(label, {"name": label})
     corpus = CORPUS if settings.get("collapse_spaces", True) else [*CORPUS, *SPACES * 3]
     return TextLayer.train(TextSettings(tokenizer=tokenizer, **settings), corpus)

@@ -142,9 +142,10 @@ def _kind_of(folder: PretrainedFolder) -> type[PretrainedTokenizer]:
         if kind not in _TYPES:
             raise ConfigError(f"{folder.path}: {TOKENIZER} has a model of the kind {kind}; known: {', '.join(_TYPES)}")
         return _TYPES[kind]
-    for files, kind in ((("vocab.txt",), WordPieceModel), (("vocab.json", "merges.txt"), ByteBPEModel)):
-        if all(folder.has(file) for file in files):
-            return kind
+    if folder.has("vocab.txt"):
+        return WordPieceModel
+    if folder.has("vocab.json") and folder.has("merges.txt"):
+        return ByteBPEModel
     if any(folder.has(file) for file in MODEL_FILES):
         return UnigramModel
     raise ConfigError(

@@ -81,8 +81,7 @@ class PieceModel(PretrainedTokenizer):
 def _serialized(
     texts: Sequence[str], scores: Mapping[str, float], model_type: str, charsmap: bytes, spaces: bool
 ) -> bytes:
-    from sentencepiece import sentencepiece_model_pb2 as proto
-
+    proto = sentencepiece_format()
     model, kinds = proto.ModelProto(), proto.ModelProto.SentencePiece
     for number, text in enumerate(SPECIAL_TOKENS):
         model.pieces.add(piece=text, score=0.0, type=kinds.UNKNOWN if number == UNKNOWN else kinds.CONTROL)
@@ -99,3 +98,10 @@ def _serialized(
     normalizer.add_dummy_prefix = normalizer.remove_extra_whitespaces = normalizer.escape_whitespaces = spaces
     serialized: bytes = model.SerializeToString(deterministic=True)
     return serialized
+
+
+def sentencepiece_format() -> Any:
+    """The messages of which a SentencePiece model consists."""
+    from sentencepiece import sentencepiece_model_pb2
+
+    return sentencepiece_model_pb2

@@ -17,7 +17,7 @@ from nlp_suite.text.tokenizers.preset.model import (
     tokenizer_json,
     vocabulary_file,
 )
-from nlp_suite.text.tokenizers.preset.pieces import PieceModel
+from nlp_suite.text.tokenizers.preset.pieces import PieceModel, sentencepiece_format
 
 STEPS = ("quotes", "NFKD", "strip_accents", "lowercase")  # in the order in which they are taken
 MODEL_FILES = ("sentencepiece.bpe.model", "spiece.model")
@@ -135,8 +135,8 @@ def _has_prefix(metaspace: Mapping[str, Any]) -> bool:
 def _of_model_file(folder: PretrainedFolder) -> tuple[list[tuple[str, float]], list[str], bytes]:
     """The same of SentencePiece's own file, in the order and with the normalisation of the model's family."""
     from google.protobuf.message import DecodeError
-    from sentencepiece import sentencepiece_model_pb2 as proto
 
+    proto = sentencepiece_format()
     name = next((name for name in MODEL_FILES if folder.has(name)), MODEL_FILES[0])
     file, model = vocabulary_file(folder, name, "vocabulary.spm"), proto.ModelProto()
     try:
