@@ -76,9 +76,9 @@ class PresetBackbone(Backbone):
         self.projection = None
         if encoder.embedding_features != encoder.features:
             self.projection = keras.layers.Dense(encoder.features, kernel_initializer=INITIALIZER, dtype=policy)
-        self.blocks = [self._block() for _ in set(encoder.block_order)]
+        self.blocks = [self._block(number) for number in sorted(set(encoder.block_order))]
 
-    def _block(self):
+    def _block(self, number):
         import keras_hub  # seconds
 
         activation = ACTIVATIONS[self.encoder.feed_forward_activation]
@@ -90,6 +90,7 @@ class PresetBackbone(Backbone):
             layer_norm_epsilon=self.encoder.epsilon,
             kernel_initializer=keras.initializers.get(INITIALIZER),
             dtype=self.dtype_policy,
+            name=f"block_{number}",
         )
 
     @property
@@ -104,7 +105,10 @@ class PresetBackbone(Backbone):
         for layer, shape in ((self.norm, narrow), (self.projection, narrow), *((block, wide) for block in self.blocks)):
             if layer is not None:
                 layer.build(shape)
-        for block in self.blocks:  # whose one rate is that of features and of attention
+        for block in self.blocks:
+            for layer in block._flatten_layers(include_self=False, recursive=False):  # alike in all blocks
+                layer.name = f"{block.name}_{layer.name}"
+            # its one rate is that of features and of attention
             block._self_attention_dropout.rate = block._feedforward_dropout.rate = self.rates[0]
             block._self_attention_layer._dropout = block._self_attention_layer._dropout_layer.rate = self.rates[1]
         for layer in self._frozen_layers():

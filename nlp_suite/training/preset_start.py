@@ -11,6 +11,7 @@ from nlp_suite.pretrained.encoder import Encoder, architecture_of
 from nlp_suite.pretrained.folder import KERAS_WEIGHTS, PretrainedFolder, open_folder
 from nlp_suite.pretrained.weights import TABLES, find_weights
 from nlp_suite.text.text_layer import TextLayer
+from nlp_suite.text.tokenizers.preset import PresetTokenizer
 
 Weights = Callable[[str], list[np.ndarray]]
 """A module of `PresetBackbone.modules` → the arrays of its weights, in their order."""
@@ -47,8 +48,6 @@ class PresetStart:
         encoder = architecture_of(folder)
         _check_same(folder, encoder, backbone.encoder)
         self._open_weights = find(folder, encoder)
-        from nlp_suite.text.tokenizers.preset import PresetTokenizer
-
         self._tokenizer = PresetTokenizer.of_folder(folder)
         self.text = TextLayer(experiment.text, self._tokenizer)
 
