@@ -137,13 +137,17 @@ class PresetBackbone(Backbone):
         x = super().embed(tokens)
         if self.segments is None:
             return x
+        any_token = tokens[:1, :1]  # one lookup for all places: its gradient is a plain sum, the same in every run
+        first = self.segments(ops.zeros_like(any_token))  # [1, 1, E]
+        if self.encoder.segments == 1:
+            return x + first
         is_end = ops.cast(ops.equal(tokens, END), "int32")
-        ends_before = ops.cumsum(is_end, axis=1) - is_end  # [B, T]
-        return x + self.segments(ops.minimum(ends_before, min(1, self.encoder.segments - 1)))
+        is_second = ops.expand_dims(ops.cumsum(is_end, axis=1) > is_end, -1)  # [B, T, 1]
+        return x + ops.where(is_second, self.segments(ops.ones_like(any_token)), first)
 
     def encode(self, x, mask, *, state=None, training=False):
         x, mask = self.encoder_input(x, mask, state, training)
-        places = ops.minimum(token_positions(mask), self.encoder.positions - 1)  # [B, T]
+        places = ops.minimum(token_positions(mask[:1, :]), self.encoder.positions - 1)  # [1, T]
         x = self.norm(x + self.positions(places))
         x = self.drop(x, training=self._in_training(0, training))
         if self.projection is not None:

@@ -49,6 +49,10 @@ class PresetStart:
         _check_same(folder, encoder, backbone.encoder)
         self._open_weights = find(folder, encoder)
         self._tokenizer = PresetTokenizer.of_folder(folder)
+        if (ids := int(self._tokenizer.model_ids.max()) + 1) > encoder.vocab_size:
+            raise ConfigError(
+                f"{folder.path}: its tokenizer has {ids} ids, and config.json says that there are {encoder.vocab_size}"
+            )
         self.text = TextLayer(experiment.text, self._tokenizer)
 
     def copy_to(self, backbone: Any) -> str:
