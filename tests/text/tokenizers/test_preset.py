@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import json
+import unicodedata
 
 import numpy as np
 import pytest
@@ -23,7 +24,6 @@ OF_UNIGRAM = {  # where Hugging Face's tokenizers differ from SentencePiece itse
 }
 
 
-YOUNGER = {"uncased": 0, "cased": 0, "byte_bpe": 0}  # characters of Unicode versions that one of the two does not know
 SMALL = {"wordpiece": "uncased", "byte_bpe": "byte_bpe", "unigram": "xlm_roberta"}  # kind → label
 
 
@@ -200,15 +200,40 @@ def test_words_of_more_than_a_hundred_characters_are_unknown_to_bert(folders):
 
 
 @pytest.mark.slow
-def test_every_character(folders):
-    """Each code point within a word and apart: the classes of characters are those of the oracle, but for younger ones."""
-    points = [
-        chr(i) for i in range(1, 0x110000) if not 0xD800 <= i < 0xE000 and (i < 0x32000 or 0xE0000 <= i < 0xE0200)
-    ]
-    for label in ("uncased", "cased", "byte_bpe"):
-        layer = layer_of(preset_tokenizer(folders / label, label))
-        found = differing(layer, oracle(label), [f"a{point}b {point}" for point in points])
-        assert len(found) <= YOUNGER[label], [hex(ord(text[1])) for text, _, _ in found][:50]
+@pytest.mark.parametrize("label", ["uncased", "cased", "byte_bpe"])
+def test_every_character(folders, label):
+    """Most code points, within a word and apart; the oracle's classes of characters are those of about Unicode 8."""
+    blocks = (
+        range(1, 0x3400),
+        range(0x9F00, 0xAC10),
+        range(0xF8F0, 0x12400),
+        range(0x16000, 0x17000),
+        range(0x1B000, 0x20010),
+    )
+    points = [chr(i) for block in blocks for i in block]
+    layer = layer_of(preset_tokenizer(folders / label, label))
+    found = [text[1] for text, _, _ in differing(layer, oracle(label), [f"a{point}b {point}" for point in points])]
+    assert len(found) < {"uncased": 550, "cased": 150, "byte_bpe": 1}[label]
+    reclassified = {"\u166d", "\u1734", "\u1885", "\u1886"}  # the only older ones
+    assert {point for point in found if unicodedata.ucd_3_2_0.category(point) != "Cn"} <= reclassified
+
+
+def real_texts(real_data, reviews, sentences):
+    """Raw reviews and German sentences."""
+    with gzip.open(real_data / "imdb" / "train.tsv.gz", "rt", encoding="utf-8", newline="\n") as file:
+        rows = [line.split("\t", 1)[1].rstrip("\n") for line in itertools.islice(file, 1, reviews + 1)]
+    with open(real_data / "multi30k" / "train.de", encoding="utf-8", newline="\n") as file:
+        return rows + [line.rstrip("\n") for line in itertools.islice(file, sentences)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("label", FAMILIES)
+def test_real_texts(folders, real_data, label):
+    """A unigram model may find the same pieces in another order, where that is as likely: `....` and `.`, `.` and `....`."""
+    layer, texts = layer_of(preset_tokenizer(folders / label, label)), real_texts(real_data, 500, 1000)
+    found = differing(layer, oracle(label), texts)
+    assert all(sorted(ours) == sorted(theirs) for _, ours, theirs in found)
+    assert len(found) <= (0.1 * len(texts) if label in ("xlm_roberta", "albert") else 0)
 
 
 @pytest.mark.slow
@@ -220,7 +245,5 @@ def test_the_real_vocabulary_of_minilm(real_data):
     of_model.no_truncation()
     of_model.no_padding()
     of_model.encode_special_tokens = True
-    with gzip.open(real_data / "imdb" / "train.tsv.gz", "rt", encoding="utf-8", newline="\n") as file:
-        reviews = [line.split("\t", 1)[1].rstrip("\n") for line in itertools.islice(file, 1, 2501)]
     texts = [text for name, text in NASTY.items() if name not in EVERYWHERE and "surrogate" not in name]
-    assert differing(layer, of_model, [*reviews, *texts]) == []
+    assert differing(layer, of_model, [*real_texts(real_data, 2500, 5000), *texts]) == []
