@@ -24,6 +24,7 @@ OF_UNIGRAM = {  # where Hugging Face's tokenizers differ from SentencePiece itse
 }
 
 
+LONG = {"a megabyte", "a megabyte without a space"}
 SMALL = {"wordpiece": "uncased", "byte_bpe": "byte_bpe", "unigram": "xlm_roberta"}  # kind → label
 
 
@@ -52,7 +53,7 @@ def folders(tmp_path_factory):
 @pytest.mark.parametrize("label", FAMILIES)
 def test_the_ids_are_those_of_the_oracle(folders, label):
     layer = layer_of(preset_tokenizer(folders / label, label))
-    excepted = EVERYWHERE | (OF_UNIGRAM.keys() if label in ("xlm_roberta", "albert") else set())
+    excepted = EVERYWHERE | LONG | (OF_UNIGRAM.keys() if label in ("xlm_roberta", "albert") else set())
     texts = [text for name, text in NASTY.items() if name not in excepted and "surrogate" not in name]
     # ALBERT's: ".." and "." are as likely as "." and "..", and what is composed is decomposed first
     plain = [text for text in TEXTS if label != "albert" or not any(mark in text for mark in ("...", "한"))]
@@ -64,6 +65,12 @@ def test_the_ids_are_those_of_the_oracle(folders, label):
 def test_every_layout_gives_the_same_tokenizer(folders, label, form):
     new, old = (preset_tokenizer(folders / f"{label} {f}", label, f) for f in ("tokenizer.json", form))
     assert old.assets() == new.assets()
+
+
+@pytest.mark.parametrize("label", SMALL.values())
+def test_a_model_without_its_type_as_in_files_of_2020(folders, tmp_path, label):
+    folder = edited(tmp_path, label, lambda content: content["model"].pop("type"))
+    assert PresetTokenizer.of_folder(folder).assets() == preset_tokenizer(folders / label, label).assets()
 
 
 @pytest.mark.parametrize("label", FAMILIES)
@@ -86,7 +93,11 @@ def test_a_unigram_model_cuts_as_sentencepiece_does(folders, label):
     processor = sentencepiece.SentencePieceProcessor()
     processor.LoadFromSerializedProto(sentencepiece_model(label))
     # what ALBERT does before the model's own normalisation is done already; a piece "1," of it is never taken
-    texts = [text for text in layer.normalise([as_text(text) for text in [*TEXTS, *NASTY.values()]]) if "▁" not in text]
+    texts = [
+        text
+        for text in layer.normalise([as_text(text) for name, text in NASTY.items() if name not in LONG] + TEXTS)
+        if "▁" not in text
+    ]
     expected = [processor.encode(text, out_type=str) for text in texts]
     spans = [layer.id_to_token(row[1:-1]) for row in layer.encode(texts)]
     known = set(layer.tokenizer.tokens)
@@ -177,6 +188,15 @@ def test_missing_and_damaged_files(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "camembert"}')
     with pytest.raises(ConfigError, match=r"how camembert uses spiece\.model is known by tokenizer\.json only"):
         PresetTokenizer.of_folder(open_folder(str(tmp_path)))
+
+
+def test_a_vocabulary_with_a_piece_that_is_called_as_a_special_token_here(tmp_path):
+    def edit(content):
+        content["model"]["vocab"]["<s>"] = len(content["model"]["vocab"])
+
+    layer = layer_of(PresetTokenizer.of_folder(edited(tmp_path, "uncased", edit)))
+    row = layer.encode(["the film <s>"])[0]
+    assert layer.id_to_token(row[:3]) == ["<s>", "the", "film"] and row.tolist().count(START) == 1
 
 
 @pytest.mark.parametrize("label", SMALL.values())
