@@ -3,6 +3,7 @@
 import gzip
 import itertools
 import json
+import unicodedata
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ OF_UNIGRAM = {  # where Hugging Face's tokenizers differ from SentencePiece itse
 }
 
 
-YOUNGER = {"uncased": 0, "cased": 0, "byte_bpe": 0}  # characters of Unicode versions that one of the two does not know
+LONG = {"a megabyte", "a megabyte without a space"}
 SMALL = {"wordpiece": "uncased", "byte_bpe": "byte_bpe", "unigram": "xlm_roberta"}  # kind → label
 
 
@@ -52,7 +53,7 @@ def folders(tmp_path_factory):
 @pytest.mark.parametrize("label", FAMILIES)
 def test_the_ids_are_those_of_the_oracle(folders, label):
     layer = layer_of(preset_tokenizer(folders / label, label))
-    excepted = EVERYWHERE | (OF_UNIGRAM.keys() if label in ("xlm_roberta", "albert") else set())
+    excepted = EVERYWHERE | LONG | (OF_UNIGRAM.keys() if label in ("xlm_roberta", "albert") else set())
     texts = [text for name, text in NASTY.items() if name not in excepted and "surrogate" not in name]
     # ALBERT's: ".." and "." are as likely as "." and "..", and what is composed is decomposed first
     plain = [text for text in TEXTS if label != "albert" or not any(mark in text for mark in ("...", "한"))]
@@ -64,6 +65,12 @@ def test_the_ids_are_those_of_the_oracle(folders, label):
 def test_every_layout_gives_the_same_tokenizer(folders, label, form):
     new, old = (preset_tokenizer(folders / f"{label} {f}", label, f) for f in ("tokenizer.json", form))
     assert old.assets() == new.assets()
+
+
+@pytest.mark.parametrize("label", SMALL.values())
+def test_a_model_without_its_type_as_in_files_of_2020(folders, tmp_path, label):
+    folder = edited(tmp_path, label, lambda content: content["model"].pop("type"))
+    assert PresetTokenizer.of_folder(folder).assets() == preset_tokenizer(folders / label, label).assets()
 
 
 @pytest.mark.parametrize("label", FAMILIES)
@@ -86,7 +93,11 @@ def test_a_unigram_model_cuts_as_sentencepiece_does(folders, label):
     processor = sentencepiece.SentencePieceProcessor()
     processor.LoadFromSerializedProto(sentencepiece_model(label))
     # what ALBERT does before the model's own normalisation is done already; a piece "1," of it is never taken
-    texts = [text for text in layer.normalise([as_text(text) for text in [*TEXTS, *NASTY.values()]]) if "▁" not in text]
+    texts = [
+        text
+        for text in layer.normalise([as_text(text) for name, text in NASTY.items() if name not in LONG] + TEXTS)
+        if "▁" not in text
+    ]
     expected = [processor.encode(text, out_type=str) for text in texts]
     spans = [layer.id_to_token(row[1:-1]) for row in layer.encode(texts)]
     known = set(layer.tokenizer.tokens)
@@ -179,6 +190,15 @@ def test_missing_and_damaged_files(tmp_path):
         PresetTokenizer.of_folder(open_folder(str(tmp_path)))
 
 
+def test_a_vocabulary_with_a_piece_that_is_called_as_a_special_token_here(tmp_path):
+    def edit(content):
+        content["model"]["vocab"]["<s>"] = len(content["model"]["vocab"])
+
+    layer = layer_of(PresetTokenizer.of_folder(edited(tmp_path, "uncased", edit)))
+    row = layer.encode(["the film <s>"])[0]
+    assert layer.id_to_token(row[:3]) == ["<s>", "the", "film"] and row.tolist().count(START) == 1
+
+
 @pytest.mark.parametrize("label", SMALL.values())
 def test_damaged_assets(folders, label):
     assets = preset_tokenizer(folders / label, label).assets()
@@ -200,15 +220,40 @@ def test_words_of_more_than_a_hundred_characters_are_unknown_to_bert(folders):
 
 
 @pytest.mark.slow
-def test_every_character(folders):
-    """Each code point within a word and apart: the classes of characters are those of the oracle, but for younger ones."""
-    points = [
-        chr(i) for i in range(1, 0x110000) if not 0xD800 <= i < 0xE000 and (i < 0x32000 or 0xE0000 <= i < 0xE0200)
-    ]
-    for label in ("uncased", "cased", "byte_bpe"):
-        layer = layer_of(preset_tokenizer(folders / label, label))
-        found = differing(layer, oracle(label), [f"a{point}b {point}" for point in points])
-        assert len(found) <= YOUNGER[label], [hex(ord(text[1])) for text, _, _ in found][:50]
+@pytest.mark.parametrize("label", ["uncased", "cased", "byte_bpe"])
+def test_every_character(folders, label):
+    """Most code points, within a word and apart; the oracle's classes of characters are those of about Unicode 8."""
+    blocks = (
+        range(1, 0x3400),
+        range(0x9F00, 0xAC10),
+        range(0xF8F0, 0x12400),
+        range(0x16000, 0x17000),
+        range(0x1B000, 0x20010),
+    )
+    points = [chr(i) for block in blocks for i in block]
+    layer = layer_of(preset_tokenizer(folders / label, label))
+    found = [text[1] for text, _, _ in differing(layer, oracle(label), [f"a{point}b {point}" for point in points])]
+    assert len(found) < {"uncased": 550, "cased": 150, "byte_bpe": 1}[label]
+    reclassified = {"\u166d", "\u1734", "\u1885", "\u1886"}  # the only older ones
+    assert {point for point in found if unicodedata.ucd_3_2_0.category(point) != "Cn"} <= reclassified
+
+
+def real_texts(real_data, reviews, sentences):
+    """Raw reviews and German sentences."""
+    with gzip.open(real_data / "imdb" / "train.tsv.gz", "rt", encoding="utf-8", newline="\n") as file:
+        rows = [line.split("\t", 1)[1].rstrip("\n") for line in itertools.islice(file, 1, reviews + 1)]
+    with open(real_data / "multi30k" / "train.de", encoding="utf-8", newline="\n") as file:
+        return rows + [line.rstrip("\n") for line in itertools.islice(file, sentences)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("label", FAMILIES)
+def test_real_texts(folders, real_data, label):
+    """A unigram model may find the same pieces in another order, where that is as likely: `....` and `.`, `.` and `....`."""
+    layer, texts = layer_of(preset_tokenizer(folders / label, label)), real_texts(real_data, 500, 1000)
+    found = differing(layer, oracle(label), texts)
+    assert all(sorted(ours) == sorted(theirs) for _, ours, theirs in found)
+    assert len(found) <= (0.1 * len(texts) if label in ("xlm_roberta", "albert") else 0)
 
 
 @pytest.mark.slow
@@ -220,7 +265,5 @@ def test_the_real_vocabulary_of_minilm(real_data):
     of_model.no_truncation()
     of_model.no_padding()
     of_model.encode_special_tokens = True
-    with gzip.open(real_data / "imdb" / "train.tsv.gz", "rt", encoding="utf-8", newline="\n") as file:
-        reviews = [line.split("\t", 1)[1].rstrip("\n") for line in itertools.islice(file, 1, 2501)]
     texts = [text for name, text in NASTY.items() if name not in EVERYWHERE and "surrogate" not in name]
-    assert differing(layer, of_model, [*reviews, *texts]) == []
+    assert differing(layer, of_model, [*real_texts(real_data, 2500, 5000), *texts]) == []

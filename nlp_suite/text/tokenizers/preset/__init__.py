@@ -138,7 +138,7 @@ def _kind_of(folder: PretrainedFolder) -> type[PretrainedTokenizer]:
             raise ConfigError(f"{folder.path}: {KERAS_ASSETS} must hold one of {', '.join(_KERAS_FILES)}")
         return found[0]
     if (content := tokenizer_json(folder)) is not None:
-        kind = content["model"]["type"]
+        kind = content["model"].get("type") or _kind_without_type(content["model"])
         if kind not in _TYPES:
             raise ConfigError(f"{folder.path}: {TOKENIZER} has a model of the kind {kind}; known: {', '.join(_TYPES)}")
         return _TYPES[kind]
@@ -152,3 +152,10 @@ def _kind_of(folder: PretrainedFolder) -> type[PretrainedTokenizer]:
         f"{folder.path}: the tokenizer's files are missing: {TOKENIZER}, vocab.txt, vocab.json with merges.txt, or "
         f"{' or '.join(MODEL_FILES)} is needed"
     )
+
+
+def _kind_without_type(model: Mapping[str, Any]) -> str:
+    """What a model of tokenizer.json is where it does not say so, as files of 2020 do not."""
+    if "merges" in model:
+        return "BPE"
+    return "WordPiece" if "max_input_chars_per_word" in model else "Unigram"

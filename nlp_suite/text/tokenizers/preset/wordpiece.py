@@ -106,12 +106,13 @@ class WordPieceModel(PretrainedTokenizer):
         import tensorflow_text
 
         prefix, pieces = self.rules["prefix"], self.tokens[len(SPECIAL_TOKENS) :]
+        special = [f" {token}" for token in SPECIAL_TOKENS]  # no word has a space; the model may have a piece <s>
         tokenizer = tensorflow_text.FastWordpieceTokenizer(
-            vocab=self.tokens,
+            vocab=[*special, *pieces],
             suffix_indicator=prefix,
             max_bytes_per_word=4 * self.rules["max_characters"],
             token_out_type=tf.int32,
-            unknown_token=SPECIAL_TOKENS[UNKNOWN],
+            unknown_token=special[UNKNOWN],
             no_pretokenization=True,
         )
         is_inner = [piece.startswith(prefix) and len(piece) > len(prefix) for piece in pieces]
