@@ -6,6 +6,7 @@ from typing import Any
 
 from nlp_suite.config import Experiment
 from nlp_suite.errors import ConfigError
+from nlp_suite.registry import TOKENIZERS
 from nlp_suite.text.text_layer import TextLayer
 from nlp_suite.training.preset_start import PresetStart
 from nlp_suite.training.run import Run, is_run
@@ -85,3 +86,20 @@ def open_backbone(experiment: Experiment) -> BackboneStart | PresetStart:
             f"{experiment.backbone.name}"
         )
     return BackboneStart(Run(origin), experiment)
+
+
+def text_of_origin(experiment: Experiment) -> TextLayer | None:
+    """The text layer that comes with the backbone's weights, for a tokenizer that learns no vocabulary; None for others.
+
+    Raises:
+        ConfigError: the config names no origin of weights, or one without that tokenizer.
+    """
+    name = experiment.text.tokenizer.name
+    if TOKENIZERS.get(name).learns:
+        return None
+    if not experiment.backbone.init_from:
+        raise ConfigError(
+            f"text.tokenizer {name} has the vocabulary of a pretrained model, and backbone.init_from names none: give "
+            "backbone: {name: preset, init_from: FOLDER}, or another tokenizer"
+        )
+    return open_backbone(experiment).text

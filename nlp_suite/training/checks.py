@@ -9,7 +9,7 @@ from nlp_suite.errors import ConfigError, DamagedFileError, RunError, UsageError
 from nlp_suite.files import check_writable
 from nlp_suite.registry import unknown
 from nlp_suite.task import Task
-from nlp_suite.training.backbone_start import open_backbone
+from nlp_suite.training.backbone_start import open_backbone, text_of_origin
 from nlp_suite.training.run import (
     HISTORY,
     STATE,
@@ -64,8 +64,10 @@ def check_training(experiment: Experiment, directory: Path) -> None:
     if not has_state(directory):
         if experiment.training.init_from:
             _check_origin(experiment, Run(experiment.training.init_from))
-        if experiment.backbone.init_from:
+        elif experiment.backbone.init_from:
             open_backbone(experiment)
+        else:
+            text_of_origin(experiment)
     open_source(experiment)
 
 

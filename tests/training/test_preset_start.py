@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from nlp_suite.cli.training import prepare
 from nlp_suite.config import load_experiment
 from nlp_suite.errors import ConfigError
 from nlp_suite.export.load import load
 from nlp_suite.export.run_export import run_export
+from nlp_suite.training.backbone_start import text_of_origin
 from nlp_suite.training.checks import check_training
 from nlp_suite.training.train import train
 from tests.pretrained.encoders import FIXTURES
@@ -132,6 +134,29 @@ def test_another_classifier_begins_with_the_backbone_of_a_run(run, tmp_path):
     assert (
         load_experiment(tmp_path / "on" / "config.yaml").backbone.architecture == run.experiment.backbone.architecture
     )
+
+
+def test_the_text_comes_with_the_weights(folder, tmp_path):
+    experiment = chosen(folder, tmp_path)
+    text = text_of_origin(experiment)
+    assert (text.vocabulary_size, text.settings) == (40, experiment.text)
+    assert text_of_origin(load_experiment({})) is None
+    alone = load_experiment({"text": {"tokenizer": "preset"}, "data": {"cache": str(tmp_path / "cache")}})
+    for check in (text_of_origin, lambda experiment: check_training(experiment, tmp_path / "run")):
+        with pytest.raises(
+            ConfigError, match=r"the vocabulary of a pretrained model, and backbone\.init_from names none"
+        ):
+            check(alone)
+
+
+@pytest.mark.slow
+def test_what_was_prepared_is_what_the_training_reads(folder, tmp_path):
+    config, experiment = tmp_path / "c.yaml", chosen(folder, tmp_path / "cache", "training.epochs=1")
+    config.write_text(experiment.to_yaml())
+    prepare(str(config))
+    prepared = sorted((tmp_path / "cache").iterdir())
+    train(experiment, tmp_path / "run", console=QUIET)
+    assert sorted((tmp_path / "cache").iterdir()) == prepared and len(prepared) == 1
 
 
 @pytest.mark.parametrize(

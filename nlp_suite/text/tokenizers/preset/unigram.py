@@ -28,6 +28,10 @@ _SPACES = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}  # 
 class UnigramModel(PieceModel):
     """A unigram language model of sub-words (Kudo 2018), normalised by the model's own character map.
 
+    Texts are cut as SentencePiece itself cuts them. Hugging Face's tokenizers differ where two orders of the same pieces
+    are equally likely (`....` and `.`, or `.` and `....`: one in a hundred raw film reviews), do not compose Hangul, and
+    take `<s>` written in a text for the special token.
+
     Rules:
         steps: what is done before that, in this order: `quotes`, `NFKD`, `strip_accents`, `lowercase`.
     """

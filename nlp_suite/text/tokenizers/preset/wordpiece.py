@@ -34,6 +34,9 @@ _WORDS = rf"[{_MARK}]|[^{_MARK}{SPACE}]+"
 class WordPieceModel(PretrainedTokenizer):
     """The tokenizer of BERT and its like (Devlin et al. 2019), cased or not.
 
+    Ids are those of Hugging Face's tokenizers, but for some characters that Unicode got after its version 8, of which
+    their tables do not know yet that they are marks or punctuation.
+
     Rules:
         clean: control characters are dropped, white space becomes spaces.
         han: every Han character is a word.
