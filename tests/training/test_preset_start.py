@@ -15,47 +15,17 @@ from nlp_suite.export.run_export import run_export
 from nlp_suite.training.backbone_start import text_of_origin
 from nlp_suite.training.checks import check_training
 from nlp_suite.training.train import train
-from tests.pretrained.encoders import FIXTURES
+from tests.pretrained.encoders import SPECIAL, write_bert
 from tests.training.test_train import Killed, same, stop_after, weights
 
 QUIET = Console(quiet=True)
-SPECIAL = {0: "[PAD]", 5: "[CLS]", 6: "[SEP]", 7: "[UNK]", 8: "[MASK]"}  # at their places in the recorded model
-WORDS = [
-    "a",
-    "the",
-    "is",
-    "was",
-    "film",
-    "plot",
-    "cast",
-    "story",
-    "and",
-    "not",
-    "never",
-    "but",
-    "good",
-    "bad",
-    "great",
-    "dull",
-    "fine",
-    "poor",
-    ",",
-    ".",
-    "##s",
-    "##ed",
-    "##ing",
-]
 TEXTS = ["A GREAT film .", "the plot was dull, but not the cast", "Films", "", "not bad and never dull " * 9]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A small BERT whose special tokens are not the first of its vocabulary."""
-    path = shutil.copytree(FIXTURES / "bert", tmp_path_factory.mktemp("model") / "bert")
-    words = iter([*WORDS, *(f"[unused{i}]" for i in range(40))])
-    (path / "vocab.txt").write_text("".join(f"{SPECIAL.get(i) or next(words)}\n" for i in range(40)))
-    (path / "README.md").write_text("---\nlicense: mit\n---\n")
-    return path
+    return write_bert(tmp_path_factory.mktemp("model") / "bert")
 
 
 def chosen(folder, cache, *overrides, **backbone):
