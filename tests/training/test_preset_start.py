@@ -14,6 +14,8 @@ from nlp_suite.export.load import load
 from nlp_suite.export.run_export import run_export
 from nlp_suite.training.backbone_start import text_of_origin
 from nlp_suite.training.checks import check_training
+from nlp_suite.training.preset_start import PresetStart
+from nlp_suite.training.run import make_task
 from nlp_suite.training.train import train
 from tests.pretrained.encoders import SPECIAL, write_bert
 from tests.training.test_train import Killed, same, stop_after, weights
@@ -46,18 +48,19 @@ def run(folder, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_it_begins_with_the_models_weights_by_our_ids(folder, tmp_path):
-    still = ("training.optimizer=sgd", "training.learning_rate=1.0e-12", "training.epochs=1")
-    run = train(chosen(folder, tmp_path / "cache", *still), tmp_path / "run", console=QUIET)
+def test_it_begins_with_the_models_weights_by_our_ids(folder, run, tmp_path):
+    start = PresetStart(chosen(folder, tmp_path))
+    model = make_task(run.experiment).model(run.experiment.backbone, run.assets)
+    assert start.copy_to(model.backbone) == f"backbone: 37 arrays of {folder}"
     from safetensors.numpy import load_file
 
     theirs = load_file(folder / "model.safetensors")
-    ours = keras.ops.convert_to_numpy(run.model("last").backbone.embedding.embeddings)
+    ours = keras.ops.convert_to_numpy(model.backbone.embedding.embeddings)
     vocabulary = (folder / "vocab.txt").read_text().split()
     for id, piece in enumerate(run.text.tokenizer.tokens):
         known = {"<pad>": "[PAD]", "<unk>": "[UNK]", "<s>": "[CLS]", "</s>": "[SEP]"}.get(piece, piece)
         row = theirs["embeddings.word_embeddings.weight"][vocabulary.index(known)]
-        np.testing.assert_allclose(ours[id], row, atol=1e-6)
+        np.testing.assert_array_equal(ours[id], row)
     assert run.info["pretrained"] == {"from": str(folder), "licence": "mit"}
     tokens = run.text.id_to_token(run.text.encode(["A GREAT Films"])[0])
     assert tokens == ["<s>", "a", "great", "film", "##s", "</s>"]
