@@ -9,105 +9,38 @@ and that component's own settings:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from annotated_types import Le, Lt
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    GetCoreSchemaHandler,
-    SerializeAsAny,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import CoreSchema, core_schema
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from nlp_suite.config_base import ChosenByName, Component, ComponentSettings, Settings, TokenizerSettings, problems_of
 from nlp_suite.config_values import read_values, recorded_values, set_value
-from nlp_suite.config_yaml import label_texts, plain_values, quotes_hint, shown, write_yaml
+from nlp_suite.config_yaml import label_texts, plain_values, shown, write_yaml
 from nlp_suite.errors import ConfigError, UnknownNameError
-from nlp_suite.registry import BACKBONES, SCHEDULES, SOURCES, TASKS, TOKENIZERS, TRACKERS, Registry, unknown
+from nlp_suite.registry import BACKBONES, SCHEDULES, SOURCES, TASKS, TOKENIZERS, TRACKERS
 
-DEFAULT_TASK, DEFAULT_BACKBONE = "sentiment", "lstm"
+__all__ = [
+    "DEFAULT_BACKBONE",
+    "DEFAULT_TASK",
+    "TASK_KEYS",
+    "ChosenByName",
+    "Component",
+    "ComponentSettings",
+    "DataSettings",
+    "Experiment",
+    "ExportSettings",
+    "Settings",
+    "TextSettings",
+    "TokenizerSettings",
+    "TrainingSettings",
+    "load_experiment",
+    "load_recorded",
+]
+
+DEFAULT_TASK, DEFAULT_BACKBONE, DEFAULT_TOKENIZER = "sentiment", "lstm", "word"
 TASK_KEYS = ("data.labels", "target_text", "training.batch_tokens", "training.class_weights")
 """Keys of common sections that only some tasks use: those name them in `Task.honours`, for the others they are refused."""
-
-DEFAULT_MAX = 2**31 - 1  # of a setting without a bound of its own: graphs count with 32 bits
-
-
-class Settings(BaseModel):
-    """Base of all settings: unknown keys are refused with the nearest right one; values cannot be changed later."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, values: Any) -> Any:
-        keys = values if isinstance(values, dict) else ()
-        if wrong := [unknown("key", key, cls.model_fields) for key in keys if key not in cls.model_fields]:
-            raise ValueError("; ".join(wrong))
-        return values
-
-    @model_validator(mode="after")
-    def _integers_fit(self) -> Self:
-        for key, field in type(self).model_fields.items():
-            value = getattr(self, key)
-            is_bounded = any(isinstance(bound, Le | Lt) for bound in field.metadata)
-            if isinstance(value, int) and not is_bounded and abs(value) > DEFAULT_MAX:
-                raise ValueError(f"{key} {shown(value)} is too large; allowed: up to {DEFAULT_MAX}")
-        return self
-
-
-class ComponentSettings(Settings):
-    """Base of the settings of a component chosen by name; the other fields are its constructor's arguments."""
-
-    name: str
-
-    def arguments(self) -> dict[str, Any]:
-        """The constructor's arguments: every field but the name."""
-        return {key: getattr(self, key) for key in type(self).model_fields if key != "name"}
-
-
-if TYPE_CHECKING:
-    Component = Any  # which fields a component's settings have is known to its registry alone
-else:
-    Component = SerializeAsAny[ComponentSettings]
-
-
-@dataclass(frozen=True)
-class ChosenByName:
-    """Beside `Component`: the field holds a component of `registry`, as `Annotated[Component, ChosenByName(…)]`.
-
-    What may be given is a name, or a mapping with `name` and settings; without `name` it means the one called `default`.
-    """
-
-    registry: Registry
-    default: str
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(self._resolve, handler(source))
-
-    def _resolve(self, value: Any) -> ComponentSettings:
-        if isinstance(value, ComponentSettings):
-            return value
-        if isinstance(value, str):
-            value = {"name": value}
-        if isinstance(value, dict):
-            value = {"name": self.default, **value}
-        if not isinstance(value, dict) or not isinstance(value["name"], str):
-            raise ValueError(f"a {self.registry.kind} is a name or a mapping with 'name' and settings, got {value!r}")
-        try:
-            settings: type[ComponentSettings] = self.registry.settings(value["name"])
-        except KeyError as error:
-            raise ValueError(str(error)) from None
-        try:
-            return settings.model_validate(value)
-        except ValidationError as error:
-            raise ValueError(in_one_line(error)) from None
 
 
 class TextSettings(Settings):
@@ -125,13 +58,41 @@ class TextSettings(Settings):
     collapse_spaces: bool = Field(True, description="every run of white space becomes one space, none at the ends")
     stop_words: Literal["none", "english", "german"] | list[str] = Field("none", description="words that are left out")
     max_characters: int = Field(20_000, ge=1, description="a longer text is cut before it is tokenised")
-    tokenizer: Annotated[Component, ChosenByName(TOKENIZERS, "word")] = Field(
-        "word", description="what cuts a text into tokens"
+    tokenizer: Annotated[Component, ChosenByName(TOKENIZERS, DEFAULT_TOKENIZER)] = Field(
+        DEFAULT_TOKENIZER, description="what cuts a text into tokens"
     )
     add_start: bool = Field(False, description="a START token before every text")
     add_end: bool = Field(False, description="an END token after every text; of running text, after every line")
     max_length: int = Field(400, ge=2, description="tokens of a text at most, special ones included")
     truncation: Literal["head", "tail", "head_tail"] = Field("head", description="the part of a long text that is kept")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_tokenizer(cls, values: Any) -> Any:
+        """What a tokenizer has in `text_defaults` stands where nothing is given."""
+        if not isinstance(values, dict):
+            return values
+        tokenizer = values.get("tokenizer", DEFAULT_TOKENIZER)
+        if isinstance(tokenizer, dict):
+            tokenizer = tokenizer.get("name", DEFAULT_TOKENIZER)
+        name = tokenizer.name if isinstance(tokenizer, ComponentSettings) else tokenizer
+        try:
+            settings = TOKENIZERS.settings(name)
+        except UnknownNameError:  # refused elsewhere
+            return values
+        is_own = isinstance(settings, type) and issubclass(settings, TokenizerSettings)
+        return {**settings.text_defaults, **values} if is_own else values
+
+    @model_validator(mode="after")
+    def _nothing_against_the_tokenizer(self) -> Self:
+        tokenizer = self.tokenizer
+        fixed = tokenizer.text_fixed if isinstance(tokenizer, TokenizerSettings) else ()
+        if wrong := [key for key in fixed if getattr(self, key) != tokenizer.text_defaults[key]]:
+            given = " and ".join(f"{key} {shown(getattr(self, key))}" for key in wrong)
+            raise ValueError(
+                f"{given}: the tokenizer {tokenizer.name!r} normalises text in its own way, and takes no other: leave it out"
+            )
+        return self
 
     def identity(self) -> dict[str, Any]:
         """What decides the token ids, for hashes: as it was before `invisible` where that keeps everything as it was."""
@@ -262,6 +223,16 @@ class Experiment(Settings):
         return self
 
     @model_validator(mode="after")
+    def _texts_fit_the_positions(self) -> Self:
+        positions = self.backbone.max_tokens
+        if positions is not None and self.text.max_length > positions:
+            raise ValueError(
+                f"text.max_length {self.text.max_length}: backbone {self.backbone.name} has positions for {positions} tokens; "
+                f"allowed: 2 to {positions}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _only_what_the_task_uses(self) -> Self:
         honours = TASKS.get(self.task.name).variant(self.task.arguments()).honours
         if idle := [key for key in TASK_KEYS if key not in honours and _value_at(self, key) != _default_of(key)]:
@@ -379,22 +350,4 @@ def _checked(values: Mapping[str, Any], where: str) -> Experiment:
     try:
         return Experiment.model_validate(values)
     except ValidationError as error:
-        raise ConfigError("\n".join([f"{where}:", *_problems(error)])) from None
-
-
-def _problems(error: ValidationError) -> list[str]:
-    """Pydantic's errors as one line each: where, what was given, what is allowed."""
-    lines = []
-    for problem in error.errors():
-        keys = (str(key) for key in problem["loc"])
-        where = ".".join(key for key in keys if not key.startswith("function-"))
-        message, given = problem["msg"].removeprefix("Value error, "), problem["input"]
-        value = "" if problem["type"] == "value_error" else f", got {shown(given)}"
-        value += quotes_hint(given) if problem["type"] == "string_type" else ""
-        lines.append(f"  {where or 'experiment'}: {message}{value}")
-    return lines
-
-
-def in_one_line(error: ValidationError) -> str:
-    """Pydantic's errors about one section, in one line of the message about the experiment."""
-    return "; ".join(line.strip().removeprefix("experiment: ") for line in _problems(error))
+        raise ConfigError("\n".join([f"{where}:", *problems_of(error)])) from None

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlp_suite.config import ComponentSettings, Experiment, load_experiment, load_recorded
@@ -189,6 +189,7 @@ def test_configs_from_before_there_were_pairs_are_equal_to_those_of_today():
     assert load_experiment(old) == experiment and differences(load_experiment(old), experiment) == []
 
 
+@settings(deadline=None)
 @given(st.sampled_from(list(Experiment.model_fields)), st.recursive(st.none() | st.integers() | st.text(), st.lists))
 def test_anything_in_a_section_is_an_experiment_or_a_config_error(section, value):
     try:

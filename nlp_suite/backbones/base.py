@@ -180,6 +180,10 @@ class Backbone(keras.layers.Layer):
         groups = ([layer for layer in layers if layer is not None] for layers in self.stack())
         return [[v for layer in layers for v in layer.trainable_variables] for layers in groups]
 
+    def frozen_weights(self) -> list:
+        """The weights that its settings say are not trained: a run folder has them once, not in every checkpoint."""
+        return []
+
     def initial_state(self, batch_size, memory=None) -> Never:
         """State before the first place: a tree of tensors with the batch in dim 0.
 

@@ -30,11 +30,13 @@ def prepare(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = F
     from nlp_suite.config import load_experiment
     from nlp_suite.data.prepare import kind_of, open_source, prepare
     from nlp_suite.data.remarks import remarks
+    from nlp_suite.training.backbone_start import text_of_origin
 
     experiment = load_experiment(config, overrides or [])
     open_source(experiment)
+    text = text_of_origin(experiment)
     import_backend()
-    prepared = prepare(experiment, progress=print_progress)
+    prepared = prepare(experiment, text=text, progress=print_progress)
     if as_json:
         print(json.dumps({"directory": str(prepared.directory), "statistics": prepared.statistics}))
         return

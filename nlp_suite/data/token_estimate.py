@@ -27,12 +27,13 @@ def estimate_tokens(experiment: Experiment, kind: CorpusKind, train: Iterable[Ex
     Returns:
         Section of the config (`text` and perhaps `target_text`) → statistics as `text_statistics` gives them, with
         `unknown_words` where much is unknown, or `error` where the tokenizer cannot be trained on them. A tokenizer that
-        knows every text is left out, as that of a kind without texts.
+        knows every text, or learns from none, is left out, as that of a kind without texts.
     """
     found: dict[str, Any] = {}
     for section, texts in kind.tokenized_texts(experiment, train).items():
         settings = getattr(experiment, section)
-        if TOKENIZERS.get(settings.tokenizer.name)(**settings.tokenizer.arguments()).lossless:
+        tokenizer = TOKENIZERS.get(settings.tokenizer.name)(**settings.tokenizer.arguments())
+        if tokenizer.lossless or not tokenizer.learns:
             continue
         read = list(_first(texts, CHARACTERS))
         with work(f"trying the {settings.tokenizer.name} tokenizer"):

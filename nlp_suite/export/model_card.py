@@ -51,6 +51,7 @@ def model_card(run: Run, model: Any, name: str) -> dict[str, Any]:
         "backbone": experiment.backbone.model_dump(mode="json"),
         "text": {**settings.model_dump(mode="json"), "vocabulary_size": run.assets.vocabulary_size},
         **_of_targets(run),
+        **({"pretrained": info["pretrained"]} if "pretrained" in info else {}),
         "data": {**experiment.data.source.model_dump(mode="json"), "splits": info.get("statistics") or {}},
         "metrics": _metrics(run),
         "training": {key: info[key] for key in ("best", "seconds", "hardware", "versions") if key in info},
@@ -87,6 +88,7 @@ def as_markdown(card: Mapping[str, Any]) -> str:
         "Tokenizer": f"{card['text']['tokenizer']['name']}, {card['text']['vocabulary_size']:,} tokens",
         **_target_tokenizer(card),
         **card["reads_and_writes"],
+        **_pretrained(card),
         "Licence": card["license"],
         "Exported": card["created"],
     }
@@ -114,6 +116,12 @@ def _target_tokenizer(card: Mapping[str, Any]) -> dict[str, str]:
     return (
         {"Tokenizer of the target": f"{text['tokenizer']['name']}, {text['vocabulary_size']:,} tokens"} if text else {}
     )
+
+
+def _pretrained(card: Mapping[str, Any]) -> dict[str, str]:
+    if not (origin := card.get("pretrained")):
+        return {}
+    return {"Weights began as": f"{origin['from']}, whose licence is {origin['licence'] or 'not stated there'}"}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, int | float | str]]:

@@ -1,11 +1,11 @@
-"""From a sequence of features to one vector: last, mean, max or attention pooling, or several of them concatenated."""
+"""From a sequence of features to one vector: first, last, mean, max or attention pooling, or several of them concatenated."""
 
 import keras
 from keras import ops
 
 from nlp_suite.errors import ConfigError
 
-POOLINGS = ("last", "mean", "max", "attention")
+POOLINGS = ("first", "last", "mean", "max", "attention")
 
 
 @keras.saving.register_keras_serializable("nlp_suite")
@@ -13,7 +13,7 @@ class SequencePooling(keras.layers.Layer):
     """Pools `[B, T, D]` over the tokens, without padding.
 
     Args:
-        kinds: any of `"last"` (features of the last token; with `bidirectional`, the backward half is taken at the
+        kinds: any of `"first"` (features of the first token), `"last"` (features of the last token; with `bidirectional`, the backward half is taken at the
             first token, where that direction ends), `"mean"`, `"max"`, `"attention"` (softmax of one learned score
             per token; Lin et al. 2017 with one hop); several are concatenated.
         bidirectional: whether the second half of D runs backwards.
@@ -40,7 +40,13 @@ class SequencePooling(keras.layers.Layer):
             self.score.build(input_shape)
 
     def call(self, x, mask):
-        pool = {"last": self._last, "mean": self._mean, "max": self._max, "attention": self._attention}
+        pool = {
+            "first": lambda x, mask: x[:, 0],
+            "last": self._last,
+            "mean": self._mean,
+            "max": self._max,
+            "attention": self._attention,
+        }
         pooled = [pool[kind](x, mask) for kind in self.kinds]
         return pooled[0] if len(pooled) == 1 else ops.concatenate(pooled, axis=-1)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nlp_suite.progress import track
+from nlp_suite.registry import TOKENIZERS
 from nlp_suite.text.tokenizers.base import UNKNOWN
 
 PERCENTILES = (5, 25, 50, 75, 95, 99)
@@ -117,10 +118,10 @@ def unknown_remark(facts: Mapping[str, Any], settings: Any, key: str = "text") -
     changes = {"vocabulary_size": "raise", "character_coverage": "raise", "min_count": "lower"}
     changeable = [name for name in changes if getattr(tokenizer, name, 1) != 1]  # a count or a share of 1 is at its end
     remedies = [f"{changes[name]} {place}.{name}" for name in changeable]
-    return (
-        f"{rate:.1%} of the tokens are unknown{named}, and all look the same to the "
-        f"model: {' or '.join(remedies)}, or take {place}: sentencepiece, which with byte_fallback knows every text"
-    )
+    remedy = f"{' or '.join(remedies)}, or take {place}: sentencepiece, which with byte_fallback knows every text"
+    if not TOKENIZERS.get(tokenizer.name).learns:
+        remedy = "start from a pretrained model whose vocabulary has them"
+    return f"{rate:.1%} of the tokens are unknown{named}, and all look the same to the model: {remedy}"
 
 
 class TokensRead:

@@ -1,15 +1,18 @@
 """Starting a backbone from a trained language model (Dai & Le 2015; Howard & Ruder 2018)."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from nlp_suite.config import Experiment
 from nlp_suite.errors import ConfigError
+from nlp_suite.registry import TOKENIZERS
 from nlp_suite.text.text_layer import TextLayer
-from nlp_suite.training.run import Run
+from nlp_suite.training.preset_start import PresetStart
+from nlp_suite.training.run import Run, is_run
 
 TEXT_MAY_DIFFER = {"max_length", "max_characters", "truncation", "add_start", "add_end"}  # each task's own business
-NETWORK_MAY_DIFFER = {"causal", "max_length"}  # settings that do not change what the weights mean
+NETWORK_MAY_DIFFER = {"causal", "max_length", "freeze"}  # settings that do not change what the weights mean
 
 
 class BackboneStart:
@@ -17,6 +20,7 @@ class BackboneStart:
 
     Attributes:
         text: the run's tokenizer and normalisation with the length and truncation of the experiment.
+        pretrained: what the run says of a pretrained model that it began with; None where there was none.
 
     Raises:
         ConfigError: as far as the two configs say, the weights do not suit: other text settings, another kind of
@@ -24,7 +28,7 @@ class BackboneStart:
     """
 
     def __init__(self, run: Run, experiment: Experiment):
-        self._run = run
+        self._run, self.pretrained = run, run.info.get("pretrained")
         if run.text is None:
             raise ConfigError(
                 f"backbone.init_from: {run.directory} reads no text, so it has no text layer to start with"
@@ -71,6 +75,31 @@ def _differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
     return [key for key in theirs if "drop" not in key and theirs[key] != ours[key]]
 
 
-def open_backbone(experiment: Experiment) -> BackboneStart:
-    """What `backbone.init_from` names."""
-    return BackboneStart(Run(experiment.backbone.init_from), experiment)
+def open_backbone(experiment: Experiment) -> BackboneStart | PresetStart:
+    """What `backbone.init_from` names: a run, or for a backbone `preset` the folder of a pretrained model."""
+    origin = experiment.backbone.init_from
+    if experiment.backbone.name == "preset" and not is_run(origin):
+        return PresetStart(experiment)
+    if (Path(origin) / "config.json").is_file() and not is_run(origin):
+        raise ConfigError(
+            f"backbone.init_from: {origin} is the folder of a pretrained model, which is for the backbone preset, not "
+            f"{experiment.backbone.name}"
+        )
+    return BackboneStart(Run(origin), experiment)
+
+
+def text_of_origin(experiment: Experiment) -> TextLayer | None:
+    """The text layer that comes with the backbone's weights, for a tokenizer that learns no vocabulary; None for others.
+
+    Raises:
+        ConfigError: the config names no origin of weights, or one without that tokenizer.
+    """
+    name = experiment.text.tokenizer.name
+    if TOKENIZERS.get(name).learns:
+        return None
+    if not experiment.backbone.init_from:
+        raise ConfigError(
+            f"text.tokenizer {name} has the vocabulary of a pretrained model, and backbone.init_from names none: give "
+            "backbone: {name: preset, init_from: FOLDER}, or another tokenizer"
+        )
+    return open_backbone(experiment).text

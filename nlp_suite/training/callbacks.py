@@ -19,6 +19,7 @@ from rich.console import Console
 from nlp_suite import progress
 from nlp_suite.errors import TrainingError
 from nlp_suite.files import Record
+from nlp_suite.training.frozen import keeps_frozen_apart, write_others
 
 DIVERGED = 1e4  # times the loss of the first step (or 1): no training that comes so far comes back to anything of use
 LOGGER = logging.getLogger(__name__)
@@ -188,8 +189,11 @@ def write_weights(model: Any, record: Record, checkpoint: str) -> None:
     path = record.directory / "checkpoints" / f"{checkpoint}.weights.h5"
     beside = path.with_name(f".{os.getpid()}.{path.name}")
     try:
-        with without_optimizer(model):
-            model.save_weights(beside)
+        if keeps_frozen_apart(record):
+            write_others(model, beside)
+        else:
+            with without_optimizer(model):
+                model.save_weights(beside)
         record.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from nlp_suite.errors import ConfigError, DamagedFileError, RunError, UsageError
 from nlp_suite.files import check_writable
 from nlp_suite.registry import unknown
 from nlp_suite.task import Task
-from nlp_suite.training.backbone_start import open_backbone
+from nlp_suite.training.backbone_start import open_backbone, text_of_origin
 from nlp_suite.training.run import (
     HISTORY,
     STATE,
@@ -64,8 +64,10 @@ def check_training(experiment: Experiment, directory: Path) -> None:
     if not has_state(directory):
         if experiment.training.init_from:
             _check_origin(experiment, Run(experiment.training.init_from))
-        if experiment.backbone.init_from:
+        elif experiment.backbone.init_from:
             open_backbone(experiment)
+        else:
+            text_of_origin(experiment)
     open_source(experiment)
 
 
@@ -148,7 +150,8 @@ def _check_origin(experiment: Experiment, origin: Run) -> None:
     """Refuses to start from a run that has another network or text layer, or no weights."""
     lines = differences(origin.experiment, experiment)
     network = ("task.", "text.", "target_text", "backbone.", "data.labels:")
-    if lines := [line for line in lines if line.startswith(network)]:
+    of_training = ("backbone.init_from:", "backbone.freeze:")  # how the weights came to be is no part of the network
+    if lines := [line for line in lines if line.startswith(network) and not line.startswith(of_training)]:
         listed = "\n  ".join(lines)
         raise ConfigError(
             f"training.init_from: {origin.directory} has another network or text layer. "

@@ -15,6 +15,7 @@ from nlp_suite.errors import ConfigError, DamagedFileError, RunError
 from nlp_suite.files import Record
 from nlp_suite.task import Task, task_class
 from nlp_suite.text.text_layer import TextLayer
+from nlp_suite.training.frozen import keeps_frozen_apart, load_all
 
 SCHEMA = 2
 HISTORY, STATE = "history.csv", "checkpoints/state.npz"
@@ -32,7 +33,7 @@ class Run:
     """A run folder.
 
     It holds `config.yaml` (resolved), `run.json`, `text/`, `target_text/` where the targets have a vocabulary of their own,
-    `checkpoints/`, `history.csv`, `tensorboard/` and, once evaluated, `report.json` and `report.html`. `run.json` is the
+    `checkpoints/` (frozen weights apart, see `nlp_suite.training.frozen`), `history.csv`, `tensorboard/` and, once evaluated, `report.json` and `report.html`. `run.json` is the
     record of the others: a file that is missing or damaged is named when it is wanted, and never used.
 
     Args:
@@ -112,13 +113,20 @@ class Run:
 
 
 def load_weights(model: Any, path: Path) -> None:
-    """Loads a file of weights into a network.
+    """Loads a checkpoint of a run folder into a network, with the weights that all its checkpoints share.
 
     Raises:
         RunError: the file is damaged, or of another network.
+        DamagedFileError: the file of the shared weights is missing or damaged.
     """
+    record = run_record(path.parents[1])
     try:
-        model.load_weights(path)
+        if keeps_frozen_apart(record):
+            load_all(model, record, path)
+        else:
+            model.load_weights(path)
+    except DamagedFileError:
+        raise
     except (ValueError, KeyError, OSError) as error:
         raise RunError(f"{path} is damaged, or holds the weights of another network: {error}") from None
 

@@ -20,6 +20,7 @@ import numpy as np
 from nlp_suite.errors import DamagedFileError, RunError
 from nlp_suite.files import Record, content_of
 from nlp_suite.training.callbacks import Logs
+from nlp_suite.training.frozen import frozen_weights, keeps_frozen_apart, load_frozen
 from nlp_suite.training.run import HISTORY, STATE
 
 _CALLBACK_STATE = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter", "seconds", "monitored")
@@ -61,16 +62,24 @@ class TrainingState(keras.callbacks.Callback):
                     f"{self._path} was written with Keras backend {meta['backend']!r}; this is "
                     f"{keras.backend.backend()!r}. Continue with KERAS_BACKEND={meta['backend']}"
                 )
-            variables = _variables(model)
+            variables = self._variables(model)
             if meta["shapes"] != _shapes(variables):
                 raise RunError(f"{self._path} does not fit the model of this config (another version of the code?)")
             for i, variable in enumerate(variables):
                 variable.assign(_from_numpy(file[f"v{i}"], variable))
+        if keeps_frozen_apart(self._record):
+            load_frozen(model, self._record)
         states: list[dict[str, Any]] = meta["callbacks"]
         stopped_early = any(state.get("stopped_epoch") for state in states)  # all that older states say of it
         self._pending, self.stopped = states, meta.get("stopped", stopped_early)
         self.saved = int(meta["rounds"])
         return self.saved
+
+    def _variables(self, model: Any) -> list[Any]:
+        """What the file holds: all variables of the model but frozen weights that lie elsewhere, and the optimiser's."""
+        frozen = frozen_weights(model) if keeps_frozen_apart(self._record) else ()
+        apart = {id(weight) for weight in frozen}
+        return [*(v for v in model.variables if id(v) not in apart), *model.optimizer.variables]
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         for callback, state in zip(self._callbacks, self._pending or []):
@@ -78,7 +87,7 @@ class TrainingState(keras.callbacks.Callback):
                 setattr(callback, name, value)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        variables = _variables(self.model)
+        variables = self._variables(self.model)
         meta = {
             "backend": keras.backend.backend(),
             "rounds": epoch + 1,
@@ -116,10 +125,6 @@ def _open(path: Path, remedy: str) -> Iterator[tuple[Any, dict[str, Any]]]:
             yield file, meta
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise DamagedFileError(f"{path} is damaged ({error}): {remedy}") from None
-
-
-def _variables(model: Any) -> list[Any]:
-    return [*model.variables, *model.optimizer.variables]
 
 
 def _shapes(variables: Sequence[Any]) -> list[Any]:

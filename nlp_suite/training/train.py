@@ -27,7 +27,9 @@ from nlp_suite.training.checkpoint_average import average_intervals, kept_interv
 from nlp_suite.training.checks import check_monitor, check_training, doubtful_lengths
 from nlp_suite.training.feed import feed, validation_feed
 from nlp_suite.training.fit_callbacks import FitCallbacks
+from nlp_suite.training.frozen import write_frozen
 from nlp_suite.training.optimizer import make_optimizer
+from nlp_suite.training.preset_start import PresetStart
 from nlp_suite.training.run import (
     HISTORY,
     NO_HISTORY,
@@ -165,7 +167,8 @@ class _Training:
         if not self._resumes:
             self._initialize(model, prepared, origin, backbone)
         if not is_run(directory):
-            _begin(directory, experiment, prepared, doubtful)
+            pretrained = backbone.pretrained if backbone else origin.info.get("pretrained") if origin else None
+            _begin(directory, experiment, prepared, doubtful, pretrained)
 
         measuring = self._task.interval_callbacks(experiment, model, prepared.stores, prepared.assets, self._console)
         callbacks = FitCallbacks(
@@ -189,6 +192,8 @@ class _Training:
             ]
             for leftover in leftovers:  # of a process that was killed while it wrote
                 leftover.unlink()
+            if not self._resumes:
+                write_frozen(model, self._record)
             done = self._restore(model, callbacks)
             with self._tracking() as tracking:
                 self._fit(model, plan, callbacks, done, tracking)
@@ -203,7 +208,7 @@ class _Training:
     def _print(self, line: str) -> None:
         progress.say(line, LOGGER, to=self._console)
 
-    def _prepare(self, origin: Run | None, backbone: BackboneStart | None) -> Prepared:
+    def _prepare(self, origin: Run | None, backbone: BackboneStart | PresetStart | None) -> Prepared:
         """The data, with the text layers, labels and facts of what the training starts from."""
         experiment, directory, trains_on = self._experiment, self._directory, bool(self._settings.init_from)
         known = origin.assets if origin else Assets(backbone.text if backbone else None)
@@ -237,7 +242,9 @@ class _Training:
         model.optimizer.build(model.trainable_variables)
         return callbacks
 
-    def _initialize(self, model: Any, prepared: Prepared, origin: Run | None, backbone: BackboneStart | None) -> None:
+    def _initialize(
+        self, model: Any, prepared: Prepared, origin: Run | None, backbone: BackboneStart | PresetStart | None
+    ) -> None:
         """The weights of a training that begins: those of another run, or fresh ones with what the data know."""
         if origin:
             with without_optimizer(model):
@@ -330,7 +337,9 @@ def _identity(assets: Assets) -> list[Any]:
     return [*(text and text.fingerprint for text in texts), list(assets.labels), dict(assets.facts)]
 
 
-def _begin(directory: Path, experiment: Experiment, prepared: Prepared, doubtful: list[str]) -> None:
+def _begin(
+    directory: Path, experiment: Experiment, prepared: Prepared, doubtful: list[str], pretrained: Any = None
+) -> None:
     """Makes the run folder, which appears complete or not at all."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     prefix = ".nlp-suite-run-"  # not the run's name, which may be as long as names can be
@@ -343,6 +352,7 @@ def _begin(directory: Path, experiment: Experiment, prepared: Prepared, doubtful
         info = {"schema": SCHEMA, "state": "running", "labels": prepared.labels, "statistics": prepared.statistics}
         info |= {"facts": prepared.assets.facts} if prepared.assets.facts else {}
         info |= {"remarks": doubtful} if doubtful else {}
+        info |= {"pretrained": pretrained} if pretrained else {}
         info |= {"tracking": uuid.uuid4().hex} if experiment.training.trackers else {}
         info |= {"backend": keras.backend.backend(), **environment(), "files": {**files, HISTORY: NO_HISTORY}}
         run_record(temporary).write(info)

@@ -23,7 +23,8 @@ from tests.backbones.backbone_checks import (
 )
 from tests.backbones.gradients import numpy
 
-REGISTERED = {name: {} for name in BACKBONES.names()}
+NAMES = [name for name in BACKBONES.names() if name != "preset"]  # which has tests of its own, as it needs KerasHub
+REGISTERED = {name: {} for name in NAMES}
 REGISTERED |= {
     f"{n}-causal": {**overrides} for n in REGISTERED if (overrides := BACKBONES.settings(n).causal_overrides)
 }
@@ -186,7 +187,7 @@ def test_a_backbone_that_lacks_something_is_refused_and_it_is_named(registered):
         registered(type("Bare", (Backbone,), {}))
 
 
-@pytest.mark.parametrize("name", BACKBONES.names())
+@pytest.mark.parametrize("name", NAMES)
 def test_the_settings_know_what_the_network_is(name):
     chosen = BACKBONES.settings(name)(name=name, embedding_size=12)
     network = BACKBONES.get(name)(vocabulary_size=9, **chosen.arguments())
@@ -204,7 +205,7 @@ def test_the_activations_of_a_config_are_those_of_keras_that_keep_the_number_of_
 def test_what_a_language_model_asks_of_the_settings():
     answers = {}
     for name in BACKBONES.names():
-        settings = BACKBONES.settings(name)(name=name)
+        settings = BACKBONES.settings(name).model_construct(name=name)
         answers[name] = settings.causal_overrides is not None, settings.carries_state, settings.changes_to_be_causal
     one_way, causal = {"bidirectional": False}, {"causal": True}
     assert answers == {
@@ -212,6 +213,7 @@ def test_what_a_language_model_asks_of_the_settings():
         "cnn": (False, False, {}),
         "gru": (True, False, one_way),
         "lstm": (True, False, one_way),
+        "preset": (False, False, {}),
         "rnn": (True, False, one_way),
         "transformer": (True, False, causal),
     }

@@ -143,6 +143,7 @@ def test_unknown_words_of_running_text_are_said_before_it_is_prepared(tmp_path):
     assert "16.67%" in rendered(report) and "first training" in rendered(report)
     rare = inspect_experiment(load_experiment(values, ["text.tokenizer.min_count=100"]))
     assert "text.tokenizer cannot be trained on the first training texts: no token occurs" in rare["remarks"][0]
+    assert inspect_experiment(load_experiment(values, ["text.tokenizer=preset"]))["estimate"] == {}  # learns nothing
 
 
 def sentences(*rows):

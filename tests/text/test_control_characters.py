@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from nlp_suite.registry import TOKENIZERS
 from nlp_suite.text.text_layer import TextLayer
 from nlp_suite.text.tokenizers.wordpiece import WordPieceTokenizer
 from tests.text.tokenizer_checks import VARIANTS, trained
@@ -80,7 +79,7 @@ def test_wordpiece_never_learns_the_mark_of_a_words_end():
 
 def test_what_is_reserved_reaches_no_tokenizer():
     assert WordPieceTokenizer.reserved
-    for name in TOKENIZERS.names():
+    for name in VARIANTS:
         layer = trained(name, strip_html=False, invisible="keep")
         for character in layer.tokenizer.reserved:
             assert character not in "".join(layer.normalise([character, f"a{character}b"]))

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from nlp_suite.registry import is_installed
 from tests.text.nasty import NASTY
-from tests.text.tokenizer_checks import CORPUS, VARIANTS, whole_rows
+from tests.text.tokenizer_checks import CORPUS, PRESETS, VARIANTS, whole_rows
 
 TEXTS = [f"{text}." for text in [*CORPUS, *NASTY.values()] if isinstance(text, str) and len(text) < 10_000]
 BYTES = np.array([text.encode("utf-8", "surrogatepass") for text in TEXTS])  # the full stop: NumPy drops a final NUL
-by_tokenizer = pytest.mark.parametrize("label", VARIANTS)
+LABELS = [*VARIANTS, *(PRESETS if is_installed("tokenizers") else ())]
+by_tokenizer = pytest.mark.parametrize("label", LABELS)
 # What TF Text 2.12 has, which TensorFlow Serving 2.13 to 2.19 links, of all ops that are not core TensorFlow.
 TEXT_OPS = {
     "FastWordpieceTokenizeWithOffsets",
@@ -48,7 +50,7 @@ def save(layer, directory):
 def saved(tmp_path_factory):
     """A folder of SavedModels, one per tokenizer, moved after saving, with what another process made of TEXTS."""
     first = tmp_path_factory.mktemp("saved") / "first"
-    for label in VARIANTS:
+    for label in LABELS:
         save(whole_rows(label), first / label)
     moved = first.with_name("moved")
     shutil.move(first, moved)

@@ -54,6 +54,8 @@ def test_unknown_tokens_are_remarked_on_with_examples_and_the_remedies_that_the_
     assert "raise target_text.tokenizer.vocabulary_size or lower target_text.tokenizer.min_count, or take" in remark
     remark = unknown_remark({"unknown_rate": 0.05}, TextSettings(tokenizer="sentencepiece"))
     assert "are unknown, and" in remark and "raise text.tokenizer.character_coverage" in remark
+    remark = unknown_remark({"unknown_rate": 0.05}, TextSettings(tokenizer="preset"))
+    assert remark.endswith("look the same to the model: start from a pretrained model whose vocabulary has them")
     assert unknown_remark({"unknown_rate": 0.049}, TextSettings()) is None
     assert unknown_remark(text_statistics([], []), TextSettings()) is None
 

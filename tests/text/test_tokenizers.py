@@ -10,6 +10,8 @@ from nlp_suite.text.tokenizers.base import Tokenizer
 from nlp_suite.text.tokenizers.byte import ByteTokenizer
 from tests.text.tokenizer_checks import (
     CHECKS,
+    PRESET_CHECKS,
+    PRESETS,
     VARIANTS,
     check_nasty_strings_one_by_one_and_batched,
     run_tokenizer_checks,
@@ -20,6 +22,23 @@ from tests.text.tokenizer_checks import (
 @pytest.mark.parametrize("label", VARIANTS)
 def test_every_tokenizer(label, check):
     check(label)
+
+
+@pytest.mark.parametrize("check", PRESET_CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
+@pytest.mark.parametrize("label", PRESETS)
+def test_every_kind_of_pretrained_tokenizer(label, check):
+    pytest.importorskip("tokenizers")
+    check(label)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [check for check in CHECKS if check not in PRESET_CHECKS],
+    ids=lambda check: check.__name__.removeprefix("check_"),
+)
+def test_byte_level_bpe_loses_nothing(check):
+    pytest.importorskip("tokenizers")
+    check("preset byte_bpe")
 
 
 class Reversed(ByteTokenizer):

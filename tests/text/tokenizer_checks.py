@@ -19,6 +19,7 @@ from nlp_suite.text.text_layer import END, PAD, START, UNKNOWN, TextLayer
 from nlp_suite.text.tokenizers.base import UNKNOWN_SURFACE
 from nlp_suite.text.tokenizers.character import CharacterTokenizer
 from tests.text.nasty import NASTY
+from tests.text.preset_folders import preset_tokenizer
 
 CORPUS = [
     "The film was not good, but the cast was great!",
@@ -37,9 +38,11 @@ SMALL_CORPUS_SETTINGS = {  # where the defaults are for large corpora
     "sentencepiece": {"vocabulary_size": 480, "character_coverage": 0.98},
 }
 VARIANTS = {  # label: settings; the labels are the names of the registry, and more for other settings that matter
-    **{name: {"name": name, **SMALL_CORPUS_SETTINGS.get(name, {})} for name in TOKENIZERS.names()},
+    **{name: {"name": name, **SMALL_CORPUS_SETTINGS.get(name, {})} for name in TOKENIZERS.names() if name != "preset"},
     "unigram": {"name": "sentencepiece", "vocabulary_size": 480, "model": "unigram"},
 }
+PRESETS = {"preset wordpiece": "uncased", "preset byte_bpe": "byte_bpe", "preset unigram": "xlm_roberta"}
+AS_OTHERS = {"add_start": False, "add_end": False, "strip_html": True, "collapse_spaces": True, "invisible": "drop"}
 SPACES = [" ", "   ", "\n", "\t\t", "▁ ▁", "a ", " a", "  a  b  ", "    if x:\n        return  1\r\n"]
 ANY = st.one_of(st.text(max_size=60), st.binary(max_size=60))
 MARKUP = st.lists(
@@ -52,7 +55,11 @@ MARKUP = st.lists(
 
 @functools.cache
 def trained(label: str, **settings) -> TextLayer:
-    """The layer of one tokenizer of VARIANTS, or of another name of the registry, trained once a session."""
+    """The layer of one tokenizer of VARIANTS or PRESETS, or of another name of the registry, made once a session."""
+    if label in PRESETS:
+        with tempfile.TemporaryDirectory() as directory:
+            tokenizer = preset_tokenizer(Path(directory), PRESETS[label])
+        return TextLayer(TextSettings(tokenizer="preset", **AS_OTHERS | settings), tokenizer)
     tokenizer = VARIANTS.get(label, {"name": label})
     corpus = CORPUS if settings.get("collapse_spaces", True) else [*CORPUS, *SPACES * 3]
     return TextLayer.train(TextSettings(tokenizer=tokenizer, **settings), corpus)
@@ -211,6 +218,16 @@ CHECKS = (
     check_a_megabyte_is_quick,
     check_random_text,
     check_random_text_with_kept_white_space,
+)
+
+
+PRESET_CHECKS = (  # of those whose decoding does not give every text back
+    check_special_ids,
+    check_batches_without_text,
+    check_in_graph,
+    check_saved_is_loaded,
+    check_ids_outside_the_vocabulary,
+    check_a_megabyte_is_quick,
 )
 
 

@@ -15,7 +15,8 @@ from pydantic import (
     model_validator,
 )
 
-from nlp_suite.config import ComponentSettings, Settings, in_one_line
+from nlp_suite.config import ComponentSettings, Settings
+from nlp_suite.config_base import in_one_line
 from nlp_suite.data.selection import Example
 from nlp_suite.data.sources.base import SPLITS, Paths, PathText, Source, listed, without_defaults
 from nlp_suite.data.sources.directory import FOLDERS

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from nlp_suite.config import ComponentSettings
 from nlp_suite.data.batches import BucketedBatches
@@ -27,6 +27,11 @@ ONE_LABEL = ("single_label", "ordinal")  # problems whose texts have one label e
 Probability = Annotated[float, Field(gt=0, lt=1)]
 
 
+def _listed(value: Any) -> Any:
+    """A single name as a list of it."""
+    return [value] if isinstance(value, str) else value
+
+
 class SentimentSettings(ComponentSettings):
     """Settings of the sentiment task."""
 
@@ -40,8 +45,11 @@ class SentimentSettings(ComponentSettings):
         description="of multi_label: probability from which a label is given: chosen on validation for the F1 of each label, "
         "a number for all, or label → number (0.5 for the others)",
     )
-    pooling: list[Literal["last", "mean", "max", "attention"]] = Field(
-        ["max"], min_length=1, description="what makes one vector of the backbone's features; several are concatenated"
+    pooling: Annotated[list[Literal["first", "last", "mean", "max", "attention"]], BeforeValidator(_listed)] = Field(
+        ["max"],
+        min_length=1,
+        description="what makes one vector of the backbone's features; several are concatenated; first: that of the first token, "
+        "where BERT-like models are trained to have it",
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="rate on the pooled features")
     hidden: int = Field(0, ge=0, description="units of a dense layer before the classifier; 0 for none")
@@ -161,10 +169,16 @@ class SentimentTask(Task):
 
     def model(self, backbone, assets) -> Any:
         s = self.settings
+        if reads_pairs(assets) and not backbone.reads_pairs:
+            raise ConfigError(
+                f"backbone {backbone.name}: its model reads pairs of texts in another form than START text END text_b END; take "
+                "another model, or leave text_b out"
+            )
         encoder = BACKBONES.get(backbone.name)(vocabulary_size=assets.vocabulary_size, **backbone.arguments())
         model = self.head(encoder, assets, pooling=s.pooling, dropout=s.dropout, hidden=s.hidden)
         model.build((None, None))
-        encoder.embedding.trainable = s.train_word_vectors
+        if not s.train_word_vectors:
+            encoder.embedding.trainable = False
         return model
 
     def head(self, backbone, assets, **settings) -> Any:

@@ -125,7 +125,11 @@ class TranslationTask(Task):
     def check(self, experiment) -> None:
         s, backbone = self.settings, experiment.backbone
         if not backbone.returns_sequence:
-            usable = [name for name in BACKBONES.names() if BACKBONES.settings(name)(name=name).returns_sequence]
+            usable = [
+                name
+                for name in BACKBONES.names()
+                if BACKBONES.settings(name).model_construct(name=name).returns_sequence
+            ]
             raise ConfigError(
                 f"backbone {backbone.name!r} has no features for the single tokens that a decoder could attend to; "
                 f"allowed: {', '.join(usable)}"

@@ -26,12 +26,14 @@ class Tokenizer(ABC):
         tokens: the surface form of every id; empty while untrained.
         lossless: whether decoding gives every normalised text back exactly. With any tokenizer, decoded text has the
             ids that it was decoded from.
+        learns: whether `train` learns a vocabulary; else it comes with a pretrained model.
         reserved: characters that its library keeps for itself, and what text has in their place; some end the process
             or lose text where they reach the library.
     """
 
     tokens: Sequence[str] = ()
     lossless: bool = False
+    learns: ClassVar[bool] = True
     reserved: ClassVar[Mapping[str, str]] = {}
 
     @property

@@ -1,0 +1,13 @@
+"""BERT (Devlin et al. 2019), and what has its layout, such as MiniLM, BGE and E5."""
+
+from typing import ClassVar
+
+from nlp_suite.pretrained.encoder import BertLike
+from nlp_suite.registry import ENCODER_FAMILIES
+
+
+@ENCODER_FAMILIES.register()
+class Bert(BertLike):
+    """BERT's fields and names as they are."""
+
+    prefix: ClassVar[str] = "bert."

@@ -1,0 +1,25 @@
+"""RoBERTa (Liu et al. 2019): BERT's layers; its table of positions begins with rows that no token uses."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from nlp_suite.pretrained.encoder import BertLike
+from nlp_suite.registry import ENCODER_FAMILIES
+
+
+@ENCODER_FAMILIES.register()
+class Roberta(BertLike):
+    """Positions count from the row behind that of the padding's id."""
+
+    prefix: ClassVar[str] = "roberta."
+
+    pad_token_id: int = Field(1, ge=0)
+
+    @property
+    def reads_pairs(self) -> bool:
+        return False  # it has two END between the texts
+
+    @property
+    def skipped_positions(self) -> int:
+        return self.pad_token_id + 1

