@@ -324,6 +324,11 @@ class SentimentTask(Task):
             return super().check_inputs(run, texts)
         return run.text.pad(run.text.encode_pairs(texts)[0])
 
+    def card_facts(self, experiment) -> dict[str, str]:
+        pooling = ", ".join(self.settings.pooling)
+        vector = f"what the classifier reads of it (pooling: {pooling}), by the signature embed"
+        return {**super().card_facts(experiment), "Vector of a text": vector}
+
     def signatures(self, model, predictor, xla=False) -> "Signatures":
         from nlp_suite.tasks.sentiment.signatures import SentimentSignatures
 
