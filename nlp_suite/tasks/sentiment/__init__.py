@@ -326,7 +326,7 @@ class SentimentTask(Task):
 
     def card_facts(self, experiment) -> dict[str, str]:
         pooling = ", ".join(self.settings.pooling)
-        vector = f"what the classifier reads of it (pooling: {pooling}), by the signature embed"
+        vector = f"the pooled features that the classifier reads ({pooling}); the signature embed of a SavedModel"
         return {**super().card_facts(experiment), "Vector of a text": vector}
 
     def signatures(self, model, predictor, xla=False) -> "Signatures":

@@ -215,7 +215,7 @@ class NetworkTexts(TextsPredictor):
     def vector_size(self) -> int:
         if not _has_vectors(self.model):
             raise RequestError(
-                "a file of --format keras_plain has logits only, and no vectors: embed with the run, or with an export "
+                "a file of --format keras-plain has logits only, and no vectors: embed with the run, or with an export "
                 "of another format"
             )
         return int(self.model.vector_size)
