@@ -1,7 +1,7 @@
 """Fine-tune a pretrained encoder in two stages: its head first, then all of it; measure and export. Copy this file.
 
-python pipelines/fine_tune.py configs/sentiment_minilm_head.yaml --set data.source.train=mine.csv
-python pipelines/fine_tune.py configs/sentiment_minilm_head.yaml --set backbone.init_from=models/my-bert
+python pipelines/fine_tune.py configs/sentiment_imdb_minilm.yaml --set data.source.train=mine.csv
+python pipelines/fine_tune.py configs/sentiment_imdb_minilm.yaml --set backbone.init_from=models/my-bert
 """
 
 import argparse

@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from nlp_suite.config import load_experiment
+from tests.pretrained.encoders import write_bert
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -56,6 +58,23 @@ def test_pipelines_run(tmp_path, script, arguments, model, said):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "saved_models" / model / "1/saved_model.pb").exists()
     assert said in done.stdout
+
+
+@pytest.mark.slow
+def test_a_pretrained_encoder_is_fine_tuned_in_two_stages(tmp_path):
+    config = {
+        "task": {"name": "sentiment", "pooling": "first"},
+        "data": {"source": {"name": "sample", "size": 120, "test": 40}},
+        "text": {"tokenizer": "preset", "max_length": 12},
+        "backbone": {"name": "preset", "init_from": str(write_bert(tmp_path / "bert"))},
+        "training": {"epochs": 1, "tensorboard": False},
+    }
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(config))
+    script = [str(ROOT / "pipelines" / "fine_tune.py"), "small.yaml", "--all-epochs", "1"]
+    done = subprocess.run([sys.executable, *script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "head only: test accuracy" in done.stdout and "all layers: test accuracy" in done.stdout
+    assert (tmp_path / "saved_models/small/1/saved_model.pb").exists()
 
 
 @pytest.mark.slow

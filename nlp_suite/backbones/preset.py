@@ -74,7 +74,7 @@ class PresetBackbone(Backbone):
         self.norm = keras.layers.LayerNormalization(epsilon=encoder.epsilon, dtype=policy)
         self.drop = keras.layers.Dropout(self.rates[0], dtype=policy)
         self.projection = None
-        if encoder.embedding_features != encoder.features:
+        if encoder.has_projection:
             self.projection = keras.layers.Dense(encoder.features, kernel_initializer=INITIALIZER, dtype=policy)
         self.blocks = [self._block(number) for number in sorted(set(encoder.block_order))]
 

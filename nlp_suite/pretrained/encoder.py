@@ -67,8 +67,13 @@ class Encoder(Settings):
 
     @property
     def embedding_features(self) -> int:
-        """Features E of the embeddings; where they are not D, a projection follows."""
+        """Features E of the embeddings."""
         return self.features
+
+    @property
+    def has_projection(self) -> bool:
+        """Whether the embeddings are projected to D features; where E is not D, they are."""
+        return "projection" in self.embedding_names
 
     @property
     @abstractmethod
@@ -109,6 +114,11 @@ class Encoder(Settings):
     def positions(self) -> int:
         """Tokens that a text may have."""
         return self.max_position_embeddings - self.skipped_positions
+
+    @property
+    def reads_pairs(self) -> bool:
+        """Whether the model was trained on two texts as START text END text_b END."""
+        return True
 
     @property
     @abstractmethod

@@ -68,6 +68,11 @@ class BackboneSettings(ComponentSettings):
         return int(BACKBONES.get(self.name)(vocabulary_size=1, **self.arguments()).output_size)
 
     @property
+    def reads_pairs(self) -> bool:
+        """Whether it may read two texts in a row, as START text END text_b END."""
+        return True
+
+    @property
     def max_tokens(self) -> int | None:
         """Tokens of a text that the network has positions for; None: of any number."""
         return None

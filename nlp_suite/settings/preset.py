@@ -87,6 +87,10 @@ class PresetSettings(BackboneSettings):
         return self.encoder.features
 
     @property
+    def reads_pairs(self) -> bool:
+        return self.encoder.reads_pairs
+
+    @property
     def max_tokens(self) -> int:
         return self.encoder.positions
 

@@ -1,6 +1,7 @@
 """Starting a backbone from a trained language model (Dai & Le 2015; Howard & Ruder 2018)."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from nlp_suite.config import Experiment
@@ -79,6 +80,11 @@ def open_backbone(experiment: Experiment) -> BackboneStart | PresetStart:
     origin = experiment.backbone.init_from
     if experiment.backbone.name == "preset" and not is_run(origin):
         return PresetStart(experiment)
+    if (Path(origin) / "config.json").is_file() and not is_run(origin):
+        raise ConfigError(
+            f"backbone.init_from: {origin} is the folder of a pretrained model, which is for the backbone preset, not "
+            f"{experiment.backbone.name}"
+        )
     return BackboneStart(Run(origin), experiment)
 
 

@@ -148,9 +148,10 @@ def _defined_by(task: Task, member: str) -> type:
 
 def _check_origin(experiment: Experiment, origin: Run) -> None:
     """Refuses to start from a run that has another network or text layer, or no weights."""
-    lines = [line for line in differences(origin.experiment, experiment) if not line.startswith("backbone.freeze:")]
+    lines = differences(origin.experiment, experiment)
     network = ("task.", "text.", "target_text", "backbone.", "data.labels:")
-    if lines := [line for line in lines if line.startswith(network)]:
+    of_training = ("backbone.init_from:", "backbone.freeze:")  # how the weights came to be is no part of the network
+    if lines := [line for line in lines if line.startswith(network) and not line.startswith(of_training)]:
         listed = "\n  ".join(lines)
         raise ConfigError(
             f"training.init_from: {origin.directory} has another network or text layer. "

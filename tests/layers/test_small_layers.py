@@ -75,7 +75,7 @@ def test_pooling_by_hand():
     def pool(*kinds, **settings):
         return numpy(SequencePooling(kinds, **settings)(x, mask=mask))[0].tolist()
 
-    assert pool("mean") == [2, -3] and pool("max") == [3, -2] and pool("last") == [3, -2]
+    assert pool("first") == [1, -4] and pool("mean") == [2, -3] and pool("max") == [3, -2] and pool("last") == [3, -2]
     assert pool("last", bidirectional=True) == [3, -4]
     assert pool("max", "mean") == [3, -2, 2, -3]
     low, high = pool("attention")

@@ -1,5 +1,6 @@
 """Small encoders that were recorded, and the backbone of any of them."""
 
+import shutil
 from pathlib import Path
 
 import keras
@@ -19,6 +20,19 @@ REVIEW_IDS = np.array(  # [CLS] a fine film, and moving . [SEP] — [CLS] the wo
         [101, 1996, 5409, 3178, 1045, 2031, 2412, 2938, 2083, 102],
     ]
 )
+
+
+SPECIAL = {0: "[PAD]", 5: "[CLS]", 6: "[SEP]", 7: "[UNK]", 8: "[MASK]"}  # at their places in the recorded models
+WORDS = "a the is was film plot cast story and not never but good bad great dull fine poor , . ##s ##ed ##ing"  # of the sample
+
+
+def write_bert(path):
+    """The recorded BERT with a vocabulary, whose special tokens are not its first ones."""
+    shutil.copytree(FIXTURES / "bert", path)
+    words = iter([*WORDS.split(), *(f"[unused{i}]" for i in range(40))])
+    (path / "vocab.txt").write_text("".join(f"{SPECIAL.get(i) or next(words)}\n" for i in range(40)))
+    (path / "README.md").write_text("---\nlicense: mit\n---\n")
+    return path
 
 
 def backbone_of(address, model_ids, **settings):

@@ -11,6 +11,8 @@ from nlp_suite.pretrained.encoder import architecture_of, read_architecture
 from nlp_suite.pretrained.folder import open_folder
 from nlp_suite.pretrained.weights import find_weights
 from nlp_suite.registry import ENCODER_FAMILIES
+from nlp_suite.task import Assets
+from nlp_suite.training.run import make_task
 from tests.pretrained.encoders import FAMILIES, FIXTURES
 
 
@@ -102,6 +104,18 @@ def test_weights_that_are_missing_or_of_another_shape_are_named(folder):
         ConfigError, match=r"other shapes than config.json says: encoder.layer.0.intermediate.dense.weight has"
     ):
         find_weights(architecture_of(opened), opened.tensors().shapes(), str(folder))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_that_writes_pairs_in_another_way_is_refused_for_pairs(family):
+    text = {"max_length": 12}
+    experiment = load_experiment({"backbone": {"name": "preset", "init_from": str(FIXTURES / family)}, "text": text})
+    assets = Assets(labels=("a", "b"), facts={"text_pairs": True})
+    if "roberta" not in family:
+        assert experiment.backbone.reads_pairs
+        return
+    with pytest.raises(ConfigError, match=r"reads pairs of texts in another form than START text END text_b END"):
+        make_task(experiment).model(experiment.backbone, assets)
 
 
 def test_names_with_a_prefix_and_those_of_old_are_found():

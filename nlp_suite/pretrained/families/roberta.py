@@ -17,5 +17,9 @@ class Roberta(BertLike):
     pad_token_id: int = Field(1, ge=0)
 
     @property
+    def reads_pairs(self) -> bool:
+        return False  # it has two END between the texts
+
+    @property
     def skipped_positions(self) -> int:
         return self.pad_token_id + 1

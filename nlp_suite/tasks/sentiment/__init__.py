@@ -169,6 +169,11 @@ class SentimentTask(Task):
 
     def model(self, backbone, assets) -> Any:
         s = self.settings
+        if reads_pairs(assets) and not backbone.reads_pairs:
+            raise ConfigError(
+                f"backbone {backbone.name}: its model reads pairs of texts in another form than START text END text_b END; take "
+                "another model, or leave text_b out"
+            )
         encoder = BACKBONES.get(backbone.name)(vocabulary_size=assets.vocabulary_size, **backbone.arguments())
         model = self.head(encoder, assets, pooling=s.pooling, dropout=s.dropout, hidden=s.hidden)
         model.build((None, None))
