@@ -49,8 +49,7 @@ def test_minilm_has_its_authors_numbers():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_recorded_numbers_are_those_of_transformers(family):
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
-    import torch
-
+    torch = pytest.importorskip("torch", reason="torch is not installed")
     _, ids, features = recorded(family)
     model = transformers.AutoModel.from_pretrained(FIXTURES / family, attn_implementation="eager").eval()
     mask = ids != model.config.pad_token_id
