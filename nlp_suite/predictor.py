@@ -100,6 +100,17 @@ class Predictor:
         task = TASKS.get(self.task_name)
         raise RequestError(f"this is a {task.model_kind}: {task.how_to_ask}")
 
+    def embed(self, texts: Sequence[str | bytes], normalize: bool = False) -> Any:
+        """A vector for every text, where the task has such a thing: float32 `[N, D]`; of length 1 with `normalize`.
+
+        Raises:
+            RequestError: the task has none.
+        """
+        task = TASKS.get(self.task_name)
+        raise RequestError(
+            f"this is a {task.model_kind}, which gives no vectors of texts; classifiers do: {task.how_to_ask}"
+        )
+
     def remarks(self) -> list[str]:
         """Sentences on the texts read since the last call, such as how much is unknown; empty where all is well or not known."""
         return []

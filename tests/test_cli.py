@@ -140,6 +140,7 @@ REFUSALS = (
         "predict runs/tiny --input absent",
         "predict runs/tiny x --format absent",
     ),
+    *("embed absent x --output v.npy", "embed runs/tiny x --output v.csv", "embed runs/tiny --output v.npy"),
     *("score absent", "score absent --source x", "generate absent --prompt x", "generate runs/tiny --samples 0"),
     *("generate runs/tiny", "translate absent x", "translate runs/tiny x", "translate absent --input absent"),
     *("translate absent --ensemble absent x", "score runs/tiny", "doctor absent", "serve --absent=1"),

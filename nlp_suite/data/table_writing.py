@@ -36,10 +36,36 @@ def check_table_path(path: str | Path) -> Path:
     if suffix not in SUFFIXES or (compression and suffix == ".parquet"):
         allowed = f"{', '.join(SUFFIXES)}; all but .parquet also with {', '.join(COMPRESSIONS)}"
         raise DataError(f"{path}: no table is written by the suffix {''.join(path.suffixes[-2:])!r} ({allowed})")
+    check_place(path)
+    return path
+
+
+def check_place(path: Path) -> None:
+    """Refuses a path at which no file can be written.
+
+    Raises:
+        DataError: it is a folder, or its folder does not exist.
+    """
     if path.is_dir() or not path.parent.is_dir():
         why = "it is a folder" if path.is_dir() else f"there is no folder {str(path.parent)!r}"
         raise DataError(f"{path} cannot be written: {why}")
-    return path
+
+
+@contextmanager
+def placed(path: Path) -> Iterator[Path]:
+    """A path beside another one, to write to; renamed to it at the end, or removed after an error.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        yield beside
+        os.replace(beside, path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 class DelimitedWriter:
@@ -92,8 +118,7 @@ def open_table_writer(path: str | Path, columns: Sequence[str]) -> Iterator[Tabl
     """
     path = check_table_path(path)
     suffix = bare_suffix(path)
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
+    with placed(path) as beside:
         if suffix == ".parquet":
             parquet = _ParquetWriter(beside, path, columns)
             yield parquet
@@ -104,11 +129,6 @@ def open_table_writer(path: str | Path, columns: Sequence[str]) -> Iterator[Tabl
                     yield _JsonWriter(file, columns)
                 else:
                     yield DelimitedWriter(file, DELIMITERS[suffix], columns)
-        os.replace(beside, path)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 class _JsonWriter:

@@ -157,14 +157,14 @@ class TextLines:
         return (([text], text) for text in self.texts)
 
 
-def added_columns(names: Iterable[str], taken: Sequence[str]) -> list[str]:
-    """Names for columns that are added to a table: `predicted_` before each, and a number behind where that is taken."""
+def added_columns(names: Iterable[str], taken: Sequence[str], prefix: str = "predicted_") -> list[str]:
+    """Names for columns that are added to a table: a prefix before each, and a number behind where that is taken."""
     added: list[str] = []
     for name in names:
-        candidate, number = f"predicted_{name}", 1
+        candidate, number = f"{prefix}{name}", 1
         while candidate in taken or candidate in added:
             number += 1
-            candidate = f"predicted_{name}_{number}"
+            candidate = f"{prefix}{name}_{number}"
         added.append(candidate)
     return added
 

@@ -26,8 +26,8 @@ def load(path: str | Path) -> Predictor:
             taken), or a `.keras` file of `nlp-suite export --format keras`.
 
     Returns:
-        The task's predictor: of a classifier an object with `labels`, `predict(texts)` and, for streams,
-        `predict_iter(texts)`; of a language model one with `score(texts)`, `generate(prompts, …)` and
+        The task's predictor: of a classifier an object with `labels`, `predict(texts)`, for streams
+        `predict_iter(texts)`, and `embed(texts)`; of a language model one with `score(texts)`, `generate(prompts, …)` and
         `next_tokens(prompts)`; of a translation model one with `translate(texts, …)` and `score(sources, targets)`.
 
     Raises:

@@ -56,6 +56,10 @@ class LoadedSignatures:
         function = self._loaded.signatures.get(signature)
         return [] if function is None else sorted(function.structured_outputs)
 
+    def output_width(self, signature: str, output: str) -> int:
+        """The last size of an output, which does not depend on the inputs."""
+        return int(self._loaded.signatures[signature].structured_outputs[output].shape[-1])
+
     def __call__(self, signature: str, **inputs: Any) -> dict[str, np.ndarray]:
         """The answer of a signature; inputs are arrays or lists, strings as bytes."""
         function = self._loaded.signatures[signature]

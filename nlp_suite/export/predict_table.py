@@ -4,12 +4,13 @@ import itertools
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nlp_suite.data.kinds.base import corpus_kind
-from nlp_suite.data.table_writing import check_table_path, open_table_writer
+from nlp_suite.data.table_writing import TableWriter, check_table_path, open_table_writer
 from nlp_suite.data.text_tables import Cells, TextLines, TextTable, added_columns
 from nlp_suite.errors import UsageError
 from nlp_suite.export.load import load
@@ -97,9 +98,18 @@ def predict_table(
 def check_outputs(path: str | Path, output: str | Path) -> Path:
     """The file to write, refused where no table can be written there, or where it is the one that is read."""
     output = check_table_path(output)
+    check_other(path, output)
+    return output
+
+
+def check_other(path: str | Path, output: Path) -> None:
+    """Refuses to write the file that is read.
+
+    Raises:
+        UsageError: they are the same.
+    """
     if output.exists() and Path(path).expanduser().exists() and os.path.samefile(Path(path).expanduser(), output):
         raise UsageError(f"{output} would be read and written at once; give another file to write")
-    return output
 
 
 def open_text_table(predictor: Predictor, path: str | Path, column: str | int | None = None) -> TextTable:
@@ -112,7 +122,13 @@ def open_text_table(predictor: Predictor, path: str | Path, column: str | int | 
 
 
 def write_answers(
-    table: TextTable | TextLines, output: Path, answers: Answers, columns: Cells, doing: str
+    table: TextTable | TextLines,
+    output: Path,
+    answers: Answers,
+    columns: Cells,
+    doing: str,
+    prefix: str = "predicted_",
+    opened: Callable[[Path, list[str]], AbstractContextManager[TableWriter]] = open_table_writer,
 ) -> AnsweredTable:
     """Writes the rows of a table with the cells of their answers.
 
@@ -122,10 +138,12 @@ def write_answers(
         answers: from some texts to an answer each.
         columns: of the answers.
         doing: for progress, such as `"predicting"`.
+        prefix: of the names of these columns.
+        opened: gives the writer of a file with columns.
     """
     rows = missing = truncated = 0
-    names = [*table.columns, *added_columns(columns, table.columns)]
-    with open_table_writer(output, names) as writer:
+    names = [*table.columns, *added_columns(columns, table.columns, prefix)]
+    with opened(output, names) as writer:
         for values, answer in _answered(track(table.rows(), doing, unit="rows", share=table.share), answers):
             rows += 1
             missing += answer is None

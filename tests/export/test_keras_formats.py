@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from nlp_suite.errors import ExportError, UsageError
+from nlp_suite.errors import ExportError, RequestError, UsageError
 from nlp_suite.export import run_export
 from nlp_suite.export.formats.keras_plain import plain_model
 from nlp_suite.export.load import load
@@ -109,6 +109,11 @@ def test_a_file_is_checked_in_a_fresh_process_and_predicts_strings(format, gru_r
     np.testing.assert_allclose(
         load(result.path).probabilities(TEXTS[:5]), load(gru_run).probabilities(TEXTS[:5]), atol=1e-5
     )
+    if format == "keras":
+        np.testing.assert_allclose(load(result.path).embed(TEXTS[:5]), load(gru_run).embed(TEXTS[:5]), atol=1e-5)
+    else:
+        with pytest.raises(RequestError, match="has logits only, and no vectors: embed with the run"):
+            load(result.path).embed(TEXTS[:5])
     tokens, logits = np.array([[4, 5, 0]], "int32"), np.zeros((1, 2), "float32")
     with pytest.raises(ExportError, match="differs by"):
         check_keras(result.path, tokens, logits, with_package=format == "keras", tolerance=1e-5)

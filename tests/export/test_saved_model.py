@@ -177,9 +177,9 @@ def test_warm_up_records_are_what_the_server_reads(exported, server):
     assert {record.WhichOneof("log_type") for record in records} == {"predict_log", "classify_log"}
     assert records[0].predict_log.request.model_spec.signature_name == "serving_default"
     cases = read_warmup(exported.path)
-    assert {case.signature for case in cases} == {"serving_default", "tokens", "classify"}
+    assert {case.signature for case in cases} == {"serving_default", "tokens", "classify", "embed"}
     sizes = [len(next(iter(server(case.signature, **case.inputs).values()))) for case in cases]
-    assert sorted(sizes) == [1, 1, 1, 3, 3, 3]
+    assert sorted(sizes) == [1, 1, 1, 1, 3, 3, 3, 3]
 
 
 def test_what_the_exporter_says(exported):
@@ -187,8 +187,9 @@ def test_what_the_exporter_says(exported):
     assert json.loads(exported.curl.split("'")[1])["instances"]
     assert exported.signatures["serving_default"]["inputs"] == {"text": "string [B]"}
     assert exported.signatures["tokens"]["inputs"] == {"tokens": "int32 [B, ?]", "length": "int32 [B]"}
+    assert exported.signatures["embed"]["outputs"] == {"embedding": "float32 [B, 16]", "truncated": "bool [B]"}
     assert exported.signatures["classify"]["outputs"] == {"classes": "string [B, 2]", "scores": "float32 [B, 2]"}
-    assert exported.report["self_check"]["warmup_records"] == 6 and exported.report["self_check"]["xla_off"]
+    assert exported.report["self_check"]["warmup_records"] == 8 and exported.report["self_check"]["xla_off"]
     assert exported.curl in exported.describe() and str(exported.path) in exported.describe()
 
 

@@ -329,6 +329,11 @@ class SentimentTask(Task):
             return super().check_inputs(run, texts)
         return run.text.pad(run.text.encode_pairs(texts)[0])
 
+    def card_facts(self, experiment) -> dict[str, str]:
+        pooling = ", ".join(self.settings.pooling)
+        vector = f"the pooled features that the classifier reads ({pooling}); the signature embed of a SavedModel"
+        return {**super().card_facts(experiment), "Vector of a text": vector}
+
     def signatures(self, model, predictor, xla=False) -> "Signatures":
         from nlp_suite.tasks.sentiment.signatures import SentimentSignatures
 

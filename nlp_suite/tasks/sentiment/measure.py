@@ -11,7 +11,7 @@ from nlp_suite.progress import track
 from nlp_suite.tasks.sentiment.calibration import before_and_after, fit_calibration, probabilities_of, temperature_of
 from nlp_suite.tasks.sentiment.metrics import NAMED
 from nlp_suite.tasks.sentiment.report import classification_report
-from nlp_suite.tasks.sentiment.texts_predictor import compiled_logits
+from nlp_suite.tasks.sentiment.texts_predictor import compiled_network
 from nlp_suite.tasks.sentiment.threshold import answered_labels, fit_threshold, threshold_of, threshold_remark
 from nlp_suite.text.pairs import shown_pair
 from nlp_suite.text.statistics import truncation_shares
@@ -86,13 +86,13 @@ def split_logits(run, store) -> np.ndarray:
     """What the run's network answers to every row of a store, float32 `[N, C]`."""
     model, task = run.model(), run.task
     batches = BucketedBatches(store.lengths, 64, run.experiment.training.buckets, None)
-    logits = compiled_logits(model)
+    network = compiled_network(model)
     answers = None
     for n in track(range(batches.steps_per_epoch), "predicting", batches.steps_per_epoch, "batches"):
         rows, weights, length = batches[n]
         tokens, *_ = task.batch(store, rows, weights, length)
         counted = weights > 0
-        answer = keras.ops.convert_to_numpy(logits(tokens))  # [B, C]
+        answer = keras.ops.convert_to_numpy(network(tokens)[1])  # [B, C]
         answers = np.zeros((len(store), answer.shape[1]), "float32") if answers is None else answers
         answers[rows[counted]] = answer[counted]
     return np.zeros((0, 1), "float32") if answers is None else answers

@@ -24,6 +24,7 @@ class SentimentModel(ModelOfLayers):
         hidden: units of a dense layer (ReLU) between pooling and classifier; 0 for none.
 
     Attributes:
+        vector_size: features P that the head reads.
         class_weights: what a row of each class weighs in the loss of training, float32 `[C]`; `None`: all the same. Metrics
             count every row once.
 
@@ -60,10 +61,26 @@ class SentimentModel(ModelOfLayers):
         self.classifier.build((None, size))
         self.built = True
 
+    @property
+    def vector_size(self) -> int:
+        return int(self.backbone.output_size) * len(self.pooling.kinds)
+
     def call(self, tokens, training=None) -> Any:  # `fit` turns dropout on only in models whose call has this argument
+        return self.head(self._pooled(tokens))  # [B, C]
+
+    def vectors_and_logits(self, tokens) -> tuple[Any, Any]:
+        """The vector of every text, float32 `[B, P]`, which is what the head reads, and the logits as `call` answers them."""
+        pooled = self._pooled(tokens)
+        return ops.cast(pooled, "float32"), self.head(pooled)
+
+    def _pooled(self, tokens):
         features = apply(self.backbone, tokens)  # [B, T', D]
         mask = self.backbone.output_mask(ops.not_equal(tokens, 0))  # [B, T']
-        x = self.drops[0](apply(self.pooling, features, mask=mask))  # [B, P]
+        return apply(self.pooling, features, mask=mask)  # [B, P]
+
+    def head(self, pooled) -> Any:
+        """Pooled features `[B, P]` to logits float32 `[B, C]`; what a subclass answers otherwise, it does here."""
+        x = self.drops[0](pooled)
         if self.hidden is not None:
             x = self.drops[1](self.hidden(x))
         return ops.cast(self.classifier(x), "float32")  # [B, C]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nlp_suite.errors import RequestError
 from nlp_suite.export.loaded import LoadedSignatures
 from nlp_suite.predictor import Predictor
 from nlp_suite.tasks.shared.compiled import compiled
@@ -87,12 +88,49 @@ class TextsPredictor(Predictor):
 
     def outputs_flagged(self, texts: Sequence[Text], batch_size: int = 64) -> tuple[np.ndarray, np.ndarray]:
         """Outputs float32 `[N, outputs]` of N texts, and which of them were truncated, bool `[N]`."""
+        return self._in_batches(texts, batch_size, self._batch, self.outputs)
+
+    def embed(self, texts: Text | Sequence[Text], normalize: bool = False, batch_size: int = 64) -> np.ndarray:
+        """The vector of every text: what the network's head reads, pooled as trained.
+
+        Args:
+            texts: one text, or several, as of `predict`.
+            normalize: whether vectors have length 1, so that their product is the cosine; zeros stay zeros.
+            batch_size: texts that run through the network together.
+
+        Raises:
+            TypeError: something that is neither str nor bytes.
+            RequestError: a batch size below 1, or a file that gives no vectors.
+
+        Returns:
+            float32 `[N, D]`; of one text `[D]`.
+
+        Example:
+            >>> load("runs/imdb").embed(["A wonderful film.", "Two lost hours."], normalize=True).shape
+            (2, 384)
+        """
+        if isinstance(texts, str | bytes | tuple):
+            return self.embed_flagged([texts], normalize, batch_size)[0][0]
+        return self.embed_flagged(list(texts), normalize, batch_size)[0]
+
+    def embed_flagged(
+        self, texts: Sequence[Text], normalize: bool = False, batch_size: int = 64
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The vectors of N texts as by `embed`, `[N, D]`, and which of the texts were truncated, bool `[N]`."""
+        vectors, truncated = self._in_batches(texts, batch_size, self._vectors, self.vector_size)
+        if normalize:
+            lengths = np.linalg.norm(vectors.astype("float64"), axis=1, keepdims=True)  # [N, 1]
+            vectors = (vectors / np.where(lengths > 0, lengths, 1)).astype("float32")
+        return vectors, truncated
+
+    def _in_batches(self, texts, batch_size, ask, size):
+        """What `ask` answers to the items of every batch: float32 `[N, size]` and bool `[N]`."""
         checked_int("batch_size", batch_size, 1, MAX_BATCH)
         items, lengths = self._prepare(as_bytes([self._one_text(text) for text in texts]))
-        answer = np.zeros((len(texts), self.outputs), "float32")
+        answer = np.zeros((len(texts), size), "float32")
         truncated = np.zeros(len(texts), bool)
         for rows in batches_by_length(lengths, batch_size):
-            answer[rows], truncated[rows] = self._batch([items[i] for i in rows])
+            answer[rows], truncated[rows] = ask([items[i] for i in rows])
         return answer, truncated
 
     def _one_text(self, text: Text) -> str | bytes:
@@ -116,11 +154,33 @@ class TextsPredictor(Predictor):
     def _batch(self, items: list) -> tuple[np.ndarray, np.ndarray]:
         """Outputs `[B, outputs]` of the items of a batch, and which were truncated, `[B]`."""
 
+    @abstractmethod
+    def _vectors(self, items: list) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors `[B, D]` of the items of a batch, and which were truncated, `[B]`."""
 
-def compiled_logits(model: Any) -> Callable[[np.ndarray], Any]:
-    """A network's function of token ids int32 `[B, T]` → logits `[B, C]`, compiled."""
-    logits = lambda tokens: model(tokens, training=False)  # noqa: E731
-    return compiled(logits, model, shapes=[([None, None], "int32")])
+    @property
+    @abstractmethod
+    def vector_size(self) -> int:
+        """Numbers D of a vector.
+
+        Raises:
+            RequestError: what was opened gives no vectors; the message says what does.
+        """
+
+
+def compiled_network(model: Any) -> Callable[[np.ndarray], Any]:
+    """A network's function of token ids int32 `[B, T]` → vectors `[B, D]` and logits `[B, C]`, compiled.
+
+    There is None for the vectors of a functional model, which has logits only.
+    """
+    both = model.vectors_and_logits if _has_vectors(model) else lambda tokens: (None, model(tokens, training=False))
+    return compiled(both, model, shapes=[([None, None], "int32")])
+
+
+def _has_vectors(model: Any) -> bool:
+    from nlp_suite.tasks.sentiment.network import SentimentModel  # imports Keras
+
+    return isinstance(model, SentimentModel)
 
 
 class NetworkTexts(TextsPredictor):
@@ -135,7 +195,7 @@ class NetworkTexts(TextsPredictor):
 
     def __init__(self, model, text, labels, pairs=False):
         self.model, self.text, self.labels, self.pairs = model, text, list(labels), pairs
-        self._logits, self._read = compiled_logits(model), TokensRead(text)
+        self._network, self._read = compiled_network(model), TokensRead(text)
 
     def remarks(self) -> list[str]:
         """See `Predictor.remarks`."""
@@ -151,24 +211,41 @@ class NetworkTexts(TextsPredictor):
         lengths = [len(row) for row in rows]
         return list(zip(rows, full > lengths)), lengths
 
+    @property
+    def vector_size(self) -> int:
+        if not _has_vectors(self.model):
+            raise RequestError(
+                "a file of --format keras-plain has logits only, and no vectors: embed with the run, or with an export "
+                "of another format"
+            )
+        return int(self.model.vector_size)
+
     def _batch(self, items):
+        logits, truncated = self._answered(items, 1)  # [B, C]
+        return self.from_logits(logits.astype("float64")), truncated
+
+    def _vectors(self, items):
+        return self._answered(items, 0)
+
+    def _answered(self, items, which):
+        """The vectors (0) or the logits (1) of a batch, and which texts were truncated."""
         import keras
 
         rows, truncated = zip(*items)
         tokens = self.text.pad(rows, padded_width(rows))  # [B, T]
         tokens = np.pad(tokens, [(0, padded_rows(len(rows)) - len(rows)), (0, 0)], mode="edge")
-        logits = keras.ops.convert_to_numpy(self._logits(tokens)).astype("float64")[: len(rows)]  # [B, C]
-        return self.from_logits(logits), np.array(truncated)
+        answer = keras.ops.convert_to_numpy(self._network(tokens)[which])[: len(rows)]
+        return answer, np.array(truncated)
 
 
 class SavedModelTexts(TextsPredictor):
-    """The `serving_default` signature of an exported SavedModel; needs TensorFlow and TF Text, not Keras.
+    """The signatures of an exported SavedModel; needs TensorFlow and TF Text, not Keras.
 
     Args:
         signatures: the opened SavedModel.
     """
 
-    output_name = "probabilities"  # of the signature, that has the outputs
+    output_name = "probabilities"  # of `serving_default`, that has the outputs
 
     def __init__(self, signatures: LoadedSignatures):
         self._ask = signatures
@@ -177,14 +254,27 @@ class SavedModelTexts(TextsPredictor):
     def _prepare(self, texts):
         return texts, [len(text) for text in texts]
 
-    def ask(self, texts: list[bytes]) -> dict[str, np.ndarray]:
-        """What the signature answers to texts, or to pairs as `join_pair` writes them."""
+    @property
+    def vector_size(self) -> int:
+        if "embedding" not in self._ask.outputs("embed"):
+            raise RequestError(
+                f"{str(self._ask.path)!r} has no signature embed: it is an export of an earlier version; export its run "
+                "again (nlp-suite export RUN --to saved_models/NAME), or embed with the run"
+            )
+        return self._ask.output_width("embed", "embedding")
+
+    def ask(self, texts: list[bytes], signature: str = "serving_default") -> dict[str, np.ndarray]:
+        """What a signature answers to texts, or to pairs as `join_pair` writes them."""
         if not self.pairs:
-            return self._ask("serving_default", text=texts)
+            return self._ask(signature, text=texts)
         sides = [list(side) for side in zip(*map(split_pair, texts))]
-        return self._ask("serving_default", text=sides[0], text_b=sides[1])
+        return self._ask(signature, text=sides[0], text_b=sides[1])
 
     def _batch(self, items):
         answer = self.ask(items)
         outputs = answer[self.output_name].reshape(len(items), -1)  # [B, outputs]
         return outputs, answer.get("truncated", np.zeros(len(items), bool))  # older exports lack it
+
+    def _vectors(self, items):
+        answer = self.ask(items, "embed")
+        return answer["embedding"], answer["truncated"]

@@ -22,14 +22,15 @@ class TextsSignatures(Signatures):
     * `tokens`: `tokens` int32 `[B, T]`, `length` int32 `[B]` → the same. What stands at or after `length` is ignored; a
       row of length 0 is the empty text; an id that is not in the vocabulary and a length beyond T are errors, PAD counts
       as unknown; ids beyond the text layer's `max_length` are cut off.
+    * `embed`: `text` string `[B]` → `embedding` float32 `[B, D]`, what the network's head reads, and `truncated`.
     * one for TensorFlow Serving's Classify or Regress: `inputs`, serialized `tf.Example` `[B]` with one bytes feature
       `text` → the outputs of `example_answer`. An example without the feature is an error: it is a misspelt request, not
       an empty text.
 
-    A model of pairs has the inputs `text` and `text_b`, and an example both features.
+    A model of pairs has the inputs `text` and `text_b` in place of `text`, and an example both features.
 
     Args:
-        model: token ids int32 `[B, T]` → logits `[B, C]`.
+        model: a `SentimentModel`.
         predictor: a `TextsPredictor` of the same model.
 
     Attributes:
@@ -45,14 +46,20 @@ class TextsSignatures(Signatures):
         self.text, self.labels = predictor.text, predictor.labels
         self.module.text = self.text.graph()
         self._inputs = ["text", "text_b"] if predictor.pairs else ["text"]
-        self._default = self.serving_default_of_pairs if predictor.pairs else self.serving_default
+        sides = predictor.pairs
+        self._default = self.serving_default_of_pairs if sides else self.serving_default
+        self._embed = self.embed_pairs if sides else self.embed
         if predictor.pairs:
             self.example = dict(zip(self._inputs, ("Is the film worth the wait?", self.example)))
-        self._network = self.traced(self._outputs, tokens=([None, None], "int32"))  # once for all signatures
+        self._network = self.traced(
+            self._vectors_and_outputs, tokens=([None, None], "int32")
+        )  # once for all signatures
 
     def functions(self) -> dict[str, Callable]:
+        texts = {name: ([None], "string") for name in self._inputs}
         return {
-            "serving_default": self.traced(self._default, **{name: ([None], "string") for name in self._inputs}),
+            "serving_default": self.traced(self._default, **texts),
+            "embed": self.traced(self._embed, **texts),
             self.of_examples: self.traced(self.answer_examples, inputs=([None], "string")),
             "tokens": self.traced(self.tokens, tokens=([None, None], "int32"), length=([None], "int32")),
         }
@@ -82,10 +89,9 @@ class TextsSignatures(Signatures):
 
     # ---- the graph
 
-    def _outputs(self, tokens):
-        import tensorflow as tf
-
-        return self.from_logits(tf.cast(self.model(tokens, training=False), tf.float32))  # [B, outputs]
+    def _vectors_and_outputs(self, tokens):
+        vectors, logits = self.model.vectors_and_logits(tokens)
+        return vectors, self.from_logits(logits)  # [B, D], [B, outputs]
 
     def _answer(self, tokens, truncated, rows):
         """The outputs for the first B rows of tokens int32 `[≥ B, T]`, at least one a row.
@@ -95,17 +101,29 @@ class TextsSignatures(Signatures):
             truncated: bool `[≥ B]`, whether more were given.
             rows: B.
         """
-        return {**self.answer(self._network(tokens)[:rows], rows), "truncated": truncated[:rows]}
+        return {**self.answer(self._network(tokens)[1][:rows], rows), "truncated": truncated[:rows]}
 
     def serving_default(self, text) -> dict[str, Any]:
-        (text,), rows = fill_empty_batch(text)
-        tokens, _, truncated = self.module.text.encode_flagged(text)  # [B, T], [B], [B]
-        return self._answer(tokens, truncated, rows)
+        return self._answer(*self._read(text))
 
     def serving_default_of_pairs(self, text, text_b) -> dict[str, Any]:
-        (text, text_b), rows = fill_empty_batch(text, text_b)
-        tokens, _, truncated = self.module.text.encode_pairs_flagged(text, text_b)  # [B, T], [B], [B]
-        return self._answer(tokens, truncated, rows)
+        return self._answer(*self._read(text, text_b))
+
+    def embed(self, text) -> dict[str, Any]:
+        return self._embedding(*self._read(text))
+
+    def embed_pairs(self, text, text_b) -> dict[str, Any]:
+        return self._embedding(*self._read(text, text_b))
+
+    def _read(self, *sides):
+        """Tokens int32 `[≥ B, T]` of texts or pairs `[B]`, whether they had more, and B."""
+        sides, rows = fill_empty_batch(*sides)
+        text = self.module.text
+        tokens, _, truncated = (text.encode_pairs_flagged if len(sides) > 1 else text.encode_flagged)(*sides)
+        return tokens, truncated, rows
+
+    def _embedding(self, tokens, truncated, rows):
+        return {"embedding": self._network(tokens)[0][:rows], "truncated": truncated[:rows]}
 
     def answer_examples(self, inputs) -> dict[str, Any]:
         import tensorflow as tf
@@ -143,7 +161,7 @@ class TextsSignatures(Signatures):
     def cases(self, texts: Sequence[bytes]) -> list[Case]:
         """One request of every signature."""
         outputs, truncated = self.predictor.outputs_flagged(texts)  # [N, outputs], [N]
-        answer = self.expected(outputs)
+        answer, (vectors, _) = self.expected(outputs), self.predictor.embed_flagged(texts)
         rows = self._encoded(texts)
         tokens = {"tokens": self.text.pad(rows), "length": np.array([len(row) for row in rows], "int32")}
         whole = np.zeros(len(rows), bool)  # these ids are what is left
@@ -154,6 +172,7 @@ class TextsSignatures(Signatures):
             Case("serving_default", given, {**answer, "truncated": truncated}),
             Case("tokens", tokens, {**answer, "truncated": whole}),
             Case(self.of_examples, examples, self.example_answer(answer)),
+            Case("embed", given, {"embedding": vectors, "truncated": truncated}),
         ]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from nlp_suite.data.sources.reading import share_read, text_lines
+from nlp_suite.data.text_tables import is_table
 from nlp_suite.errors import UsageError
 from nlp_suite.progress import track
 
@@ -31,6 +32,19 @@ def read_texts(texts: list[str] | None, input: Path | None) -> Iterator[str]:
     if texts == ["-"]:
         return (line.rstrip(b"\r\n").decode("utf-8", "replace") for line in standard_input())
     return iter([text.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for text in texts or ()])
+
+
+def requested_table(texts: list[str] | None, input: Path | None, column: str | None) -> Path | None:
+    """The table whose rows are asked about; None where lines are.
+
+    Raises:
+        UsageError: a column, and no table.
+    """
+    if not texts and input is not None and is_table(input):
+        return input
+    if column is not None:
+        raise UsageError(f"--text {column!r} is a column of a table: give --input TABLE")
+    return None
 
 
 def standard_input() -> BinaryIO:

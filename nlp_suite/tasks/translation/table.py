@@ -3,23 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from nlp_suite.data.text_tables import Cells, column_of, is_table
+from nlp_suite.data.text_tables import Cells, column_of
 from nlp_suite.errors import UsageError
 from nlp_suite.export.predict_table import AnsweredTable, check_outputs, open_text_table, write_answers
 from nlp_suite.progress import scope
-
-
-def requested_table(texts: list[str] | None, input: Path | None, column: str | None) -> Path | None:
-    """The table whose rows are to be translated; None where lines are.
-
-    Raises:
-        UsageError: a column, and no table.
-    """
-    if not texts and input is not None and is_table(input):
-        return input
-    if column is not None:
-        raise UsageError(f"--text {column!r} is a column of a table: give --input TABLE")
-    return None
 
 
 def check_table_request(input: Path, output: Path | None, format: str, attention: Path | None) -> Path:

@@ -56,9 +56,10 @@ def translate(
     format: Annotated[str, typer.Option(help="text, tsv or jsonl.")] = "text",
 ) -> None:
     """Translate texts with a run, several runs or a SavedModel; what is not given is as in the run's config."""
+    from nlp_suite.tasks.shared.lines import requested_table
     from nlp_suite.tasks.shared.score_output import report_remarks
     from nlp_suite.tasks.translation.output import check_request, open_translation, write_translations
-    from nlp_suite.tasks.translation.table import check_table_request, requested_table, translate_table
+    from nlp_suite.tasks.translation.table import check_table_request, translate_table
 
     options = {
         "beam_size": beam_size,

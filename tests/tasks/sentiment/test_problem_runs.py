@@ -42,7 +42,8 @@ def test_from_config_to_answer(small, tmp_path, problem):
     assert report["examples"] == (300 if is_pair else 60) and report["baseline"]["tfidf"]["lead"]
     assert (tmp_path / "run" / "report.html").stat().st_size
     texts = [("where is anna ?", "there is anna"), ("", "")] if is_pair else TEXTS
-    expected = load(run.directory).predict(texts)
+    of_run = load(run.directory)
+    expected, vectors = of_run.predict(texts), of_run.embed(texts)
 
     exported = run_export(run.directory, tmp_path / "models" / "demo")
     run_export(run.directory, tmp_path / "demo.keras", "keras")
@@ -51,6 +52,7 @@ def test_from_config_to_answer(small, tmp_path, problem):
             for key, value in wanted.items():
                 near = pytest.approx(value, abs=1e-5) if key in ("value", "probability", "probabilities") else value
                 assert answer[key] == near, (path, key)
+        np.testing.assert_allclose(load(path).embed(texts), vectors, atol=1e-5)
     assert examine(exported.path).ok
 
     regresses = problem == "regression"

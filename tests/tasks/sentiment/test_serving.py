@@ -87,6 +87,10 @@ def test_a_model_of_pairs():
     answers = predictor.predict(PAIRS)
     assert answers[0] == predictor.predict(PAIRS[0]) == predictor.predict("is the plot dull ?\tthe plot is dull")
     assert answers[1] == predictor.predict("a fine film ?") and answers[3]["truncated"]
+    vectors = predictor.embed(PAIRS)
+    assert vectors.shape == (4, 4) and not np.allclose(vectors[0], vectors[1])
+    np.testing.assert_allclose(predictor.embed(PAIRS[0]), vectors[0], atol=1e-6)
+    np.testing.assert_allclose(predictor.embed(list(map("\t".join, PAIRS))), vectors, atol=1e-6)
     assert signatures.example.keys() == {"text", "text_b"}
     with pytest.raises(TypeError, match="takes a pair"):
         predictor.predict([("a", "b", "c")])

@@ -26,8 +26,8 @@ class RegressionModel(SentimentModel):
         super().__init__(backbone, 1, **arguments)
         self.settings |= {"mean": mean, "deviation": deviation}
 
-    def call(self, tokens, training=None) -> Any:
-        return super().call(tokens, training) * self.settings["deviation"] + self.settings["mean"]  # [B, 1]
+    def head(self, pooled) -> Any:
+        return super().head(pooled) * self.settings["deviation"] + self.settings["mean"]  # [B, 1]
 
     def standardised(self, values) -> Any:
         """Numbers in the user's units as the network is trained on them."""

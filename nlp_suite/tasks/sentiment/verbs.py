@@ -1,0 +1,34 @@
+"""The verb of sentiment classification on the command line that predicting is not: vectors of texts."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nlp_suite.registry import VERBS
+
+
+@VERBS.register()
+def embed(
+    model: Annotated[Path, typer.Argument(metavar="RUN_OR_EXPORT", help="Run folder, export or .keras file.")],
+    output: Annotated[
+        Path,
+        typer.Option(help="File to write: .npy, the vectors as an array, or .parquet, with all columns of --input."),
+    ],
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="[TEXT … | -]", help="Texts; - reads standard input.")
+    ] = None,
+    input: Annotated[
+        Path | None, typer.Option(help="A table, read by the run's own columns, or a file with a text a line.")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The column of texts in the table, or its number from 0.")
+    ] = None,
+    normalize: Annotated[
+        bool, typer.Option("--normalize", help="Vectors of length 1, so that products are cosines.")
+    ] = False,
+) -> None:
+    """Write a vector for every text: what the head of a classifier reads."""
+    from nlp_suite.tasks.sentiment.embedding import embed_texts
+
+    print(embed_texts(model, texts, input, output, column=text, normalize=normalize).describe())
