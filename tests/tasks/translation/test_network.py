@@ -319,7 +319,7 @@ SMALL = {"backbone": ENCODERS["gru"]}  # 10 features
     [
         (
             {"backbone": "bag"},
-            "backbone 'bag' has no features for the single tokens .* allowed: cnn, gru, lstm, rnn, tr",
+            "backbone 'bag' has no features for the single tokens .* allowed: cnn, gru, lstm, preset, rnn, tr",
         ),
         ({"task": {"tie_embeddings": "all"}, "target_text": {}}, "all needs one vocabulary .* leave target_text out"),
         (
