@@ -110,6 +110,7 @@ def test_a_loop_that_an_error_has_left_ends_with_the_function_that_was_called(at
         assert error.traceback and [work.description for work in progress._DISPLAY.going_on()] == ["goes on"]
 
 
+@pytest.mark.slow
 def test_no_thread_is_left_behind(monkeypatch):
     monkeypatch.setattr(progress, "_DISPLAY", progress._Display())
     before = set(threading.enumerate())  # with those of work that a test before this one left

@@ -55,7 +55,20 @@ VARIANTS = {  # beside the defaults of every one
     "transformer-learned": {"feed_forward": 16, "causal": True, "positions": "learned"},
     "transformer-rotary": {"heads": 2, "feed_forward": 16, "positions": "rotary"},
 }
-LONG = ("lstm-layers", "lstm-last", "transformer-sinusoidal", "transformer-learned")  # 5 s each
+LONG = (
+    "gru",
+    "rnn",
+    "lstm-causal",
+    "lstm-layers",
+    "lstm-last",
+    "transformer-sinusoidal",
+    "transformer-learned",
+)  # 5 s each
+
+
+def slow_where_long(names):
+    """The names, those of long tests marked as slow."""
+    return [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in names]
 
 
 def make(name, **settings):
@@ -66,12 +79,12 @@ def make(name, **settings):
     return backbone
 
 
-@pytest.mark.parametrize("name", REGISTERED)
+@pytest.mark.parametrize("name", slow_where_long(REGISTERED))
 def test_it_keeps_the_contract(name):
     run_backbone_checks(name.partition("-")[0], **REGISTERED[name])
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in VARIANTS])
+@pytest.mark.parametrize("name", slow_where_long(VARIANTS))
 def test_it_keeps_the_contract_with_other_settings(name):
     without = (check_files, check_graph, check_dropout)  # slow, and other settings hardly matter to them
     run_backbone_checks(name.partition("-")[0], without, **VARIANTS[name])

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nlp_suite.data.sources.files import FilesSource
@@ -60,12 +60,18 @@ def test_tsv_round_trip_without_quoting(rows, name):
 
 @settings(deadline=None, max_examples=60)
 @given(ROWS)
+@example([("", "\n,")])
 def test_csv_round_trip_with_quotes_commas_and_line_ends(rows):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "a.csv")
         with open(path, "w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([("text", "label"), *rows])
-        assert read(path) == [{"text": text, "label": label} for text, label in rows]
+        expected = [{"text": text, "label": label} for text, label in rows]
+        assert read(path, quoting="csv") == expected
+        try:
+            assert read(path) == expected
+        except DataError as error:  # every line has as many commas, whether its quotes are text or not
+            assert "quoting" in str(error)
 
 
 @settings(deadline=None, max_examples=60)

@@ -63,6 +63,7 @@ def test_translations_and_log_probabilities_are_those_of_python(run_dir, tmp_pat
         run_export(run_dir, result.path, format="ctranslate2")
 
 
+@pytest.mark.slow
 def test_a_wrong_weight_is_found_and_leaves_nothing(tmp_path, monkeypatch):
     run_dir = make_run(tmp_path / "run", "transformer", scale=0.4)
     right = ctranslate2_spec._positions

@@ -101,7 +101,8 @@ def gru_run(tmp_path_factory):
     return make_run(tmp_path_factory.mktemp("gru"), SMALL["gru"], pooling=POOLINGS)
 
 
-@pytest.mark.parametrize("format", ["keras", pytest.param("keras-plain", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["keras", "keras-plain"])
 def test_a_file_is_checked_in_a_fresh_process_and_predicts_strings(format, gru_run, tmp_path):
     result = run_export(gru_run, tmp_path / "new" / "gru.keras", format=format)
     assert result.path == tmp_path / "new" / "gru.keras" and [result.path] == list(result.path.parent.iterdir())

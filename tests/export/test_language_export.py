@@ -276,6 +276,7 @@ def test_run_and_saved_model_answer_alike(python, loaded):
     assert len(answers) == 33 and [a["tokens"][0] for a in answers] == ["the", "a", "old"] * 11
 
 
+@pytest.mark.slow
 def test_run_and_keras_file_answer_alike(python, run_dir, tmp_path):
     result = run_export(run_dir, tmp_path / "m.keras", format="keras")
     assert result.report["self_check"]["largest_difference"] < 1e-4

@@ -206,6 +206,7 @@ def test_a_wrong_answer_is_found_by_the_fresh_process(exported, predictor, monke
         check_saved_model(exported.path, wrong, [])
 
 
+@pytest.mark.slow
 def test_the_fresh_process_has_xla_off_and_replays_warm_up(tmp_path):
     module = tf.Module()
     double = tf.function(lambda x: {"y": x * 2.0}, input_signature=[tf.TensorSpec([None], name="x")], jit_compile=True)

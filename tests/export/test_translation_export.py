@@ -285,6 +285,7 @@ def test_what_an_export_does_not_offer_is_said(exported):
         loaded.translate("the cat")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exported", ["gru"], indirect=True)
 def test_run_and_keras_file_answer_alike(exported, tmp_path):
     result = run_export(exported.run, tmp_path / "m.keras", format="keras")

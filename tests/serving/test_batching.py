@@ -299,7 +299,8 @@ def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
 
 
-@pytest.mark.parametrize("times", [4, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [4, 40])
 def test_a_closed_model_leaves_no_threads_no_graph_and_no_memory(toys, times):
     def once():
         model = Servable("m", 1, toys("two_in"), SessionSettings(batching=BatchingParameters(num_batch_threads=3)))

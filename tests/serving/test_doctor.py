@@ -44,6 +44,7 @@ def test_an_export_of_ours(exports):
     assert "negative, positive" in found(folder / "1", "label names")[1]
 
 
+@pytest.mark.slow
 def test_what_a_row_costs(model):
     (measured,) = [check for check in examine(model, measure_cost=True).checks if check.name == "cost"]
     assert measured.ok and re.search(
@@ -52,6 +53,7 @@ def test_what_a_row_costs(model):
     assert int(re.search(r"the process took ([\d,]+) MiB at most", measured.message)[1].replace(",", "")) > 100
 
 
+@pytest.mark.slow
 def test_a_cost_that_cannot_be_measured(tmp_path):
     (tmp_path / "saved_model.pb").write_bytes(b"no model")
     found = cost.check(tmp_path)

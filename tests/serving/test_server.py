@@ -194,6 +194,7 @@ def ask_second(command):
     return http_ask(command.rest_port, "POST", "/v1/models/second:predict", body).status
 
 
+@pytest.mark.slow
 def test_sigkill_and_restart_then_sigterm_under_load(slow):
     with Command(f"--model_config_file={slow}") as first:
         first.wait_ready()

@@ -100,6 +100,7 @@ def test_inspect_and_prepare(folder):
     assert "trunc" in run("prepare", "tagging.yaml")
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_finds_it_on_the_python_path(folder):
     path = os.pathsep.join([str(Path(nlp_suite.__file__).parents[1]), str(FOLDER)])
     command = [sys.executable, "-m", "nlp_suite", "inspect", "tagging.yaml", "--json"]

@@ -59,6 +59,7 @@ def test_pad():
         layer.pad([[1, 2, 3]], 2)
 
 
+@pytest.mark.slow
 def test_another_process_trains_the_same_layer_quietly_and_loads_without_tensorflow(tmp_path):
     """Fingerprints agree between processes with other hash seeds; sentencepiece and its op say nothing."""
     names = list(VARIANTS)

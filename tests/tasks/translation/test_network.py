@@ -35,6 +35,7 @@ DECODERS = {
     "lstm luong": {"name": "lstm", "units": 7, "attention": "luong", "input_feeding": False},
     "transformer": {"name": "transformer", "heads": 2, "feed_forward": 12, "layers": 2, "dropout": 0.0},
 }
+LATER = ("lstm luong, fed", "lstm luong")  # in the slow tests
 TIES = {"target": None, "none": OWN_V, "all": None}
 
 
@@ -286,7 +287,9 @@ def test_batches_say_how_much_of_the_reference_is_read(tmp_path):
         assert "teacher_forcing_prob" not in held_out.batch(0)[0]
 
 
-@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize(
+    "decoder", [pytest.param(name, marks=[pytest.mark.slow] * (name in LATER)) for name in DECODERS]
+)
 def test_mixed_precision_trains_and_is_close(decoder):
     given = batch()
     exact = numpy_of(network(decoder)(given))

@@ -131,6 +131,7 @@ def test_coverage_penalty_counts_the_attention(gru):
             assert each["score"] == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_ensemble_is_the_mean_probability():
     both = inference(seeds=(5, 6))
     alone = [inference(seeds=(seed,)) for seed in (5, 6)]
