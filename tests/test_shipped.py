@@ -35,7 +35,12 @@ def test_configs_can_be_pointed_at_files_as_their_header_says(path):
     "script, arguments, model, said",
     [
         ("sentiment.py", ["sentiment_sample", "--set", "training.epochs=1"], "sentiment_sample", "test accuracy"),
-        ("language_model.py", ["lm_sample", "--set", "training.epochs=1"], "lm_sample", "test perplexity"),
+        (
+            "language_model.py",
+            ["lm_sample", "--set", "training.epochs=1", "--set", "data.source={name: sample, size: 3000}"],
+            "lm_sample",
+            "test perplexity",
+        ),
         ("quickstart.py", ["--set", "training.epochs=1"], "lm_sample", "test perplexity"),
         (
             "translation.py",

@@ -300,8 +300,7 @@ def resident():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("times", [4, 40])
-def test_a_closed_model_leaves_no_threads_no_graph_and_no_memory(toys, times):
+def test_a_closed_model_leaves_no_threads_no_graph_and_no_memory(toys):
     def once():
         model = Servable("m", 1, toys("two_in"), SessionSettings(batching=BatchingParameters(num_batch_threads=3)))
         together(*[lambda: run(model, ids([1, 2]))] * 4, lambda: run(model, ids([1, 2]), ["seen"]))
@@ -311,9 +310,9 @@ def test_a_closed_model_leaves_no_threads_no_graph_and_no_memory(toys, times):
     once()
     gc.collect()
     before, memory = threads(), resident()
-    for _ in range(times):
+    for _ in range(20):
         graph = once()
         gc.collect()
         assert graph() is None
     assert threads() <= before + 1
-    assert resident() - memory < 20
+    assert resident() - memory < 10
