@@ -22,6 +22,7 @@ class OrdinalTask(SentimentTask):
     corpus_kind = "ordered"
     defaults = {"training": {"monitor": "val_loss"}}  # noqa: RUF012
     metric_names = (*SentimentTask.metric_names, "mae")
+    page_form = "ordinal"
 
     @classmethod
     def remarks(cls, experiment, labels) -> list[str]:
