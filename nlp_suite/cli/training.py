@@ -49,8 +49,10 @@ def inspect(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = F
     """Look at the data: label balance, lengths, duplicates across splits, examples."""
     from nlp_suite.config import load_experiment
     from nlp_suite.data.inspect import format_inspection, inspect_experiment
+    from nlp_suite.training.backbone_start import text_of_origin
 
-    report = inspect_experiment(load_experiment(config, overrides or []))
+    experiment = load_experiment(config, overrides or [])
+    report = inspect_experiment(experiment, text_of_origin(experiment))
     print(json.dumps(report, ensure_ascii=False)) if as_json else console().print(format_inspection(report))
 
 
