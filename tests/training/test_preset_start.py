@@ -9,6 +9,8 @@ from rich.console import Console
 
 from nlp_suite.cli.training import prepare
 from nlp_suite.config import load_experiment
+from nlp_suite.data.inspect import inspect_experiment
+from nlp_suite.data.remarks import remarks_on_settings
 from nlp_suite.errors import ConfigError
 from nlp_suite.export.load import load
 from nlp_suite.export.run_export import run_export
@@ -97,6 +99,19 @@ def test_it_is_opened_and_exported_without_the_folder(folder, run, tmp_path):
             assert abs(ours["probability"] - theirs["probability"]) < 1e-5
     card = (exported.path / "assets.extra" / "model_card.md").read_text()
     assert f"* **Weights began as:** {folder}, whose licence is mit" in card
+
+
+def test_a_learning_rate_that_ruins_what_was_learned_is_said(folder, tmp_path):
+    (said,) = remarks_on_settings(chosen(folder, tmp_path), ["neg", "pos"])
+    assert said.startswith("training.learning_rate is 0.01, at which a pretrained backbone loses what it has learned")
+    for override in (
+        "training.learning_rate=1e-4",
+        "backbone.freeze=all",
+        "backbone.freeze=3",
+        "training.optimizer=sgd",
+    ):
+        assert not remarks_on_settings(chosen(folder, tmp_path, override), ["neg", "pos"]), override
+    assert inspect_experiment(chosen(folder, tmp_path))["remarks"][-1:] == [said]
 
 
 @pytest.mark.slow

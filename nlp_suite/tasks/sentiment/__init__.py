@@ -132,6 +132,13 @@ class SentimentTask(Task):
         return classification_recipe(seen)
 
     @classmethod
+    def other_recipe(cls, seen) -> list[str]:
+        """See `nlp_suite.tasks.sentiment.recipe.pretrained_start`."""
+        from nlp_suite.tasks.sentiment.recipe import pretrained_start
+
+        return pretrained_start(seen)
+
+    @classmethod
     def settings_for_labels(cls, labels) -> "Mapping[str, Choice]":
         """See `nlp_suite.tasks.sentiment.recipe.problem`."""
         from nlp_suite.tasks.sentiment.recipe import problem
