@@ -63,7 +63,9 @@ def test_ordered_labels_stand_in_their_order_with_their_mean(tab, server):
     mean = sum(share * (i + 1) for i, share in enumerate(row["probabilities"]))
     assert texts(tab, ".answer > p")[1] == f"Mean of the labels by their probabilities: {mean:.2f}"
     words = coloured(tab)
-    assert words["good"][0] > 0.5 and not words["good"][1] and words["bad"] == (1, True) and words["film"][0] == 0
+    assert (
+        words["good"][0] > 0.5 and not words["good"][1] and words["bad"][1] and words["film"][0] == 0 != words["bad"][0]
+    )
     assert "Most upwards: “\u2068good\u2069” +" in texts(tab, ".readout")[0]
 
 
@@ -75,7 +77,7 @@ def test_several_labels_show_their_thresholds_and_the_words_of_each(tab, server)
     assert texts(tab, ".bars .name") == LABELS
     limits = tab.run("[...document.querySelectorAll('.track u')].map((e) => Number(e.style.getPropertyValue('--w')))")
     assert limits == pytest.approx(THRESHOLDS)
-    assert texts(tab, "option") == LABELS and coloured(tab)["bad"][0] == 0
+    assert texts(tab, ".answer option") == LABELS and coloured(tab)["bad"][0] == 0
     tab.run(
         "(e => { e.value = 'complaint'; e.dispatchEvent(new Event('change')); })(document.querySelector('.answer select'))"
     )
@@ -155,8 +157,7 @@ LOOKS = [
 ]
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1200, 360])
+@pytest.mark.parametrize("width, dark", [(1200, False), (360, True)])
 def test_all_text_has_contrast_and_nothing_is_wider_than_the_screen(tab, server, width, dark):
     tab.look(width, dark)
     for given in LOOKS:

@@ -1,5 +1,6 @@
 """A classifier that starts from a pretrained folder: its tokens and weights, resumed, opened without it, exported."""
 
+import json
 import shutil
 
 import keras
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from nlp_suite.cli.training import prepare
+from nlp_suite.cli.training import inspect, prepare
 from nlp_suite.config import load_experiment
 from nlp_suite.data.inspect import inspect_experiment
 from nlp_suite.data.remarks import remarks_on_settings
@@ -138,10 +139,13 @@ def test_the_text_comes_with_the_weights(folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_was_prepared_is_what_the_training_reads(folder, tmp_path):
+def test_what_was_prepared_is_what_inspect_and_training_read(folder, tmp_path, capsys):
     config, experiment = tmp_path / "c.yaml", chosen(folder, tmp_path / "cache", "training.epochs=1")
     config.write_text(experiment.to_yaml())
     prepare(str(config))
+    capsys.readouterr()
+    inspect(str(config), as_json=True)
+    assert json.loads(capsys.readouterr().out)["tokens"]["train"]["max_length"] == 12
     prepared = sorted((tmp_path / "cache").iterdir())
     train(experiment, tmp_path / "run", console=QUIET)
     assert sorted((tmp_path / "cache").iterdir()) == prepared and len(prepared) == 1

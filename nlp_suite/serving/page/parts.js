@@ -34,7 +34,7 @@ export function bar(label, share, number, chosen = false, limit = null) {
   return h("li", { class: chosen ? "bar chosen" : "bar" },
     h("span", { class: "name", dir: "auto" }, label),
     h("span", { class: "track", "aria-hidden": "true" }, h("i", { w: share }), limit === null ? null : h("u", { w: limit })),
-    h("span", { class: "number" }, number));
+    h("span", { class: "number" }, number, limit === null ? null : h("span", { class: "offscreen" }, `, given from ${percent(limit)}`)));
 }
 
 /** Numbers with their names in a row. */

@@ -19,11 +19,11 @@ export function ofLabel(labels, i) {
   };
 }
 
-/** What to read in answers that are a number, for `explain`; `scale` is a large difference between two answers. */
-export function ofNumber(read, write, scale) {
+/** What to read in answers that are a number, for `explain`: `what` it is called, and `scale`, a large difference between two. */
+export function ofNumber(what, read, write, scale) {
   return {
-    name: "the answer", read, write, change: (effect) => `${effect < 0 ? "−" : "+"}${Number(Math.abs(effect).toPrecision(3)).toLocaleString("en")}`,
-    full: scale / 100, least: scale / 1000, what: "the answer", pro: "raises it", contra: "lowers it", most: ["Most upwards", "Most downwards"],
+    name: what, read, write, change: (effect) => `${effect < 0 ? "−" : "+"}${Number(Math.abs(effect).toPrecision(3)).toLocaleString("en")}`,
+    full: scale / 100, least: scale / 1000, what, pro: "raises it", contra: "lowers it", most: ["Most upwards", "Most downwards"],
   };
 }
 

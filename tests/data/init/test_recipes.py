@@ -72,11 +72,13 @@ def test_a_classifier_for_tables_of_any_size(rows, classes, script):
     assert (values["text"]["tokenizer"]["name"] == "sentencepiece") == (script == "Han")
 
 
-def test_a_bag_without_one_label_a_text_counts_no_classes():
-    for problem, kind in (("regression", "rated"), ("multi_label", "multi_labelled")):
+def test_a_bag_counts_words_of_labels_without_an_order():
+    kinds = {"regression": "rated", "ordinal": "ordered", "multi_label": "multi_labelled", "single_label": "labelled"}
+    for problem, kind in kinds.items():
         seen = dataclasses.replace(labelled(1000), kind=kind)
         backbone = configured("sentiment", seen, problem=problem)["backbone"]
-        assert (backbone["naive_bayes"], backbone["average"]) == (False, "sqrt")
+        counts = (True, "l2") if problem.endswith("label") else (False, "sqrt")
+        assert (backbone["naive_bayes"], backbone["average"]) == counts, problem
 
 
 def test_two_texts_a_row_are_read_whole():

@@ -24,7 +24,7 @@ async function run(context) {
   context.show(
     h("p", { class: "headline", dir: "auto" }, given),
     h("ul", { class: "bars" }, order.map((i) => bar(labels[i], probabilities[i], percent(probabilities[i]), chosen[i], thresholds[i]))),
-    h("p", { class: "muted note" }, "A label is given where its bar reaches the stroke, its threshold. Each probability is for itself; they do not add up to 100 %."),
+    h("p", { class: "muted note" }, "A label is given where its bar reaches the stroke, its threshold. Each probability is for itself; they do not add up to 100\u00a0%."),
     cutWarning(answer.truncated),
     words,
   );

@@ -31,5 +31,5 @@ async function run(context) {
     words,
   );
   context.say(`${label}, ${percent(probabilities[labels.indexOf(label)])}`);
-  await explain(context, words, texts, answer, [ofNumber(mean, number, Math.abs(places.at(-1) - places[0]))]);
+  await explain(context, words, texts, answer, [ofNumber("the mean", mean, number, Math.abs(places.at(-1) - places[0]))]);
 }

@@ -22,7 +22,7 @@ async function run(context) {
   const answer = value.predictions[0], shown = written(answer.value), words = h("section", { "aria-busy": "true" });
   context.show(h("p", { class: "headline" }, shown), cutWarning(answer.truncated), words);
   context.say(shown);
-  await explain(context, words, texts, answer, [ofNumber((row) => row.value, written, Math.abs(answer.value) || 1)]);
+  await explain(context, words, texts, answer, [ofNumber("the answer", (row) => row.value, written, Math.abs(answer.value) || 1)]);
 }
 
 function written(value) {
