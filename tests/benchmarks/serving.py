@@ -29,7 +29,7 @@ NAMES = {False: "without batching", True: "with batching"}
 def serve(options):
     """Serves until standard input ends; prints the ports and the seconds of direct calls."""
     from nlp_suite.serving.flags import Options
-    from nlp_suite.serving.server import Server
+    from nlp_suite.serving.server import Server, prepare_process
 
     flags = {
         "model_base_path": options.model,
@@ -41,6 +41,7 @@ def serve(options):
         flags |= {"xla_cpu_compilation_enabled": True}
     if options.batching:
         flags |= {"enable_batching": True, "batching_parameters_file": options.batching}
+    prepare_process(Options(**flags))
     with Server(Options(**flags)) as server:
         from tensorflow_serving.apis import model_pb2
 
