@@ -38,6 +38,8 @@ def serve(options):
         "port": options.ports[0],
         "rest_api_port": options.ports[1],
     }
+    if options.alone:
+        flags |= {"run_waiting_requests_together": False}
     if options.xla:
         flags |= {"xla_cpu_compilation_enabled": True}
     if options.batching:
@@ -199,6 +201,7 @@ def main():
         help="num_batch_threads of the batching file; default: half of the cores, the others read and write requests",
     )
     parser.add_argument("--xla", action="store_true", help="with XLA: translate_xla, where an export has it")
+    parser.add_argument("--alone", action="store_true", help="without batching, requests that wait do not run together")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--ports", type=int, nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--batching", help=argparse.SUPPRESS)
