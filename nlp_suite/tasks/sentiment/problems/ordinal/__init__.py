@@ -53,6 +53,11 @@ class OrdinalTask(SentimentTask):
         report = super().measure(run, split, stores)
         return {**report, **ordinal_numbers(report["confusion_matrix"])}
 
+    def baselines(self, run, split, stores, by_row) -> dict:
+        from nlp_suite.tasks.sentiment.baseline import baselines
+
+        return baselines(run.labels, stores["train"], stores[split], by_row, ordered=True)
+
     def report_view(self) -> "ReportView":
         from nlp_suite.tasks.sentiment.problems.ordinal.measure import OrdinalView
 
