@@ -14,7 +14,7 @@
 | a column of labels that are lists, or short texts with commas, semicolons or bars between what occurs again | `problem: multi_label` |
 | a column called stars, rating, score or grade of 3 to 20 different whole numbers | `problem: ordinal` |
 | one of numbers with fractions, or of more than 50 different ones | `problem: regression` |
-| several labels, ordered labels | 16 features |
+| ordered labels; several labels | 16 features; one for each label where there are more, 32 at most |
 | numbers | one feature, and a lower learning rate |
 | ordered labels, numbers | n-grams are not weighted by counts of classes |
 | a label 20 times rarer than the most frequent one | the loss weighs labels by their rarity, macro F1 chooses the epoch |
@@ -154,7 +154,8 @@ def _bag(seen: Seen) -> dict[str, Choice]:
         name, ngrams = "words and their groups, averaged", Choice(3, "many rows: pairs and triples of words")
     else:
         name, ngrams = "words and their pairs, averaged", Choice(2, "pairs tell 'not good' from 'good'")
-    features = {"labelled": max(1, min(MAX_FEATURES, classes - 1)), "rated": 1}.get(seen.kind, FEATURES)
+    by_kind = {"labelled": max(1, min(MAX_FEATURES, classes - 1)), "ordered": FEATURES, "rated": 1}
+    features = by_kind.get(seen.kind, max(FEATURES, min(MAX_FEATURES, classes)))
     largest = 22 if features < 4 else 20 if features < 16 else 18  # what a step can change in milliseconds
     buckets = 2 ** min(largest, max(18, (texts.tokens * (ngrams.value - 1)).bit_length() - 1))
     choices = {

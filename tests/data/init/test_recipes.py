@@ -79,6 +79,8 @@ def test_a_bag_counts_words_of_labels_without_an_order():
         backbone = configured("sentiment", seen, problem=problem)["backbone"]
         counts = (True, "l2") if problem.endswith("label") else (False, "sqrt")
         assert (backbone["naive_bayes"], backbone["average"]) == counts, problem
+    many = dataclasses.replace(labelled(1000, 25), kind="multi_labelled")
+    assert configured("sentiment", many, problem="multi_label")["backbone"]["embedding_size"] == 25
 
 
 def test_two_texts_a_row_are_read_whole():
