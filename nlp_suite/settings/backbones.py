@@ -38,6 +38,11 @@ class BackboneSettings(ComponentSettings):
         None, description="run folder of a language model whose embeddings and backbone weights to start from"
     )
 
+    @classmethod
+    def elsewhere(cls, key: str) -> str:
+        owners = [name for name in BACKBONES.names() if key in BACKBONES.settings(name).model_fields]
+        return f"; {key} is for the backbone{'s' * (len(owners) > 1)} {', '.join(owners)}" if owners else ""
+
     def arguments(self) -> dict[str, Any]:
         return {key: value for key, value in super().arguments().items() if key != "init_from"}
 

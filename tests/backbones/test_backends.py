@@ -11,7 +11,11 @@ from tests.backend_processes import environment
 
 ROOT = Path(__file__).parents[2]
 BACKBONES, DECODERS = "tests/backbones/test_backbones.py", "tests/backbones/test_decoders.py"
-RECURRENT = ["tests/layers/test_attentions.py", "tests/backbones/test_recurrent_decoders.py"]
+RECURRENT = [
+    "tests/layers/test_attentions.py",
+    "tests/layers/test_lora.py",
+    "tests/backbones/test_recurrent_decoders.py",
+]
 RUNS = {
     "recurrent decoders on JAX": ("jax", "not concat and not rnn", RECURRENT),
     "recurrent decoders on PyTorch": ("torch", "not concat and not rnn", RECURRENT),
