@@ -73,6 +73,11 @@ class BackboneSettings(ComponentSettings):
         return int(BACKBONES.get(self.name)(vocabulary_size=1, **self.arguments()).output_size)
 
     @property
+    def is_frozen(self) -> bool:
+        """Whether it computes in training what it does in prediction, with weights that do not change."""
+        return False
+
+    @property
     def reads_pairs(self) -> bool:
         """Whether it may read two texts in a row, as START text END text_b END."""
         return True

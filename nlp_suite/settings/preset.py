@@ -82,10 +82,9 @@ class PresetSettings(BackboneSettings):
 
     @model_validator(mode="after")
     def _groups_are_there(self) -> Self:
-        groups = 1 + len(set(self.encoder.block_order))
-        if self.freeze != "all" and self.freeze > groups:
+        if self.freeze != "all" and self.freeze > self._groups:
             raise ValueError(
-                f"freeze {self.freeze}: the model has {groups} groups of layers; allowed: 0 to {groups}, or all"
+                f"freeze {self.freeze}: the model has {self._groups} groups of layers; allowed: 0 to {self._groups}, or all"
             )
         return self
 
@@ -97,7 +96,7 @@ class PresetSettings(BackboneSettings):
                     "lora_alpha is the factor of low-rank updates, and there are none: give lora_rank, too"
                 )
             return self
-        if self.freeze in ("all", 1 + len(set(self.encoder.block_order))):
+        if self.is_frozen:
             raise ValueError(
                 f"freeze: {self.freeze} leaves no block for the updates of lora_rank, which freezes the model's weights "
                 "anyway: leave freeze out, or give a smaller number, the groups from the bottom that get no update"
@@ -107,6 +106,15 @@ class PresetSettings(BackboneSettings):
                 f"lora_rank {self.lora_rank}: the model has {self.encoder.features} features; give a lower one"
             )
         return self
+
+    @property
+    def _groups(self) -> int:
+        """Groups of layers: the embeddings, and every block."""
+        return 1 + len(set(self.encoder.block_order))
+
+    @property
+    def is_frozen(self) -> bool:
+        return self.freeze in ("all", self._groups)
 
     @property
     def encoder(self) -> Encoder:

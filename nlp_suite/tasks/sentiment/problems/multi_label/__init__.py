@@ -23,7 +23,7 @@ class MultiLabelTask(SentimentTask):
     title = "multi-label classification"
     model_kind = "multi-label classifier"
     corpus_kind = "multi_labelled"
-    honours = frozenset({"data.labels"})
+    honours = frozenset({"data.labels", "training.features"})
     defaults = {"training": {"monitor": "val_loss"}}  # noqa: RUF012
     default_recipe = without_naive_bayes(SentimentTask.default_recipe)
     metric_names = ("cross_entropy", "micro_f1", "macro_f1")
@@ -41,6 +41,7 @@ class MultiLabelTask(SentimentTask):
 
     def check(self, experiment) -> None:
         refuse_naive_bayes(experiment)
+        super().check(experiment)
 
     def loss(self) -> Any:
         """Binary cross-entropy of the logits, the mean over the labels."""
@@ -72,9 +73,9 @@ class MultiLabelTask(SentimentTask):
             raise ConfigError(f"task.thresholds names {wrong}; the labels are {', '.join(labels)}")
         return super().training_batches(model, stores, labels, training)
 
-    def batch(self, store, rows, weights, length: int) -> tuple:
-        """Model input, target and weight of a batch: `[B, T]`, `[B, C]`, `[B]`."""
-        return store.padded(rows, length), store.labels[rows].astype("float32"), weights
+    def targets(self, store, rows) -> Any:
+        """Which labels a row has, 0 or 1, float32 `[B, C]`."""
+        return store.labels[rows].astype("float32")
 
     def after_training(self, run, stores) -> dict:
         """See `Task.after_training`: `thresholds`, chosen on validation unless the settings give them."""

@@ -24,7 +24,7 @@ class RegressionTask(SentimentTask):
     title = "text regression"
     model_kind = "regression model"
     corpus_kind = "rated"
-    honours = frozenset()
+    honours = frozenset({"training.features"})
     defaults = {"training": {"monitor": "val_loss"}}  # noqa: RUF012
     default_recipe = without_naive_bayes(SentimentTask.default_recipe)
     loss_metric = "unexplained"
@@ -46,6 +46,7 @@ class RegressionTask(SentimentTask):
         if self.settings.label_smoothing:
             raise ConfigError("task.label_smoothing is for labels; task.problem: regression has none")
         refuse_naive_bayes(experiment)
+        super().check(experiment)
 
     def head(self, backbone, assets, **settings) -> Any:
         from nlp_suite.tasks.sentiment.problems.regression.network import RegressionModel
@@ -71,9 +72,9 @@ class RegressionTask(SentimentTask):
             UnexplainedVariance(),
         ]
 
-    def batch(self, store, rows, weights, length: int) -> tuple:
-        """Model input, target and weight of a batch: `[B, T]`, `[B, 1]`, `[B]`."""
-        return store.padded(rows, length), store.labels[rows].astype("float32")[:, None], weights
+    def targets(self, store, rows) -> Any:
+        """Numbers, float32 `[B, 1]`."""
+        return store.labels[rows].astype("float32")[:, None]
 
     def measure(self, run, split, stores) -> dict:
         from nlp_suite.tasks.sentiment.problems.regression.measure import measure
