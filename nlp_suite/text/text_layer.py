@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from nlp_suite.config import TextSettings
 from nlp_suite.config_values import recorded_text
 from nlp_suite.errors import TextError
-from nlp_suite.progress import track, work
+from nlp_suite.progress import track
 from nlp_suite.registry import TOKENIZERS
 from nlp_suite.text.pairs import split_pair
 from nlp_suite.text.tokenizers.base import END, PAD, START, UNKNOWN, Tokenizer, batches, evenly_chosen
@@ -89,8 +89,7 @@ class TextLayer:
         first = next(normalised, None)
         if first is None:
             raise TextError("cannot train a tokenizer: there is no text, or every text is empty after normalisation")
-        with work("learning the vocabulary"):
-            tokenizer.train(itertools.chain([first], normalised))
+        tokenizer.train(itertools.chain([first], normalised))
         return cls(settings, tokenizer)
 
     @classmethod
