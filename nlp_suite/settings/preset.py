@@ -1,7 +1,7 @@
 """What a config may say of a pretrained backbone."""
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,12 @@ from nlp_suite.pretrained.encoder import Encoder, architecture_of, read_architec
 from nlp_suite.pretrained.folder import open_folder
 from nlp_suite.settings.attentions import MAX_SIZE
 from nlp_suite.settings.backbones import BackboneSettings
+
+if TYPE_CHECKING:
+    from nlp_suite.config import TrainingSettings
+
+HIGHEST_RATE = 1e-3  # at which an adaptive optimiser may train weights that have learned already
+_NOT_ADAPTIVE = ("sgd", "ftrl")  # whose steps shrink with the gradients
 
 
 class PresetSettings(BackboneSettings):
@@ -115,6 +121,16 @@ class PresetSettings(BackboneSettings):
     @property
     def is_frozen(self) -> bool:
         return self.freeze in ("all", self._groups)
+
+    def remarks(self, training: "TrainingSettings") -> list[str]:
+        """See `BackboneSettings.remarks`: a learning rate at which what the model knows is lost in a few steps."""
+        keeps_weights = self.is_frozen or self.lora_rank is not None
+        if keeps_weights or training.optimizer.lower() in _NOT_ADAPTIVE or training.learning_rate <= HIGHEST_RATE:
+            return []
+        return [
+            f"training.learning_rate is {training.learning_rate:g}, at which a pretrained backbone loses what it has learned, and "
+            "answers may stay at chance: set training.learning_rate=1e-4, or backbone.freeze=all to train only what stands over it"
+        ]
 
     @property
     def encoder(self) -> Encoder:
