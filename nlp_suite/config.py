@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 DEFAULT_TASK, DEFAULT_BACKBONE, DEFAULT_TOKENIZER = "sentiment", "lstm", "word"
-TASK_KEYS = ("data.labels", "target_text", "training.batch_tokens", "training.class_weights")
+TASK_KEYS = ("data.labels", "target_text", "training.batch_tokens", "training.class_weights", "training.features")
 """Keys of common sections that only some tasks use: those name them in `Task.honours`, for the others they are refused."""
 
 
@@ -177,6 +177,11 @@ class TrainingSettings(Settings):
     ] = Field(
         "none",
         description="weight of each label in the loss that is minimised, not in the metrics; balanced: inverse to its frequency",
+    )
+    features: Literal["computed", "cached"] = Field(
+        "computed",
+        description="cached: what a frozen backbone makes of a text is computed once, kept in data.cache and read by every "
+        "training with the same backbone; computed: at every step",
     )
     tensorboard: bool = Field(True, description="write logs for TensorBoard into the run folder")
     trackers: list[Annotated[Component, ChosenByName(TRACKERS, "mlflow")]] = Field(

@@ -37,11 +37,14 @@ class Batches:
         batch: function of the batch number to the tuple that `fit` takes: inputs, targets, weights.
         steps_per_epoch: batches of one pass.
         description: for people: shapes and padding.
+        begin: called before the first batch, once the network has the weights that training begins with; returns lines that
+            say what was done.
     """
 
     batch: Callable[[int], tuple[Any, ...]]
     steps_per_epoch: int
     description: str = ""
+    begin: Callable[[], Sequence[str]] = tuple
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ class SentimentTask(Task):
     title = "sentiment classification"
     model_kind = "classifier"
     corpus_kind = "labelled"
-    honours = frozenset({"data.labels", "training.class_weights"})
+    honours = frozenset({"data.labels", "training.class_weights", "training.features"})
     defaults = {"training": {"monitor": "val_accuracy"}}  # noqa: RUF012
     default_recipe = {  # noqa: RUF012  # measured on tables of 500 to 25,000 rows: configs/README.md
         "backbone": {
@@ -173,6 +173,28 @@ class SentimentTask(Task):
         return [
             f"backbone.embedding_size is {size}, which cannot tell {needed + 1} classes apart: give {needed} or more"
         ]
+
+    def check(self, experiment) -> None:
+        """See `Task.check`: features can be kept where nothing that makes them changes from step to step."""
+        if experiment.training.features != "cached":
+            return
+        backbone = experiment.backbone
+        if not backbone.is_frozen:
+            raise ConfigError(
+                "training.features: cached is for a backbone that training does not change, and here it does: set "
+                "backbone.freeze: all (backbone preset), or training.features: computed"
+            )
+        if "attention" in self.settings.pooling:
+            raise ConfigError(
+                "training.features: cached keeps one vector a text, and task.pooling attention has weights that are trained, "
+                "for which every token would be needed: take first, last, mean or max, or training.features: computed"
+            )
+        for key in ("word_dropout", "type_dropout", "embedding_dropout"):
+            if rate := getattr(backbone, key):
+                raise ConfigError(
+                    f"backbone.{key} {rate:g} makes other features of a text at every step, so that none can be kept: leave it "
+                    "out, or set training.features: computed"
+                )
 
     def model(self, backbone, assets) -> Any:
         s = self.settings
@@ -261,18 +283,38 @@ class SentimentTask(Task):
         key = f"training.batch_size {training.batch_size:,}"
         check_batch(key, training.batch_size, longest, model.backbone)
         description = f"batch lengths {', '.join(map(str, batches.bounds))} ({batches.padding:.0%} padding)"
+        if training.features == "cached":
+            description = f"vectors of {model.vector_size} numbers"
         if training.class_weights != "none":
             model.class_weights = class_weights(training.class_weights, labels, store.labels)  # [C]
             description += f"; {class_weights_remark(labels, model.class_weights)}"
 
         return (
-            Batches(lambda n: self.batch(store, *batches[n]), batches.steps_per_epoch, description),
-            Batches(lambda n: self.batch(held_out, *validation[n]), validation.steps_per_epoch),
+            self._batches(model, store, batches, training, description),
+            self._batches(model, held_out, validation, training),
         )
 
+    def _batches(self, model, store, numbered, training, description="") -> Batches:
+        """Numbered batches of a store, of token ids or of vectors that were made before."""
+        if training.features == "computed":
+            return Batches(lambda n: self.batch(store, *numbered[n]), numbered.steps_per_epoch, description)
+        from nlp_suite.tasks.sentiment.cached_vectors import CachedVectors
+
+        vectors = CachedVectors(model, store)  # for the same rows in every batch as without them
+
+        def batch(n: int) -> tuple:
+            rows, weights, _ = numbered[n]
+            return vectors[rows], self.targets(store, rows), weights
+
+        return Batches(batch, numbered.steps_per_epoch, description, vectors.open)
+
     def batch(self, store, rows, weights, length: int) -> tuple:
-        """Model input, target and weight of a batch: `[B, T]`, `[B]`, `[B]`."""
-        return store.padded(rows, length), store.labels[rows], weights
+        """Model input, target and weight of a batch: int32 `[B, T]`, see `targets`, float32 `[B]`."""
+        return store.padded(rows, length), self.targets(store, rows), weights
+
+    def targets(self, store, rows) -> Any:
+        """What the network should answer to some rows: label ids int32 `[B]`."""
+        return store.labels[rows]
 
     def after_training(self, run, stores) -> dict:
         if self.settings.problem not in ONE_LABEL:

@@ -22,7 +22,7 @@ class MultiLabelTask(SentimentTask):
     title = "multi-label classification"
     model_kind = "multi-label classifier"
     corpus_kind = "multi_labelled"
-    honours = frozenset({"data.labels"})
+    honours = frozenset({"data.labels", "training.features"})
     defaults = {"training": {"monitor": "val_loss"}}  # noqa: RUF012
     metric_names = ("cross_entropy", "micro_f1", "macro_f1")
     card_limits = (
@@ -70,9 +70,9 @@ class MultiLabelTask(SentimentTask):
             raise ConfigError(f"task.thresholds names {wrong}; the labels are {', '.join(labels)}")
         return super().training_batches(model, stores, labels, training)
 
-    def batch(self, store, rows, weights, length: int) -> tuple:
-        """Model input, target and weight of a batch: `[B, T]`, `[B, C]`, `[B]`."""
-        return store.padded(rows, length), store.labels[rows].astype("float32"), weights
+    def targets(self, store, rows) -> Any:
+        """Which labels a row has, 0 or 1, float32 `[B, C]`."""
+        return store.labels[rows].astype("float32")
 
     def after_training(self, run, stores) -> dict:
         """See `Task.after_training`: `thresholds`, chosen on validation unless the settings give them."""

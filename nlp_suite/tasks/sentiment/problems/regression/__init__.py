@@ -23,7 +23,7 @@ class RegressionTask(SentimentTask):
     title = "text regression"
     model_kind = "regression model"
     corpus_kind = "rated"
-    honours = frozenset()
+    honours = frozenset({"training.features"})
     defaults = {"training": {"monitor": "val_loss"}}  # noqa: RUF012
     default_recipe = {  # noqa: RUF012  # l2 needs the counts by label
         **SentimentTask.default_recipe,
@@ -49,6 +49,7 @@ class RegressionTask(SentimentTask):
             raise ConfigError("task.label_smoothing is for labels; task.problem: regression has none")
         if experiment.backbone.arguments().get("naive_bayes"):
             raise ConfigError("backbone.naive_bayes counts words by labels; task.problem: regression has none")
+        super().check(experiment)
 
     def head(self, backbone, assets, **settings) -> Any:
         from nlp_suite.tasks.sentiment.problems.regression.network import RegressionModel
@@ -74,9 +75,9 @@ class RegressionTask(SentimentTask):
             UnexplainedVariance(),
         ]
 
-    def batch(self, store, rows, weights, length: int) -> tuple:
-        """Model input, target and weight of a batch: `[B, T]`, `[B, 1]`, `[B]`."""
-        return store.padded(rows, length), store.labels[rows].astype("float32")[:, None], weights
+    def targets(self, store, rows) -> Any:
+        """Numbers, float32 `[B, 1]`."""
+        return store.labels[rows].astype("float32")[:, None]
 
     def measure(self, run, split, stores) -> dict:
         from nlp_suite.tasks.sentiment.problems.regression.measure import measure
