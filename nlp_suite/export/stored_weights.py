@@ -53,7 +53,11 @@ def store_as(weights: Sequence[Any], kind: StoredType) -> list[Any]:
     import tensorflow as tf
 
     class Widened(tf.saved_model.experimental.TrackableResource):
-        """A float32 variable of the saved graph, which begins as one that is narrower."""
+        """A float32 variable of the saved graph, which begins as one that is narrower.
+
+        As lookup tables do, it stays in a process that loads the model with `tf.saved_model.load` and lets go of it: the
+        signatures of what was loaded are used without the object that holds this one.
+        """
 
         def __init__(self, weight: Any, number: int):
             super().__init__()
@@ -67,12 +71,6 @@ def store_as(weights: Sequence[Any], kind: StoredType) -> list[Any]:
 
         def _initialize(self) -> None:
             tf.raw_ops.AssignVariableOp(resource=self.resource_handle, value=tf.cast(self._narrow, tf.float32))
-
-        def _destroy_resource(self) -> None:
-            if (
-                not tf.executing_eagerly()
-            ):  # of the graph that is saved; here the handle is that of the network's weight
-                tf.raw_ops.DestroyResourceOp(resource=self.resource_handle, ignore_lookup_error=True)
 
     chosen = {id(weight) for weight in narrowable(weights)}
     return [Widened(weight, i) if id(weight) in chosen else weight for i, weight in enumerate(weights)]

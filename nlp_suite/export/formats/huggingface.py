@@ -1,6 +1,6 @@
 """A folder in Hugging Face's layout of a classifier over a pretrained encoder, for transformers and what reads its models."""
 
-import importlib.util
+import importlib.metadata
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -117,7 +117,7 @@ class HuggingFaceExporter(Exporter):
                 save_file(head_tensors(head), written / "head.safetensors", pooling)
                 shutil.copyfile(Path(__file__).with_name("huggingface_head.py"), written / "head.py")
             report: dict[str, Any] = {"remarks": remarks, "classifier": held_in}
-            if missing := [name for name in READ_WITH if importlib.util.find_spec(name) is None]:
+            if missing := [name for name in READ_WITH if not _is_installed(name)]:
                 report["unchecked"] = f"{' and '.join(missing)} not installed: what would read the folder was not asked"
             else:
                 report["self_check"] = check_huggingface(
@@ -210,6 +210,13 @@ def _final_norm(backbone: Any) -> tuple[np.ndarray, np.ndarray]:
     norm = backbone.modules()[f"block {backbone.encoder.block_order[-1]} norm"]
     scale, offset = (keras.ops.convert_to_numpy(weight) for weight in norm.weights)
     return scale, offset
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return bool(importlib.metadata.version(package))
+    except importlib.metadata.PackageNotFoundError:
+        return False
 
 
 def _save_file() -> Any:
