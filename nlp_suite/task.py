@@ -181,6 +181,11 @@ class Task:
         return {}
 
     @classmethod
+    def other_recipe(cls, seen: Seen) -> Sequence[str]:
+        """Lines on another way that may suit such data, and the YAML for it: a comment at the end of the config."""
+        return ()
+
+    @classmethod
     def settings_for_labels(cls, labels: Column) -> Mapping[str, Choice]:
         """Settings of the task that a column of labels decides, asked by `nlp-suite init` before it reads all rows."""
         return {}

@@ -128,7 +128,10 @@ def _predict_files(
 def score(
     model: RunOrExport,
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE | -]", help="A text a line; default: standard input.")
+        Path | None, typer.Argument(metavar="[FILE | -]", help="A text a line, or a table; default: standard input.")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Column of the texts of a table; default: as in training.")
     ] = None,
     source: Annotated[Path | None, typer.Option(help="Of a model of pairs: file with a source a line.")] = None,
     target: Annotated[Path | None, typer.Option(help="Of a model of pairs: file with a target a line.")] = None,
@@ -137,7 +140,7 @@ def score(
     format: TableFormat = "table",
     max_length: ShownCharacters = 60,
 ) -> None:
-    """Log-probability and perplexity of every line of a text by a language model, or of translations."""
+    """Log-probability and perplexity of every line or row by a language model, or of translations."""
     if (source is None) != (target is None) or (source is not None and file is not None):
         raise UsageError("of pairs give both --source FILE and --target FILE, and no other file")
     from nlp_suite.cli.predictions import check_scores
@@ -152,7 +155,7 @@ def score(
         check_file("FILE", file)
     elif source is None:
         standard_input()
-    options = ScoreOptions(model, file, source, target, format, tokens, html, max_length)
+    options = ScoreOptions(model, file, source, target, format, tokens, html, max_length, text)
     check_scores(model, task_at(model))
     predictor = load(model)
     check_scores(model, predictor.task_name)

@@ -1,7 +1,7 @@
 """What a config may say of the backbones; their classes are in `nlp_suite/backbones`."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,9 @@ from nlp_suite.registry import BACKBONES
 from nlp_suite.settings.activations import ActivationName
 from nlp_suite.settings.attentions import MAX_SIZE
 from nlp_suite.settings.transformer import TransformerBlocksSettings
+
+if TYPE_CHECKING:
+    from nlp_suite.config import TrainingSettings
 
 Size = Annotated[int, Field(ge=1, le=MAX_SIZE)]
 
@@ -85,6 +88,10 @@ class BackboneSettings(ComponentSettings):
     def with_context_limit(self, tokens: int) -> Self:
         """These settings with another limit; unchanged where the network has none that can be set."""
         return self.model_copy(update={self.context_key: tokens}) if self.context_key else self
+
+    def remarks(self, training: "TrainingSettings") -> list[str]:
+        """Sentences on settings of the training that hardly suit it, with the remedy; without importing Keras."""
+        return []
 
     @property
     def length_bound(self) -> tuple[str, str] | None:

@@ -1,7 +1,7 @@
 """What a config may say of a pretrained backbone."""
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,12 @@ from nlp_suite.pretrained.encoder import Encoder, architecture_of, read_architec
 from nlp_suite.pretrained.folder import open_folder
 from nlp_suite.settings.attentions import MAX_SIZE
 from nlp_suite.settings.backbones import BackboneSettings
+
+if TYPE_CHECKING:
+    from nlp_suite.config import TrainingSettings
+
+HIGHEST_RATE = 1e-3  # at which an adaptive optimiser may train weights that have learned already
+_NOT_ADAPTIVE = ("sgd", "ftrl")  # whose steps shrink with the gradients
 
 
 class PresetSettings(BackboneSettings):
@@ -76,6 +82,17 @@ class PresetSettings(BackboneSettings):
                 f"freeze {self.freeze}: the model has {groups} groups of layers; allowed: 0 to {groups}, or all"
             )
         return self
+
+    def remarks(self, training: "TrainingSettings") -> list[str]:
+        """See `BackboneSettings.remarks`: a learning rate at which what the model knows is lost in a few steps."""
+        groups = 1 + len(set(self.encoder.block_order))
+        frozen = self.freeze == "all" or self.freeze >= groups
+        if frozen or training.optimizer.lower() in _NOT_ADAPTIVE or training.learning_rate <= HIGHEST_RATE:
+            return []
+        return [
+            f"training.learning_rate is {training.learning_rate:g}, at which a pretrained backbone loses what it has learned, and "
+            "answers may stay at chance: set training.learning_rate=1e-4, or backbone.freeze=all to train only what stands over it"
+        ]
 
     @property
     def encoder(self) -> Encoder:

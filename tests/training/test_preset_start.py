@@ -1,5 +1,6 @@
 """A classifier that starts from a pretrained folder: its tokens and weights, resumed, opened without it, exported."""
 
+import json
 import shutil
 
 import keras
@@ -7,8 +8,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from nlp_suite.cli.training import prepare
+from nlp_suite.cli.training import inspect, prepare
 from nlp_suite.config import load_experiment
+from nlp_suite.data.inspect import inspect_experiment
+from nlp_suite.data.remarks import remarks_on_settings
 from nlp_suite.errors import ConfigError
 from nlp_suite.export.load import load
 from nlp_suite.export.run_export import run_export
@@ -99,6 +102,19 @@ def test_it_is_opened_and_exported_without_the_folder(folder, run, tmp_path):
     assert f"* **Weights began as:** {folder}, whose licence is mit" in card
 
 
+def test_a_learning_rate_that_ruins_what_was_learned_is_said(folder, tmp_path):
+    (said,) = remarks_on_settings(chosen(folder, tmp_path), ["neg", "pos"])
+    assert said.startswith("training.learning_rate is 0.01, at which a pretrained backbone loses what it has learned")
+    for override in (
+        "training.learning_rate=1e-4",
+        "backbone.freeze=all",
+        "backbone.freeze=3",
+        "training.optimizer=sgd",
+    ):
+        assert not remarks_on_settings(chosen(folder, tmp_path, override), ["neg", "pos"]), override
+    assert inspect_experiment(chosen(folder, tmp_path))["remarks"][-1:] == [said]
+
+
 @pytest.mark.slow
 def test_another_classifier_begins_with_the_backbone_of_a_run(run, tmp_path):
     on = chosen(run.directory, tmp_path / "cache", "task.pooling=mean", "training.optimizer=sgd", freeze="all")
@@ -123,10 +139,13 @@ def test_the_text_comes_with_the_weights(folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_was_prepared_is_what_the_training_reads(folder, tmp_path):
+def test_what_was_prepared_is_what_inspect_and_training_read(folder, tmp_path, capsys):
     config, experiment = tmp_path / "c.yaml", chosen(folder, tmp_path / "cache", "training.epochs=1")
     config.write_text(experiment.to_yaml())
     prepare(str(config))
+    capsys.readouterr()
+    inspect(str(config), as_json=True)
+    assert json.loads(capsys.readouterr().out)["tokens"]["train"]["max_length"] == 12
     prepared = sorted((tmp_path / "cache").iterdir())
     train(experiment, tmp_path / "run", console=QUIET)
     assert sorted((tmp_path / "cache").iterdir()) == prepared and len(prepared) == 1

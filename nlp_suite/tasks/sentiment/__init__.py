@@ -134,6 +134,13 @@ class SentimentTask(Task):
         return classification_recipe(seen)
 
     @classmethod
+    def other_recipe(cls, seen) -> list[str]:
+        """See `nlp_suite.tasks.sentiment.recipe.pretrained_start`."""
+        from nlp_suite.tasks.sentiment.recipe import pretrained_start
+
+        return pretrained_start(seen)
+
+    @classmethod
     def settings_for_labels(cls, labels) -> "Mapping[str, Choice]":
         """See `nlp_suite.tasks.sentiment.recipe.problem`."""
         from nlp_suite.tasks.sentiment.recipe import problem
@@ -200,10 +207,15 @@ class SentimentTask(Task):
             batches = BucketedBatches(store.lengths, 64, 8, seed=None)
             numbers = track(range(batches.steps_per_epoch), "counting n-grams", batches.steps_per_epoch, "batches")
             rows = (batches[n] for n in numbers)
-            counted = ((store.padded(r[w > 0], length), store.labels[r[w > 0]]) for r, w, length in rows)
-            model.backbone.learn_prior(counted, model.settings["classes"])
+            labels, classes = self.counted_classes(np.asarray(store.labels), model)
+            counted = ((store.padded(r[w > 0], length), labels[r[w > 0]]) for r, w, length in rows)
+            model.backbone.learn_prior(counted, classes)
             lines.append("counted the n-grams of the training split")
         return lines
+
+    def counted_classes(self, labels, model) -> tuple[Any, int]:
+        """Of which classes a backbone counts n-grams, as `BagBackbone.learn_prior` takes them, for all rows; and how many."""
+        return labels, model.settings["classes"]
 
     def _load_word_vectors(self, model, text) -> str:
         import keras

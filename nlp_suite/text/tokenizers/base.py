@@ -27,6 +27,7 @@ class Tokenizer(ABC):
         lossless: whether decoding gives every normalised text back exactly. With any tokenizer, decoded text has the
             ids that it was decoded from.
         learns: whether `train` learns a vocabulary; else it comes with a pretrained model.
+        max_training_bytes: how much text `train` is given at most, where its library holds all of it; None: any amount.
         reserved: characters that its library keeps for itself, and what text has in their place; some end the process
             or lose text where they reach the library.
     """
@@ -34,6 +35,7 @@ class Tokenizer(ABC):
     tokens: Sequence[str] = ()
     lossless: bool = False
     learns: ClassVar[bool] = True
+    max_training_bytes: ClassVar[int | None] = None
     reserved: ClassVar[Mapping[str, str]] = {}
 
     @property
@@ -86,6 +88,24 @@ def batches(texts: Iterable[bytes], size: int = 1000, max_bytes: int = 16_000_00
         total += len(text)
     if batch:
         yield batch
+
+
+def evenly_chosen(texts: Iterable[bytes], max_bytes: int) -> list[bytes]:
+    """All texts, or every n-th one, n the smallest power of two with which they have at most `max_bytes` together.
+
+    Reads all and holds those. The first is always among them.
+    """
+    chosen: list[bytes] = []
+    total, step = 0, 1
+    for place, text in enumerate(texts):
+        if place % step:
+            continue
+        chosen.append(text)
+        total += len(text)
+        while total > max_bytes and len(chosen) > 1:
+            chosen, step = chosen[::2], 2 * step
+            total = sum(map(len, chosen))
+    return chosen
 
 
 def most_frequent(counts: dict[str, int], vocabulary_size: int, min_count: int) -> list[str]:

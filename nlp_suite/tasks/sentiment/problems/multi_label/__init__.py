@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 from nlp_suite.errors import ConfigError, RequestError
 from nlp_suite.predictor import Predictor
 from nlp_suite.tasks.sentiment import SentimentTask, reads_pairs
-from nlp_suite.tasks.sentiment.problems.checks import refuse_naive_bayes, without_naive_bayes
 
 if TYPE_CHECKING:
     from nlp_suite.evaluation.report import ReportView
@@ -26,7 +25,6 @@ class MultiLabelTask(SentimentTask):
     corpus_kind = "multi_labelled"
     honours = frozenset({"data.labels"})
     defaults = {"training": {"monitor": "val_loss"}}  # noqa: RUF012
-    default_recipe = without_naive_bayes(SentimentTask.default_recipe)
     metric_names = ("cross_entropy", "micro_f1", "macro_f1")
     card_limits = (
         "Trained on one kind of text: expect less on other domains, lengths and languages than those of its training data.",
@@ -40,14 +38,14 @@ class MultiLabelTask(SentimentTask):
     def remarks(cls, experiment, labels) -> list[str]:
         return []  # those of `SentimentTask` are on classes that exclude one another
 
-    def check(self, experiment) -> None:
-        refuse_naive_bayes(experiment)
-
     def loss(self) -> Any:
         """Binary cross-entropy of the logits, the mean over the labels."""
         import keras
 
         return keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=self.settings.label_smoothing)
+
+    def counted_classes(self, labels, model) -> tuple[Any, int]:
+        return labels, labels.shape[1]
 
     def metrics(self, labels) -> list:
         """The loss without label smoothing, and F1 at a probability of 0.5; the report's are at the thresholds."""

@@ -7,7 +7,6 @@ from nlp_suite.errors import ConfigError
 from nlp_suite.predictor import Predictor
 from nlp_suite.task import Task
 from nlp_suite.tasks.sentiment import SentimentTask, reads_pairs
-from nlp_suite.tasks.sentiment.problems.checks import refuse_naive_bayes, without_naive_bayes
 
 if TYPE_CHECKING:
     from nlp_suite.evaluation.report import ReportView
@@ -27,7 +26,10 @@ class RegressionTask(SentimentTask):
     corpus_kind = "rated"
     honours = frozenset()
     defaults = {"training": {"monitor": "val_loss"}}  # noqa: RUF012
-    default_recipe = without_naive_bayes(SentimentTask.default_recipe)
+    default_recipe = {  # noqa: RUF012  # l2 needs the counts by label
+        **SentimentTask.default_recipe,
+        "backbone": {**SentimentTask.default_recipe["backbone"], "naive_bayes": False, "average": "sqrt"},
+    }
     loss_metric = "unexplained"
     metric_names = ("mae", "rmse", "unexplained")
     card_limits = (
@@ -46,7 +48,8 @@ class RegressionTask(SentimentTask):
         """See `Task.check`; what speaks of classes is refused."""
         if self.settings.label_smoothing:
             raise ConfigError("task.label_smoothing is for labels; task.problem: regression has none")
-        refuse_naive_bayes(experiment)
+        if experiment.backbone.arguments().get("naive_bayes"):
+            raise ConfigError("backbone.naive_bayes counts words by labels; task.problem: regression has none")
 
     def head(self, backbone, assets, **settings) -> Any:
         from nlp_suite.tasks.sentiment.problems.regression.network import RegressionModel
