@@ -203,6 +203,11 @@ class ExportSettings(Settings):
     server_version: str = Field(
         "2.19", pattern=r"^\d+\.\d+$", description="TensorFlow Serving version to be servable on"
     )
+    weights: Literal["float32", "float16", "bfloat16"] = Field(
+        "float32",
+        description="how a SavedModel stores the weights: float16 and bfloat16 take half the disk, and are float32 again once "
+        "loaded; answers change by the rounding, which the export measures",
+    )
     license: str = Field("unspecified", description="licence of the exported model, for its card")
     description: str = Field("", description="one sentence for the model card")
     warmup_texts: list[str] = Field([], description="texts of the warm-up requests; default: from the training split")

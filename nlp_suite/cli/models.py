@@ -164,11 +164,15 @@ def score(
 
 def export(
     run: RunFolder,
-    to: Annotated[Path, typer.Option(help="saved_models/NAME, or a .keras file.")],
+    to: Annotated[Path, typer.Option(help="saved_models/NAME, a .keras file, or a new folder, as the format has it.")],
     format: Annotated[
         str, typer.Option(help="A name of nlp-suite list formats.", autocompletion=export_formats)
     ] = "saved_model",
     server_version: Annotated[str | None, typer.Option(help="TensorFlow Serving version to be servable on.")] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="How a SavedModel stores them: float32, float16, bfloat16; default: the config's."),
+    ] = None,
     xla: Annotated[
         bool,
         typer.Option("--xla", help="Also signatures compiled by XLA, for servers that have it on."),
@@ -178,8 +182,8 @@ def export(
     from nlp_suite.backend import import_backend
     from nlp_suite.export.run_export import check_export, run_export
 
-    check_export(run, to, format, server_version=server_version, xla=xla)
+    check_export(run, to, format, server_version=server_version, weights=weights, xla=xla)
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the run was trained on
     import_backend()
-    result = run_export(run, to, format=format, server_version=server_version, xla=xla)
+    result = run_export(run, to, format=format, server_version=server_version, weights=weights, xla=xla)
     print(result.describe())

@@ -2,7 +2,8 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -25,6 +26,21 @@ ACTIVATIONS = {  # as config.json calls them → Keras's name, or `gelu_tanh`: G
 }
 
 
+@dataclass(frozen=True)
+class AuthorsHead:
+    """The classifier of a family's authors: two dense layers over the features of the first token.
+
+    Attributes:
+        inner: the full name of the first, `[D, D]`.
+        outer: that of the second, `[C, D]`.
+        activation: between them.
+    """
+
+    inner: str
+    outer: str
+    activation: Literal["tanh", "relu"]
+
+
 class Encoder(Settings):
     """A Transformer encoder with learned positions and post-norm blocks, as BERT is; a family says what it calls them.
 
@@ -38,6 +54,9 @@ class Encoder(Settings):
         prefix: what the names of weights may begin with, as where a model with a head was saved.
         embedding_names: module of the network below the blocks → what its weights are called.
         block_names: the same of a block, without the block's own name.
+        class_name: what the classes of `transformers` begin with.
+        authors_head: their classifier.
+        special_tokens: what PAD, UNKNOWN, START and END are usually called.
 
     Example:
         >>> architecture = read_architecture({"model_type": "bert", "hidden_size": 384, …})
@@ -54,6 +73,9 @@ class Encoder(Settings):
     prefix: ClassVar[str]
     embedding_names: ClassVar[Mapping[str, str]]
     block_names: ClassVar[Mapping[str, str]]
+    class_name: ClassVar[str]
+    authors_head: ClassVar[AuthorsHead]
+    special_tokens: ClassVar[tuple[str, str, str, str]] = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
     model_type: str
     vocab_size: int = Field(ge=1)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nlp_suite.config import Experiment
     from nlp_suite.data.init.seen import Choice, Recipe
     from nlp_suite.evaluation.report import ReportView
+    from nlp_suite.export.classifier_head import ClassifierHead
     from nlp_suite.export.signatures import Signatures
 
 
@@ -123,6 +124,7 @@ class SentimentTask(Task):
         "It may repeat biases of its training data; do not let it alone decide about people.",
     )
     page_form = "classification"
+    exports_to = ("huggingface",)
 
     @classmethod
     def recipe(cls, seen) -> "Recipe":
@@ -387,6 +389,15 @@ class SentimentTask(Task):
         pooling = ", ".join(self.settings.pooling)
         vector = f"the pooled features that the classifier reads ({pooling}); the signature embed of a SavedModel"
         return {**super().card_facts(experiment), "Vector of a text": vector}
+
+    def classifier_head(self, run, model) -> "ClassifierHead":
+        from nlp_suite.tasks.sentiment.calibration import temperature_of
+        from nlp_suite.tasks.sentiment.head import head_of
+        from nlp_suite.tasks.sentiment.threshold import threshold_of
+
+        threshold = threshold_of(run.assets)
+        unsaid = [] if threshold is None else [f"{run.labels[1]} is answered from a probability of {threshold:g} on"]
+        return head_of(model, run.labels, "single_label_classification", unsaid, temperature_of(run.assets))
 
     def signatures(self, model, predictor, xla=False) -> "Signatures":
         from nlp_suite.tasks.sentiment.signatures import SentimentSignatures

@@ -1,11 +1,11 @@
 """The tokenizer of a pretrained model: its own pieces and rules, as ops that a stock server has."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from nlp_suite.config import TokenizerSettings
+from nlp_suite.config import TextSettings, TokenizerSettings
 from nlp_suite.errors import ConfigError, TextError
 from nlp_suite.pretrained.folder import PretrainedFolder
 from nlp_suite.registry import TOKENIZERS
@@ -22,6 +22,7 @@ from nlp_suite.text.tokenizers.preset.model import (
 )
 from nlp_suite.text.tokenizers.preset.unigram import MODEL_FILES, UnigramModel
 from nlp_suite.text.tokenizers.preset.wordpiece import WordPieceModel
+from nlp_suite.text.tokenizers.preset.written import tokenizer_files
 
 MODELS: Mapping[str, type[PretrainedTokenizer]] = {
     model.kind: model for model in (WordPieceModel, ByteBPEModel, UnigramModel)
@@ -93,6 +94,11 @@ class PresetTokenizer(Tokenizer):
         return self._model
 
     @property
+    def kind(self) -> str:
+        """The kind of model: wordpiece, byte_bpe, unigram."""
+        return self._trained.kind
+
+    @property
     def model_ids(self) -> np.ndarray:
         """The model's id of each of ours, int64 [V]; −1 where it has none."""
         return self._trained.model_ids
@@ -115,6 +121,12 @@ class PresetTokenizer(Tokenizer):
         model = MODELS[kind]()
         model.restore(assets)
         self._adopt(model)
+
+    def huggingface_files(
+        self, settings: TextSettings, special_tokens: Sequence[str], *, segments: bool, pairs: bool
+    ) -> dict[str, bytes]:
+        """See `nlp_suite.text.tokenizers.preset.written.tokenizer_files`."""
+        return tokenizer_files(self._trained, settings, special_tokens, segments=segments, pairs=pairs)
 
     def prepare(self, text):
         return self._model.prepare(text) if self._model else text

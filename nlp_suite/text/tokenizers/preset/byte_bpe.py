@@ -1,9 +1,11 @@
 """Byte-level byte-pair encoding, as in GPT-2 and RoBERTa: words by a fixed pattern, and merges of their bytes."""
 
 import json
-from typing import Self
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Self
 
-from nlp_suite.errors import ConfigError
+from nlp_suite.errors import ConfigError, TextError
 from nlp_suite.pretrained.folder import PretrainedFolder
 from nlp_suite.text.tokenizers.base import SPECIAL_TOKENS, UNKNOWN_SURFACE
 from nlp_suite.text.tokenizers.preset.model import (
@@ -87,6 +89,41 @@ class ByteBPEModel(PieceModel):
         pieces, scores = in_order(folder, vocabulary), {**scores, _BOUNDARY: 0.0}
         tokenizer.take_pieces(pieces, scores, special, rules, model_type="BPE", extra=[_BOUNDARY], spaces=False)
         return tokenizer
+
+    def parts(self, pieces: Sequence[str]) -> dict[str, Any]:
+        """See `PretrainedTokenizer.parts`."""
+        words = {"type": "ByteLevel", "add_prefix_space": self.rules["add_prefix_space"], "trim_offsets": True}
+        return {
+            "model": {
+                "type": "BPE",
+                "dropout": None,
+                "unk_token": None,
+                "continuing_subword_prefix": None,
+                "end_of_word_suffix": None,
+                "fuse_unk": False,
+                "byte_fallback": False,
+                "vocab": {piece: number for number, piece in enumerate(pieces)},
+                "merges": [" ".join(pair) for pair in self._merges()],
+            },
+            "normalizer": None,
+            "pre_tokenizer": {**words, "use_regex": True},
+            "decoder": {**words, "use_regex": True},
+        }
+
+    def _merges(self) -> list[list[str]]:
+        """The pair that each piece is merged of, in the order of the merges: the two halves that the earlier ones leave."""
+        ranks = {piece: -score for piece, score in self.scores().items() if len(piece) > 1}
+        pairs = []
+        for piece, rank in sorted(ranks.items(), key=lambda item: item[1]):
+            parts = list(piece)
+            while len(parts) > 2:
+                found = [ranks.get(first + second, rank) for first, second in pairwise(parts)]
+                if (lowest := min(found)) >= rank:
+                    raise TextError(f"the piece {piece!r} is no merge of two that were merged before it")
+                place = found.index(lowest)
+                parts[place : place + 2] = ["".join(parts[place : place + 2])]
+            pairs.append(parts)
+        return pairs
 
     def surfaces(self) -> list[bytes]:
         values = {letter: byte for byte, letter in enumerate(byte_letters())}
