@@ -38,6 +38,16 @@ class BackboneSettings(ComponentSettings):
         None, description="run folder of a language model whose embeddings and backbone weights to start from"
     )
 
+    @property
+    def description(self) -> str:
+        """What messages call it."""
+        return self.name
+
+    @property
+    def has_output_bias(self) -> bool:
+        """See `Backbone.has_output_bias`."""
+        return True
+
     def arguments(self) -> dict[str, Any]:
         return {key: value for key, value in super().arguments().items() if key != "init_from"}
 

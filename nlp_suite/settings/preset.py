@@ -1,5 +1,6 @@
 """What a config may say of a pretrained backbone."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -7,15 +8,17 @@ from pydantic import Field, model_validator
 
 from nlp_suite.config_values import read_values
 from nlp_suite.errors import ConfigError, NlpSuiteError
-from nlp_suite.pretrained.encoder import Encoder, architecture_of, read_architecture
+from nlp_suite.pretrained.architecture import Architecture, architecture_of, read_architecture
+from nlp_suite.pretrained.decoder import Decoder
 from nlp_suite.pretrained.folder import open_folder
 from nlp_suite.settings.attentions import MAX_SIZE
 from nlp_suite.settings.backbones import BackboneSettings
 
 
 class PresetSettings(BackboneSettings):
-    """Settings of a pretrained encoder; what its network is, `architecture` says, and where its weights are, `init_from`."""
+    """Settings of a pretrained network; what it is, `architecture` says, and where its weights are, `init_from`."""
 
+    causal_overrides: ClassVar[Mapping[str, Any]] = {}
     returns_sequence: ClassVar[bool] = True
 
     init_from: str | None = Field(
@@ -78,9 +81,25 @@ class PresetSettings(BackboneSettings):
         return self
 
     @property
-    def encoder(self) -> Encoder:
+    def encoder(self) -> Architecture:
         """The architecture, read."""
         return read_architecture(self.architecture or {}, "architecture")
+
+    @property
+    def description(self) -> str:
+        return f"{self.name} of a {self.encoder.model_type} model"
+
+    @property
+    def has_output_bias(self) -> bool:
+        return not self.is_causal
+
+    @property
+    def is_causal(self) -> bool:
+        return isinstance(self.encoder, Decoder)
+
+    @property
+    def context_limit(self) -> int | None:
+        return self.encoder.positions if self.is_causal else None
 
     @property
     def output_size(self) -> int:
@@ -95,11 +114,11 @@ class PresetSettings(BackboneSettings):
         return self.encoder.positions
 
 
-def _architecture_at(origin: str) -> Encoder:
+def _architecture_at(origin: str) -> Architecture:
     """The architecture of a pretrained model, or of a run whose backbone is one.
 
     Raises:
-        NlpSuiteError: there is none, or it is no encoder that is known.
+        NlpSuiteError: there is none, or it is none that is known.
     """
     if not (Path(origin) / "run.json").is_file():
         return architecture_of(open_folder(origin))

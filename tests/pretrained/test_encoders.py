@@ -7,10 +7,10 @@ import pytest
 
 from nlp_suite.config import load_experiment
 from nlp_suite.errors import ConfigError
-from nlp_suite.pretrained.encoder import architecture_of, read_architecture
+from nlp_suite.pretrained.architecture import architecture_of, read_architecture
 from nlp_suite.pretrained.folder import open_folder
 from nlp_suite.pretrained.weights import find_weights
-from nlp_suite.registry import ENCODER_FAMILIES
+from nlp_suite.registry import MODEL_FAMILIES
 from nlp_suite.task import Assets
 from nlp_suite.training.run import make_task
 from tests.pretrained.encoders import FAMILIES, FIXTURES
@@ -32,7 +32,7 @@ def change_config(folder, **changes):
 
 
 def test_every_family_is_recorded():
-    assert [name.replace("-", "_") for name in FAMILIES] == ENCODER_FAMILIES.names()
+    assert [name.replace("-", "_") for name in FAMILIES] == MODEL_FAMILIES.names()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
