@@ -42,7 +42,6 @@ class PresetDecoder(PresetBackbone):
         self.drop = keras.layers.Dropout(embedding_rate, dtype=policy)
         self.blocks = [self._block(number) for number in decoder.block_order]
         self.norm = make_norm(decoder.norm_kind, decoder.epsilon, policy)
-        self.context_limit = decoder.positions
 
     def _block(self, number):
         decoder = self.encoder
@@ -154,12 +153,19 @@ class PresetDecoder(PresetBackbone):
             length: int32 `[B]`, 0 to P.
             state: of `initial_state`, from which nothing was read yet.
         """
-        places = ops.arange(ops.shape(x)[1], dtype="int32")  # [P]
-        length = ops.cast(length, "int32")
+        length, width = ops.cast(length, "int32"), ops.shape(x)[1]
+        places = ops.arange(width, dtype="int32")  # [P]
         if shapes_may_change():  # rows end together, as the slots of their caches must
-            index = places - ops.expand_dims(ops.shape(x)[1] - length, 1)  # [B, P]
+            # No loop after this one may take the number of slots for a fixed one.
+            places = ops.arange(width + 0 * ops.min(length), dtype="int32")
+            index = places - ops.expand_dims(width - length, 1)  # [B, P]
             mask, positions = index >= 0, ops.maximum(index, 0)
-            x = ops.take_along_axis(x, ops.expand_dims(positions, -1), axis=1)
+            rows = ops.expand_dims(ops.arange(ops.shape(x)[0], dtype="int32") * width, 1)  # [B, 1]
+            x = ops.take(
+                ops.reshape(x, (-1, self.embedding_size)),
+                ops.minimum(rows + positions, ops.shape(x)[0] * width - 1),
+                axis=0,
+            )
         else:
             mask = places < ops.expand_dims(length, 1)
             positions = ops.zeros_like(mask, dtype="int32") + places

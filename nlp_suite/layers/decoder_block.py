@@ -5,6 +5,7 @@ from keras import ops
 
 from nlp_suite.layers.dropout import dropout
 from nlp_suite.layers.grouped_attention import GroupedAttention
+from nlp_suite.layers.inline import apply
 from nlp_suite.layers.layer_norm import layer_norm
 from nlp_suite.layers.rms_norm import RMSNorm
 
@@ -20,7 +21,7 @@ def make_norm(kind, epsilon, dtype=None):
 
 def normed(norm, x, training=False):
     """`norm(x)`, by the faster gradient where the norm is Keras's."""
-    return layer_norm(norm, x, training) if isinstance(norm, keras.layers.LayerNormalization) else norm(x)
+    return layer_norm(norm, x, training) if isinstance(norm, keras.layers.LayerNormalization) else apply(norm, x)
 
 
 @keras.saving.register_keras_serializable("nlp_suite")
@@ -102,7 +103,8 @@ class DecoderBlock(keras.layers.Layer):
         return x + dropout(self.drops[1], self.contract(hidden), training)
 
     def call(self, x, bias, rotation=None, training=None):
-        y, keys = self.attention(normed(self.attention_norm, x, training), bias, rotation, training=training)
+        y = normed(self.attention_norm, x, training)
+        y, keys = apply(self.attention, y, bias, rotation, training=training)
         return self._feed_forward(x + dropout(self.drops[0], y, training), training), keys
 
     def initial_state(self, batch_size, length):

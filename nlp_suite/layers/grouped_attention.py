@@ -52,6 +52,13 @@ class GroupedAttention(keras.layers.Layer):
         for name, size in units.items():
             setattr(self, name, self._dense(size, name))
         self.drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        reshape = keras.layers.Reshape
+        self.to_heads, self.to_shared = (
+            reshape((-1, heads, head_features)),
+            reshape((-1, key_value_heads, head_features)),
+        )
+        self.share, self.part = reshape((key_value_heads, -1, head_features)), reshape((heads, -1, head_features))
+        self.from_heads = reshape((-1, heads * head_features))
 
     def _dense(self, units, name):
         has_bias = name in self.settings["biases"]
@@ -67,29 +74,24 @@ class GroupedAttention(keras.layers.Layer):
             layer.build((None, None, width))
         self.output_dense.build((None, None, self.heads * self.size))
 
-    def _heads(self, x, count):
-        """`[B, T, count · d]` → `[B, count, T, d]`."""
-        return ops.transpose(ops.reshape(x, (ops.shape(x)[0], -1, count, self.size)), (0, 2, 1, 3))
-
     def _project(self, x, rotation):
         """Queries `[B, H, T, d]`, and keys and values of as many heads as they have."""
-        query = self._heads(self.query(x), self.heads)
-        key, value = (self._heads(layer(x), self.key_value_heads) for layer in (self.key, self.value))
+        query = ops.transpose(self.to_heads(self.query(x)), (0, 2, 1, 3))
+        key, value = (ops.transpose(self.to_shared(layer(x)), (0, 2, 1, 3)) for layer in (self.key, self.value))
         if rotation is not None:
             query, key = rotated(query, rotation), rotated(key, rotation)
         return query, key, value
 
     def _attend(self, query, key, value, bias, drop=None, training=None):
         """`[B, T, H · d]`; the heads of queries that share keys are further rows of one head."""
-        rows, length = ops.shape(query)[0], ops.shape(query)[2]
-        share = self.heads // self.key_value_heads
-        if share > 1:
-            query = ops.reshape(query, (rows, self.key_value_heads, -1, self.size))  # [B, heads, share · T, d]
-            if bias is not None and bias.shape[2] != 1:
-                bias = ops.tile(bias, (1, 1, share, 1))  # [B, 1, share · T, S]
+        count = self.heads // self.key_value_heads
+        if count > 1:
+            query, bias = (
+                self.share(query),
+                ops.tile(bias, (1, 1, count, 1)),
+            )  # [B, heads, count · T, d], [B, 1, count · T, S]
         output, _ = dot_product_attention(query, key, value, bias, drop, training)
-        output = ops.transpose(ops.reshape(output, (rows, self.heads, -1, self.size)), (0, 2, 1, 3))
-        return ops.reshape(output, (rows, length, self.heads * self.size))
+        return self.from_heads(ops.transpose(self.part(output), (0, 2, 1, 3)))
 
     def call(self, x, bias, rotation=None, training=None):
         query, key, value = self._project(x, rotation)
@@ -119,7 +121,8 @@ class GroupedAttention(keras.layers.Layer):
             ops.reshape(layer(x), (-1, self.key_value_heads, 1, self.size)) for layer in (self.key, self.value)
         )
         if rotation is not None:
-            query, key = rotated(query, rotation), rotated(key, rotation)
+            both = rotated(ops.concatenate([query, key], axis=1), rotation)  # at once: ops cost more than their numbers
+            query, key = ops.split(both, [self.heads], axis=1)
         if slots is None:
             key, value = append(state["key"], key), append(state["value"], value)
         else:

@@ -98,10 +98,6 @@ class PresetSettings(BackboneSettings):
         return isinstance(self.encoder, Decoder)
 
     @property
-    def context_limit(self) -> int | None:
-        return self.encoder.positions if self.is_causal else None
-
-    @property
     def output_size(self) -> int:
         return self.encoder.features
 

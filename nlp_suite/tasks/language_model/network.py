@@ -170,11 +170,10 @@ class LanguageModel(ModelOfLayers):
         if not self.backbone.reads_prompts_at_once:
             return read_prompt(self.step, state, prompt, prompt_length)
         prompt = ops.cast(prompt, "int32")  # [B, P]
-        if prompt.shape[1] == 1:
-            return state, prompt[:, 0]
         last = ops.clip(ops.cast(prompt_length, "int32"), 1, ops.shape(prompt)[1]) - 1  # [B]
         state = self.backbone.read(self.backbone.embed(prompt[:, :-1]), last, state)
-        return state, ops.take_along_axis(prompt, ops.expand_dims(last, 1), axis=1)[:, 0]
+        rows = ops.arange(ops.shape(prompt)[0], dtype="int32") * ops.shape(prompt)[1]  # [B]
+        return state, ops.take(ops.reshape(prompt, (-1,)), rows + last)
 
     def layer_groups(self) -> list[list]:
         """Trainable variables from the bottom to the top: the backbone's groups, then the softmax."""

@@ -53,6 +53,11 @@ class Tokenizer(ABC):
         """Number of ids, special ones included; 0 while untrained."""
         return len(self.tokens)
 
+    @property
+    def shown(self) -> Sequence[str]:
+        """What people see of every id: its surface form, a space as U+2581 where a token may begin with one."""
+        return self.tokens
+
     @abstractmethod
     def train(self, texts: Iterable[bytes]) -> None:
         """Learns the vocabulary from normalised UTF-8 texts, none of them empty; iterates once."""

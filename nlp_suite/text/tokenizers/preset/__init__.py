@@ -1,6 +1,6 @@
 """The tokenizer of a pretrained model: its own pieces and rules, as ops that a stock server has."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -106,6 +106,10 @@ class PresetTokenizer(Tokenizer):
     def model_ids(self) -> np.ndarray:
         """The model's id of each of ours, int64 [V]; −1 where it has none."""
         return self._trained.model_ids
+
+    @property
+    def shown(self) -> Sequence[str]:
+        return self._trained.shown
 
     def train(self, texts: Iterable[bytes]) -> None:
         """Refused: a vocabulary that the model does not know would be of no use. Raises TextError."""

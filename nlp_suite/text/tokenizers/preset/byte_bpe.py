@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Self
 
 from nlp_suite.errors import ConfigError
@@ -152,6 +153,12 @@ class ByteBPEModel(PieceModel):
         texts = [bytes(values[c] for c in p) if set(p) <= values.keys() else p.encode() for p in pieces]
         return [b"", UNKNOWN_SURFACE.encode(), b"", b"", *texts]
 
+    @cached_property
+    def shown(self) -> Sequence[str]:  # type: ignore[override]
+        """Text in place of the letters of its bytes, and `<0xE2>` for bytes that are no whole character."""
+        special = len(SPECIAL_TOKENS)
+        return [*self.tokens[:special], *(_as_text(surface) for surface in self.surfaces()[special:])]
+
     def resources(self) -> dict:
         """As of any `PieceModel`, and the code point of each byte's letter."""
         import tensorflow as tf
@@ -188,6 +195,13 @@ class ByteBPEModel(PieceModel):
         text = tf.strings.reduce_join(ids.with_flat_values(tf.gather(resources["surfaces"], ids.flat_values)), axis=-1)
         text = tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")
         return tf.strings.regex_replace(text, "^ ", "") if self.rules["add_prefix_space"] else text
+
+
+def _as_text(surface: bytes) -> str:
+    try:
+        return surface.decode("utf-8").replace(" ", "▁")
+    except UnicodeDecodeError:
+        return "".join(f"<0x{byte:02X}>" for byte in surface)
 
 
 def _rules(folder: PretrainedFolder, content: Mapping[str, Any]) -> dict[str, Any]:
