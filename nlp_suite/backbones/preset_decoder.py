@@ -27,12 +27,22 @@ class PresetDecoder(PresetBackbone):
 
     The state of a step is the number of tokens that a row has read, `[B]`, and a cache of keys and values for every block,
     see `nlp_suite.layers.grouped_attention`.
+
+    Args:
+        output: whether `add_output` was called, which a language model does.
+        args, kwargs: those of `PresetBackbone`.
     """
 
     causal = True
     reads_prompts_at_once = True
     has_output_bias = False
     head = None
+
+    def __init__(self, *args, output=False, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.settings["output"] = False
+        if output:
+            self.add_output()
 
     def _make_layers(self):
         decoder, policy = self.encoder, self.dtype_policy
@@ -63,6 +73,7 @@ class PresetDecoder(PresetBackbone):
 
     def add_output(self):
         if not self.encoder.tie_word_embeddings and self.head is None:
+            self.settings["output"] = True
             self.head = self._table(self.vocabulary_size)
 
     @property

@@ -239,3 +239,19 @@ def test_sentencepieces_own_bpe_cuts_as_sentencepiece_does(tmp_path, prefix):
     (tmp_path / "tokenizer.model").write_bytes(b"no model")
     with pytest.raises(ConfigError, match=r"tokenizer\.model is damaged"):
         PresetTokenizer.of_folder(open_folder(str(tmp_path)))
+
+
+def test_bytes_that_the_model_has_no_piece_for_are_dropped(tmp_path):
+    """As SmolLM2 has none for some control characters; what stands around them is then merged."""
+    import tokenizers
+
+    write(tmp_path, "gpt2")
+    letters = {"\x04": "Ą", "\x7f": "ġ"}  # both are written so by GPT-2
+    edit(tmp_path, lambda c: [c["model"]["vocab"].pop(letter) for letter in letters.values()])
+    of_model = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    layer = layer_of(tmp_path)
+    texts = ["a\x04b", ".\x04..\x7f.", "\x04", "the\x7f film"]
+    rows = layer.encode(texts)
+    theirs = [encoding.ids for encoding in of_model.encode_batch(texts, add_special_tokens=False)]
+    assert [layer.tokenizer.model_ids[row].tolist() for row in rows if END not in row] == [ids for ids in theirs if ids]
+    assert layer.decode(rows) == ["ab", "....", "", "the film"] and not layer.tokenizer.lossless

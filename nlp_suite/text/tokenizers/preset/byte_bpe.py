@@ -75,10 +75,10 @@ class ByteBPEModel(PieceModel):
         words: how a text is cut into words, `gpt2` where there is none.
         normal_form: the Unicode form into which a text is brought before; none where there is none.
         starts: of a causal model, see `starts_prompts`.
+        dropped: bytes for which the model has no piece.
     """
 
     kind = "byte_bpe"
-    lossless = True
     reads_line_breaks = True
     extra_pieces = 1
 
@@ -104,6 +104,11 @@ class ByteBPEModel(PieceModel):
             rules = {"add_prefix_space": bool(tokenizer_config(folder).get("add_prefix_space", False))}
             rules |= _OLDER[folder.model_type]
         scores = dict.fromkeys(byte_letters(), 0.0)
+        if is_decoder(folder) and not (content and content["model"].get("unk_token")):
+            # Bytes without a piece are dropped.
+            if dropped := [byte for byte, letter in enumerate(scores) if letter not in vocabulary]:
+                rules["dropped"] = dropped
+            scores = {letter: 0.0 for letter in scores if letter in vocabulary}
         for rank, pair in enumerate(merges):
             scores.setdefault("".join(pair), -float(rank))
         if unknown := [piece for piece in scores if piece not in vocabulary]:
@@ -122,16 +127,26 @@ class ByteBPEModel(PieceModel):
         pieces, scores = in_order(folder, vocabulary), {**scores, _BOUNDARY: 0.0}
         tokenizer.take_pieces(pieces, scores, special, rules, model_type="BPE", extra=[_BOUNDARY], spaces=False)
         if content is not None and content["model"].get("ignore_merges"):
-            tokenizer.check_that_words_are_merged(folder, [piece for piece in vocabulary if piece in scores])
+            added = added_tokens(folder, vocabulary)
+            words = [piece for piece in vocabulary if piece not in added]
+            tokenizer.check_that_words_are_merged(folder, words, scores)
         return tokenizer
 
-    def check_that_words_are_merged(self, folder: PretrainedFolder, pieces: Sequence[str]) -> None:
+    @property
+    def lossless(self) -> bool:  # type: ignore[override]
+        return not self.rules.get("dropped")
+
+    def check_that_words_are_merged(
+        self, folder: PretrainedFolder, pieces: Sequence[str], scores: Mapping[str, float]
+    ) -> None:
         """Refuses a vocabulary with pieces that merges do not lead to, where the model takes words that are pieces as such."""
         import sentencepiece
 
         processor = sentencepiece.SentencePieceProcessor()
         processor.LoadFromSerializedProto(self.assets()[MODEL])
-        wrong = [piece for piece, ids in zip(pieces, processor.encode(list(pieces))) if len(ids) != 1]
+        wrong = [
+            piece for piece, ids in zip(pieces, processor.encode(list(pieces))) if piece not in scores or len(ids) != 1
+        ]
         if wrong:
             raise ConfigError(
                 f"{folder.path}: {TOKENIZER} has ignore_merges, and {len(wrong):,} pieces that no merges lead to "
@@ -164,6 +179,8 @@ class ByteBPEModel(PieceModel):
         import tensorflow as tf
 
         points = [ord(letter) for letter in byte_letters()]
+        for byte in self.rules.get("dropped", ()):
+            points[byte] = 0
         points[0] = ord(_BOUNDARY)
         return {**super().resources(), "letters": tf.constant(points, tf.int32)}  # [256]
 
@@ -185,6 +202,8 @@ class ByteBPEModel(PieceModel):
         values = tf.io.decode_raw(tf.strings.reduce_join(text), tf.uint8)  # [total]
         points = tf.gather(resources["letters"], tf.cast(values, tf.int32))
         points = tf.RaggedTensor.from_row_lengths(points, tf.strings.length(text), validate=False)  # [B, (bytes)]
+        if self.rules.get("dropped"):
+            points = tf.ragged.boolean_mask(points, points > 0)
         ids = resources["sentencepiece"].tokenize(tf.strings.unicode_encode(points, "UTF-8"))
         return tf.ragged.boolean_mask(ids, ids != self.vocabulary_size)
 
