@@ -237,7 +237,7 @@ class LlamaLike(Decoder):
         length = scaling.get("original_max_position_embeddings", self.max_position_embeddings)
         low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
 
-        def stretched(frequency: float) -> float:
+        def stretched(frequency: float) -> Any:
             turns = length * frequency / (2 * math.pi)  # within the length that the model was first trained on
             kept = min(1.0, max(0.0, (turns - low) / (high - low)))
             return (1 - kept) * frequency / factor + kept * frequency

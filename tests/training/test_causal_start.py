@@ -136,6 +136,7 @@ def test_a_prompt_begins_with_nothing_where_the_models_own_texts_do(predictor):
         assert answer["log_prob"] == pytest.approx(total, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_beams_streams_and_stop_strings_agree(predictor):
     assert (
         "".join(predictor.stream(PROMPTS[0], max_tokens=6, seed=3))
@@ -148,6 +149,7 @@ def test_beams_streams_and_stop_strings_agree(predictor):
     assert [s["log_prob"] for s in scored] == pytest.approx([b["log_prob"] for b in best], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_the_models_weights(folder, run, tmp_path):
     trained = train(chosen(folder, tmp_path, "backbone.freeze=1", epochs=1), tmp_path / "run", console=QUIET)
     before, after = run.model().backbone, trained.model().backbone
@@ -175,6 +177,7 @@ def test_the_export_answers_as_python_does(run, predictor, tmp_path):
         np.testing.assert_allclose(ours["token_log_probs"], theirs["token_log_probs"], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_it_is_a_classifiers_backbone_too(folder, tmp_path):
     whole = write_model(tmp_path / "headless", without=("head",))
     values = {

@@ -169,7 +169,7 @@ class ByteBPEModel(PieceModel):
         return [b"", UNKNOWN_SURFACE.encode(), b"", b"", *texts]
 
     @cached_property
-    def shown(self) -> Sequence[str]:  # type: ignore[override]
+    def shown(self) -> Sequence[str]:
         """Text in place of the letters of its bytes, and `<0xE2>` for bytes that are no whole character."""
         special = len(SPECIAL_TOKENS)
         return [*self.tokens[:special], *(_as_text(surface) for surface in self.surfaces()[special:])]

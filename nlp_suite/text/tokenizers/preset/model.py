@@ -196,7 +196,7 @@ def start_of_template(folder: PretrainedFolder, content: Mapping[str, Any]) -> i
     Raises:
         ConfigError: it puts anything else around a text.
     """
-    single = ["text"]
+    single: list[Any] = ["text"]
     for processor in members(content.get("post_processor"), "processors"):
         if processor["type"] == "TemplateProcessing":
             single = _single(processor)
