@@ -42,7 +42,7 @@ class Signatures(ABC):
         self.model, self.predictor = model, predictor
         self.compiled: Mapping[str, str] = {}
         self.module = tf.Module()
-        self.module.weights = [variable.value for variable in model.variables]
+        self.module.weights = [variable.value for variable in model.weights]
 
     @abstractmethod
     def functions(self) -> dict[str, Any]:

@@ -16,9 +16,10 @@ from pydantic import ValidationError
 from nlp_suite.config import TextSettings
 from nlp_suite.config_values import recorded_text
 from nlp_suite.errors import TextError
+from nlp_suite.progress import track
 from nlp_suite.registry import TOKENIZERS
 from nlp_suite.text.pairs import split_pair
-from nlp_suite.text.tokenizers.base import END, PAD, START, UNKNOWN, Tokenizer, batches
+from nlp_suite.text.tokenizers.base import END, PAD, START, UNKNOWN, Tokenizer, batches, evenly_chosen
 
 __all__ = ["END", "NEVER_GENERATED", "PAD", "START", "UNKNOWN", "TextError", "TextLayer"]
 
@@ -65,6 +66,9 @@ class TextLayer:
     def train(cls, settings: TextSettings, texts: Iterable[str | bytes]) -> "TextLayer":
         """Normalises the texts and learns the tokenizer's vocabulary from them; iterates once.
 
+        Of more text than the tokenizer holds (`Tokenizer.max_training_bytes`) it learns from every second text, every
+        fourth, and so on, as few as are needed.
+
         Raises:
             TextError: every text is empty after normalisation, or the tokenizer cannot learn its vocabulary from them.
         """
@@ -75,11 +79,12 @@ class TextLayer:
         tokenizer = _new_tokenizer(settings)
         graph = TextGraph(settings, tokenizer)
         normalise = graph.normalise.get_concrete_function()
+        read: Iterable[bytes] = map(_to_bytes, texts)
+        if tokenizer.max_training_bytes is not None:
+            sample = evenly_chosen(read, tokenizer.max_training_bytes)
+            read = track(sample, "normalising what is learned from", total=len(sample), unit="texts")
         normalised = (
-            text
-            for batch in batches(map(_to_bytes, texts))
-            for text in normalise(tf.constant(batch)).numpy().tolist()
-            if text
+            text for batch in batches(read) for text in normalise(tf.constant(batch)).numpy().tolist() if text
         )
         first = next(normalised, None)
         if first is None:

@@ -1,8 +1,9 @@
 """What the endpoint adds to a model, and what batching brings: load over loopback from another process.
 
 A process serves one exported model, and first times direct calls of it in itself. This process then asks over gRPC and REST
-with one text at a time, and over gRPC with many requests under way, with and without batching. With `--soak` it goes on
-asking, and prints how much memory the endpoint has after each tenth.
+with one text at a time, and over gRPC with many requests under way, with and without batching; `CPU, ms` is what a request
+takes of the endpoint's process alone. With `--soak` it goes on asking, and prints how much memory the endpoint has after each
+tenth.
 
     python tests/benchmarks/serving.py saved_models/sentiment_sample --text "The plot was good but the acting was not."
     python tests/benchmarks/serving.py saved_models/imdb --texts reviews.txt --concurrency 32 --requests 2000
@@ -29,7 +30,7 @@ NAMES = {False: "without batching", True: "with batching"}
 def serve(options):
     """Serves until standard input ends; prints the ports and the seconds of direct calls."""
     from nlp_suite.serving.flags import Options
-    from nlp_suite.serving.server import Server
+    from nlp_suite.serving.server import Server, prepare_process
 
     flags = {
         "model_base_path": options.model,
@@ -37,10 +38,13 @@ def serve(options):
         "port": options.ports[0],
         "rest_api_port": options.ports[1],
     }
+    if options.alone:
+        flags |= {"run_waiting_requests_together": False}
     if options.xla:
         flags |= {"xla_cpu_compilation_enabled": True}
     if options.batching:
         flags |= {"enable_batching": True, "batching_parameters_file": options.batching}
+    prepare_process(Options(**flags))
     with Server(Options(**flags)) as server:
         from tensorflow_serving.apis import model_pb2
 
@@ -125,6 +129,11 @@ class Endpoint:
         assert len(taken) == number
         return np.array(taken), whole
 
+    def cpu_seconds(self):
+        """CPU time that the process has taken, its threads together."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def mebibytes(self):
         """Resident memory of the process."""
         status = Path(f"/proc/{self._process.pid}/status").read_text("utf-8")
@@ -167,9 +176,9 @@ def _free_ports():
     return ports
 
 
-def _line(what, seconds, rate="", faster=""):
+def _line(what, seconds, rate="", faster="", cpu=""):
     low, middle, high, most = (np.percentile(seconds, q) * 1e3 for q in (50, 90, 99, 99.9))
-    print(f"{what:36}{low:9.2f}{middle:9.2f}{high:9.2f}{most:9.2f}{rate:>12}{faster:>9}", flush=True)
+    print(f"{what:36}{low:9.2f}{middle:9.2f}{high:9.2f}{most:9.2f}{rate:>12}{faster:>9}{cpu:>9}", flush=True)
 
 
 def main():
@@ -192,6 +201,7 @@ def main():
         help="num_batch_threads of the batching file; default: half of the cores, the others read and write requests",
     )
     parser.add_argument("--xla", action="store_true", help="with XLA: translate_xla, where an export has it")
+    parser.add_argument("--alone", action="store_true", help="without batching, requests that wait do not run together")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--ports", type=int, nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--batching", help=argparse.SUPPRESS)
@@ -200,7 +210,7 @@ def main():
     if options.worker:
         serve(options)
         return
-    print(f"{'':36}{'ms, 50 %':>9}{'90 %':>9}{'99 %':>9}{'99.9 %':>9}{'requests/s':>12}{'faster':>9}")
+    print(f"{'':36}{'ms, 50 %':>9}{'90 %':>9}{'99 %':>9}{'99.9 %':>9}{'requests/s':>12}{'faster':>9}{'CPU, ms':>9}")
     with tempfile.NamedTemporaryFile("w", suffix=".config") as file:
         file.write(
             f"max_batch_size {{ value: {options.max_batch} }}\nbatch_timeout_micros {{ value: {options.timeout_micros} }}\n"
@@ -216,10 +226,12 @@ def main():
             _line(f"REST, one by one, {NAMES[batching]}", over_rest)
             for concurrency in options.concurrency:
                 endpoint.together(options.requests // 4, concurrency)
+                before = endpoint.cpu_seconds()
                 taken, whole = endpoint.together(options.requests, concurrency)
+                cpu = f"{(endpoint.cpu_seconds() - before) / options.requests * 1e3:.2f}"
                 rates[concurrency, batching] = rate = options.requests / whole
                 faster = f"{rate / rates[concurrency, False]:.2f}" if batching else ""
-                _line(f"gRPC, {concurrency} at once, {NAMES[batching]}", taken, f"{rate:,.0f}", faster)
+                _line(f"gRPC, {concurrency} at once, {NAMES[batching]}", taken, f"{rate:,.0f}", faster, cpu)
             if batching and options.soak:
                 soak(endpoint, options)
             endpoint.close()

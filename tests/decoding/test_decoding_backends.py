@@ -1,16 +1,15 @@
 """The tests of decoding run again on JAX and on PyTorch, in separate processes, and the same text on all three."""
 
-import importlib.util
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-from tests.backend_processes import environment
+from tests.backend_processes import run_on, run_tests_on
 
-HERE = Path(__file__).parent
+FILES = [
+    f"tests/decoding/test_{name}.py"
+    for name in ("noise", "sampling", "generate", "continuations", "beam_search", "ensemble")
+]
 CHOSEN = "not (alone and (sampled or greedy or 2)) and not (stream and sampled)"  # one of each: JAX compiles them anew
 SCRIPT = """
 import json
@@ -33,32 +32,13 @@ print(json.dumps([ops.convert_to_numpy(answer["tokens"]).tolist() for answer in 
 """
 
 
-def on(backend, *command):
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
-    run = subprocess.run(
-        [sys.executable, *command],
-        env={**environment(backend), "PYTHONPATH": "."},
-        cwd=HERE.parents[1],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
-    return run.stdout
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_on_backend(backend):
-    files = [
-        str(HERE / f"test_{name}.py")
-        for name in ("noise", "sampling", "generate", "continuations", "beam_search", "ensemble")
-    ]
-    on(backend, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", CHOSEN, *files)
+    run_tests_on(backend, FILES, CHOSEN)
 
 
 @pytest.mark.slow
 def test_the_same_text_on_all_backends():
-    texts = [json.loads(on(backend, "-c", SCRIPT).splitlines()[-1]) for backend in ("tensorflow", "jax", "torch")]
+    texts = [json.loads(run_on(backend, "-c", SCRIPT).splitlines()[-1]) for backend in ("tensorflow", "jax", "torch")]
     assert texts[0] == texts[1] == texts[2]

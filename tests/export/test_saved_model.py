@@ -47,6 +47,12 @@ def test_same_probabilities_alone_co_batched_and_from_python(server, predictor):
         np.testing.assert_allclose(server("serving_default", text=[text])["probabilities"], [row], atol=1e-5)
 
 
+def test_it_holds_the_weights_and_no_states_of_random_generators(exported):
+    saved = tf.train.load_checkpoint(str(exported.path / "variables" / "variables")).get_variable_to_dtype_map()
+    types = [dtype for name, dtype in saved.items() if name.startswith("weights/")]
+    assert types and set(types) == {tf.float32}, "else two exports of a run differ"
+
+
 def test_scalar_text_and_empty_batch(server):
     definition = server.signatures["serving_default"]
     feed, fetch = (

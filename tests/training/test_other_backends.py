@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from nlp_suite.training.run import run_record
-from tests.backend_processes import environment
+from tests.backend_processes import environment, run_on
 
 pytestmark = pytest.mark.slow
 BACKBONES = {
@@ -22,14 +22,7 @@ BACKBONES = {
 
 
 def command(backend, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", "nlp_suite", *map(str, arguments)],
-        env=environment(backend),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return run_on(backend, "-m", "nlp_suite", *map(str, arguments))
 
 
 def config(small, tmp_path, backbone, **training):

@@ -4,8 +4,6 @@ import io
 import json
 import math
 import random
-import subprocess
-import sys
 import time
 
 import keras
@@ -24,7 +22,7 @@ from nlp_suite.training import state as state_module
 from nlp_suite.training.evaluate import evaluate
 from nlp_suite.training.run import Run
 from nlp_suite.training.train import train
-from tests.backend_processes import environment
+from tests.backend_processes import run_on
 from tests.training.test_train import Killed, stop_after
 
 QUIET = Console(quiet=True)
@@ -251,14 +249,7 @@ def test_digits_are_copied_and_sorted(network, order, tmp_path):
 
 
 def command(backend, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", "nlp_suite", *map(str, arguments)],
-        env=environment(backend),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return run_on(backend, "-m", "nlp_suite", *map(str, arguments))
 
 
 @pytest.mark.slow

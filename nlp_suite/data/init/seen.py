@@ -93,7 +93,7 @@ class Seen:
         texts: field → what the training texts in it are.
         labels: split → label → its rows; empty where there are no labels.
         repeated: training rows whose text came before.
-        shared: split → its rows whose text stands in an earlier split, too.
+        shared: split and an earlier one → rows of the first whose text stands in the other, too.
         conflicting: texts that have more than one label.
         remarks: sentences on what else was found.
         report: all that the kind's `inspect` counted.
@@ -104,7 +104,7 @@ class Seen:
     texts: Mapping[str, TextsSeen]
     labels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     repeated: int = 0
-    shared: Mapping[str, int] = field(default_factory=dict)
+    shared: Mapping[tuple[str, str], int] = field(default_factory=dict)
     conflicting: int = 0
     remarks: tuple[str, ...] = ()
     report: Mapping[str, Any] = field(default_factory=dict)
@@ -202,9 +202,7 @@ def seen_of(kind: str, report: Mapping[str, Any], rows: Mapping[str, int], sampl
     rows = {split: report["splits"][split].get("lines", count) for split, count in rows.items()}
     repeats = report.get("duplicates", {})
     repeats = repeats if "within" in repeats else repeats.get("pairs", {})
-    shared: Counter[str] = Counter()
-    for pair in repeats.get("across", ()):
-        shared[pair["split"]] += pair["rows"]
+    shared = {(pair["split"], pair["also_in"]): pair["rows"] for pair in repeats.get("across", ())}
     return Seen(
         kind=kind,
         rows=rows,

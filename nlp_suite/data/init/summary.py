@@ -64,8 +64,8 @@ def _remarks(seen: Seen) -> Iterator[str]:
         yield f"{seen.repeated:,} training {unit} ({seen.repeated / seen.train_rows:.1%}) repeat an earlier one"
     if seen.conflicting:
         yield f"{seen.conflicting:,} texts stand there with different labels"
-    for split, rows in seen.shared.items():
+    for (split, earlier), rows in seen.shared.items():
         if rows:
             share = f"{rows / max(1, seen.rows[split]):.1%}"
-            yield f"{rows:,} {unit} of {split} ({share}) stand in an earlier split, too: figures measured on them flatter"
+            yield f"{rows:,} {unit} of {split} ({share}) stand in {earlier}, too: figures measured on them flatter"
     yield from seen.remarks

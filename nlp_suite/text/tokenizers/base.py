@@ -31,6 +31,7 @@ class Tokenizer(ABC):
             lines as a whole; else every line ends with END.
         document_start: what a language model reads before a document: END, as behind the one before, or START.
         starts_prompts: whether it reads that before a prompt, too, even if that is not empty.
+        max_training_bytes: how much text `train` is given at most, where its library holds all of it; None: any amount.
         reserved: characters that its library keeps for itself, and what text has in their place; some end the process
             or lose text where they reach the library.
     """
@@ -41,6 +42,7 @@ class Tokenizer(ABC):
     reads_line_breaks: bool = False
     document_start: int = END
     starts_prompts: bool = True
+    max_training_bytes: ClassVar[int | None] = None
     reserved: ClassVar[Mapping[str, str]] = {}
 
     @property
@@ -103,6 +105,24 @@ def batches(texts: Iterable[bytes], size: int = 1000, max_bytes: int = 16_000_00
         total += len(text)
     if batch:
         yield batch
+
+
+def evenly_chosen(texts: Iterable[bytes], max_bytes: int) -> list[bytes]:
+    """All texts, or every n-th one, n the smallest power of two with which they have at most `max_bytes` together.
+
+    Reads all and holds those. The first is always among them.
+    """
+    chosen: list[bytes] = []
+    total, step = 0, 1
+    for place, text in enumerate(texts):
+        if place % step:
+            continue
+        chosen.append(text)
+        total += len(text)
+        while total > max_bytes and len(chosen) > 1:
+            chosen, step = chosen[::2], 2 * step
+            total = sum(map(len, chosen))
+    return chosen
 
 
 def most_frequent(counts: dict[str, int], vocabulary_size: int, min_count: int) -> list[str]:

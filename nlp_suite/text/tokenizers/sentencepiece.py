@@ -47,7 +47,7 @@ class SentencePieceTokenizer(Tokenizer):
 
     The model does not normalise, so with byte fallback `decode(encode(x)) = normalise(x)` exactly.
     SentencePiece writes spaces as U+2581; as it could not tell such a character in the text from a space, an underscore
-    takes its place. Text cannot contain control tokens: a literal `<s>` is split like any text. Where
+    takes its place. Pieces are learned from 100 MB of text at most. Text cannot contain control tokens: a literal `<s>` is split like any text. Where
     normalisation keeps runs of spaces (`text.collapse_spaces: false`), there are pieces for them, too.
 
     Without byte fallback a run of unknown characters becomes one UNKNOWN, decoded as U+FFFD.
@@ -70,6 +70,7 @@ class SentencePieceTokenizer(Tokenizer):
         ['<pad>', '<unk>', '<s>', '</s>', '<0x00>']
     """
 
+    max_training_bytes: ClassVar[int | None] = 100_000_000  # its trainer needs about ten times as much memory
     reserved: ClassVar[Mapping[str, str]] = {"▁": "_"}  # U+2581, which it takes for a space
 
     def __init__(

@@ -5,6 +5,7 @@ import pytest
 from nlp_suite.config import TextSettings
 from nlp_suite.errors import TextError
 from nlp_suite.text.text_layer import UNKNOWN, TextLayer
+from nlp_suite.text.tokenizers.base import evenly_chosen
 from nlp_suite.text.tokenizers.sentencepiece import SentencePieceTokenizer
 
 
@@ -114,3 +115,14 @@ def test_same_ids_as_keras_hub_for_bpe():
     oracle = keras_hub.tokenizers.SentencePieceTokenizer(proto=layer.tokenizer.assets()["sentencepiece.model"])
     texts = ["the forgettable film ☃", "a wasteland"]
     assert [row.tolist() for row in layer.encode(texts)] == [list(row) for row in oracle(texts)]
+
+
+def test_of_more_text_than_its_trainer_may_hold_every_nth_is_learned_from(monkeypatch):
+    texts = [b"alpha beta", b"gamma delta"] * 50
+    assert evenly_chosen(iter(texts), 10_000) == texts
+    assert evenly_chosen(iter(texts), 300) == [b"alpha beta"] * 25, "every fourth: every second has 500 bytes"
+    assert evenly_chosen([b"longer than all that is allowed"], 3) == [b"longer than all that is allowed"]
+    monkeypatch.setattr(SentencePieceTokenizer, "max_training_bytes", 300)
+    layer = train(texts, vocabulary_size=300)
+    pieces = "".join(layer.tokenizer.tokens)
+    assert "lph" in pieces and "gam" not in pieces and "mm" not in pieces
