@@ -133,7 +133,7 @@ class DataSettings(Settings):
 class TrainingSettings(Settings):
     """The fit loop: optimiser, schedule, regularisation, stopping."""
 
-    epochs: int = Field(5, ge=1, description="passes over the training split")
+    epochs: int = Field(5, ge=0, description="passes over the training split; 0: none, for a pretrained model as it is")
     batch_size: int = Field(32, ge=1, le=2**20, description="rows of a batch")
     batch_tokens: int | None = Field(
         None,
@@ -235,6 +235,8 @@ class Experiment(Settings):
     @model_validator(mode="after")
     def _texts_fit_the_positions(self) -> Self:
         positions = self.backbone.max_tokens
+        if TASKS.get(self.task.name).variant(self.task.arguments()).causal:  # which reads a text in windows
+            return self
         if positions is not None and self.text.max_length > positions:
             raise ValueError(
                 f"text.max_length {self.text.max_length}: backbone {self.backbone.name} has positions for {positions} tokens; "

@@ -23,7 +23,7 @@ def options_on_command_line(context: typer.Context, names: tuple[str, ...]) -> l
 
 def add_commands(app: typer.Typer) -> None:
     """Adds the verbs to the command line."""
-    for verb in (predict, score, export):
+    for verb in (predict, score, export, convert):
         app.command()(verb)
 
 
@@ -187,3 +187,14 @@ def export(
     import_backend()
     result = run_export(run, to, format=format, server_version=server_version, weights=weights, xla=xla)
     print(result.describe())
+
+
+def convert(
+    source: Annotated[str, typer.Argument(metavar="FILE.gguf", help="A GGUF file, or package:NAME that carries one.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to write: config.json, weights in float32, tokenizer.json.")],
+) -> None:
+    """Write a pretrained model in GGUF as a folder that backbone.init_from takes."""
+    from nlp_suite.pretrained.gguf import convert_gguf
+
+    convert_gguf(source, folder)
+    print(f"{folder}: take it as backbone: {{name: preset, init_from: {folder}}}")

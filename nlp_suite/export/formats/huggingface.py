@@ -29,6 +29,7 @@ from nlp_suite.export.model_card import model_card
 from nlp_suite.export.samples import check_texts
 from nlp_suite.export.self_check import check_huggingface
 from nlp_suite.export.staging import check_new_folder, staging
+from nlp_suite.pretrained.encoder import Encoder
 from nlp_suite.registry import EXPORTERS
 from nlp_suite.text.pairs import join_pair, split_pair
 from nlp_suite.text.text_layer import END, PAD
@@ -78,6 +79,11 @@ class HuggingFaceExporter(Exporter):
                 raise ExportError(
                     f"{part} {name}: Hugging Face's layout is that of a pretrained model (allowed: preset)"
                 )
+        if not isinstance(run.experiment.backbone.encoder, Encoder):
+            raise ExportError(
+                f"backbone preset of the model type {run.experiment.backbone.encoder.model_type}: Hugging Face's layout is written "
+                "of encoders (BERT, DistilBERT, RoBERTa, XLM-RoBERTa, ALBERT)"
+            )
         _save_file()
 
     def export(self, run: Run, to: Path) -> ExportResult:

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from nlp_suite.export.classifier_head import ClassifierHead, Layer
-from nlp_suite.pretrained.encoder import AuthorsHead, Encoder
-from nlp_suite.pretrained.weights import TABLES
+from nlp_suite.pretrained.encoder import TABLES, AuthorsHead, Encoder
 
 LINEAR = 2.0**-5  # up to here `(8 tanh(u / 2) - tanh(u)) / 3` is u but for less than float32's rounding: 0.033 u⁴
 

@@ -6,10 +6,10 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from nlp_suite.pretrained.encoder import AuthorsHead, BertLike
-from nlp_suite.registry import ENCODER_FAMILIES
+from nlp_suite.registry import MODEL_FAMILIES
 
 
-@ENCODER_FAMILIES.register()
+@MODEL_FAMILIES.register()
 class Albert(BertLike):
     """BERT's fields, with the width of the embeddings and the groups of blocks; other names in the blocks."""
 

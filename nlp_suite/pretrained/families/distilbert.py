@@ -6,10 +6,10 @@ from typing import ClassVar
 from pydantic import Field
 
 from nlp_suite.pretrained.encoder import AuthorsHead, Encoder
-from nlp_suite.registry import ENCODER_FAMILIES
+from nlp_suite.registry import MODEL_FAMILIES
 
 
-@ENCODER_FAMILIES.register()
+@MODEL_FAMILIES.register()
 class DistilBert(Encoder):
     """DistilBERT's fields and names; its epsilon is not in its config.json."""
 

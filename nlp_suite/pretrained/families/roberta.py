@@ -5,10 +5,10 @@ from typing import ClassVar
 from pydantic import Field
 
 from nlp_suite.pretrained.encoder import AuthorsHead, BertLike
-from nlp_suite.registry import ENCODER_FAMILIES
+from nlp_suite.registry import MODEL_FAMILIES
 
 
-@ENCODER_FAMILIES.register()
+@MODEL_FAMILIES.register()
 class Roberta(BertLike):
     """Positions count from the row behind that of the padding's id."""
 

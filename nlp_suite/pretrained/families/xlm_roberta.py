@@ -3,10 +3,10 @@
 from typing import ClassVar
 
 from nlp_suite.pretrained.families.roberta import Roberta
-from nlp_suite.registry import ENCODER_FAMILIES
+from nlp_suite.registry import MODEL_FAMILIES
 
 
-@ENCODER_FAMILIES.register()
+@MODEL_FAMILIES.register()
 class XlmRoberta(Roberta):
     """RoBERTa's fields and names."""
 

@@ -160,7 +160,7 @@ def edited(folder, label, edit):
         ("uncased", lambda c: c["model"].update(type="WordLevel"), "a model of the kind WordLevel; known: WordPiece"),
         ("uncased", lambda c: c["post_processor"]["single"].pop(), "between the start and the end token"),
         ("uncased", lambda c: c["model"].pop("vocab"), r"cannot be read: KeyError\('vocab'\)"),
-        ("byte_bpe", lambda c: c["pre_tokenizer"].update(type="Whitespace"), "other words than GPT-2's"),
+        ("byte_bpe", lambda c: c["pre_tokenizer"].update(type="Whitespace"), "other words than those of gpt2"),
         ("byte_bpe", lambda c: c["model"].update(end_of_word_suffix="</w>"), "end_of_word_suffix '</w>'"),
         ("byte_bpe", lambda c: c["model"]["vocab"].pop("Ġ"), "the vocabulary lacks bytes or results of merges: Ġ"),
         ("xlm_roberta", lambda c: c["normalizer"]["normalizers"].append({"type": "NFC"}), "normalises by .*NFC"),

@@ -12,6 +12,7 @@ from nlp_suite.text.tokenizers.preset.model import (
     TOKENIZER,
     check_template,
     in_order,
+    members,
     special_ids,
     tokenizer_config,
     tokenizer_json,
@@ -116,7 +117,7 @@ def _of_json(folder: PretrainedFolder, content: Mapping[str, Any]) -> tuple[list
     """Pieces with scores in the model's order, the steps of normalisation, and the character map."""
     steps: list[str] = []
     charsmap = b""
-    for normaliser in _parts(content.get("normalizer"), "normalizers"):
+    for normaliser in members(content.get("normalizer"), "normalizers"):
         step = _step(normaliser)
         if step is None:
             raise ConfigError(f"{folder.path}: {TOKENIZER} normalises by {normaliser}, which is not supported")
@@ -129,20 +130,13 @@ def _of_json(folder: PretrainedFolder, content: Mapping[str, Any]) -> tuple[list
         raise ConfigError(
             f"{folder.path}: {TOKENIZER} normalises in the order {', '.join(steps)}, which is not supported"
         )
-    words = _parts(content.get("pre_tokenizer"), "pretokenizers")
+    words = members(content.get("pre_tokenizer"), "pretokenizers")
     if [part["type"] for part in words] != ["WhitespaceSplit", "Metaspace"] or not _has_prefix(words[1]):
         raise ConfigError(f"{folder.path}: {TOKENIZER} does not cut words at white space with a U+2581 before each")
     model = content["model"]
     if model.get("byte_fallback"):
         raise ConfigError(f"{folder.path}: {TOKENIZER} has byte_fallback, which is not supported")
     return [(piece, score) for piece, score in model["vocab"]], steps, charsmap
-
-
-def _parts(value: Mapping[str, Any] | None, key: str) -> list[Mapping[str, Any]]:
-    """The members of a `Sequence`; a single object as its only member."""
-    if value is None:
-        return []
-    return list(value[key]) if value["type"] == "Sequence" else [value]
 
 
 def _step(normaliser: Mapping[str, Any]) -> str | None:
