@@ -41,6 +41,21 @@ class BackboneSettings(ComponentSettings):
         None, description="run folder of a language model whose embeddings and backbone weights to start from"
     )
 
+    @property
+    def description(self) -> str:
+        """What messages call it."""
+        return self.name
+
+    @property
+    def has_output_bias(self) -> bool:
+        """See `Backbone.has_output_bias`."""
+        return True
+
+    @classmethod
+    def elsewhere(cls, key: str) -> str:
+        owners = [name for name in BACKBONES.names() if key in BACKBONES.settings(name).model_fields]
+        return f"; {key} is for the backbone{'s' * (len(owners) > 1)} {', '.join(owners)}" if owners else ""
+
     def arguments(self) -> dict[str, Any]:
         return {key: value for key, value in super().arguments().items() if key != "init_from"}
 
@@ -69,6 +84,11 @@ class BackboneSettings(ComponentSettings):
     def output_size(self) -> int:
         """See `Backbone.output_size`; asked of a network, unless the settings know it."""
         return int(BACKBONES.get(self.name)(vocabulary_size=1, **self.arguments()).output_size)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it computes in training what it does in prediction, with weights that do not change."""
+        return False
 
     @property
     def reads_pairs(self) -> bool:

@@ -9,6 +9,7 @@ from nlp_suite.tasks.sentiment import SentimentTask, reads_pairs
 
 if TYPE_CHECKING:
     from nlp_suite.evaluation.report import ReportView
+    from nlp_suite.export.classifier_head import ClassifierHead
     from nlp_suite.export.signatures import Signatures
 
 
@@ -22,7 +23,7 @@ class MultiLabelTask(SentimentTask):
     title = "multi-label classification"
     model_kind = "multi-label classifier"
     corpus_kind = "multi_labelled"
-    honours = frozenset({"data.labels"})
+    honours = frozenset({"data.labels", "training.features"})
     defaults = {"training": {"monitor": "val_loss"}}  # noqa: RUF012
     metric_names = ("cross_entropy", "micro_f1", "macro_f1")
     card_limits = (
@@ -70,9 +71,9 @@ class MultiLabelTask(SentimentTask):
             raise ConfigError(f"task.thresholds names {wrong}; the labels are {', '.join(labels)}")
         return super().training_batches(model, stores, labels, training)
 
-    def batch(self, store, rows, weights, length: int) -> tuple:
-        """Model input, target and weight of a batch: `[B, T]`, `[B, C]`, `[B]`."""
-        return store.padded(rows, length), store.labels[rows].astype("float32"), weights
+    def targets(self, store, rows) -> Any:
+        """Which labels a row has, 0 or 1, float32 `[B, C]`."""
+        return store.labels[rows].astype("float32")
 
     def after_training(self, run, stores) -> dict:
         """See `Task.after_training`: `thresholds`, chosen on validation unless the settings give them."""
@@ -132,6 +133,15 @@ class MultiLabelTask(SentimentTask):
             return {"labels and probabilities": given}
         columns = {"labels": lambda answer: ", ".join(answer["labels"])}
         return columns | {f"p({label})" if label in columns else label: of_label(label) for label in labels}
+
+    def classifier_head(self, run, model) -> "ClassifierHead":
+        from nlp_suite.tasks.sentiment.head import head_of
+        from nlp_suite.tasks.sentiment.problems.multi_label.thresholds import DEFAULT, thresholds_of
+
+        thresholds = dict(zip(run.labels, thresholds_of(self.settings.thresholds, run.assets), strict=True))
+        others = [f"{label} {value:g}" for label, value in thresholds.items() if value != DEFAULT]
+        unsaid = [f"labels are given from these probabilities on: {', '.join(others)}"] if others else []
+        return head_of(model, run.labels, "multi_label_classification", unsaid)
 
     def signatures(self, model, predictor, xla=False) -> "Signatures":
         from nlp_suite.tasks.sentiment.problems.multi_label.signatures import MultiLabelSignatures

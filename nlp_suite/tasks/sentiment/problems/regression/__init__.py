@@ -10,6 +10,7 @@ from nlp_suite.tasks.sentiment import SentimentTask, reads_pairs
 
 if TYPE_CHECKING:
     from nlp_suite.evaluation.report import ReportView
+    from nlp_suite.export.classifier_head import ClassifierHead
     from nlp_suite.export.signatures import Signatures
 
 
@@ -23,7 +24,7 @@ class RegressionTask(SentimentTask):
     title = "text regression"
     model_kind = "regression model"
     corpus_kind = "rated"
-    honours = frozenset()
+    honours = frozenset({"training.features"})
     defaults = {"training": {"monitor": "val_loss"}}  # noqa: RUF012
     default_recipe = {  # noqa: RUF012  # l2 needs the counts by label
         **SentimentTask.default_recipe,
@@ -49,6 +50,7 @@ class RegressionTask(SentimentTask):
             raise ConfigError("task.label_smoothing is for labels; task.problem: regression has none")
         if experiment.backbone.arguments().get("naive_bayes"):
             raise ConfigError("backbone.naive_bayes counts words by labels; task.problem: regression has none")
+        super().check(experiment)
 
     def head(self, backbone, assets, **settings) -> Any:
         from nlp_suite.tasks.sentiment.problems.regression.network import RegressionModel
@@ -74,9 +76,9 @@ class RegressionTask(SentimentTask):
             UnexplainedVariance(),
         ]
 
-    def batch(self, store, rows, weights, length: int) -> tuple:
-        """Model input, target and weight of a batch: `[B, T]`, `[B, 1]`, `[B]`."""
-        return store.padded(rows, length), store.labels[rows].astype("float32")[:, None], weights
+    def targets(self, store, rows) -> Any:
+        """Numbers, float32 `[B, 1]`."""
+        return store.labels[rows].astype("float32")[:, None]
 
     def measure(self, run, split, stores) -> dict:
         from nlp_suite.tasks.sentiment.problems.regression.measure import measure
@@ -110,6 +112,11 @@ class RegressionTask(SentimentTask):
     @classmethod
     def answer_columns(cls, labels, for_people, options=None) -> dict[str, Callable[[dict], Any]]:
         return {"value": lambda answer: f"{answer['value']:,.6g}" if for_people else answer["value"]}
+
+    def classifier_head(self, run, model) -> "ClassifierHead":
+        from nlp_suite.tasks.sentiment.head import head_of
+
+        return head_of(model, ["value"], "regression")
 
     def signatures(self, model, predictor, xla=False) -> "Signatures":
         from nlp_suite.tasks.sentiment.problems.regression.signatures import RegressionSignatures
