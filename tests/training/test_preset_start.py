@@ -273,7 +273,7 @@ def test_what_was_prepared_is_what_inspect_and_training_read(folder, tmp_path, c
     prepare(str(config))
     capsys.readouterr()
     inspect(str(config), as_json=True)
-    assert json.loads(capsys.readouterr().out)["tokens"]["train"]["max_length"] == 12
+    assert json.loads(capsys.readouterr().out)["tokens"]["train"]["length"]["max"] == 12
     prepared = sorted((tmp_path / "cache").iterdir())
     train(experiment, tmp_path / "run", console=QUIET)
     assert sorted((tmp_path / "cache").iterdir()) == prepared and len(prepared) == 1
