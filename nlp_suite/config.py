@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 DEFAULT_TASK, DEFAULT_BACKBONE, DEFAULT_TOKENIZER = "sentiment", "lstm", "word"
-TASK_KEYS = ("data.labels", "target_text", "training.batch_tokens", "training.class_weights")
+TASK_KEYS = ("data.labels", "target_text", "training.batch_tokens", "training.class_weights", "training.features")
 """Keys of common sections that only some tasks use: those name them in `Task.honours`, for the others they are refused."""
 
 
@@ -178,6 +178,11 @@ class TrainingSettings(Settings):
         "none",
         description="weight of each label in the loss that is minimised, not in the metrics; balanced: inverse to its frequency",
     )
+    features: Literal["computed", "cached"] = Field(
+        "computed",
+        description="cached: what a frozen backbone makes of a text is computed once, kept in data.cache and read by every "
+        "training with the same backbone; computed: at every step",
+    )
     tensorboard: bool = Field(True, description="write logs for TensorBoard into the run folder")
     trackers: list[Annotated[Component, ChosenByName(TRACKERS, "mlflow")]] = Field(
         [], description="programs that take config, figures of every checkpoint interval and reports; each once"
@@ -197,6 +202,11 @@ class ExportSettings(Settings):
 
     server_version: str = Field(
         "2.19", pattern=r"^\d+\.\d+$", description="TensorFlow Serving version to be servable on"
+    )
+    weights: Literal["float32", "float16", "bfloat16"] = Field(
+        "float32",
+        description="how a SavedModel stores the weights: float16 and bfloat16 take half the disk, and are float32 again once "
+        "loaded; answers change by the rounding, which the export measures",
     )
     license: str = Field("unspecified", description="licence of the exported model, for its card")
     description: str = Field("", description="one sentence for the model card")

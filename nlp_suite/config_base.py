@@ -30,9 +30,15 @@ class Settings(BaseModel):
     @classmethod
     def _known_keys(cls, values: Any) -> Any:
         keys = values if isinstance(values, dict) else ()
-        if wrong := [unknown("key", key, cls.model_fields) for key in keys if key not in cls.model_fields]:
+        strange = [key for key in keys if key not in cls.model_fields]
+        if wrong := [unknown("key", key, cls.model_fields) + cls.elsewhere(key) for key in strange]:
             raise ValueError("; ".join(wrong))
         return values
+
+    @classmethod
+    def elsewhere(cls, key: str) -> str:
+        """What a message about an unknown key adds where other settings have it; nothing by default."""
+        return ""
 
     @model_validator(mode="after")
     def _integers_fit(self) -> Self:

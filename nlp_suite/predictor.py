@@ -21,7 +21,8 @@ class ScoreOptions:
 
     Attributes:
         model: the path that the predictor was loaded from.
-        file: a text a line; None: standard input.
+        file: a table, or a text a line; None: standard input.
+        column: of the table, that has the texts; None: as the model's config says.
         source, target: of a task of pairs, files with a text a line each.
         format: `"table"`, `"jsonl"` or `"tsv"`; all but the table keep memory flat.
         tokens: the log-probability of every token as well.
@@ -37,6 +38,7 @@ class ScoreOptions:
     tokens: bool = False
     html: Path | None = None
     max_characters: int = 60
+    column: str | None = None
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nlp_suite.data.init.seen import Choice, Recipe, Seen
     from nlp_suite.data.init.table_profile import Column
     from nlp_suite.evaluation.report import ReportView
+    from nlp_suite.export.classifier_head import ClassifierHead
     from nlp_suite.export.loaded import LoadedSignatures
     from nlp_suite.export.signatures import Signatures
     from nlp_suite.text.text_layer import TextLayer
@@ -37,11 +38,14 @@ class Batches:
         batch: function of the batch number to the tuple that `fit` takes: inputs, targets, weights.
         steps_per_epoch: batches of one pass.
         description: for people: shapes and padding.
+        begin: called before the first batch, once the network has the weights that training begins with; returns lines that
+            say what was done.
     """
 
     batch: Callable[[int], tuple[Any, ...]]
     steps_per_epoch: int
     description: str = ""
+    begin: Callable[[], Sequence[str]] = tuple
 
 
 @dataclass(frozen=True)
@@ -178,6 +182,11 @@ class Task:
     def recipe(cls, seen: Seen) -> Recipe:
         """What suits data that `nlp-suite init` has seen, beyond the defaults: section → key → value and reason."""
         return {}
+
+    @classmethod
+    def other_recipe(cls, seen: Seen) -> Sequence[str]:
+        """Lines on another way that may suit such data, and the YAML for it: a comment at the end of the config."""
+        return ()
 
     @classmethod
     def settings_for_labels(cls, labels: Column) -> Mapping[str, Choice]:
@@ -358,6 +367,10 @@ class Task:
             predictor: the same network's predictor.
             xla: also those that XLA compiles; asked of tasks with `compiles` only.
         """
+
+    def classifier_head(self, run: Run, model: Any) -> ClassifierHead:
+        """What its network computes of the backbone's features; asked of tasks that name a format of classifiers only."""
+        raise NotImplementedError
 
     def check_inputs(self, run: Run, texts: Sequence[bytes]) -> Any:
         """What the network is compared on once it is loaded from a file: token ids int32 `[N, T]` of whole texts."""

@@ -23,9 +23,10 @@ def main() -> None:
     arguments = parser.parse_args()
     name = Path(arguments.config).stem
 
-    # 1. The backbone keeps the weights that it was published with, and only the classifier on top learns. Nothing frozen is
-    # written again at a checkpoint, so the run folder stays as small as the model.
-    frozen = nlp_suite.load_experiment(arguments.config, [*arguments.overrides, "backbone.freeze=all"])
+    # 1. The backbone keeps the weights that it was published with, and only the classifier on top learns: every text is encoded
+    # once. Nothing frozen is written again at a checkpoint, so the run folder stays as small as the model.
+    cached = ["training.features=cached", *arguments.overrides, "backbone.freeze=all"]
+    frozen = nlp_suite.load_experiment(arguments.config, cached)
     head = nlp_suite.train(frozen, arguments.runs / f"{name}_head")
     print(f"head only: test accuracy {nlp_suite.evaluate(head)['accuracy']:.4f}")
 
@@ -34,6 +35,7 @@ def main() -> None:
     values = frozen.model_dump(mode="json")
     values["backbone"] |= {"freeze": 0, "init_from": None}
     values["training"] |= {
+        "features": "computed",
         "init_from": str(head.directory),
         "learning_rate": arguments.all_rate,
         "layer_rates": 0.9,

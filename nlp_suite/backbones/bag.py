@@ -106,25 +106,28 @@ class BagBackbone(Backbone):
     def learn_prior(self, batches, classes: int) -> None:
         """Sets the fixed weights from counts: the largest |log-count ratio| of a class against the others.
 
-        Counts are of texts that contain the n-gram, plus one.
+        Counts are of texts that contain the n-gram, plus one. Of a text with any number of labels, each of them is a class against
+        the texts that lack it.
 
         Args:
-            batches: iterable of token ids `[B, T]` and label ids `[B]`, NumPy.
+            batches: iterable of token ids `[B, T]`, and label ids `[B]` or 0 and 1 for every label `[B, C]`, NumPy.
             classes: number of classes C.
         """
         sizes = [prior.input_dim for prior in self.priors]
         counts = [np.ones((classes, size)) for size in sizes]  # [C, rows]
+        others = [np.zeros((classes, size)) for size in sizes]  # of texts that lack a label, where they have several
         for tokens, labels in batches:
             words, *ngrams = (ops.convert_to_numpy(ids) for ids in self.ids(ops.convert_to_tensor(tokens)))
-            for count, ids in zip(counts, (words, np.concatenate(ngrams, axis=1) if ngrams else None)):
+            for count, other, ids in zip(counts, others, (words, np.concatenate(ngrams, axis=1) if ngrams else None)):
                 for label in range(classes):
-                    present = [np.unique(row) for row in ids[labels == label]]
-                    if present:
-                        rows, times = np.unique(np.concatenate(present), return_counts=True)
-                        count[label, rows] += times
-        for prior, count in zip(self.priors, counts):
+                    has = labels == label if labels.ndim == 1 else labels[:, label] > 0
+                    _count(count[label], ids[has])
+                    if labels.ndim > 1:
+                        _count(other[label], ids[~has])
+        for prior, count, other in zip(self.priors, counts, others):
             count[:, 0] = 1.0  # padding
-            rest = count.sum(axis=0) - count  # [C, rows]
+            other[:, 0] = 0.0
+            rest = 1 + other if other.any() else count.sum(axis=0) - count  # [C, rows]
             ratio = np.log(count / count.sum(axis=1, keepdims=True)) - np.log(rest / rest.sum(axis=1, keepdims=True))
             prior.embeddings.assign(np.abs(ratio).max(axis=0)[:, None].astype("float32"))
 
@@ -182,3 +185,11 @@ class BagBackbone(Backbone):
 
     def output_mask(self, mask):
         return mask[:, :1]
+
+
+def _count(counts, ids) -> None:
+    """Adds to the counts `[rows]` in how many of some texts `[B, T]` every row occurs."""
+    present = [np.unique(row) for row in ids]
+    if present:
+        rows, times = np.unique(np.concatenate(present), return_counts=True)
+        counts[rows] += times

@@ -188,6 +188,12 @@ class Backbone(keras.layers.Layer):
         """The weights that its settings say are not trained: a run folder has them once, not in every checkpoint."""
         return []
 
+    def merge_updates(self) -> None:
+        """Makes low-rank updates, where its settings add them (`nlp_suite.layers.lora`), part of the weights they update.
+
+        From then on its settings are those of a network without updates.
+        """
+
     def initial_state(self, batch_size, memory=None) -> Never:
         """State before the first place: a tree of tensors with the batch in dim 0.
 

@@ -8,6 +8,7 @@ from keras import ops
 from nlp_suite.backbones.base import Backbone
 from nlp_suite.errors import ConfigError
 from nlp_suite.layers.inline import apply
+from nlp_suite.layers.lora import add_update, merge_update, updated_layers, weights_without_updates
 from nlp_suite.layers.positions import token_positions
 from nlp_suite.pretrained.architecture import ACTIVATIONS, read_architecture
 from nlp_suite.pretrained.decoder import Decoder
@@ -15,6 +16,15 @@ from nlp_suite.registry import BACKBONES
 from nlp_suite.settings.preset import PresetSettings
 from nlp_suite.text.tokenizers.base import END
 
+UPDATED = (
+    "query",
+    "key",
+    "value",
+    "output",
+    "gate",
+    "expand",
+    "contract",
+)  # modules of a block that get a low-rank update
 INITIALIZER = {"class_name": "TruncatedNormal", "config": {"stddev": 0.02}}  # BERT's, of every table and kernel
 
 
@@ -34,6 +44,9 @@ class PresetBackbone(Backbone):
         architecture: the fields of the model's config.json, see `nlp_suite.pretrained.encoder`.
         embedding_size: features E of the embeddings; default: the model's, and no other.
         freeze: groups of layers (`stack`) from the bottom that are not trained and have no dropout; `"all"`: every one.
+        lora_rank: rank of the low-rank updates (`nlp_suite.layers.lora`) of all dense layers in the blocks that are not
+            frozen; they are trained, and none of the model's weights. None: there are no updates.
+        lora_alpha: the updates count `lora_alpha / lora_rank` times; None: once.
         dropout: rate on the embeddings and in every block; None: the model's.
         attention_dropout: rate on the attention weights; None: the model's.
         kwargs: those of `Backbone`.
@@ -57,6 +70,8 @@ class PresetBackbone(Backbone):
         architecture,
         embedding_size=None,
         freeze=0,
+        lora_rank=None,
+        lora_alpha=None,
         dropout=None,
         attention_dropout=None,
         **kwargs,
@@ -70,6 +85,8 @@ class PresetBackbone(Backbone):
         self.settings |= {
             "architecture": encoder.model_dump(mode="json"),
             "freeze": freeze,
+            "lora_rank": lora_rank,
+            "lora_alpha": lora_alpha,
             "dropout": dropout,
             "attention_dropout": attention_dropout,
         }
@@ -132,6 +149,21 @@ class PresetBackbone(Backbone):
         """Ends the training of what the settings say; once all is built."""
         for layer in self._frozen_layers():
             layer.trainable = False
+        if self.settings["lora_rank"] is not None:
+            self._add_updates()
+
+    def _add_updates(self) -> None:
+        for weight in self.weights:
+            weight.trainable = False
+        for name, layer in self.modules().items():
+            block, number, part = name.split() if name.startswith("block ") else ("", 0, "")
+            if block and int(number) >= self._frozen - 1 and part in UPDATED:
+                add_update(layer, self.settings["lora_rank"], self.settings["lora_alpha"])
+
+    def merge_updates(self) -> None:
+        for layer in updated_layers(self):
+            merge_update(layer)
+        self.settings |= {"lora_rank": None, "lora_alpha": None}
 
     @property
     def _frozen(self) -> int:
@@ -143,6 +175,8 @@ class PresetBackbone(Backbone):
         return [layer for group in self.stack()[: self._frozen] for layer in group if layer is not None]
 
     def frozen_weights(self):
+        if self.settings["lora_rank"] is not None:
+            return weights_without_updates(self)
         return [weight for layer in self._frozen_layers() for weight in layer.weights]
 
     def stack(self):

@@ -128,7 +128,10 @@ def _predict_files(
 def score(
     model: RunOrExport,
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE | -]", help="A text a line; default: standard input.")
+        Path | None, typer.Argument(metavar="[FILE | -]", help="A text a line, or a table; default: standard input.")
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Column of the texts of a table; default: as in training.")
     ] = None,
     source: Annotated[Path | None, typer.Option(help="Of a model of pairs: file with a source a line.")] = None,
     target: Annotated[Path | None, typer.Option(help="Of a model of pairs: file with a target a line.")] = None,
@@ -137,7 +140,7 @@ def score(
     format: TableFormat = "table",
     max_length: ShownCharacters = 60,
 ) -> None:
-    """Log-probability and perplexity of every line of a text by a language model, or of translations."""
+    """Log-probability and perplexity of every line or row by a language model, or of translations."""
     if (source is None) != (target is None) or (source is not None and file is not None):
         raise UsageError("of pairs give both --source FILE and --target FILE, and no other file")
     from nlp_suite.cli.predictions import check_scores
@@ -152,7 +155,7 @@ def score(
         check_file("FILE", file)
     elif source is None:
         standard_input()
-    options = ScoreOptions(model, file, source, target, format, tokens, html, max_length)
+    options = ScoreOptions(model, file, source, target, format, tokens, html, max_length, text)
     check_scores(model, task_at(model))
     predictor = load(model)
     check_scores(model, predictor.task_name)
@@ -161,11 +164,15 @@ def score(
 
 def export(
     run: RunFolder,
-    to: Annotated[Path, typer.Option(help="saved_models/NAME, or a .keras file.")],
+    to: Annotated[Path, typer.Option(help="saved_models/NAME, a .keras file, or a new folder, as the format has it.")],
     format: Annotated[
         str, typer.Option(help="A name of nlp-suite list formats.", autocompletion=export_formats)
     ] = "saved_model",
     server_version: Annotated[str | None, typer.Option(help="TensorFlow Serving version to be servable on.")] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="How a SavedModel stores them: float32, float16, bfloat16; default: the config's."),
+    ] = None,
     xla: Annotated[
         bool,
         typer.Option("--xla", help="Also signatures compiled by XLA, for servers that have it on."),
@@ -175,10 +182,10 @@ def export(
     from nlp_suite.backend import import_backend
     from nlp_suite.export.run_export import check_export, run_export
 
-    check_export(run, to, format, server_version=server_version, xla=xla)
+    check_export(run, to, format, server_version=server_version, weights=weights, xla=xla)
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the run was trained on
     import_backend()
-    result = run_export(run, to, format=format, server_version=server_version, xla=xla)
+    result = run_export(run, to, format=format, server_version=server_version, weights=weights, xla=xla)
     print(result.describe())
 
 

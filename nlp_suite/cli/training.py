@@ -1,6 +1,7 @@
 """From a config to a measured run: prepare, inspect, train, average, evaluate."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from nlp_suite.cli.common import (
     console,
     print_progress,
 )
+from nlp_suite.errors import NlpSuiteError
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -49,8 +51,12 @@ def inspect(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = F
     """Look at the data: label balance, lengths, duplicates across splits, examples."""
     from nlp_suite.config import load_experiment
     from nlp_suite.data.inspect import format_inspection, inspect_experiment
+    from nlp_suite.training.backbone_start import text_of_origin
 
-    report = inspect_experiment(load_experiment(config, overrides or []))
+    experiment, text = load_experiment(config, overrides or []), None
+    with suppress(NlpSuiteError):  # a pretrained model that is not there is no reason not to look at the data
+        text = text_of_origin(experiment)
+    report = inspect_experiment(experiment, text)
     print(json.dumps(report, ensure_ascii=False)) if as_json else console().print(format_inspection(report))
 
 

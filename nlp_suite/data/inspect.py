@@ -14,9 +14,11 @@ from nlp_suite.progress import scope
 if TYPE_CHECKING:
     from rich.console import Group
 
+    from nlp_suite.text.text_layer import TextLayer
+
 
 @scope()
-def inspect_experiment(experiment: Experiment) -> dict[str, Any]:
+def inspect_experiment(experiment: Experiment, text: "TextLayer | None" = None) -> dict[str, Any]:
     """The report of the experiment's corpus kind on its splits, as the task reads them; nothing is written.
 
     The validation split and the limit are applied. Token statistics are in it once the experiment was prepared; before, they are
@@ -24,6 +26,7 @@ def inspect_experiment(experiment: Experiment) -> dict[str, Any]:
 
     Args:
         experiment: the resolved config.
+        text: the text layer of a tokenizer that learns no vocabulary, as `prepare` was given it.
 
     Returns:
         See `CorpusKind.inspect` of the kind; `estimate`, see `estimate_tokens`, empty where the statistics are known; and
@@ -33,7 +36,7 @@ def inspect_experiment(experiment: Experiment) -> dict[str, Any]:
         DataError: data that cannot be read.
     """
     source, kind = open_source(experiment), kind_of(experiment)
-    statistics = known_statistics(experiment, source)
+    statistics = known_statistics(experiment, source, text)
     selections = splits(experiment, source)
     report = kind.inspect(selections, statistics)
     report["estimate"] = {} if statistics else estimate_tokens(experiment, kind, selections["train"])

@@ -164,9 +164,9 @@ def _all_labels(examples: Selection) -> Iterator[str]:
         yield from labels if isinstance(labels, list | tuple) else [labels] if isinstance(labels, str) else []
 
 
-def known_statistics(experiment: Experiment, source: Source) -> dict[str, Any] | None:
-    """Token statistics by split, where `prepare` has been run for this experiment."""
-    directory = Path(experiment.data.cache) / _key(experiment, source)
+def known_statistics(experiment: Experiment, source: Source, text: TextLayer | None = None) -> dict[str, Any] | None:
+    """Token statistics by split, where `prepare` has been run for this experiment, with that text layer if one is given."""
+    directory = Path(experiment.data.cache) / _key(experiment, source, Assets(text))
     return _read_info(directory)["statistics"] if (directory / "prepared.json").exists() else None
 
 

@@ -21,7 +21,19 @@ def remarks(
         split: which one is read.
     """
     task = task_class(experiment.task.name, experiment.task.arguments())
-    return [*corpus_kind(task.corpus_kind).remarks(statistics, experiment, split), *task.remarks(experiment, labels)]
+    of_texts = corpus_kind(task.corpus_kind).remarks(statistics, experiment, split)
+    return [*of_texts, *remarks_on_settings(experiment, labels)]
+
+
+def remarks_on_settings(experiment: Experiment, labels: Sequence[str]) -> list[str]:
+    """What the task and the backbone say of the settings alone.
+
+    Args:
+        experiment: the resolved config.
+        labels: label names.
+    """
+    task = task_class(experiment.task.name, experiment.task.arguments())
+    return [*task.remarks(experiment, labels), *experiment.backbone.remarks(experiment.training)]
 
 
 def inspection_remarks(
@@ -43,8 +55,4 @@ def inspection_remarks(
         if report.get("estimate")
         else kind.remarks_on_words(report, experiment)
     )
-    return [
-        *of_texts,
-        *of_tokens,
-        *task_class(experiment.task.name, experiment.task.arguments()).remarks(experiment, labels),
-    ]
+    return [*of_texts, *of_tokens, *remarks_on_settings(experiment, labels)]

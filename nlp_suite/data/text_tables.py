@@ -93,6 +93,7 @@ class TextTable:
             header=header,
             on_error=experiment.data.on_error if experiment else "fail",
         )
+        self._table.look_further()  # all columns are kept
         self.share = share_read([self._table.path])
         first = next(self._table.rows(), None) if self._table.columns is None else None
         self.columns = self._table.columns or [f"column_{number}" for number in range(len(first[1]) if first else 0)]

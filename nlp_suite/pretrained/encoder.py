@@ -1,7 +1,8 @@
 """What a pretrained encoder is: BERT and what is built like it."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -11,6 +12,21 @@ from nlp_suite.pretrained.architecture import Architecture
 TABLES = ("tokens", "positions", "segments")  # modules without a bias
 
 
+@dataclass(frozen=True)
+class AuthorsHead:
+    """The classifier of a family's authors: two dense layers over the features of the first token.
+
+    Attributes:
+        inner: the full name of the first, `[D, D]`.
+        outer: that of the second, `[C, D]`.
+        activation: between them.
+    """
+
+    inner: str
+    outer: str
+    activation: Literal["tanh", "relu"]
+
+
 class Encoder(Architecture):
     """A Transformer encoder with learned positions and post-norm blocks, as BERT is.
 
@@ -18,6 +34,9 @@ class Encoder(Architecture):
 
     Attributes:
         embedding_names: module of the network below the blocks → what its weights are called.
+        class_name: what the classes of `transformers` begin with.
+        authors_head: their classifier.
+        special_tokens: what PAD, UNKNOWN, START and END are usually called.
     """
 
     required: ClassVar[Mapping[str, tuple[Any, ...]]] = {
@@ -27,6 +46,9 @@ class Encoder(Architecture):
         "pruned_heads": ({}, None),
     }
     embedding_names: ClassVar[Mapping[str, str]]
+    class_name: ClassVar[str]
+    authors_head: ClassVar[AuthorsHead]
+    special_tokens: ClassVar[tuple[str, str, str, str]] = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
     max_position_embeddings: int = Field(ge=1)
     pad_token_id: int = Field(0, ge=0)

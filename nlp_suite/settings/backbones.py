@@ -1,7 +1,7 @@
 """What a config may say of the backbones; their classes are in `nlp_suite/backbones`."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,9 @@ from nlp_suite.registry import BACKBONES
 from nlp_suite.settings.activations import ActivationName
 from nlp_suite.settings.attentions import MAX_SIZE
 from nlp_suite.settings.transformer import TransformerBlocksSettings
+
+if TYPE_CHECKING:
+    from nlp_suite.config import TrainingSettings
 
 Size = Annotated[int, Field(ge=1, le=MAX_SIZE)]
 
@@ -48,6 +51,11 @@ class BackboneSettings(ComponentSettings):
         """See `Backbone.has_output_bias`."""
         return True
 
+    @classmethod
+    def elsewhere(cls, key: str) -> str:
+        owners = [name for name in BACKBONES.names() if key in BACKBONES.settings(name).model_fields]
+        return f"; {key} is for the backbone{'s' * (len(owners) > 1)} {', '.join(owners)}" if owners else ""
+
     def arguments(self) -> dict[str, Any]:
         return {key: value for key, value in super().arguments().items() if key != "init_from"}
 
@@ -78,6 +86,11 @@ class BackboneSettings(ComponentSettings):
         return int(BACKBONES.get(self.name)(vocabulary_size=1, **self.arguments()).output_size)
 
     @property
+    def is_frozen(self) -> bool:
+        """Whether it computes in training what it does in prediction, with weights that do not change."""
+        return False
+
+    @property
     def reads_pairs(self) -> bool:
         """Whether it may read two texts in a row, as START text END text_b END."""
         return True
@@ -95,6 +108,10 @@ class BackboneSettings(ComponentSettings):
     def with_context_limit(self, tokens: int) -> Self:
         """These settings with another limit; unchanged where the network has none that can be set."""
         return self.model_copy(update={self.context_key: tokens}) if self.context_key else self
+
+    def remarks(self, training: "TrainingSettings") -> list[str]:
+        """Sentences on settings of the training that hardly suit it, with the remedy; without importing Keras."""
+        return []
 
     @property
     def length_bound(self) -> tuple[str, str] | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,12 @@ from nlp_suite.pretrained.decoder import Decoder
 from nlp_suite.pretrained.folder import open_folder
 from nlp_suite.settings.attentions import MAX_SIZE
 from nlp_suite.settings.backbones import BackboneSettings
+
+if TYPE_CHECKING:
+    from nlp_suite.config import TrainingSettings
+
+HIGHEST_RATE = 1e-3  # at which an adaptive optimiser may train weights that have learned already
+_NOT_ADAPTIVE = ("sgd", "ftrl")  # whose steps shrink with the gradients
 
 
 class PresetSettings(BackboneSettings):
@@ -35,6 +41,18 @@ class PresetSettings(BackboneSettings):
     )
     freeze: Annotated[int, Field(ge=0)] | Literal["all"] = Field(
         0, description="groups of layers from the bottom that are not trained: the embeddings, then block by block"
+    )
+    lora_rank: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_SIZE,
+        description="rank r of the low-rank updates (LoRA) that are trained in place of the model's weights, in all dense layers "
+        "of the blocks that freeze leaves; default: none, the weights themselves are trained",
+    )
+    lora_alpha: float | None = Field(
+        None,
+        gt=0,
+        description="the updates count lora_alpha / lora_rank times; default: lora_rank, so that they count once",
     )
     dropout: float | None = Field(
         None, ge=0, lt=1, description="rate on embeddings and in every block; default: the model's"
@@ -73,12 +91,51 @@ class PresetSettings(BackboneSettings):
 
     @model_validator(mode="after")
     def _groups_are_there(self) -> Self:
-        groups = 1 + len(set(self.encoder.block_order))
-        if self.freeze != "all" and self.freeze > groups:
+        if self.freeze != "all" and self.freeze > self._groups:
             raise ValueError(
-                f"freeze {self.freeze}: the model has {groups} groups of layers; allowed: 0 to {groups}, or all"
+                f"freeze {self.freeze}: the model has {self._groups} groups of layers; allowed: 0 to {self._groups}, or all"
             )
         return self
+
+    @model_validator(mode="after")
+    def _updates_are_there(self) -> Self:
+        if self.lora_rank is None:
+            if self.lora_alpha is not None:
+                raise ValueError(
+                    "lora_alpha is the factor of low-rank updates, and there are none: give lora_rank, too"
+                )
+            return self
+        if self.is_frozen:
+            raise ValueError(
+                f"freeze: {self.freeze} leaves no block for the updates of lora_rank, which freezes the model's weights "
+                "anyway: leave freeze out, or give a smaller number, the groups from the bottom that get no update"
+            )
+        shapes = [shape for name, shape in self.encoder.module_shapes().items() if name.startswith("block ")]
+        narrowest = min(min(shape) for shape in shapes if len(shape) == 2)
+        if self.lora_rank > narrowest:
+            raise ValueError(
+                f"lora_rank {self.lora_rank}: the narrowest layer of a block has {narrowest} units; give a lower one"
+            )
+        return self
+
+    @property
+    def _groups(self) -> int:
+        """Groups of layers: the embeddings, and every block."""
+        return 1 + len(set(self.encoder.block_order))
+
+    @property
+    def is_frozen(self) -> bool:
+        return self.freeze in ("all", self._groups)
+
+    def remarks(self, training: "TrainingSettings") -> list[str]:
+        """See `BackboneSettings.remarks`: a learning rate at which what the model knows is lost in a few steps."""
+        keeps_weights = self.is_frozen or self.lora_rank is not None
+        if keeps_weights or training.optimizer.lower() in _NOT_ADAPTIVE or training.learning_rate <= HIGHEST_RATE:
+            return []
+        return [
+            f"training.learning_rate is {training.learning_rate:g}, at which a pretrained backbone loses what it has learned, and "
+            "answers may stay at chance: set training.learning_rate=1e-4, or backbone.freeze=all to train only what stands over it"
+        ]
 
     @property
     def encoder(self) -> Architecture:

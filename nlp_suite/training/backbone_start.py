@@ -12,7 +12,13 @@ from nlp_suite.training.preset_start import PresetStart
 from nlp_suite.training.run import Run, is_run
 
 TEXT_MAY_DIFFER = {"max_length", "max_characters", "truncation", "add_start", "add_end"}  # each task's own business
-NETWORK_MAY_DIFFER = {"causal", "max_length", "freeze"}  # settings that do not change what the weights mean
+NETWORK_MAY_DIFFER = {  # settings that do not change what the weights mean
+    "causal",
+    "max_length",
+    "freeze",
+    "lora_rank",
+    "lora_alpha",
+}
 
 
 class BackboneStart:
@@ -56,12 +62,14 @@ class BackboneStart:
         Raises:
             ConfigError: arrays of other shapes, as of another number of learned positions.
         """
-        origin = self._run.model().backbone
-        if [w.shape for w in origin.weights] != [w.shape for w in backbone.weights]:
+        from nlp_suite.layers.lora import weights_without_updates
+
+        origin, weights = self._run.model().backbone, weights_without_updates(backbone)
+        if [w.shape for w in origin.weights] != [w.shape for w in weights]:
             raise self._another_network(origin.settings, backbone.settings)
-        for weight, value in zip(backbone.weights, origin.weights):
+        for weight, value in zip(weights, origin.weights):
             weight.assign(value)
-        return f"backbone: {len(backbone.weights)} arrays of {self._run.directory}"
+        return f"backbone: {len(weights)} arrays of {self._run.directory}"
 
     def _another_network(self, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> ConfigError:
         listed = ", ".join(f"{key}: {theirs[key]} → {ours[key]}" for key in _differing(theirs, ours))

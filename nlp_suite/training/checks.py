@@ -152,7 +152,8 @@ def _check_origin(experiment: Experiment, origin: Run) -> None:
     """Refuses to start from a run that has another network or text layer, or no weights."""
     lines = differences(origin.experiment, experiment)
     network = ("task.", "text.", "target_text", "backbone.", "data.labels:")
-    of_training = ("backbone.init_from:", "backbone.freeze:")  # how the weights came to be is no part of the network
+    # how the weights came to be is no part of the network
+    of_training = ("backbone.init_from:", "backbone.freeze:", "backbone.lora_rank:", "backbone.lora_alpha:")
     if lines := [line for line in lines if line.startswith(network) and not line.startswith(of_training)]:
         listed = "\n  ".join(lines)
         raise ConfigError(

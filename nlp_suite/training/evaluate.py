@@ -7,6 +7,7 @@ from typing import Any
 
 from nlp_suite.backend import import_backend
 from nlp_suite.data.prepare import kind_of
+from nlp_suite.data.remarks import remarks_on_settings
 from nlp_suite.data.sources.base import SPLITS
 from nlp_suite.errors import ConfigError, RunError, UsageError
 from nlp_suite.files import check_writable
@@ -146,7 +147,7 @@ def text_facts(run: Run, split: str, store: Any, report: dict[str, Any]) -> dict
     kind = kind_of(run.experiment)
     statistics = run.info["statistics"].get(split) or kind.with_unknown_words(kind.statistics(store), store, run.assets)
     on_texts = kind.remarks({split: statistics}, run.experiment, split)
-    on_settings = [*run.task.remarks(run.experiment, run.labels), *run.info.get("remarks", ())]
+    on_settings = [*remarks_on_settings(run.experiment, run.labels), *run.info.get("remarks", ())]
     shares = {key: statistics[key] for key in SHARES if key in statistics and key not in report}
     return {**shares, "remarks": [*on_texts, *report.get("remarks", ()), *on_settings]}
 

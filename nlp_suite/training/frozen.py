@@ -12,11 +12,14 @@ FROZEN = "checkpoints/frozen.weights.h5"
 
 def frozen_weights(model: Any) -> list[Any]:
     """The weights of a network that its backbones freeze, see `Backbone.frozen_weights`."""
+    return [weight for backbone in backbones_of(model) for weight in backbone.frozen_weights()]
+
+
+def backbones_of(model: Any) -> list[Any]:
+    """The backbones of a network."""
     from nlp_suite.backbones.base import Backbone
 
-    return [
-        weight for layer in model._flatten_layers() if isinstance(layer, Backbone) for weight in layer.frozen_weights()
-    ]
+    return [layer for layer in model._flatten_layers() if isinstance(layer, Backbone)]
 
 
 def keeps_frozen_apart(record: Record) -> bool:

@@ -79,9 +79,11 @@ def copy_weights(backbone: Any, weights: Weights, model_ids: np.ndarray) -> int:
         weights: where they come from, see `find`.
         model_ids: the model's id of each of our ids, int64 `[V]`; −1 where it has none: the embedding is zero then.
     """
+    from nlp_suite.layers.lora import weights_without_updates
+
     count = 0
     for module, layer in backbone.modules().items():
-        for variable, value in zip(layer.weights, weights(module), strict=True):
+        for variable, value in zip(weights_without_updates(layer), weights(module), strict=True):
             value = np.asarray(value, np.float32)
             if module in ("tokens", "head"):
                 value = np.where(model_ids[:, None] >= 0, value[np.maximum(model_ids, 0)], np.float32(0))

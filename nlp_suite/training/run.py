@@ -15,7 +15,7 @@ from nlp_suite.errors import ConfigError, DamagedFileError, RunError
 from nlp_suite.files import Record
 from nlp_suite.task import Task, task_class
 from nlp_suite.text.text_layer import TextLayer
-from nlp_suite.training.frozen import keeps_frozen_apart, load_all
+from nlp_suite.training.frozen import backbones_of, keeps_frozen_apart, load_all
 
 SCHEMA = 2
 HISTORY, STATE = "history.csv", "checkpoints/state.npz"
@@ -93,10 +93,12 @@ class Run:
         return path
 
     def model(self, checkpoint: str | None = None) -> Any:
-        """The network with the weights of a checkpoint, see `weights`."""
+        """The network with the weights of a checkpoint, see `weights`; low-rank updates are part of them."""
         path = self.weights(checkpoint)
         model = self.task.model(self.experiment.backbone, self.assets)
         load_weights(model, path)
+        for backbone in backbones_of(model):
+            backbone.merge_updates()
         return model
 
     def stores(self, progress: Callable[[str], None] | None = None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import logging
+import math
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,9 +21,10 @@ from nlp_suite.data.remarks import remarks
 from nlp_suite.data.staging import hidden_folder, only_process, place_folder
 from nlp_suite.errors import DamagedFileError, RunError, TrainingError
 from nlp_suite.files import Record, content_of, contents_of, write_file
+from nlp_suite.layers.lora import weights_without_updates
 from nlp_suite.task import Assets, Batches
 from nlp_suite.training.backbone_start import BackboneStart, open_backbone
-from nlp_suite.training.callbacks import without_optimizer, write_weights
+from nlp_suite.training.callbacks import write_weights
 from nlp_suite.training.checkpoint_average import average_intervals, kept_intervals
 from nlp_suite.training.checks import check_monitor, check_training, doubtful_lengths
 from nlp_suite.training.feed import feed, validation_feed
@@ -38,7 +40,6 @@ from nlp_suite.training.run import (
     environment,
     has_state,
     is_run,
-    load_weights,
     make_task,
     read_history,
     read_info,
@@ -158,7 +159,7 @@ class _Training:
         plan = self._plan(model, prepared)
         optimizer_callbacks = self._compile(model, plan, prepared.labels) if plan.intervals else []
         done_what = f"{plan.intervals} checkpoint intervals of {plan.steps} steps, {plan.training.description}"
-        self._print(f"{model.count_params():,} parameters; {done_what if plan.intervals else 'not trained'}")
+        self._print(f"{_parameters(model)}; {done_what if plan.intervals else 'not trained'}")
         doubtful = doubtful_lengths(settings, plan.training.steps_per_epoch, plan.intervals * plan.steps)
         for line in doubtful:
             self._print(line)
@@ -247,8 +248,8 @@ class _Training:
     ) -> None:
         """The weights of a training that begins: those of another run, or fresh ones with what the data know."""
         if origin:
-            with without_optimizer(model):
-                load_weights(model, origin.weights())
+            for weight, value in zip(weights_without_updates(model), origin.model().weights, strict=True):
+                weight.assign(value)
             return
         if backbone:
             self._print(backbone.copy_to(model.backbone))
@@ -274,6 +275,9 @@ class _Training:
         if done >= plan.intervals or callbacks.state.stopped:
             callbacks.state.on_train_begin()
             return
+        for batches in (plan.training, plan.validation):
+            for line in batches.begin():
+                self._print(line)
         try:
             model.fit(
                 feed(plan.training.batch, done * plan.steps),
@@ -299,6 +303,12 @@ class _Training:
         with _precision("float32"):  # as it is evaluated and asked
             fitted = self._task.after_training(Run(self._directory), prepared.stores)
         return {"fitted": fitted} if fitted else {}
+
+
+def _parameters(model: Any) -> str:
+    """How many parameters a network has, and how many of them are trained if not all."""
+    trained, total = sum(math.prod(v.shape) for v in model.trainable_variables), model.count_params()
+    return f"{total:,} parameters" + (f", {trained:,} of them trained" if trained < total else "")
 
 
 def _first_line(error: Exception) -> str:

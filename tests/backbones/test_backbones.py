@@ -279,6 +279,26 @@ def test_the_prior_of_a_bag_is_the_log_count_ratio():
     assert len({float(pairs[i]) for i in unseen}) == 1 and pairs[bigrams[0, 0]] > pairs[unseen[0]]
 
 
+def test_every_label_of_a_text_is_a_class_against_the_texts_without_it():
+    texts = np.array([[4, 5, 0], [4, 4, 6], [4, 7, 0]], "int32")
+
+    def prior(labels, classes):
+        backbone = BACKBONES.get("bag")(vocabulary_size=8, embedding_size=1, ngrams=1, naive_bayes=True)
+        backbone.build((None, None))
+        backbone.learn_prior([(texts[:2], labels[:2]), (texts[2:], labels[2:])], classes)
+        return numpy(backbone.priors[0].embeddings)[:, 0]
+
+    both = np.array([[1, 0], [0, 1], [1, 0]])
+    np.testing.assert_array_equal(prior(both, 2), prior(np.array([0, 1, 0]), 2))
+    with_a_third = prior(np.array([[1, 0, 1], [0, 1, 1], [1, 0, 0]]), 3)
+    first, second = (
+        np.array([1, 1, 1, 1, 3, 2, 2, 1]),
+        np.array([1, 1, 1, 1, 2, 1, 1, 2]),
+    )  # of the third: words, plus one
+    third = np.abs(np.log(first / first.sum()) - np.log(second / second.sum()))
+    np.testing.assert_allclose(with_a_third, np.maximum(prior(both, 2), third), rtol=1e-5)
+
+
 def test_a_text_of_a_bag_can_have_length_one():
     backbone = make("bag-l2", embedding_size=1)
     for prior in backbone.priors:

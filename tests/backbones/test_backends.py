@@ -5,7 +5,11 @@ import pytest
 from tests.backend_processes import run_tests_on
 
 BACKBONES, DECODERS = "tests/backbones/test_backbones.py", "tests/backbones/test_decoders.py"
-RECURRENT = ["tests/layers/test_attentions.py", "tests/backbones/test_recurrent_decoders.py"]
+RECURRENT = [
+    "tests/layers/test_attentions.py",
+    "tests/layers/test_lora.py",
+    "tests/backbones/test_recurrent_decoders.py",
+]
 RUNS = {
     "recurrent decoders on JAX": ("jax", "not concat and not rnn", RECURRENT),
     "recurrent decoders on PyTorch": ("torch", "not concat and not rnn", RECURRENT),

@@ -15,6 +15,7 @@ TEXTS = {
     "quotes": ['he said "no"', '"Great"', '"', 'a ""b""', "it's"],
     "delimiters": ["a, b; c", "tab\there", "x|y", ", ", ";"],
     "line ends": ["two\nlines", "crlf\r\nhere", "lone\rreturn", "\n", "end\n"],
+    "two quotes": ['""', "a fine film", "a bore"],
     "other": ["ä€ß 日本", " blanks ", "", "\u2028", "=1+1", "#no comment"],
 }
 NOT_IN = {"cp1252": "日本", "latin-1": "日本€"}
@@ -46,7 +47,7 @@ def written(data, path, **options):
 
 
 def read_or_refused(path, data, **options):
-    """Asserts that the file is read back equal or refused; returns which."""
+    """Asserts that the file is read back equal or refused, or that it is said what is read otherwise; returns which."""
     expected = [[text, str(stars), label] for text, stars, label in data.itertuples(index=False)]
     try:
         table = open_table(path, **options)
@@ -56,6 +57,9 @@ def read_or_refused(path, data, **options):
         assert "quoting" in str(error) or "delimiter" in str(error) or "encoding" in str(error), error
         return "refused"
     assert table.columns == list(data.columns)
+    if rows == [["" if text == '""' else text, *others] for text, *others in expected] != expected:
+        assert 'fields of "" are read as empty; quoting: none reads them as two quotes' in table.found()
+        return "said"
     assert rows == expected
     return "read"
 
@@ -72,6 +76,19 @@ def test_every_delimiter_quoting_and_line_end(tmp_path, delimiter, quoting, end,
     assert outcomes["plain"] == "read"
     if quoting in ("all", "nonnumeric"):
         assert set(outcomes.values()) == {"read"}
+
+
+@pytest.mark.parametrize(
+    "content, expected",
+    [
+        ("text\ra\nb\rplain\r", [["a\nb"], ["plain"]]),
+        ('text\r"a\nb"\rplain\r', [["a\nb"], ["plain"]]),
+        ('text\tlabel\r"a\nb"\tpos\rplain\tneg\rx\tpos\r', [["a\nb", "pos"], ["plain", "neg"], ["x", "pos"]]),
+    ],
+)
+def test_line_feeds_within_fields_end_no_line_where_returns_do(tmp_path, content, expected):
+    (tmp_path / "a.tsv").write_bytes(content.encode())
+    assert [row for _, row in open_table(tmp_path / "a.tsv", header=True).rows()] == expected
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252", "latin-1"])

@@ -6,6 +6,7 @@ import pytest
 
 from nlp_suite.config import load_experiment
 from nlp_suite.data.kinds.base import corpus_kind
+from nlp_suite.data.prepare import open_source
 from nlp_suite.data.table_writing import open_table_writer
 from nlp_suite.data.text_tables import TextLines, TextTable, added_columns, column_of, is_table, settings_for
 from nlp_suite.errors import DataError
@@ -53,6 +54,16 @@ def test_the_first_field_of_the_models_kind_is_read(tmp_path):
         {"task": "translation", "data": {"source": {"name": "files", "train": "t.csv", "source_column": "english"}}}
     )
     assert texts(TextTable(path, PAIRS, experiment)) == ["fine"]
+
+
+def test_a_key_that_only_later_objects_have_is_a_column_too(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": 1}\n' * 1500 + '{"a": 2, "late": "x"}\n')
+    table = TextTable(path, LABELLED, column="late")
+    assert table.columns == ["a", "late"] and list(table.rows())[1499:] == [([1, None], None), ([2, "x"], "x")]
+    source = {"name": "files", "train": str(path), "text_column": "late", "label_column": "a"}
+    experiment = load_experiment({"data": {"source": source, "missing": "drop"}})
+    assert list(open_source(experiment).examples("train")) == [{"text": "x", "label": "2"}]
 
 
 def test_a_model_of_pairs_reads_two_columns(tmp_path):

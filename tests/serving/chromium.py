@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import tempfile
 import time
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
 
 BINARY = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 _QUIET = ("no-first-run", "disable-quic", "disable-background-networking", "disable-component-update", "disable-sync")
@@ -130,3 +132,51 @@ class Tab:
         data = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)["data"]
         with open(path, "wb") as file:
             file.write(base64.b64decode(data))
+
+
+def ask(server, model, **body):
+    data = json.dumps(body).encode()
+    return json.load(urlopen(Request(f"{server}v1/models/{model}:predict", data), timeout=60))
+
+
+def deep(tab, server, **given):
+    """Opens a link that sends its request, and waits for the answer."""
+    tab.open(f"{server}#{urlencode({**given, 'run': 1})}")
+    tab.until("document.querySelector('.answer:not([hidden]):not([aria-busy])')")
+
+
+def texts(tab, selector):
+    return tab.run(f"[...document.querySelectorAll({json.dumps(selector)})].map((e) => e.textContent)")
+
+
+def check_clean(tab, server):
+    """Nothing was refused or raised, nothing asked of another host, nothing is wider than the screen."""
+    problems, tab.problems = tab.problems, []
+    assert not problems
+    assert {url for url in tab.requests if not url.startswith((server, "data:", "about:"))} == set()
+    assert tab.run("document.documentElement.scrollWidth <= innerWidth")
+
+
+CONTRAST = """(() => {
+  const scratch = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
+  const rgb = (layers) => {
+    scratch.clearRect(0, 0, 1, 1);
+    for (const layer of layers) { scratch.fillStyle = layer; scratch.fillRect(0, 0, 1, 1); }
+    return [...scratch.getImageData(0, 0, 1, 1).data];
+  };
+  const light = (colour) => colour.slice(0, 3).map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const poor = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  let count = 0;
+  for (let node; (node = walk.nextNode());) {
+    const element = node.parentElement, style = getComputedStyle(element);
+    if (!node.data.trim() || !element.checkVisibility() || element.closest('.offscreen, option')) continue;
+    const layers = [];
+    for (let e = element; e; e = e.parentElement) layers.unshift(getComputedStyle(e).backgroundColor);
+    const paper = light(rgb(['#fff', ...layers])), ink = light(rgb(['#fff', ...layers, style.color]));
+    const contrast = (Math.max(paper, ink) + 0.05) / (Math.min(paper, ink) + 0.05);
+    count += 1;
+    if (contrast < 4.5) poor.push([node.data.slice(0, 40), element.className, contrast.toFixed(2)]);
+  }
+  return [count, poor];
+})()"""

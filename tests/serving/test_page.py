@@ -124,6 +124,7 @@ def test_a_form_is_one_file(tmp_path, monkeypatch):
         "default",
         "generation",
         "labels",
+        "ordinal",
         "regression",
         "translation",
     ]

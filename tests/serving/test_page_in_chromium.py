@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 from urllib.parse import urlencode
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 import pytest
 
@@ -14,6 +14,7 @@ from nlp_suite.export.serving_hints import ServingHints
 from nlp_suite.export.staging import RECORD
 from nlp_suite.serving.flags import Options
 from tests.serving import chromium
+from tests.serving.chromium import CONTRAST, ask, check_clean, deep, texts
 
 pytestmark = pytest.mark.slow
 
@@ -99,25 +100,7 @@ def tab(server):
 def clean(tab, server):
     """After each test: nothing was refused or raised, nothing asked of another host, nothing wider than the screen."""
     yield
-    problems, tab.problems = tab.problems, []
-    assert not problems
-    assert {url for url in tab.requests if not url.startswith((server, "data:", "about:"))} == set()
-    assert tab.run("document.documentElement.scrollWidth <= innerWidth")
-
-
-def ask(server, model, **body):
-    data = json.dumps(body).encode()
-    return json.load(urlopen(Request(f"{server}v1/models/{model}:predict", data), timeout=60))
-
-
-def deep(tab, server, **given):
-    """Opens a link that sends its request, and waits for the answer."""
-    tab.open(f"{server}#{urlencode({**given, 'run': 1})}")
-    tab.until("document.querySelector('.answer:not([hidden]):not([aria-busy])')")
-
-
-def texts(tab, selector):
-    return tab.run(f"[...document.querySelectorAll({json.dumps(selector)})].map((e) => e.textContent)")
+    check_clean(tab, server)
 
 
 def test_a_review_gets_bars_words_latency_and_a_curl_line_that_works(tab, server):
@@ -156,7 +139,7 @@ def test_a_review_gets_bars_words_latency_and_a_curl_line_that_works(tab, server
 
 def test_a_form_is_taken_by_the_signatures_where_the_export_names_none(tab, server):
     deep(tab, server, model="unnamed", text="dull")
-    assert len(texts(tab, ".headline")) == 1 and texts(tab, ".switch label") == ["Text", "JSON"]
+    assert len(texts(tab, ".headline")) == 1 and texts(tab, ".switch label") == ["Text", "Nearest texts", "JSON"]
     tab.open(f"{server}#model=plain")
     tab.until("document.querySelector('form')")
     assert texts(tab, ".kind") == ["a SavedModel"] and texts(tab, ".switch label") == []
@@ -349,29 +332,6 @@ def test_tokens_are_made_visible_as_in_the_reports(tab, server):
     assert read == ["null", "-Infinity", 'NaN, "NaN']
 
 
-CONTRAST = """(() => {
-  const scratch = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
-  const rgb = (layers) => {
-    scratch.clearRect(0, 0, 1, 1);
-    for (const layer of layers) { scratch.fillStyle = layer; scratch.fillRect(0, 0, 1, 1); }
-    return [...scratch.getImageData(0, 0, 1, 1).data];
-  };
-  const light = (colour) => colour.slice(0, 3).map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const poor = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  let count = 0;
-  for (let node; (node = walk.nextNode());) {
-    const element = node.parentElement, style = getComputedStyle(element);
-    if (!node.data.trim() || !element.checkVisibility() || element.closest('.offscreen, option')) continue;
-    const layers = [];
-    for (let e = element; e; e = e.parentElement) layers.unshift(getComputedStyle(e).backgroundColor);
-    const paper = light(rgb(['#fff', ...layers])), ink = light(rgb(['#fff', ...layers, style.color]));
-    const contrast = (Math.max(paper, ink) + 0.05) / (Math.min(paper, ink) + 0.05);
-    count += 1;
-    if (contrast < 4.5) poor.push([node.data.slice(0, 40), element.className, contrast.toFixed(2)]);
-  }
-  return [count, poor];
-})()"""
 LOOKS = [
     {"model": "sentiment", "text": "a fine film and a great cast, not dull"},
     {"model": "language", "text": "the cat", "max_tokens": 8},

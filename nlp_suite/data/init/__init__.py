@@ -110,6 +110,8 @@ def init_config(
     task = task or _task_of(kind, layout.title)
     settings = TASKS.get(task).settings_for_labels(labels) if labels else {}
     recipe: dict[str, dict[str, Choice]] = {"task": {"name": Choice(task), **settings}, "data": data}
+    if labels and labels.separator not in (None, ",") and _takes_several(task, settings):
+        data["source.label_separator"] = Choice(labels.separator, "between several labels in a cell")
     experiment = load_experiment(values_of(recipe))
     seen, found = _see(experiment)
     check_seen(seen, layout.title)
@@ -118,7 +120,8 @@ def init_config(
     for section, choices in chosen.recipe(seen).items():
         recipe[section] = {**recipe.get(section, {}), **choices}
     lines = summary(seen)
-    text_of_config = config_text(recipe, _head(chosen.title, layout.title, path, lines))
+    head = _head(chosen.title, layout.title, path, lines)
+    text_of_config = config_text(recipe, head, chosen.other_recipe(seen))
     load_experiment(read_yaml(text_of_config, str(path)))
     return _written(path, text_of_config, lines, seen)
 
@@ -221,6 +224,12 @@ def _task_of(kind: str, title: str) -> str:
     if len(tasks) != 1:
         raise UsageError(f"{title}: {corpus_kind(kind).wanted}; choose a task for that with --task: {', '.join(tasks)}")
     return tasks[0]
+
+
+def _takes_several(task: str, settings: Mapping[str, Choice]) -> bool:
+    """Whether a task with some settings takes several labels a text."""
+    chosen = task_class(task, {key: choice.value for key, choice in settings.items()})
+    return corpus_kind(chosen.corpus_kind).label_form == "several"
 
 
 def _see(experiment: Experiment) -> tuple[Seen, dict[str, Choice]]:

@@ -17,17 +17,23 @@ def values_of(recipe: Recipe) -> dict[str, Any]:
     return {section: _values(_nested(choices)) for section, choices in recipe.items() if choices}
 
 
-def config_text(recipe: Recipe, head: Sequence[str]) -> str:
+def config_text(recipe: Recipe, head: Sequence[str], foot: Sequence[str] = ()) -> str:
     """The YAML of a recipe: paragraphs of the head as a comment, then section by section, every reason beside its value.
 
     Args:
         recipe: what was chosen.
         head: lines of the comment at the head.
+        foot: the same at the end.
     """
-    lines = [*(f"# {_printable(line)}".rstrip() for line in head), ""]
+    lines = [*_commented(head), ""]
     for section in sorted((s for s in recipe if recipe[s]), key=SECTIONS.index):
         lines += [f"{section}:", *_lines(_nested(recipe[section]), 1)]
+    lines += ["", *_commented(foot)] if foot else []
     return "\n".join(lines) + "\n"
+
+
+def _commented(lines: Sequence[str]) -> list[str]:
+    return [f"# {_printable(line)}".rstrip() for line in lines]
 
 
 def _printable(text: str) -> str:

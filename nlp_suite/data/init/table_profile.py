@@ -14,8 +14,11 @@ PROFILED_ROWS = 5000
 PROFILED_CHARACTERS = 32_000_000
 MAX_LABEL_WORDS, MAX_LABEL_CHARACTERS = 6, 60
 ROWS_A_LABEL = 2  # of a column of labels, on average at least
+PARTS_A_LABEL = 4  # of a column of several labels a value
 FEW_ROWS = 20  # of which not much can be told
 TEXT_WORDS = 2.0  # of a column of texts, on average at least
+SEPARATORS = (",", ";", "|")  # between several labels in one cell
+SEPARATED = 0.05  # share of the cells with several labels from which a column has such
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Column:
         decimals: share of the values that are numbers with a fraction.
         longest: characters of the longest value.
         nested: values that are lists or mappings.
+        separator: what stands between several labels in one value; None where a value is no such list.
+        separated: values of several labels.
         unspaced: share of the values that are in scripts without spaces between words.
         texts: some values.
     """
@@ -49,6 +54,8 @@ class Column:
     decimals: float
     longest: int
     nested: int
+    separator: str | None
+    separated: int
     unspaced: float
     texts: tuple[str, ...]
 
@@ -72,11 +79,14 @@ class Column:
     @property
     def is_written(self) -> bool:
         """Whether its values are mostly letters."""
-        return bool(self.filled) and not self.nested and self.letters > 0.6 and self.numbers < 0.5
+        whole = not self.nested and self.separator is None
+        return bool(self.filled) and whole and self.letters > 0.6 and self.numbers < 0.5
 
     @property
     def is_label(self) -> bool:
-        """Whether its values could be classes: short, few, each several times, and no numbers with a fraction."""
+        """Whether its values could be classes: short, few, each several times, and no numbers with a fraction; or several each."""
+        if self.separator is not None:
+            return True
         short = self.longest <= MAX_LABEL_CHARACTERS and self.words <= MAX_LABEL_WORDS
         return bool(self.filled) and not self.nested and short and self.repeats and not self.decimals
 
@@ -101,6 +111,8 @@ class Column:
             return f"{self.place!r} (empty)"
         if self.nested:
             return f"{self.place!r} (lists or mappings)"
+        if self.separator is not None:
+            return f"{self.place!r} (several labels with {self.separator!r} between them)"
         example = self.texts[0] if len(self.texts[0]) <= 40 else self.texts[0][:40] + "…"
         kind = f"{self.distinct:,} different value{'s' * (self.distinct != 1)} in {self.looked_at}"
         if self.words >= TEXT_WORDS:
@@ -149,6 +161,7 @@ def _column(place: str | int, cells: Sequence[str | None], nested: int) -> Colum
     text = "".join(shown)
     written = max(1, sum(not character.isspace() for character in text))
     numbers = [number for value in values if (number := _number(value)) is not None]
+    separator = _separator(values)
     return Column(
         place=place,
         rows=len(cells),
@@ -161,9 +174,25 @@ def _column(place: str | int, cells: Sequence[str | None], nested: int) -> Colum
         decimals=sum(not number.is_integer() for number in numbers) / count,
         longest=max(map(len, values), default=0),
         nested=nested,
+        separator=separator,
+        separated=sum(separator in value for value in values) if separator else 0,
         unspaced=unspaced_share(shares(map(script_of, shown))),
         texts=tuple(value[:500] for value in shown),
     )
+
+
+def _separator(values: Sequence[str]) -> str | None:
+    """What stands between several labels in one value: the parts are short, occur again, and are fewer than their combinations."""
+    for separator in SEPARATORS:
+        several = sum(separator in value for value in values)
+        if several < max(2, SEPARATED * len(values)):
+            continue
+        parts = Counter(part.strip() for value in values for part in value.split(separator))
+        short = all(len(part) <= MAX_LABEL_CHARACTERS and len(part.split()) <= MAX_LABEL_WORDS for part in parts)
+        numbers = all(_number(part) is not None for part in parts)  # 1,5 and 1,234
+        if short and not numbers and len(parts) < len(set(values)) and parts.total() >= PARTS_A_LABEL * len(parts):
+            return separator
+    return None
 
 
 def _number(value: str) -> float | None:

@@ -51,6 +51,8 @@ def table_examples(
     Raises:
         DataError: a column that the table lacks, a table without rows, or a value that its field cannot have.
     """
+    if any(isinstance(column.place, str) and column.place not in (table.columns or ()) for column in columns):
+        table.look_further()
     positions, empty = None, True
     is_text = table.format.format in ("tsv", "csv")
     for number, row in table.rows():

@@ -99,6 +99,10 @@ class Table(ABC):
         """A sentence on what was found in the file and is not as its suffix says; empty where there is nothing to say."""
         return ""
 
+    def look_further(self) -> None:
+        """Adds to `columns` those that only rows far from the beginning have, where the format knows such."""
+        return
+
     @abstractmethod
     def _read(self) -> Iterator[Row]:
         """Numbered rows, without the header."""

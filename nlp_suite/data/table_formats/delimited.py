@@ -55,6 +55,7 @@ class DelimitedTable(Table):
             "quoting": quoting == "auto"
             and self._dialect.quoting != "unseen"
             and (shown == "csv") != (format == "csv"),
+            "empty": self._dialect.empty_quotes,
             "encoding": text.encoding not in (encoding, "utf-8"),
         }
 
@@ -74,6 +75,8 @@ class DelimitedTable(Table):
             said.append(f"columns are delimited by {DELIMITERS[self._dialect.delimiter]}")
         if self._found["quoting"]:
             said.append("fields are quoted" if self.format.quoting == "csv" else "nothing is quoted")
+        if self._found["empty"]:
+            said.append('fields of "" are read as empty; quoting: none reads them as two quotes')
         if self._found["encoding"]:
             said.append(f"the encoding is {self._text.encoding.upper()}, by its byte order mark")
         return f"{self.path}: {', '.join(said)} (found in the file)" if said else ""

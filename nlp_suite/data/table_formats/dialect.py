@@ -15,6 +15,7 @@ MAX_FIELD_CHARACTERS = 64 * 2**20  # of a quoted field; one that is never closed
 _MARK = "\ufdd0\ufdd1"  # stands for a line end within a field: two code points that no text has
 _ENOUGH_ERRORS = 20  # rows that are not validly quoted, after which a sample is not read on
 _NO_TEXT = re.compile(r"[+-]?[\d.,:eE+-]*|NA|NaN|nan|NULL|null|None|[Tt]rue|[Ff]alse")  # is written without quotes
+_NEEDS_QUOTES = re.compile(r'["\r\n]')  # what is quoted whatever the delimiter
 _UNCLEAR = (
     "quotes may be text or quoting, for the rows have one number of columns either way: set quoting: none to take every quote "
     "as text, or quoting: csv to take them off where they stand around a field"
@@ -34,6 +35,7 @@ class Dialect:
         alike: share of the lines that have as many delimiters as the first one.
         problem: why the sample cannot be read so; empty where it can.
         line: of the problem; 0: it is of no single line.
+        empty_quotes: whether quotes stand only where they may quote an empty field, or be the text of two quotes.
     """
 
     delimiter: str
@@ -43,6 +45,7 @@ class Dialect:
     alike: float
     problem: str = ""
     line: int = 0
+    empty_quotes: bool = False
 
     @property
     def fits(self) -> bool:
@@ -96,6 +99,8 @@ def find_dialect(
             return found[1]
         if found[0].fits and quoted[0] == quoted[1] and first_ends_in_cr:
             return found[1]  # both fit, and the first line seldom has a line end within
+    if len(found) == 2 and first_ends_in_cr and sample[-1] == "\r" and not found[0].fits and not found[1].problem:
+        return found[1]  # one column
     nearest = max(unusual, key=lambda dialect: dialect.alike, default=None)
     if nearest and not found[0].fits and nearest.alike > 0.5 and (nearest.problem or nearest.alike < 1):
         split = f"delimited by {nearest.delimiter!r}, "
@@ -134,6 +139,12 @@ def decide_quoting(path: Path, ahead: list[tuple[int, str]], more: bool, delimit
 def quote_opens(line: str, delimiter: str) -> bool:
     """Whether a field of a line begins with a quote."""
     return line.startswith('"') or f'{delimiter}"' in line
+
+
+def _quotes_more(line: str, delimiter: str) -> bool:
+    """Whether a field of a line begins with a quote and is not two quotes and nothing else."""
+    end = re.escape(delimiter)
+    return quote_opens(line, delimiter) and re.search(rf'(?:\A|{end})"(?!"(?:{end}|[\r\n]|\Z))', line) is not None
 
 
 def csv_rows(lines: Iterable[str], delimiter: str, **options: object) -> Iterator[tuple[int, list[str]]]:
@@ -180,6 +191,8 @@ def _looked_at(sample: str, more: bool, delimiter: str, newline: str, quoting: s
     width = next(iter(widths)) if len(widths) == 1 else 0
     as_csv = Dialect(delimiter, "csv", newline, width, alike)
     as_text = Dialect(delimiter, "none", newline, plain_width, alike)
+    if not errors and quoting == "auto":
+        as_csv = replace(as_csv, empty_quotes=not any(_quotes_more(line, delimiter) for line in lines))
     if not errors and (quoting == "csv" or plain_width < 2):
         return as_csv
     if not errors:
@@ -219,7 +232,7 @@ def quotes_are_text(lines: list[str], delimiter: str, newline: str) -> bool | No
         for column, (quoted, bare) in enumerate(field.findall("".join(lines[start:end]))):
             unlikely |= '"' in bare or delimiter in quoted or newline in quoted
             doubled |= '"' in quoted
-            if (quoted and '"' not in quoted and "\r" not in quoted) or (record and not _NO_TEXT.fullmatch(bare)):
+            if (quoted and not _NEEDS_QUOTES.search(quoted)) or (record and not _NO_TEXT.fullmatch(bare)):
                 texts.setdefault((column, bool(quoted)), []).append(quoted or bare)
     mixed = [column for column, quoted in texts if quoted and (column, False) in texts]
     by_comma = all("," in text for column in mixed for text in texts[column, True]) and not any(

@@ -20,7 +20,7 @@ _RECORDS = "an array of objects, or one object a line, is expected (pandas write
 class JsonTable(Table):
     """Objects whose keys are columns; a key that an object lacks is None.
 
-    Columns are the keys of the first objects; a key that only later ones have is left out.
+    Columns are the keys of the first objects; `look_further` adds those that only later ones have.
     """
 
     def __init__(self, path: Path, format: str, encoding: str, on_error: str):
@@ -36,11 +36,15 @@ class JsonTable(Table):
         self.format = TableFormat("json" if self._array else "jsonl", encoding=self._text.encoding)
         self.columns = list(self._keys())
 
-    def _keys(self) -> dict[str, None]:
+    def look_further(self) -> None:
+        self.columns = list(self._keys(None))
+
+    def _keys(self, rows: int | None = SAMPLE_ROWS) -> dict[str, None]:
+        """The keys of so many first objects, or of all, as far as they can be read."""
         keys: dict[str, None] = {}
         seen = False
         try:
-            for _, item in itertools.islice(self._objects(), SAMPLE_ROWS):
+            for _, item in itertools.islice(self._objects(), rows):
                 seen = True
                 keys |= dict.fromkeys(item)
         except DataError:

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from nlp_suite.pretrained.encoder import BertLike
+from nlp_suite.pretrained.encoder import AuthorsHead, BertLike
 from nlp_suite.registry import MODEL_FAMILIES
 
 
@@ -11,3 +11,5 @@ class Bert(BertLike):
     """BERT's fields and names as they are."""
 
     prefix: ClassVar[str] = "bert."
+    class_name: ClassVar[str] = "Bert"
+    authors_head: ClassVar[AuthorsHead] = AuthorsHead("bert.pooler.dense", "classifier", "tanh")

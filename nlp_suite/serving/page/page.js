@@ -1,6 +1,7 @@
 // The page: which model is shown, its state, its form, and what was asked last.
 
 import { FORMS } from "./forms.js";
+import { modes as nearestModes } from "./nearest.js";
 import { copyButton, field, h, milliseconds } from "./parts.js";
 import { address, curlLine, modelPath, request, signaturesOf, statedForm } from "./server.js";
 
@@ -94,7 +95,7 @@ class View {
     this.stop();
     const form = formFor(this.stated, this.signatures), any = FORMS.get("any");
     this.title.textContent = form.kind;
-    this.modes = [...form.modes(this.signatures), ...(form === any ? [] : any.modes())];
+    this.modes = [...form.modes(this.signatures), ...(form === any ? [] : [...nearestModes(this.signatures), ...any.modes()])];
     const mode = this.modes.find((each) => each.id === this.mode) ?? this.modes[0];
     this.mode = mode.id;
     this.answer = h("section", { class: "card answer", "aria-label": "Answer", hidden: true });

@@ -29,12 +29,12 @@ export function textField(label, name, value, rows = 4, remark = "") {
   return field(label, area, remark);
 }
 
-/** A bar of that share with its label on the left and a number on the right. */
-export function bar(label, share, number, chosen = false) {
+/** A bar of that share with its label on the left and a number on the right; with a stroke at `limit`, where one is given. */
+export function bar(label, share, number, chosen = false, limit = null) {
   return h("li", { class: chosen ? "bar chosen" : "bar" },
     h("span", { class: "name", dir: "auto" }, label),
-    h("span", { class: "track", "aria-hidden": "true" }, h("i", { w: share })),
-    h("span", { class: "number" }, number));
+    h("span", { class: "track", "aria-hidden": "true" }, h("i", { w: share }), limit === null ? null : h("u", { w: limit })),
+    h("span", { class: "number" }, number, limit === null ? null : h("span", { class: "offscreen" }, `, given from ${percent(limit)}`)));
 }
 
 /** Numbers with their names in a row. */
@@ -127,8 +127,17 @@ export function textFields(values, signatures) {
   return isPair ? [first, textField("Second text", "text_b", values.get("text_b") ?? "It was worth it.")] : [first];
 }
 
-/** What a request asks about a text: the text alone, or with the second one that stands beside it in the form. */
-export function instance(context, text) {
-  const values = context.values();
-  return values.has("text_b") ? { text, text_b: values.get("text_b") } : text;
+/** What was typed into `textFields`: `{text}`, or `{text, text_b}`. */
+export function typedTexts(context) {
+  return Object.fromEntries([...context.values()].filter(([name]) => name === "text" || name === "text_b"));
+}
+
+/** What a request asks about `{text}` or `{text, text_b}`. */
+export function instance(texts) {
+  return "text_b" in texts ? texts : texts.text;
+}
+
+/** A warning that the model did not read the whole text, where that is so. */
+export function cutWarning(truncated) {
+  return truncated ? h("p", { class: "warning" }, "The text is longer than the model reads: a part of it was left out.") : null;
 }

@@ -59,6 +59,17 @@ export function readJson(text) {
   }
 }
 
+/** Answers to some rows by `ask(rows)`; in halves where the server refuses so many in one request. */
+export async function inHalves(rows, ask) {
+  try {
+    return await ask(rows);
+  } catch (error) {
+    if (!(error instanceof ServerError) || error.status !== 400 || rows.length < 2) throw error;
+    const half = Math.ceil(rows.length / 2);
+    return [...await inHalves(rows.slice(0, half), ask), ...await inHalves(rows.slice(half), ask)];
+  }
+}
+
 /** The command line that sends the same request, for any POSIX shell. */
 export function curlLine(path, body) {
   return `curl -d ${quoted(body)} ${quoted(address(path))}`;
@@ -98,4 +109,9 @@ export function fits(signature, inputs, outputs) {
   const names = signature.outputs.map((tensor) => tensor.name);
   return signature.inputs.map((tensor) => tensor.name).join() === [...inputs].sort().join()
     && outputs.every((name) => names.includes(name));
+}
+
+/** Whether the default signature answers texts, or pairs of texts, with these outputs. */
+export function answersTexts(signatures, outputs) {
+  return [["text"], ["text", "text_b"]].some((inputs) => fits(signatures.serving_default, inputs, outputs));
 }

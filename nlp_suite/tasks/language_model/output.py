@@ -6,9 +6,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from nlp_suite.data.text_tables import column_of
 from nlp_suite.errors import UsageError
+from nlp_suite.export.predict_table import open_text_table
 from nlp_suite.predictor import ScoreOptions
-from nlp_suite.tasks.shared.lines import read_texts
+from nlp_suite.tasks.shared.lines import read_texts, requested_table
 from nlp_suite.tasks.shared.opening import open_model
 from nlp_suite.tasks.shared.score_output import CHUNK_LINES, Scores, report_remarks
 
@@ -16,9 +18,9 @@ STDIN = Path("-")
 
 
 def write_scores(predictor, options: ScoreOptions) -> None:
-    """Prints log-probability and perplexity of every line, and of all together on standard error.
+    """Prints log-probability and perplexity of every line, or of every row of a table, and of all on standard error.
 
-    There it also says which lines were not read whole.
+    There it also says which texts were not read whole.
 
     Raises:
         UsageError: a source or a target, no such file, or nothing to score.
@@ -28,7 +30,13 @@ def write_scores(predictor, options: ScoreOptions) -> None:
             f"{str(options.model)!r} is a language model, which scores texts: give FILE or - for standard input, and neither "
             "--source nor --target"
         )
-    texts = read_texts(["-"], None) if options.file in (None, STDIN) else read_texts(None, options.file)
+    file = None if options.file == STDIN else options.file
+    texts: Iterator[str]
+    if table := requested_table(None, file, options.column):
+        opened = open_text_table(predictor, table, column_of(options.column))
+        texts = (text or "" for _, text in opened.rows())
+    else:
+        texts = read_texts(["-"] if file is None else None, file)
     scores = Scores(options)
 
     def rows() -> Iterator[tuple[str, dict]]:

@@ -1,12 +1,10 @@
 """Sentiment classification: a text to one of two or more labels, with probabilities."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from nlp_suite.config import ComponentSettings
 from nlp_suite.data.batches import BucketedBatches
 from nlp_suite.data.memory import check_batch, check_rows
 from nlp_suite.errors import ConfigError
@@ -14,76 +12,14 @@ from nlp_suite.predictor import Predictor
 from nlp_suite.progress import track
 from nlp_suite.registry import BACKBONES, TASKS
 from nlp_suite.task import Batches, Task
-from nlp_suite.tasks.sentiment.threshold import checked_rule
+from nlp_suite.tasks.sentiment.settings import ONE_LABEL, SentimentSettings
 
 if TYPE_CHECKING:
     from nlp_suite.config import Experiment
     from nlp_suite.data.init.seen import Choice, Recipe
     from nlp_suite.evaluation.report import ReportView
+    from nlp_suite.export.classifier_head import ClassifierHead
     from nlp_suite.export.signatures import Signatures
-
-
-ONE_LABEL = ("single_label", "ordinal")  # problems whose texts have one label each, with a probability
-Probability = Annotated[float, Field(gt=0, lt=1)]
-
-
-def _listed(value: Any) -> Any:
-    """A single name as a list of it."""
-    return [value] if isinstance(value, str) else value
-
-
-class SentimentSettings(ComponentSettings):
-    """Settings of the sentiment task."""
-
-    problem: Literal["single_label", "multi_label", "ordinal", "regression"] = Field(
-        "single_label",
-        description="what a text is answered with: one of the labels, any number of them, one of labels that have an order "
-        "(such as stars), or a number",
-    )
-    thresholds: Literal["validation"] | Probability | dict[str, Probability] = Field(
-        "validation",
-        description="of multi_label: probability from which a label is given: chosen on validation for the F1 of each label, "
-        "a number for all, or label → number (0.5 for the others)",
-    )
-    pooling: Annotated[list[Literal["first", "last", "mean", "max", "attention"]], BeforeValidator(_listed)] = Field(
-        ["max"],
-        min_length=1,
-        description="what makes one vector of the backbone's features; several are concatenated; first: that of the first token, "
-        "where BERT-like models are trained to have it",
-    )
-    dropout: float = Field(0.0, ge=0, lt=1, description="rate on the pooled features")
-    hidden: int = Field(0, ge=0, description="units of a dense layer before the classifier; 0 for none")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="probability that is spread over all labels")
-    calibration: Literal["auto", "none", "temperature"] = Field(
-        "auto", description="temperature that divides the logits, fitted on validation; auto: where it helps there"
-    )
-    threshold: Annotated[float | dict[str, Any] | None, AfterValidator(checked_rule)] = Field(
-        None,
-        description="of two labels: probability from which the second is answered: a number, or chosen on validation for "
-        "{beta: 1} (F-beta) or {cost: {false_positive: 1, false_negative: 5}}; default: the more probable label",
-    )
-    word_vectors: str | None = Field(None, description="file of pretrained word vectors: a word and its numbers a line")
-    train_word_vectors: bool = Field(True, description="whether training changes the embeddings")
-
-    @model_validator(mode="after")
-    def _frozen_vectors_are_given(self):
-        if not self.train_word_vectors and not self.word_vectors:
-            raise ValueError("train_word_vectors: false needs word_vectors, or random embeddings would stay random")
-        return self
-
-    @model_validator(mode="after")
-    def _calibration_is_used(self):
-        if self.calibration == "temperature" and self.problem not in ONE_LABEL:
-            raise ValueError(f"calibration is for problem: {' or '.join(ONE_LABEL)}, not {self.problem}")
-        if self.threshold is not None and self.problem != "single_label":
-            raise ValueError(f"threshold is for problem: single_label, not {self.problem}")
-        return self
-
-    @model_validator(mode="after")
-    def _thresholds_are_used(self):
-        if self.thresholds != "validation" and self.problem != "multi_label":
-            raise ValueError(f"thresholds are for problem: multi_label, not {self.problem}")
-        return self
 
 
 @TASKS.register(SentimentSettings)
@@ -97,7 +33,7 @@ class SentimentTask(Task):
     title = "sentiment classification"
     model_kind = "classifier"
     corpus_kind = "labelled"
-    honours = frozenset({"data.labels", "training.class_weights"})
+    honours = frozenset({"data.labels", "training.class_weights", "training.features"})
     defaults = {"training": {"monitor": "val_accuracy"}}  # noqa: RUF012
     default_recipe = {  # noqa: RUF012  # measured on tables of 500 to 25,000 rows: configs/README.md
         "backbone": {
@@ -123,6 +59,7 @@ class SentimentTask(Task):
         "It may repeat biases of its training data; do not let it alone decide about people.",
     )
     page_form = "classification"
+    exports_to = ("huggingface",)
 
     @classmethod
     def recipe(cls, seen) -> "Recipe":
@@ -130,6 +67,13 @@ class SentimentTask(Task):
         from nlp_suite.tasks.sentiment.recipe import classification_recipe
 
         return classification_recipe(seen)
+
+    @classmethod
+    def other_recipe(cls, seen) -> list[str]:
+        """See `nlp_suite.tasks.sentiment.recipe.pretrained_start`."""
+        from nlp_suite.tasks.sentiment.recipe import pretrained_start
+
+        return pretrained_start(seen)
 
     @classmethod
     def settings_for_labels(cls, labels) -> "Mapping[str, Choice]":
@@ -167,6 +111,28 @@ class SentimentTask(Task):
             f"backbone.embedding_size is {size}, which cannot tell {needed + 1} classes apart: give {needed} or more"
         ]
 
+    def check(self, experiment) -> None:
+        """See `Task.check`: features can be kept where nothing that makes them changes from step to step."""
+        if experiment.training.features != "cached":
+            return
+        backbone = experiment.backbone
+        if not backbone.is_frozen:
+            raise ConfigError(
+                "training.features: cached is for a backbone that training does not change, and here it does: set "
+                "backbone.freeze: all (backbone preset), or training.features: computed"
+            )
+        if "attention" in self.settings.pooling:
+            raise ConfigError(
+                "training.features: cached keeps one vector a text, and task.pooling attention has weights that are trained, "
+                "for which every token would be needed: take first, last, mean or max, or training.features: computed"
+            )
+        for key in ("word_dropout", "type_dropout", "embedding_dropout"):
+            if rate := getattr(backbone, key):
+                raise ConfigError(
+                    f"backbone.{key} {rate:g} makes other features of a text at every step, so that none can be kept: leave it "
+                    "out, or set training.features: computed"
+                )
+
     def model(self, backbone, assets) -> Any:
         s = self.settings
         if reads_pairs(assets) and not backbone.reads_pairs:
@@ -198,10 +164,15 @@ class SentimentTask(Task):
             batches = BucketedBatches(store.lengths, 64, 8, seed=None)
             numbers = track(range(batches.steps_per_epoch), "counting n-grams", batches.steps_per_epoch, "batches")
             rows = (batches[n] for n in numbers)
-            counted = ((store.padded(r[w > 0], length), store.labels[r[w > 0]]) for r, w, length in rows)
-            model.backbone.learn_prior(counted, model.settings["classes"])
+            labels, classes = self.counted_classes(np.asarray(store.labels), model)
+            counted = ((store.padded(r[w > 0], length), labels[r[w > 0]]) for r, w, length in rows)
+            model.backbone.learn_prior(counted, classes)
             lines.append("counted the n-grams of the training split")
         return lines
+
+    def counted_classes(self, labels, model) -> tuple[Any, int]:
+        """Of which classes a backbone counts n-grams, as `BagBackbone.learn_prior` takes them, for all rows; and how many."""
+        return labels, model.settings["classes"]
 
     def _load_word_vectors(self, model, text) -> str:
         import keras
@@ -249,18 +220,38 @@ class SentimentTask(Task):
         key = f"training.batch_size {training.batch_size:,}"
         check_batch(key, training.batch_size, longest, model.backbone)
         description = f"batch lengths {', '.join(map(str, batches.bounds))} ({batches.padding:.0%} padding)"
+        if training.features == "cached":
+            description = f"vectors of {model.vector_size} numbers"
         if training.class_weights != "none":
             model.class_weights = class_weights(training.class_weights, labels, store.labels)  # [C]
             description += f"; {class_weights_remark(labels, model.class_weights)}"
 
         return (
-            Batches(lambda n: self.batch(store, *batches[n]), batches.steps_per_epoch, description),
-            Batches(lambda n: self.batch(held_out, *validation[n]), validation.steps_per_epoch),
+            self._batches(model, store, batches, training, description),
+            self._batches(model, held_out, validation, training),
         )
 
+    def _batches(self, model, store, numbered, training, description="") -> Batches:
+        """Numbered batches of a store, of token ids or of vectors that were made before."""
+        if training.features == "computed":
+            return Batches(lambda n: self.batch(store, *numbered[n]), numbered.steps_per_epoch, description)
+        from nlp_suite.tasks.sentiment.cached_vectors import CachedVectors
+
+        vectors = CachedVectors(model, store)  # for the same rows in every batch as without them
+
+        def batch(n: int) -> tuple:
+            rows, weights, _ = numbered[n]
+            return vectors[rows], self.targets(store, rows), weights
+
+        return Batches(batch, numbered.steps_per_epoch, description, vectors.open)
+
     def batch(self, store, rows, weights, length: int) -> tuple:
-        """Model input, target and weight of a batch: `[B, T]`, `[B]`, `[B]`."""
-        return store.padded(rows, length), store.labels[rows], weights
+        """Model input, target and weight of a batch: int32 `[B, T]`, see `targets`, float32 `[B]`."""
+        return store.padded(rows, length), self.targets(store, rows), weights
+
+    def targets(self, store, rows) -> Any:
+        """What the network should answer to some rows: label ids int32 `[B]`."""
+        return store.labels[rows]
 
     def after_training(self, run, stores) -> dict:
         if self.settings.problem not in ONE_LABEL:
@@ -333,6 +324,15 @@ class SentimentTask(Task):
         pooling = ", ".join(self.settings.pooling)
         vector = f"the pooled features that the classifier reads ({pooling}); the signature embed of a SavedModel"
         return {**super().card_facts(experiment), "Vector of a text": vector}
+
+    def classifier_head(self, run, model) -> "ClassifierHead":
+        from nlp_suite.tasks.sentiment.calibration import temperature_of
+        from nlp_suite.tasks.sentiment.head import head_of
+        from nlp_suite.tasks.sentiment.threshold import threshold_of
+
+        threshold = threshold_of(run.assets)
+        unsaid = [] if threshold is None else [f"{run.labels[1]} is answered from a probability of {threshold:g} on"]
+        return head_of(model, run.labels, "single_label_classification", unsaid, temperature_of(run.assets))
 
     def signatures(self, model, predictor, xla=False) -> "Signatures":
         from nlp_suite.tasks.sentiment.signatures import SentimentSignatures

@@ -13,7 +13,7 @@ from nlp_suite.tasks.sentiment.report import MIN_PROBABILITY, wilson
 TITLES = {"majority": "the most frequent class", "tfidf": "TF-IDF with logistic regression"}
 
 
-def baselines(labels: Sequence[str], train, store, answers: NDArray) -> dict:
+def baselines(labels: Sequence[str], train, store, answers: NDArray, ordered: bool = False) -> dict:
     """Figures of the baselines on a split, see `nlp_suite.task.Task.baselines`.
 
     Args:
@@ -21,6 +21,7 @@ def baselines(labels: Sequence[str], train, store, answers: NDArray) -> dict:
         train: the store of the training split.
         store: that of the split.
         answers: the class that the model answered for each row of it, int `[N]`.
+        ordered: whether the distance of answer and truth, in labels, means something: then it is a figure, too.
     """
     truth, classes = np.array(store.labels), len(labels)
     shares = np.bincount(train.labels, minlength=classes) / len(train)  # [C]
@@ -32,6 +33,7 @@ def baselines(labels: Sequence[str], train, store, answers: NDArray) -> dict:
         np.full(len(store), shares.argmax()),
         np.log(np.maximum(shares, MIN_PROBABILITY))[truth],
         classes,
+        ordered,
     )
     tfidf = cached(
         train.directory.parent,
@@ -42,7 +44,7 @@ def baselines(labels: Sequence[str], train, store, answers: NDArray) -> dict:
     notes = {"notes": tfidf["notes"].tolist()}
     return {
         "majority": {"title": TITLES["majority"], **majority},
-        "tfidf": {"title": TITLES["tfidf"], **_figures(truth, answers, *arrays, classes), **notes},
+        "tfidf": {"title": TITLES["tfidf"], **_figures(truth, answers, *arrays, classes, ordered), **notes},
     }
 
 
@@ -60,7 +62,7 @@ def _tfidf(train, store, classes: int) -> dict[str, NDArray]:
     }
 
 
-def _figures(truth, answers, rows, predicted, log_probs, classes: int) -> dict:
+def _figures(truth, answers, rows, predicted, log_probs, classes: int, ordered: bool) -> dict:
     """Figures of a baseline's answers for some rows, and by how much the model is better on the same rows."""
     truth, answers = truth[rows], answers[rows]
     kinds, counts = np.unique(np.stack([truth, answers, predicted], axis=1), axis=0, return_counts=True)  # [K, 3], [K]
@@ -74,16 +76,24 @@ def _figures(truth, answers, rows, predicted, log_probs, classes: int) -> dict:
     def f1_lead(drawn) -> float:
         return macro_f1(true, ours, drawn, classes) - macro_f1(true, theirs, drawn, classes)
 
-    return {
+    def distance_lead(drawn) -> float:
+        return float(drawn @ (np.abs(theirs - true) - np.abs(ours - true)) / total)
+
+    leads = {
+        "accuracy": lead(accuracy_lead(counts), counts, accuracy_lead),
+        "macro F1": lead(f1["ours"] - f1["theirs"], counts, f1_lead),
+    }
+    figures = {
         "accuracy": right / total,
         "accuracy_interval": wilson(right, total),
         "macro": {"f1": f1["theirs"]},
         "cross_entropy": float(-np.mean(log_probs)),
-        "lead": {
-            "accuracy": lead(accuracy_lead(counts), counts, accuracy_lead),
-            "macro F1": lead(f1["ours"] - f1["theirs"], counts, f1_lead),
-        },
+        "lead": leads,
     }
+    if ordered:
+        figures["mae"] = float(np.abs(predicted - truth).mean())
+        leads["mean distance"] = lead(distance_lead(counts), counts, distance_lead)
+    return figures
 
 
 def macro_f1(truth, predicted, counts, classes: int) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 from nlp_suite.data.batches import BucketedBatches
 from nlp_suite.evaluation.plots import shorten
 from nlp_suite.progress import track
+from nlp_suite.tasks.sentiment.cached_vectors import CachedVectors
 from nlp_suite.tasks.sentiment.calibration import before_and_after, fit_calibration, probabilities_of, temperature_of
 from nlp_suite.tasks.sentiment.metrics import NAMED
 from nlp_suite.tasks.sentiment.report import classification_report
@@ -66,7 +67,7 @@ def fit_on_validation(run, store) -> dict:
     setting, rule, fitted, temperature = run.task.settings.calibration, run.task.settings.threshold, {}, 1.0
     if setting == "none" and rule is None:
         return {}
-    logits, truth = split_logits(run, store), np.array(store.labels)
+    logits, truth = validation_logits(run, store), np.array(store.labels)
     if not np.isfinite(logits).all():  # measuring it names the row
         return {}
     if setting != "none":
@@ -80,6 +81,15 @@ def fit_on_validation(run, store) -> dict:
 def predict_split(run, store) -> np.ndarray:
     """Class probabilities of every row of a store, float64 `[N, C]`."""
     return probabilities_of(split_logits(run, store), temperature_of(run.assets))
+
+
+def validation_logits(run, store) -> np.ndarray:
+    """As `split_logits`; of the vectors that the training kept, where it did (`training.features: cached`)."""
+    if run.experiment.training.features != "cached":
+        return split_logits(run, store)
+    vectors = CachedVectors(run.model(), store)
+    vectors.open()
+    return vectors.logits()
 
 
 def split_logits(run, store) -> np.ndarray:

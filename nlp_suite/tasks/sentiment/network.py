@@ -14,6 +14,7 @@ from nlp_suite.tasks.shared.networks import ModelOfLayers
 class SentimentModel(ModelOfLayers):
     """Token ids `[B, T]` to logits `[B, C]`: backbone, pooling over the tokens, dropout, one dense layer.
 
+    Of floats `[B, P]`, vectors that `vectors_and_logits` gave before, it computes what stands above them: the head.
     Padding is id 0 on the right and never changes the logits; every row has at least one token.
 
     Args:
@@ -66,7 +67,8 @@ class SentimentModel(ModelOfLayers):
         return int(self.backbone.output_size) * len(self.pooling.kinds)
 
     def call(self, tokens, training=None) -> Any:  # `fit` turns dropout on only in models whose call has this argument
-        return self.head(self._pooled(tokens))  # [B, C]
+        are_vectors = keras.backend.is_float_dtype(keras.backend.standardize_dtype(tokens.dtype))
+        return self.head(tokens if are_vectors else self._pooled(tokens))  # [B, C]
 
     def vectors_and_logits(self, tokens) -> tuple[Any, Any]:
         """The vector of every text, float32 `[B, P]`, which is what the head reads, and the logits as `call` answers them."""
@@ -84,6 +86,14 @@ class SentimentModel(ModelOfLayers):
         if self.hidden is not None:
             x = self.drops[1](self.hidden(x))
         return ops.cast(self.classifier(x), "float32")  # [B, C]
+
+    def dense_layers(self) -> list[tuple[Any, Any]]:
+        """The dense layers of `head` as kernels `[in, out]` and biases `[out]`, with a ReLU between two.
+
+        Empty where a subclass has another head.
+        """
+        layers = [layer for layer in (self.hidden, self.classifier) if layer is not None]
+        return [(ops.convert_to_numpy(layer.kernel), ops.convert_to_numpy(layer.bias)) for layer in layers]
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True) -> Any:
         """Keras's, in training with the class weights; `sample_weight` `[B]` says which rows count."""

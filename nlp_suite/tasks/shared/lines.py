@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from nlp_suite.data.sources.reading import share_read, text_lines
+from nlp_suite.data.table_reading import FORMATS
 from nlp_suite.data.text_tables import is_table
 from nlp_suite.errors import UsageError
 from nlp_suite.progress import track
@@ -43,7 +44,7 @@ def requested_table(texts: list[str] | None, input: Path | None, column: str | N
     if not texts and input is not None and is_table(input):
         return input
     if column is not None:
-        raise UsageError(f"--text {column!r} is a column of a table: give --input TABLE")
+        raise UsageError(f"--text {column!r} is a column of a table: give a file that is one ({', '.join(FORMATS)})")
     return None
 
 

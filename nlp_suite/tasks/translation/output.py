@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nlp_suite.data.sources.parallel import checked_pair_count
 from nlp_suite.data.table_writing import DelimitedWriter
+from nlp_suite.data.text_tables import is_table
 from nlp_suite.errors import UsageError
 from nlp_suite.predictor import Predictor, ScoreOptions
 from nlp_suite.tasks.shared.lines import check_file, read_texts
@@ -191,13 +192,15 @@ def write_pair_scores(predictor, options: ScoreOptions) -> None:
         DataError: files of different length.
     """
     source, target = options.source, options.target
-    if options.file is not None or source is None or target is None:
+    if options.column is not None or options.file is not None or source is None or target is None:
         raise UsageError(
             f"{str(options.model)!r} is a translation model, which scores pairs: give both --source FILE and --target FILE, "
             "and no other file"
         )
     for name, file in {"--source": source, "--target": target}.items():
         check_file(name, file)
+        if is_table(file):
+            print(f"{name} {file} is read line by line, a text a line, not as a table", file=sys.stderr)
         if not file.is_file():
             raise UsageError(f"{name} {str(file)!r}: a pipe; allowed: a file, for it is read twice")
     count = checked_pair_count(source, target)

@@ -54,6 +54,24 @@ def test_a_label_need_not_be_called_so_but_a_name_decides(name):
     assert chosen(body=TEXTS, colour=["red", "blue"] * (ROWS // 2), topic=LABELS)[1]["label"] == "topic"
 
 
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["Arts, Music", "Science", "Law, Order"] * 20,  # three names
+        [f"{name}, {i}" for i, name in enumerate(LABELS)],  # no part is there again
+        ["1,5", "2,0", "1,0", "2,5", "1,25"] * 12,  # numbers
+        [
+            "a long sentence, that nobody in the world would call a label",
+            "a long sentence",
+            "that nobody in the world would call a label",
+        ]
+        * 20,
+    ],
+)
+def test_commas_alone_make_no_list_of_labels(cells):
+    assert [column.separator for column in columns(text=TEXTS, cells=cells)] == [None, None]
+
+
 def test_a_sorted_file_begins_with_one_label():
     assert chosen(text=TEXTS, label=["neg"] * ROWS, lang=["en"] * ROWS)[1]["label"] == "label"
 

@@ -178,6 +178,24 @@ def test_labels_that_are_lists_or_numbers_and_two_texts_a_row():
     assert set(examples_of(two.path)[0]) == {"text", "text_b", "label"} and set(two.seen.texts) == {"text", "text_b"}
 
 
+@pytest.mark.parametrize("separator", [",", "; ", "|"])
+def test_several_labels_in_a_cell_are_found_with_what_stands_between_them(separator):
+    names = [[], ["plot"], ["plot", "cast"], ["score", "plot", "cast"], ["cast"], ["cast", "plot"]] * 10
+    reviews(60, sentiment=[separator.join(each) for each in names]).to_csv("t.csv", index=False)
+    found = init_config("t.csv")
+    assert load_experiment(found.path).task.problem == "multi_label" and len(found.seen.train_labels) == 3
+    assert found.seen.train_rows == 60 and [row["label"] for row in examples_of(found.path)] == names
+    assert ("label_separator" in found.text) == (separator != ",")
+
+
+def test_whole_numbers_that_are_called_stars_have_an_order():
+    stars = [1 + i % 5 for i in range(60)]
+    reviews(sentiment=stars).to_csv("any.csv", index=False)
+    reviews().drop(columns="sentiment").assign(Stars=stars).to_csv("stars.csv", index=False)
+    problems = [load_experiment(init_config(name).path).task.problem for name in ("any.csv", "stars.csv")]
+    assert problems == ["single_label", "ordinal"]
+
+
 def test_a_label_of_another_split_that_train_lacks_is_refused():
     reviews().to_csv("t.csv", index=False)
     reviews(sentiment=["pos", "new"] * 30).to_csv("test.csv", index=False)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from pathlib import Path
 
 import pytest
 
@@ -9,8 +10,10 @@ from nlp_suite.config import load_experiment
 from nlp_suite.config_yaml import read_yaml
 from nlp_suite.data.init.config_text import config_text, values_of
 from nlp_suite.data.init.seen import Choice, Seen, TextSampler, TextsSeen
+from nlp_suite.data.remarks import remarks_on_settings
 from nlp_suite.registry import TASKS
 
+ENCODERS = Path(__file__).parents[2] / "fixtures" / "encoders"
 FIGURES = {"min": 1, "mean": 20.0, "p5": 3.0, "p50": 15.0, "p95": 60.0, "p99": 120.5, "max": 400}
 
 
@@ -69,11 +72,13 @@ def test_a_classifier_for_tables_of_any_size(rows, classes, script):
     assert (values["text"]["tokenizer"]["name"] == "sentencepiece") == (script == "Han")
 
 
-def test_a_bag_without_one_label_a_text_counts_no_classes():
-    for problem, kind in (("regression", "rated"), ("multi_label", "multi_labelled")):
+def test_a_bag_counts_words_of_labels_without_an_order():
+    kinds = {"regression": "rated", "ordinal": "ordered", "multi_label": "multi_labelled", "single_label": "labelled"}
+    for problem, kind in kinds.items():
         seen = dataclasses.replace(labelled(1000), kind=kind)
         backbone = configured("sentiment", seen, problem=problem)["backbone"]
-        assert (backbone["naive_bayes"], backbone["average"]) == (False, "sqrt")
+        counts = (True, "l2") if problem.endswith("label") else (False, "sqrt")
+        assert (backbone["naive_bayes"], backbone["average"]) == counts, problem
 
 
 def test_two_texts_a_row_are_read_whole():
@@ -124,6 +129,29 @@ def test_scripts_that_differ_get_a_vocabulary_each():
 def test_pairs_of_very_different_lengths_are_left_out():
     assert "max_ratio" not in configured("translation", pairs(3000))["task"]
     assert configured("translation", pairs(3000, ratio={"p50": 1.0, "p99": 9.0}))["task"]["max_ratio"] == 3
+
+
+def test_a_pretrained_start_is_shown_where_rows_are_few():
+    """The comment is YAML that holds in place of the sections above it."""
+    task = TASKS.get("sentiment")
+    assert not task.other_recipe(labelled(100_000)) and not TASKS.get("translation").other_recipe(pairs(20))
+    for rows in (2, 500):
+        foot = task.other_recipe(labelled(rows))
+        text = config_text({"task": {"name": Choice("sentiment")}}, [], foot)
+        assert (
+            max(map(len, text.splitlines())) <= 140
+            and text.endswith("\n")
+            and read_yaml(text, "config") == {"task": {"name": "sentiment"}}
+        )
+        block = text.rpartition("#\n")[2].replace("#   ", "")
+        values = read_yaml(block, "block")
+        assert set(values) == {"text", "backbone", "training"}
+        values["backbone"]["init_from"] = str(ENCODERS / "bert")
+        values["text"]["max_length"] = 12  # positions of the small model
+        experiment = load_experiment({**values, "data": {"source": "sample"}})
+        assert experiment.backbone.freeze == 0 and not remarks_on_settings(experiment, ["neg", "pos"])
+        rates = experiment.training
+        assert rates.schedule.warmup_steps < rates.epochs * -(-rows // rates.batch_size)
 
 
 def test_a_task_without_rules_keeps_its_defaults():

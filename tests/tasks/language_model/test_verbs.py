@@ -113,6 +113,19 @@ def test_score_as_tsv(run, model):
     assert float(rows[1][2]) == pytest.approx(model.score(LINES)[0]["token_log_probs"][0], abs=1e-5)
 
 
+def test_score_of_a_table_is_that_of_its_texts(run, folder, model):
+    (folder / "table.csv").write_text('id,text,other\n1,"the cat, a dog",the dog\n2,the dog,\n', "utf-8")
+    shown = ("--format", "jsonl")
+    rows = [json.loads(line) for line in run("score", "lm", "table.csv", *shown).stdout.splitlines()]
+    assert [row["text"] for row in rows] == ["the cat, a dog", "the dog"]
+    assert rows[1]["log_prob"] == pytest.approx(model.score(["the dog"])[0]["log_prob"], abs=1e-4)
+    others = [
+        json.loads(line) for line in run("score", "lm", "table.csv", "--text", "other", *shown).stdout.splitlines()
+    ]
+    assert [row["text"] for row in others] == ["the dog", ""]
+    assert "--text 'id' is a column of a table" in str(run("score", "lm", "lines.txt", "--text", "id").exception)
+
+
 def test_score_as_a_table(run, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     table = run("score", "lm", "lines.txt", "--max-length", "8").stdout

@@ -8,7 +8,8 @@ from sklearn.metrics import cohen_kappa_score
 from nlp_suite.config import load_experiment
 from nlp_suite.data.prepare import prepare
 from nlp_suite.errors import DataError
-from nlp_suite.tasks.sentiment.problems.ordinal.measure import ordinal_numbers
+from nlp_suite.tasks.sentiment.baseline import baselines
+from nlp_suite.tasks.sentiment.problems.ordinal.measure import OrdinalView, ordinal_numbers
 from nlp_suite.tasks.sentiment.problems.ordinal.metrics import MeanDistance
 from nlp_suite.tasks.sentiment.problems.ordinal.network import OrderedLogits
 
@@ -88,3 +89,14 @@ def test_words_need_an_order(tmp_path):
     ):
         prepare(experiment_of(tmp_path, ["good", "bad"]))
     assert prepare(experiment_of(tmp_path, ["good", "bad"], labels=["bad", "good"])).labels == ["bad", "good"]
+
+
+def test_the_distance_of_the_easy_methods_is_a_figure(tmp_path):
+    prepared = prepare(experiment_of(tmp_path, ["1", "2", "3", "3", "5"], validation=0.4))
+    store = prepared.stores["validation"]
+    truth = np.array(store.labels)
+    found = baselines(prepared.labels, prepared.stores["train"], store, truth, ordered=True)["majority"]
+    frequent = np.bincount(prepared.stores["train"].labels).argmax()
+    assert found["mae"] == pytest.approx(np.abs(truth - frequent).mean()) and found["mae"] > 0
+    assert found["lead"]["mean distance"]["value"] == pytest.approx(found["mae"]), "the answers are all right"
+    assert OrdinalView().compared({})["mean distance"](found) == f"{found['mae']:.4f}"

@@ -128,7 +128,7 @@ def test_spearman_is_scipys():
         ({"training": {"class_weights": "balanced"}}, "does not use training.class_weights"),
         ({"training": {"monitor": "val_accuracy"}}, "unknown metric 'val_accuracy'"),
         ({"task": {"label_smoothing": 0.1}}, "label_smoothing is for labels"),
-        ({"backbone": {"name": "bag", "naive_bayes": True}}, "naive_bayes counts words by the one label"),
+        ({"backbone": {"name": "bag", "naive_bayes": True}}, "naive_bayes counts words by labels"),
     ],
 )
 def test_what_speaks_of_labels_is_refused(tmp_path, values, message):

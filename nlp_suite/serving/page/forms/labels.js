@@ -1,12 +1,13 @@
-// Multi-label classification: the probability of every label, and which reach their thresholds.
+// Multi-label classification: the probability of every label, which reach their thresholds, and the words that speak for each.
 
-import { bar, h, instance, percent, textFields } from "../parts.js";
-import { fits } from "../server.js";
+import { bar, cutWarning, h, instance, percent, textFields, typedTexts } from "../parts.js";
+import { answersTexts } from "../server.js";
+import { explain, ofLabel } from "../words.js";
 
 export const kind = "gives texts any number of labels";
 
 export function matches(signatures) {
-  return [["text"], ["text", "text_b"]].some((inputs) => fits(signatures.serving_default, inputs, ["chosen", "labels", "probabilities", "thresholds"]));
+  return answersTexts(signatures, ["chosen", "labels", "probabilities", "thresholds"]);
 }
 
 export function modes() {
@@ -14,16 +15,19 @@ export function modes() {
 }
 
 async function run(context) {
-  const text = context.values().get("text");
-  const { value } = await context.ask(JSON.stringify({ instances: [instance(context, text)] }));
-  const { labels, probabilities, thresholds, chosen, truncated } = value.predictions[0];
-  const order = labels.map((_, i) => i).sort((a, b) => probabilities[b] - probabilities[a]);
+  const texts = typedTexts(context);
+  const { value } = await context.ask(JSON.stringify({ instances: [instance(texts)] }));
+  const answer = value.predictions[0], { labels, probabilities, thresholds, chosen } = answer;
+  const order = labels.map((_, i) => i).sort((a, b) => chosen[b] - chosen[a] || probabilities[b] - probabilities[a]);
   const given = order.filter((i) => chosen[i]).map((i) => labels[i]).join(", ") || "no label";
-  const said = (i) => `${percent(probabilities[i])} (given from ${percent(thresholds[i])})`;
+  const words = h("section", { "aria-busy": "true" });
   context.show(
     h("p", { class: "headline", dir: "auto" }, given),
-    h("ul", { class: "bars" }, order.map((i) => bar(labels[i], probabilities[i], said(i), chosen[i]))),
-    truncated ? h("p", { class: "warning" }, "The text is longer than the model reads: a part of it was left out.") : null,
+    h("ul", { class: "bars" }, order.map((i) => bar(labels[i], probabilities[i], percent(probabilities[i]), chosen[i], thresholds[i]))),
+    h("p", { class: "muted note" }, "A label is given where its bar reaches the stroke, its threshold. Each probability is for itself; they do not add up to 100\u00a0%."),
+    cutWarning(answer.truncated),
+    words,
   );
   context.say(given);
+  await explain(context, words, texts, answer, order.map((i) => ofLabel(labels, i)));
 }

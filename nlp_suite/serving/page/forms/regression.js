@@ -1,12 +1,15 @@
-// Regression: the number that a text is answered with.
+// Regression: the number that a text is answered with, and the words that raise or lower it.
 
-import { h, instance, textFields } from "../parts.js";
-import { fits } from "../server.js";
+import { cutWarning, h, instance, textFields, typedTexts } from "../parts.js";
+import { answersTexts } from "../server.js";
+import { explain, ofNumber } from "../words.js";
 
 export const kind = "answers texts with a number";
 
+const FORMAT = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
+
 export function matches(signatures) {
-  return [["text"], ["text", "text_b"]].some((inputs) => fits(signatures.serving_default, inputs, ["value", "truncated"]));
+  return answersTexts(signatures, ["value", "truncated"]);
 }
 
 export function modes() {
@@ -14,13 +17,14 @@ export function modes() {
 }
 
 async function run(context) {
-  const text = context.values().get("text");
-  const { value: answer } = await context.ask(JSON.stringify({ instances: [instance(context, text)] }));
-  const { value, truncated } = answer.predictions[0];
-  const shown = new Intl.NumberFormat("en", { maximumSignificantDigits: 6 }).format(value);
-  context.show(
-    h("p", { class: "headline" }, shown),
-    truncated ? h("p", { class: "warning" }, "The text is longer than the model reads: a part of it was left out.") : null,
-  );
+  const texts = typedTexts(context);
+  const { value } = await context.ask(JSON.stringify({ instances: [instance(texts)] }));
+  const answer = value.predictions[0], shown = written(answer.value), words = h("section", { "aria-busy": "true" });
+  context.show(h("p", { class: "headline" }, shown), cutWarning(answer.truncated), words);
   context.say(shown);
+  await explain(context, words, texts, answer, [ofNumber("the answer", (row) => row.value, written, Math.abs(answer.value) || 1)]);
+}
+
+function written(value) {
+  return FORMAT.format(value).replace("-", "−");
 }

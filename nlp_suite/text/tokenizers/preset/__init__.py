@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nlp_suite.config import TokenizerSettings
+from nlp_suite.config import TextSettings, TokenizerSettings
 from nlp_suite.errors import ConfigError, TextError
 from nlp_suite.pretrained.folder import PretrainedFolder
 from nlp_suite.registry import TOKENIZERS
@@ -23,6 +23,7 @@ from nlp_suite.text.tokenizers.preset.model import (
 from nlp_suite.text.tokenizers.preset.piece_bpe import MODEL_FILE, PieceBPEModel
 from nlp_suite.text.tokenizers.preset.unigram import MODEL_FILES, UnigramModel
 from nlp_suite.text.tokenizers.preset.wordpiece import WordPieceModel
+from nlp_suite.text.tokenizers.preset.written import tokenizer_files
 
 MODELS: Mapping[str, type[PretrainedTokenizer]] = {
     model.kind: model for model in (WordPieceModel, ByteBPEModel, PieceBPEModel, UnigramModel)
@@ -96,6 +97,11 @@ class PresetTokenizer(Tokenizer):
         return self._model
 
     @property
+    def kind(self) -> str:
+        """The kind of model, see `MODELS`."""
+        return self._trained.kind
+
+    @property
     def no_output(self) -> np.ndarray:
         special = self._trained.special
         silent = self.model_ids < 0
@@ -129,6 +135,12 @@ class PresetTokenizer(Tokenizer):
         model = MODELS[kind]()
         model.restore(assets)
         self._adopt(model)
+
+    def huggingface_files(
+        self, settings: TextSettings, special_tokens: Sequence[str], *, segments: bool, pairs: bool
+    ) -> dict[str, bytes]:
+        """See `nlp_suite.text.tokenizers.preset.written.tokenizer_files`."""
+        return tokenizer_files(self._trained, settings, special_tokens, segments=segments, pairs=pairs)
 
     def prepare(self, text):
         return self._model.prepare(text) if self._model else text

@@ -3,9 +3,10 @@
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Self
 
-from nlp_suite.errors import ConfigError
+from nlp_suite.errors import ConfigError, TextError
 from nlp_suite.pretrained.decoder import is_decoder
 from nlp_suite.pretrained.folder import PretrainedFolder
 from nlp_suite.text.tokenizers.base import SPECIAL_TOKENS, UNKNOWN_SURFACE
@@ -131,6 +132,41 @@ class ByteBPEModel(PieceModel):
             words = [piece for piece in vocabulary if piece not in added]
             tokenizer.check_that_words_are_merged(folder, words, scores)
         return tokenizer
+
+    def parts(self, pieces: Sequence[str]) -> dict[str, Any]:
+        """See `PretrainedTokenizer.parts`."""
+        words = {"type": "ByteLevel", "add_prefix_space": self.rules["add_prefix_space"], "trim_offsets": True}
+        return {
+            "model": {
+                "type": "BPE",
+                "dropout": None,
+                "unk_token": None,
+                "continuing_subword_prefix": None,
+                "end_of_word_suffix": None,
+                "fuse_unk": False,
+                "byte_fallback": False,
+                "vocab": {piece: number for number, piece in enumerate(pieces)},
+                "merges": [" ".join(pair) for pair in self._merges()],
+            },
+            "normalizer": None,
+            "pre_tokenizer": {**words, "use_regex": True},
+            "decoder": {**words, "use_regex": True},
+        }
+
+    def _merges(self) -> list[list[str]]:
+        """The pair that each piece is merged of, in the order of the merges: the two halves that the earlier ones leave."""
+        ranks = {piece: -score for piece, score in self.scores().items() if len(piece) > 1}
+        pairs = []
+        for piece, rank in sorted(ranks.items(), key=lambda item: item[1]):
+            parts = list(piece)
+            while len(parts) > 2:
+                found = [ranks.get(first + second, rank) for first, second in pairwise(parts)]
+                if (lowest := min(found)) >= rank:
+                    raise TextError(f"the piece {piece!r} is no merge of two that were merged before it")
+                place = found.index(lowest)
+                parts[place : place + 2] = ["".join(parts[place : place + 2])]
+            pairs.append(parts)
+        return pairs
 
     @property
     def lossless(self) -> bool:  # type: ignore[override]

@@ -99,6 +99,32 @@ class PretrainedTokenizer(Tokenizer):
         """Refused: a vocabulary that the model does not know would be of no use. Raises TextError."""
         raise TextError(NOT_TRAINED)
 
+    def pieces(self, special_tokens: Sequence[str]) -> list[str]:
+        """The vocabulary by the model's ids.
+
+        Args:
+            special_tokens: what PAD, UNKNOWN, START and END are called there.
+
+        Raises:
+            TextError: two ids with one name.
+        """
+        pieces = [*special_tokens, *self.tokens[len(SPECIAL_TOKENS) :]]
+        if len(set(pieces)) < len(pieces):
+            twice = next(piece for piece in pieces if pieces.count(piece) > 1)
+            raise TextError(f"the vocabulary has {twice!r} both as a piece and as a special token")
+        ordered = [""] * len(pieces)
+        for number, piece in zip(self.model_ids, pieces, strict=True):
+            ordered[number] = piece
+        return ordered
+
+    def parts(self, pieces: Sequence[str]) -> dict[str, Any]:
+        """`model`, `normalizer`, `pre_tokenizer` and `decoder` of tokenizer.json, of which `of_folder` makes this tokenizer.
+
+        Args:
+            pieces: see `pieces`.
+        """
+        raise TextError(f"a tokenizer of the kind {self.kind} cannot be written in Hugging Face's layout")
+
 
 def dump_rules(tokenizer: PretrainedTokenizer) -> bytes:
     """The content of `rules.json`."""

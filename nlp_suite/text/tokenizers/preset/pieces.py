@@ -84,6 +84,18 @@ class PieceModel(PretrainedTokenizer):
             tokenizer = tensorflow_text.SentencepieceTokenizer(self._model)
         return {"sentencepiece": tokenizer, "surfaces": tf.constant(self.surfaces())}
 
+    def scores(self) -> dict[str, float]:
+        """The scores of the pieces that a text can give, those behind the vocabulary among them."""
+        model = self.as_message()
+        normal = model.SentencePiece.NORMAL
+        return {piece.piece: piece.score for piece in model.pieces if piece.type == normal}
+
+    def as_message(self) -> Any:
+        """The op's model, read."""
+        model = sentencepiece_format().ModelProto()
+        model.ParseFromString(self._model)
+        return model
+
     def surfaces(self) -> list[bytes]:
         """What each id stands for in a text; nothing for PAD, START and END."""
         raise NotImplementedError

@@ -1,7 +1,7 @@
 """SentencePiece's unigram models, as in XLM-RoBERTa and ALBERT, with the normalisation that they bring."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from nlp_suite.errors import ConfigError
@@ -23,6 +23,12 @@ from nlp_suite.text.tokenizers.preset.pieces import PieceModel, sentencepiece_fo
 STEPS = ("quotes", "NFKD", "strip_accents", "lowercase")  # in the order in which they are taken
 MODEL_FILES = ("sentencepiece.bpe.model", "spiece.model")
 _QUOTES = ("``", "''")  # become "
+_STEPS: Mapping[str, list[dict[str, Any]]] = {  # how tokenizer.json says them
+    "quotes": [{"type": "Replace", "pattern": {"String": quotes}, "content": '"'} for quotes in _QUOTES],
+    "NFKD": [{"type": "NFKD"}],
+    "strip_accents": [{"type": "StripAccents"}],
+    "lowercase": [{"type": "Lowercase"}],
+}
 _SPACES = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}  # which the op does by itself
 
 
@@ -69,6 +75,27 @@ class UnigramModel(PieceModel):
         if "lowercase" in steps:
             text = tf.strings.lower(replace(text, "Σ", "σ"), encoding="utf-8")
         return replace(text, f"[{SPACE}]", " ")
+
+    def parts(self, pieces: Sequence[str]) -> dict[str, Any]:
+        """See `PretrainedTokenizer.parts`."""
+        scores, metaspace = self.scores(), {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"}
+        steps = [part for step in self.rules["steps"] for part in _STEPS[step]]
+        if charsmap := self.as_message().normalizer_spec.precompiled_charsmap:
+            steps.append({"type": "Precompiled", "precompiled_charsmap": base64.b64encode(charsmap).decode("ascii")})
+        return {
+            "model": {
+                "type": "Unigram",
+                "unk_id": self.special.unknown,
+                "vocab": [[piece, scores.get(piece, 0.0)] for piece in pieces],
+                "byte_fallback": False,
+            },
+            "normalizer": {"type": "Sequence", "normalizers": [*steps, _SPACES]},
+            "pre_tokenizer": {
+                "type": "Sequence",
+                "pretokenizers": [{"type": "WhitespaceSplit"}, {**metaspace, "split": True}],
+            },
+            "decoder": {**metaspace, "split": True},
+        }
 
     def surfaces(self) -> list[bytes]:
         pieces = self.tokens[len(SPECIAL_TOKENS) :]

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 from nlp_suite.errors import ConfigError, RequestError
 from nlp_suite.predictor import Predictor
 from nlp_suite.tasks.sentiment import SentimentTask, reads_pairs
-from nlp_suite.tasks.sentiment.problems.checks import refuse_naive_bayes, without_naive_bayes
 
 if TYPE_CHECKING:
     from nlp_suite.evaluation.report import ReportView
+    from nlp_suite.export.classifier_head import ClassifierHead
     from nlp_suite.export.signatures import Signatures
 
 
@@ -23,9 +23,8 @@ class MultiLabelTask(SentimentTask):
     title = "multi-label classification"
     model_kind = "multi-label classifier"
     corpus_kind = "multi_labelled"
-    honours = frozenset({"data.labels"})
+    honours = frozenset({"data.labels", "training.features"})
     defaults = {"training": {"monitor": "val_loss"}}  # noqa: RUF012
-    default_recipe = without_naive_bayes(SentimentTask.default_recipe)
     metric_names = ("cross_entropy", "micro_f1", "macro_f1")
     card_limits = (
         "Trained on one kind of text: expect less on other domains, lengths and languages than those of its training data.",
@@ -39,14 +38,14 @@ class MultiLabelTask(SentimentTask):
     def remarks(cls, experiment, labels) -> list[str]:
         return []  # those of `SentimentTask` are on classes that exclude one another
 
-    def check(self, experiment) -> None:
-        refuse_naive_bayes(experiment)
-
     def loss(self) -> Any:
         """Binary cross-entropy of the logits, the mean over the labels."""
         import keras
 
         return keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=self.settings.label_smoothing)
+
+    def counted_classes(self, labels, model) -> tuple[Any, int]:
+        return labels, labels.shape[1]
 
     def metrics(self, labels) -> list:
         """The loss without label smoothing, and F1 at a probability of 0.5; the report's are at the thresholds."""
@@ -72,9 +71,9 @@ class MultiLabelTask(SentimentTask):
             raise ConfigError(f"task.thresholds names {wrong}; the labels are {', '.join(labels)}")
         return super().training_batches(model, stores, labels, training)
 
-    def batch(self, store, rows, weights, length: int) -> tuple:
-        """Model input, target and weight of a batch: `[B, T]`, `[B, C]`, `[B]`."""
-        return store.padded(rows, length), store.labels[rows].astype("float32"), weights
+    def targets(self, store, rows) -> Any:
+        """Which labels a row has, 0 or 1, float32 `[B, C]`."""
+        return store.labels[rows].astype("float32")
 
     def after_training(self, run, stores) -> dict:
         """See `Task.after_training`: `thresholds`, chosen on validation unless the settings give them."""
@@ -134,6 +133,15 @@ class MultiLabelTask(SentimentTask):
             return {"labels and probabilities": given}
         columns = {"labels": lambda answer: ", ".join(answer["labels"])}
         return columns | {f"p({label})" if label in columns else label: of_label(label) for label in labels}
+
+    def classifier_head(self, run, model) -> "ClassifierHead":
+        from nlp_suite.tasks.sentiment.head import head_of
+        from nlp_suite.tasks.sentiment.problems.multi_label.thresholds import DEFAULT, thresholds_of
+
+        thresholds = dict(zip(run.labels, thresholds_of(self.settings.thresholds, run.assets), strict=True))
+        others = [f"{label} {value:g}" for label, value in thresholds.items() if value != DEFAULT]
+        unsaid = [f"labels are given from these probabilities on: {', '.join(others)}"] if others else []
+        return head_of(model, run.labels, "multi_label_classification", unsaid)
 
     def signatures(self, model, predictor, xla=False) -> "Signatures":
         from nlp_suite.tasks.sentiment.problems.multi_label.signatures import MultiLabelSignatures

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from nlp_suite.errors import DataError, RunError
-from nlp_suite.tasks.sentiment.measure import StoreTexts, never_answered_remark, split_logits
+from nlp_suite.tasks.sentiment.measure import StoreTexts, never_answered_remark, split_logits, validation_logits
 from nlp_suite.tasks.sentiment.problems.multi_label.predictor import sigmoid
 from nlp_suite.tasks.sentiment.problems.multi_label.thresholds import (
     DEFAULT,
@@ -23,7 +23,7 @@ def fit_thresholds(run: Any, store: Any) -> dict[str, Any]:
     """`{"thresholds": {label: threshold}}`, see `choose_thresholds`; empty where the settings give them."""
     if run.task.settings.thresholds != "validation":
         return {}
-    probabilities = sigmoid(split_logits(run, store))
+    probabilities = sigmoid(validation_logits(run, store))
     if not np.isfinite(probabilities).all():  # measuring it says so
         return {}
     return {"thresholds": threshold_facts(run.labels, choose_thresholds(np.array(store.labels), probabilities))}

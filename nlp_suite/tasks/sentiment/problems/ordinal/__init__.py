@@ -22,6 +22,7 @@ class OrdinalTask(SentimentTask):
     corpus_kind = "ordered"
     defaults = {"training": {"monitor": "val_loss"}}  # noqa: RUF012
     metric_names = (*SentimentTask.metric_names, "mae")
+    page_form = "ordinal"
 
     @classmethod
     def remarks(cls, experiment, labels) -> list[str]:
@@ -51,6 +52,11 @@ class OrdinalTask(SentimentTask):
 
         report = super().measure(run, split, stores)
         return {**report, **ordinal_numbers(report["confusion_matrix"])}
+
+    def baselines(self, run, split, stores, by_row) -> dict:
+        from nlp_suite.tasks.sentiment.baseline import baselines
+
+        return baselines(run.labels, stores["train"], stores[split], by_row, ordered=True)
 
     def report_view(self) -> "ReportView":
         from nlp_suite.tasks.sentiment.problems.ordinal.measure import OrdinalView

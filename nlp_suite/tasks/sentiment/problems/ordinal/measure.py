@@ -53,5 +53,8 @@ class OrdinalView(ClassificationView):
         first, *rest = super().headline(report)
         return [first, *tiles, *rest]
 
+    def compared(self, report: dict) -> dict:
+        return {"mean distance": lambda figures: f"{figures['mae']:.4f}", **super().compared(report)}
+
     def terminal(self, report: dict) -> Any:  # type: ignore[override]
         return terminal(report, self.headline(report))

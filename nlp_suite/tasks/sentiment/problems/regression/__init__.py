@@ -7,10 +7,10 @@ from nlp_suite.errors import ConfigError
 from nlp_suite.predictor import Predictor
 from nlp_suite.task import Task
 from nlp_suite.tasks.sentiment import SentimentTask, reads_pairs
-from nlp_suite.tasks.sentiment.problems.checks import refuse_naive_bayes, without_naive_bayes
 
 if TYPE_CHECKING:
     from nlp_suite.evaluation.report import ReportView
+    from nlp_suite.export.classifier_head import ClassifierHead
     from nlp_suite.export.signatures import Signatures
 
 
@@ -24,9 +24,12 @@ class RegressionTask(SentimentTask):
     title = "text regression"
     model_kind = "regression model"
     corpus_kind = "rated"
-    honours = frozenset()
+    honours = frozenset({"training.features"})
     defaults = {"training": {"monitor": "val_loss"}}  # noqa: RUF012
-    default_recipe = without_naive_bayes(SentimentTask.default_recipe)
+    default_recipe = {  # noqa: RUF012  # l2 needs the counts by label
+        **SentimentTask.default_recipe,
+        "backbone": {**SentimentTask.default_recipe["backbone"], "naive_bayes": False, "average": "sqrt"},
+    }
     loss_metric = "unexplained"
     metric_names = ("mae", "rmse", "unexplained")
     card_limits = (
@@ -45,7 +48,9 @@ class RegressionTask(SentimentTask):
         """See `Task.check`; what speaks of classes is refused."""
         if self.settings.label_smoothing:
             raise ConfigError("task.label_smoothing is for labels; task.problem: regression has none")
-        refuse_naive_bayes(experiment)
+        if experiment.backbone.arguments().get("naive_bayes"):
+            raise ConfigError("backbone.naive_bayes counts words by labels; task.problem: regression has none")
+        super().check(experiment)
 
     def head(self, backbone, assets, **settings) -> Any:
         from nlp_suite.tasks.sentiment.problems.regression.network import RegressionModel
@@ -71,9 +76,9 @@ class RegressionTask(SentimentTask):
             UnexplainedVariance(),
         ]
 
-    def batch(self, store, rows, weights, length: int) -> tuple:
-        """Model input, target and weight of a batch: `[B, T]`, `[B, 1]`, `[B]`."""
-        return store.padded(rows, length), store.labels[rows].astype("float32")[:, None], weights
+    def targets(self, store, rows) -> Any:
+        """Numbers, float32 `[B, 1]`."""
+        return store.labels[rows].astype("float32")[:, None]
 
     def measure(self, run, split, stores) -> dict:
         from nlp_suite.tasks.sentiment.problems.regression.measure import measure
@@ -107,6 +112,11 @@ class RegressionTask(SentimentTask):
     @classmethod
     def answer_columns(cls, labels, for_people, options=None) -> dict[str, Callable[[dict], Any]]:
         return {"value": lambda answer: f"{answer['value']:,.6g}" if for_people else answer["value"]}
+
+    def classifier_head(self, run, model) -> "ClassifierHead":
+        from nlp_suite.tasks.sentiment.head import head_of
+
+        return head_of(model, ["value"], "regression")
 
     def signatures(self, model, predictor, xla=False) -> "Signatures":
         from nlp_suite.tasks.sentiment.problems.regression.signatures import RegressionSignatures
