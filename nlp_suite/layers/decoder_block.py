@@ -72,7 +72,13 @@ class DecoderBlock(keras.layers.Layer):
         policy = self.dtype_policy
         self.supports_masking = True
         self.attention = GroupedAttention(
-            heads, key_value_heads, head_features, biases, attention_dropout, dtype=policy, name="attention"
+            heads,
+            key_value_heads,
+            head_features,
+            biases,
+            attention_dropout,
+            dtype=policy,
+            name=f"{self.name}_attention",
         )
         self.attention_norm, self.norm = (make_norm(norm, epsilon, policy) for _ in range(2))
         self.gate = self._dense(feed_forward, "gate") if gated else None
@@ -84,7 +90,11 @@ class DecoderBlock(keras.layers.Layer):
         initializer = {"class_name": "RandomNormal", "config": {"stddev": 0.02}}
         has_bias = name in self.settings["biases"]
         return keras.layers.Dense(
-            units, use_bias=has_bias, kernel_initializer=initializer, dtype=self.dtype_policy, name=name
+            units,
+            use_bias=has_bias,
+            kernel_initializer=initializer,
+            dtype=self.dtype_policy,
+            name=f"{self.name}_{name}",
         )
 
     def build(self, input_shape) -> None:

@@ -52,19 +52,23 @@ class GroupedAttention(keras.layers.Layer):
         for name, size in units.items():
             setattr(self, name, self._dense(size, name))
         self.drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
-        reshape = keras.layers.Reshape
-        self.to_heads, self.to_shared = (
-            reshape((-1, heads, head_features)),
-            reshape((-1, key_value_heads, head_features)),
-        )
-        self.share, self.part = reshape((key_value_heads, -1, head_features)), reshape((heads, -1, head_features))
-        self.from_heads = reshape((-1, heads * head_features))
+        self.to_heads, self.part = (self._reshape(shape) for shape in ((-1, heads), (heads, -1)))
+        self.to_shared, self.share = (self._reshape(shape) for shape in ((-1, key_value_heads), (key_value_heads, -1)))
+        self.from_heads = keras.layers.Reshape((-1, heads * head_features), dtype=self.dtype_policy)
+
+    def _reshape(self, shape):
+        """A layer, since where neither rows nor tokens are known, `ops.reshape` cannot tell them."""
+        return keras.layers.Reshape((*shape, self.size), dtype=self.dtype_policy)
 
     def _dense(self, units, name):
         has_bias = name in self.settings["biases"]
         initializer = {"class_name": "RandomNormal", "config": {"stddev": 0.02}}
         return keras.layers.Dense(
-            units, use_bias=has_bias, kernel_initializer=initializer, dtype=self.dtype_policy, name=name
+            units,
+            use_bias=has_bias,
+            kernel_initializer=initializer,
+            dtype=self.dtype_policy,
+            name=f"{self.name}_{name}",
         )
 
     def build(self, input_shape) -> None:

@@ -163,7 +163,8 @@ def test_training_goes_on_from_the_models_weights(folder, run, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_export_answers_as_python_does(run, predictor, tmp_path):
+def test_the_export_answers_as_python_does(run, tmp_path):
+    predictor = load(run.directory)
     exported = load(run_export(run.directory, tmp_path / "saved").path)
     options = {"max_tokens": 8, "temperature": 0.0}
     for ours, theirs in zip(exported.generate(PROMPTS, **options), predictor.generate(PROMPTS, **options), strict=True):
