@@ -133,7 +133,7 @@ class DataSettings(Settings):
 class TrainingSettings(Settings):
     """The fit loop: optimiser, schedule, regularisation, stopping."""
 
-    epochs: int = Field(5, ge=1, description="passes over the training split")
+    epochs: int = Field(5, ge=0, description="passes over the training split; 0: none, for a pretrained model as it is")
     batch_size: int = Field(32, ge=1, le=2**20, description="rows of a batch")
     batch_tokens: int | None = Field(
         None,
@@ -203,6 +203,11 @@ class ExportSettings(Settings):
     server_version: str = Field(
         "2.19", pattern=r"^\d+\.\d+$", description="TensorFlow Serving version to be servable on"
     )
+    weights: Literal["float32", "float16", "bfloat16"] = Field(
+        "float32",
+        description="how a SavedModel stores the weights: float16 and bfloat16 take half the disk, and are float32 again once "
+        "loaded; answers change by the rounding, which the export measures",
+    )
     license: str = Field("unspecified", description="licence of the exported model, for its card")
     description: str = Field("", description="one sentence for the model card")
     warmup_texts: list[str] = Field([], description="texts of the warm-up requests; default: from the training split")
@@ -230,6 +235,8 @@ class Experiment(Settings):
     @model_validator(mode="after")
     def _texts_fit_the_positions(self) -> Self:
         positions = self.backbone.max_tokens
+        if TASKS.get(self.task.name).variant(self.task.arguments()).causal:  # which reads a text in windows
+            return self
         if positions is not None and self.text.max_length > positions:
             raise ValueError(
                 f"text.max_length {self.text.max_length}: backbone {self.backbone.name} has positions for {positions} tokens; "

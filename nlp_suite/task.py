@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nlp_suite.data.init.seen import Choice, Recipe, Seen
     from nlp_suite.data.init.table_profile import Column
     from nlp_suite.evaluation.report import ReportView
+    from nlp_suite.export.classifier_head import ClassifierHead
     from nlp_suite.export.loaded import LoadedSignatures
     from nlp_suite.export.signatures import Signatures
     from nlp_suite.text.text_layer import TextLayer
@@ -366,6 +367,10 @@ class Task:
             predictor: the same network's predictor.
             xla: also those that XLA compiles; asked of tasks with `compiles` only.
         """
+
+    def classifier_head(self, run: Run, model: Any) -> ClassifierHead:
+        """What its network computes of the backbone's features; asked of tasks that name a format of classifiers only."""
+        raise NotImplementedError
 
     def check_inputs(self, run: Run, texts: Sequence[bytes]) -> Any:
         """What the network is compared on once it is loaded from a file: token ids int32 `[N, T]` of whole texts."""

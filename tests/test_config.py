@@ -38,7 +38,7 @@ def test_an_empty_config_is_the_defaults(tmp_path):
             {"text": {"tokenizer": "wordpeice"}},
             "text.tokenizer: unknown tokenizer 'wordpeice': did you mean 'wordpiece'",
         ),
-        ({"training": {"epochs": -1}}, "training.epochs: .*greater than or equal to 1, got -1"),
+        ({"training": {"epochs": -1}}, "training.epochs: .*greater than or equal to 0, got -1"),
         ({"training": {"schedule": "cosin"}}, "did you mean 'cosine'"),
         ({"text": {"truncation": "middle"}}, "text.truncation: .*'head', 'tail' or 'head_tail', got 'middle'"),
         ({"data": {"labels": ["a", "a"]}}, "data.labels: .*all different; got \\['a', 'a'\\]"),

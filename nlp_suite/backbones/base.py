@@ -43,6 +43,8 @@ class Backbone(keras.layers.Layer):
         context_limit: how many places a step of a causal backbone looks at, itself included: the newest. None: there is
             no limit. In layers above the first, what they look at may have seen more.
         returns_sequence: whether T' is T: one feature vector a token, which a decoder may attend to.
+        reads_prompts_at_once: whether `read` gives the state after many tokens in one pass.
+        has_output_bias: whether the output of a language model on top of it has a bias that is trained.
         priors: weights that `learn_prior` counts from the training split before the training; empty for most.
         settings: dict, the constructor's arguments for `get_config`; subclasses add theirs.
 
@@ -61,6 +63,8 @@ class Backbone(keras.layers.Layer):
     carries_state: bool = False
     context_limit: int | None = None
     returns_sequence: bool = True
+    reads_prompts_at_once: bool = False
+    has_output_bias: bool = True
     priors: Sequence[Any] = ()
     embeddings_initializer: ClassVar[Any] = "uniform"
 
@@ -205,6 +209,22 @@ class Backbone(keras.layers.Layer):
             ValueError: it is not causal.
         """
         raise self._not_causal()
+
+    def read(self, x, length, state) -> Never:
+        """The state after the first `length` int32 `[B]` places of features `[B, T, E]`, where `reads_prompts_at_once`.
+
+        Raises:
+            ValueError: it reads step by step only.
+        """
+        raise ValueError(f"backbone {type(self).__name__} reads step by step")
+
+    def add_output(self) -> None:
+        """Makes what a language model's output needs beside the embedding table, if anything; before it is built."""
+
+    @property
+    def output_table(self) -> Any:
+        """The table `[V, E]` with whose rows a language model's tied output compares features."""
+        return self.embedding.embeddings
 
     def _not_causal(self):
         return ValueError(

@@ -1,6 +1,6 @@
-"""A pretrained Transformer encoder: BERT, DistilBERT, RoBERTa, XLM-RoBERTa or ALBERT, with the model's own weights."""
+"""A pretrained Transformer with the model's own weights: an encoder such as BERT, or a causal one such as GPT-2 and Llama."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import keras
 from keras import ops
@@ -10,14 +10,15 @@ from nlp_suite.errors import ConfigError
 from nlp_suite.layers.inline import apply
 from nlp_suite.layers.lora import add_update, merge_update, updated_layers, weights_without_updates
 from nlp_suite.layers.positions import token_positions
-from nlp_suite.pretrained.encoder import ACTIVATIONS, read_architecture
+from nlp_suite.pretrained.architecture import ACTIVATIONS, read_architecture
+from nlp_suite.pretrained.decoder import Decoder
 from nlp_suite.registry import BACKBONES
 from nlp_suite.settings.preset import PresetSettings
 from nlp_suite.text.tokenizers.base import END
 
 # The modules of a block that get a low-rank update: all dense layers, as Dettmers et al. (2023, QLoRA) found to be needed to reach
 # what training all weights does. MiniLM on 450 reviews, rank 8, rate 1e-3: 83.7 % of 1,000, with query and value alone 80.3 %.
-UPDATED = ("query", "key", "value", "output", "expand", "contract")
+UPDATED = ("query", "key", "value", "output", "gate", "expand", "contract")
 INITIALIZER = {"class_name": "TruncatedNormal", "config": {"stddev": 0.02}}  # BERT's, of every table and kernel
 
 
@@ -25,6 +26,8 @@ INITIALIZER = {"class_name": "TruncatedNormal", "config": {"stddev": 0.02}}  # B
 @keras.saving.register_keras_serializable("nlp_suite")
 class PresetBackbone(Backbone):
     """KerasHub's Transformer encoder over embeddings of tokens, positions and segments, `[B, T]` → `[B, T, D]`.
+
+    Of the architecture of a causal model it makes a `PresetDecoder`, which is documented there.
 
     The blocks are `keras_hub.layers.TransformerEncoder`, with what the model's config.json says of activation and epsilon,
     so that the features are those of the model's authors. Of two texts in a row (`START text END text_b END`) the second
@@ -47,6 +50,13 @@ class PresetBackbone(Backbone):
     """
 
     embeddings_initializer: ClassVar = INITIALIZER
+
+    def __new__(cls, vocabulary_size: Any = None, architecture: Any = None, *args: Any, **kwargs: Any) -> Self:
+        if cls is PresetBackbone and isinstance(read_architecture(architecture, "backbone.architecture"), Decoder):
+            from nlp_suite.backbones.preset_decoder import PresetDecoder
+
+            cls = PresetDecoder
+        return super().__new__(cls, vocabulary_size, architecture, *args, **kwargs)
 
     def __init__(
         self,
@@ -74,12 +84,17 @@ class PresetBackbone(Backbone):
             "dropout": dropout,
             "attention_dropout": attention_dropout,
         }
-        policy, (rate, attention_rate) = self.dtype_policy, encoder.dropout_rates
+        rate, attention_rate = encoder.dropout_rates
         self.encoder = encoder
         self.rates = (
             rate if dropout is None else dropout,
             attention_rate if attention_dropout is None else attention_dropout,
         )
+        self._make_layers()
+
+    def _make_layers(self) -> None:
+        """Makes the layers above the embedding of tokens."""
+        encoder, policy = self.encoder, self.dtype_policy
         self.positions = self._table(encoder.positions)
         self.segments = self._table(encoder.segments) if encoder.segments and self.embedding is not None else None
         self.norm = keras.layers.LayerNormalization(epsilon=encoder.epsilon, dtype=policy)
@@ -122,6 +137,10 @@ class PresetBackbone(Backbone):
             # its one rate is that of features and of attention
             block._self_attention_dropout.rate = block._feedforward_dropout.rate = self.rates[0]
             block._self_attention_layer._dropout = block._self_attention_layer._dropout_layer.rate = self.rates[1]
+        self._freeze()
+
+    def _freeze(self) -> None:
+        """Ends the training of what the settings say; once all is built."""
         for layer in self._frozen_layers():
             layer.trainable = False
         if self.settings["lora_rank"] is not None:
@@ -130,10 +149,10 @@ class PresetBackbone(Backbone):
     def _add_updates(self) -> None:
         for weight in self.weights:
             weight.trainable = False
-        for block in self.blocks[max(self._frozen - 1, 0) :]:
-            for name, layer in block_modules(block).items():
-                if name in UPDATED:
-                    add_update(layer, self.settings["lora_rank"], self.settings["lora_alpha"])
+        for name, layer in self.modules().items():
+            block, number, part = name.split() if name.startswith("block ") else ("", 0, "")
+            if block and int(number) >= self._frozen - 1 and part in UPDATED:
+                add_update(layer, self.settings["lora_rank"], self.settings["lora_alpha"])
 
     def merge_updates(self) -> None:
         for layer in updated_layers(self):

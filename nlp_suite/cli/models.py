@@ -23,7 +23,7 @@ def options_on_command_line(context: typer.Context, names: tuple[str, ...]) -> l
 
 def add_commands(app: typer.Typer) -> None:
     """Adds the verbs to the command line."""
-    for verb in (predict, score, export):
+    for verb in (predict, score, export, convert):
         app.command()(verb)
 
 
@@ -164,11 +164,15 @@ def score(
 
 def export(
     run: RunFolder,
-    to: Annotated[Path, typer.Option(help="saved_models/NAME, or a .keras file.")],
+    to: Annotated[Path, typer.Option(help="saved_models/NAME, a .keras file, or a new folder, as the format has it.")],
     format: Annotated[
         str, typer.Option(help="A name of nlp-suite list formats.", autocompletion=export_formats)
     ] = "saved_model",
     server_version: Annotated[str | None, typer.Option(help="TensorFlow Serving version to be servable on.")] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="How a SavedModel stores them: float32, float16, bfloat16; default: the config's."),
+    ] = None,
     xla: Annotated[
         bool,
         typer.Option("--xla", help="Also signatures compiled by XLA, for servers that have it on."),
@@ -178,8 +182,19 @@ def export(
     from nlp_suite.backend import import_backend
     from nlp_suite.export.run_export import check_export, run_export
 
-    check_export(run, to, format, server_version=server_version, xla=xla)
+    check_export(run, to, format, server_version=server_version, weights=weights, xla=xla)
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the run was trained on
     import_backend()
-    result = run_export(run, to, format=format, server_version=server_version, xla=xla)
+    result = run_export(run, to, format=format, server_version=server_version, weights=weights, xla=xla)
     print(result.describe())
+
+
+def convert(
+    source: Annotated[str, typer.Argument(metavar="FILE.gguf", help="A GGUF file, or package:NAME that carries one.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to write: config.json, weights in float32, tokenizer.json.")],
+) -> None:
+    """Write a pretrained model in GGUF as a folder that backbone.init_from takes."""
+    from nlp_suite.pretrained.gguf import convert_gguf
+
+    convert_gguf(source, folder)
+    print(f"{folder}: take it as backbone: {{name: preset, init_from: {folder}}}")

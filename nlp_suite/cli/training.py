@@ -79,9 +79,11 @@ def train(
 
     run = train(experiment, directory)
     best = run.info["best"]
-    print(
-        f"{run.directory}: best {best['metric']} {best['value']:.4f} at checkpoint interval {best['round']}, {run.info['seconds']:.0f} s"
-    )
+    if best["round"] is None:
+        print(f"{run.directory}: as it began, since training.epochs is 0")
+    else:
+        value = f"{best['metric']} {best['value']:.4f}"
+        print(f"{run.directory}: best {value} at checkpoint interval {best['round']}, {run.info['seconds']:.0f} s")
     print(f"next: nlp-suite evaluate {run.directory}")
 
 

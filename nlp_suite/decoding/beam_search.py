@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import keras
@@ -37,6 +38,7 @@ def beam_search(
     min_tokens=0,
     n_best: int = 1,
     stop_at_end: bool = True,
+    read=None,
 ) -> dict:
     """Finds each row's most probable continuations of its prompt, in a `while_loop`.
 
@@ -68,6 +70,7 @@ def beam_search(
         min_tokens: a hypothesis ends only after so many other tokens; int or int32 [B].
         n_best: int, N, 1 to K.
         stop_at_end: whether `end_token` ends a hypothesis; otherwise it is a token like any other.
+        read: `read(state, prompt, prompt_length)`, which does what `read_prompt` does; default: by `step`.
 
     Returns:
         `tokens` int32 [B, N, L], 0 after the end; `length` int32 [B, N], with the end token; `log_prob` float32 [B, N];
@@ -104,7 +107,7 @@ def beam_search(
         min_tokens=ops.zeros_like(max_tokens) + ops.cast(min_tokens, "int32"),  # [B]
         shared=shared,
     )
-    return search.n_best_of(search.decode(*read_prompt(search.read, state, prompt, prompt_length)))
+    return search.n_best_of(search.decode(*(read or partial(read_prompt, search.read))(state, prompt, prompt_length)))
 
 
 def _number_or_tensor(penalty):

@@ -1,5 +1,7 @@
 """Greedy and sampled continuations from any step function: all at once in one loop, or token by token."""
 
+from functools import partial
+
 import numpy as np
 from keras import ops
 
@@ -19,6 +21,7 @@ def generate(
     end_token: int,
     forbidden=(),
     stop_at_end: bool = True,
+    read=None,
 ) -> dict:
     """Continues each row's prompt, greedily or by sampling, in one `while_loop` that ends with the last row.
 
@@ -37,6 +40,7 @@ def generate(
         end_token: id that ends a row where `stop_at_end`.
         forbidden: ids that are never generated.
         stop_at_end: whether `end_token` ends a row; otherwise it is a token like any other.
+        read: `read(state, prompt, prompt_length)`, which does what `read_prompt` does; default: by `step`.
 
     Returns:
         `tokens` int32 [B, L], 0 after the row's end; `length` int32 [B], with the end token if it was generated;
@@ -49,7 +53,7 @@ def generate(
         >>> out["tokens"]  # [1, 20]
     """
     advance = make_advance(step, end_token=end_token, forbidden=forbidden, stop_at_end=stop_at_end)
-    state, token = read_prompt(step, state, prompt, prompt_length)
+    state, token = (read or partial(read_prompt, step))(state, prompt, prompt_length)
     fixed, carry = initial_carry(state, token, prompt, prompt_length, max_tokens, options, limit=limit)
     (carry,) = ops.while_loop(
         lambda carry: ops.logical_not(ops.all(carry["finished"])), lambda carry: (advance(fixed, carry),), (carry,)

@@ -260,7 +260,9 @@ def _value(key: str, value) -> str:
         return "–"
     if isinstance(value, (list, tuple)):
         return ", ".join(_value(key, item) for item in value)
-    if isinstance(value, (bool, str)) or plots.number(value) is None:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str) or plots.number(value) is None:
         return str(value)
     if "seconds" in str(key):
         return duration(value)

@@ -19,7 +19,7 @@ def main(job: Job) -> dict[str, Any]:
     sys.path[:] = [*sys.path, *job["sys_path"]]
     for name in job["forbidden"]:
         sys.modules[name] = None  # type: ignore[assignment]  # `import` of it fails, installed or not
-    result = {"saved_model": _saved_model, "keras": _keras}[job["kind"]](job)
+    result = {"saved_model": _saved_model, "keras": _keras, "huggingface": _huggingface}[job["kind"]](job)
     imported = [name for name, module in sys.modules.items() if name.split(".")[0] in job["forbidden"] and module]
     if imported:
         raise AssertionError(f"{imported} were imported")
@@ -116,6 +116,63 @@ def _keras(job: Job) -> dict[str, Any]:
         row = _compare(np, answer(alone), expected[i : i + 1], job["tolerance"], f"alone, row {i}")
         largest = max(largest, row)
     return {"largest_difference": largest, "rows": len(expected)}
+
+
+def _huggingface(job: Job) -> dict[str, Any]:
+    """The encoder, classifier and tokenizer of a folder in Hugging Face's layout, together and row by row."""
+    import runpy
+
+    import numpy as np
+    import torch
+    import transformers
+
+    path = job["path"]
+    with np.load(job["arrays"]) as arrays:
+        given = {name: arrays[name] for name in arrays.files}
+    mask, features, logits = given["mask"], given.pop("features"), given.pop("logits", None)
+    names = {"ids": "input_ids", "mask": "attention_mask", "segments": "token_type_ids"}
+    encoder = transformers.AutoModel.from_pretrained(path).eval()
+    classifier, head = None, None
+    if job["classifier"] == "class":
+        auto = transformers.AutoModelForSequenceClassification
+        classifier, loaded = auto.from_pretrained(path, output_loading_info=True)
+        classifier.eval()
+        if wrong := [*loaded["missing_keys"], *loaded["unexpected_keys"], *loaded["mismatched_keys"]]:
+            raise AssertionError(f"weights that the classifier lacks, or does not know: {sorted(wrong)[:5]}")
+    elif job["classifier"] == "file":
+        own = runpy.run_path(f"{path}/head.py", run_name="head")
+        opened = own["open_head"](own["Path"](path))
+        head = lambda states, mask: own["logits"](states, mask, opened)  # noqa: E731
+
+    def compare(rows: slice, width: int, how: str) -> float:
+        feeds = {names[name]: torch.tensor(array[rows, :width]) for name, array in given.items()}
+        seen = mask[rows, :width, None]
+        with torch.no_grad():
+            states = encoder(**feeds).last_hidden_state
+            answers = {"features": (states.numpy() * seen, features[rows, :width] * seen)}
+            if classifier is not None:
+                answers["logits"] = classifier(**feeds).logits.numpy(), logits[rows]
+            elif head is not None:
+                answers["logits"] = head(states, feeds["attention_mask"]).numpy(), logits[rows]
+        return max(_compare(np, *pair, job["tolerance"], f"{name}, {how}") for name, pair in answers.items())
+
+    lengths = mask.sum(1).tolist()
+    largest = compare(slice(None), mask.shape[1], "co-batched")
+    for i in range(min(len(lengths), job["alone"])):
+        largest = max(largest, compare(slice(i, i + 1), lengths[i], f"alone, row {i}"))
+    tokenizer, wrong = transformers.AutoTokenizer.from_pretrained(path), []
+    for sides, ids in job["texts"]:
+        found = tokenizer(*sides, truncation=True)["input_ids"]
+        wrong += [(sides, found, ids)] if found != ids else []
+    if len(wrong) > job["unequal"] * len(job["texts"]):
+        sides, found, ids = wrong[0]
+        raise AssertionError(f"the tokenizer gives {found[:20]} of {sides!r}"[:400] + f", expected {ids[:20]}")
+    return {
+        "largest_difference": largest,
+        "rows": len(lengths),
+        "texts": len(job["texts"]),
+        "texts_unequal": len(wrong),
+    }
 
 
 def _tensors(tf: Any, encoded: Mapping[str, str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,48 @@ def check_keras(
             "alone": 8,
         }
         return _fresh_process(job, {"KERAS_BACKEND": keras.backend.backend()})
+
+
+def check_huggingface(
+    path: Path,
+    arrays: Mapping[str, Any],
+    texts: Sequence[tuple[list[str], list[int]]],
+    tolerance: float,
+    classifier: str,
+    unequal: float = 0.0,
+) -> dict[str, Any]:
+    """Lets transformers, with torch, open a folder in Hugging Face's layout and compute what Python computed.
+
+    Args:
+        path: the folder.
+        arrays: `ids`, `mask`, perhaps `segments`, all int64 `[N, T]`; what is expected: `features` `[N, T, D]` where the mask
+            is 1, and perhaps `logits` `[N, C]`.
+        texts: texts, each one or two, and the ids that the tokenizer must give.
+        tolerance: largest difference allowed, absolute for numbers up to 1 and relative above.
+        classifier: what has the logits: the model's `"class"`, the folder's `"file"` head.py, or nothing.
+        unequal: share of the texts that may have other ids.
+
+    Returns:
+        `largest_difference`, `rows`, `texts` and of them `texts_unequal`.
+
+    Raises:
+        ExportError: something differs, or the folder does not load.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "arrays.npz"
+        np.savez(file, **arrays)
+        job = {
+            "kind": "huggingface",
+            "path": str(path.resolve()),
+            "arrays": str(file),
+            "texts": texts,
+            "tolerance": tolerance,
+            "classifier": classifier,
+            "unequal": unequal,
+            "alone": 8,
+            "forbidden": ["nlp_suite", "keras_hub"],
+        }
+        return _fresh_process(job, {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"})
 
 
 def _encode_case(case: Case) -> dict[str, Any]:

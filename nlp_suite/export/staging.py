@@ -56,6 +56,24 @@ def check_parent(parent: Path) -> None:
     check_writable(parent, "give another --to", ExportError)
 
 
+def check_new_folder(to: Path, what: str, example: str) -> None:
+    """Finds out before the work whether a folder that is not there yet can be made.
+
+    Args:
+        to: the folder.
+        what: goes there, for messages.
+        example: a name that could be given.
+
+    Raises:
+        ExportError: a file, a folder with something in it, or see `check_parent`.
+    """
+    if to.suffix == ".keras" or to.is_file():
+        raise ExportError(f"{str(to)!r} is a file: {what} goes to a new folder such as {example}")
+    if to.is_dir() and any(to.iterdir()):
+        raise ExportError(f"{str(to)!r} is a folder with something in it: {what} goes to a new one")
+    check_parent(to.resolve().parent)
+
+
 def export_record(version: Path) -> Record:
     """The record of an exported version's files."""
     return Record(version, RECORD, lambda _: "export the run again")

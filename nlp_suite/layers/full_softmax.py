@@ -22,6 +22,7 @@ class FullSoftmax(keras.layers.Layer):
         vocabulary_size: int, the number V of words.
         tied: bool, whether K is passed as `table`.
         embedding_size: int, the width E of the table; used where `tied`.
+        bias_is_trained: bool, whether the bias is one of the trainable weights.
         chunk_elements: int, maximum number of logits held at a time, of 4 bytes each, but all of a token at least.
         **kwargs: of `keras.layers.Layer`.
 
@@ -41,6 +42,7 @@ class FullSoftmax(keras.layers.Layer):
         tied=False,
         embedding_size=None,
         chunk_elements=chunked_softmax.CHUNK_ELEMENTS,
+        bias_is_trained=True,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -49,6 +51,7 @@ class FullSoftmax(keras.layers.Layer):
         self.tied = tied
         self.embedding_size = embedding_size
         self.chunk_elements = chunk_elements
+        self.bias_is_trained = bias_is_trained
 
     def build(self, features_shape) -> None:
         width = features_shape[-1]
@@ -59,7 +62,9 @@ class FullSoftmax(keras.layers.Layer):
             )
         elif width != self.embedding_size:
             self.projection = self.add_weight(name="projection", shape=(width, self.embedding_size))
-        self.bias = self.add_weight(name="bias", shape=(self.vocabulary_size,), initializer="zeros")
+        self.bias = self.add_weight(
+            name="bias", shape=(self.vocabulary_size,), initializer="zeros", trainable=self.bias_is_trained
+        )
 
     def loss(self, features, targets, weights, table=None, label_smoothing=0.0):
         """Weighted sum of the tokens' negative log-likelihoods.
@@ -128,6 +133,7 @@ class FullSoftmax(keras.layers.Layer):
             "tied": self.tied,
             "embedding_size": self.embedding_size,
             "chunk_elements": self.chunk_elements,
+            "bias_is_trained": self.bias_is_trained,
         }
 
 

@@ -44,10 +44,35 @@ def rotate(x, positions):
     Returns:
         `[B, H, T, size]`; dot products then depend only on the distance between two positions.
     """
-    angles = ops.expand_dims(_angles(positions, x.shape[-1]), 1)  # [B, 1, T, size/2]
-    sine, cosine = ops.cast(ops.sin(angles), x.dtype), ops.cast(ops.cos(angles), x.dtype)
+    return rotated(x, _rotation(_angles(positions, x.shape[-1]), x.dtype))
+
+
+def rotation(positions, frequencies, dtype="float32"):
+    """What `rotated` multiplies by, for many layers at once.
+
+    Args:
+        positions: int32 `[B, T]`.
+        frequencies: radians a position of each pair of features, `size/2` numbers.
+        dtype: of the queries and keys.
+
+    Returns:
+        For each feature the cosine of its angle, and the sine with the sign that the other one of its pair gets,
+        `[B, 1, T, size]` each.
+    """
+    frequencies = ops.convert_to_tensor(frequencies, "float32")  # [size/2]
+    return _rotation(ops.expand_dims(ops.cast(positions, "float32"), -1) * frequencies, dtype)
+
+
+def _rotation(angles, dtype):
+    cosine, sine = (ops.cast(f(ops.expand_dims(angles, 1)), dtype) for f in (ops.cos, ops.sin))  # [B, 1, T, size/2]
+    return ops.concatenate([cosine, cosine], axis=-1), ops.concatenate([-sine, sine], axis=-1)
+
+
+def rotated(x, rotation):
+    """Queries or keys `[B, H, T, size]`, their feature pairs (i, i + size/2) rotated by what `rotation` gave."""
+    cosine, sine = rotation
     first, second = ops.split(x, 2, axis=-1)  # [B, H, T, size/2] each
-    return ops.concatenate([first * cosine - second * sine, first * sine + second * cosine], axis=-1)
+    return x * cosine + ops.concatenate([second, first], axis=-1) * sine
 
 
 @keras.saving.register_keras_serializable("nlp_suite")

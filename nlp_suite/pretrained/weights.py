@@ -1,21 +1,23 @@
-"""Which tensors of a folder are the weights of an encoder: all of them are there, and as config.json says."""
+"""Which tensors of a folder are the weights of a network: all of them are there, and as config.json says."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from nlp_suite.errors import ConfigError
-from nlp_suite.pretrained.encoder import Encoder
+from nlp_suite.pretrained.architecture import Architecture
 
-TABLES = ("tokens", "positions", "segments")  # modules without a bias
 _OLD_NAMES = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}  # of models saved before 2019
 
 
-def find_weights(encoder: Encoder, shapes: Mapping[str, tuple[int, ...]], where: str) -> dict[tuple[str, str], str]:
-    """The names of an encoder's weights among the tensors of a folder.
+def find_weights(
+    architecture: Architecture, shapes: Mapping[str, tuple[int, ...]], where: str, without: Collection[str] = ()
+) -> dict[tuple[str, str], str]:
+    """The names of a network's weights among the tensors of a folder.
 
     Args:
-        encoder: the architecture.
+        architecture: of the network.
         shapes: the shape of every tensor there.
         where: the folder, for messages.
+        without: modules that the network does without.
 
     Returns:
         Module of the network and `weight` or `bias` → name of the tensor.
@@ -25,11 +27,11 @@ def find_weights(encoder: Encoder, shapes: Mapping[str, tuple[int, ...]], where:
     """
     found: dict[tuple[str, str], str] = {}
     missing, wrong = list[str](), list[str]()
-    right = encoder.module_shapes()
-    for module, name in encoder.module_names().items():
-        for kind in ("weight",) if module in TABLES else ("weight", "bias"):
-            shape = right[module] if kind == "weight" else right[module][:1]
-            tensor = _present(f"{name}.{kind}", encoder.prefix, shapes)
+    right = architecture.module_shapes()
+    for module, name in architecture.module_names().items():
+        for kind in () if module in without else architecture.weight_kinds(module):
+            shape = right[module] if kind == "weight" else (right[module][architecture.output_axis],)
+            tensor = _present(f"{name}.{kind}", architecture.prefix, shapes)
             if tensor is None:
                 missing.append(f"{name}.{kind}")
             elif shapes[tensor] != shape:
@@ -38,7 +40,7 @@ def find_weights(encoder: Encoder, shapes: Mapping[str, tuple[int, ...]], where:
                 found[module, kind] = tensor
     if missing:
         raise ConfigError(
-            f"{where}: {len(missing)} of {len(missing) + len(wrong) + len(found)} weights of a {encoder.model_type} model are "
+            f"{where}: {len(missing)} of {len(missing) + len(wrong) + len(found)} weights of a {architecture.model_type} model are "
             f"missing: {_listed(missing)}"
         )
     if wrong:

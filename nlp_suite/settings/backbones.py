@@ -41,6 +41,16 @@ class BackboneSettings(ComponentSettings):
         None, description="run folder of a language model whose embeddings and backbone weights to start from"
     )
 
+    @property
+    def description(self) -> str:
+        """What messages call it."""
+        return self.name
+
+    @property
+    def has_output_bias(self) -> bool:
+        """See `Backbone.has_output_bias`."""
+        return True
+
     @classmethod
     def elsewhere(cls, key: str) -> str:
         owners = [name for name in BACKBONES.names() if key in BACKBONES.settings(name).model_fields]

@@ -1,5 +1,6 @@
 """What a config may say of a pretrained backbone."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -7,7 +8,8 @@ from pydantic import Field, model_validator
 
 from nlp_suite.config_values import read_values
 from nlp_suite.errors import ConfigError, NlpSuiteError
-from nlp_suite.pretrained.encoder import Encoder, architecture_of, read_architecture
+from nlp_suite.pretrained.architecture import Architecture, architecture_of, read_architecture
+from nlp_suite.pretrained.decoder import Decoder
 from nlp_suite.pretrained.folder import open_folder
 from nlp_suite.settings.attentions import MAX_SIZE
 from nlp_suite.settings.backbones import BackboneSettings
@@ -20,8 +22,9 @@ _NOT_ADAPTIVE = ("sgd", "ftrl")  # whose steps shrink with the gradients
 
 
 class PresetSettings(BackboneSettings):
-    """Settings of a pretrained encoder; what its network is, `architecture` says, and where its weights are, `init_from`."""
+    """Settings of a pretrained network; what it is, `architecture` says, and where its weights are, `init_from`."""
 
+    causal_overrides: ClassVar[Mapping[str, Any]] = {}
     returns_sequence: ClassVar[bool] = True
 
     init_from: str | None = Field(
@@ -107,9 +110,11 @@ class PresetSettings(BackboneSettings):
                 f"freeze: {self.freeze} leaves no block for the updates of lora_rank, which freezes the model's weights "
                 "anyway: leave freeze out, or give a smaller number, the groups from the bottom that get no update"
             )
-        if self.lora_rank > self.encoder.features:
+        shapes = [shape for name, shape in self.encoder.module_shapes().items() if name.startswith("block ")]
+        narrowest = min(min(shape) for shape in shapes if len(shape) == 2)
+        if self.lora_rank > narrowest:
             raise ValueError(
-                f"lora_rank {self.lora_rank}: the model has {self.encoder.features} features; give a lower one"
+                f"lora_rank {self.lora_rank}: the narrowest layer of a block has {narrowest} units; give a lower one"
             )
         return self
 
@@ -133,9 +138,21 @@ class PresetSettings(BackboneSettings):
         ]
 
     @property
-    def encoder(self) -> Encoder:
+    def encoder(self) -> Architecture:
         """The architecture, read."""
         return read_architecture(self.architecture or {}, "architecture")
+
+    @property
+    def description(self) -> str:
+        return f"{self.name} of a {self.encoder.model_type} model"
+
+    @property
+    def has_output_bias(self) -> bool:
+        return not self.is_causal
+
+    @property
+    def is_causal(self) -> bool:
+        return isinstance(self.encoder, Decoder)
 
     @property
     def output_size(self) -> int:
@@ -150,11 +167,11 @@ class PresetSettings(BackboneSettings):
         return self.encoder.positions
 
 
-def _architecture_at(origin: str) -> Encoder:
+def _architecture_at(origin: str) -> Architecture:
     """The architecture of a pretrained model, or of a run whose backbone is one.
 
     Raises:
-        NlpSuiteError: there is none, or it is no encoder that is known.
+        NlpSuiteError: there is none, or it is none that is known.
     """
     if not (Path(origin) / "run.json").is_file():
         return architecture_of(open_folder(origin))

@@ -264,7 +264,8 @@ class TextLayer:
         Raises:
             TextError: an id outside the vocabulary.
         """
-        return [self.tokenizer.tokens[i] for i in self._checked(np.asarray(ids, np.int64).reshape(-1))]
+        shown = self.tokenizer.shown
+        return [shown[i] for i in self._checked(np.asarray(ids, np.int64).reshape(-1))]
 
     def _checked(self, ids: np.ndarray) -> np.ndarray:
         wrong = ids[(ids < 0) | (ids >= self.vocabulary_size)]

@@ -79,7 +79,9 @@ def doubtful_lengths(settings: TrainingSettings, epoch_steps: int, total_steps: 
         epoch_steps: batches of a pass over the training split.
         total_steps: batches of the whole training.
     """
-    lines = []
+    lines: list[str] = []
+    if not total_steps:
+        return lines
     warmup = getattr(settings.schedule, "warmup_steps", 0)
     if warmup >= total_steps:
         lines.append(

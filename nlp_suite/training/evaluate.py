@@ -126,7 +126,7 @@ def _report(
         report,
         view,
         title=title,
-        history=run.history,
+        history=run.history or None,  # none where nothing was trained
         experiment_yaml=run.experiment.to_yaml(),
         info=run.info,
         place=run.record.replace if recorded else None,

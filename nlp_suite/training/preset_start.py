@@ -1,15 +1,17 @@
 """Starting a backbone from a pretrained model's folder: its weights, and its tokenizer as the text layer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
 
 from nlp_suite.config import Experiment
 from nlp_suite.errors import ConfigError
-from nlp_suite.pretrained.encoder import Encoder, architecture_of
+from nlp_suite.pretrained.architecture import Architecture, architecture_of
+from nlp_suite.pretrained.encoder import Encoder
 from nlp_suite.pretrained.folder import KERAS_WEIGHTS, PretrainedFolder, open_folder
-from nlp_suite.pretrained.weights import TABLES, find_weights
+from nlp_suite.pretrained.weights import find_weights
+from nlp_suite.task import task_class
 from nlp_suite.text.text_layer import TextLayer
 from nlp_suite.text.tokenizers.preset import PresetTokenizer
 
@@ -21,6 +23,9 @@ _FREE = {
     "attention_probs_dropout_prob",
     "dropout",
     "attention_dropout",
+    "resid_pdrop",
+    "embd_pdrop",
+    "attn_pdrop",
 }  # no number depends on them
 
 
@@ -45,13 +50,14 @@ class PresetStart:
             )
         self._folder = folder = open_folder(backbone.init_from)
         self.pretrained = {"from": folder.address, "licence": folder.licence}
-        encoder = architecture_of(folder)
-        _check_same(folder, encoder, backbone.encoder)
-        self._open_weights = find(folder, encoder)
+        architecture = architecture_of(folder)
+        _check_same(folder, architecture, backbone.encoder)
+        writes = task_class(experiment.task.name, experiment.task.arguments()).causal
+        self._open_weights = find(folder, architecture, without=() if writes else ("head",))
         self._tokenizer = PresetTokenizer.of_folder(folder)
-        if (ids := int(self._tokenizer.model_ids.max()) + 1) > encoder.vocab_size:
+        if (ids := int(self._tokenizer.model_ids.max()) + 1) > architecture.vocab_size:
             raise ConfigError(
-                f"{folder.path}: its tokenizer has {ids} ids, and config.json says that there are {encoder.vocab_size}"
+                f"{folder.path}: its tokenizer has {ids} ids, and config.json says that there are {architecture.vocab_size}"
             )
         self.text = TextLayer(experiment.text, self._tokenizer)
 
@@ -79,34 +85,39 @@ def copy_weights(backbone: Any, weights: Weights, model_ids: np.ndarray) -> int:
     for module, layer in backbone.modules().items():
         for variable, value in zip(weights_without_updates(layer), weights(module), strict=True):
             value = np.asarray(value, np.float32)
-            if module == "tokens":
+            if module in ("tokens", "head"):
                 value = np.where(model_ids[:, None] >= 0, value[np.maximum(model_ids, 0)], np.float32(0))
             variable.assign(value.reshape(variable.shape))
             count += 1
     return count
 
 
-def find(folder: PretrainedFolder, encoder: Encoder) -> Callable[[], Weights]:
+def find(folder: PretrainedFolder, architecture: Architecture, without: Collection[str] = ()) -> Callable[[], Weights]:
     """Finds the weights of a folder; what it returns reads them.
+
+    Args:
+        folder: of the model.
+        architecture: that its config.json tells.
+        without: modules that the network does without, such as the `head` that only a language model has.
 
     Raises:
         ConfigError: weights are missing, or have other shapes than config.json says.
     """
-    return (
-        _huggingface_weights(folder, encoder) if folder.layout == "huggingface" else _kerashub_weights(folder, encoder)
-    )
+    if isinstance(architecture, Encoder) and folder.layout == "kerashub":
+        return _kerashub_weights(folder, architecture)
+    return _huggingface_weights(folder, architecture, without)
 
 
-def _huggingface_weights(folder: PretrainedFolder, encoder: Encoder) -> Callable[[], Weights]:
+def _huggingface_weights(
+    folder: PretrainedFolder, architecture: Architecture, without: Collection[str]
+) -> Callable[[], Weights]:
     """Safetensors under the family's names; looked up now, read later."""
     tensors = folder.tensors()
-    names = find_weights(encoder, tensors.shapes(), str(folder.path))
+    names = find_weights(architecture, tensors.shapes(), str(folder.path), without)
 
     def weights(module: str) -> list[np.ndarray]:
         arrays = [tensors[names[module, kind]] for kind in ("weight", "bias") if (module, kind) in names]
-        if module == "positions":
-            return [arrays[0][encoder.skipped_positions :]]
-        return arrays if module in TABLES else [array.T for array in arrays]  # Keras has kernels the other way round
+        return [architecture.as_here(module, array) for array in arrays]
 
     return lambda: weights
 
@@ -145,7 +156,7 @@ def _kerashub_weights(folder: PretrainedFolder, encoder: Encoder) -> Callable[[]
     return read
 
 
-def _check_same(folder: PretrainedFolder, theirs: Encoder, ours: Encoder) -> None:
+def _check_same(folder: PretrainedFolder, theirs: Architecture, ours: Architecture) -> None:
     """Refuses an architecture of the config that is not the folder's, dropouts aside."""
     there, here = theirs.model_dump(), ours.model_dump()
     differing = [key for key in there if key not in _FREE and there[key] != here.get(key)]

@@ -24,6 +24,7 @@ from nlp_suite.files import Record, content_of, contents_of, write_file
 from nlp_suite.layers.lora import weights_without_updates
 from nlp_suite.task import Assets, Batches
 from nlp_suite.training.backbone_start import BackboneStart, open_backbone
+from nlp_suite.training.callbacks import write_weights
 from nlp_suite.training.checkpoint_average import average_intervals, kept_intervals
 from nlp_suite.training.checks import check_monitor, check_training, doubtful_lengths
 from nlp_suite.training.feed import feed, validation_feed
@@ -156,11 +157,9 @@ class _Training:
         keras.utils.set_random_seed(settings.seed)
         model = self._task.model(experiment.backbone, prepared.assets)
         plan = self._plan(model, prepared)
-        optimizer_callbacks = self._compile(model, plan, prepared.labels)
-        self._print(
-            f"{_parameters(model)}; {plan.intervals} checkpoint intervals of {plan.steps} steps, "
-            f"{plan.training.description}"
-        )
+        optimizer_callbacks = self._compile(model, plan, prepared.labels) if plan.intervals else []
+        done_what = f"{plan.intervals} checkpoint intervals of {plan.steps} steps, {plan.training.description}"
+        self._print(f"{_parameters(model)}; {done_what if plan.intervals else 'not trained'}")
         doubtful = doubtful_lengths(settings, plan.training.steps_per_epoch, plan.intervals * plan.steps)
         for line in doubtful:
             self._print(line)
@@ -194,14 +193,16 @@ class _Training:
                 leftover.unlink()
             if not self._resumes:
                 write_frozen(model, self._record)
+            if not plan.intervals:
+                write_weights(model, self._record, "best")
             done = self._restore(model, callbacks)
             with self._tracking() as tracking:
                 self._fit(model, plan, callbacks, done, tracking)
-                if settings.average_checkpoints:
+                if settings.average_checkpoints and plan.intervals:
                     averaged = kept_intervals(self._record)
                     average_intervals(model, self._record, averaged)
                     self._print(f"averaged the weights of checkpoint intervals {', '.join(map(str, averaged))}")
-                files = {HISTORY: [None, content_of(directory / HISTORY)]}
+                files = {HISTORY: [None, content_of(directory / HISTORY)]} if plan.intervals else {}
                 fitted = self._fit_after(prepared)
                 self._record.update(files, **fitted, **callbacks.outcome(model.count_params()))
 

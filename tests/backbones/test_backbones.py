@@ -226,7 +226,7 @@ def test_what_a_language_model_asks_of_the_settings():
         "cnn": (False, False, {}),
         "gru": (True, False, one_way),
         "lstm": (True, False, one_way),
-        "preset": (False, False, {}),
+        "preset": (True, False, {}),  # with the architecture of a causal model
         "rnn": (True, False, one_way),
         "transformer": (True, False, causal),
     }

@@ -1,6 +1,7 @@
 """Run folders for the tests of export: real text layers and networks with random weights, made without training."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,8 +27,10 @@ SMALL = {
 }
 
 
-def make_run(directory, backbone, labels=LABELS, pooling=("max", "mean"), text=None, texts=TEXTS):
-    """A run folder as training leaves it, with random weights."""
+def make_run(
+    directory, backbone, labels=LABELS, pooling=("max", "mean"), text=None, texts=TEXTS, layer=None, facts=None, **task
+):
+    """A run folder as training leaves it, with random weights; `layer` makes the text layer of the text settings."""
     import keras
 
     from nlp_suite.config import load_experiment
@@ -36,7 +39,7 @@ def make_run(directory, backbone, labels=LABELS, pooling=("max", "mean"), text=N
 
     experiment = load_experiment(
         {
-            "task": {"name": "sentiment", "pooling": list(pooling)},
+            "task": {"name": "sentiment", "pooling": list(pooling), **task},
             "data": {"cache": str(directory / "cache"), "source": {"name": "sample", "size": 60, "test": 20}},
             "text": {"tokenizer": "word", "max_length": 24, **(text or {})},
             "backbone": backbone,
@@ -44,9 +47,10 @@ def make_run(directory, backbone, labels=LABELS, pooling=("max", "mean"), text=N
         }
     )
     keras.utils.set_random_seed(3)
-    layer = TextLayer.train(experiment.text, texts)
+    layer = layer(experiment.text) if layer else TextLayer.train(experiment.text, texts)
     layer.save(directory / "text")
-    model = make_task(experiment).model(experiment.backbone, sized(layer.vocabulary_size, labels))
+    assets = replace(sized(layer.vocabulary_size, labels), facts=facts or {})
+    model = make_task(experiment).model(experiment.backbone, assets)
     draw = np.random.default_rng(5)
     for variable in model.trainable_variables:  # biases too, so that padding would show
         variable.assign(draw.normal(0, 0.5, variable.shape))
@@ -54,6 +58,7 @@ def make_run(directory, backbone, labels=LABELS, pooling=("max", "mean"), text=N
     model.save_weights(directory / "checkpoints" / "best.weights.h5")
     (directory / "config.yaml").write_text(experiment.to_yaml(), "utf-8")
     info = {"schema": 1, "state": "finished", "labels": labels, "statistics": {"train": {"texts": 60, "tokens": 600}}}
+    info["facts"] = facts or {}
     info["fitted"] = {"calibration": {"temperature": TEMPERATURE}}
     (directory / "run.json").write_text(json.dumps(info), "utf-8")
     (directory / "report.json").write_text(json.dumps({"accuracy": 0.5, "macro": {"f1": 0.4}, "mistakes": []}), "utf-8")

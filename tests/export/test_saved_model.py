@@ -199,6 +199,19 @@ def test_what_the_exporter_says(exported):
     assert exported.curl in exported.describe() and str(exported.path) in exported.describe()
 
 
+def test_vocabularies_beyond_the_graphs_file_are_refused_before_the_work(run_dir, exported, tmp_path, monkeypatch):
+    graph = (exported.path / "saved_model.pb").stat().st_size
+    texts = sum(file.stat().st_size for file in (run_dir / "text").iterdir())
+    assert saved_model.GRAPH_BYTES == 2 << 30 and 2 * texts < graph
+    monkeypatch.setattr(saved_model, "GRAPH_BYTES", 2 * texts)
+    monkeypatch.setattr(saved_model, "_tensorflow", None)  # the work
+    with pytest.raises(
+        ExportError, match=r"saved_model\.pb can have .* train a tokenizer with a smaller vocabulary_size"
+    ):
+        run_export(run_dir, tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
 def test_a_wrong_answer_is_found_by_the_fresh_process(exported, predictor, monkeypatch):
     right = predictor.outputs_flagged
 

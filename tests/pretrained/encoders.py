@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from nlp_suite.pretrained.encoder import architecture_of
+from nlp_suite.pretrained.architecture import architecture_of
 from nlp_suite.pretrained.folder import open_folder
 from nlp_suite.registry import BACKBONES
 from nlp_suite.training.preset_start import copy_weights, find

@@ -79,7 +79,7 @@ def _stars(text) -> dict[str, Any]:
 def _labels(text) -> dict[str, Any]:
     import tensorflow as tf
 
-    scores = tf.stack([_count(text, "good") - 0.5, _count(text, "bad") - 0.5, _count(text, "good") * 0 - 3], axis=1)
+    scores = tf.stack([3 * _count(text, "good") - 2, 3 * _count(text, "bad") - 2, _count(text, "good") * 0 - 3], axis=1)
     probabilities, rows = tf.sigmoid(scores), tf.shape(text)[0]  # [B, 3]
     thresholds = tf.tile(tf.constant(THRESHOLDS)[None], [rows, 1])
     names = tf.tile(tf.constant(LABELS)[None], [rows, 1])

@@ -233,7 +233,7 @@ def test_other_updates_begin_from_a_run(run, tmp_path):
 @pytest.mark.parametrize(
     "backbone, message",
     [
-        ({"lora_rank": 17}, r"lora_rank 17: the model has 16 features; give a lower one"),
+        ({"lora_rank": 17}, r"lora_rank 17: the narrowest layer of a block has 16 units; give a lower one"),
         ({"lora_alpha": 8}, r"lora_alpha is the factor of low-rank updates, and there are none: give lora_rank, too"),
         ({"lora_rank": 2, "freeze": "all"}, r"freeze: all leaves no block for the updates of lora_rank"),
         ({"lora_rank": 2, "freeze": 3}, r"freeze: 3 leaves no block for the updates of lora_rank"),

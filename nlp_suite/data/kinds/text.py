@@ -37,7 +37,8 @@ class TextKind(CorpusKind):
     lines of one document. Without it every example is a document, whose lines end at `"\n"` (an end after the last line
     makes no further one).
 
-    A row of the store is a line. Its column `labels` is 1 where the line begins a document, else 0.
+    A row of the store is a line. Its column `labels` is 1 where the line begins a document, else 0. Where line breaks are
+    tokens like any other, as for a pretrained model, a row is a document.
     """
 
     fields = ("text",)
@@ -88,11 +89,12 @@ class TextKind(CorpusKind):
         """
         assert assets.text
         settings = assets.text.settings
-        if not settings.add_end or settings.add_start:
+        whole = assets.text.tokenizer.reads_line_breaks
+        if settings.add_start or not (settings.add_end or whole):
             raise DataError("language modelling needs text.add_end: true (the end of a line) and text.add_start: false")
         writer = StoreWriter(directory, assets.text.vocabulary_size)
         documents = words = characters = line_number = 0
-        for chunk in chunks(lines(examples)):
+        for chunk in chunks(documents_of(examples) if whole else lines(examples)):
             texts, begins = [line for line, _ in chunk], [int(begins) for _, begins in chunk]
             rows, full_lengths = assets.text.encode_with_lengths(texts)
             _refuse_cut_lines(settings, texts, full_lengths, split, line_number)
@@ -100,7 +102,7 @@ class TextKind(CorpusKind):
             writer.append(rows, full_lengths, begins, texts)
             documents += sum(begins)
             normalised = assets.text.normalise(texts)
-            words += sum(len(line.split()) + 1 for line in normalised)
+            words += sum(len(line.split()) + line.count("\n") + 1 for line in normalised)
             characters += sum(len(line) + 1 for line in normalised)
         writer.close(split=split)
         return {"documents": documents, "words": words, "characters": characters}
@@ -179,6 +181,18 @@ def lines(examples: Iterable[Example]) -> Iterator[tuple[str, bool]]:
         for line in example["text"].removesuffix("\n").split("\n"):
             yield line, begins
             begins = False
+
+
+def documents_of(examples: Iterable[Example]) -> Iterator[tuple[str, bool]]:
+    """Every document of the examples as one text, and that it begins one."""
+    parts: list[str] = []
+    for line, begins in lines(examples):
+        if begins and parts:
+            yield "\n".join(parts), True
+            parts = []
+        parts.append(line)
+    if parts:
+        yield "\n".join(parts), True
 
 
 def _refuse_cut_lines(

@@ -23,7 +23,8 @@ class ExportResult:
             `.keras` file.
         curl: a command that asks a TensorFlow Serving REST endpoint on this machine; empty for a `.keras` file.
         seconds: wall-clock time.
-        report: JSON-able: what the self-check saw, sizes, and the op report where there is one.
+        report: JSON-able: what the self-check saw, or why it was `unchecked`; sizes; `remarks`, sentences on what is not as
+            in the run; the op report where there is one.
     """
 
     path: Path
@@ -36,7 +37,17 @@ class ExportResult:
         """The result as lines for a terminal."""
         lines = [f"{self.path}: {self.report.get('bytes', 0) / 2**20:.1f} MiB in {self.seconds:.0f} s"]
         if check := self.report.get("self_check"):
-            lines.append(f"self-check: {check['rows']} answers, largest difference {check['largest_difference']:.1g}")
+            allowed = f" ({check['tolerance']:g} allowed)" if "tolerance" in check else ""
+            difference = f"{check['largest_difference']:.1g}{allowed}"
+            lines.append(f"self-check: {check['rows']} answers, largest difference {difference}")
+        if weights := self.report.get("weights"):
+            lines.append(
+                f"weights: stored as {weights['stored_as']}; the rounding changes an answer by at most "
+                f"{weights['largest_change']:.1g}, and the self-check is with rounded weights"
+            )
+        if unchecked := self.report.get("unchecked"):
+            lines.append(f"self-check: none, {unchecked}")
+        lines += [f"note: {remark}" for remark in self.report.get("remarks", ())]
         for name, signature in self.signatures.items():
             sides = ["  ".join(f"{key}: {kind}" for key, kind in signature[s].items()) for s in ("inputs", "outputs")]
             lines.append(f"  {name}\n    {sides[0]}\n    → {sides[1]}")

@@ -15,7 +15,7 @@ from nlp_suite.export.formats.ctranslate2_spec import transformer_spec
 from nlp_suite.export.load import open_run
 from nlp_suite.export.model_card import model_card, write_card
 from nlp_suite.export.samples import check_texts
-from nlp_suite.export.staging import check_parent, staging
+from nlp_suite.export.staging import check_new_folder, staging
 from nlp_suite.registry import EXPORTERS
 from nlp_suite.training.run import Run
 
@@ -55,7 +55,7 @@ class CTranslate2Exporter(Exporter):
         self._tolerance = tolerance
 
     def check(self, run: Run, to: Path) -> None:
-        _check_destination(to)
+        check_new_folder(to, "a CTranslate2 model", "saved_models/NAME-ct2")
         if run.text is None or run.target_text is None:
             raise ExportError(f"{run.directory} has no text layers, which a CTranslate2 model is made with")
 
@@ -91,13 +91,3 @@ def _package() -> Any:
             f"the package ctranslate2 cannot be imported ({error}): install the extra, pip install 'nlp-suite[ctranslate2]'"
         ) from error
     return ctranslate2
-
-
-def _check_destination(to: Path) -> None:
-    if to.suffix == ".keras" or to.is_file():
-        raise ExportError(
-            f"{str(to)!r} is a file: a CTranslate2 model goes to a new folder such as saved_models/NAME-ct2"
-        )
-    if to.is_dir() and any(to.iterdir()):
-        raise ExportError(f"{str(to)!r} is a folder with something in it: a CTranslate2 model goes to a new one")
-    check_parent(to.resolve().parent)

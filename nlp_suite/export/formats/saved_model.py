@@ -19,15 +19,19 @@ from nlp_suite.export.samples import check_texts, warmup_texts
 from nlp_suite.export.self_check import check_saved_model
 from nlp_suite.export.serving_hints import ServingHints
 from nlp_suite.export.staging import check_parent, place_version, staging, write_record
+from nlp_suite.export.stored_weights import StoredType, largest_change, narrowable, round_weights, store_as
 from nlp_suite.export.warmup import read_warmup, write_warmup
 from nlp_suite.registry import EXPORTERS, TASKS
 from nlp_suite.training.run import Run
+
+GRAPH_BYTES = 2**31  # of one message of protobuf
 
 
 class SavedModelSettings(ComponentSettings):
     """Settings of the SavedModel format."""
 
     server_version: str | None = Field(None, description="TensorFlow Serving version; default: the config's")
+    weights: StoredType | None = Field(None, description="how weights are stored; default: the config's export.weights")
     xla: bool = Field(False, description="also the signatures that XLA compiles, where the task has any")
 
 
@@ -40,15 +44,17 @@ class SavedModelExporter(Exporter):
 
     Args:
         server_version: TensorFlow Serving version that must be able to run it; default: the config's.
+        weights: how they are stored, see `nlp_suite.export.stored_weights`; default: the config's.
         xla: whether signatures compiled by XLA stand beside the others, where the task has any.
     """
 
-    def __init__(self, server_version: str | None = None, xla: bool = False):
-        self._server, self._xla = server_version, xla
+    def __init__(self, server_version: str | None = None, weights: StoredType | None = None, xla: bool = False):
+        self._server, self._weights, self._xla = server_version, weights, xla
 
     def check(self, run: Run, to: Path) -> None:
         server_version(self._server or run.experiment.export.server_version)
         _check_destination(to)
+        _check_size(run)
         if self._xla and not run.task.compiles:
             able = ", ".join(name for name in TASKS.names() if TASKS.get(name).compiles)
             raise ExportError(f"xla: {run.task.title} has no signature for XLA (tasks that have: {able})")
@@ -61,6 +67,7 @@ class SavedModelExporter(Exporter):
         model = run.model()
         signatures = run.task.signatures(model, open_run(run, model), xla=self._xla)
         compiled = tuple(signatures.compiled.values())
+        rounding = _narrow(signatures, self._weights or run.experiment.export.weights, check_texts(run))
         try:
             with staging(to) as folder, without_cudnn(model):
                 written = folder / "written"
@@ -91,8 +98,23 @@ class SavedModelExporter(Exporter):
                 path = place_version(moved, to)
         except tf.errors.OpError as error:
             raise ExportError(f"cannot write the export in {str(to)!r}: {error.message}") from error
-        report = {"self_check": check, "ops": ops.as_dict(), "bytes": size}
+        check["tolerance"] = tolerance
+        report = {"self_check": check, "ops": ops.as_dict(), "bytes": size, **rounding}
         return ExportResult(path, described, _curl(to.name, signatures.example), report=report)
+
+
+def _narrow(signatures: Any, kind: StoredType, texts: Sequence[bytes]) -> dict[str, Any]:
+    """Rounds the weights to how they are stored, and has the graph hold those; what that changed, for the report.
+
+    The answers that the export must give are from then on those of the rounded weights.
+    """
+    if kind == "float32":
+        return {}
+    weights, before = signatures.module.weights, signatures.cases(texts)
+    round_weights(narrowable(weights), kind)
+    signatures.module.weights = store_as(weights, kind)
+    change = largest_change(before, signatures.cases(texts))
+    return {"weights": {"stored_as": kind, "largest_change": change}}
 
 
 def _check_destination(to: Path) -> None:
@@ -103,6 +125,16 @@ def _check_destination(to: Path) -> None:
     if to.suffix == ".keras" or to.is_file():
         raise ExportError(f"{str(to)!r} is a file: a SavedModel goes to a folder such as saved_models/NAME")
     check_parent(to)
+
+
+def _check_size(run: Run) -> None:
+    """Weights lie beside the graph, and may be of any size; what the text layers know lies within it, words twice."""
+    size = 2 * sum(file.stat().st_size for file in _text_files(run))
+    if size >= GRAPH_BYTES:
+        raise ExportError(
+            f"the vocabularies take up to {size / 2**20:,.0f} MiB of the graph, and its file saved_model.pb can have "
+            f"{GRAPH_BYTES / 2**20:,.0f}, protobuf's limit: train a tokenizer with a smaller vocabulary_size"
+        )
 
 
 def _tensorflow() -> Any:

@@ -5,15 +5,18 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from nlp_suite.pretrained.encoder import BertLike
-from nlp_suite.registry import ENCODER_FAMILIES
+from nlp_suite.pretrained.encoder import AuthorsHead, BertLike
+from nlp_suite.registry import MODEL_FAMILIES
 
 
-@ENCODER_FAMILIES.register()
+@MODEL_FAMILIES.register()
 class Albert(BertLike):
     """BERT's fields, with the width of the embeddings and the groups of blocks; other names in the blocks."""
 
     prefix: ClassVar[str] = "albert."
+    class_name: ClassVar[str] = "Albert"
+    authors_head: ClassVar[AuthorsHead] = AuthorsHead("albert.pooler", "classifier", "tanh")
+    special_tokens: ClassVar[tuple[str, str, str, str]] = ("<pad>", "<unk>", "[CLS]", "[SEP]")
     embedding_names: ClassVar[Mapping[str, str]] = {
         **BertLike.embedding_names,
         "projection": "encoder.embedding_hidden_mapping_in",

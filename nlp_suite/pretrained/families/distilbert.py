@@ -5,15 +5,17 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from nlp_suite.pretrained.encoder import Encoder
-from nlp_suite.registry import ENCODER_FAMILIES
+from nlp_suite.pretrained.encoder import AuthorsHead, Encoder
+from nlp_suite.registry import MODEL_FAMILIES
 
 
-@ENCODER_FAMILIES.register()
+@MODEL_FAMILIES.register()
 class DistilBert(Encoder):
     """DistilBERT's fields and names; its epsilon is not in its config.json."""
 
     prefix: ClassVar[str] = "distilbert."
+    class_name: ClassVar[str] = "DistilBert"
+    authors_head: ClassVar[AuthorsHead] = AuthorsHead("pre_classifier", "classifier", "relu")
     embedding_names: ClassVar[Mapping[str, str]] = {
         "tokens": "embeddings.word_embeddings",
         "positions": "embeddings.position_embeddings",

@@ -1,4 +1,4 @@
-"""What a row costs: the version is loaded in another process, and asked what its warm-up file asks.
+"""What loading and a row cost: the version is loaded in another process, and asked what its warm-up file asks.
 
 Run as a module it measures a version folder, and prints JSON.
 """
@@ -19,7 +19,7 @@ _REPEATS = 5
 
 
 def check(folder: Path) -> Check:
-    """Measures a version folder: the time of a row alone and among 64, and the memory of the process."""
+    """Measures a version folder: loading, the time of a row alone and among 64, and the memory of the process."""
     command = [sys.executable, "-m", __name__, str(folder)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = run.stdout.splitlines()
@@ -27,30 +27,55 @@ def check(folder: Path) -> Check:
         reason = (run.stderr.strip().splitlines() or [f"the process ended with {run.returncode}"])[-1]
         return Check("cost", None, f"could not be measured: {reason}")
     measured = json.loads(lines[-1])
+    loading = f"loaded in {measured['seconds']:.1f} s, with {measured['loading_mib']:,.0f} MiB beside TensorFlow's own"
     if not measured["signatures"]:
-        return Check("cost", None, "no record of Predict in the warm-up file to measure with")
+        return Check("cost", None, f"{loading}\nno record of Predict in the warm-up file to measure a row with")
     costs = [
         f"{name}: {cost['alone']:.2f} ms for one row, {cost['together'] / _ROWS:.2f} ms a row for {_ROWS} at once"
         for name, cost in measured["signatures"].items()
     ]
-    return Check("cost", True, "\n".join([*costs, f"the process took {measured['mib']:,.0f} MiB at most"]))
+    return Check("cost", True, "\n".join([loading, *costs, f"the process took {measured['mib']:,.0f} MiB at most"]))
 
 
 def _measure(folder: Path) -> dict[str, Any]:
-    """`signatures`: name → milliseconds `alone` and `together`; `mib`: the most memory of this process."""
-    import resource  # not on Windows, where the other checks are made all the same
+    """What is seen of a version.
+
+    Returns:
+        `seconds` and `loading_mib`, which loading took; `signatures`: name → milliseconds `alone` and `together`; `mib`: the
+        most memory of this process.
+    """
+    import tensorflow_text  # noqa: F401  TensorFlow with it, which no model has to answer for
 
     from nlp_suite.serving.run_queue import RunQueue
     from nlp_suite.serving.servable import Servable, SessionSettings
 
+    start, before = time.perf_counter(), _mib()
     servable = Servable("model", 1, folder, SessionSettings(queue=RunQueue(max_rows=_ROWS)))
+    seconds, loading = time.perf_counter() - start, _mib() - before
     costs = {}
     for name, feeds in _examples(folder).items():
         together = {alias: np.resize(array, (_ROWS, *array.shape[1:])) for alias, array in feeds.items()}
         alone = _milliseconds(servable, name, {alias: array[:1] for alias, array in feeds.items()})
         costs[name] = {"alone": alone, "together": _milliseconds(servable, name, together)}
+    return {"seconds": seconds, "loading_mib": loading, "signatures": costs, "mib": _most_mib()}
+
+
+def _mib() -> float:
+    """The memory that this process has now; where the system does not say it, the most that it has had."""
+    import resource
+
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+    except OSError:
+        return _most_mib()
+
+
+def _most_mib() -> float:
+    """The most memory that this process has had."""
+    import resource  # not on Windows, where the other checks are made all the same
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"signatures": costs, "mib": peak / (2**20 if sys.platform == "darwin" else 2**10)}
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _examples(folder: Path) -> dict[str, dict[str, np.ndarray]]:

@@ -103,6 +103,7 @@ class LanguageModelTask(Task):
     defaults = {  # noqa: RUF012
         "text": {
             "add_end": True,
+            "add_start": False,
             "lowercase": False,
             "strip_html": False,
             "max_length": 100_000,
@@ -123,12 +124,20 @@ class LanguageModelTask(Task):
     def check(self, experiment) -> None:
         training, task = experiment.training, self.settings
         backbone = experiment.backbone
-        if backbone.causal_overrides is None:
-            causal = [name for name in BACKBONES.names() if BACKBONES.settings(name).causal_overrides is not None]
-            raise ConfigError(f"backbone {backbone.name!r} is not causal; a language model takes: {', '.join(causal)}")
         if not backbone.is_causal:
-            listed = ", ".join(f"backbone.{key}: {value}" for key, value in backbone.changes_to_be_causal.items())
-            raise ConfigError(f"a language model must not see the future: set {listed.lower()}")
+            if changes := backbone.changes_to_be_causal:
+                listed = ", ".join(f"backbone.{key}: {value}" for key, value in changes.items())
+                raise ConfigError(f"a language model must not see the future: set {listed.lower()}")
+            causal = [name for name in BACKBONES.names() if BACKBONES.settings(name).causal_overrides is not None]
+            raise ConfigError(
+                f"backbone {backbone.description!r} is not causal; a language model takes: {', '.join(causal)}"
+            )
+        if backbone.max_tokens is not None:
+            _check_positions(backbone, task)
+        if not (backbone.has_output_bias or (task.tie_embeddings and task.softmax == "full")):
+            raise ConfigError(
+                "a pretrained model has an output of its own: leave task.tie_embeddings: true and task.softmax: full"
+            )
         if task.batching == "stream" and not backbone.carries_state:
             raise ConfigError(f"task.batching: a {backbone.name} carries no state; use windows or documents")
         if task.random_window and not backbone.carries_state:
@@ -179,6 +188,7 @@ class LanguageModelTask(Task):
             dropout=s.dropout,
             activation_regularization=s.activation_regularization,
             temporal_regularization=s.temporal_regularization,
+            start_token=assets.text.tokenizer.document_start,
         )
         model.build((None, None))
         return model
@@ -213,7 +223,7 @@ class LanguageModelTask(Task):
         lengths = ", ".join(map(str, windows.bounds))
         description = f"{_KINDS[kind]} of {lengths} tokens, {rows} rows ({windows.padding:.0%} padding)"
         held_out, _ = self.evaluation_batches(model, stores["validation"], kind)
-        return Batches(window_batch(store, windows), windows.steps_per_epoch, description), held_out
+        return Batches(window_batch(store, windows, model.start_token), windows.steps_per_epoch, description), held_out
 
     def batching(self, model, store) -> str:
         """`"stream"`, `"windows"` or `"documents"`: what `auto` means for a training split."""
@@ -228,7 +238,7 @@ class LanguageModelTask(Task):
     def evaluation_batches(self, model, store, kind: str | None = None, rows: int | None = None) -> tuple[Batches, str]:
         """Batches that count every token of a store once, and a sentence on the context that a token has; see `evaluation_windows`."""
         windows, context = self.evaluation_windows(model, store, kind, rows)
-        return Batches(window_batch(store, windows), windows.steps_per_epoch), context
+        return Batches(window_batch(store, windows, model.start_token), windows.steps_per_epoch), context
 
     def evaluation_windows(
         self, model, store, kind: str | None = None, rows: int | None = None
@@ -259,6 +269,11 @@ class LanguageModelTask(Task):
             windows = WholeDocuments(documents, rows, s.window, 8, None)
             context = f"every document on its own, in pieces of at most {s.window} tokens"
         return windows, context
+
+    def start_weights(self, model, text, store) -> list[str]:
+        if text.tokenizer.no_output is not None:
+            model.never_write(text.tokenizer.no_output)
+        return []
 
     def measure(self, run, split, stores) -> dict:
         from nlp_suite.tasks.language_model.measure import measure
@@ -337,6 +352,20 @@ def _check_window(backbone, task) -> None:
         )
 
 
+def _check_positions(backbone, task) -> None:
+    """What is read at a time must not be longer than the positions that a pretrained network has."""
+    prompt = task.max_prompt + task.max_generated
+    for keys, tokens in (
+        (f"task.window {task.window:,}", task.window),
+        (f"task.max_prompt {task.max_prompt:,} + task.max_generated {task.max_generated:,}", prompt),
+    ):
+        if tokens > backbone.max_tokens:
+            raise ConfigError(
+                f"{keys}: backbone {backbone.name} has positions for {backbone.max_tokens:,} tokens; lower "
+                f"{' or '.join(part.split()[0] for part in keys.split(' + '))}"
+            )
+
+
 def _check_length(backbone, task) -> None:
     """Where the backbone's sequences end with the window, as those with learned positions do, generation must end there too."""
     if backbone.length_bound and task.max_prompt + task.max_generated > task.window:
@@ -350,12 +379,12 @@ def _check_length(backbone, task) -> None:
 _KINDS = {"stream": "streams in windows", "windows": "shuffled windows", "documents": "whole documents"}
 
 
-def window_batch(store, windows) -> Callable[[int], tuple]:
-    """Function of the batch number to inputs, targets and weights."""
+def window_batch(store, windows, start=END) -> Callable[[int], tuple]:
+    """Function of the batch number to inputs, targets and weights; `start` is what is read before a document."""
     tokens = store.flat()
 
     def batch(n):
-        inputs = window_arrays(tokens, windows[n], END)
+        inputs = window_arrays(tokens, windows[n], start)
         return inputs, inputs["targets"], inputs["weights"]
 
     return batch

@@ -10,10 +10,19 @@ class GraphLines:
 
     Args:
         graph: the `TextGraph`.
+        whole: whether a text is one line, in which line breaks are tokens like any other.
     """
 
-    def __init__(self, graph):
-        self._graph = graph
+    def __init__(self, graph, whole=False):
+        self._graph, self._whole = graph, whole
+
+    def _lines(self, texts):
+        """The lines of every text, `[B, (lines)]`."""
+        import tensorflow as tf
+
+        if self._whole:
+            return tf.RaggedTensor.from_tensor(tf.expand_dims(texts, 1))
+        return tf.strings.split(texts, "\n")
 
     def encode(self, texts) -> tuple[Any, Any]:
         """tf.string `[B]` → ids, ragged int32 `[B, (T)]`, and whether a line was cut, bool `[B]`.
@@ -22,16 +31,14 @@ class GraphLines:
         """
         import tensorflow as tf
 
-        lines = tf.strings.split(texts, "\n")  # [B, (lines)]
+        lines = self._lines(texts)
         values, lengths, full = self._graph.encode_flat(lines.flat_values)
         cut = tf.reduce_any(lines.with_flat_values(full > lengths), axis=1)  # [B]
         return _of_texts(lines, values, lengths), cut
 
     def encode_tail(self, texts, max_tokens: int) -> Any:
         """As `encode`, with the last `max_tokens` ids of every line; ids only."""
-        import tensorflow as tf
-
-        lines = tf.strings.split(texts, "\n")  # [B, (lines)]
+        lines = self._lines(texts)
         values, lengths, _ = self._graph.encode_tail(lines.flat_values, max_tokens)
         return _of_texts(lines, values, lengths)
 
@@ -39,6 +46,9 @@ class GraphLines:
         """Ragged ids `[B, (T)]` → tf.string `[B]`, valid UTF-8, a line break for every END."""
         import tensorflow as tf
 
+        if self._whole:
+            texts = self._graph.decode(ids.to_tensor(PAD), tf.cast(ids.row_lengths(), tf.int32))  # [B]
+            return tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
         ends = tf.RaggedTensor.from_tensor(tf.fill([ids.nrows(), 1], END))
         flat = tf.concat([ids, ends], axis=1)  # every line now ends with END
         last = tf.where(tf.equal(flat.flat_values, END))[:, 0]

@@ -29,7 +29,7 @@ def measure(run, split: str, stores: dict) -> dict:
     if kind == "stream":
         model.carry(1, task.settings.evaluation_batch_size)
     windows, context = task.evaluation_windows(model, store, kind)
-    batch, by_row = window_batch(store, windows), []
+    batch, by_row = window_batch(store, windows, model.start_token), []
     counts = token_counts(train.flat() if train else [], run.text.vocabulary_size)  # [V]
     edges = [1, *(10**power for power in range(1, len(str(counts.max()))))]  # 0 | 1–9 | 10–99 | …
     nll, tokens = np.zeros(len(edges) + 1), np.zeros(len(edges) + 1, int)

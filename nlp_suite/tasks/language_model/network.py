@@ -5,10 +5,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from nlp_suite.decoding.prefix import read_prompt
 from nlp_suite.layers.adaptive_softmax import AdaptiveSoftmax
 from nlp_suite.layers.carried_state import CarriedState
 from nlp_suite.layers.full_softmax import FullSoftmax
 from nlp_suite.tasks.shared.networks import ModelOfLayers, token_losses
+from nlp_suite.text.tokenizers.base import END
 
 
 @keras.saving.register_keras_serializable("nlp_suite")
@@ -29,6 +31,7 @@ class LanguageModel(ModelOfLayers):
         dropout: variational rate on the backbone's features.
         activation_regularization: factor of the mean square of the features after dropout (Merity et al. 2017).
         temporal_regularization: factor of the mean squared difference of neighbouring features before dropout.
+        start_token: what is read before a document.
 
     Attributes:
         tokens_per_batch: what the summed loss of a training batch is divided by; `None`: by the batch's own tokens. Batches
@@ -47,6 +50,7 @@ class LanguageModel(ModelOfLayers):
         dropout=0.0,
         activation_regularization=0.0,
         temporal_regularization=0.0,
+        start_token=END,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -56,11 +60,14 @@ class LanguageModel(ModelOfLayers):
             "dropout": dropout,
             "activation_regularization": activation_regularization,
             "temporal_regularization": temporal_regularization,
+            "start_token": start_token,
         }
+        self.start_token = start_token
         self.backbone = backbone
+        backbone.add_output()
         sizes = {"tied": tie_embeddings, "embedding_size": backbone.embedding_size, "dtype": self.dtype_policy}
         if cutoffs is None:
-            self.softmax = FullSoftmax(backbone.vocabulary_size, **sizes)
+            self.softmax = FullSoftmax(backbone.vocabulary_size, bias_is_trained=backbone.has_output_bias, **sizes)
         else:
             self.softmax = AdaptiveSoftmax(backbone.vocabulary_size, cutoffs, **sizes)
         self.drop = keras.layers.SpatialDropout1D(dropout, dtype=self.dtype_policy)
@@ -73,6 +80,10 @@ class LanguageModel(ModelOfLayers):
             self.softmax.build((None, self.backbone.output_size))
         self.built = True
 
+    def never_write(self, tokens) -> None:
+        """Gives words no probability; `tokens` is bool `[V]`."""
+        self.softmax.bias.assign(ops.where(tokens, -1e9, self.softmax.bias))
+
     def carry(self, training_rows: int, evaluation_rows: int) -> None:
         """From now on the state of a batch is the start of the next one, row by row, apart for training and evaluation."""
         for carried, rows in zip(self.carried, (evaluation_rows, training_rows)):
@@ -80,7 +91,7 @@ class LanguageModel(ModelOfLayers):
 
     @property
     def _table(self):
-        return self.backbone.embedding.embeddings if self.settings["tie_embeddings"] else None
+        return self.backbone.output_table if self.settings["tie_embeddings"] else None
 
     def call(self, inputs, training=None) -> Any:
         if not isinstance(inputs, dict):
@@ -138,9 +149,10 @@ class LanguageModel(ModelOfLayers):
         features = ops.take_along_axis(features, last, axis=1)[:, 0]  # [B, D]
         return self.softmax.log_probs(features, self._table)
 
-    def initial_state(self, batch_size, memory=None) -> Any:
-        """The state before the first token; see `Backbone.initial_state`."""
-        return self.backbone.initial_state(batch_size, memory)
+    def initial_state(self, batch_size, memory=None, length=None) -> Any:
+        """The state before the first token, of at most `length` where the backbone can use that; see `Backbone.initial_state`."""
+        more = {"length": length} if self.backbone.reads_prompts_at_once and length else {}
+        return self.backbone.initial_state(batch_size, memory, **more)
 
     def step(self, tokens, state) -> tuple:
         """One token: int32 `[B]` and a state → log-probabilities of the next one, float32 `[B, V]`, and the new state."""
@@ -152,6 +164,16 @@ class LanguageModel(ModelOfLayers):
         embedded = self.backbone.embed(ops.expand_dims(tokens, 1))[:, 0]  # [B, E]
         features, state = self.backbone.step(embedded, state)
         return self.softmax.logits(features, self._table), state
+
+    def read_prompt(self, state, prompt, prompt_length) -> tuple:
+        """As `decoding.prefix.read_prompt` of `step`, in one pass where the backbone can."""
+        if not self.backbone.reads_prompts_at_once:
+            return read_prompt(self.step, state, prompt, prompt_length)
+        prompt = ops.cast(prompt, "int32")  # [B, P]
+        last = ops.clip(ops.cast(prompt_length, "int32"), 1, ops.shape(prompt)[1]) - 1  # [B]
+        state = self.backbone.read(self.backbone.embed(prompt[:, :-1]), last, state)
+        rows = ops.arange(ops.shape(prompt)[0], dtype="int32") * ops.shape(prompt)[1]  # [B]
+        return state, ops.take(ops.reshape(prompt, (-1,)), rows + last)
 
     def layer_groups(self) -> list[list]:
         """Trainable variables from the bottom to the top: the backbone's groups, then the softmax."""

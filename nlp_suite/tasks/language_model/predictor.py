@@ -1,7 +1,6 @@
 """A trained language model in Python: scores of texts, next tokens, generation, under any backend."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import numpy as np
 from keras import ops
@@ -9,33 +8,29 @@ from keras import ops
 from nlp_suite.data.windows import SlidingWindows, window_arrays
 from nlp_suite.decoding.beam_search import beam_search
 from nlp_suite.decoding.generate import generate, make_advance, stream
-from nlp_suite.decoding.prefix import read_prompt
 from nlp_suite.decoding.sampling import Options
-from nlp_suite.predictor import Predictor
+from nlp_suite.tasks.language_model.rows import TextRows
 from nlp_suite.tasks.language_model.text import (
     BATCH_ROWS,
     before_stop,
     contains_any,
     search_options,
-    split_lines,
     stop_strings,
     token_counts,
     unchanging_prefix,
 )
 from nlp_suite.tasks.shared.compiled import compiled
-from nlp_suite.tasks.shared.request_checks import checked_int, checked_texts, round_up
+from nlp_suite.tasks.shared.request_checks import checked_int, round_up
 from nlp_suite.tasks.shared.scores import score_answer
-from nlp_suite.text.statistics import TokensRead
 from nlp_suite.text.text_layer import END, NEVER_GENERATED, PAD
 
 CHUNK_TOKENS = 256  # tokens that a recurrent network scores at a time
 
 
-class LanguageModelPredictor(Predictor):
+class LanguageModelPredictor(TextRows):
     """Scores and generates with a network and its text layer.
 
-    A text is read after an END, as a document is in training; its lines end with END, the last one too. The last line
-    of a prompt does not, since the continuation belongs to it.
+    How it reads a text, `TextRows` says.
 
     Args:
         model: `LanguageModel`, built.
@@ -50,55 +45,15 @@ class LanguageModelPredictor(Predictor):
     task_name = "language_model"
 
     def __init__(self, model, text, settings, stop_at_end: bool):
-        self.model, self.text, self.settings, self.stop_at_end = model, text, settings, stop_at_end
+        super().__init__(text, settings.max_prompt)
+        self.model, self.settings, self.stop_at_end = model, settings, stop_at_end
         self.window = None if model.backbone.carries_state else settings.window
-        self._read = TokensRead(text)
         self._nll = compiled(self._nll_of, model)
         self._nll_step = compiled(self._nll_with_state, model)
         self._last = compiled(self._last_log_probs, model)
         self._generate = compiled(self._generate_rows, model, static=("limit",))
         self._beam = compiled(self._beam_rows, model, static=("beam_size", "limit"))
         self._stream = None  # compiled when first asked for
-
-    def remarks(self) -> list[str]:
-        """See `Predictor.remarks`."""
-        return self._read.remarks()
-
-    # texts and tokens
-
-    def encode(self, texts: Sequence[str | bytes]) -> list[np.ndarray]:
-        """Token ids of whole texts, END after every line."""
-        return self._encode(texts)[0]
-
-    def _encode(self, texts):
-        """Token ids of whole texts, and of which of them a line was cut."""
-        split = [split_lines(text) for text in checked_texts(texts)]
-        lines_of_all = [line for lines in split for line in lines]
-        rows, full = self.text.encode_with_lengths(lines_of_all)
-        self._read.add(lines_of_all, rows)
-        cut = full > [len(row) for row in rows]
-        ends = np.cumsum([len(lines) for lines in split])
-        of_texts = [slice(end - len(lines), end) for end, lines in zip(ends, split)]
-        return [np.concatenate(rows[s]) for s in of_texts], [bool(cut[s].any()) for s in of_texts]
-
-    def encode_prompts(self, prompts: Sequence[str | bytes]) -> list[np.ndarray]:
-        """Token ids of prompts without the END of their last line; only the last `max_prompt` are kept."""
-        max_prompt = self.settings.max_prompt
-        split = [split_lines(prompt, complete=False) for prompt in checked_texts(prompts)]
-        rows = self.text.encode_tail([line for lines in split for line in lines], max_prompt + 1)
-        ends = np.cumsum([len(lines) for lines in split])
-        return [np.concatenate(rows[end - len(lines) : end])[:-1][-max_prompt:] for end, lines in zip(ends, split)]
-
-    def decode(self, tokens) -> str:
-        """The text of token ids, a line break for every END."""
-        tokens = np.asarray(tokens)
-        lines = np.split(tokens, np.flatnonzero(tokens == END) + 1)
-        return "\n".join(self.text.decode([line[line != END] for line in lines]))
-
-    def continuation(self, prompt, tokens) -> str:
-        """What the text of `prompt + tokens` has after that of `prompt`."""
-        prompt_text, text = self.decode(prompt), self.decode(np.concatenate([prompt, tokens]))
-        return text[len(prompt_text) :] if text.startswith(prompt_text) else self.decode(tokens)
 
     # scores
 
@@ -109,12 +64,16 @@ class LanguageModelPredictor(Predictor):
             For each `{"log_prob", "perplexity" (a token), "num_tokens", "tokens", "token_log_probs", "truncated"}`, natural
             logarithms; `truncated`: whether a line was cut at the text layer's `max_length` or `max_characters`.
         """
-        rows, truncated = self._encode(texts)
+        rows, truncated = self.encode_checked(texts)
         named = zip(rows, self.nll(rows), truncated)
         return [score_answer(-nll, self.text.id_to_token(row), cut) for row, nll, cut in named]
 
-    def nll(self, rows: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def nll(self, rows: Sequence[np.ndarray], start: int | None = None) -> list[np.ndarray]:
         """Negative log-likelihood of every token of every row, float32 `[T_i]`.
+
+        Args:
+            rows: token ids.
+            start: what is read before each; default: what is read before a document.
 
         A recurrent network reads all that stands before a token; a Transformer the window it was trained with, of which
         `context` tokens are read again.
@@ -122,15 +81,16 @@ class LanguageModelPredictor(Predictor):
         answer = [np.zeros(len(row), "float32") for row in rows]
         if not answer:
             return answer
+        start = self.start if start is None else start
         if self.window:
-            self._nll_in_windows(rows, answer)
+            self._nll_in_windows(rows, answer, start)
             return answer
         order = np.argsort([len(row) for row in rows], kind="stable")
         for start in range(0, len(order), BATCH_ROWS):
             batch = order[start : start + BATCH_ROWS]
             targets = self.text.pad([rows[i] for i in batch], round_up(max(len(rows[i]) for i in batch)))
             targets = np.pad(targets, ((0, BATCH_ROWS - len(batch)), (0, 0)))
-            tokens = np.concatenate([np.full((BATCH_ROWS, 1), END, "int32"), targets[:, :-1]], axis=1)
+            tokens = np.concatenate([np.full((BATCH_ROWS, 1), self.start, "int32"), targets[:, :-1]], axis=1)
             tokens[targets == PAD] = PAD
             state = self.model.initial_state(BATCH_ROWS)
             parts = []
@@ -143,7 +103,7 @@ class LanguageModelPredictor(Predictor):
                 answer[i][:] = losses[row, : len(rows[i])]
         return answer
 
-    def _nll_in_windows(self, rows, answer):
+    def _nll_in_windows(self, rows, answer, start):
         flat = np.concatenate([*rows, np.zeros(1, "int32")])  # [N+1]
         edges = np.cumsum([0, *(len(row) for row in rows)])
         window = min(self.window, round_up(max(len(row) for row in rows)))
@@ -151,7 +111,7 @@ class LanguageModelPredictor(Predictor):
         windows = SlidingWindows(edges, BATCH_ROWS, window, context)
         losses = np.zeros(len(flat), "float32")
         for n in range(windows.steps_per_epoch):
-            arrays = window_arrays(flat, windows[n], END)
+            arrays = window_arrays(flat, windows[n], start)
             nll = ops.convert_to_numpy(self._nll(arrays["tokens"], arrays["targets"]))  # [B, T]
             positions = windows[n].begin[:, None] + np.arange(window)
             counted = arrays["weights"] > 0
@@ -167,7 +127,7 @@ class LanguageModelPredictor(Predictor):
 
     def all_log_probs(self, row) -> np.ndarray:
         """Log-probabilities of every token of the vocabulary at every place of one row, float32 `[T, V]`."""
-        tokens = np.concatenate([[END], row[:-1]]).astype("int32")
+        tokens = np.concatenate([[self.start], row[:-1]]).astype("int32")
         if self.window:
             tokens = tokens[: self.window]
         return ops.convert_to_numpy(self.model(tokens[None], training=False))[0]
@@ -180,7 +140,7 @@ class LanguageModelPredictor(Predictor):
         rows = self.encode_prompts(prompts)
         answers = []
         for start in range(0, len(rows), BATCH_ROWS):
-            prompt, length = self._padded(rows[start : start + BATCH_ROWS], self.window)
+            prompt, length = self.padded(rows[start : start + BATCH_ROWS], self.window)
             log_probs = ops.convert_to_numpy(self._last(prompt, length))[: len(rows[start : start + BATCH_ROWS])]
             for row in log_probs:
                 best = np.argsort(-row, kind="stable")[:top]
@@ -189,15 +149,6 @@ class LanguageModelPredictor(Predictor):
 
     def _last_log_probs(self, tokens, length):
         return self.model.last_log_probs(tokens, length)
-
-    def _padded(self, rows, window=None):
-        """END and the prompt, or the last `window` of these, padded to a width that seldom changes: `[B, P]`, `[B]`."""
-        rows = [np.concatenate([[END], row]).astype("int32") for row in rows]
-        if window:
-            rows = [row[-window:] for row in rows]
-        length = np.array([len(row) for row in rows], "int32")
-        width = round_up(int(length.max()))
-        return self.text.pad(rows, width), length
 
     # generation
 
@@ -249,7 +200,7 @@ class LanguageModelPredictor(Predictor):
         rows = self.encode_prompts(prompts)
         if not rows:
             return []
-        prompt, length = self._padded(rows)
+        prompt, length = self.padded(rows)
         if beam_size == 1:
             tokens, log_probs = self._sampled_answers(prompt, length, counts, options, limit)
         else:
@@ -263,19 +214,22 @@ class LanguageModelPredictor(Predictor):
         tokens, log_probs = [], []
         for start in range(0, len(prompt), BATCH_ROWS):
             rows = slice(start, start + BATCH_ROWS)
-            state = self.model.initial_state(len(length[rows]))
             batch_options = Options(*(option[rows] for option in options))
-            answer = self._generate(prompt[rows], length[rows], counts[rows], batch_options, state, limit=limit)
+            answer = self._generate(prompt[rows], length[rows], counts[rows], batch_options, limit=limit)
             answer = {name: ops.convert_to_numpy(value) for name, value in answer.items()}
             for row, count, row_log_probs in zip(answer["tokens"], answer["length"], answer["token_log_probs"]):
                 tokens.append(row[:count])
                 log_probs.append(row_log_probs[:count])
         return tokens, log_probs
 
-    def _generate_rows(self, prompt, length, counts, options, state, *, limit):
+    def _initial_state(self, prompt, limit):
+        """The state before a prompt `[B, P]` and at most `limit` more tokens."""
+        return self.model.initial_state(ops.shape(prompt)[0], length=(prompt.shape[1] or 0) + limit)
+
+    def _generate_rows(self, prompt, length, counts, options, *, limit):
         return generate(
             self.model.logits_step,
-            state,
+            self._initial_state(prompt, limit),
             prompt,
             length,
             counts,
@@ -284,6 +238,7 @@ class LanguageModelPredictor(Predictor):
             end_token=END,
             forbidden=NEVER_GENERATED,
             stop_at_end=self.stop_at_end,
+            read=self.model.read_prompt,
         )
 
     def _beam_answers(self, prompt, length, counts, limit, beam_size, length_penalty):
@@ -295,7 +250,6 @@ class LanguageModelPredictor(Predictor):
                 prompt[rows],
                 length[rows],
                 counts[rows],
-                self.model.initial_state(len(length[rows])),
                 np.full(len(length[rows]), length_penalty, "float32"),  # a plain number would be compiled anew
                 limit=limit,
                 beam_size=beam_size,
@@ -308,13 +262,17 @@ class LanguageModelPredictor(Predictor):
 
     def _log_probs_of(self, prompt, tokens):
         """Log-probabilities `[n]` of n tokens after a prompt."""
-        row = np.concatenate([prompt, tokens]).astype("int32")
-        return -self.nll([row])[0][len(prompt) :] if len(tokens) else np.zeros(0)
+        if not len(tokens):
+            return np.zeros(0)
+        row, start = np.concatenate([prompt, tokens]).astype("int32"), self.start
+        if len(prompt) and not self.text.tokenizer.starts_prompts:
+            start, row = row[0], row[1:]
+        return -self.nll([row], start)[0][-len(tokens) :]
 
-    def _beam_rows(self, prompt, length, counts, state, length_penalty, *, limit, beam_size):
+    def _beam_rows(self, prompt, length, counts, length_penalty, *, limit, beam_size):
         return beam_search(
             self.model.step,
-            state,
+            self._initial_state(prompt, limit),
             prompt,
             length,
             counts,
@@ -324,6 +282,7 @@ class LanguageModelPredictor(Predictor):
             forbidden=NEVER_GENERATED,
             length_penalty=length_penalty,
             stop_at_end=self.stop_at_end,
+            read=self.model.read_prompt,
         )
 
     def _answer(self, prompt, tokens, log_probs, stop):
@@ -369,13 +328,14 @@ class LanguageModelPredictor(Predictor):
 
     def _pieces(self, row, counts, options, limit, stop):
         """The pieces of `stream` after a prompt's token ids."""
-        padded, length = self._padded([row])
+        padded, length = self.padded([row])
         if self._stream is None:
             advance = make_advance(
                 self.model.logits_step, end_token=END, forbidden=NEVER_GENERATED, stop_at_end=self.stop_at_end
             )
-            self._stream = compiled(partial(read_prompt, self.model.step), self.model), compiled(advance, self.model)
-        start = (self.model.initial_state(1), padded, length, counts, options)
+            self._stream = compiled(self.model.read_prompt, self.model), compiled(advance, self.model)
+        state = self.model.initial_state(1, length=padded.shape[1] + limit)
+        start = (state, padded, length, counts, options)
         tokens, emitted = [], ""
         for (token,) in stream(*self._stream, *start, limit=limit):
             if token == END and self.stop_at_end:

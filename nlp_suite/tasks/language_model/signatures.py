@@ -54,7 +54,7 @@ class LanguageModelSignatures(Signatures):
         self.text, self.settings = predictor.text, predictor.settings
         self.module.text = self.text.graph()
         self.surfaces = tf.constant(self.text.id_to_token(range(self.text.vocabulary_size)))  # [V]
-        self.lines = GraphLines(self.module.text)
+        self.lines = GraphLines(self.module.text, self.text.tokenizer.reads_line_breaks)
 
     def functions(self) -> dict[str, Callable]:
         options = {"temperature": "float32", "top_k": "int32", "top_p": "float32", "repetition_penalty": "float32"}
@@ -67,21 +67,28 @@ class LanguageModelSignatures(Signatures):
         }
 
     def _encode_prompts(self, prompt):
-        """END and the prompt's last tokens, ragged `[B, (P)]`."""
+        """The prompt's last tokens, and these after what is read before them, ragged `[B, (P)]` each."""
         import tensorflow as tf
 
-        max_prompt = self.settings.max_prompt
-        ids = self.lines.encode_tail(prompt, max_prompt + 1)[:, :-1][:, -max_prompt:]
-        start = tf.RaggedTensor.from_tensor(tf.fill([tf.shape(prompt)[0], 1], END))
-        return tf.concat([start, ids], axis=1)
+        max_prompt, ends = self.settings.max_prompt, int(self.text.settings.add_end)
+        ids = self.lines.encode_tail(prompt, max_prompt + ends)
+        # Without an end of its own, an empty text is END.
+        ids = ids[:, :-1] if ends else tf.ragged.boolean_mask(ids, ids != END)
+        ids = ids[:, -max_prompt:]
+        tokenizer, counts = self.text.tokenizer, tf.ones([tf.shape(prompt)[0]], tf.int64)  # [B]
+        if not tokenizer.starts_prompts:
+            counts = tf.cast(tf.equal(ids.row_lengths(), 0), tf.int64)
+        start = tf.fill([tf.reduce_sum(counts)], tokenizer.document_start)
+        return ids, tf.concat([tf.RaggedTensor.from_row_lengths(start, counts, validate=False), ids], axis=1)
 
     def _continuations(self, prompt, max_tokens, options, stop):
         import tensorflow as tf
 
-        ids, limit, stop_at_end = self._encode_prompts(prompt), self.settings.max_generated, self.predictor.stop_at_end
+        prompt_ids, ids = self._encode_prompts(prompt)
+        limit, stop_at_end = self.settings.max_generated, self.predictor.stop_at_end
         answer = generate_tokens(
             self.model.logits_step,
-            self.model.initial_state(tf.shape(prompt)[0]),
+            self.model.initial_state(tf.shape(prompt)[0], length=self.settings.max_prompt + limit),
             ids.to_tensor(PAD),
             tf.cast(ids.row_lengths(), tf.int32),
             tf.maximum(max_tokens, 0),
@@ -90,6 +97,7 @@ class LanguageModelSignatures(Signatures):
             end_token=END,
             forbidden=NEVER_GENERATED,
             stop_at_end=stop_at_end,
+            read=self.model.read_prompt,
         )
         length = answer["length"]
 
@@ -97,7 +105,7 @@ class LanguageModelSignatures(Signatures):
             new = tf.RaggedTensor.from_tensor(answer["tokens"], lengths=length)
             if stop_at_end:
                 new = tf.ragged.boolean_mask(new, new != END)
-            return self.lines.continuation(ids[:, 1:], new)
+            return self.lines.continuation(prompt_ids, new)
 
         text = text_of(length)
         if stop is not None:
@@ -129,11 +137,13 @@ class LanguageModelSignatures(Signatures):
         import tensorflow as tf
 
         (text,), rows = fill_empty_batch(text)
-        all_ids, cut = self.lines.encode(tf.strings.regex_replace(text, "\n\\z", ""))
+        if not self.text.tokenizer.reads_line_breaks:
+            text = tf.strings.regex_replace(text, "\n\\z", "")
+        all_ids, cut = self.lines.encode(text)
         ids = all_ids[:, : self.settings.max_scored]
         targets, length = ids.to_tensor(PAD), tf.cast(ids.row_lengths(), tf.int32)  # [B, T], [B]
         mask = tf.sequence_mask(length, tf.shape(targets)[1])
-        inputs = tf.pad(targets[:, :-1], [[0, 0], [1, 0]], constant_values=END)
+        inputs = tf.pad(targets[:, :-1], [[0, 0], [1, 0]], constant_values=self.text.tokenizer.document_start)
         nll = self._windowed_nll(tf.where(mask, inputs, PAD), targets)
         log_probs = tf.where(mask, -nll, 0.0)
         total = tf.reduce_sum(log_probs, axis=1)
@@ -175,7 +185,7 @@ class LanguageModelSignatures(Signatures):
         import tensorflow as tf
 
         (prompt,), rows = fill_empty_batch(prompt)
-        ids = self._encode_prompts(prompt)
+        _, ids = self._encode_prompts(prompt)
         if self.predictor.window:
             ids = ids[:, -self.predictor.window :]
         log_probs = self.model.last_log_probs(ids.to_tensor(PAD), tf.cast(ids.row_lengths(), tf.int32))

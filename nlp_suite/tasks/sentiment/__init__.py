@@ -1,12 +1,10 @@
 """Sentiment classification: a text to one of two or more labels, with probabilities."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from nlp_suite.config import ComponentSettings
 from nlp_suite.data.batches import BucketedBatches
 from nlp_suite.data.memory import check_batch, check_rows
 from nlp_suite.errors import ConfigError
@@ -14,76 +12,14 @@ from nlp_suite.predictor import Predictor
 from nlp_suite.progress import track
 from nlp_suite.registry import BACKBONES, TASKS
 from nlp_suite.task import Batches, Task
-from nlp_suite.tasks.sentiment.threshold import checked_rule
+from nlp_suite.tasks.sentiment.settings import ONE_LABEL, SentimentSettings
 
 if TYPE_CHECKING:
     from nlp_suite.config import Experiment
     from nlp_suite.data.init.seen import Choice, Recipe
     from nlp_suite.evaluation.report import ReportView
+    from nlp_suite.export.classifier_head import ClassifierHead
     from nlp_suite.export.signatures import Signatures
-
-
-ONE_LABEL = ("single_label", "ordinal")  # problems whose texts have one label each, with a probability
-Probability = Annotated[float, Field(gt=0, lt=1)]
-
-
-def _listed(value: Any) -> Any:
-    """A single name as a list of it."""
-    return [value] if isinstance(value, str) else value
-
-
-class SentimentSettings(ComponentSettings):
-    """Settings of the sentiment task."""
-
-    problem: Literal["single_label", "multi_label", "ordinal", "regression"] = Field(
-        "single_label",
-        description="what a text is answered with: one of the labels, any number of them, one of labels that have an order "
-        "(such as stars), or a number",
-    )
-    thresholds: Literal["validation"] | Probability | dict[str, Probability] = Field(
-        "validation",
-        description="of multi_label: probability from which a label is given: chosen on validation for the F1 of each label, "
-        "a number for all, or label → number (0.5 for the others)",
-    )
-    pooling: Annotated[list[Literal["first", "last", "mean", "max", "attention"]], BeforeValidator(_listed)] = Field(
-        ["max"],
-        min_length=1,
-        description="what makes one vector of the backbone's features; several are concatenated; first: that of the first token, "
-        "where BERT-like models are trained to have it",
-    )
-    dropout: float = Field(0.0, ge=0, lt=1, description="rate on the pooled features")
-    hidden: int = Field(0, ge=0, description="units of a dense layer before the classifier; 0 for none")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="probability that is spread over all labels")
-    calibration: Literal["auto", "none", "temperature"] = Field(
-        "auto", description="temperature that divides the logits, fitted on validation; auto: where it helps there"
-    )
-    threshold: Annotated[float | dict[str, Any] | None, AfterValidator(checked_rule)] = Field(
-        None,
-        description="of two labels: probability from which the second is answered: a number, or chosen on validation for "
-        "{beta: 1} (F-beta) or {cost: {false_positive: 1, false_negative: 5}}; default: the more probable label",
-    )
-    word_vectors: str | None = Field(None, description="file of pretrained word vectors: a word and its numbers a line")
-    train_word_vectors: bool = Field(True, description="whether training changes the embeddings")
-
-    @model_validator(mode="after")
-    def _frozen_vectors_are_given(self):
-        if not self.train_word_vectors and not self.word_vectors:
-            raise ValueError("train_word_vectors: false needs word_vectors, or random embeddings would stay random")
-        return self
-
-    @model_validator(mode="after")
-    def _calibration_is_used(self):
-        if self.calibration == "temperature" and self.problem not in ONE_LABEL:
-            raise ValueError(f"calibration is for problem: {' or '.join(ONE_LABEL)}, not {self.problem}")
-        if self.threshold is not None and self.problem != "single_label":
-            raise ValueError(f"threshold is for problem: single_label, not {self.problem}")
-        return self
-
-    @model_validator(mode="after")
-    def _thresholds_are_used(self):
-        if self.thresholds != "validation" and self.problem != "multi_label":
-            raise ValueError(f"thresholds are for problem: multi_label, not {self.problem}")
-        return self
 
 
 @TASKS.register(SentimentSettings)
@@ -123,6 +59,7 @@ class SentimentTask(Task):
         "It may repeat biases of its training data; do not let it alone decide about people.",
     )
     page_form = "classification"
+    exports_to = ("huggingface",)
 
     @classmethod
     def recipe(cls, seen) -> "Recipe":
@@ -387,6 +324,15 @@ class SentimentTask(Task):
         pooling = ", ".join(self.settings.pooling)
         vector = f"the pooled features that the classifier reads ({pooling}); the signature embed of a SavedModel"
         return {**super().card_facts(experiment), "Vector of a text": vector}
+
+    def classifier_head(self, run, model) -> "ClassifierHead":
+        from nlp_suite.tasks.sentiment.calibration import temperature_of
+        from nlp_suite.tasks.sentiment.head import head_of
+        from nlp_suite.tasks.sentiment.threshold import threshold_of
+
+        threshold = threshold_of(run.assets)
+        unsaid = [] if threshold is None else [f"{run.labels[1]} is answered from a probability of {threshold:g} on"]
+        return head_of(model, run.labels, "single_label_classification", unsaid, temperature_of(run.assets))
 
     def signatures(self, model, predictor, xla=False) -> "Signatures":
         from nlp_suite.tasks.sentiment.signatures import SentimentSignatures

@@ -79,19 +79,20 @@ def _figures(truth, answers, rows, predicted, log_probs, classes: int, ordered: 
     def distance_lead(drawn) -> float:
         return float(drawn @ (np.abs(theirs - true) - np.abs(ours - true)) / total)
 
+    leads = {
+        "accuracy": lead(accuracy_lead(counts), counts, accuracy_lead),
+        "macro F1": lead(f1["ours"] - f1["theirs"], counts, f1_lead),
+    }
     figures = {
         "accuracy": right / total,
         "accuracy_interval": wilson(right, total),
         "macro": {"f1": f1["theirs"]},
         "cross_entropy": float(-np.mean(log_probs)),
-        "lead": {
-            "accuracy": lead(accuracy_lead(counts), counts, accuracy_lead),
-            "macro F1": lead(f1["ours"] - f1["theirs"], counts, f1_lead),
-        },
+        "lead": leads,
     }
     if ordered:
         figures["mae"] = float(np.abs(predicted - truth).mean())
-        figures["lead"]["mean distance"] = lead(distance_lead(counts), counts, distance_lead)
+        leads["mean distance"] = lead(distance_lead(counts), counts, distance_lead)
     return figures
 
 

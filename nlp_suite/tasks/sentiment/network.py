@@ -87,6 +87,14 @@ class SentimentModel(ModelOfLayers):
             x = self.drops[1](self.hidden(x))
         return ops.cast(self.classifier(x), "float32")  # [B, C]
 
+    def dense_layers(self) -> list[tuple[Any, Any]]:
+        """The dense layers of `head` as kernels `[in, out]` and biases `[out]`, with a ReLU between two.
+
+        Empty where a subclass has another head.
+        """
+        layers = [layer for layer in (self.hidden, self.classifier) if layer is not None]
+        return [(ops.convert_to_numpy(layer.kernel), ops.convert_to_numpy(layer.bias)) for layer in layers]
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True) -> Any:
         """Keras's, in training with the class weights; `sample_weight` `[B]` says which rows count."""
         if training and self.class_weights is not None:

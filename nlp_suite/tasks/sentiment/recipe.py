@@ -14,7 +14,9 @@
 | a column of labels that are lists, or short texts with commas, semicolons or bars between what occurs again | `problem: multi_label` |
 | a column called stars, rating, score or grade of 3 to 20 different whole numbers | `problem: ordinal` |
 | one of numbers with fractions, or of more than 50 different ones | `problem: regression` |
-| these three problems | 16 features; of numbers and labels with an order, n-grams are not weighted by counts of classes |
+| several labels, ordered labels | 16 features |
+| numbers | one feature, and a lower learning rate |
+| ordered labels, numbers | n-grams are not weighted by counts of classes |
 | a label 20 times rarer than the most frequent one | the loss weighs labels by their rarity, macro F1 chooses the epoch |
 """
 
@@ -152,12 +154,12 @@ def _bag(seen: Seen) -> dict[str, Choice]:
         name, ngrams = "words and their groups, averaged", Choice(3, "many rows: pairs and triples of words")
     else:
         name, ngrams = "words and their pairs, averaged", Choice(2, "pairs tell 'not good' from 'good'")
-    features = max(1, min(MAX_FEATURES, classes - 1)) if seen.kind == "labelled" else FEATURES
+    features = {"labelled": max(1, min(MAX_FEATURES, classes - 1)), "rated": 1}.get(seen.kind, FEATURES)
     largest = 22 if features < 4 else 20 if features < 16 else 18  # what a step can change in milliseconds
     buckets = 2 ** min(largest, max(18, (texts.tokens * (ngrams.value - 1)).bit_length() - 1))
     choices = {
         "name": Choice("bag", name),
-        "embedding_size": Choice(features, f"{classes:,} labels" if classes else ""),
+        "embedding_size": Choice(features, f"{classes:,} labels" if classes else "one number"),
         "ngrams": ngrams,
         "ngram_buckets": Choice(buckets, f"about {texts.tokens:,} words and marks"),
     }
@@ -178,7 +180,9 @@ def _training(seen: Seen) -> dict[str, Choice]:
     choices = {
         "epochs": Choice(max(3, min(25, round(STEPS * batch_size / rows))), f"{rows:,} rows"),
         "batch_size": Choice(batch_size),
-        "learning_rate": Choice(0.01, "Adam; a bag likes it high"),
+        "learning_rate": Choice(0.003, "Adam; for a number lower than for labels")
+        if seen.kind == "rated"
+        else Choice(0.01, "Adam; a bag likes it high"),
         "monitor": Choice("val_loss", "chooses the epoch"),
         "patience": Choice(3, "stops when three epochs were no better"),
     }

@@ -3,7 +3,7 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from nlp_suite.errors import TextError
 
@@ -27,6 +27,10 @@ class Tokenizer(ABC):
         lossless: whether decoding gives every normalised text back exactly. With any tokenizer, decoded text has the
             ids that it was decoded from.
         learns: whether `train` learns a vocabulary; else it comes with a pretrained model.
+        reads_line_breaks: whether a line break is a token like any other, so that a language model reads a text of many
+            lines as a whole; else every line ends with END.
+        document_start: what a language model reads before a document: END, as behind the one before, or START.
+        starts_prompts: whether it reads that before a prompt, too, even if that is not empty.
         max_training_bytes: how much text `train` is given at most, where its library holds all of it; None: any amount.
         reserved: characters that its library keeps for itself, and what text has in their place; some end the process
             or lose text where they reach the library.
@@ -35,13 +39,26 @@ class Tokenizer(ABC):
     tokens: Sequence[str] = ()
     lossless: bool = False
     learns: ClassVar[bool] = True
+    reads_line_breaks: bool = False
+    document_start: int = END
+    starts_prompts: bool = True
     max_training_bytes: ClassVar[int | None] = None
     reserved: ClassVar[Mapping[str, str]] = {}
+
+    @property
+    def no_output(self) -> Any:
+        """Which ids a language model never writes, since its network has no output for them, bool [V]; None: no such ids."""
+        return None
 
     @property
     def vocabulary_size(self) -> int:
         """Number of ids, special ones included; 0 while untrained."""
         return len(self.tokens)
+
+    @property
+    def shown(self) -> Sequence[str]:
+        """What people see of every id: its surface form, a space as U+2581 where a token may begin with one."""
+        return self.tokens
 
     @abstractmethod
     def train(self, texts: Iterable[bytes]) -> None:

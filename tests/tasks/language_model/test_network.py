@@ -218,8 +218,14 @@ LONG = {"name": "transformer", "positions": "sinusoidal"}
 @pytest.mark.parametrize(
     "values, message",
     [
-        ({"backbone": "cnn"}, r"backbone 'cnn' is not causal; a language model takes: gru, lstm, rnn, transformer"),
-        ({"backbone": "bag"}, r"backbone 'bag' is not causal; a language model takes: gru, lstm, rnn, transformer"),
+        (
+            {"backbone": "cnn"},
+            r"backbone 'cnn' is not causal; a language model takes: gru, lstm, preset, rnn, transformer",
+        ),
+        (
+            {"backbone": "bag"},
+            r"backbone 'bag' is not causal; a language model takes: gru, lstm, preset, rnn, transformer",
+        ),
         (
             {"backbone": {"name": "lstm", "bidirectional": True}},
             "must not see the future: set backbone.bidirectional: false",

@@ -160,7 +160,7 @@ def edited(folder, label, edit):
         ("uncased", lambda c: c["model"].update(type="WordLevel"), "a model of the kind WordLevel; known: WordPiece"),
         ("uncased", lambda c: c["post_processor"]["single"].pop(), "between the start and the end token"),
         ("uncased", lambda c: c["model"].pop("vocab"), r"cannot be read: KeyError\('vocab'\)"),
-        ("byte_bpe", lambda c: c["pre_tokenizer"].update(type="Whitespace"), "other words than GPT-2's"),
+        ("byte_bpe", lambda c: c["pre_tokenizer"].update(type="Whitespace"), "other words than those of gpt2"),
         ("byte_bpe", lambda c: c["model"].update(end_of_word_suffix="</w>"), "end_of_word_suffix '</w>'"),
         ("byte_bpe", lambda c: c["model"]["vocab"].pop("Ġ"), "the vocabulary lacks bytes or results of merges: Ġ"),
         ("xlm_roberta", lambda c: c["normalizer"]["normalizers"].append({"type": "NFC"}), "normalises by .*NFC"),
@@ -267,3 +267,32 @@ def test_the_real_vocabulary_of_minilm(real_data):
     of_model.encode_special_tokens = True
     texts = [text for name, text in NASTY.items() if name not in EVERYWHERE and "surrogate" not in name]
     assert differing(layer, of_model, [*real_texts(real_data, 2500, 5000), *texts]) == []
+
+
+@pytest.mark.parametrize("label", FAMILIES)
+def test_the_way_back_gives_files_of_the_same_tokenizer(folders, tmp_path, label):
+    from tokenizers import Tokenizer
+
+    tokenizer, of_oracle = preset_tokenizer(folders / label, label), oracle(label)
+    special = [of_oracle.id_to_token(i) for i in tokenizer.model_ids[:4]]
+    files = tokenizer.huggingface_files(TextSettings(tokenizer="preset"), special, segments=True, pairs=True)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": FAMILIES[label]}))
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    assert PresetTokenizer.of_folder(open_folder(str(tmp_path))).assets() == tokenizer.assets()
+    written = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    written.encode_special_tokens = True
+    texts = [*TEXTS, *(text for name, text in NASTY.items() if name not in LONG and isinstance(text, str))]
+    texts = [text for text in texts if text.isascii() or text.encode("utf-8", "ignore").decode() == text]
+    assert [e.ids for e in written.encode_batch(texts)] == [e.ids for e in of_oracle.encode_batch(texts)]
+    pair = written.encode("good", "bad")
+    assert pair.tokens.count(special[3]) == 2 and pair.type_ids[0] == 0 and pair.type_ids[-1] == 1
+    assert json.loads(files["tokenizer_config.json"])["mask_token"] in ("[MASK]", "<mask>")
+
+
+def test_a_name_that_is_a_piece_too_is_refused(folders):
+    tokenizer = preset_tokenizer(folders / "uncased", "uncased")
+    with pytest.raises(TextError, match=r"has 'the' both as a piece and as a special token"):
+        tokenizer.huggingface_files(
+            TextSettings(tokenizer="preset"), ["the", "[UNK]", "[CLS]", "[SEP]"], segments=True, pairs=True
+        )

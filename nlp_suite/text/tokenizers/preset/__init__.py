@@ -1,15 +1,15 @@
 """The tokenizer of a pretrained model: its own pieces and rules, as ops that a stock server has."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from nlp_suite.config import TokenizerSettings
+from nlp_suite.config import TextSettings, TokenizerSettings
 from nlp_suite.errors import ConfigError, TextError
 from nlp_suite.pretrained.folder import PretrainedFolder
 from nlp_suite.registry import TOKENIZERS
-from nlp_suite.text.tokenizers.base import Tokenizer
+from nlp_suite.text.tokenizers.base import START, Tokenizer
 from nlp_suite.text.tokenizers.preset.byte_bpe import ByteBPEModel
 from nlp_suite.text.tokenizers.preset.model import (
     KERAS_ASSETS,
@@ -20,11 +20,13 @@ from nlp_suite.text.tokenizers.preset.model import (
     read_rules,
     tokenizer_json,
 )
+from nlp_suite.text.tokenizers.preset.piece_bpe import MODEL_FILE, PieceBPEModel
 from nlp_suite.text.tokenizers.preset.unigram import MODEL_FILES, UnigramModel
 from nlp_suite.text.tokenizers.preset.wordpiece import WordPieceModel
+from nlp_suite.text.tokenizers.preset.written import tokenizer_files
 
 MODELS: Mapping[str, type[PretrainedTokenizer]] = {
-    model.kind: model for model in (WordPieceModel, ByteBPEModel, UnigramModel)
+    model.kind: model for model in (WordPieceModel, ByteBPEModel, PieceBPEModel, UnigramModel)
 }
 _KERAS_FILES = {"vocabulary.txt": WordPieceModel, "vocabulary.json": ByteBPEModel, "vocabulary.spm": UnigramModel}
 _TYPES = {"WordPiece": WordPieceModel, "BPE": ByteBPEModel, "Unigram": UnigramModel}  # of tokenizer.json
@@ -85,6 +87,8 @@ class PresetTokenizer(Tokenizer):
 
     def _adopt(self, model: PretrainedTokenizer) -> None:
         self._model, self.tokens, self.lossless = model, model.tokens, model.lossless
+        self.reads_line_breaks = model.reads_line_breaks
+        self.document_start, self.starts_prompts = model.document_start, model.starts_prompts
 
     @property
     def _trained(self) -> PretrainedTokenizer:
@@ -93,9 +97,25 @@ class PresetTokenizer(Tokenizer):
         return self._model
 
     @property
+    def kind(self) -> str:
+        """The kind of model, see `MODELS`."""
+        return self._trained.kind
+
+    @property
+    def no_output(self) -> np.ndarray:
+        special = self._trained.special
+        silent = self.model_ids < 0
+        silent[START] |= special.start == special.end
+        return silent
+
+    @property
     def model_ids(self) -> np.ndarray:
         """The model's id of each of ours, int64 [V]; −1 where it has none."""
         return self._trained.model_ids
+
+    @property
+    def shown(self) -> Sequence[str]:
+        return self._trained.shown
 
     def train(self, texts: Iterable[bytes]) -> None:
         """Refused: a vocabulary that the model does not know would be of no use. Raises TextError."""
@@ -115,6 +135,12 @@ class PresetTokenizer(Tokenizer):
         model = MODELS[kind]()
         model.restore(assets)
         self._adopt(model)
+
+    def huggingface_files(
+        self, settings: TextSettings, special_tokens: Sequence[str], *, segments: bool, pairs: bool
+    ) -> dict[str, bytes]:
+        """See `nlp_suite.text.tokenizers.preset.written.tokenizer_files`."""
+        return tokenizer_files(self._trained, settings, special_tokens, segments=segments, pairs=pairs)
 
     def prepare(self, text):
         return self._model.prepare(text) if self._model else text
@@ -139,6 +165,8 @@ def _kind_of(folder: PretrainedFolder) -> type[PretrainedTokenizer]:
         return found[0]
     if (content := tokenizer_json(folder)) is not None:
         kind = content["model"].get("type") or _kind_without_type(content["model"])
+        if kind == "BPE" and content["model"].get("byte_fallback") and folder.has(MODEL_FILE):
+            return PieceBPEModel  # of which tokenizer.json is a translation
         if kind not in _TYPES:
             raise ConfigError(f"{folder.path}: {TOKENIZER} has a model of the kind {kind}; known: {', '.join(_TYPES)}")
         return _TYPES[kind]
@@ -148,9 +176,11 @@ def _kind_of(folder: PretrainedFolder) -> type[PretrainedTokenizer]:
         return ByteBPEModel
     if any(folder.has(file) for file in MODEL_FILES):
         return UnigramModel
+    if folder.has(MODEL_FILE):
+        return PieceBPEModel
     raise ConfigError(
-        f"{folder.path}: the tokenizer's files are missing: {TOKENIZER}, vocab.txt, vocab.json with merges.txt, or "
-        f"{' or '.join(MODEL_FILES)} is needed"
+        f"{folder.path}: the tokenizer's files are missing: {TOKENIZER}, vocab.txt, vocab.json with merges.txt, "
+        f"{', '.join(MODEL_FILES)} or {MODEL_FILE} is needed"
     )
 
 

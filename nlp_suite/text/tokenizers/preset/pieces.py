@@ -28,6 +28,8 @@ class PieceModel(PretrainedTokenizer):
         extra: Sequence[str] = (),
         charsmap: bytes = b"",
         spaces: bool = True,
+        prefix: bool | None = None,
+        kinds: Mapping[str, int] | None = None,
     ) -> None:
         """Becomes the tokenizer of a vocabulary in the model's order.
 
@@ -40,10 +42,19 @@ class PieceModel(PretrainedTokenizer):
             extra: more pieces, behind those of the vocabulary.
             charsmap: the op's own normalisation.
             spaces: whether U+2581 stands for a space, also before a text, and runs of spaces are one.
+            prefix: whether a space is put before a text whose other spaces are kept as they are; None: as `spaces` says.
+            kinds: of pieces that stand for a byte or are cut out of a text before any other, as SentencePiece counts them.
         """
         self.take(pieces, special, rules)
         texts = [*self.tokens[len(SPECIAL_TOKENS) :], *extra]
-        self._model = _serialized(texts, scores, model_type, charsmap, spaces)
+        model = _model(texts, scores, model_type, kinds or {})
+        normalizer = model.normalizer_spec
+        normalizer.name = "of the model" if charsmap else "identity"
+        normalizer.precompiled_charsmap = charsmap
+        normalizer.add_dummy_prefix = normalizer.remove_extra_whitespaces = normalizer.escape_whitespaces = spaces
+        if prefix is not None:
+            normalizer.add_dummy_prefix, normalizer.remove_extra_whitespaces = prefix, False
+        self._model = model.SerializeToString(deterministic=True)
 
     def assets(self) -> dict[str, bytes]:
         """`sentencepiece.model`, the vocabulary in the order of the ids here, and `rules.json`."""
@@ -73,31 +84,40 @@ class PieceModel(PretrainedTokenizer):
             tokenizer = tensorflow_text.SentencepieceTokenizer(self._model)
         return {"sentencepiece": tokenizer, "surfaces": tf.constant(self.surfaces())}
 
+    def scores(self) -> dict[str, float]:
+        """The scores of the pieces that a text can give, those behind the vocabulary among them."""
+        model = self.as_message()
+        normal = model.SentencePiece.NORMAL
+        return {piece.piece: piece.score for piece in model.pieces if piece.type == normal}
+
+    def as_message(self) -> Any:
+        """The op's model, read."""
+        model = sentencepiece_format().ModelProto()
+        model.ParseFromString(self._model)
+        return model
+
     def surfaces(self) -> list[bytes]:
         """What each id stands for in a text; nothing for PAD, START and END."""
         raise NotImplementedError
 
 
-def _serialized(
-    texts: Sequence[str], scores: Mapping[str, float], model_type: str, charsmap: bytes, spaces: bool
-) -> bytes:
+def _model(texts: Sequence[str], scores: Mapping[str, float], model_type: str, special: Mapping[str, int]) -> Any:
+    """A model whose ids are the special ones and those of the texts, without normalisation."""
     proto = sentencepiece_format()
     model, kinds = proto.ModelProto(), proto.ModelProto.SentencePiece
     for number, text in enumerate(SPECIAL_TOKENS):
         model.pieces.add(piece=text, score=0.0, type=kinds.UNKNOWN if number == UNKNOWN else kinds.CONTROL)
     for text in texts:
-        kind = kinds.NORMAL if text in scores else kinds.CONTROL
+        kind = special.get(text, kinds.NORMAL if text in scores else kinds.CONTROL)
         model.pieces.add(piece=text, score=scores.get(text, 0.0), type=kind)
-    trainer, normalizer = model.trainer_spec, model.normalizer_spec
+    trainer = model.trainer_spec
     trainer.model_type = proto.TrainerSpec.ModelType.Value(model_type)
     trainer.pad_id, trainer.unk_id, trainer.bos_id, trainer.eos_id = PAD, UNKNOWN, START, END
     trainer.pad_piece, trainer.unk_piece, trainer.bos_piece, trainer.eos_piece = SPECIAL_TOKENS
     trainer.vocab_size = len(model.pieces)
-    normalizer.name = "of the model" if charsmap else "identity"
-    normalizer.precompiled_charsmap = charsmap
-    normalizer.add_dummy_prefix = normalizer.remove_extra_whitespaces = normalizer.escape_whitespaces = spaces
-    serialized: bytes = model.SerializeToString(deterministic=True)
-    return serialized
+    if kinds.BYTE in special.values():
+        trainer.byte_fallback = True
+    return model
 
 
 def sentencepiece_format() -> Any:

@@ -1,7 +1,7 @@
 """SentencePiece's unigram models, as in XLM-RoBERTa and ALBERT, with the normalisation that they bring."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from nlp_suite.errors import ConfigError
@@ -12,6 +12,7 @@ from nlp_suite.text.tokenizers.preset.model import (
     TOKENIZER,
     check_template,
     in_order,
+    members,
     special_ids,
     tokenizer_config,
     tokenizer_json,
@@ -22,6 +23,12 @@ from nlp_suite.text.tokenizers.preset.pieces import PieceModel, sentencepiece_fo
 STEPS = ("quotes", "NFKD", "strip_accents", "lowercase")  # in the order in which they are taken
 MODEL_FILES = ("sentencepiece.bpe.model", "spiece.model")
 _QUOTES = ("``", "''")  # become "
+_STEPS: Mapping[str, list[dict[str, Any]]] = {  # how tokenizer.json says them
+    "quotes": [{"type": "Replace", "pattern": {"String": quotes}, "content": '"'} for quotes in _QUOTES],
+    "NFKD": [{"type": "NFKD"}],
+    "strip_accents": [{"type": "StripAccents"}],
+    "lowercase": [{"type": "Lowercase"}],
+}
 _SPACES = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}  # which the op does by itself
 
 
@@ -69,6 +76,27 @@ class UnigramModel(PieceModel):
             text = tf.strings.lower(replace(text, "Σ", "σ"), encoding="utf-8")
         return replace(text, f"[{SPACE}]", " ")
 
+    def parts(self, pieces: Sequence[str]) -> dict[str, Any]:
+        """See `PretrainedTokenizer.parts`."""
+        scores, metaspace = self.scores(), {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"}
+        steps = [part for step in self.rules["steps"] for part in _STEPS[step]]
+        if charsmap := self.as_message().normalizer_spec.precompiled_charsmap:
+            steps.append({"type": "Precompiled", "precompiled_charsmap": base64.b64encode(charsmap).decode("ascii")})
+        return {
+            "model": {
+                "type": "Unigram",
+                "unk_id": self.special.unknown,
+                "vocab": [[piece, scores.get(piece, 0.0)] for piece in pieces],
+                "byte_fallback": False,
+            },
+            "normalizer": {"type": "Sequence", "normalizers": [*steps, _SPACES]},
+            "pre_tokenizer": {
+                "type": "Sequence",
+                "pretokenizers": [{"type": "WhitespaceSplit"}, {**metaspace, "split": True}],
+            },
+            "decoder": {**metaspace, "split": True},
+        }
+
     def surfaces(self) -> list[bytes]:
         pieces = self.tokens[len(SPECIAL_TOKENS) :]
         return [b"", UNKNOWN_SURFACE.encode(), b"", b"", *(piece.replace("▁", " ").encode() for piece in pieces)]
@@ -89,7 +117,7 @@ def _of_json(folder: PretrainedFolder, content: Mapping[str, Any]) -> tuple[list
     """Pieces with scores in the model's order, the steps of normalisation, and the character map."""
     steps: list[str] = []
     charsmap = b""
-    for normaliser in _parts(content.get("normalizer"), "normalizers"):
+    for normaliser in members(content.get("normalizer"), "normalizers"):
         step = _step(normaliser)
         if step is None:
             raise ConfigError(f"{folder.path}: {TOKENIZER} normalises by {normaliser}, which is not supported")
@@ -102,20 +130,13 @@ def _of_json(folder: PretrainedFolder, content: Mapping[str, Any]) -> tuple[list
         raise ConfigError(
             f"{folder.path}: {TOKENIZER} normalises in the order {', '.join(steps)}, which is not supported"
         )
-    words = _parts(content.get("pre_tokenizer"), "pretokenizers")
+    words = members(content.get("pre_tokenizer"), "pretokenizers")
     if [part["type"] for part in words] != ["WhitespaceSplit", "Metaspace"] or not _has_prefix(words[1]):
         raise ConfigError(f"{folder.path}: {TOKENIZER} does not cut words at white space with a U+2581 before each")
     model = content["model"]
     if model.get("byte_fallback"):
         raise ConfigError(f"{folder.path}: {TOKENIZER} has byte_fallback, which is not supported")
     return [(piece, score) for piece, score in model["vocab"]], steps, charsmap
-
-
-def _parts(value: Mapping[str, Any] | None, key: str) -> list[Mapping[str, Any]]:
-    """The members of a `Sequence`; a single object as its only member."""
-    if value is None:
-        return []
-    return list(value[key]) if value["type"] == "Sequence" else [value]
 
 
 def _step(normaliser: Mapping[str, Any]) -> str | None:

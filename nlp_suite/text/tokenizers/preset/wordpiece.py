@@ -1,5 +1,6 @@
 """BERT's words and WordPiece, as `BertNormalizer`, `BertPreTokenizer` and `WordPiece` of Hugging Face's tokenizers do it."""
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 from nlp_suite.errors import ConfigError
@@ -82,6 +83,28 @@ class WordPieceModel(PretrainedTokenizer):
     def restore(self, assets: dict[str, bytes]) -> None:
         """Takes back what `assets` gave."""
         self.take_back(from_lines(assets[_FILE], _FILE), read_rules(assets))
+
+    def parts(self, pieces: Sequence[str]) -> dict[str, Any]:
+        """See `PretrainedTokenizer.parts`."""
+        rules = self.rules
+        return {
+            "model": {
+                "type": "WordPiece",
+                "unk_token": pieces[self.special.unknown],
+                "continuing_subword_prefix": rules["prefix"],
+                "max_input_chars_per_word": rules["max_characters"],
+                "vocab": {piece: number for number, piece in enumerate(pieces)},
+            },
+            "normalizer": {
+                "type": "BertNormalizer",
+                "clean_text": rules["clean"],
+                "handle_chinese_chars": rules["han"],
+                "strip_accents": rules["strip_accents"],
+                "lowercase": rules["lowercase"],
+            },
+            "pre_tokenizer": {"type": "BertPreTokenizer"},
+            "decoder": {"type": "WordPiece", "prefix": rules["prefix"], "cleanup": True},
+        }
 
     def prepare(self, text):
         """BERT's normalisation: tf.string [B] → tf.string [B]."""

@@ -9,6 +9,7 @@ from nlp_suite.tasks.sentiment import SentimentTask, reads_pairs
 
 if TYPE_CHECKING:
     from nlp_suite.evaluation.report import ReportView
+    from nlp_suite.export.classifier_head import ClassifierHead
     from nlp_suite.export.signatures import Signatures
 
 
@@ -132,6 +133,15 @@ class MultiLabelTask(SentimentTask):
             return {"labels and probabilities": given}
         columns = {"labels": lambda answer: ", ".join(answer["labels"])}
         return columns | {f"p({label})" if label in columns else label: of_label(label) for label in labels}
+
+    def classifier_head(self, run, model) -> "ClassifierHead":
+        from nlp_suite.tasks.sentiment.head import head_of
+        from nlp_suite.tasks.sentiment.problems.multi_label.thresholds import DEFAULT, thresholds_of
+
+        thresholds = dict(zip(run.labels, thresholds_of(self.settings.thresholds, run.assets), strict=True))
+        others = [f"{label} {value:g}" for label, value in thresholds.items() if value != DEFAULT]
+        unsaid = [f"labels are given from these probabilities on: {', '.join(others)}"] if others else []
+        return head_of(model, run.labels, "multi_label_classification", unsaid)
 
     def signatures(self, model, predictor, xla=False) -> "Signatures":
         from nlp_suite.tasks.sentiment.problems.multi_label.signatures import MultiLabelSignatures

@@ -69,3 +69,6 @@ class OrdinalModel(SentimentModel):
 
     def make_classifier(self, classes) -> Any:
         return OrderedLogits(classes, dtype=self.dtype_policy)
+
+    def dense_layers(self) -> list[tuple[Any, Any]]:
+        return []

@@ -10,6 +10,7 @@ from nlp_suite.tasks.sentiment import SentimentTask, reads_pairs
 
 if TYPE_CHECKING:
     from nlp_suite.evaluation.report import ReportView
+    from nlp_suite.export.classifier_head import ClassifierHead
     from nlp_suite.export.signatures import Signatures
 
 
@@ -111,6 +112,11 @@ class RegressionTask(SentimentTask):
     @classmethod
     def answer_columns(cls, labels, for_people, options=None) -> dict[str, Callable[[dict], Any]]:
         return {"value": lambda answer: f"{answer['value']:,.6g}" if for_people else answer["value"]}
+
+    def classifier_head(self, run, model) -> "ClassifierHead":
+        from nlp_suite.tasks.sentiment.head import head_of
+
+        return head_of(model, ["value"], "regression")
 
     def signatures(self, model, predictor, xla=False) -> "Signatures":
         from nlp_suite.tasks.sentiment.problems.regression.signatures import RegressionSignatures

@@ -29,6 +29,12 @@ class RegressionModel(SentimentModel):
     def head(self, pooled) -> Any:
         return super().head(pooled) * self.settings["deviation"] + self.settings["mean"]  # [B, 1]
 
+    def dense_layers(self) -> list[tuple[Any, Any]]:
+        """See `SentimentModel.dense_layers`; the last one answers in the user's units."""
+        *below, (kernel, bias) = super().dense_layers()
+        deviation, mean = self.settings["deviation"], self.settings["mean"]
+        return [*below, ((kernel * deviation).astype("float32"), (bias * deviation + mean).astype("float32"))]
+
     def standardised(self, values) -> Any:
         """Numbers in the user's units as the network is trained on them."""
         return (keras.ops.cast(values, "float32") - self.settings["mean"]) / self.settings["deviation"]

@@ -1,0 +1,241 @@
+"""A language model that starts from a pretrained folder: as it is, asked, trained on, exported; and under a classifier."""
+
+import json
+
+import numpy as np
+import pytest
+from keras import ops
+from rich.console import Console
+
+from nlp_suite.config import load_experiment
+from nlp_suite.errors import ConfigError
+from nlp_suite.export.load import load
+from nlp_suite.export.run_export import run_export
+from nlp_suite.pretrained.architecture import architecture_of
+from nlp_suite.pretrained.folder import open_folder
+from nlp_suite.text.text_layer import END, START
+from nlp_suite.training.checks import check_training
+from nlp_suite.training.evaluate import evaluate
+from nlp_suite.training.train import train
+from tests.text.tokenizers.test_preset_causal import write
+
+QUIET = Console(quiet=True)
+LLAMA = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 24,
+    "max_position_embeddings": 64,
+    "tie_word_embeddings": False,
+}
+TEXT = "The film was good.\n\nThe cast was great!  A great film;\nthe plot was not.\n"
+PROMPTS = ["The film", "", "A great film;\n the", "12 films  "]
+
+
+def write_model(path, label="smollm2", without=(), **config):
+    """A folder with random weights and a small tokenizer."""
+    from safetensors.numpy import save_file
+
+    write(path, label, **{**LLAMA, **config})
+    architecture, random = architecture_of(open_folder(str(path))), np.random.default_rng(0)
+    tensors = {}
+    for module, name in architecture.module_names().items():
+        for kind in architecture.weight_kinds(module):
+            shape = architecture.module_shapes()[module]
+            shape = shape if kind == "weight" else (shape[architecture.output_axis],)
+            if module not in without:
+                full = name if module == "head" else architecture.prefix + name
+                tensors[f"{full}.{kind}"] = random.normal(0, 0.3, shape).astype("float32")
+    save_file(tensors, str(path / "model.safetensors"))
+    (path / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("model") / "llama")
+
+
+def chosen(folder, place, *overrides, **training):
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "text.txt").write_text(TEXT)
+    paths = dict.fromkeys(("train", "validation", "test"), str(place / "text.txt"))
+    sizes = {"window": 24, "max_prompt": 16, "max_generated": 12, "max_scored": 48, "evaluation_batch_size": 2}
+    values = {
+        "task": {"name": "language_model", **sizes},
+        "data": {"source": {"name": "text", "documents": "file", **paths}, "cache": str(place / "cache")},
+        "text": {"tokenizer": "preset"},
+        "backbone": {"name": "preset", "init_from": str(folder)},
+        "training": {"epochs": 0, "batch_size": 2, "tensorboard": False, **training},
+    }
+    return load_experiment(values, overrides)
+
+
+@pytest.fixture(scope="module")
+def run(folder, tmp_path_factory):
+    place = tmp_path_factory.mktemp("causal")
+    return train(chosen(folder, place), place / "run", console=QUIET)
+
+
+@pytest.fixture(scope="module")
+def predictor(run):
+    return load(run.directory)
+
+
+def log_probs_after(predictor, ids):
+    """Log-probabilities `[V]` of what follows some ids, by the whole network."""
+    return ops.convert_to_numpy(predictor.model(np.array([ids], "int32")))[0, -1]
+
+
+def test_without_training_it_is_the_pretrained_model(folder, run):
+    from safetensors.numpy import load_file
+
+    assert run.info["best"]["round"] is None and not run.history and run.info["pretrained"]["licence"] == "apache-2.0"
+    theirs, model, ids = load_file(folder / "model.safetensors"), run.model(), run.text.tokenizer.model_ids
+    for table, name in ((model.backbone.embedding, "model.embed_tokens"), (model.backbone.head, "lm_head")):
+        ours = ops.convert_to_numpy(table.embeddings)
+        np.testing.assert_array_equal(ours[ids >= 0], theirs[f"{name}.weight"][ids[ids >= 0]])
+    assert len(ids) > len(theirs["lm_head.weight"])  # PAD, UNKNOWN and others that the model does not have
+    first = run.text.encode(["The film"])[0]
+    probabilities = np.exp(ops.convert_to_numpy(model(first[None])))[0, -1]
+    np.testing.assert_allclose(probabilities.sum(), 1, rtol=1e-5)
+    assert not probabilities[run.text.tokenizer.no_output].any()
+
+
+def test_a_text_is_one_row_with_its_line_breaks(run, predictor):
+    store = run.stores()["test"]
+    assert len(store) == 1 and predictor.decode(np.asarray(store.flat())) == TEXT.removesuffix("\n")
+    assert store.flat()[-1] == END and (np.asarray(store.flat()) == END).sum() == 1
+    statistics = run.info["statistics"]["test"]
+    lines = TEXT.removesuffix("\n").split("\n")
+    assert statistics["words"] == sum(len(line.split()) + 1 for line in lines)
+    assert statistics["characters"] == len(TEXT)
+
+
+def test_the_perplexity_is_that_of_the_text_after_what_begins_a_document(run, predictor):
+    report = evaluate(run, "test", baseline=False)
+    (score,) = predictor.score([TEXT.removesuffix("\n")])
+    ids = [START, *predictor.encode([TEXT.removesuffix("\n")])[0]]
+    expected = [log_probs_after(predictor, ids[:n])[ids[n]] for n in range(1, min(len(ids), 24))]
+    np.testing.assert_allclose(score["token_log_probs"][: len(expected)], expected, atol=2e-5)
+    np.testing.assert_allclose(report["nll"], -score["log_prob"], rtol=1e-5)
+    assert report["perplexity_per_token"] == pytest.approx(score["perplexity"], rel=1e-5)
+
+
+def test_a_prompt_begins_with_nothing_where_the_models_own_texts_do(predictor):
+    answers = predictor.generate(PROMPTS, max_tokens=6, temperature=0.0)
+    for prompt, answer in zip(PROMPTS, answers):
+        ids = list(predictor.encode_prompts([prompt])[0]) or [START]
+        total = 0.0
+        for _ in range(answer["length"]):
+            log_probs = log_probs_after(predictor, ids)
+            ids.append(int(np.argmax(np.where(np.arange(len(log_probs)) < END, -np.inf, log_probs))))
+            total += log_probs[ids[-1]]
+        assert answer["text"] == predictor.continuation(ids[: -answer["length"]], ids[-answer["length"] :])
+        assert answer["log_prob"] == pytest.approx(total, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_beams_streams_and_stop_strings_agree(predictor):
+    assert (
+        "".join(predictor.stream(PROMPTS[0], max_tokens=6, seed=3))
+        == (predictor.generate(PROMPTS[:1], max_tokens=6, seed=3)[0]["text"])
+    )
+    best = predictor.generate(PROMPTS, max_tokens=4, beam_size=3)
+    greedy = predictor.generate(PROMPTS, max_tokens=4, temperature=0.0)
+    assert all(b["log_prob"] > g["log_prob"] - 1e-4 for b, g in zip(best, greedy))
+    scored = predictor.generate(PROMPTS, max_tokens=4, beam_size=3, stop=["no such thing"])
+    assert [s["log_prob"] for s in scored] == pytest.approx([b["log_prob"] for b in best], abs=1e-4)
+
+
+@pytest.mark.slow
+def test_training_goes_on_from_the_models_weights(folder, run, tmp_path):
+    trained = train(chosen(folder, tmp_path, "backbone.freeze=1", epochs=1), tmp_path / "run", console=QUIET)
+    before, after = run.model().backbone, trained.model().backbone
+    changed = {
+        name: any(np.abs(a - b).max() > 0 for a, b in zip(layer.get_weights(), after.modules()[name].get_weights()))
+        for name, layer in before.modules().items()
+    }
+    assert not changed.pop("tokens") and all(changed.values())
+    bias = ops.convert_to_numpy(trained.model().softmax.bias)
+    assert set(np.unique(bias)) == {np.float32(-1e9), np.float32(0)}
+
+
+@pytest.mark.slow
+def test_the_export_answers_as_python_does(run, predictor, tmp_path):
+    exported = load(run_export(run.directory, tmp_path / "saved").path)
+    options = {"max_tokens": 8, "temperature": 0.0}
+    for ours, theirs in zip(exported.generate(PROMPTS, **options), predictor.generate(PROMPTS, **options), strict=True):
+        assert ours["text"] == theirs["text"] and ours["log_prob"] == pytest.approx(theirs["log_prob"], abs=1e-4)
+    for alone, prompt in zip(exported.generate(PROMPTS, **options), PROMPTS):
+        (answer,) = exported.generate([prompt], **options)
+        assert answer["text"] == alone["text"]
+    texts = [TEXT, "a", "", "two\n\n\nlines\n"]
+    for ours, theirs in zip(exported.score(texts), predictor.score(texts), strict=True):
+        assert ours["tokens"] == theirs["tokens"]
+        np.testing.assert_allclose(ours["token_log_probs"], theirs["token_log_probs"], atol=1e-4)
+
+
+@pytest.mark.slow
+def test_it_is_a_classifiers_backbone_too(folder, tmp_path):
+    whole = write_model(tmp_path / "headless", without=("head",))
+    values = {
+        "task": {"name": "sentiment", "pooling": "last"},
+        "data": {"source": {"name": "sample", "size": 60, "test": 20}, "cache": str(tmp_path / "cache")},
+        "text": {"tokenizer": "preset", "max_length": 24},
+        "backbone": {"name": "preset", "init_from": str(whole), "freeze": "all"},
+        "training": {"epochs": 1, "batch_size": 32, "tensorboard": False},
+    }
+    run = train(load_experiment(values), tmp_path / "run", console=QUIET)
+    texts = ["A good film", "Not a good film at all, and much longer than the other"]
+    together = load(run.directory).predict(texts)
+    for text, answer in zip(texts, together):
+        assert load(run.directory).predict([text])[0]["probability"] == pytest.approx(answer["probability"], abs=1e-5)
+    values["task"], values["text"] = (
+        {"name": "language_model", "window": 24, "max_prompt": 8, "max_generated": 8},
+        {"tokenizer": "preset"},
+    )
+    with pytest.raises(ConfigError, match=r"1 of 21 weights of a llama model are missing: lm_head.weight"):
+        check_training(load_experiment(values), tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    "overrides, message",
+    [
+        (["task.window=65"], r"task.window 65: backbone preset has positions for 64 tokens; lower task.window"),
+        (
+            ["task.max_prompt=60"],
+            r"task.max_prompt 60 \+ task.max_generated 12: .* lower task.max_prompt or task.max_gen",
+        ),
+        (["task.tie_embeddings=false"], r"an output of its own: leave task.tie_embeddings: true"),
+        (["task.softmax=adaptive"], r"an output of its own: leave .* task.softmax: full"),
+        (["text.tokenizer=word", "text.lowercase=false"], r"text.tokenizer is word, under which the embeddings of"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_the_training(folder, tmp_path, overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        check_training(chosen(folder, tmp_path, *overrides), tmp_path / "run")
+
+
+def test_an_encoder_is_no_language_model(tmp_path):
+    from tests.pretrained.encoders import write_bert
+
+    experiment = chosen(write_bert(tmp_path / "bert"), tmp_path)
+    with pytest.raises(ConfigError, match=r"backbone 'preset of a bert model' is not causal; a language model takes: "):
+        check_training(experiment, tmp_path / "run")
+
+
+def test_half_of_the_weights_and_other_shapes_are_named(folder, tmp_path):
+    import shutil
+
+    half = write_model(tmp_path / "half", without=[f"block 1 {name}" for name in ("query", "gate", "norm")])
+    with pytest.raises(ConfigError, match=r"3 of 21 weights of a llama model are missing: layers.1.self_attn.q_proj"):
+        check_training(chosen(half, tmp_path), tmp_path / "run")
+    other = shutil.copytree(folder, tmp_path / "other")
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**config, "intermediate_size": 25}))
+    with pytest.raises(
+        ConfigError, match=r"other shapes than config.json says: model.layers.0.mlp.gate_proj.weight has"
+    ):
+        check_training(chosen(other, tmp_path), tmp_path / "run")
