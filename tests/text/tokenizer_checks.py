@@ -163,6 +163,18 @@ def check_saved_is_loaded(label: str) -> None:
     assert [row.tolist() for row in loaded.encode(texts)] == [row.tolist() for row in layer.encode(texts)]
 
 
+def check_it_stays_where_a_training_begins(label: str) -> None:
+    """Setting a seed makes TensorFlow drop its kernels, and with them what belongs to one of them alone."""
+    layer = trained(label)
+    before = layer.encode(CORPUS)
+    import tensorflow as tf
+
+    tf.random.set_seed(1)
+    for row, again in zip(before, layer.encode(CORPUS), strict=True):
+        np.testing.assert_array_equal(row, again)
+    assert layer.decode(before)
+
+
 def check_ids_outside_the_vocabulary(label: str) -> None:
     layer = whole_rows(label)
     for wrong in (-1, layer.vocabulary_size):
@@ -214,6 +226,7 @@ CHECKS = (
     check_batches_without_text,
     check_in_graph,
     check_saved_is_loaded,
+    check_it_stays_where_a_training_begins,
     check_ids_outside_the_vocabulary,
     check_a_megabyte_is_quick,
     check_random_text,
@@ -226,6 +239,7 @@ PRESET_CHECKS = (  # of those whose decoding does not give every text back
     check_batches_without_text,
     check_in_graph,
     check_saved_is_loaded,
+    check_it_stays_where_a_training_begins,
     check_ids_outside_the_vocabulary,
     check_a_megabyte_is_quick,
 )

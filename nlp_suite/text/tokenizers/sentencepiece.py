@@ -9,7 +9,6 @@ from pydantic import Field
 
 from nlp_suite.config import ComponentSettings
 from nlp_suite.errors import TextError
-from nlp_suite.native_output import suppress_native_log
 from nlp_suite.registry import TOKENIZERS
 from nlp_suite.text.tokenizers.base import (
     END,
@@ -20,6 +19,7 @@ from nlp_suite.text.tokenizers.base import (
     UNKNOWN_SURFACE,
     Tokenizer,
 )
+from nlp_suite.text.tokenizers.sentencepiece_op import sentencepiece_op
 
 _NOT_TRAINABLE = (UNKNOWN_SURFACE.encode(), "▅".encode())  # U+2585: its trainer skips texts that contain it
 MAX_WORD_BYTES = 1000  # its BPE trainer aborts the process on words of more than 65,535
@@ -151,10 +151,7 @@ class SentencePieceTokenizer(Tokenizer):
 
     def resources(self) -> dict:
         """TF Text's tokenizer, which holds the model as a resource."""
-        import tensorflow_text
-
-        with suppress_native_log():
-            return {"sentencepiece": tensorflow_text.SentencepieceTokenizer(self._model)}
+        return {"sentencepiece": sentencepiece_op(self._model)}
 
     def tokenize(self, text, resources: dict):
         """tf.string [B] → RaggedTensor int32 [B, (T)]."""

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from nlp_suite.errors import TextError
-from nlp_suite.native_output import suppress_native_log
 from nlp_suite.text.tokenizers.base import END, PAD, SPECIAL_TOKENS, START, UNKNOWN
 from nlp_suite.text.tokenizers.preset.model import RULES, PretrainedTokenizer, SpecialIds, dump_rules, read_rules
+from nlp_suite.text.tokenizers.sentencepiece_op import sentencepiece_op
 
 MODEL = "sentencepiece.model"
 
@@ -78,11 +78,8 @@ class PieceModel(PretrainedTokenizer):
     def resources(self) -> dict:
         """TF Text's tokenizer, which holds the model as a resource, and the surface forms."""
         import tensorflow as tf
-        import tensorflow_text
 
-        with suppress_native_log():
-            tokenizer = tensorflow_text.SentencepieceTokenizer(self._model)
-        return {"sentencepiece": tokenizer, "surfaces": tf.constant(self.surfaces())}
+        return {"sentencepiece": sentencepiece_op(self._model), "surfaces": tf.constant(self.surfaces())}
 
     def scores(self) -> dict[str, float]:
         """The scores of the pieces that a text can give, those behind the vocabulary among them."""
