@@ -161,8 +161,8 @@ def test_killed_while_it_encodes_it_goes_on_to_the_same_bits(run, tmp_path, adde
 def test_the_folds_of_a_cross_validation_share_it(chosen, tmp_path, added):
     experiment = chosen(f"data.cache={tmp_path}/cache", "training.epochs=1", "text.tokenizer=byte")
     cross_validate(experiment, tmp_path / "folds", folds=2)
-    texts = {example["text"] for example in open_source(experiment).examples("train")}
-    assert len(texts) - 5 < sum(added) <= len(texts)  # some begin alike
+    read = {example["text"].lower()[:30] for example in open_source(experiment).examples("train")}  # its first 30 bytes
+    assert sum(added) == len(read)
 
 
 def test_a_run_that_was_stopped_ends_with_the_same_weights(run, chosen, tmp_path, monkeypatch):
