@@ -27,4 +27,5 @@ def sentencepiece_op(model: bytes) -> Any:
     with suppress_native_log():
         tokenizer = tensorflow_text.SentencepieceTokenizer(model)
         tokenizer._model_resource = NamedModel()
+        _ = tokenizer._model_resource.resource_handle  # made here, and not in the graph that uses it first
     return tokenizer
