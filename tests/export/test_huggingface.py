@@ -14,7 +14,7 @@ from nlp_suite.export.formats import huggingface
 from nlp_suite.export.formats.huggingface_card import readme
 from nlp_suite.export.formats.huggingface_model import DoesNotFitError, authors_head
 from nlp_suite.export.load import load
-from nlp_suite.pretrained.encoder import read_architecture
+from nlp_suite.pretrained.architecture import read_architecture
 from nlp_suite.pretrained.folder import open_folder
 from nlp_suite.text.text_layer import TextLayer
 from nlp_suite.text.tokenizers.preset import PresetTokenizer
