@@ -184,6 +184,10 @@ class Backbone(keras.layers.Layer):
         groups = ([layer for layer in layers if layer is not None] for layers in self.stack())
         return [[v for layer in layers for v in layer.trainable_variables] for layers in groups]
 
+    def output_weights(self) -> list:
+        """The weights of an output table of its own, which a language model over it has; a classifier has none."""
+        return []
+
     def frozen_weights(self) -> list:
         """The weights that its settings say are not trained: a run folder has them once, not in every checkpoint."""
         return []

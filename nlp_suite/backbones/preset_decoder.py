@@ -76,6 +76,9 @@ class PresetDecoder(PresetBackbone):
             self.settings["output"] = True
             self.head = self._table(self.vocabulary_size)
 
+    def output_weights(self):
+        return [] if self.head is None else self.head.weights
+
     @property
     def output_table(self):
         return super().output_table if self.head is None else self.head.embeddings

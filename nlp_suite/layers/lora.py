@@ -9,6 +9,7 @@ loads is no longer the two factors.
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -94,8 +95,9 @@ def add_update(layer: Any, rank: int, alpha: float | None = None) -> None:
 def merge_update(layer: Any) -> None:
     """Makes the update of a layer part of its kernel, after which it is the layer that it was, frozen as it is."""
     a, b = layer.update
-    delta = ops.matmul(ops.convert_to_tensor(a.value), ops.convert_to_tensor(b.value)) * layer.update_factor
-    layer.kernel.assign(layer.kernel.value + ops.reshape(delta, layer.kernel.shape))
+    # Not on a GPU, whose products of float32 have ten bits by default.
+    kernel, left, right = (ops.convert_to_numpy(v.value).astype("float32") for v in (layer.kernel, a, b))
+    layer.kernel.assign(kernel + (left @ right * np.float32(layer.update_factor)).reshape(kernel.shape))
     layer.__class__ = _PLAIN[type(layer)]
     layer.activation = layer.update_activation
     for factor in (a, b):

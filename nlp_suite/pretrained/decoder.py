@@ -145,14 +145,33 @@ class LlamaLike(Decoder):
     @classmethod
     def _one_spelling_of_rotation(cls, values: Any) -> Any:
         """`rope_parameters`, as config.json has it since transformers 5, in the fields that it had before."""
-        if not isinstance(values, dict) or "rope_parameters" not in values:
+        if not isinstance(values, dict):
             return values
         values = dict(values)
-        scaling = dict(values.pop("rope_parameters") or {})
-        theta = scaling.pop("rope_theta", None)
-        if theta is not None:
-            values["rope_theta"] = theta
-        values["rope_scaling"] = scaling if scaling.get("rope_type", "default") != "default" else None
+        if given := values.pop("rope_parameters", None):
+            scaling = dict(given)
+            theta = scaling.pop("rope_theta", None)
+            if theta is not None:
+                values["rope_theta"] = theta
+            values["rope_scaling"] = scaling
+        if _rope_kind_of(values.get("rope_scaling")) == "default":
+            values["rope_scaling"] = None
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_in_place_of_none(cls, values: Any) -> Any:
+        """What is left out as the number that it means, so that equal networks have equal settings."""
+        heads, width = (
+            (values.get(key) for key in ("num_attention_heads", "hidden_size")) if isinstance(values, dict) else (0, 0)
+        )
+        if not isinstance(heads, int) or not isinstance(width, int) or heads < 1:
+            return values
+        values = dict(values)
+        if values.get("num_key_value_heads") is None:
+            values["num_key_value_heads"] = heads
+        if values.get("head_dim", cls.model_fields["head_dim"].default) is None:
+            values["head_dim"] = width // heads
         return values
 
     @classmethod
@@ -172,6 +191,8 @@ class LlamaLike(Decoder):
         wanted = {"linear": ("factor",), "llama3": ("factor", "low_freq_factor", "high_freq_factor")}.get(kind, ())
         if missing := [key for key in wanted if not isinstance(scaling.get(key), int | float) or scaling[key] <= 0]:
             raise ValueError(f"rope_scaling of the kind {kind} needs {' and '.join(missing)}, above 0")
+        if kind == "llama3" and scaling["high_freq_factor"] <= scaling["low_freq_factor"]:
+            raise ValueError("rope_scaling: high_freq_factor must be above low_freq_factor")
         if self.head_features % 2:
             raise ValueError(f"rotary positions need heads of an even number of features, got {self.head_features}")
         return self
@@ -221,8 +242,7 @@ class LlamaLike(Decoder):
 
     @property
     def _rope_kind(self) -> str:
-        scaling = self.rope_scaling or {}
-        return str(scaling.get("rope_type", scaling.get("type", "default")))
+        return _rope_kind_of(self.rope_scaling)
 
     @property
     def rotary_frequencies(self) -> list[float]:
@@ -243,3 +263,8 @@ class LlamaLike(Decoder):
             return (1 - kept) * frequency / factor + kept * frequency
 
         return [stretched(frequency) for frequency in frequencies]
+
+
+def _rope_kind_of(scaling: Any) -> str:
+    """How rotations are stretched; `"default"`: not at all."""
+    return str(scaling.get("rope_type", scaling.get("type", "default"))) if isinstance(scaling, dict) else "default"

@@ -65,9 +65,11 @@ class BackboneStart:
         from nlp_suite.layers.lora import weights_without_updates
 
         origin, weights = self._run.model().backbone, weights_without_updates(backbone)
-        if [w.shape for w in origin.weights] != [w.shape for w in weights]:
+        left_out = set() if backbone.output_weights() else {id(weight) for weight in origin.output_weights()}
+        theirs = [weight for weight in origin.weights if id(weight) not in left_out]
+        if [w.shape for w in theirs] != [w.shape for w in weights]:
             raise self._another_network(origin.settings, backbone.settings)
-        for weight, value in zip(weights, origin.weights):
+        for weight, value in zip(weights, theirs, strict=True):
             weight.assign(value)
         return f"backbone: {len(weights)} arrays of {self._run.directory}"
 

@@ -135,6 +135,10 @@ def check_average(run: Run, last: int | None, best: int | None) -> int:
     if (last is None) == (best is None):
         raise UsageError("give one of --last N and --best N")
     option, number = ("--last", last) if best is None else ("--best", best)
+    if not run.experiment.training.epochs:
+        raise RunError(
+            f"{run.directory} was not trained (training.epochs: 0): it has no checkpoint intervals to average"
+        )
     if not (run.directory / HISTORY).exists():
         raise DamagedFileError(f"{run.directory / HISTORY} is missing, which has the values: restore it from a copy")
     count = len(run.history)

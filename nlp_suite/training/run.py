@@ -15,7 +15,7 @@ from nlp_suite.errors import ConfigError, DamagedFileError, RunError
 from nlp_suite.files import Record
 from nlp_suite.task import Task, task_class
 from nlp_suite.text.text_layer import TextLayer
-from nlp_suite.training.frozen import backbones_of, keeps_frozen_apart, load_all
+from nlp_suite.training.frozen import FROZEN, backbones_of, keeps_frozen_apart, load_all
 
 SCHEMA = 2
 HISTORY, STATE = "history.csv", "checkpoints/state.npz"
@@ -86,8 +86,10 @@ class Run:
         if checkpoint is None:
             checkpoint = "average" if self.record.has("checkpoints/average.weights.h5") else "best"
         path = self.record.check(f"checkpoints/{checkpoint}.weights.h5")
-        if not path.exists():
-            names = sorted(p.name.removesuffix(".weights.h5") for p in path.parent.glob("*.weights.h5"))
+        frozen = self.directory / FROZEN  # a part of each
+        if not path.exists() or path == frozen:
+            files = [file for file in path.parent.glob("*.weights.h5") if file != frozen]
+            names = sorted(file.name.removesuffix(".weights.h5") for file in files)
             available = ", ".join(names) or "none"
             raise RunError(f"{self.directory} has no checkpoint {checkpoint!r} (it has: {available})")
         return path

@@ -10,6 +10,8 @@ from keras import ops
 from nlp_suite.decoding.beam_search import beam_search
 from nlp_suite.decoding.generate import generate
 from nlp_suite.decoding.sampling import Options
+from nlp_suite.errors import ConfigError
+from nlp_suite.pretrained.architecture import read_architecture
 from nlp_suite.registry import BACKBONES
 from nlp_suite.tasks.language_model.network import LanguageModel
 from tests.backbones.backbone_checks import run_backbone_checks
@@ -124,6 +126,28 @@ def test_an_output_of_its_own_is_for_language_models_only():
     again.build((None, None))
     assert [w.shape for w in again.weights] == [w.shape for w in model.weights]
     assert model.softmax.bias.path not in {v.path for v in model.trainable_variables}
+
+
+def test_equal_networks_have_equal_settings_however_they_are_written():
+    config = json.loads((FIXTURES / "llama" / "config.json").read_text())
+    for key in ("head_dim", "num_key_value_heads", "rope_scaling", "rope_parameters"):
+        config.pop(key, None)
+    heads = config["num_attention_heads"]
+    spelled = {"head_dim": config["hidden_size"] // heads, "num_key_value_heads": heads}
+    plain = read_architecture(config, "a")
+    for other in (spelled, {"rope_scaling": {"type": "default"}}, {"rope_parameters": {"rope_type": "default"}}):
+        assert read_architecture({**config, **other}, "b") == plain
+    scaled = [
+        {"rope_scaling": {"type": "linear", "factor": 2.0}},
+        {"rope_parameters": {"type": "linear", "factor": 2.0}},
+    ]
+    scaled.append({"rope_parameters": None, **scaled[0]})
+    for other in scaled:
+        halved = read_architecture({**config, **other}, "c").rotary_frequencies
+        assert halved == [frequency / 2 for frequency in plain.rotary_frequencies]
+    factors = {"factor": 2.0, "low_freq_factor": 4.0, "high_freq_factor": 4.0}
+    with pytest.raises(ConfigError, match="high_freq_factor must be above low_freq_factor"):
+        read_architecture({**config, "rope_scaling": {"rope_type": "llama3", **factors}}, "d")
 
 
 def test_frozen_groups_are_counted_from_the_bottom():

@@ -8,13 +8,16 @@ from keras import ops
 from rich.console import Console
 
 from nlp_suite.config import load_experiment
-from nlp_suite.errors import ConfigError
+from nlp_suite.errors import ConfigError, RunError
 from nlp_suite.export.load import load
 from nlp_suite.export.run_export import run_export
 from nlp_suite.pretrained.architecture import architecture_of
 from nlp_suite.pretrained.folder import open_folder
+from nlp_suite.registry import BACKBONES
+from nlp_suite.tasks.language_model.predictor import LanguageModelPredictor
 from nlp_suite.text.text_layer import END, START
-from nlp_suite.training.checks import check_training
+from nlp_suite.training.backbone_start import open_backbone
+from nlp_suite.training.checks import check_average, check_training
 from nlp_suite.training.evaluate import evaluate
 from nlp_suite.training.train import train
 from tests.text.tokenizers.test_preset_causal import write
@@ -137,6 +140,21 @@ def test_a_prompt_begins_with_nothing_where_the_models_own_texts_do(predictor):
 
 
 @pytest.mark.slow
+def test_the_next_token_is_that_which_is_written(run):
+    prompt = TEXT.replace("\n", " ")[:120]  # more tokens than a window has
+    settings = run.experiment.task.model_copy(update={"max_prompt": 48})
+    long = LanguageModelPredictor(run.model(), run.text, settings, stop_at_end=True)
+    assert len(long.encode_prompts([prompt])[0]) > settings.window
+    ((token, _),) = long.next_tokens([prompt], 1)[0]
+    (answer,) = long.generate([prompt], max_tokens=1, temperature=0.0)
+    assert token.replace("Ġ", " ") == answer["text"] or not answer["length"]
+
+
+def test_it_has_no_checkpoint_intervals_to_average(run):
+    with pytest.raises(RunError, match=r"was not trained \(training.epochs: 0\): it has no checkpoint intervals"):
+        check_average(run, 1, None)
+
+
 def test_beams_streams_and_stop_strings_agree(predictor):
     assert (
         "".join(predictor.stream(PROMPTS[0], max_tokens=6, seed=3))
@@ -201,6 +219,20 @@ def test_it_is_a_classifiers_backbone_too(folder, tmp_path):
         check_training(load_experiment(values), tmp_path / "other")
 
 
+def test_a_classifier_starts_from_a_language_model_with_an_output_of_its_own(run, tmp_path):
+    values = {
+        "data": {"source": {"name": "sample"}, "cache": str(tmp_path)},
+        "text": {"tokenizer": "preset", "max_length": 24},
+        "backbone": {"name": "preset", "init_from": str(run.directory)},
+    }
+    settings = load_experiment(values).backbone
+    backbone = BACKBONES.get("preset")(vocabulary_size=run.text.vocabulary_size, **settings.arguments())
+    backbone.build((None, None))
+    assert open_backbone(load_experiment(values)).copy_to(backbone) == f"backbone: 20 arrays of {run.directory}"
+    for ours, theirs in zip(backbone.weights, run.model().backbone.weights):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 @pytest.mark.parametrize(
     "overrides, message",
     [
@@ -211,6 +243,7 @@ def test_it_is_a_classifiers_backbone_too(folder, tmp_path):
         ),
         (["task.tie_embeddings=false"], r"an output of its own: leave task.tie_embeddings: true"),
         (["task.softmax=adaptive"], r"an output of its own: leave .* task.softmax: full"),
+        (["backbone.freeze=all", "training.epochs=1"], r"freeze: all leaves nothing to train.* training.epochs: 0"),
         (["text.tokenizer=word", "text.lowercase=false"], r"text.tokenizer is word, under which the embeddings of"),
     ],
 )

@@ -127,11 +127,14 @@ def _kind(columns: Sequence[Column], chosen: Mapping[str, Choice], where: str) -
     if {"label", "text_b"} & set(chosen):
         return "labelled"
     texts, labels = _texts(columns, chosen), _labels(columns, chosen)
+    may_be_pairs = len(texts) == 2 and not labels and "text" not in chosen
+    if may_be_pairs and _named(texts, "source") and _named(texts, "target"):  # a label may be called target, too
+        return "pairs"
     if _named(columns, "label") or (labels and len(texts) < 2):
         return "labelled"
-    if len(texts) == 2 and not labels and "text" not in chosen:
+    if may_be_pairs:
         first, second = (column.language for column in texts)
-        if (first and second and first != second) or (_named(texts, "source") and _named(texts, "target")):
+        if first and second and first != second:
             return "pairs"
         names = " and ".join(column.describe() for column in texts)
         raise UsageError(
@@ -191,7 +194,7 @@ def _label(columns: Sequence[Column], chosen: Mapping[str, Choice], where: str) 
     named = [column for column in _named(_free(columns, chosen), "label") if column not in candidates]
     if named and not _named(candidates, "label") and len(named) == 1 and named[0].filled:
         column = named[0]
-        if column.nested or column.decimals:  # several labels a text, or a rating
+        if column.nested or column.decimals or column.numbers > 0.95:  # several labels a text, a rating, another number
             return Choice(column.place)
         raise DataError(
             f"{where}: the column {column.place!r} has {column.distinct:,} different values in {column.looked_at}, "

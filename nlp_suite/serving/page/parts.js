@@ -93,6 +93,7 @@ export function copyButton(label, text) {
 
 /** A share as a percentage that is never rounded up to 100 % or down to 0 %. */
 export function percent(share, digits = 1) {
+  if (share === null) return "not a number";
   const unit = 10 ** -digits;
   if (share > 0 && share * 100 < unit / 2) return `<${unit.toFixed(digits)} %`;
   if (share < 1 && Number((share * 100).toFixed(digits)) >= 100) return `>${(100 - unit).toFixed(digits)} %`;

@@ -64,7 +64,7 @@ export async function inHalves(rows, ask) {
   try {
     return await ask(rows);
   } catch (error) {
-    if (!(error instanceof ServerError) || error.status !== 400 || rows.length < 2) throw error;
+    if (!(error instanceof ServerError) || ![400, 413].includes(error.status) || rows.length < 2) throw error;
     const half = Math.ceil(rows.length / 2);
     return [...await inHalves(rows.slice(0, half), ask), ...await inHalves(rows.slice(half), ask)];
   }

@@ -22,7 +22,7 @@ export function ofLabel(labels, i) {
 /** What to read in answers that are a number, for `explain`: `what` it is called, and `scale`, a large difference between two. */
 export function ofNumber(what, read, write, scale) {
   return {
-    name: what, read, write, change: (effect) => `${effect < 0 ? "−" : "+"}${Number(Math.abs(effect).toPrecision(3)).toLocaleString("en")}`,
+    name: what, read, write, change: (effect) => `${effect < 0 ? "−" : "+"}${Math.abs(effect).toLocaleString("en", { maximumSignificantDigits: 3 })}`,
     full: scale / 100, least: scale / 1000, what, pro: "raises it", contra: "lowers it", most: ["Most upwards", "Most downwards"],
   };
 }
@@ -41,17 +41,23 @@ export async function explain(context, place, texts, answer, readings) {
   const words = all.slice(0, MAX_WORDS), rows = [];
   if (!words.length) return place.remove();
   let ms = 0;
-  for (let at = 0; at < words.length; at += ROWS) {
-    place.replaceChildren(h("p", { class: "muted" }, `Leaving out words: ${at} of ${words.length} …`));
-    const without = words.slice(at, at + ROWS).map(({ side, start, end }) => ({ ...texts, [side]: texts[side].slice(0, start) + texts[side].slice(end) }));
-    const start = performance.now();
-    rows.push(...await inHalves(without, async (some) => {
-      const { value } = await context.ask(JSON.stringify({ instances: some.map(instance) }), { quiet: true });
-      return value.predictions;
-    }));
-    ms += performance.now() - start;
+  try {
+    for (let at = 0; at < words.length; at += ROWS) {
+      place.replaceChildren(h("p", { class: "muted" }, `Leaving out words: ${at} of ${words.length} …`));
+      const without = words.slice(at, at + ROWS).map(({ side, start, end }) => ({ ...texts, [side]: texts[side].slice(0, start) + texts[side].slice(end) }));
+      const start = performance.now();
+      rows.push(...await inHalves(without, async (some) => {
+        const { value } = await context.ask(JSON.stringify({ instances: some.map(instance) }), { quiet: true });
+        return value.predictions;
+      }));
+      ms += performance.now() - start;
+    }
+  } catch (error) { // the answer stays
+    if (error.name === "AbortError") return place.remove();
+    return place.replaceChildren(h("p", { class: "muted" }, `Which words mattered could not be found out: ${error.message}`));
+  } finally {
+    place.removeAttribute("aria-busy");
   }
-  place.removeAttribute("aria-busy");
   const parts = h("div", { class: "stack" });
   const draw = (reading) => parts.replaceChildren(...drawn(texts, words, answer, rows, reading, all.length, ms));
   draw(readings[0]);

@@ -134,6 +134,11 @@ class LanguageModelTask(Task):
             )
         if backbone.max_tokens is not None:
             _check_positions(backbone, task)
+        if training.epochs and backbone.is_frozen and not backbone.has_output_bias:
+            raise ConfigError(
+                f"backbone.freeze: {backbone.freeze} leaves nothing to train, as a language model has no layer above a pretrained "
+                "backbone: give a smaller number, or training.epochs: 0 for the model as it is"
+            )
         if not (backbone.has_output_bias or (task.tie_embeddings and task.softmax == "full")):
             raise ConfigError(
                 "a pretrained model has an output of its own: leave task.tie_embeddings: true and task.softmax: full"

@@ -48,6 +48,7 @@ class LanguageModelPredictor(TextRows):
         super().__init__(text, settings.max_prompt)
         self.model, self.settings, self.stop_at_end = model, settings, stop_at_end
         self.window = None if model.backbone.carries_state else settings.window
+        self.prompt_window = self.window if model.backbone.context_limit else None  # others read a prompt whole
         self._nll = compiled(self._nll_of, model)
         self._nll_step = compiled(self._nll_with_state, model)
         self._last = compiled(self._last_log_probs, model)
@@ -140,7 +141,7 @@ class LanguageModelPredictor(TextRows):
         rows = self.encode_prompts(prompts)
         answers = []
         for start in range(0, len(rows), BATCH_ROWS):
-            prompt, length = self.padded(rows[start : start + BATCH_ROWS], self.window)
+            prompt, length = self.padded(rows[start : start + BATCH_ROWS], self.prompt_window)
             log_probs = ops.convert_to_numpy(self._last(prompt, length))[: len(rows[start : start + BATCH_ROWS])]
             for row in log_probs:
                 best = np.argsort(-row, kind="stable")[:top]

@@ -37,8 +37,8 @@ class LanguageModelSignatures(Signatures):
       `text.max_characters` characters. The rest is not read.
     * `next`: `prompt` string `[B]` → `tokens` string `[B, 10]`, `probabilities` float `[B, 10]`, the most probable first.
 
-    Of a prompt the last `task.max_prompt` tokens are read. A Transformer sees the last `task.window` tokens when it
-    generates, and scores in sliding windows of as many.
+    Of a prompt the last `task.max_prompt` tokens are read. A `transformer` sees the last `task.window` tokens of what
+    it goes on with, a `preset` all; both score in sliding windows of as many.
 
     Args:
         model: `LanguageModel`.
@@ -186,8 +186,8 @@ class LanguageModelSignatures(Signatures):
 
         (prompt,), rows = fill_empty_batch(prompt)
         _, ids = self._encode_prompts(prompt)
-        if self.predictor.window:
-            ids = ids[:, -self.predictor.window :]
+        if self.predictor.prompt_window:
+            ids = ids[:, -self.predictor.prompt_window :]
         log_probs = self.model.last_log_probs(ids.to_tensor(PAD), tf.cast(ids.row_lengths(), tf.int32))
         best, tokens = tf.math.top_k(log_probs, min(NEXT_TOKENS, self.text.vocabulary_size))
         return first_rows({"tokens": tf.gather(self.surfaces, tokens), "probabilities": tf.exp(best)}, rows)

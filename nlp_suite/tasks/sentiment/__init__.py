@@ -113,9 +113,14 @@ class SentimentTask(Task):
 
     def check(self, experiment) -> None:
         """See `Task.check`: features can be kept where nothing that makes them changes from step to step."""
+        backbone = experiment.backbone
+        if backbone.name == "preset" and backbone.is_causal and "first" in self.settings.pooling:
+            raise ConfigError(
+                "task.pooling first: the first token of a causal model sees no other one, and is the same for every text; take "
+                "last, mean, max or attention"
+            )
         if experiment.training.features != "cached":
             return
-        backbone = experiment.backbone
         if not backbone.is_frozen:
             raise ConfigError(
                 "training.features: cached is for a backbone that training does not change, and here it does: set "
@@ -216,9 +221,9 @@ class SentimentTask(Task):
         batches = BucketedBatches(store.lengths, training.batch_size, training.buckets, training.seed)
         validation = BucketedBatches(held_out.lengths, training.batch_size, training.buckets, None)
         check_rows(training.batch_size, len(store))
-        longest = int(max(batches.bounds[-1], validation.bounds[-1]))
-        key = f"training.batch_size {training.batch_size:,}"
-        check_batch(key, training.batch_size, longest, model.backbone)
+        if training.features == "computed":  # else a row is one vector
+            longest = int(max(batches.bounds[-1], validation.bounds[-1]))
+            check_batch(f"training.batch_size {training.batch_size:,}", training.batch_size, longest, model.backbone)
         description = f"batch lengths {', '.join(map(str, batches.bounds))} ({batches.padding:.0%} padding)"
         if training.features == "cached":
             description = f"vectors of {model.vector_size} numbers"

@@ -17,10 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlp_suite.data.vector_cache import VectorCache, digests_of
+from nlp_suite.errors import DataError
 from nlp_suite.progress import work
 from nlp_suite.tasks.sentiment.texts_predictor import compiled_network
 
-SCHEMA = 1  # of the vectors: another number where the same settings and weights would give others
+SCHEMA = 2  # of the vectors: another number where the same settings and weights would give others
+OF_TRAINING = ("freeze", "dropout", "attention_dropout")  # settings that change nothing of what is frozen
 BATCH_TOKENS = 2048  # of a batch that is encoded, padding included
 
 
@@ -42,7 +44,7 @@ class CachedVectors:
         """Finds the vectors of all rows, and encodes the texts that have none yet; returns a line that says so.
 
         Raises:
-            DataError: the folder `data.cache` cannot be written.
+            DataError: the folder `data.cache` cannot be written, or was changed meanwhile.
         """
         folder = Path(self._store.directory).parents[1] / "features"
         cache = VectorCache(folder / f"{model_digest(self._model)}.vectors", self._model.vector_size)
@@ -57,6 +59,10 @@ class CachedVectors:
                 for rows, vectors in self._encode(missing):
                     cache.add([digests[row] for row in rows], vectors)
             places = cache.find(digests)
+            if (places < 0).any():
+                raise DataError(
+                    f"{cache.path} was changed by another program while texts were encoded: begin again, and leave the folder alone"
+                )
         self._vectors, self._places = cache.vectors(), places
         return [f"features: {len(places):,} texts, {self.made:,} of them encoded now: {cache.path}"]
 
@@ -90,7 +96,7 @@ def model_digest(model: Any) -> str:
     settings = {
         "schema": SCHEMA,
         "keras": [keras.__version__, keras.backend.backend(), backbone.dtype_policy.name],
-        "backbone": [type(backbone).__name__, backbone.settings],
+        "backbone": [type(backbone).__name__, {k: v for k, v in backbone.settings.items() if k not in OF_TRAINING}],
         "pooling": [pooling.kinds, pooling.bidirectional],
     }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())

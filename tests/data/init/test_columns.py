@@ -82,11 +82,19 @@ def test_texts_without_spaces_and_numbered_columns():
     assert {field: choice.value for field, choice in found.places.items()} == {"text": 1, "label": 0}
 
 
+def test_a_number_that_is_called_a_score_is_what_is_learned():
+    scores = [str(i * 7 % 1000) for i in range(ROWS)]
+    assert chosen(review=TEXTS, score=scores) == ("labelled", {"text": "review", "label": "score"})
+
+
 def test_two_languages_are_a_translation_and_one_text_is_running_text():
     pairs = {"first": TEXTS, "second": sentences(ROWS, DEUTSCH)}
     assert chosen(**pairs) == ("pairs", {"source": "first", "target": "second"})
     assert chosen({"source": "second"}, **pairs) == ("pairs", {"source": "second", "target": "first"})
     assert chosen(en=sentences(ROWS), de=sentences(ROWS, WORDS, 1)) == ("pairs", {"source": "en", "target": "de"})
+    named = {"source": TEXTS, "target": sentences(ROWS, seed=1)}  # a label may be called target, too
+    assert chosen(**named) == ("pairs", {"source": "source", "target": "target"})
+    assert chosen(review=TEXTS, target=LABELS) == ("labelled", {"text": "review", "label": "target"})
     assert chosen(id=IDS, content=TEXTS) == ("text", {"text": "content"})
     assert chosen(kind="text", text=TEXTS, label=LABELS) == ("text", {"text": "text"})
 

@@ -94,6 +94,37 @@ def layer_of(path, **settings):
     return TextLayer(TextSettings(tokenizer="preset", **{**both, **settings}), tokenizer)
 
 
+def test_pieces_that_are_called_as_special_tokens_are_pieces(tmp_path):
+    """Qwen2 merges letters to `</s>` and `<unk>`; neither is a token that its texts begin or end with."""
+    tokenizer = write(tmp_path / "q", "qwen2")
+
+    def add_pieces(content):
+        model, new = (
+            content["model"],
+            [("<", "/"), ("</", "s"), ("</s", ">"), ("<", "u"), ("<u", "n"), ("<un", "k"), ("<unk", ">")],
+        )
+        known = [list(pair) for pair in model["merges"]]
+        for pair in new:
+            model["vocab"].setdefault("".join(pair), len(model["vocab"]) + 10)
+            if list(pair) not in known:
+                model["merges"].append(list(pair))
+
+    edit(tmp_path / "q", add_pieces)
+    settings = json.loads((tmp_path / "q" / "tokenizer_config.json").read_text())
+    del settings["unk_token"]
+    (tmp_path / "q" / "tokenizer_config.json").write_text(json.dumps(settings))
+    (tmp_path / "q" / "config.json").write_text(
+        json.dumps({"model_type": "qwen2", "vocab_size": tokenizer.get_vocab_size() + 40})
+    )
+    layer = layer_of(tmp_path / "q")
+    layer.save(tmp_path / "saved")
+    theirs = type(tokenizer).from_file(str(tmp_path / "q" / "tokenizer.json"))
+    for text in ("a</s>", "a<unk>"):
+        (row,) = TextLayer.load(tmp_path / "saved").encode([text])
+        assert layer.tokenizer.model_ids[row].tolist() == theirs.encode(text, add_special_tokens=False).ids
+        assert END not in row and UNKNOWN not in row and layer.decode([row]) == [text]
+
+
 @pytest.fixture(scope="module", params=MODEL_TYPES)
 def label(request):
     return request.param

@@ -26,5 +26,5 @@ async function run(context) {
 }
 
 function written(value) {
-  return FORMAT.format(value).replace("-", "−");
+  return value === null ? "not a number" : FORMAT.format(value).replace("-", "−");
 }

@@ -176,7 +176,12 @@ def special_ids(folder: PretrainedFolder, vocabulary: Mapping[str, int]) -> Spec
 
 
 def causal_special_ids(
-    folder: PretrainedFolder, vocabulary: Mapping[str, int], starts: int | None, end: int = -1
+    folder: PretrainedFolder,
+    vocabulary: Mapping[str, int],
+    starts: int | None,
+    end: int = -1,
+    pad: int = -1,
+    unknown: int = -1,
 ) -> SpecialIds:
     """The special tokens of a causal model.
 
@@ -188,15 +193,15 @@ def causal_special_ids(
         vocabulary: with the tokens that were added to it.
         starts: the id with which the tokenizer begins a text, if it does.
         end: the id of what ends a text, where nothing else says so; −1: unknown.
+        pad, unknown: those of the model's own file, where nothing else says so; −1: none.
 
     Raises:
         ConfigError: nothing says what ends a text.
     """
     stated = stated_tokens(folder)
 
-    def known(key: str, *others: str) -> int | None:
-        names = [_content(stated.get(key)), *others]
-        return next((vocabulary[name] for name in names if name and name in vocabulary), None)
+    def known(key: str) -> int | None:
+        return vocabulary.get(_content(stated.get(key)) or "")
 
     named, given = known("eos_token"), folder.config.get("eos_token_id")
     if named is None:
@@ -210,8 +215,9 @@ def causal_special_ids(
     end = named
     start = next((i for i in (starts, vocabulary.get("<|endoftext|>"), known("bos_token")) if i is not None), end)
     taken, found = {start, end}, {}
-    for role, number in (("pad", known("pad_token", "<pad>")), ("unknown", known("unk_token", "<unk>"))):
-        found[role] = -1 if number is None or number in taken else number
+    for role, stated_id, of_file in (("pad", known("pad_token"), pad), ("unknown", known("unk_token"), unknown)):
+        number = of_file if stated_id is None else stated_id  # a piece that is called <unk> need not be it: Qwen2
+        found[role] = -1 if number in taken else number
         taken.add(found[role])
     return SpecialIds(found["pad"], found["unknown"], start, end)
 

@@ -49,7 +49,9 @@ class PieceBPEModel(PieceModel):
         vocabulary = {piece: number for number, piece in enumerate(pieces)}
         starts = config.get("add_bos_token", True)
         bos = _id_of(folder, vocabulary, "bos_token", trainer.bos_id)
-        special = causal_special_ids(folder, vocabulary, bos if starts else None, end=trainer.eos_id)
+        special = causal_special_ids(
+            folder, vocabulary, bos if starts else None, trainer.eos_id, pad=trainer.pad_id, unknown=trainer.unk_id
+        )
         size = int(folder.config["vocab_size"])
         pieces += [f"[no piece {number}]" for number in range(len(pieces), size)]
         tokenizer = cls()

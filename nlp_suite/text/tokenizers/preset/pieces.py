@@ -9,6 +9,7 @@ from nlp_suite.text.tokenizers.preset.model import RULES, PretrainedTokenizer, S
 from nlp_suite.text.tokenizers.sentencepiece_op import sentencepiece_op
 
 MODEL = "sentencepiece.model"
+_OURS = " (special)"  # behind the name of one of ours where the model has a piece of that name: Qwen2 </s>, Gemma <s>
 
 
 class PieceModel(PretrainedTokenizer):
@@ -70,8 +71,9 @@ class PieceModel(PretrainedTokenizer):
             tokens = [processor.id_to_piece(i) for i in range(processor.get_piece_size() - self.extra_pieces)]
         except (RuntimeError, OSError):
             tokens = []
-        if tuple(tokens[:4]) != SPECIAL_TOKENS:
+        if tuple(token.removesuffix(_OURS) for token in tokens[:4]) != SPECIAL_TOKENS:
             raise TextError(f"{MODEL} is damaged: no SentencePiece model that begins with {' '.join(SPECIAL_TOKENS)}")
+        tokens[:4] = SPECIAL_TOKENS
         self._model = assets[MODEL]
         self.take_back(tokens, read_rules(assets))
 
@@ -102,7 +104,9 @@ def _model(texts: Sequence[str], scores: Mapping[str, float], model_type: str, s
     """A model whose ids are the special ones and those of the texts, without normalisation."""
     proto = sentencepiece_format()
     model, kinds = proto.ModelProto(), proto.ModelProto.SentencePiece
-    for number, text in enumerate(SPECIAL_TOKENS):
+    taken = set(texts)
+    ours = [text + _OURS if text in taken else text for text in SPECIAL_TOKENS]
+    for number, text in enumerate(ours):
         model.pieces.add(piece=text, score=0.0, type=kinds.UNKNOWN if number == UNKNOWN else kinds.CONTROL)
     for text in texts:
         kind = special.get(text, kinds.NORMAL if text in scores else kinds.CONTROL)
@@ -110,7 +114,7 @@ def _model(texts: Sequence[str], scores: Mapping[str, float], model_type: str, s
     trainer = model.trainer_spec
     trainer.model_type = proto.TrainerSpec.ModelType.Value(model_type)
     trainer.pad_id, trainer.unk_id, trainer.bos_id, trainer.eos_id = PAD, UNKNOWN, START, END
-    trainer.pad_piece, trainer.unk_piece, trainer.bos_piece, trainer.eos_piece = SPECIAL_TOKENS
+    trainer.pad_piece, trainer.unk_piece, trainer.bos_piece, trainer.eos_piece = ours
     trainer.vocab_size = len(model.pieces)
     if kinds.BYTE in special.values():
         trainer.byte_fallback = True
