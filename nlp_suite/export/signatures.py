@@ -42,7 +42,11 @@ class Signatures(ABC):
         self.model, self.predictor = model, predictor
         self.compiled: Mapping[str, str] = {}
         self.module = tf.Module()
-        self.module.weights = [variable.value for variable in model.weights]
+        weights = {id(weight) for weight in model.weights}
+        for variable in model.variables:  # states of random generators, which a graph may read though it draws nothing
+            if id(variable) not in weights:
+                variable.assign(variable.value * 0)  # else two exports of a run differ
+        self.module.weights = [variable.value for variable in model.variables]
 
     @abstractmethod
     def functions(self) -> dict[str, Any]:
