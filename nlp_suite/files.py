@@ -15,6 +15,7 @@ moment leaves no file that looks damaged. Folders written before there were reco
 import fcntl
 import json
 import os
+import re
 import uuid
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,6 +31,11 @@ _checked: set[tuple[int, int, int, int, str]] = set()  # device, inode, bytes, t
 
 Files = Mapping[str, Sequence[str | None]]
 """File, relative to its folder → what it may hold, as `content_of` says it; None: it may be absent."""
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether a file is what `write_file` had begun to write when its process was killed."""
+    return re.fullmatch(r"\..+\.[0-9a-f]{32}", path.name) is not None
 
 
 def write_file(path: Path, text: str, place: Callable[[Path, Path], None] | None = None) -> None:

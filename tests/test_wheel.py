@@ -139,7 +139,8 @@ def test_what_the_readme_runs_works_outside_the_repository(environment, outside)
     ).exists()
     command_line = environment / "bin/nlp-suite"
     assert "sentiment_imdb_bag " in succeeds(command_line, "list", "configs")
-    assert process(command_line, *wrong).stderr in blocks("")
+    suggestion = "unknown backbone 'lsmt': did you mean 'lstm'?"
+    assert suggestion in process(command_line, *wrong).stderr and suggestion in README
 
     serve, query = (next(command for command in commands() if command[0] == verb) for verb in ("serve", "query"))
     ports = dict(zip(("8501", "8500"), free_ports()))

@@ -14,7 +14,7 @@ from typing import Any
 
 from nlp_suite.data.staging import flush_folder
 from nlp_suite.errors import ExportError, UsageError
-from nlp_suite.files import FIRST_SCHEMA, Record, contents_of, read_json, write_file, write_json
+from nlp_suite.files import FIRST_SCHEMA, Record, contents_of, is_unfinished, read_json, write_file, write_json
 
 RUNNERS = {"direct": "DirectRunner", "flink": "FlinkRunner", "spark": "SparkRunner", "dataflow": "DataflowRunner"}
 CHUNK_BYTES = 4 * 2**20
@@ -84,6 +84,9 @@ def batch_predict(
     output.mkdir(parents=True, exist_ok=True)
     chunks = [chunk for file in inputs for chunk in cut(Path(file), chunk_bytes)]
     check_plan(output, path, signature, chunks)
+    for file in output.iterdir():  # of a process that was killed while it wrote
+        if is_unfinished(file):
+            file.unlink(missing_ok=True)
     pending = [chunk for chunk in chunks if not (output / f"{chunk.name}.done").exists()]
     for chunk in chunks:
         if chunk not in pending:
