@@ -75,7 +75,9 @@ def test_killed_and_started_again_it_goes_on_and_every_line_is_answered_once(pyt
     first.send_signal(signal.SIGKILL)
     first.communicate()
     assert 3 <= len(list(output.glob("*.done"))) < 100
-    (output / f".texts.txt-00050.jsonl.{'0' * 32}").write_text('{"file": ')  # as a kill in the middle of a file leaves it
+    (output / f".texts.txt-00050.jsonl.{'0' * 32}").write_text(
+        '{"file": '
+    )  # as a kill in the middle of a file leaves it
     second = start(python, model, text, output)
     said, errors = second.communicate(timeout=600)
     assert second.returncode == 0, errors[-2000:]
