@@ -28,7 +28,7 @@ class Windows:
         begin: place of its first token, read or predicted, in the store.
         count: tokens, context included; 0 for a row that has nothing left to read.
         context: how many of them, from the first, are read but not predicted again.
-        first: whether the window begins its document.
+        first: whether the start token is read in place of what stands before the window, as where it begins its document.
         reset: whether a carried state starts anew.
         length: T, the batch's width.
     """
@@ -227,9 +227,11 @@ class SlidingWindows:
         rows: B.
         window: tokens of a window, T, context included.
         context: tokens that are read again.
+        always_starts: whether the start token is read before every window with context, too, in place of the token that stands
+            there. No such window predicts what comes right after it.
     """
 
-    def __init__(self, documents: NDArray[Any], rows: int, window: int, context: int):
+    def __init__(self, documents: NDArray[Any], rows: int, window: int, context: int, always_starts: bool = False):
         stride = window - context  # tokens that a window predicts
         starts, ends = np.asarray(documents[:-1]), np.asarray(documents[1:])
         # Window k of a document begins to predict at begin + context + k * stride; only the first, which has nothing to read
@@ -240,7 +242,8 @@ class SlidingWindows:
         predicted = np.where(opens, begins, place)  # first token that each predicts
         stops = np.where(np.append(opens[1:], True), ends[document], np.append(predicted[1:], 0))
         read = np.where(opens, begins, np.maximum(predicted - context, begins))
-        columns = [read, stops - read, predicted - read, read == begins]
+        first = (read == begins) | (always_starts & (predicted > read))
+        columns = [read, stops - read, predicted - read, first]
         filler_rows = -len(columns[0]) % rows
         columns = [np.concatenate([column, np.zeros(filler_rows, column.dtype)]) for column in columns]
         self._columns, self._rows, self.bounds = columns, rows, [window]

@@ -164,6 +164,22 @@ def test_sliding_windows_read_context_and_predict_what_follows():
     assert batches[0]["tokens"][0, 0] == END and batches[1]["tokens"][0, 0] == 101
 
 
+def test_a_window_with_context_begins_as_a_document_does_where_all_texts_do():
+    tokens, documents = corpus([12, 3])
+    plain, started = (epoch(tokens, SlidingWindows(documents, 2, 5, 2, always)) for always in (False, True))
+    changed = 0
+    for before, after in zip(plain, started, strict=True):
+        with_context = (before["weights"][:, 0] == 0) & (before["targets"][:, 0] > 0)
+        assert (after["tokens"][with_context, 0] == END).all() and (before["tokens"][with_context, 0] > END).all()
+        changed += with_context.sum()
+        after["tokens"][:, 0] = before["tokens"][:, 0]
+        for name, values in before.items():
+            np.testing.assert_array_equal(after[name], values)
+    assert changed == 3
+    whole = epoch(tokens, SlidingWindows(documents, 2, 5, 0, True))
+    assert all((batch["tokens"][:, 0] > END).any() for batch in whole[1:]), "nothing is predicted from the start alone"
+
+
 def test_documents_of_like_length_share_a_batch_and_long_ones_are_cut():
     _, documents = corpus([2] * 10 + [6] * 10 + [15])
     windows = WholeDocuments(documents, 5, 7, 2, None)

@@ -126,6 +126,29 @@ def test_the_perplexity_is_that_of_the_text_after_what_begins_a_document(run, pr
     assert report["perplexity_per_token"] == pytest.approx(score["perplexity"], rel=1e-5)
 
 
+@pytest.mark.slow
+def test_every_window_begins_with_what_all_of_the_models_texts_do(tmp_path):
+    import tensorflow as tf
+
+    from nlp_suite.tasks.language_model.signatures import LanguageModelSignatures
+
+    run = train(
+        chosen(write_model(tmp_path / "llama3", "llama3"), tmp_path, "task.window=12", "task.evaluation_context=5"),
+        tmp_path / "run",
+        console=QUIET,
+    )
+    predictor, text = load(run.directory), TEXT.removesuffix("\n")
+    ids = list(predictor.encode([text])[0])
+    expected = [log_probs_after(predictor, [START, *ids[:n]])[ids[n]] for n in range(12)]
+    for n in range(12, len(ids)):  # the windows begin 7 ids apart, and predict the last 7 of their 12
+        expected.append(log_probs_after(predictor, [START, *ids[(n - 5) // 7 * 7 : n]])[ids[n]])
+    (score,) = predictor.score([text])
+    np.testing.assert_allclose(score["token_log_probs"], expected, atol=2e-5)
+    assert evaluate(run, "test", baseline=False)["nll"] == pytest.approx(-sum(expected), rel=1e-5)
+    in_graph = LanguageModelSignatures(predictor.model, predictor).score(tf.constant([text, "a"]))
+    np.testing.assert_allclose(in_graph["token_log_probs"][0], expected, atol=2e-5)
+
+
 def test_a_prompt_begins_with_nothing_where_the_models_own_texts_do(predictor):
     answers = predictor.generate(PROMPTS, max_tokens=6, temperature=0.0)
     for prompt, answer in zip(PROMPTS, answers):

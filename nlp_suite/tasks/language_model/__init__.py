@@ -194,6 +194,7 @@ class LanguageModelTask(Task):
             activation_regularization=s.activation_regularization,
             temporal_regularization=s.temporal_regularization,
             start_token=assets.text.tokenizer.document_start,
+            always_starts=assets.text.tokenizer.always_starts and not encoder.has_output_bias,
         )
         model.build((None, None))
         return model
@@ -268,7 +269,7 @@ class LanguageModelTask(Task):
             )
         elif kind == "windows":
             read = s.context_tokens
-            windows = SlidingWindows(documents, rows, s.window, read)
+            windows = SlidingWindows(documents, rows, s.window, read, model.always_starts)
             context = f"sliding window of {s.window} tokens, {read} of context after a document's first window"
         else:
             windows = WholeDocuments(documents, rows, s.window, 8, None)

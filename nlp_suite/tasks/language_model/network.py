@@ -32,6 +32,8 @@ class LanguageModel(ModelOfLayers):
         activation_regularization: factor of the mean square of the features after dropout (Merity et al. 2017).
         temporal_regularization: factor of the mean squared difference of neighbouring features before dropout.
         start_token: what is read before a document.
+        always_starts: whether it is read before every window of an evaluation, too, see `SlidingWindows`. So it must be where
+            a pretrained model was never given anything that begins in another way.
 
     Attributes:
         tokens_per_batch: what the summed loss of a training batch is divided by; `None`: by the batch's own tokens. Batches
@@ -51,6 +53,7 @@ class LanguageModel(ModelOfLayers):
         activation_regularization=0.0,
         temporal_regularization=0.0,
         start_token=END,
+        always_starts=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -61,8 +64,9 @@ class LanguageModel(ModelOfLayers):
             "activation_regularization": activation_regularization,
             "temporal_regularization": temporal_regularization,
             "start_token": start_token,
+            "always_starts": always_starts,
         }
-        self.start_token = start_token
+        self.start_token, self.always_starts = start_token, always_starts
         self.backbone = backbone
         backbone.add_output()
         sizes = {"tied": tie_embeddings, "embedding_size": backbone.embedding_size, "dtype": self.dtype_policy}

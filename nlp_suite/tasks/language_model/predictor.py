@@ -109,7 +109,7 @@ class LanguageModelPredictor(TextRows):
         edges = np.cumsum([0, *(len(row) for row in rows)])
         window = min(self.window, round_up(max(len(row) for row in rows)))
         context = self.settings.context_tokens if window == self.window else 0
-        windows = SlidingWindows(edges, BATCH_ROWS, window, context)
+        windows = SlidingWindows(edges, BATCH_ROWS, window, context, self.model.always_starts)
         losses = np.zeros(len(flat), "float32")
         for n in range(windows.steps_per_epoch):
             arrays = window_arrays(flat, windows[n], start)

@@ -175,9 +175,14 @@ class LanguageModelSignatures(Signatures):
 
         def frames(values):
             cut = tf.gather(values, tf.minimum(positions, total - 1), axis=1)  # [B, count, width]
-            return tf.reshape(tf.where(inside, cut, PAD), [-1, width])
+            return tf.where(inside, cut, PAD)
 
-        nll = tf.reshape(self.model.nll(frames(tokens), frames(targets)), [rows, count, width])
+        read = frames(tokens)
+        if self.model.always_starts:
+            again = (context > 0) & (tf.range(width) < 1) & inside  # [count, width]
+            read = tf.where(again, self.model.start_token, read)
+        flat = [tf.reshape(values, [-1, width]) for values in (read, frames(targets))]
+        nll = tf.reshape(self.model.nll(*flat), [rows, count, width])
         later = tf.reshape(nll[:, 1:, context:], [rows, (count - 1) * stride])
         return tf.concat([nll[:, 0], later], axis=1)[:, :total]
 

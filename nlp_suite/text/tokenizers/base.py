@@ -46,6 +46,11 @@ class Tokenizer(ABC):
     reserved: ClassVar[Mapping[str, str]] = {}
 
     @property
+    def always_starts(self) -> bool:
+        """Whether all that a pretrained model of this tokenizer was ever given began with START."""
+        return self.starts_prompts and self.document_start == START
+
+    @property
     def no_output(self) -> Any:
         """Which ids a language model never writes, since its network has no output for them, bool [V]; None: no such ids."""
         return None
