@@ -126,6 +126,17 @@ def test_the_perplexity_is_that_of_the_text_after_what_begins_a_document(run, pr
     assert report["perplexity_per_token"] == pytest.approx(score["perplexity"], rel=1e-5)
 
 
+def test_a_batch_has_as_many_rows_as_there_are_windows(predictor, monkeypatch):
+    shapes, nll = [], predictor._nll
+    monkeypatch.setattr(predictor, "_nll", lambda tokens, targets: shapes.append(tokens.shape) or nll(tokens, targets))
+    wide = predictor.settings.model_copy(update={"evaluation_batch_size": 99})
+    for settings in (predictor.settings, wide):  # as many as `evaluation_batch_size` allows
+        monkeypatch.setattr(predictor, "settings", settings)
+        for count in (1, 3, 5, 17):
+            predictor.score(["The film"] * count)
+    assert [rows for rows, _ in shapes] == [1, 2, 2, *[2] * 3, *[2] * 9, 1, 4, 16, 16, 16]
+
+
 @pytest.mark.slow
 def test_every_window_begins_with_what_all_of_the_models_texts_do(tmp_path):
     import tensorflow as tf

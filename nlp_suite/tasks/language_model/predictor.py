@@ -25,6 +25,7 @@ from nlp_suite.tasks.shared.scores import score_answer
 from nlp_suite.text.text_layer import END, NEVER_GENERATED, PAD
 
 CHUNK_TOKENS = 256  # tokens that a recurrent network scores at a time
+_WINDOW_ROWS = (1, 4, BATCH_ROWS)  # of windows that are scored at a time: few counts, as a compiling backend compiles each
 
 
 class LanguageModelPredictor(TextRows):
@@ -104,12 +105,16 @@ class LanguageModelPredictor(TextRows):
                 answer[i][:] = losses[row, : len(rows[i])]
         return answer
 
-    def _nll_in_windows(self, rows, answer, start):
-        flat = np.concatenate([*rows, np.zeros(1, "int32")])  # [N+1]
-        edges = np.cumsum([0, *(len(row) for row in rows)])
-        window = min(self.window, round_up(max(len(row) for row in rows)))
+    def _nll_in_windows(self, texts, answer, start):
+        flat = np.concatenate([*texts, np.zeros(1, "int32")])  # [N+1]
+        edges = np.cumsum([0, *(len(text) for text in texts)])
+        window = min(self.window, round_up(max(len(text) for text in texts)))
         context = self.settings.context_tokens if window == self.window else 0
-        windows = SlidingWindows(edges, BATCH_ROWS, window, context, self.model.always_starts)
+        always_starts = self.model.always_starts
+        needed = SlidingWindows(edges, 1, window, context, always_starts).steps_per_epoch
+        rows = next((count for count in _WINDOW_ROWS if count >= needed), BATCH_ROWS)
+        rows = min(rows, self.settings.evaluation_batch_size)
+        windows = SlidingWindows(edges, rows, window, context, always_starts)
         losses = np.zeros(len(flat), "float32")
         for n in range(windows.steps_per_epoch):
             arrays = window_arrays(flat, windows[n], start)
@@ -117,8 +122,8 @@ class LanguageModelPredictor(TextRows):
             positions = windows[n].begin[:, None] + np.arange(window)
             counted = arrays["weights"] > 0
             losses[positions[counted]] = nll[counted]
-        for row, begin in zip(answer, edges):
-            row[:] = losses[begin : begin + len(row)]
+        for values, begin in zip(answer, edges):
+            values[:] = losses[begin : begin + len(values)]
 
     def _nll_of(self, tokens, targets):
         return self.model.nll(tokens, targets)
