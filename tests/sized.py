@@ -8,6 +8,8 @@ from nlp_suite.text.tokenizers.base import END
 
 def sized(vocabulary_size, labels=(), target_vocabulary_size=None):
     """Assets with text layers that have nothing but a vocabulary size."""
-    text = SimpleNamespace(vocabulary_size=vocabulary_size, tokenizer=SimpleNamespace(document_start=END, always_starts=False))
+    text = SimpleNamespace(
+        vocabulary_size=vocabulary_size, tokenizer=SimpleNamespace(document_start=END, always_starts=False)
+    )
     target = SimpleNamespace(vocabulary_size=target_vocabulary_size) if target_vocabulary_size else text
     return Assets(text, target, list(labels))

@@ -176,12 +176,17 @@ def test_a_prompt_begins_with_nothing_where_the_models_own_texts_do(predictor):
 @pytest.mark.slow
 def test_the_next_token_is_that_which_is_written(run):
     prompt = TEXT.replace("\n", " ")[:120]  # more tokens than a window has
-    settings = run.experiment.task.model_copy(update={"max_prompt": 48})
-    long = LanguageModelPredictor(run.model(), run.text, settings, stop_at_end=True)
+    settings, model = run.experiment.task.model_copy(update={"max_prompt": 48}), run.model()
+    long = LanguageModelPredictor(model, run.text, settings, stop_at_end=True)
     assert len(long.encode_prompts([prompt])[0]) > settings.window
     ((token, _),) = long.next_tokens([prompt], 1)[0]
     (answer,) = long.generate([prompt], max_tokens=1, temperature=0.0)
     assert token.replace("Ġ", " ").replace("▁", " ") == answer["text"] or not answer["length"]
+    bias = ops.convert_to_numpy(model.softmax.bias).copy()
+    bias[run.text.tokenizer.without_piece] = 20
+    model.softmax.bias.assign(bias)
+    assert long.next_tokens([prompt], 2)[0][1][0].startswith("[no▁piece")
+    assert long.generate([prompt], max_tokens=1, temperature=0.0)[0]["text"] == answer["text"], "none is written"
 
 
 def test_it_has_no_checkpoint_intervals_to_average(run):

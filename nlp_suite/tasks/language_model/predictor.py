@@ -25,7 +25,8 @@ from nlp_suite.tasks.shared.scores import score_answer
 from nlp_suite.text.text_layer import END, NEVER_GENERATED, PAD
 
 CHUNK_TOKENS = 256  # tokens that a recurrent network scores at a time
-_WINDOW_ROWS = (1, 4, BATCH_ROWS)  # of windows that are scored at a time: few counts, as a compiling backend compiles each
+# Of windows that are scored at a time: few counts, as a compiling backend compiles each.
+_WINDOW_ROWS = (1, 4, BATCH_ROWS)
 
 
 class LanguageModelPredictor(TextRows):
@@ -41,6 +42,7 @@ class LanguageModelPredictor(TextRows):
 
     Attributes:
         window: tokens that are scored at a time; None for a backbone that carries its state, which has no such limit.
+        never_generated: ids that no continuation has.
     """
 
     task_name = "language_model"
@@ -50,6 +52,7 @@ class LanguageModelPredictor(TextRows):
         self.model, self.settings, self.stop_at_end = model, settings, stop_at_end
         self.window = None if model.backbone.carries_state else settings.window
         self.prompt_window = self.window if model.backbone.context_limit else None  # others read a prompt whole
+        self.never_generated = (*NEVER_GENERATED, *text.tokenizer.without_piece)
         self._nll = compiled(self._nll_of, model)
         self._nll_step = compiled(self._nll_with_state, model)
         self._last = compiled(self._last_log_probs, model)
@@ -242,7 +245,7 @@ class LanguageModelPredictor(TextRows):
             options,
             limit=limit,
             end_token=END,
-            forbidden=NEVER_GENERATED,
+            forbidden=self.never_generated,
             stop_at_end=self.stop_at_end,
             read=self.model.read_prompt,
         )
@@ -285,7 +288,7 @@ class LanguageModelPredictor(TextRows):
             limit=limit,
             beam_size=beam_size,
             end_token=END,
-            forbidden=NEVER_GENERATED,
+            forbidden=self.never_generated,
             length_penalty=length_penalty,
             stop_at_end=self.stop_at_end,
             read=self.model.read_prompt,
@@ -337,7 +340,7 @@ class LanguageModelPredictor(TextRows):
         padded, length = self.padded([row])
         if self._stream is None:
             advance = make_advance(
-                self.model.logits_step, end_token=END, forbidden=NEVER_GENERATED, stop_at_end=self.stop_at_end
+                self.model.logits_step, end_token=END, forbidden=self.never_generated, stop_at_end=self.stop_at_end
             )
             self._stream = compiled(self.model.read_prompt, self.model), compiled(advance, self.model)
         state = self.model.initial_state(1, length=padded.shape[1] + limit)

@@ -12,7 +12,7 @@ from nlp_suite.export.signatures import Signatures, fill_empty_batch, first_rows
 from nlp_suite.tasks.language_model.graph_text import GraphLines, any_stop, before_stop, shortest_with_stop
 from nlp_suite.tasks.language_model.text import DEFAULT_TOKENS
 from nlp_suite.tasks.shared.scores import MAX_NLL_PER_TOKEN
-from nlp_suite.text.text_layer import END, NEVER_GENERATED, PAD
+from nlp_suite.text.text_layer import END, PAD
 
 if TYPE_CHECKING:
     from nlp_suite.tasks.language_model.predictor import LanguageModelPredictor
@@ -95,7 +95,7 @@ class LanguageModelSignatures(Signatures):
             options,
             limit=limit,
             end_token=END,
-            forbidden=NEVER_GENERATED,
+            forbidden=self.predictor.never_generated,
             stop_at_end=stop_at_end,
             read=self.model.read_prompt,
         )

@@ -56,6 +56,11 @@ class Tokenizer(ABC):
         return None
 
     @property
+    def without_piece(self) -> Sequence[int]:
+        """Ids that only fill the tables of a pretrained model, in whose softmax they count: no text has them, and none is written."""
+        return ()
+
+    @property
     def vocabulary_size(self) -> int:
         """Number of ids, special ones included; 0 while untrained."""
         return len(self.tokens)

@@ -165,7 +165,9 @@ def test_special_tokens_are_as_the_model_has_them(label, written, tmp_path):
     assert tokenizer.document_start == START and tokenizer.reads_line_breaks
     assert tokenizer.starts_prompts is (label == "llama3")
     outputs = ids[~tokenizer.no_output]
-    assert sorted(outputs) == list(range(of_model.get_vocab_size() + 2))
+    size = of_model.get_vocab_size()
+    assert sorted(outputs) == list(range(size + 2))
+    assert ids[tokenizer.without_piece].tolist() == [size, size + 1]
     layer.save(tmp_path / "text")
     again = TextLayer.load(tmp_path / "text")
     assert again.fingerprint == layer.fingerprint

@@ -17,6 +17,7 @@ from nlp_suite.text.tokenizers.preset.model import (
     RULES,
     TOKENIZER,
     PretrainedTokenizer,
+    no_piece,
     read_rules,
     tokenizer_json,
 )
@@ -107,6 +108,11 @@ class PresetTokenizer(Tokenizer):
         silent = self.model_ids < 0
         silent[START] |= special.start == special.end
         return silent
+
+    @property
+    def without_piece(self) -> Sequence[int]:
+        pairs = enumerate(zip(self.model_ids, self.tokens))
+        return [ours for ours, (number, token) in pairs if token[:1] == "[" and token == no_piece(number)]
 
     @property
     def model_ids(self) -> np.ndarray:

@@ -300,6 +300,11 @@ def added_tokens(folder: PretrainedFolder, vocabulary: Mapping[str, int]) -> dic
     return added
 
 
+def no_piece(number: int) -> str:
+    """The name of an id of the model that has no piece."""
+    return f"[no piece {number}]"
+
+
 def in_order(folder: PretrainedFolder, vocabulary: Mapping[str, int]) -> list[str]:
     """The pieces of a vocabulary and its added special tokens by their ids; an id without one has a name that no text gives.
 
@@ -312,7 +317,7 @@ def in_order(folder: PretrainedFolder, vocabulary: Mapping[str, int]) -> list[st
     size = max(ids.values()) + 1
     if is_decoder(folder):
         size = max(size, int(folder.config["vocab_size"]))
-    pieces = [f"[no piece {number}]" for number in range(size)]
+    pieces = [no_piece(number) for number in range(size)]
     for piece, number in ids.items():
         pieces[number] = piece
     return pieces

@@ -7,6 +7,7 @@ from nlp_suite.pretrained.folder import PretrainedFolder
 from nlp_suite.text.tokenizers.base import SPECIAL_TOKENS, UNKNOWN_SURFACE
 from nlp_suite.text.tokenizers.preset.model import (
     causal_special_ids,
+    no_piece,
     stated_tokens,
     tokenizer_config,
 )
@@ -53,7 +54,7 @@ class PieceBPEModel(PieceModel):
             folder, vocabulary, bos if starts else None, trainer.eos_id, pad=trainer.pad_id, unknown=trainer.unk_id
         )
         size = int(folder.config["vocab_size"])
-        pieces += [f"[no piece {number}]" for number in range(len(pieces), size)]
+        pieces += map(no_piece, range(len(pieces), size))
         tokenizer = cls()
         tokenizer.take_pieces(
             pieces,
