@@ -25,13 +25,16 @@ class RMSNorm(keras.layers.Layer):
 
     def build(self, input_shape) -> None:
         initializer = "zeros" if self.plus_one else "ones"
-        self.scale = self.add_weight(name="gamma", shape=(input_shape[-1],), initializer=initializer)
+        # Keras would hand it over in the compute dtype.
+        self.scale = self.add_weight(name="gamma", shape=(input_shape[-1],), initializer=initializer, autocast=False)
 
     def call(self, x):
         x = ops.cast(x, "float32")
         inverse = ops.rsqrt(ops.mean(ops.square(x), axis=-1, keepdims=True) + self.epsilon)  # [..., 1]
-        gain = ops.cast(self.scale, "float32") + 1.0 if self.plus_one else self.scale
-        return ops.cast(x * inverse * ops.cast(gain, "float32"), self.compute_dtype)
+        gain = ops.cast(self.scale, "float32")
+        if self.plus_one:
+            gain = gain + 1.0
+        return ops.cast(x * inverse * gain, self.compute_dtype)
 
     def compute_output_spec(self, x):
         return keras.KerasTensor(x.shape, dtype=self.compute_dtype)

@@ -1,6 +1,7 @@
 """A language model that starts from a pretrained folder: as it is, asked, trained on, exported; and under a classifier."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from keras import ops
 from rich.console import Console
 
 from nlp_suite.config import load_experiment
+from nlp_suite.data.remarks import remarks_on_settings
 from nlp_suite.errors import ConfigError, RunError
 from nlp_suite.export.load import load
 from nlp_suite.export.run_export import run_export
@@ -290,6 +292,16 @@ def test_a_classifier_starts_from_a_language_model_with_an_output_of_its_own(run
 def test_what_does_not_fit_is_refused_before_the_training(folder, tmp_path, overrides, message):
     with pytest.raises(ConfigError, match=message):
         check_training(chosen(folder, tmp_path, *overrides), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "window, said", [(35, ["task.window is 35, the default.* up to 64 tokens.* task.window: 64"]), (36, [])]
+)
+def test_a_window_that_was_left_at_its_default_is_remarked(folder, tmp_path, window, said):
+    remarks = remarks_on_settings(chosen(folder, tmp_path, f"task.window={window}"), [])
+    assert [bool(re.search(pattern, remark)) for pattern, remark in zip(said, remarks, strict=True)] == [True] * len(
+        said
+    )
 
 
 def test_an_encoder_is_no_language_model(tmp_path):
