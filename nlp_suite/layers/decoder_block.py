@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from nlp_suite.layers.dropout import dropout
-from nlp_suite.layers.grouped_attention import GroupedAttention
+from nlp_suite.layers.grouped_attention import GroupedAttention, dense
 from nlp_suite.layers.inline import apply
 from nlp_suite.layers.layer_norm import layer_norm
 from nlp_suite.layers.rms_norm import RMSNorm
@@ -81,25 +81,14 @@ class DecoderBlock(keras.layers.Layer):
             name=f"{self.name}_attention",
         )
         self.attention_norm, self.norm = (make_norm(norm, epsilon, policy) for _ in range(2))
-        self.gate = self._dense(feed_forward, "gate") if gated else None
-        self.expand = self._dense(feed_forward, "expand")
+        self.gate = dense(self, feed_forward, "gate") if gated else None
+        self.expand = dense(self, feed_forward, "expand")
         self.activation = _gelu_tanh if activation == "gelu_tanh" else keras.activations.get(activation)
         self.drops = [keras.layers.Dropout(dropout, dtype=policy) for _ in range(2)]
 
-    def _dense(self, units, name):
-        initializer = {"class_name": "RandomNormal", "config": {"stddev": 0.02}}
-        has_bias = name in self.settings["biases"]
-        return keras.layers.Dense(
-            units,
-            use_bias=has_bias,
-            kernel_initializer=initializer,
-            dtype=self.dtype_policy,
-            name=f"{self.name}_{name}",
-        )
-
     def build(self, input_shape) -> None:
         shape = (None, None, input_shape[-1])
-        self.contract = self._dense(shape[-1], "contract")
+        self.contract = dense(self, shape[-1], "contract")
         for layer in (self.attention, self.attention_norm, self.norm, self.gate, self.expand):
             if layer is not None:
                 layer.build(shape)

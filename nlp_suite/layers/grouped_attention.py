@@ -50,7 +50,7 @@ class GroupedAttention(keras.layers.Layer):
         self.supports_masking = True
         units = {"query": heads * head_features, **dict.fromkeys(("key", "value"), key_value_heads * head_features)}
         for name, size in units.items():
-            setattr(self, name, self._dense(size, name))
+            setattr(self, name, dense(self, size, name))
         self.drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
         self.to_heads, self.part = (self._reshape(shape) for shape in ((-1, heads), (heads, -1)))
         self.to_shared, self.share = (self._reshape(shape) for shape in ((-1, key_value_heads), (key_value_heads, -1)))
@@ -60,20 +60,9 @@ class GroupedAttention(keras.layers.Layer):
         """A layer, since where neither rows nor tokens are known, `ops.reshape` cannot tell them."""
         return keras.layers.Reshape((*shape, self.size), dtype=self.dtype_policy)
 
-    def _dense(self, units, name):
-        has_bias = name in self.settings["biases"]
-        initializer = {"class_name": "RandomNormal", "config": {"stddev": 0.02}}
-        return keras.layers.Dense(
-            units,
-            use_bias=has_bias,
-            kernel_initializer=initializer,
-            dtype=self.dtype_policy,
-            name=f"{self.name}_{name}",
-        )
-
     def build(self, input_shape) -> None:
         width = input_shape[-1]
-        self.output_dense = self._dense(width, "output")
+        self.output_dense = dense(self, width, "output")
         for layer in (self.query, self.key, self.value):
             layer.build((None, None, width))
         self.output_dense.build((None, None, self.heads * self.size))
@@ -145,6 +134,17 @@ class GroupedAttention(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), **self.settings}
+
+
+def dense(layer, units, name):
+    """The dense layer `name` of a layer of a pretrained decoder, whose `settings` say which have a bias."""
+    return keras.layers.Dense(
+        units,
+        use_bias=name in layer.settings["biases"],
+        kernel_initializer={"class_name": "RandomNormal", "config": {"stddev": 0.02}},
+        dtype=layer.dtype_policy,
+        name=f"{layer.name}_{name}",
+    )
 
 
 def causal_bias(mask, dtype="float32"):
