@@ -19,7 +19,7 @@ import re
 import uuid
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -153,6 +153,36 @@ def _holds(path: Path, content: str) -> bool:
     return holds
 
 
+@contextmanager
+def locked(path: Path, flags: int = os.O_RDONLY) -> Iterator[int]:
+    """Within the context no other process has the lock of the file that lies at a path.
+
+    Args:
+        path: the file. One that is replaced or removed while the lock is waited for is opened anew.
+        flags: of `os.open`.
+
+    Yields:
+        Its descriptor.
+    """
+    while True:
+        lock = os.open(path, flags, 0o666)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if _is_at(path, lock):
+                yield lock
+                return
+        finally:
+            os.close(lock)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Whether the open file is the one that lies at the path."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
 class Record:
     """The record of a folder's files, and the way to each of them.
 
@@ -269,17 +299,6 @@ class Record:
             self.write(new)
         self._placed = {}
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> AbstractContextManager[int]:
         """Within the context no other process changes the record."""
-        path = self.directory / self._name
-        while True:
-            lock = os.open(path, os.O_RDONLY)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if os.path.samestat(os.fstat(lock), path.stat()):
-                break
-            os.close(lock)  # it was replaced meanwhile
-        try:
-            yield
-        finally:
-            os.close(lock)
+        return locked(self.directory / self._name)

@@ -5,12 +5,11 @@ CRC-32 is right, so that a process may be killed at any moment, and a file may b
 again. As records are found by their tokens, splits, folds and samples of a corpus share them.
 """
 
-import fcntl
 import hashlib
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlp_suite.errors import DataError
-from nlp_suite.files import check_writable
+from nlp_suite.files import check_writable, locked
 from nlp_suite.progress import work
 
 _DIGEST = 16  # bytes
@@ -71,12 +70,12 @@ class VectorCache:
         return found
 
     def add(self, digests: Sequence[bytes], vectors: NDArray[Any]) -> None:
-        """Adds the vectors `[N, P]` of N digests; asked of the only writer."""
+        """Adds the vectors `[N, P]` of N digests; asked of the only writer. If the file was removed meanwhile, `find` does not know them."""
         records = np.zeros(len(digests), self._dtype)
         records["vector"] = vectors
         records["digest"] = np.frombuffer(b"".join(digests), f"V{_DIGEST}")
         records["crc"] = [_crc(digest, vector) for digest, vector in zip(digests, records["vector"])]
-        with open(self.path, "r+b") as file:
+        with open(self._locked, "r+b", closefd=False) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(size - size % self._dtype.itemsize)  # over the beginning of a record that was not completed
             file.write(records.tobytes())
@@ -90,9 +89,9 @@ class VectorCache:
         """
         check_writable(self.path.parent, "give another folder as data.cache", DataError)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "ab") as file:
+        with ExitStack() as stack:
             with work(f"waiting for another process that adds to {self.path}"):
-                fcntl.flock(file, fcntl.LOCK_EX)
+                self._locked = stack.enter_context(locked(self.path, os.O_RDWR | os.O_CREAT))
             yield
 
 

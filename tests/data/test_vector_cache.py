@@ -1,5 +1,6 @@
 """Vectors that are kept: found by their tokens, added to by several processes, and none that is damaged is used."""
 
+import fcntl
 import subprocess
 import sys
 
@@ -65,6 +66,8 @@ import sys, numpy as np
 from pathlib import Path
 from nlp_suite.data.vector_cache import VectorCache, digests_of
 cache = VectorCache(Path(sys.argv[1]), 3)
+print(flush=True)
+sys.stdin.readline()  # until all are here
 rows = [np.array([int(sys.argv[2]), i]) for i in range(40)]
 for row in rows:
     with cache.only_writer():
@@ -73,11 +76,39 @@ for row in rows:
 
 
 def test_several_processes_add_to_it(cache):
-    processes = [subprocess.Popen([sys.executable, "-c", ADDS, cache.path, str(n)]) for n in range(3)]
-    assert [process.wait() for process in processes] == [0, 0, 0]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    processes = [subprocess.Popen([sys.executable, "-c", ADDS, cache.path, str(n)], **pipes) for n in range(3)]
+    for process in processes:
+        process.stdout.readline()
+    for process in processes:
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate()
+    assert [process.returncode for process in processes] == [0, 0, 0]
     places = cache.find(digests_of(np.array([n, i]) for n in range(3) for i in range(40)))
     assert sorted(places) == list(range(120))
     np.testing.assert_array_equal(cache.vectors()[places][:, 2], np.tile(np.arange(40), 3))
+
+
+def test_a_file_that_was_removed_is_not_taken_for_the_one_that_is_there(cache, monkeypatch):
+    fill(cache, [0])
+    flock = fcntl.flock
+
+    def late(file, operation):
+        monkeypatch.undo()
+        cache.path.unlink()  # while the lock is waited for
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with cache.only_writer():
+        with open(cache.path) as there, pytest.raises(BlockingIOError):
+            flock(there, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        cache.add(DIGESTS[1:2], VECTORS[1:2])
+        assert cache.find(DIGESTS).tolist() == [-1, 0, -1, -1]
+        cache.path.unlink()
+        cache.add(DIGESTS[2:3], VECTORS[2:3])
+    assert cache.find(DIGESTS).tolist() == [-1] * 4
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
