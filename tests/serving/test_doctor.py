@@ -64,6 +64,30 @@ def test_a_cost_that_cannot_be_measured(tmp_path):
     assert found.ok is None and found.message.startswith("could not be measured: ")
 
 
+MEASURED = '{"seconds": 1.5, "loading_mib": 2, "mib": 30, "signatures": {"s": {"alone": 4, "together": 64}}}'
+
+
+@pytest.mark.parametrize(
+    "script, ok, message",
+    [
+        (f"echo 'a library'; echo 'measured: {MEASURED}'; echo bye", True, r"s: 4\.00 ms for one row, 1\.00 ms a row"),
+        ("echo '{}'", None, r"the process ended with 0$"),
+        ("echo 'a notice' >&2; kill -9 $$", None, r"the process was killed, .* where memory does not suffice$"),
+        ("echo 'a notice' >&2; kill -11 $$", None, r"the process was ended by SIGSEGV$"),
+        ("echo 'a notice' >&2; echo 'no op X' >&2; exit 1", None, r"could not be measured: no op X$"),
+        ("exec sleep 60", None, r"could not be measured: it was not done after 1 s$"),
+    ],
+)
+def test_however_the_measuring_process_ends(tmp_path, monkeypatch, script, ok, message):
+    (tmp_path / "python").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "python").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    if "sleep" in script:
+        monkeypatch.setattr(cost, "_SECONDS", 1.0)
+    found = cost.check(tmp_path)
+    assert found.ok is ok and re.search(message, found.message)
+
+
 def test_the_report_for_programs_and_people(model):
     from rich.console import Console
 

@@ -4,6 +4,7 @@ Run as a module it measures a version folder, and prints JSON.
 """
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -14,19 +15,22 @@ import numpy as np
 
 from nlp_suite.serving.doctor.checks import Check
 
+_MARK = "measured: "  # before what the process found
 _ROWS = 64  # in one run, as the endpoint's slices have at most
 _REPEATS = 5
+_SECONDS = 900.0  # that loading and measuring may take together
 
 
 def check(folder: Path) -> Check:
     """Measures a version folder: loading, the time of a row alone and among 64, and the memory of the process."""
     command = [sys.executable, "-m", __name__, str(folder)]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    lines = run.stdout.splitlines()
-    if run.returncode or not lines:
-        reason = (run.stderr.strip().splitlines() or [f"the process ended with {run.returncode}"])[-1]
-        return Check("cost", None, f"could not be measured: {reason}")
-    measured = json.loads(lines[-1])
+    try:
+        run = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=_SECONDS)
+    except subprocess.TimeoutExpired:
+        return Check("cost", None, f"could not be measured: it was not done after {_SECONDS:,.0f} s")
+    measured = _measured(run.stdout)
+    if run.returncode or measured is None:
+        return Check("cost", None, f"could not be measured: {_reason(run.returncode, run.stderr)}")
     loading = f"loaded in {measured['seconds']:.1f} s, with {measured['loading_mib']:,.0f} MiB beside TensorFlow's own"
     if not measured["signatures"]:
         return Check("cost", None, f"{loading}\nno record of Predict in the warm-up file to measure a row with")
@@ -35,6 +39,21 @@ def check(folder: Path) -> Check:
         for name, cost in measured["signatures"].items()
     ]
     return Check("cost", True, "\n".join([loading, *costs, f"the process took {measured['mib']:,.0f} MiB at most"]))
+
+
+def _measured(output: str) -> dict[str, Any] | None:
+    """What `_measure` found, in the output of a process in which libraries may have written, too; None: it is not there."""
+    lines = [line.removeprefix(_MARK) for line in output.splitlines() if line.startswith(_MARK)]
+    return json.loads(lines[-1]) if lines else None
+
+
+def _reason(code: int, errors: str) -> str:
+    """Why a process answered nothing: the signal that ended it, or the last line that it wrote."""
+    if code == -signal.SIGKILL:
+        return "the process was killed, as the system does where memory does not suffice"
+    if code < 0:
+        return f"the process was ended by {signal.Signals(-code).name}"
+    return (errors.strip().splitlines() or [f"the process ended with {code}"])[-1]
 
 
 def _measure(folder: Path) -> dict[str, Any]:
@@ -105,4 +124,4 @@ def _milliseconds(servable: Any, signature: str, feeds: dict[str, np.ndarray]) -
 
 
 if __name__ == "__main__":
-    print(json.dumps(_measure(Path(sys.argv[1]))))
+    print(f"\n{_MARK}{json.dumps(_measure(Path(sys.argv[1])))}", flush=True)
