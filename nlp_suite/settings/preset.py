@@ -47,7 +47,8 @@ class PresetSettings(BackboneSettings):
         ge=1,
         le=MAX_SIZE,
         description="rank r of the low-rank updates (LoRA) that are trained in place of the model's weights, in all dense layers "
-        "of the blocks that freeze leaves; default: none, the weights themselves are trained",
+        "of the blocks that freeze leaves; default: none, the weights themselves are trained. Averages of weights (training.ema and others) are those of the two "
+        "factors of an update",
     )
     lora_alpha: float | None = Field(
         None,

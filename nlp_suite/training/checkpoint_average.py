@@ -1,4 +1,8 @@
-"""Checkpoint averaging: the mean of the weights of several checkpoint intervals, the last ones or the best ones."""
+"""Checkpoint averaging: the mean of the weights of several checkpoint intervals, the last ones or the best ones.
+
+Of low-rank updates (LoRA) the two factors are averaged, whose product is not the mean of the products: that has a higher rank,
+and would have no place in the factors. The factors of neighbouring intervals hardly differ; those of far ones may.
+"""
 
 import os
 import shutil
