@@ -65,7 +65,9 @@ def check_export(run_dir: str | Path, to: str | Path, format: str, **settings: A
     try:
         arguments = model(name=format, **settings).arguments()
     except ValidationError as error:
-        raise ExportError(f"format {format!r}: {error.errors()[0]['msg']}") from None
+        (fault, *_) = error.errors()
+        key = ".".join(map(str, fault["loc"]))
+        raise ExportError(f"format {format!r}: {key} {fault['input']!r}: {fault['msg']}") from None
     run = Run(run_dir)
     run.weights()
     if exporter.for_named_tasks and format not in run.task.exports_to:

@@ -37,7 +37,7 @@ def round_weights(weights: Sequence[Any], kind: StoredType) -> None:
         if not bool(tf.reduce_all(tf.math.is_finite(rounded))):
             other = "bfloat16, or float32" if kind == "float16" else "float32"
             raise ExportError(
-                f"export.weights {kind}: an array of the shape {tuple(weight.shape)} has numbers up to "
+                f"weights as {kind}: an array of the shape {tuple(weight.shape)} has numbers up to "
                 f"{float(tf.reduce_max(tf.abs(weight))):.3g}, which it cannot hold: give {other}"
             )
         weight.assign(rounded)

@@ -8,6 +8,7 @@ from typing import Any
 from nlp_suite.files import Record
 
 FROZEN = "checkpoints/frozen.weights.h5"
+FROZEN_SCHEMA = 3  # of a run folder that has it
 
 
 def frozen_weights(model: Any) -> list[Any]:
@@ -37,6 +38,7 @@ def write_frozen(model: Any, record: Record) -> None:
     try:
         _write(beside, model, (i for i, weight in enumerate(model.weights) if id(weight) in frozen))
         record.replace(beside, path)
+        record.update(schema=FROZEN_SCHEMA)
     finally:
         beside.unlink(missing_ok=True)
 

@@ -15,9 +15,9 @@ from nlp_suite.errors import ConfigError, DamagedFileError, RunError
 from nlp_suite.files import Record
 from nlp_suite.task import Task, task_class
 from nlp_suite.text.text_layer import TextLayer
-from nlp_suite.training.frozen import FROZEN, backbones_of, keeps_frozen_apart, load_all
+from nlp_suite.training.frozen import FROZEN, FROZEN_SCHEMA, backbones_of, keeps_frozen_apart, load_all
 
-SCHEMA = 2
+SCHEMA = 2  # of a run that begins; `FROZEN_SCHEMA` from when its frozen weights lie apart, which earlier versions do not read
 HISTORY, STATE = "history.csv", "checkpoints/state.npz"
 NO_HISTORY = [None, "first 0 bytes, crc32 00000000"]  # its entry in the record before the first interval is saved
 _REMEDIES = {
@@ -180,8 +180,10 @@ def read_info(directory: Path) -> dict[str, Any]:
     info = run_record(directory).read()
     if not {"schema", "state", "labels", "statistics"} <= info.keys():
         raise DamagedFileError(f"{directory / 'run.json'} is damaged (keys are missing): restore it from a copy")
-    if info["schema"] > SCHEMA:
-        raise RunError(f"{directory} was made by a newer nlp_suite (schema {info['schema']}; this one knows {SCHEMA})")
+    if info["schema"] > FROZEN_SCHEMA:
+        raise RunError(
+            f"{directory} was made by a newer nlp_suite (schema {info['schema']}; this one knows {FROZEN_SCHEMA})"
+        )
     return info
 
 

@@ -275,9 +275,9 @@ class _Training:
         if done >= plan.intervals or callbacks.state.stopped:
             callbacks.state.on_train_begin()
             return
-        for batches in (plan.training, plan.validation):
+        for name, batches in (("training", plan.training), ("validation", plan.validation)):
             for line in batches.begin():
-                self._print(line)
+                self._print(f"{name}: {line}")
         try:
             model.fit(
                 feed(plan.training.batch, done * plan.steps),

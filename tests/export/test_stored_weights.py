@@ -10,6 +10,7 @@ from nlp_suite.export import run_export
 from nlp_suite.export.cases import Case
 from nlp_suite.export.load import load
 from nlp_suite.export.op_check import check_ops
+from nlp_suite.export.run_export import check_export
 from nlp_suite.export.stored_weights import largest_change, narrowable, round_weights, store_as
 from tests.export.conftest import TEXTS, Server, make_run
 
@@ -52,13 +53,18 @@ def test_numbers_that_the_type_cannot_hold_are_refused():
     import tensorflow as tf
 
     weight = tf.Variable([[1.0, 1e5]])
-    with pytest.raises(
-        ExportError, match=r"export.weights float16: .*\(1, 2\) has numbers up to 1e\+05, .* give bfloat16"
-    ):
+    with pytest.raises(ExportError, match=r"weights as float16: .*\(1, 2\) has numbers up to 1e\+05, .* give bfloat16"):
         round_weights([weight], "float16")
     np.testing.assert_array_equal(weight, [[1.0, 1e5]])
     round_weights([weight], "bfloat16")
     np.testing.assert_allclose(weight, [[1.0, 1e5]], rtol=2.0**-8)
+
+
+def test_another_type_is_refused_by_its_name():
+    with pytest.raises(
+        ExportError, match=r"format 'saved_model': weights 'float12': Input should be 'float32', 'float16'"
+    ):
+        check_export("runs/absent", "saved_models/absent", "saved_model", weights="float12")
 
 
 def test_how_much_an_answer_changed():

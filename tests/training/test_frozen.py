@@ -60,6 +60,7 @@ def run(chosen, tmp_path_factory):
 def test_it_is_once_in_the_folder(run):
     files = {path.name: path.stat().st_size for path in (run.directory / "checkpoints").iterdir()}
     assert [name for name, size in files.items() if size > WORDS] == ["frozen.weights.h5"]
+    assert Run(run.directory).info["schema"] == 3  # earlier versions read 2, and know of no such file
     assert {"best.weights.h5", "last.weights.h5", "average.weights.h5", "state.npz"} < set(files)
 
 

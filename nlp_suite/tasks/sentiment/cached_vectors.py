@@ -64,7 +64,7 @@ class CachedVectors:
                     f"{cache.path} was changed by another program while texts were encoded: begin again, and leave the folder alone"
                 )
         self._vectors, self._places = cache.vectors(), places
-        return [f"features: {len(places):,} texts, {self.made:,} of them encoded now: {cache.path}"]
+        return [f"features of {len(places):,} texts, {self.made:,} of them encoded now: {cache.path}"]
 
     def __getitem__(self, rows: NDArray[Any]) -> NDArray[Any]:
         """The vectors of some rows, float32 `[B, P]`."""

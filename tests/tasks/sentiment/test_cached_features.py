@@ -1,5 +1,7 @@
 """`training.features: cached`: the training that it would be without, encoded once for all trainings, exact when resumed."""
 
+import io
+import re
 import shutil
 from typing import ClassVar
 
@@ -76,8 +78,25 @@ def chosen(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(chosen, tmp_path_factory):
-    return train(chosen(), tmp_path_factory.mktemp("cached") / "run", console=QUIET)
+def console():
+    return Console(file=io.StringIO(), width=1000)
+
+
+@pytest.fixture(scope="module")
+def run(chosen, tmp_path_factory, console):
+    return train(chosen(), tmp_path_factory.mktemp("cached") / "run", console=console)
+
+
+def test_what_was_encoded_is_said_of_each_split(run, console):
+    counts = {split: len(run.stores()[split]) for split in ("train", "validation")}
+    said = re.findall(
+        r"^(\w+): features of (\d+) texts, (\d+) of them encoded now: ", console.file.getvalue(), re.MULTILINE
+    )
+    assert [(split, int(count)) for split, count, _ in said] == [
+        ("training", counts["train"]),
+        ("validation", counts["validation"]),
+    ]
+    assert all(0 < int(made) <= int(count) for _, count, made in said)
 
 
 @pytest.fixture
