@@ -1,6 +1,10 @@
 """A folder in Hugging Face's layout has the run's model: in transformers, and where a backbone starts from it again."""
 
+import ast
+import contextlib
+import io
 import json
+import re
 import runpy
 from functools import partial
 
@@ -16,6 +20,7 @@ from nlp_suite.export.formats.huggingface_model import DoesNotFitError, authors_
 from nlp_suite.export.load import load
 from nlp_suite.pretrained.architecture import read_architecture
 from nlp_suite.pretrained.folder import open_folder
+from nlp_suite.text.pairs import join_pair
 from nlp_suite.text.text_layer import TextLayer
 from nlp_suite.text.tokenizers.preset import PresetTokenizer
 from nlp_suite.training.run import Run
@@ -37,6 +42,7 @@ CARD = {  # of a run, as far as the page needs it
 }  # fmt: skip
 PAIRS = list(zip(TEXTS, reversed(TEXTS)))
 SENTENCES = ["The film was not good, but the cast was great!", "A great film.", "", "Der Film war über alle Maßen gut"]
+SENTENCES += ["Not [SEP] good at </s> all."]  # ordinary text
 
 
 def architecture(family, **sizes):
@@ -108,6 +114,12 @@ CASES = {  # family, settings of the run, where the classifier is, a part of wha
 }  # fmt: skip
 
 
+def used(folder):
+    """The Python of a folder's README.md."""
+    code = (folder / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    return re.sub("^FOLDER = .*", f"FOLDER = {str(folder)!r}", code)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("in_process")
 @pytest.mark.parametrize("case", CASES)
@@ -142,9 +154,17 @@ def test_transformers_computes_what_the_run_does_and_a_backbone_starts_from_it(c
         for answer, expected in zip(answers, load(run).predict(SENTENCES), strict=True):
             found = {one["label"]: one["score"] for one in answer}
             assert found == pytest.approx(expected["probabilities"], abs=1e-5)
+    if case == "pairs":
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(used(result.path))  # what README.md says is to be done
+        expected = load(run).predict([join_pair("A text.", "Another one.")])[0]
+        assert ast.literal_eval(printed.getvalue())["score"] == pytest.approx(expected["probability"], abs=1e-5)
     if case == "poolings":
         own = runpy.run_path(str(result.path / "head.py"))
-        for answer, expected in zip(own["answers"](SENTENCES[:3], result.path), load(run).predict(SENTENCES[:3])):
+        for answer, expected in zip(
+            own["answers"](SENTENCES[:3], folder=result.path), load(run).predict(SENTENCES[:3])
+        ):
             assert answer == pytest.approx(expected["probabilities"], abs=1e-5)
 
 
@@ -181,7 +201,7 @@ def test_what_is_wrong_is_not_written_and_what_is_not_asked_is_said(in_process, 
 )
 def test_the_card_states_the_licence_of_the_weights_as_they_state_it(given, licence, line, fact):
     card = {**CARD, "license": given, "pretrained": {"from": "models/small", "licence": licence}}
-    text = readme(card, "class", [], has_vectors=True)
+    text = readme(card, "class", [], has_vectors=True, pairs=False)
     front = text.split("---")[1]
     assert (line in front) if line else ("license" not in front)
     assert f"* **Weights began as:** {fact}" in text and f"* **Licence:** {given}" in text

@@ -110,7 +110,9 @@ class HuggingFaceExporter(Exporter):
         }
         card = model_card(run, model, to.name)
         files["model_card.json"] = json.dumps(card, indent=1, ensure_ascii=False).encode()
-        files["README.md"] = readme(card, held_in, remarks, "modules.json" in files).encode()
+        files["README.md"] = readme(
+            card, held_in, remarks, "modules.json" in files, bool(run.assets.facts.get("text_pairs"))
+        ).encode()
         to = to.resolve()
         with staging(to.parent) as folder:
             written = folder / "written"

@@ -1,6 +1,7 @@
 """README.md of a folder in Hugging Face's layout, and what sentence-transformers reads beside the model."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ _POOLINGS = {"first": "pooling_mode_cls_token", "max": "pooling_mode_max_tokens"
 _USE = {
     "class": """from transformers import pipeline
 
-print(pipeline("text-classification", model=FOLDER)("A text.", truncation=True))
+print(pipeline("text-classification", model=FOLDER)(TEXT, truncation=True))
 """,
     "file": """import sys
 from pathlib import Path
@@ -20,13 +21,18 @@ from pathlib import Path
 sys.path.insert(0, FOLDER)
 import head  # head.py of this folder
 
-print(head.answers(["A text."], Path(FOLDER)))
+print(head.answers(ROWS, folder=Path(FOLDER)))
 """,
     "": """from transformers import AutoModel, AutoTokenizer
 
 tokenizer, encoder = AutoTokenizer.from_pretrained(FOLDER), AutoModel.from_pretrained(FOLDER)
-print(encoder(**tokenizer("A text.", truncation=True, return_tensors="pt")).last_hidden_state)
+print(encoder(**tokenizer(TEXTS, truncation=True, return_tensors="pt")).last_hidden_state)
 """,
+}
+_TEXTS = {  # what stands in `_USE`, for one text and for a pair of texts
+    "TEXT": ('"A text."', '{"text": "A text.", "text_pair": "Another one."}'),
+    "TEXTS": ('"A text."', '"A text.", "Another one."'),
+    "ROWS": ('["A text."]', '["A text."], ["Another one."]'),
 }
 _HELD = {
     "class": "The two layers of the classifier are made to compute what one or two of nlp-suite's compute: to train on, start "
@@ -37,7 +43,7 @@ _HELD = {
 }
 
 
-def readme(card: Mapping[str, Any], held_in: str, remarks: Sequence[str], has_vectors: bool) -> str:
+def readme(card: Mapping[str, Any], held_in: str, remarks: Sequence[str], has_vectors: bool, pairs: bool) -> str:
     """The model card with the front matter that Hugging Face's libraries read.
 
     Args:
@@ -45,12 +51,14 @@ def readme(card: Mapping[str, Any], held_in: str, remarks: Sequence[str], has_ve
         held_in: where the classifier is: `"class"`, `"file"` or nowhere.
         remarks: sentences on what is not as in nlp-suite.
         has_vectors: whether sentence-transformers can read the folder.
+        pairs: whether it classifies pairs of texts.
     """
     stated = card["license"] if card["license"] != "unspecified" else (card.get("pretrained") or {}).get("licence")
     front = {"library_name": "transformers", "pipeline_tag": "text-classification", "license": stated}
     lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in front.items() if value), "---", ""]
     lines += [as_markdown(card), "## Use", "", "```python", f"FOLDER = {card['name']!r}  # where it is"]
-    lines += [f"{_USE[held_in]}```", "", _HELD[held_in], ""]
+    code = re.sub(r"\b(TEXTS?|ROWS)\b", lambda name: _TEXTS[name[0]][pairs], _USE[held_in])
+    lines += [f"{code}```", "", _HELD[held_in], ""]
     if has_vectors:
         lines += [
             "`sentence_transformers.SentenceTransformer(FOLDER).encode(texts)` gives the vectors of the texts.",

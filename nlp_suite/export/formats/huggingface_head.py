@@ -1,8 +1,9 @@
 """The classifier over the encoder in this folder, whose form no class of transformers has.
 
     python head.py "A text." "Another one."
+    python head.py --pairs "A text." "Its second one."
 
-prints what it answers. Needs torch, transformers and safetensors. Written by `nlp-suite export --format huggingface`.
+prints what it answers, of pairs with two arguments each. Needs torch, transformers and safetensors. Written by `nlp-suite export --format huggingface`.
 """
 
 import sys
@@ -51,12 +52,12 @@ def logits(features: torch.Tensor, mask: torch.Tensor, head: Head) -> torch.Tens
     return x
 
 
-def answers(texts: list[str], folder: Path) -> list[dict[str, float]]:
-    """Label → probability of every text; of a regression the number."""
+def answers(texts: list[str], others: list[str] | None = None, *, folder: Path) -> list[dict[str, float]]:
+    """Label → probability of every text, or of every pair with `others`; of a regression the number."""
     from transformers import AutoModel, AutoTokenizer
 
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
-    inputs = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
+    inputs = tokenizer(texts, others, padding=True, truncation=True, return_tensors="pt")
     with torch.no_grad():
         x: Any = logits(model(**inputs).last_hidden_state, inputs["attention_mask"], open_head(folder))
     problem = model.config.problem_type
@@ -66,5 +67,7 @@ def answers(texts: list[str], folder: Path) -> list[dict[str, float]]:
 
 
 if __name__ == "__main__":
-    for answer in answers(sys.argv[1:], Path(__file__).parent):
+    given = sys.argv[1:]
+    rows = (given[1::2], given[2::2]) if given[:1] == ["--pairs"] else (given,)
+    for answer in answers(*rows, folder=Path(__file__).parent):
         print(answer)

@@ -52,6 +52,7 @@ def tokenizer_files(
         "padding_side": "right",
         "truncation_side": "left" if settings.truncation == "tail" else "right",
         "clean_up_tokenization_spaces": False,
+        "split_special_tokens": True,  # one that is written in a text is ordinary text, as here
         **names,
     }
     if model.kind == "wordpiece":
