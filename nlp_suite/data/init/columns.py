@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from nlp_suite.data.init.seen import Choice
 from nlp_suite.data.init.table_profile import Column
+from nlp_suite.data.kinds.base import corpus_kind
 from nlp_suite.errors import DataError, UsageError
 from nlp_suite.registry import unknown
 
@@ -91,14 +92,23 @@ def choose_columns(columns: Sequence[Column], told: Mapping[str, str], kind: str
         field: Choice(_place(columns, place, field, where), f"as {OPTIONS[field]} says")
         for field, place in told.items()
     }
+    sought = kind is not None
     kind = kind or _kind(columns, chosen, where)
+    read = corpus_kind(kind)
+    apply = [OPTIONS[field] for field in (*read.fields, *read.optional_fields) if field in OPTIONS]
+    if idle := [OPTIONS[field] for field in told if OPTIONS[field] not in apply]:
+        raise UsageError(
+            f"{where}: without effect here, where what is read is {read.wanted}: {', '.join(idle)}; leave out what has none "
+            f"(what applies: {', '.join(apply)})"
+        )
     if kind == "pairs":
         return ColumnsChosen(kind, _pair(columns, chosen, where))
     if "text" not in chosen:
         chosen["text"] = _text(columns, chosen, where)
     if kind != "labelled":
         others = ", ".join(repr(column.place) for column in _free(columns, {"text": chosen["text"]}))
-        reason = f"not read: {others} (--label makes one of them the label)" if others else chosen["text"].reason
+        hint = "" if sought else " (--label makes one of them the label)"
+        reason = f"not read: {others}{hint}" if others else chosen["text"].reason
         chosen = {"text": Choice(chosen["text"].value, reason)}
     elif "label" not in chosen:
         chosen["label"] = _label(columns, chosen, where)

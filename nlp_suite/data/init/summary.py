@@ -16,7 +16,7 @@ def summary(seen: Seen) -> list[str]:
 
 def _sizes(seen: Seen) -> Iterator[str]:
     unit = corpus_kind(seen.kind).unit
-    yield "; ".join(f"{split}: {rows:,} {unit}" for split, rows in seen.rows.items())
+    yield "; ".join(f"{split}: {_counted(rows, unit)}" for split, rows in seen.rows.items())
 
 
 def _labels(seen: Seen) -> Iterator[str]:
@@ -26,7 +26,7 @@ def _labels(seen: Seen) -> Iterator[str]:
     most = sorted(labels, key=lambda label: -labels[label])
     shares = [f"{label!r} {labels[label] / seen.train_rows:.1%}" for label in most[:SHOWN_LABELS]]
     more = f" and {len(labels) - SHOWN_LABELS:,} more" if len(labels) > SHOWN_LABELS else ""
-    yield f"{len(labels):,} labels: {', '.join(shares)}{more}"
+    yield f"{_counted(len(labels), 'labels')}: {', '.join(shares)}{more}"
     if rare := [label for label in most if labels[label] < 10]:
         yield f"labels with fewer than 10 rows, too few to learn or measure: {', '.join(map(repr, rare[:SHOWN_LABELS]))}"
 
@@ -59,13 +59,24 @@ def _remarks(seen: Seen) -> Iterator[str]:
     unit = corpus_kind(seen.kind).unit
     for field, texts in seen.texts.items():
         if texts.empty:
-            yield f"{field}: {texts.empty:,} of {texts.count:,} are empty"
+            yield f"{field}: {texts.empty:,} of {texts.count:,} {_verb(texts.empty, 'is', 'are')} empty"
     if seen.repeated:
-        yield f"{seen.repeated:,} training {unit} ({seen.repeated / seen.train_rows:.1%}) repeat an earlier one"
+        share = f"{seen.repeated / seen.train_rows:.1%}"
+        yield f"{_counted(seen.repeated, f'training {unit}')} ({share}) {_verb(seen.repeated, 'repeats', 'repeat')} an earlier one"
     if seen.conflicting:
-        yield f"{seen.conflicting:,} texts stand there with different labels"
+        yield f"{_counted(seen.conflicting, 'texts')} {_verb(seen.conflicting, 'stands', 'stand')} there with different labels"
     for (split, earlier), rows in seen.shared.items():
         if rows:
             share = f"{rows / max(1, seen.rows[split]):.1%}"
-            yield f"{rows:,} {unit} of {split} ({share}) stand in {earlier}, too: figures measured on them flatter"
+            stand = _verb(rows, "stands", "stand")
+            yield f"{_counted(rows, unit)} of {split} ({share}) {stand} in {earlier}, too: figures measured on them flatter"
     yield from seen.remarks
+
+
+def _counted(number: int, unit: str) -> str:
+    """A number of something that is given in the plural, such as `1 example`, `2 examples`."""
+    return f"{number:,} {unit.removesuffix('s') if number == 1 else unit}"
+
+
+def _verb(number: int, one: str, several: str) -> str:
+    return one if number == 1 else several

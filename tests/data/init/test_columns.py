@@ -25,6 +25,35 @@ def chosen(told=None, kind=None, **values):
     return found.kind, {field: choice.value for field, choice in found.places.items()}
 
 
+@pytest.mark.parametrize(
+    "told, kind, idle, apply",
+    [
+        ({"text": "review", "label": "sentiment"}, "text", "running text: --label", "--text"),
+        (
+            {"source": "review", "text_b": "review", "text": "review"},
+            None,
+            "pairs of sentences: --text-b, --text",
+            "--source, --target",
+        ),
+        ({"source": "review"}, "labelled", "labels: --source", "--text, --label, --text-b"),
+        (
+            {"text": "review", "label": "sentiment"},
+            "pairs",
+            "pairs of sentences: --text, --label",
+            "--source, --target",
+        ),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(told, kind, idle, apply):
+    with pytest.raises(UsageError, match=rf"where what is read is {idle}; leave out .* \(what applies: {apply}\)$"):
+        chosen(told, kind, review=TEXTS, sentiment=LABELS)
+
+
+def test_what_is_not_read_is_said_with_an_option_that_helps():
+    for kind, expected in ((None, "not read: 'id' (--label makes one of them the label)"), ("text", "not read: 'id'")):
+        assert choose_columns(columns(body=TEXTS, id=IDS), {}, kind, "f.csv").places["text"].reason == expected
+
+
 ROWS = 60
 TEXTS, LABELS = sentences(ROWS), ["pos", "neg"] * (ROWS // 2)
 IDS = [f"row-{i}" for i in range(ROWS)]

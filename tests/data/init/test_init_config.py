@@ -82,8 +82,8 @@ def test_what_is_wrong_with_a_table_is_said_and_configured(folder):
     assert data.missing == "drop" and data.labels_normalise
     said = "\n".join(result.summary)
     assert "train: 4 rows were left out (3 without label, 1 without text)" in said
-    assert "'POS ' and 'pos'" in said and "1 training examples (1.2%) repeat an earlier one" in said
-    assert "1 texts stand there with different labels" in said
+    assert "'POS ' and 'pos'" in said and "1 training example (1.2%) repeats an earlier one" in said
+    assert "1 text stands there with different labels" in said
     assert "20 examples of test (100.0%) stand in train, too: figures measured on them flatter" in said
     text = result.path.read_text("utf-8")
     assert all(line in text for line in (f"# {line}" for line in result.summary)), "the config says it too"
