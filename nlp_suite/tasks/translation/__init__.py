@@ -147,6 +147,12 @@ class TranslationTask(Task):
         if mismatch := s.decoder.shape_mismatch(self._decoder_sizes(backbone)["embedding_size"], backbone.output_size):
             raise ConfigError(f"task.decoder.{mismatch}")
         for name, text in (("text", experiment.text), ("target_text", experiment.target_text)):
+            if text is not None and (text.add_start or not text.add_end):
+                given = f"{name}.add_start is {text.add_start} and {name}.add_end {text.add_end}".lower()
+                by = ", as a pretrained model has it" if text.tokenizer.name == "preset" else ""
+                raise ConfigError(
+                    f"{given}{by}; translation reads a sentence and its end: set {name}.add_start: false and {name}.add_end: true"
+                )
             if text is not None and text.max_length < s.max_tokens:
                 raise ConfigError(
                     f"{name}.max_length {text.max_length} cuts pairs that task.max_tokens {s.max_tokens} lets in; "
