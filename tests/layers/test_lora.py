@@ -56,6 +56,44 @@ def test_a_step_is_that_of_a_computation_by_hand(name):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(weight), value)
 
 
+@pytest.fixture
+def policy():
+    """Sets the dtype policy of what is made next."""
+    before = keras.config.dtype_policy()
+    yield keras.config.set_dtype_policy
+    keras.config.set_dtype_policy(before)
+
+
+@pytest.mark.parametrize("name", ["dense", "output of an attention"])
+@pytest.mark.parametrize("how", ["mixed_bfloat16", "mixed_float16", "xla", "accumulated"])
+def test_however_it_is_trained_the_step_is_the_same(how, name, policy):
+    def step(how):
+        if how.startswith("mixed"):
+            policy(how)
+        model, layer, x, _ = updated(name)
+        target = np.random.default_rng(5).normal(size=model(x).shape).astype("float32")
+        halves = 2 if how == "accumulated" else 1
+        optimizer = keras.optimizers.SGD(0.5, gradient_accumulation_steps=halves if halves > 1 else None)
+        if how == "mixed_float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=2.0**8)
+        model.compile(optimizer, "mse", jit_compile=how == "xla" and keras.backend.backend() != "torch")
+        before = [keras.ops.convert_to_numpy(v).copy() for v in layer.weights]
+        for half in range(halves):
+            model.train_on_batch(x[half::halves], target[half::halves])
+        after = [keras.ops.convert_to_numpy(v) for v in layer.weights]
+        assert {v.dtype for v in layer.update} == {
+            "float32"
+        } and layer.compute_dtype == keras.config.dtype_policy().compute_dtype
+        merge_update(layer)
+        return [new - old for new, old in zip(after, before)], keras.ops.convert_to_numpy(layer.kernel)
+
+    (expected, kernel), (found, merged) = step(""), step(how)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=(0.05 if how.startswith("mixed") else 1e-5) * np.abs(other).max())
+    assert all(change.any() for change in expected[-2:]) and not any(change.any() for change in expected[:-2])
+    np.testing.assert_allclose(merged, kernel, atol=(0.01 if how.startswith("mixed") else 1e-6) * np.abs(kernel).max())
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_merged_it_is_the_layer_that_it_was_with_the_same_answers(name):
     model, layer, x, (w, _, a, b) = updated(name)
