@@ -91,7 +91,7 @@ def test_however_it_is_trained_the_step_is_the_same(how, name, policy):
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=(0.05 if how.startswith("mixed") else 1e-5) * np.abs(other).max())
     assert all(change.any() for change in expected[-2:]) and not any(change.any() for change in expected[:-2])
-    np.testing.assert_allclose(merged, kernel, atol=(0.01 if how.startswith("mixed") else 1e-6) * np.abs(kernel).max())
+    np.testing.assert_allclose(merged, kernel, atol=(0.03 if how.startswith("mixed") else 1e-6) * np.abs(kernel).max())
 
 
 @pytest.mark.parametrize("name", LAYERS)
