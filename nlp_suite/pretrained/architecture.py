@@ -148,6 +148,36 @@ class Architecture(Settings):
         return self
 
 
+class UsualFields(Architecture):
+    """The sizes of a network by the names that most families give them in config.json."""
+
+    hidden_size: int = Field(ge=1)
+    num_hidden_layers: int = Field(ge=1)
+    num_attention_heads: int = Field(ge=1)
+    intermediate_size: int = Field(ge=1)
+    hidden_act: str
+
+    @property
+    def features(self) -> int:
+        return self.hidden_size
+
+    @property
+    def heads(self) -> int:
+        return self.num_attention_heads
+
+    @property
+    def feed_forward(self) -> int:
+        return self.intermediate_size
+
+    @property
+    def feed_forward_activation(self) -> str:
+        return self.hidden_act
+
+    @property
+    def block_order(self) -> list[int]:
+        return list(range(self.num_hidden_layers))
+
+
 def read_architecture(config: Mapping[str, Any], where: str) -> Architecture:
     """The network that a config.json describes.
 

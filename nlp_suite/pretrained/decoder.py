@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from nlp_suite.pretrained.architecture import Architecture
+from nlp_suite.pretrained.architecture import Architecture, UsualFields
 from nlp_suite.pretrained.folder import PretrainedFolder
 from nlp_suite.registry import MODEL_FAMILIES
 
@@ -107,7 +107,7 @@ def is_decoder(folder: PretrainedFolder) -> bool:
     return name in MODEL_FAMILIES.names() and issubclass(MODEL_FAMILIES.get(name), Decoder)
 
 
-class LlamaLike(Decoder):
+class LlamaLike(UsualFields, Decoder):
     """The fields and names of Llama, which Qwen2 and Gemma have, too: rotary positions, RMS norms, a gate."""
 
     required: ClassVar[Mapping[str, tuple[Any, ...]]] = {**Decoder.required, "partial_rotary_factor": (None, 1, 1.0)}
@@ -127,12 +127,8 @@ class LlamaLike(Decoder):
     norm_kind: ClassVar[str] = "rms"
     has_gate: ClassVar[bool] = True
 
-    hidden_size: int = Field(ge=1)
-    num_hidden_layers: int = Field(ge=1)
-    num_attention_heads: int = Field(ge=1)
     num_key_value_heads: int | None = Field(None, ge=1)
     head_dim: int | None = Field(None, ge=2)
-    intermediate_size: int = Field(ge=1)
     max_position_embeddings: int = Field(2048, ge=1)
     hidden_act: str = "silu"
     rms_norm_eps: float = Field(1e-6, gt=0)
@@ -198,28 +194,12 @@ class LlamaLike(Decoder):
         return self
 
     @property
-    def features(self) -> int:
-        return self.hidden_size
-
-    @property
-    def heads(self) -> int:
-        return self.num_attention_heads
-
-    @property
     def key_value_heads(self) -> int:
         return self.num_key_value_heads or self.num_attention_heads
 
     @property
     def head_features(self) -> int:
         return self.head_dim or self.hidden_size // self.num_attention_heads
-
-    @property
-    def feed_forward(self) -> int:
-        return self.intermediate_size
-
-    @property
-    def feed_forward_activation(self) -> str:
-        return self.hidden_act
 
     @property
     def epsilon(self) -> float:
@@ -232,10 +212,6 @@ class LlamaLike(Decoder):
     @property
     def positions(self) -> int:
         return self.max_position_embeddings
-
-    @property
-    def block_order(self) -> list[int]:
-        return list(range(self.num_hidden_layers))
 
     def block_path(self, block: int) -> str:
         return f"layers.{block}"

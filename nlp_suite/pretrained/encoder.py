@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from nlp_suite.pretrained.architecture import Architecture
+from nlp_suite.pretrained.architecture import Architecture, UsualFields
 
 TABLES = ("tokens", "positions", "segments")  # modules without a bias
 
@@ -108,7 +108,7 @@ class Encoder(Architecture):
         return self
 
 
-class BertLike(Encoder):
+class BertLike(UsualFields, Encoder):
     """The fields of BERT's config.json, which RoBERTa and ALBERT have, too."""
 
     required: ClassVar[Mapping[str, tuple[Any, ...]]] = {
@@ -132,31 +132,11 @@ class BertLike(Encoder):
         "norm": "output.LayerNorm",
     }
 
-    hidden_size: int = Field(ge=1)
-    num_hidden_layers: int = Field(ge=1)
-    num_attention_heads: int = Field(ge=1)
-    intermediate_size: int = Field(ge=1)
     hidden_act: str = "gelu"
     layer_norm_eps: float = Field(1e-12, gt=0)
     type_vocab_size: int = Field(2, ge=1)
     hidden_dropout_prob: float = Field(0.1, ge=0, lt=1)
     attention_probs_dropout_prob: float = Field(0.1, ge=0, lt=1)
-
-    @property
-    def features(self) -> int:
-        return self.hidden_size
-
-    @property
-    def heads(self) -> int:
-        return self.num_attention_heads
-
-    @property
-    def feed_forward(self) -> int:
-        return self.intermediate_size
-
-    @property
-    def feed_forward_activation(self) -> str:
-        return self.hidden_act
 
     @property
     def epsilon(self) -> float:
@@ -169,10 +149,6 @@ class BertLike(Encoder):
     @property
     def segments(self) -> int:
         return self.type_vocab_size
-
-    @property
-    def block_order(self) -> list[int]:
-        return list(range(self.num_hidden_layers))
 
     def block_path(self, block: int) -> str:
         return f"encoder.layer.{block}"
