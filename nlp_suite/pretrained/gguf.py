@@ -11,6 +11,7 @@ import numpy as np
 from nlp_suite.errors import ConfigError
 from nlp_suite.files import write_file
 from nlp_suite.pretrained.folder import GGUF
+from nlp_suite.pretrained.tokenizer_json import byte_level_bpe
 from nlp_suite.progress import track
 
 ARCHITECTURES = ("llama",)
@@ -207,18 +208,9 @@ def _tokenizer(values: _Values) -> tuple[dict[str, Any], dict[str, Any]]:
         "pre_tokenizer": _WORDS[words],
         "post_processor": processor,
         "decoder": _BYTE_LEVEL,
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": False,
-            "vocab": {token: number for number, token in enumerate(tokens)},
-            "merges": values["tokenizer.ggml.merges"],
-        },
+        "model": byte_level_bpe(
+            {token: number for number, token in enumerate(tokens)}, values["tokenizer.ggml.merges"]
+        ),
     }
     template = values.get("tokenizer.chat_template")
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, **special}

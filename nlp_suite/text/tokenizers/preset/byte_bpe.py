@@ -9,6 +9,7 @@ from typing import Any, Self
 from nlp_suite.errors import ConfigError, TextError
 from nlp_suite.pretrained.decoder import is_decoder
 from nlp_suite.pretrained.folder import PretrainedFolder
+from nlp_suite.pretrained.tokenizer_json import byte_level_bpe
 from nlp_suite.text.tokenizers.base import SPECIAL_TOKENS, UNKNOWN_SURFACE
 from nlp_suite.text.tokenizers.preset.model import (
     SPACE,
@@ -137,17 +138,9 @@ class ByteBPEModel(PieceModel):
         """See `PretrainedTokenizer.parts`."""
         words = {"type": "ByteLevel", "add_prefix_space": self.rules["add_prefix_space"], "trim_offsets": True}
         return {
-            "model": {
-                "type": "BPE",
-                "dropout": None,
-                "unk_token": None,
-                "continuing_subword_prefix": None,
-                "end_of_word_suffix": None,
-                "fuse_unk": False,
-                "byte_fallback": False,
-                "vocab": {piece: number for number, piece in enumerate(pieces)},
-                "merges": [" ".join(pair) for pair in self._merges()],
-            },
+            "model": byte_level_bpe(
+                {piece: number for number, piece in enumerate(pieces)}, [" ".join(pair) for pair in self._merges()]
+            ),
             "normalizer": None,
             "pre_tokenizer": {**words, "use_regex": True},
             "decoder": {**words, "use_regex": True},
