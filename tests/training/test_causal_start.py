@@ -201,10 +201,17 @@ def test_beams_streams_and_stop_strings_agree(predictor):
         "".join(predictor.stream(PROMPTS[0], max_tokens=6, seed=3))
         == (predictor.generate(PROMPTS[:1], max_tokens=6, seed=3)[0]["text"])
     )
-    best = predictor.generate(PROMPTS, max_tokens=4, beam_size=3)
-    greedy = predictor.generate(PROMPTS, max_tokens=4, temperature=0.0)
-    assert all(b["log_prob"] > g["log_prob"] - 1e-4 for b, g in zip(best, greedy))
-    scored = predictor.generate(PROMPTS, max_tokens=4, beam_size=3, stop=["no such thing"])
+    size = predictor.text.vocabulary_size  # of a beam that no hypothesis of two tokens falls out of
+    best = predictor.generate(PROMPTS, max_tokens=2, beam_size=size)
+    for prompt, answer in zip(PROMPTS, best):
+        ids = list(predictor.encode_prompts([prompt])[0]) or [START]
+        rows = np.array([[*ids, token] for token in range(size)], "int32")
+        first, second = np.moveaxis(ops.convert_to_numpy(predictor.model(rows))[:, -2:], 1, 0)  # [V, V] each
+        totals, never = first[0][:, None] + second, list(predictor.never_generated)
+        totals[END] = first[0][END]  # it ends there
+        totals[never], totals[:, never] = -np.inf, -np.inf
+        assert answer["log_prob"] == pytest.approx(totals.max(), abs=1e-4)
+    scored = predictor.generate(PROMPTS, max_tokens=2, beam_size=size, stop=["no such thing"])
     assert [s["log_prob"] for s in scored] == pytest.approx([b["log_prob"] for b in best], abs=1e-4)
 
 
