@@ -101,6 +101,18 @@ class CorpusKind(ABC):
 
     # ---- splits
 
+    def with_held_out(self, data: DataSettings, selections: Mapping[str, Selection]) -> dict[str, Selection]:
+        """The splits of a source, and those that are made of them: where there is no validation split, a part of train.
+
+        Raises:
+            DataError: nothing can be held out.
+        """
+        if "validation" in selections:
+            return dict(selections)
+        train = selections["train"]
+        kept_rows, held_out_rows = self.split(data, train)
+        return {**selections, "train": train.take(kept_rows), "validation": train.take(held_out_rows)}
+
     def split(self, data: DataSettings, train: Selection) -> tuple[Positions, Positions]:
         """Positions of the training examples that are kept, and of those that are held out for validation.
 
@@ -166,6 +178,10 @@ class CorpusKind(ABC):
         if data.limit is None or count <= data.limit:
             return None
         return np.sort(np.random.default_rng(data.seed).permutation(count)[: data.limit])
+
+    def identity(self, experiment: Experiment) -> dict[str, Any]:
+        """What of the task's settings decides the stores, JSON-able: part of the name of the prepared folder; mostly nothing."""
+        return {}
 
     # ---- what is learned from the training split
 
