@@ -130,9 +130,7 @@ class SeriesReader:
             raise DataError(f"{where}, column {called!r}: infinite values cannot be used; leave the cell empty")
         return value
 
-    def regular(
-        self, frequency: str, gaps: Gaps, duplicates: Duplicates
-    ) -> tuple[list[Regular], Frequency, list[str]]:
+    def regular(self, frequency: str, gaps: Gaps, duplicates: Duplicates) -> tuple[list[Regular], Frequency, list[str]]:
         """The series in the order in which they first occurred, their frequency, and sentences on what was found.
 
         Args:
@@ -196,7 +194,9 @@ class SeriesReader:
             return find_frequency(stamps, unit)
         step = Frequency.parse(frequency)
         if step.unit != unit:
-            raise DataError(f"{self._path}: frequency {frequency!r} does not suit its dates, which are {_described(unit)}")
+            raise DataError(
+                f"{self._path}: frequency {frequency!r} does not suit its dates, which are {_described(unit)}"
+            )
         return step
 
     def _places(self, name: str, stamps: NDArray[np.int64], step: Frequency) -> NDArray[np.int64]:

@@ -154,7 +154,13 @@ class SeriesKind(CorpusKind):
             progress(f"{len(left_out):,} of {total:,} series are left out: they are shorter than {needed:,} steps")
         (frequency,) = frequencies
         facts = {"frequency": frequency, "season": Frequency.parse(frequency).season, "left_out": len(left_out)}
-        return Assets(facts={**facts, **{key: known.facts[key] for key in ("frequency", "season") if key in known.facts}, "cut": cut})
+        return Assets(
+            facts={
+                **facts,
+                **{key: known.facts[key] for key in ("frequency", "season") if key in known.facts},
+                "cut": cut,
+            }
+        )
 
     # ---- stores
 
@@ -217,7 +223,9 @@ class SeriesKind(CorpusKind):
     def preparation_table(self, statistics: Mapping[str, Mapping[str, Any]]) -> "Table":
         table = numbers_table("Splits by time", "split", "series", "steps", "to predict", "missing", "constant")
         for split, facts in statistics.items():
-            table.add_row(split, *(f"{facts[key]:,}" for key in ("series", "steps", "predicted", "missing", "constant")))
+            table.add_row(
+                split, *(f"{facts[key]:,}" for key in ("series", "steps", "predicted", "missing", "constant"))
+            )
         return table
 
     def inspect(
@@ -243,7 +251,13 @@ class SeriesKind(CorpusKind):
             "longest": max(lengths, default=0), "missing": missing, "constant": constant,
             "min": float(low), "max": float(high), "frequency": frequency,
         }  # fmt: skip
-        return {"kind": self.name, "splits": {"train": facts}, "duplicates": {}, "examples": shown, "tokens": store_statistics}
+        return {
+            "kind": self.name,
+            "splits": {"train": facts},
+            "duplicates": {},
+            "examples": shown,
+            "tokens": store_statistics,
+        }
 
     def tables(self, report: Report) -> list["Table"]:
         facts = report["splits"]["train"]

@@ -55,7 +55,9 @@ class SeriesSettings(ComponentSettings):
         if self.train is None:
             raise ValueError("no file is given: set train")
         if isinstance(self.value, list) and self.series is not None:
-            raise ValueError("series names the rows of a long table, and a list of values is a wide one: give one of them")
+            raise ValueError(
+                "series names the rows of a long table, and a list of values is a wide one: give one of them"
+            )
         return self
 
 
@@ -126,7 +128,9 @@ class SeriesSource(Source):
         assert reader is not None  # there is a file or more
         series_, frequency, self._remarks = reader.regular(settings.frequency, settings.gaps, settings.duplicates)
         if settings.time is not None and settings.frequency == "auto":
-            self._remarks.insert(0, f"a step is a {frequency}, the most common distance of two dates (source.frequency)")
+            self._remarks.insert(
+                0, f"a step is a {frequency}, the most common distance of two dates (source.frequency)"
+            )
         return series_, frequency
 
     def _open(self, path: Path, places: list[Any]) -> Table:

@@ -42,14 +42,22 @@ class ForecastingTask(Task):
     def check(self, experiment: Experiment) -> None:
         backbone, task = experiment.backbone, self.settings
         if backbone.name in ("bag", "preset", "preset_decoder") or not backbone.returns_sequence:
-            allowed = ", ".join(name for name in ("rnn", "lstm", "gru", "cnn", "transformer") if name in BACKBONES.names())
-            raise ConfigError(f"backbone {backbone.name!r} reads tokens, and forecasting reads numbers (allowed: {allowed})")
+            allowed = ", ".join(
+                name for name in ("rnn", "lstm", "gru", "cnn", "transformer") if name in BACKBONES.names()
+            )
+            raise ConfigError(
+                f"backbone {backbone.name!r} reads tokens, and forecasting reads numbers (allowed: {allowed})"
+            )
         if wrong := [key for key in ("word_dropout", "type_dropout") if getattr(backbone, key)]:
             raise ConfigError(f"backbone.{wrong[0]} is about tokens, and here numbers are read: leave it out")
         if backbone.init_from:
-            raise ConfigError("backbone.init_from starts from a language model, and here numbers are read: leave it out")
+            raise ConfigError(
+                "backbone.init_from starts from a language model, and here numbers are read: leave it out"
+            )
         if backbone.max_tokens is not None and backbone.max_tokens < task.context:
-            raise ConfigError(f"task.context {task.context}: the backbone has positions for {backbone.max_tokens} steps")
+            raise ConfigError(
+                f"task.context {task.context}: the backbone has positions for {backbone.max_tokens} steps"
+            )
 
     def model(self, backbone: ComponentSettings, assets: Assets) -> Any:
         from nlp_suite.tasks.forecasting.network import ForecastModel
@@ -74,7 +82,9 @@ class ForecastingTask(Task):
         lines = []
         if self.settings.transform == "log" and len(store.values) and np.nanmin(store.values) < 0:
             lowest = float(np.nanmin(store.values))
-            raise DataError(f"task.transform: log needs values from 0 on, and the training split has {lowest:g}; leave it out")
+            raise DataError(
+                f"task.transform: log needs values from 0 on, and the training split has {lowest:g}; leave it out"
+            )
         if model.scaling.fitted is not None:
             from nlp_suite.tasks.forecasting.fitting import fit_scale
 
@@ -147,6 +157,16 @@ class ForecastingTask(Task):
 
         levels = () if self.settings.output == "point" else self.settings.quantiles
         return SavedModelForecaster(signatures, levels, self.settings.horizon)
+
+    def freeze_data_defaults(self, run: Any) -> Experiment:
+        """The run's experiment with the season and the frequency that its data have."""
+        experiment, facts = run.experiment, run.assets.facts
+        task = experiment.task.model_copy(update={"season": self.season(facts)})
+        source = experiment.data.source
+        if source.name == "series":
+            source = source.model_copy(update={"frequency": facts["frequency"]})
+        data = experiment.data.model_copy(update={"source": source})
+        return experiment.model_copy(update={"task": task, "data": data})
 
     @classmethod
     def answer_columns(

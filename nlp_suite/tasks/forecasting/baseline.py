@@ -1,6 +1,5 @@
 """Easy methods that a forecaster should beat: naive, seasonal naive, drift, a mean of the last steps, and ETS and ARIMA."""
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,11 +11,12 @@ from nlp_suite.progress import track
 from nlp_suite.registry import is_installed
 from nlp_suite.tasks.forecasting.measure import Backtest, figures
 
-LOGGER = logging.getLogger(__name__)
 Numbers = NDArray[np.float64]
 MEANS = (2, 3, 5, 7, 12, 14, 24, 30, 60)  # lengths of the mean that are tried on the training split
 FITTED_WINDOWS = 24  # at most, of AutoETS and AutoARIMA, which take a second each
+LONGEST_SEASON = 24  # of those two
 FITTED_STEPS = 600  # of the history that they see
+ONE_CUTOFF = "There is one cut-off: the interval is over its steps ahead, which depend on one another."
 MISSING_PACKAGE = (
     "AutoETS and AutoARIMA are left out: they need the package statsforecast (pip install 'nlp-suite[forecasting]')"
 )
@@ -62,7 +62,9 @@ def best_mean(train: Any, horizon: int) -> int:
         for steps in MEANS:
             ends = np.arange(max(MEANS), len(values) - horizon)
             means = (sums[ends] - sums[ends - steps]) / steps
-            after = np.lib.stride_tricks.sliding_window_view(values, horizon)[ends] if len(ends) else np.zeros((0, horizon))
+            after = (
+                np.lib.stride_tricks.sliding_window_view(values, horizon)[ends] if len(ends) else np.zeros((0, horizon))
+            )
             errors[steps] += float(np.abs(after - means[:, None]).sum())
     return min(errors, key=errors.__getitem__)
 
@@ -81,16 +83,22 @@ def baselines(run: Any, split: str, stores: Mapping[str, Any], by_row: Any) -> d
         title = f"the last season of {season} steps (seasonal naive)"
         methods["seasonal_naive"] = (title, lambda history: seasonal_naive(history, horizon, season))
     histories = [filled(test.history(window)) for window in range(len(test.series))]
-    found = {name: _compared(test, forecast, np.stack([f(h) for h in histories]), title) for name, (title, f) in methods.items()}
-    return {**found, **_fitted(test, forecast, histories, season, found)}
+    found = {
+        name: _compared(test, forecast, np.stack([f(h) for h in histories]), title)
+        for name, (title, f) in methods.items()
+    }
+    notes = [ONE_CUTOFF] if len(histories) == 1 and horizon > 1 else []
+    fitted, left_out = _fitted(test, forecast, histories, season)
+    found["naive"]["notes"] = [*notes, *left_out]
+    return {**found, **fitted}
 
 
 def _compared(test: Backtest, model: Numbers, forecast: Numbers, title: str) -> dict[str, Any]:
     """The figures of a method, and the lead of the model over it in mean absolute error."""
     ours, theirs = (np.abs(each - test.truth) for each in (model, forecast))
     known = np.isfinite(test.truth)
-    sums = np.stack([np.where(known, theirs - ours, 0).sum(axis=1), known.sum(axis=1)], axis=1)  # [W, 2]
-    sums = blocks(sums)
+    sums = np.stack([np.where(known, theirs - ours, 0), known], axis=-1)  # [W, H, 2]
+    sums = blocks(sums.sum(axis=1)) if len(sums) > 1 else sums[0]  # of a single cut-off its steps are drawn
 
     def difference(counts: NDArray[Any]) -> float:
         total, number = counts @ sums
@@ -108,24 +116,22 @@ def _compared(test: Backtest, model: Numbers, forecast: Numbers, title: str) -> 
 
 
 def _fitted(
-    test: Backtest, model: Numbers, histories: list[Numbers], season: int, found: dict[str, dict[str, Any]]
-) -> dict[str, dict[str, Any]]:
-    """AutoETS and AutoARIMA, on the last windows where there are many; a note on another baseline where they are left out."""
+    test: Backtest, model: Numbers, histories: list[Numbers], season: int
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """AutoETS and AutoARIMA, and sentences on why they are left out."""
     if not is_installed("statsforecast"):
-        found["naive"]["notes"] = [MISSING_PACKAGE]
-        return {}
-    if len(histories) > FITTED_WINDOWS or season > 24:
-        why = f"there are {len(histories):,} cut-offs" if len(histories) > FITTED_WINDOWS else f"a season has {season} steps"
-        found["naive"]["notes"] = [f"AutoETS and AutoARIMA are left out, as they take seconds each: {why}"]
-        return {}
+        return {}, [MISSING_PACKAGE]
+    if len(histories) > FITTED_WINDOWS or season > LONGEST_SEASON:
+        long = len(histories) > FITTED_WINDOWS
+        why = f"there are {len(histories):,} cut-offs" if long else f"a season has {season} steps"
+        return {}, [f"AutoETS and AutoARIMA are left out, as they take seconds each: {why}"]
     from statsforecast.models import AutoARIMA, AutoETS
 
-    methods = {"auto_ets": ("AutoETS", AutoETS), "auto_arima": ("AutoARIMA", AutoARIMA)}
     made = {}
-    for name, (title, method) in methods.items():
+    for name, title, method in (("auto_ets", "AutoETS", AutoETS), ("auto_arima", "AutoARIMA", AutoARIMA)):
         rows = []
         for history in track(histories, f"fitting {title}", len(histories), "cut-offs"):
             answer = method(season_length=season).forecast(history[-FITTED_STEPS:], h=test.truth.shape[1])
             rows.append(np.asarray(answer["mean"], np.float64))
         made[name] = _compared(test, model, np.stack(rows), title)
-    return made
+    return made, []

@@ -138,7 +138,9 @@ def measure(run: Any, split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
     windows = task.windows(store, ROWS, None, settings.cutoff_stride)
     test = backtest(store, windows, task.season(run.assets.facts), settings.horizon)
     answers = []
-    for begin in track(range(0, len(test.series), ROWS), f"forecasting {split}", -(-len(test.series) // ROWS), "batches"):
+    for begin in track(
+        range(0, len(test.series), ROWS), f"forecasting {split}", -(-len(test.series) // ROWS), "batches"
+    ):
         rows = range(begin, min(begin + ROWS, len(test.series)))
         histories = [test.history(row)[-settings.context :] for row in rows]
         answers.append(forecaster.answers(contexts(histories, [len(h) for h in histories], settings.context)))
@@ -218,7 +220,9 @@ def _chosen(test: Backtest) -> list[int]:
     return last if len(last) > 1 else list(range(len(test.series)))[-SHOWN_FORECASTS:][::-1]
 
 
-def _shown(test: Backtest, forecast: Numbers, quantiles: Numbers, levels: Sequence[float], window: int) -> dict[str, Any]:
+def _shown(
+    test: Backtest, forecast: Numbers, quantiles: Numbers, levels: Sequence[float], window: int
+) -> dict[str, Any]:
     """A forecast to draw, with as much of its history as is readable."""
     history, horizon = test.history(window), test.truth.shape[1]
     row, cutoff = int(test.series[window]), int(test.cutoffs[window])

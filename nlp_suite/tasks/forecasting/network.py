@@ -41,14 +41,24 @@ class ForecastModel(ModelOfLayers):
         self.backbone = backbone
         policy = self.dtype_policy
         self.scaling = SeriesScaling(
-            chosen.horizon, season, chosen.transform, chosen.difference, chosen.scaling, chosen.scale_over, dtype="float32"
+            chosen.horizon,
+            season,
+            chosen.transform,
+            chosen.difference,
+            chosen.scaling,
+            chosen.scale_over,
+            dtype="float32",
         )
         self.projection = keras.layers.Dense(backbone.embedding_size, dtype=policy)
         self.pooling = SequencePooling(chosen.pooling, bidirectional=backbone.bidirectional, dtype=policy)
         self.drop = keras.layers.Dropout(chosen.dropout, dtype=policy)
         size = chosen.horizon * self.output_of_step.size
         self.head = keras.layers.Dense(size, dtype=policy)
-        self.linear = keras.layers.Dense(chosen.horizon, use_bias=False, kernel_initializer="zeros") if chosen.linear_path else None
+        self.linear = (
+            keras.layers.Dense(chosen.horizon, use_bias=False, kernel_initializer="zeros")
+            if chosen.linear_path
+            else None
+        )
 
     def build(self, input_shape=None) -> None:
         if self.head.built:

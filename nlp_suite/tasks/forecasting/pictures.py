@@ -21,8 +21,12 @@ def forecast_and_truth(shown: Mapping[str, Any], number: int) -> bytes:
     with drawing(f"forecast {number}", height=3.1) as (figure, out):
         ax = figure.subplots()
         ax.plot(before, _points(history), color=MUTED, linewidth=1.4, label="history")
-        ax.plot(after, _points(shown["truth"]), color=MUTED, linewidth=1.4, linestyle="--", marker=".", label="what came")
-        ax.plot(after, shown["forecast"], color=ACCENT, linewidth=2, marker="." if horizon < 4 else None, label="forecast")
+        ax.plot(
+            after, _points(shown["truth"]), color=MUTED, linewidth=1.4, linestyle="--", marker=".", label="what came"
+        )
+        ax.plot(
+            after, shown["forecast"], color=ACCENT, linewidth=2, marker="." if horizon < 4 else None, label="forecast"
+        )
         if shown["low"]:
             ax.fill_between(after, shown["low"], shown["high"], color=ACCENT, alpha=0.18, linewidth=0)
         ax.set(xlabel="steps after the cut-off")

@@ -16,7 +16,8 @@ class ForecastingSettings(ComponentSettings):
     horizon: int = Field(12, ge=1, le=10_000, description="steps ahead that are forecast, all at once")
     context: int = Field(36, ge=2, le=100_000, description="steps that the network reads; what is older is not seen")
     season: int | Literal["auto"] = Field(
-        "auto", description="steps of a season, for seasonal differences, MASE and the seasonal naive baseline; auto: by frequency"
+        "auto",
+        description="steps of a season, for seasonal differences, MASE and the seasonal naive baseline; auto: by frequency",
     )
     transform: Literal["none", "log"] = Field("none", description="log: log(1 + y), for values from 0 on")
     difference: Literal["none", "last", "seasonal"] = Field(
@@ -41,7 +42,9 @@ class ForecastingSettings(ComponentSettings):
         True, description="add a linear forecast of the scaled context to the network's (Lai et al. 2018, section 3.5)"
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="rate on the pooled features")
-    test: int | None = Field(None, ge=1, description="steps at the end of every series held out for test; default: horizon")
+    test: int | None = Field(
+        None, ge=1, description="steps at the end of every series held out for test; default: horizon"
+    )
     stride: int | None = Field(
         None, ge=1, description="steps between two cut-offs of the rolling-origin backtest; default: horizon"
     )

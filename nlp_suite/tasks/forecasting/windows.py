@@ -11,9 +11,7 @@ from nlp_suite.data.kinds.series import SeriesStore
 Arrays = dict[str, NDArray[Any]]
 
 
-def contexts(
-    series: Sequence[NDArray[np.float64]], cutoffs: Sequence[int] | NDArray[np.int64], context: int
-) -> Arrays:
+def contexts(series: Sequence[NDArray[np.float64]], cutoffs: Sequence[int] | NDArray[np.int64], context: int) -> Arrays:
     """What the network reads of series before their cut-offs.
 
     Args:
@@ -51,7 +49,14 @@ class SeriesWindows:
     """
 
     def __init__(
-        self, store: SeriesStore, context: int, horizon: int, rows: int, seed: int | None, stride: int = 1, least: int = 1
+        self,
+        store: SeriesStore,
+        context: int,
+        horizon: int,
+        rows: int,
+        seed: int | None,
+        stride: int = 1,
+        least: int = 1,
     ):
         self._store, self._context, self._horizon, self._rows, self._seed = store, context, horizon, rows, seed
         self._stride = stride
@@ -86,4 +91,8 @@ class SeriesWindows:
         truth = np.stack([values[end : end + self._horizon] for values, end in zip(series, cutoffs)])  # [B, H]
         known = np.isfinite(truth)
         known[self._rows - filled :] = False
-        return contexts(series, cutoffs, self._context), np.where(known, truth, 0).astype("float32"), known.astype("float32")
+        return (
+            contexts(series, cutoffs, self._context),
+            np.where(known, truth, 0).astype("float32"),
+            known.astype("float32"),
+        )
