@@ -17,6 +17,7 @@ from nlp_suite.registry import unknown
 Gaps = Literal["fail", "missing"]
 Duplicates = Literal["fail", "first", "last", "mean", "sum"]
 MISSING = ("", "na", "n/a", "nan", "null", "none", "?")
+DAY = 86_400  # seconds
 SHOWN = 3  # dates that a message names
 
 
@@ -76,19 +77,19 @@ class SeriesReader:
         wanted = [self._time, self._series, *self._value, *self._covariates]
         if any(isinstance(place, str) and place not in (table.columns or ()) for place in wanted):
             table.look_further()
-        places, number = None, 0
+        places: list[Any] | None = None  # numbers of columns; None for one that is not given
+        number = 0
         for number, row in table.rows():
             where = f"{table.path}, {table.place} {number}"
             if places is None:
                 places = [None if place is None else _position(table, len(row), place, where) for place in wanted]
-            time, series, *values = places
-            beside = values[len(self._value) :]
-            cells = [self._number(row[i], wanted[2 + len(self._value) + j], where) for j, i in enumerate(beside)]
+            time, series, *columns = places
+            values, beside = columns[: len(self._value)], columns[len(self._value) :]
+            cells = [self._number(row[place], called, where) for place, called in zip(beside, self._covariates)]
             for place, called in zip(values, self._value):
                 name = str(called) if series is None else str(row[series]).strip()
                 rows = self._rows.setdefault(name, Rows())
-                stamp = len(rows.stamps) if time is None else self._stamp(row[time], where)
-                rows.stamps.append(stamp)
+                rows.stamps.append(len(rows.stamps) if time is None else self._stamp(row[time], where))
                 rows.values.append(self._number(row[place], called, where))
                 rows.values.extend(cells)
         if not number:
@@ -200,7 +201,8 @@ class SeriesReader:
         return step
 
     def _places(self, name: str, stamps: NDArray[np.int64], step: Frequency) -> NDArray[np.int64]:
-        places, rest = np.divmod(stamps - stamps[0], step.count)
+        places: NDArray[np.int64] = (stamps - stamps[0]) // step.count
+        rest = (stamps - stamps[0]) % step.count
         if rest.any():
             off = self._dates(stamps[rest != 0], step.unit, step)
             raise DataError(
@@ -210,7 +212,9 @@ class SeriesReader:
         return places
 
     def _dates(self, stamps: NDArray[np.int64], unit: Unit, step: Frequency | None = None) -> str:
-        shown = [(step or Frequency(unit, 1)).written(int(stamp)) for stamp in stamps[:SHOWN]]
+        whole_days = unit == "second" and not (stamps % DAY).any()
+        step = step or Frequency(unit, DAY if whole_days else 1)
+        shown = [step.written(int(stamp)) for stamp in stamps[:SHOWN]]
         return ", ".join(shown) + (", …" if len(stamps) > SHOWN else "")
 
 
@@ -222,9 +226,12 @@ def _merged(
     stamps: NDArray[np.int64], values: NDArray[np.float64], how: str
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """One row a stamp."""
+    kept: NDArray[np.int64]
+    first: NDArray[np.int64]
     kept, first, counts = np.unique(stamps, return_index=True, return_counts=True)
     if how in ("first", "last"):
-        return kept, values[first if how == "first" else first + counts - 1]
+        chosen: NDArray[np.float64] = values[first if how == "first" else first + counts - 1]
+        return kept, chosen
     there = np.isfinite(values)
     sums, numbers = np.add.reduceat(np.where(there, values, 0), first), np.add.reduceat(there.astype(int), first)
     made = sums if how == "sum" else sums / np.maximum(numbers, 1)

@@ -240,7 +240,7 @@ class CorpusKind(ABC):
         return add_unknown_words(statistics, assets.text, len(store), lambda rows: self.input_texts(store, rows))
 
     def input_texts(self, store: Any, rows: Sequence[int]) -> list[str]:
-        """The texts of some rows, as a user would give them to the model; empty for a kind without texts."""
+        """The texts of some rows, as a user would give them to the model; a kind without texts may give JSON."""
         return [store.text(int(row)) for row in rows]
 
     # ---- what people read

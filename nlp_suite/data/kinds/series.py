@@ -232,7 +232,9 @@ class SeriesKind(CorpusKind):
         self, examples: Mapping[str, Iterable[Example]], store_statistics: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """See `CorpusKind.inspect`; the splits are cut where the data are prepared, so all series are shown once, as `train`."""
-        lengths, missing, constant, shown = [], 0, 0, []
+        lengths: list[int] = []
+        shown: list[list[Any]] = []
+        missing = constant = 0
         frequency, low, high = "", np.inf, -np.inf
         for example in examples["train"]:
             values = np.asarray(example["values"])

@@ -31,6 +31,7 @@ class SeriesScaling(keras.layers.Layer):
             "horizon": horizon, "season": season, "transform": transform, "difference": difference,
             "scaling": scaling, "scale_over": scale_over,
         }  # fmt: skip
+        self.built = False
         self.lag = {"none": 0, "last": 1, "seasonal": season}[difference]
         self.fitted = None
 
@@ -78,7 +79,11 @@ class SeriesScaling(keras.layers.Layer):
         elif kind == "none":
             return ops.zeros_like(mean), ops.ones_like(mean)
         flat = deviation <= TINY * (size + TINY)
-        return center, ops.where(flat, 0.0, spread)
+        if (
+            self.lag
+        ):  # differences that are all alike are a trend, and their size is its scale; those that are all 0 have none
+            spread, flat = ops.where(flat, size, spread), size <= TINY
+        return ops.where(flat, mean, center), ops.where(flat, 0.0, spread)
 
     def anchor(self, values, mask) -> Any:
         """The naive or the seasonal naive forecast of every step ahead, `[B, H]`, before the inverse transform; 0 without."""

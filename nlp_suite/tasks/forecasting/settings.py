@@ -58,7 +58,7 @@ class ForecastingSettings(ComponentSettings):
             raise ValueError(f"quantiles must ascend, each once; got {self.quantiles}")
         if self.output == "quantiles" and 0.5 not in self.quantiles:
             raise ValueError(f"quantiles must hold 0.5, which is the forecast; got {self.quantiles}")
-        if self.output == "point" and "quantiles" in self.model_fields_set:
+        if self.output == "point" and self.quantiles != type(self).model_fields["quantiles"].default:
             raise ValueError("output: point has no quantiles: leave them out")
         if self.output != "point" and self.point_loss != "mae":
             raise ValueError(f"point_loss is for output: point, not {self.output}")

@@ -10,7 +10,7 @@ from nlp_suite.export.cases import Case
 from nlp_suite.export.signatures import Signatures, fill_empty_batch, first_rows
 from nlp_suite.tasks.forecasting.predictor import request
 
-HARD = ([5.0], [None, 7.5, None], [3.0] * 50, [0.0, 1e6, 0.0, 1e6, 2.5])
+HARD: tuple[list[float | None], ...] = ([5.0], [None, 7.5, None], [3.0] * 50, [0.0, 1e6, 0.0, 1e6, 2.5])
 """Histories that a client may send: one value, almost none, a constant, far apart."""
 
 
@@ -57,10 +57,10 @@ class ForecastingSignatures(Signatures):
         histories = [history for text in texts if (history := _history(text))] + list(HARD)
         rows = [np.array([np.nan if v is None else v for v in history], np.float64) for history in histories]
         answers = self.predictor.forecast(rows)
-        expected = {"forecast": np.array([answer["forecast"] for answer in answers], "float32")}
+        expected: dict[str, Any] = {"forecast": np.array([answer["forecast"] for answer in answers], "float32")}
         if levels := self.predictor.levels:
-            by_level = [[answer["quantiles"][level] for level in levels] for answer in answers]
-            expected["quantiles"] = np.moveaxis(np.array(by_level, "float32"), 1, 2)  # [B, H, Q]
+            by_level = np.array([[answer["quantiles"][level] for level in levels] for answer in answers], "float32")
+            expected["quantiles"] = np.moveaxis(by_level, 1, 2)  # [B, H, Q]
         return [Case("serving_default", request(rows), expected)]
 
 

@@ -35,7 +35,7 @@ class ForecastingView(ReportView):
         return [*found, Figure("WQL", report["wql"], _n)] if report.get("wql") is not None else found
 
     def compared(self, report: dict) -> dict:
-        shown = {name: lambda figures, key=key: _n(figures[key]) for name, key in NUMBERS.items()}
+        shown = {name: _writer(key) for name, key in NUMBERS.items()}
         if report["horizon"] > 1:
             shown["MAE, one step ahead"] = lambda figures: _n(figures["by_horizon"][0]["mae"])
         return shown
@@ -82,6 +82,10 @@ class ForecastingView(ReportView):
         for row in rows if len(rows) <= 14 else [*rows[:7], *rows[-1:]]:
             shown.add_row(str(row["step"]), *(_n(row[key]) for key in NUMBERS.values()))
         return Group(summary, "", shown)
+
+
+def _writer(key: str) -> Any:
+    return lambda figures: _n(figures[key])
 
 
 def _by(rows: list[dict], key: str, name: str) -> Any:
