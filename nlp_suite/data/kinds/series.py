@@ -168,8 +168,14 @@ class SeriesKind(CorpusKind):
         directory.mkdir(parents=True)
         facts: dict[str, list[Any]] = {"names": [], "starts": [], "begins": []}
         kept: list[NDArray[np.float64]] = []
+        cut, frequency = assets.facts["cut"], assets.facts["frequency"]
         for example in examples:
-            parts = bounds(len(example["values"]), assets.facts["cut"])
+            if example["frequency"] != frequency:
+                raise DataError(
+                    f"series {example['series']!r}: a step is a {example['frequency']}, and the model forecasts steps of a {frequency}"
+                )
+            steps = len(example["values"])
+            parts = bounds(steps, cut) if split in SPLITS else whole(steps, cut, split)
             if parts is None:
                 continue
             begin, end = parts[split]
@@ -304,6 +310,12 @@ def needed_steps(cut: Mapping[str, Any]) -> int:
     while steps - sum(held_out(steps, cut)) < least:
         steps += 1
     return int(steps)
+
+
+def whole(steps: int, cut: Mapping[str, Any], split: str) -> dict[str, tuple[int, int]] | None:
+    """As `bounds`, of series that are measured from beginning to end, such as those of another file."""
+    least = 1 if cut["short"] == "pad" else cut["context"]
+    return None if steps < least + cut["horizon"] else {split: (least, steps)}
 
 
 def bounds(steps: int, cut: Mapping[str, Any]) -> dict[str, tuple[int, int]] | None:

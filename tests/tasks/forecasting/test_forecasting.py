@@ -1,6 +1,8 @@
 """Forecasting from a table to forecasts: windows, training, the report, exports and the verbs."""
 
 import json
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -142,6 +144,37 @@ def test_a_report_beside_easy_methods(run, report):
 def test_fitted_methods_are_named_where_their_package_is_missing(report):
     if not baseline.is_installed("statsforecast"):
         assert any("pip install" in note for note in report["baseline"]["naive"]["notes"])
+
+
+def test_fitted_methods_are_asked_once_a_cutoff(monkeypatch):
+    class Constant:
+        def __init__(self, season_length):
+            self.season = season_length
+
+        def forecast(self, y, h):
+            return {"mean": np.full(h, y[-1] + self.season)}
+
+    models = SimpleNamespace(AutoETS=Constant, AutoARIMA=Constant)
+    monkeypatch.setitem(sys.modules, "statsforecast", SimpleNamespace(models=models))
+    monkeypatch.setitem(sys.modules, "statsforecast.models", models)
+    monkeypatch.setattr(baseline, "is_installed", lambda package: True)
+    store = Series([1.0, 2, 3, 4, 5, 6], 4)
+    test = measure.Backtest(store, np.array([0]), np.array([4]), np.array([[5.0, 6]]), np.array([1.0]))
+    made, notes = baseline._fitted(test, np.array([[5.0, 7]]), [np.arange(1.0, 5)], season=2)
+    assert [made[name]["title"] for name in made] == ["AutoETS", "AutoARIMA"] and notes == []
+    assert made["auto_ets"]["mae"] == 0.5 and made["auto_ets"]["lead"]["MAE"]["value"] == 0
+    _, notes = baseline._fitted(test, np.array([[5.0, 7]]), [np.arange(1.0, 5)], season=365)
+    assert "a season has 365 steps" in notes[0]
+
+
+def test_a_run_is_measured_on_another_table(run, folder):
+    table = "ds,y\n" + "".join(f"{2020 + n // 12}-{n % 12 + 1:02d},{100 + n % 12}\n" for n in range(40))
+    (folder / "other.csv").write_text(table)
+    report = nlp_suite.evaluate(run, data=folder / "other.csv")
+    assert report["examples"] == 4 and report["series"] == 1 and report["mae"] < 3
+    (folder / "days.csv").write_text("ds,y\n" + "".join(f"2024-01-{day:02d},1\n" for day in range(1, 32)))
+    with pytest.raises(nlp_suite.NlpSuiteError, match="a step is a day, and the model forecasts steps of a month"):
+        nlp_suite.evaluate(run, data=folder / "days.csv")
 
 
 # ---- forecasts
