@@ -30,6 +30,7 @@ class ForecastingTask(Task):
     loss_metric = "scaled_loss"
     metric_names = ("scaled_loss", "scaled_mae")
     predicts = False
+    page_form = "forecast"
     card_limits = (
         "It continues what it has seen: a change of level, season or trend that the training data do not hold is not foreseen.",
         "Intervals hold as often as in the backtest of its report only where the future is like the past.",

@@ -11,9 +11,12 @@ from typer.testing import CliRunner
 import nlp_suite
 from nlp_suite.cli import app
 from nlp_suite.data.prepare import prepare
+from nlp_suite.serving.flags import Options
 from nlp_suite.tasks.forecasting import baseline, measure
 from nlp_suite.tasks.forecasting.windows import SeriesWindows, contexts
 from nlp_suite.training.run import Run
+from tests.serving import chromium
+from tests.serving.endpoint import free_port
 
 
 def config(folder, **task):
@@ -240,6 +243,31 @@ def test_what_the_task_cannot_do_is_refused(folder):
             nlp_suite.load_experiment(config(folder, **task))
 
 
+def check_page(model):
+    """The endpoint's page draws a chart of a history and its forecast, and says what it cannot read."""
+    if not chromium.BINARY:
+        return
+    from nlp_suite.serving.server import Server
+
+    port = free_port()
+    options = Options(
+        rest_api_port=port, port=0, host="127.0.0.1", model_name="f", model_base_path=str(model.resolve())
+    )
+    with Server(options), chromium.Tab() as tab:
+        server = f"http://127.0.0.1:{port}/"
+        tab.look(1200, dark=False)
+        chromium.deep(tab, server, model="f", values="101.5 103 ? 99")
+        assert chromium.texts(tab, ".kind") == ["forecasts the next steps of a series"]
+        assert tab.run("document.querySelectorAll('.answer svg polyline').length") == 2
+        rows = chromium.texts(tab, ".answer td")
+        instance = {"values": [101.5, 103, 0, 99], "mask": [1, 1, 0, 1], "length": 4}
+        (answer,) = chromium.ask(server, "f", instances=[instance])["predictions"]
+        assert [float(cell) for cell in rows[1::3]] == pytest.approx(answer["forecast"], rel=1e-4)
+        chromium.check_clean(tab, server)
+        chromium.deep(tab, server, model="f", values="101,5 many")
+        assert "Give numbers" in chromium.texts(tab, ".answer")[0]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("output", ["quantiles", "point"])
 def test_an_export_answers_as_python_does(folder, output):
@@ -256,4 +284,5 @@ def test_an_export_answers_as_python_does(folder, output):
         nlp_suite.export_run(run.directory, folder / "f.keras", format="keras")
         (answer,) = nlp_suite.load(folder / "f.keras").forecast(histories[:1])
         np.testing.assert_allclose(answer["forecast"], python[0]["forecast"], rtol=1e-5)
+        check_page(export.path.parent)
         assert Run(run.directory).task.freeze_data_defaults(run).task.season == 12
