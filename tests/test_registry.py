@@ -15,7 +15,7 @@ from nlp_suite.registry import BACKBONES, COMPONENTS, SOURCES, TASKS, Registry
 
 def test_names_are_files():
     assert BACKBONES.names() == ["bag", "cnn", "gru", "lstm", "preset", "rnn", "transformer"]
-    assert SOURCES.names() == ["directory", "files", "parallel", "sample", "text", "tfds"]
+    assert SOURCES.names() == ["directory", "files", "parallel", "sample", "series", "text", "tfds"]
     assert "sentiment" in TASKS.names()
 
 

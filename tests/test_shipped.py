@@ -48,6 +48,12 @@ def test_configs_can_be_pointed_at_files_as_their_header_says(path):
             "test perplexity",
         ),
         (
+            "forecasting.py",
+            ["forecasting_sample", "--set", "training.epochs=1", "--set", "data.source={name: sample, size: 4}"],
+            "forecasting_sample",
+            "test MAE",
+        ),
+        (
             "translation.py",
             [
                 "translation_sample",

@@ -145,10 +145,7 @@ def splits(experiment: Experiment, source: Source) -> dict[str, Selection]:
         fold_of = kind.folds(data, train, folds)  # [N]
         parts = {"train": fold_of != number - 1, "test": fold_of == number - 1}
         selections |= {split: train.take(np.flatnonzero(part)) for split, part in parts.items()}
-    if "validation" not in selections:
-        train = selections["train"]
-        kept_rows, held_out_rows = kind.split(data, train)
-        selections |= {"train": train.take(kept_rows), "validation": train.take(held_out_rows)}
+    selections = kind.with_held_out(data, selections)
     if data.limit:
         selections = {split: examples.take(kind.limit(data, examples)) for split, examples in selections.items()}
     if data.train_limit:
@@ -249,6 +246,8 @@ def _key(
     if experiment.target_text:
         settings = experiment.target_text.identity()
         parts["target_text"] = known.target_text.fingerprint if known.target_text else settings
+    if identity := kind_of(experiment).identity(experiment):
+        parts["kind"] = identity
     if known.facts:
         parts["facts"] = known.facts
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -85,7 +85,7 @@ def as_markdown(card: Mapping[str, Any]) -> str:
         "Backbone": card["backbone"]["name"],
         **_decoder(card),
         "Parameters": f"{card['parameters']:,} ({card['weight_bytes'] / 2**20:.1f} MiB of weights)",
-        "Tokenizer": f"{card['text']['tokenizer']['name']}, {card['text']['vocabulary_size']:,} tokens",
+        **_tokenizer(card),
         **_target_tokenizer(card),
         **card["reads_and_writes"],
         **_pretrained(card),
@@ -95,7 +95,7 @@ def as_markdown(card: Mapping[str, Any]) -> str:
     lines += [f"* **{key}:** {value}" for key, value in facts.items()]
     lines += ["", "## Data", "", f"Source `{card['data']['name']}`."]
     for split, statistics in card["data"]["splits"].items():
-        lines.append(f"* {split}: {statistics['texts']:,} texts, {statistics['tokens']:,} tokens")
+        lines.append(f"* {split}: {_size(statistics)}")
     lines += ["", "## Metrics", ""]
     if metrics:
         lines += ["| metric | value |", "| --- | --- |"]
@@ -104,6 +104,20 @@ def as_markdown(card: Mapping[str, Any]) -> str:
         lines.append("Not evaluated: run `nlp-suite evaluate` on the run folder before exporting.")
     lines += ["", "## Limits", "", *(f"* {limit}" for limit in card["limits"]), ""]
     return "\n".join(lines)
+
+
+def _size(statistics: Mapping[str, Any]) -> str:
+    """How much a split has: texts and tokens or, of a corpus kind without texts, all that is counted of it."""
+    keys = ("texts", "tokens") if "texts" in statistics else [k for k, v in statistics.items() if isinstance(v, int)]
+    return ", ".join(f"{statistics[key]:,} {key}" for key in keys)
+
+
+def _tokenizer(card: Mapping[str, Any]) -> dict[str, str]:
+    """None of a corpus kind without texts."""
+    text = card["text"]
+    if not text["vocabulary_size"]:
+        return {}
+    return {"Tokenizer": f"{text['tokenizer']['name']}, {text['vocabulary_size']:,} tokens"}
 
 
 def _decoder(card: Mapping[str, Any]) -> dict[str, str]:

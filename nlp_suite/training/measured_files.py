@@ -50,6 +50,8 @@ def source_settings(files: Sequence[Path], run: Run) -> dict[str, Any]:
         raise DataError(f"{len(files)} files are given; the run {run.directory} is measured on one file{pair}")
     if own.name in LINE_SOURCES and _alike(path, own.train):
         return {**own.model_dump(), **dict.fromkeys(SPLITS), READ_AS: str(path)}
+    if kind.fields[0] == "series":
+        return {**(own.model_dump() if own.name == "series" else {"name": "series"}), READ_AS: str(path)}
     if is_table(path) or own.name == "files":
         return {"name": "files", **settings_for(path, run.experiment), READ_AS: str(path)}
     if kind.fields == ("text",):

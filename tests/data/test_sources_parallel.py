@@ -236,7 +236,7 @@ def test_sources_refuse_kinds_that_they_do_not_give(write, tmp_path):
     for kind in set(CORPUS_KINDS.names()) - {"pairs"}:
         with pytest.raises(
             DataError,
-            match="'parallel' reads .* TSV, and this task needs (ordered labels|labels|running text|texts with)",
+            match="'parallel' reads .* TSV, and this task needs (ordered labels|labels|running text|texts with|time series)",
         ):
             ParallelSource(kind=kind, train=path)
     for source, arguments in ((PlainTextSource, {"train": path}), (DirectorySource, {"root": tmp_path})):

@@ -122,6 +122,7 @@ def test_a_form_is_one_file(tmp_path, monkeypatch):
         "any",
         "classification",
         "default",
+        "forecast",
         "generation",
         "labels",
         "ordinal",

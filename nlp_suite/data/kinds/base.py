@@ -101,6 +101,18 @@ class CorpusKind(ABC):
 
     # ---- splits
 
+    def with_held_out(self, data: DataSettings, selections: Mapping[str, Selection]) -> dict[str, Selection]:
+        """The splits of a source, and those that are made of them: where there is no validation split, a part of train.
+
+        Raises:
+            DataError: nothing can be held out.
+        """
+        if "validation" in selections:
+            return dict(selections)
+        train = selections["train"]
+        kept_rows, held_out_rows = self.split(data, train)
+        return {**selections, "train": train.take(kept_rows), "validation": train.take(held_out_rows)}
+
     def split(self, data: DataSettings, train: Selection) -> tuple[Positions, Positions]:
         """Positions of the training examples that are kept, and of those that are held out for validation.
 
@@ -167,6 +179,10 @@ class CorpusKind(ABC):
             return None
         return np.sort(np.random.default_rng(data.seed).permutation(count)[: data.limit])
 
+    def identity(self, experiment: Experiment) -> dict[str, Any]:
+        """What of the task's settings decides the stores, JSON-able: part of the name of the prepared folder; mostly nothing."""
+        return {}
+
     # ---- what is learned from the training split
 
     def label_names(self, experiment: Experiment, train: Selection) -> list[str]:
@@ -224,7 +240,7 @@ class CorpusKind(ABC):
         return add_unknown_words(statistics, assets.text, len(store), lambda rows: self.input_texts(store, rows))
 
     def input_texts(self, store: Any, rows: Sequence[int]) -> list[str]:
-        """The texts of some rows, as a user would give them to the model; empty for a kind without texts."""
+        """The texts of some rows, as a user would give them to the model; a kind without texts may give JSON."""
         return [store.text(int(row)) for row in rows]
 
     # ---- what people read

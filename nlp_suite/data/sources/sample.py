@@ -1,4 +1,4 @@
-"""Built-in grammars: film reviews, sentences of known entropy, or English with its German translation; needs no data."""
+"""Built-in grammars (film reviews, sentences of known entropy, English with its German) or seasonal series; needs no data."""
 
 import itertools
 import math
@@ -12,7 +12,7 @@ from pydantic import Field
 from nlp_suite.config import ComponentSettings
 from nlp_suite.data.kinds.base import CorpusKind
 from nlp_suite.data.selection import Example
-from nlp_suite.data.sources import sentence_grammar, sentiment_grammar, translation_grammar
+from nlp_suite.data.sources import seasonal_process, sentence_grammar, sentiment_grammar, translation_grammar
 from nlp_suite.data.sources.base import Source
 from nlp_suite.data.sources.sample_labels import BY_FORM
 from nlp_suite.errors import DataError
@@ -26,7 +26,7 @@ class SampleSettings(ComponentSettings):
 
     name: str = "sample"
     size: int | None = Field(
-        None, ge=1, description="training examples; default: 4,000 reviews, 40,000 sentences or pairs"
+        None, ge=1, description="training examples; default: 4,000 reviews, 40,000 sentences or pairs, 40 series"
     )
     test: int | None = Field(
         None, ge=1, description="test examples; default: 1,000 reviews, 5,000 sentences or 1,000 pairs"
@@ -151,15 +151,31 @@ class SamplePairs(SampleCorpus):
         return {"exact_match": 1.0}
 
 
-CORPORA = (SampleReviews, SampleSentences, SamplePairs)
+class SampleSeries(SampleCorpus):
+    """Monthly series of a seasonal process (see `seasonal_process`); they are whole, and cut by time."""
+
+    fields = ("series", "start", "frequency", "values")
+    sizes = (40, 0)
+    versions = (seasonal_process.VERSION,)
+
+    def examples(self, split: str) -> Iterator[Example]:
+        return seasonal_process.series(self.settings.seed)
+
+    def optimum(self) -> dict[str, float]:
+        """Errors of the best forecast one step ahead: `mae` and `rmse`, see `seasonal_process.best_errors` for others."""
+        mae, rmse = seasonal_process.best_errors(1)
+        return {"mae": mae, "rmse": rmse}
+
+
+CORPORA = (SampleReviews, SampleSentences, SamplePairs, SampleSeries)
 
 
 @SOURCES.register(SampleSettings)
 class SampleSource(Source):
     """Examples of a seeded grammar, for which the best possible result is known.
 
-    Which grammar follows from the fields that the corpus kind needs: see `SampleReviews`, `SampleSentences` and
-    `SamplePairs`.
+    Which grammar follows from the fields that the corpus kind needs: see `SampleReviews`, `SampleSentences`,
+    `SamplePairs` and `SampleSeries`.
 
     Args:
         **arguments: see `Source`; the settings are those of `SampleSettings`.
@@ -186,7 +202,7 @@ class SampleSource(Source):
         s = self.settings
         self._corpus = next(corpus for corpus in CORPORA if set(corpus.fields) == set(self.kind.fields))(s)
         train, test = self._corpus.sizes
-        self.sizes = {"train": s.size or train, "test": s.test or test}
+        self.sizes = {"train": s.size or train, **({"test": s.test or test} if test else {})}
         self._label = BY_FORM.get(self.kind.label_form)
         self.optimum = {} if self._label else self._corpus.optimum()
 
@@ -196,7 +212,7 @@ class SampleSource(Source):
         return any(set(fields) == set(kind.fields) for fields in cls.field_sets)
 
     def splits(self) -> list[str]:
-        return ["train", "test"]
+        return list(self.sizes)
 
     def examples(self, split: str) -> Iterator[Example]:
         self._check_split(split)

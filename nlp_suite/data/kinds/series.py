@@ -1,0 +1,327 @@
+"""Time series, each a name, a start and values of regular steps; they are cut into splits by time."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nlp_suite.config import DataSettings, Experiment
+from nlp_suite.data.kinds.base import CorpusKind, Positions, Progress
+from nlp_suite.data.selection import Example, Selection
+from nlp_suite.data.series_table import values_of
+from nlp_suite.data.tables import Report, numbers_table
+from nlp_suite.data.time_steps import Frequency, read_stamp
+from nlp_suite.errors import DataError
+from nlp_suite.registry import CORPUS_KINDS
+from nlp_suite.task import Assets
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+SPLITS = ("train", "validation", "test")
+
+
+class SeriesStore:
+    """The series of a split, and the steps that are predicted in it; values are memory-mapped.
+
+    A split holds all that lies before its end: what is predicted from `begins` on, and before it what may be read.
+
+    Args:
+        directory: what `SeriesKind.write_split` wrote.
+
+    Attributes:
+        names: of the series.
+        starts: stamp of the first step of every series, int64 `[N]`.
+        offsets: where series begin in `values`, and the end, int64 `[N + 1]`.
+        begins: the first step of every series that is predicted, counted from its start, int64 `[N]`.
+        frequency: of the steps.
+    """
+
+    def __init__(self, directory: Path):
+        self.directory, facts = directory, json.loads((directory / "series.json").read_text("utf-8"))
+        self.names: list[str] = facts["names"]
+        self.frequency = Frequency.parse(facts["frequency"])
+        self.starts, self.offsets, self.begins = (
+            np.array(facts[key], np.int64) for key in ("starts", "offsets", "begins")
+        )
+
+    @cached_property
+    def values(self) -> NDArray[np.float64]:
+        """All series end to end, float64 `[T]`, NaN where missing."""
+        values: NDArray[np.float64] = np.load(self.directory / "values.npy", mmap_mode="r")
+        return values
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def series(self, row: int) -> NDArray[np.float64]:
+        """The values of a series up to the split's end, float64 `[T]`."""
+        return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+    def stamp(self, row: int, step: int) -> str:
+        """The date of a step of a series."""
+        return self.frequency.written(int(self.starts[row]) + step * self.frequency.count)
+
+
+@CORPUS_KINDS.register()
+class SeriesKind(CorpusKind):
+    """Examples `{"series": name, "start": date, "frequency": …, "values": [numbers or null]}`.
+
+    Every split has all series: training the beginning, validation `data.validation` of the steps before the test steps, at
+    least the task's horizon, and test the last `task.test` steps. What comes later is in no store of an earlier split.
+    Facts: `frequency`, and `season`, the steps of a season where the frequency has one.
+    """
+
+    fields = ("series", "start", "frequency", "values")
+    wanted = "time series"
+    unit = "series"
+    has_text = False
+
+    def field_value(self, field: str, value: Any, called: str) -> Any:
+        if field == "values":
+            return np.array(list(values_of(value, called)))
+        text = str(value)
+        if field == "start":
+            read_stamp(text)
+        if field == "frequency":
+            Frequency.parse(text)
+        return text
+
+    # ---- splits
+
+    def with_held_out(self, data: DataSettings, selections: Mapping[str, Selection]) -> dict[str, Selection]:
+        """All splits have all series; `write_split` cuts them by time.
+
+        Raises:
+            DataError: the source has splits of its own.
+        """
+        if others := [split for split in selections if split != "train"]:
+            raise DataError(
+                f"series are cut by time: give whole series as train, and no {' or '.join(others)}; task.test and "
+                "data.validation say how much of their ends is held out"
+            )
+        return dict.fromkeys(SPLITS, selections["train"])
+
+    def folds(self, data: DataSettings, train: Selection, folds: int) -> Positions:
+        """Series have none: a fold would be trained on what comes after it.
+
+        Raises:
+            DataError: always.
+        """
+        raise DataError(
+            "data.fold: folds at random would train on the future of what they test; task.test and task.stride are "
+            "rolling-origin backtests"
+        )
+
+    def identity(self, experiment: Experiment) -> dict[str, Any]:
+        """Where series are cut, which settings of the task say."""
+        return cut_of(experiment)
+
+    # ---- what is learned from the training split
+
+    def learn(self, experiment: Experiment, train: Selection, known: Assets, progress: Progress) -> Assets:
+        """The facts of the series; refuses series of several frequencies, and those that are too short as the task says."""
+        cut = cut_of(experiment)
+        frequencies, names, left_out, total = dict[str, str](), set[str](), list[str](), 0
+        for example in train:
+            total += 1
+            frequencies.setdefault(example["frequency"], example["series"])
+            if example["series"] in names:
+                raise DataError(f"the series {example['series']!r} occurs twice; names must differ")
+            names.add(example["series"])
+            if bounds(len(example["values"]), cut) is None:
+                left_out.append(example["series"])
+        if not total:
+            raise DataError("there are no series")
+        if len(frequencies) > 1:
+            listed = ", ".join(f"{name!r}: {frequency}" for frequency, name in list(frequencies.items())[:3])
+            raise DataError(f"all series must have one frequency; there are several ({listed})")
+        needed = needed_steps(cut)
+        if left_out and (cut["short"] == "fail" or len(left_out) == total):
+            more = ", …" if len(left_out) > 3 else ""
+            context = "a step" if cut["short"] == "pad" else f"task.context {cut['context']:,}"
+            raise DataError(
+                f"{len(left_out):,} of {total:,} series are shorter than the {needed:,} steps that are needed: for training "
+                f"{context} and task.horizon {cut['horizon']:,}, then validation and task.test {cut['test']:,} "
+                f"({', '.join(map(repr, left_out[:3]))}{more}); lower these, or task.short_series: drop leaves such series "
+                "out, pad also uses shorter contexts"
+            )
+        if left_out:
+            progress(f"{len(left_out):,} of {total:,} series are left out: they are shorter than {needed:,} steps")
+        (frequency,) = frequencies
+        facts = {"frequency": frequency, "season": Frequency.parse(frequency).season, "left_out": len(left_out)}
+        return Assets(
+            facts={
+                **facts,
+                **{key: known.facts[key] for key in ("frequency", "season") if key in known.facts},
+                "cut": cut,
+            }
+        )
+
+    # ---- stores
+
+    def write_split(self, directory: Path, examples: Iterable[Example], split: str, assets: Assets) -> dict[str, Any]:
+        directory.mkdir(parents=True)
+        facts: dict[str, list[Any]] = {"names": [], "starts": [], "begins": []}
+        kept: list[NDArray[np.float64]] = []
+        cut, frequency = assets.facts["cut"], assets.facts["frequency"]
+        for example in examples:
+            if example["frequency"] != frequency:
+                raise DataError(
+                    f"series {example['series']!r}: a step is a {example['frequency']}, and the model forecasts steps of a {frequency}"
+                )
+            steps = len(example["values"])
+            parts = bounds(steps, cut) if split in SPLITS else whole(steps, cut, split)
+            if parts is None:
+                continue
+            begin, end = parts[split]
+            facts["names"].append(example["series"])
+            facts["starts"].append(read_stamp(example["start"]).value)
+            facts["begins"].append(begin)
+            kept.append(np.asarray(example["values"], np.float64)[:end])
+        offsets = np.cumsum([0, *map(len, kept)]).tolist()
+        np.save(directory / "values.npy", np.concatenate(kept) if kept else np.zeros(0))
+        described = {**facts, "offsets": offsets, "frequency": assets.facts["frequency"]}
+        (directory / "series.json").write_text(json.dumps(described), "utf-8")
+        return {}
+
+    def open_split(self, directory: Path) -> SeriesStore:
+        return SeriesStore(directory)
+
+    def statistics(self, store: SeriesStore) -> dict[str, Any]:
+        """How many series, steps and missing values there are, and how many steps are predicted."""
+        predicted = [store.series(row)[begin:] for row, begin in enumerate(store.begins)]
+        return {
+            "series": len(store),
+            "steps": int(store.offsets[-1]),
+            "predicted": sum(map(len, predicted)),
+            "missing": int(np.isnan(store.values).sum()),
+            "constant": sum(_is_constant(store.series(row)) for row in range(len(store))),
+        }
+
+    def input_texts(self, store: SeriesStore, rows: Sequence[int]) -> list[str]:
+        """Histories as JSON: lists of numbers and null."""
+        return [json.dumps([None if np.isnan(v) else float(v) for v in store.series(int(row))]) for row in rows]
+
+    # ---- what people read
+
+    def remarks(
+        self, statistics: Mapping[str, Mapping[str, Any]], experiment: Experiment, split: str = "train"
+    ) -> list[str]:
+        facts, lines = statistics[split], []
+        if facts.get("constant"):
+            lines.append(
+                f"{facts['constant']:,} of {facts['series']:,} series are constant: they are forecast as that value, and MASE is "
+                "not defined for them"
+            )
+        return lines
+
+    def remarks_on_words(self, report: Mapping[str, Any], experiment: Experiment) -> list[str]:
+        return []
+
+    def summary(self, split: str, statistics: Mapping[str, Any]) -> str:
+        return f"{split}: {statistics['series']:,} series, {statistics['predicted']:,} steps to predict"
+
+    def preparation_table(self, statistics: Mapping[str, Mapping[str, Any]]) -> "Table":
+        table = numbers_table("Splits by time", "split", "series", "steps", "to predict", "missing", "constant")
+        for split, facts in statistics.items():
+            table.add_row(
+                split, *(f"{facts[key]:,}" for key in ("series", "steps", "predicted", "missing", "constant"))
+            )
+        return table
+
+    def inspect(
+        self, examples: Mapping[str, Iterable[Example]], store_statistics: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """See `CorpusKind.inspect`; the splits are cut where the data are prepared, so all series are shown once, as `train`."""
+        lengths: list[int] = []
+        shown: list[list[Any]] = []
+        missing = constant = 0
+        frequency, low, high = "", np.inf, -np.inf
+        for example in examples["train"]:
+            values = np.asarray(example["values"])
+            lengths.append(len(values))
+            missing += int(np.isnan(values).sum())
+            constant += _is_constant(values)
+            frequency = example["frequency"]
+            if np.isfinite(values).any():
+                low, high = min(low, np.nanmin(values)), max(high, np.nanmax(values))
+            if len(shown) < 5:
+                last = Frequency.parse(frequency)
+                end = read_stamp(example["start"]).value + (len(values) - 1) * last.count
+                shown.append([example["series"], example["start"], last.written(end), len(values)])
+        facts = {
+            "series": len(lengths), "steps": sum(lengths), "shortest": min(lengths, default=0),
+            "longest": max(lengths, default=0), "missing": missing, "constant": constant,
+            "min": float(low), "max": float(high), "frequency": frequency,
+        }  # fmt: skip
+        return {
+            "kind": self.name,
+            "splits": {"train": facts},
+            "duplicates": {},
+            "examples": shown,
+            "tokens": store_statistics,
+        }
+
+    def tables(self, report: Report) -> list["Table"]:
+        facts = report["splits"]["train"]
+        table = numbers_table(f"Series, a step is a {facts['frequency']}", "number", "value")
+        for key in ("series", "steps", "shortest", "longest", "missing", "constant", "min", "max"):
+            table.add_row(key, f"{facts[key]:,}")
+        ends = numbers_table("The first series", "series", "from", "to", "steps")
+        for name, start, end, steps in report["examples"]:
+            ends.add_row(name, start, end, f"{steps:,}")
+        return [table, ends, *([self.preparation_table(report["tokens"])] if report.get("tokens") else [])]
+
+
+def _is_constant(values: NDArray[np.float64]) -> bool:
+    there = values[np.isfinite(values)]
+    return bool(len(there) == 0 or (there == there[0]).all())
+
+
+# ---- where series are cut
+
+
+def cut_of(experiment: Experiment) -> dict[str, Any]:
+    """What decides where series are cut into splits: settings of the task, and `data.validation`."""
+    task = experiment.task
+    return {
+        "context": task.context,
+        "horizon": task.horizon,
+        "test": task.test_steps,
+        "validation": experiment.data.validation,
+        "short": task.short_series,
+    }
+
+
+def held_out(steps: int, cut: Mapping[str, Any]) -> tuple[int, int]:
+    """Steps of validation and of test of a series that has so many."""
+    return max(cut["horizon"], round(cut["validation"] * (steps - cut["test"]))), cut["test"]
+
+
+def needed_steps(cut: Mapping[str, Any]) -> int:
+    """Steps that a series must have, so that there is a window to train on, one to validate and one to test."""
+    least = (1 if cut["short"] == "pad" else cut["context"]) + cut["horizon"]
+    steps = least + cut["horizon"] + cut["test"]
+    while steps - sum(held_out(steps, cut)) < least:
+        steps += 1
+    return int(steps)
+
+
+def whole(steps: int, cut: Mapping[str, Any], split: str) -> dict[str, tuple[int, int]] | None:
+    """As `bounds`, of series that are measured from beginning to end, such as those of another file."""
+    least = 1 if cut["short"] == "pad" else cut["context"]
+    return None if steps < least + cut["horizon"] else {split: (least, steps)}
+
+
+def bounds(steps: int, cut: Mapping[str, Any]) -> dict[str, tuple[int, int]] | None:
+    """Split → the first step that is predicted and the end; None of a series that is too short."""
+    if steps < needed_steps(cut):
+        return None
+    validation, test = held_out(steps, cut)
+    cuts = (0, steps - test - validation, steps - test, steps)
+    return {split: (cuts[i], cuts[i + 1]) for i, split in enumerate(SPLITS)}

@@ -1,0 +1,190 @@
+"""Forecasting of time series: numbers through the same recurrent, convolutional and attention backbones."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from nlp_suite.config import ComponentSettings, Experiment
+from nlp_suite.errors import ConfigError, DataError
+from nlp_suite.predictor import AnswerOptions
+from nlp_suite.registry import BACKBONES, TASKS
+from nlp_suite.task import Assets, Batches, Task
+from nlp_suite.tasks.forecasting.settings import ForecastingSettings
+
+SAMPLED = 4096  # training windows at most, of which a scale over the training split is taken
+
+
+@TASKS.register(ForecastingSettings)
+class ForecastingTask(Task):
+    """Forecasts of the next steps of series, see the [README of the tasks](../README.md)."""
+
+    title = "forecasting of time series"
+    model_kind = "forecaster"
+    how_to_ask = "ask it with nlp-suite forecast"
+    corpus_kind = "series"
+    default_recipe: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "backbone": {"name": "gru", "embedding_size": 16, "units": 32, "bidirectional": False},
+        "training": {"epochs": 20, "learning_rate": 5e-3, "clip_norm": 1.0, "patience": 5},
+    }
+    loss_metric = "scaled_loss"
+    metric_names = ("scaled_loss", "scaled_mae")
+    predicts = False
+    page_form = "forecast"
+    card_limits = (
+        "It continues what it has seen: a change of level, season or trend that the training data do not hold is not foreseen.",
+        "Intervals hold as often as in the backtest of its report only where the future is like the past.",
+    )
+
+    @classmethod
+    def import_network(cls) -> None:
+        import nlp_suite.tasks.forecasting.network  # noqa: F401
+
+    def check(self, experiment: Experiment) -> None:
+        backbone, task = experiment.backbone, self.settings
+        if backbone.name in ("bag", "preset", "preset_decoder") or not backbone.returns_sequence:
+            allowed = ", ".join(
+                name for name in ("rnn", "lstm", "gru", "cnn", "transformer") if name in BACKBONES.names()
+            )
+            raise ConfigError(
+                f"backbone {backbone.name!r} reads tokens, and forecasting reads numbers (allowed: {allowed})"
+            )
+        if wrong := [key for key in ("word_dropout", "type_dropout") if getattr(backbone, key)]:
+            raise ConfigError(f"backbone.{wrong[0]} is about tokens, and here numbers are read: leave it out")
+        if backbone.init_from:
+            raise ConfigError(
+                "backbone.init_from starts from a language model, and here numbers are read: leave it out"
+            )
+        if backbone.max_tokens is not None and backbone.max_tokens < task.context:
+            raise ConfigError(
+                f"task.context {task.context}: the backbone has positions for {backbone.max_tokens} steps"
+            )
+
+    def model(self, backbone: ComponentSettings, assets: Assets) -> Any:
+        from nlp_suite.tasks.forecasting.network import ForecastModel
+
+        season = self.season(assets.facts)
+        if self.settings.difference == "seasonal" and not 1 < season < self.settings.context:
+            raise ConfigError(
+                f"task.difference: seasonal needs a season of 2 steps or more within task.context {self.settings.context}; "
+                f"task.season is {season} (auto knows those of months, quarters, weeks, days and hours)"
+            )
+        encoder = BACKBONES.get(backbone.name)(vocabulary_size=None, **backbone.arguments())
+        model = ForecastModel(encoder, self.settings.context, self.settings.model_dump(exclude={"name"}), season)
+        model.build()
+        return model
+
+    def season(self, facts: Mapping[str, Any]) -> int:
+        """Steps of a season; 1: none is known."""
+        season = self.settings.season
+        return int(facts.get("season", 1)) if season == "auto" else int(season)
+
+    def start_weights(self, model: Any, text: Any, store: Any) -> list[str]:
+        lines = []
+        if self.settings.transform == "log" and len(store.values) and np.nanmin(store.values) < 0:
+            lowest = float(np.nanmin(store.values))
+            raise DataError(
+                f"task.transform: log needs values from 0 on, and the training split has {lowest:g}; leave it out"
+            )
+        if model.scaling.fitted is not None:
+            from nlp_suite.tasks.forecasting.fitting import fit_scale
+
+            middle, spread = fit_scale(model, self.windows(store, SAMPLED, 0))
+            model.scaling.fitted.assign([middle, spread])
+            lines.append(f"scale of the training split: {middle:.4g} and {spread:.4g}")
+        return lines
+
+    def loss(self) -> Any:
+        from nlp_suite.tasks.forecasting.fitting import ForecastLoss
+
+        return ForecastLoss(self.settings)
+
+    def metrics(self, labels: Sequence[str]) -> list[Any]:
+        import keras
+
+        from nlp_suite.tasks.forecasting.fitting import absolute_errors_of, losses_of
+
+        functions = {"scaled_loss": losses_of(self.settings), "scaled_mae": absolute_errors_of(self.settings)}
+        return [keras.metrics.MeanMetricWrapper(function, name=name) for name, function in functions.items()]
+
+    def windows(self, store: Any, rows: int, seed: int | None, stride: int = 1) -> Any:
+        """Windows of a store as the settings say, see `SeriesWindows`."""
+        from nlp_suite.tasks.forecasting.windows import SeriesWindows
+
+        task = self.settings
+        least = 1 if task.short_series == "pad" else task.context
+        return SeriesWindows(store, task.context, task.horizon, rows, seed, stride, least)
+
+    def training_batches(
+        self, model: Any, stores: Mapping[str, Any], labels: Sequence[str], training: Any
+    ) -> tuple[Batches, Batches]:
+        def of(split: str, seed: int | None) -> Batches:
+            windows = self.windows(stores[split], training.batch_size, seed)
+            full = training.batch_size * self.settings.horizon
+
+            def batch(n: int) -> tuple[Any, ...]:
+                inputs, targets, known = windows[n % windows.steps_per_epoch if seed is None else n]
+                return inputs, targets, known / np.float32(full)
+
+            series = len(stores[split])
+            return Batches(batch, windows.steps_per_epoch, f"{windows.count:,} windows of {series:,} series")
+
+        return of("train", training.seed), of("validation", None)
+
+    def measure(self, run: Any, split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
+        from nlp_suite.tasks.forecasting.measure import measure
+
+        return measure(run, split, stores)
+
+    def baselines(
+        self, run: Any, split: str, stores: Mapping[str, Any], by_row: Any
+    ) -> Mapping[str, Mapping[str, Any]]:
+        from nlp_suite.tasks.forecasting.baseline import baselines
+
+        return baselines(run, split, stores, by_row)
+
+    def report_view(self) -> Any:
+        from nlp_suite.tasks.forecasting.view import ForecastingView
+
+        return ForecastingView()
+
+    def predictor(self, model: Any, assets: Assets, experiment: Experiment) -> Any:
+        from nlp_suite.tasks.forecasting.predictor import NetworkForecaster
+
+        return NetworkForecaster(model)
+
+    def export_predictor(self, signatures: Any) -> Any:
+        from nlp_suite.tasks.forecasting.predictor import SavedModelForecaster
+
+        levels = () if self.settings.output == "point" else self.settings.quantiles
+        return SavedModelForecaster(signatures, levels, self.settings.horizon)
+
+    def freeze_data_defaults(self, run: Any) -> Experiment:
+        """The run's experiment with the season and the frequency that its data have."""
+        experiment, facts = run.experiment, run.assets.facts
+        task = experiment.task.model_copy(update={"season": self.season(facts)})
+        source = experiment.data.source
+        if source.name == "series":
+            source = source.model_copy(update={"frequency": facts["frequency"]})
+        data = experiment.data.model_copy(update={"source": source})
+        return experiment.model_copy(update={"task": task, "data": data})
+
+    @classmethod
+    def answer_columns(
+        cls, labels: Sequence[str], for_people: bool, options: AnswerOptions | None = None
+    ) -> dict[str, Any]:
+        """See `Task.answer_columns`: the forecast."""
+        return {"forecast": lambda answer: str(answer["forecast"]) if for_people else answer["forecast"]}
+
+    def signatures(self, model: Any, predictor: Any, xla: bool = False) -> Any:
+        from nlp_suite.tasks.forecasting.signatures import ForecastingSignatures
+
+        return ForecastingSignatures(model, predictor)
+
+    def check_inputs(self, run: Any, texts: Sequence[bytes]) -> Any:
+        drawn = np.random.default_rng(0).uniform(1, 100, (8, self.settings.context)).astype("float32")
+        return {"values": drawn, "mask": np.ones_like(drawn)}
+
+    def card_facts(self, experiment: Experiment) -> dict[str, str]:
+        task = self.settings
+        return {"Reads": f"the last {task.context} steps of a series", "Forecasts": f"the next {task.horizon} steps"}

@@ -1,0 +1,75 @@
+"""Losses and metrics of forecasting, in scaled units, and the scale of a training split."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from nlp_suite.tasks.forecasting.outputs import step_output
+from nlp_suite.tasks.forecasting.settings import ForecastingSettings
+
+
+def _scaled(settings: ForecastingSettings, truth, outputs) -> tuple[Any, Any, Any]:
+    """Truth in scaled units `[B, H]`, 1 where there is a scale, and the numbers of every step `[B, H, P]`."""
+    given, center, spread = outputs[:, :, :-2], outputs[:, :, -2], outputs[:, :, -1]
+    truth = ops.cast(truth, "float32")
+    if settings.transform == "log":
+        truth = ops.log1p(ops.maximum(truth, 0.0))
+    usable = spread > 0
+    return ops.where(usable, (truth - center) / ops.where(usable, spread, 1.0), 0.0), ops.cast(usable, "float32"), given
+
+
+def losses_of(settings: ForecastingSettings) -> Callable[..., Any]:
+    """The loss of every step, `[B, H]`, of true values `[B, H]` and what a `ForecastModel` returned; 0 without a scale."""
+    output = step_output(settings)
+
+    def scaled_loss(truth, outputs):
+        truth, usable, given = _scaled(settings, truth, outputs)
+        return output.losses(truth, given) * usable
+
+    return scaled_loss
+
+
+def absolute_errors_of(settings: ForecastingSettings) -> Callable[..., Any]:
+    """The absolute error of the forecast of every step, in units of the spread."""
+    output = step_output(settings)
+
+    def scaled_mae(truth, outputs):
+        truth, usable, given = _scaled(settings, truth, outputs)
+        return ops.abs(truth - output.forecast(given)) * usable
+
+    return scaled_mae
+
+
+class ForecastLoss(keras.losses.Loss):
+    """The sum of `losses_of` over steps and rows.
+
+    Args:
+        settings: of the task.
+    """
+
+    def __init__(self, settings: ForecastingSettings):
+        super().__init__(name="forecast", reduction="sum")
+        self._losses = losses_of(settings)
+
+    def call(self, y_true, y_pred) -> Any:
+        return self._losses(y_true, y_pred)  # [B, H]
+
+
+def fit_scale(model: Any, windows: Any) -> tuple[float, float]:
+    """Center and spread over a sample of training windows, as one context of them all.
+
+    Args:
+        model: a `ForecastModel`.
+        windows: `SeriesWindows` of the training split, of which the first batch is taken.
+    """
+    read, _, targets = windows[0]
+    there = targets.any(axis=1)  # filler rows repeat the first
+    read = {name: array[there] for name, array in read.items()}
+    x, known = model.scaling.differenced(ops.convert_to_tensor(read["values"]), ops.convert_to_tensor(read["mask"]))
+    x, known = (ops.reshape(each, (1, -1)) for each in (x, known))
+    center, spread = model.scaling.statistics(x, known)
+    middle, size = (float(np.asarray(ops.convert_to_numpy(each))[0, 0]) for each in (center, spread))
+    return middle, size or 1.0

@@ -1,0 +1,128 @@
+"""From raw values to what a network reads, and back: transform, difference and scale, all of them in the graph."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+TINY = 1e-6  # relative to the size of the values: a spread below it is none
+
+
+@keras.saving.register_keras_serializable("nlp_suite")
+class SeriesScaling(keras.layers.Layer):
+    """Scales contexts, and says how a scaled forecast becomes one in the user's units.
+
+    A value y becomes x = y or log(1 + y); of x the difference to the step or the season before is read where asked for; and
+    that is centred and divided by its spread. A forecast z is `center + spread · z`, and from it y by the inverse transform:
+    `center` has the naive or the seasonal naive forecast in it where differences are read. Missing values are masked in all
+    of that; a context that is constant has spread 0, so that its forecast is that constant.
+
+    Args:
+        horizon: steps ahead H.
+        season: steps of a season.
+        transform, difference, scaling, scale_over: see `ForecastingSettings`.
+    """
+
+    def __init__(
+        self, horizon, season=1, transform="none", difference="none", scaling="standard", scale_over="context", **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.settings = {
+            "horizon": horizon, "season": season, "transform": transform, "difference": difference,
+            "scaling": scaling, "scale_over": scale_over,
+        }  # fmt: skip
+        self.built = False
+        self.lag = {"none": 0, "last": 1, "seasonal": season}[difference]
+        self.fitted = None
+
+    def build(self, input_shape=None) -> None:
+        if self.built:
+            return
+        if self.settings["scale_over"] == "training":
+            self.fitted = self.add_weight(
+                name="fitted", shape=(2,), initializer=keras.initializers.Constant([0.0, 1.0]), trainable=False
+            )
+        self.built = True
+
+    def transformed(self, values) -> Any:
+        """Values in the user's units as they are scaled, of any shape."""
+        return ops.log1p(ops.maximum(values, 0.0)) if self.settings["transform"] == "log" else values
+
+    def restored(self, x) -> Any:
+        """The inverse of `transformed`."""
+        return ops.expm1(x) if self.settings["transform"] == "log" else x
+
+    def differenced(self, values, mask) -> tuple[Any, Any]:
+        """What is scaled, and which of it is known, both float `[B, C]`, of values `[B, C]` and a mask of 0 and 1."""
+        x = self.transformed(values) * mask
+        if not self.lag:
+            return x, mask
+        before, known = (_shifted(each, self.lag) for each in (x, mask))
+        mask = mask * known
+        return (x - before) * mask, mask
+
+    def statistics(self, x, mask) -> tuple[Any, Any]:
+        """Center and spread, each `[B, 1]`, of what is known of `[B, C]`; 0 where all is equal or nothing known."""
+        count = ops.maximum(ops.sum(mask, axis=1, keepdims=True), 1.0)
+        mean = ops.sum(x * mask, axis=1, keepdims=True) / count
+        size = ops.sum(ops.abs(x) * mask, axis=1, keepdims=True) / count
+        kind = self.settings["scaling"]
+        deviation = ops.sqrt(ops.sum(ops.square((x - mean) * mask), axis=1, keepdims=True) / count)
+        center, spread = mean, deviation
+        if kind == "mean":
+            center, spread = ops.zeros_like(mean), size
+        elif kind == "minmax":
+            low = ops.min(ops.where(mask > 0, x, 3e38), axis=1, keepdims=True)
+            high = ops.max(ops.where(mask > 0, x, -3e38), axis=1, keepdims=True)
+            known = ops.any(mask > 0, axis=1, keepdims=True)
+            center, spread = ops.where(known, low, 0.0), ops.where(known, high - low, 0.0)
+        elif kind == "none":
+            return ops.zeros_like(mean), ops.ones_like(mean)
+        flat = deviation <= TINY * (size + TINY)
+        if (
+            self.lag
+        ):  # differences that are all alike are a trend, and their size is its scale; those that are all 0 have none
+            spread, flat = ops.where(flat, size, spread), size <= TINY
+        return ops.where(flat, mean, center), ops.where(flat, 0.0, spread)
+
+    def anchor(self, values, mask) -> Any:
+        """The naive or the seasonal naive forecast of every step ahead, `[B, H]`, before the inverse transform; 0 without."""
+        steps = self.settings["horizon"]
+        x = self.transformed(values) * mask
+        if not self.lag:
+            return ops.zeros_like(x[:, :1]) * ops.ones((1, steps), x.dtype)
+        last = _last_known(x, mask)  # [B, 1]
+        front = -x.shape[1] % self.lag
+        x, mask = (ops.pad(each, [[0, 0], [front, 0]]) for each in (x, mask))
+        seasons = (-1, x.shape[1] // self.lag, self.lag)
+        x, mask = (ops.transpose(ops.reshape(each, seasons), (0, 2, 1)) for each in (x, mask))  # [B, lag, seasons]
+        known = ops.any(mask > 0, axis=-1)  # [B, lag]
+        season = ops.where(known, _last_known(x, mask)[..., 0], last)
+        times = -(-steps // self.lag)
+        return ops.tile(season, (1, times))[:, :steps]  # [B, H]
+
+    def call(self, values, mask) -> tuple[Any, Any, Any, Any]:
+        """Of values and mask `[B, C]`: scaled values and what of them is known `[B, C]`, `center` and `spread` `[B, H]`."""
+        x, known = self.differenced(values, mask)
+        if self.fitted is None:
+            middle, spread = self.statistics(x, known)
+        else:
+            middle, spread = (ops.zeros_like(x[:, :1]) + self.fitted[i] for i in (0, 1))
+        safe = ops.where(spread > 0, spread, 1.0)
+        scaled = (x - middle) / safe * known  # [B, C]
+        center = self.anchor(values, mask) + middle  # [B, H]
+        return scaled, known, center, spread + ops.zeros_like(center)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **self.settings}
+
+
+def _shifted(x, lag: int) -> Any:
+    """`[B, C]` moved `lag` places to the right, with zeros before."""
+    return ops.pad(x, [[0, 0], [lag, 0]])[:, : x.shape[1]]
+
+
+def _last_known(x, mask) -> Any:
+    """The last known value along the last axis, `[…, 1]`; 0 where there is none."""
+    place = ops.argmax(mask * ops.arange(1, x.shape[-1] + 1, dtype=x.dtype), axis=-1)
+    return ops.take_along_axis(x * mask, ops.expand_dims(ops.cast(place, "int32"), -1), axis=-1)

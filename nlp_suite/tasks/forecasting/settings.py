@@ -1,0 +1,83 @@
+"""What a config may say of forecasting."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from nlp_suite.config import ComponentSettings
+
+Level = Annotated[float, Field(gt=0, lt=1)]
+Output = Literal["quantiles", "point", "gaussian", "student_t"]
+
+
+class ForecastingSettings(ComponentSettings):
+    """Settings of forecasting."""
+
+    horizon: int = Field(12, ge=1, le=10_000, description="steps ahead that are forecast, all at once")
+    context: int = Field(36, ge=2, le=100_000, description="steps that the network reads; what is older is not seen")
+    season: int | Literal["auto"] = Field(
+        "auto",
+        description="steps of a season, for seasonal differences, MASE and the seasonal naive baseline; auto: by frequency",
+    )
+    transform: Literal["none", "log"] = Field("none", description="log: log(1 + y), for values from 0 on")
+    difference: Literal["none", "last", "seasonal"] = Field(
+        "none",
+        description="what is read and forecast: values, or their difference to the step before (last) or a season before; a "
+        "forecast is then added to the naive, or to the seasonal naive one",
+    )
+    scaling: Literal["standard", "minmax", "mean", "none"] = Field(
+        "standard", description="mean 0 and deviation 1; range 0 to 1; divided by the mean size; or as they are"
+    )
+    scale_over: Literal["context", "training"] = Field(
+        "context", description="what the scale is taken from: the steps that are read, or the training split as a whole"
+    )
+    output: Output = Field("quantiles", description="what is learned of every step ahead")
+    quantiles: list[Level] = Field([0.1, 0.5, 0.9], min_length=1, description="levels that are answered, ascending")
+    point_loss: Literal["mae", "mse", "huber"] = Field("mae", description="of output: point")
+    degrees_of_freedom: float = Field(4.0, gt=2, le=1000, description="of output: student_t; fewer: heavier tails")
+    pooling: list[Literal["last", "mean", "max", "attention"]] = Field(
+        ["last"], min_length=1, description="how features of the context become one vector; several are concatenated"
+    )
+    linear_path: bool = Field(
+        True, description="add a linear forecast of the scaled context to the network's (Lai et al. 2018, section 3.5)"
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="rate on the pooled features")
+    test: int | None = Field(
+        None, ge=1, description="steps at the end of every series held out for test; default: horizon"
+    )
+    stride: int | None = Field(
+        None, ge=1, description="steps between two cut-offs of the rolling-origin backtest; default: horizon"
+    )
+    short_series: Literal["fail", "drop", "pad"] = Field(
+        "fail", description="series shorter than context and horizon: refused, left out, or also read with fewer steps"
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> "ForecastingSettings":
+        if self.quantiles != sorted(set(self.quantiles)):
+            raise ValueError(f"quantiles must ascend, each once; got {self.quantiles}")
+        if self.output == "quantiles" and 0.5 not in self.quantiles:
+            raise ValueError(f"quantiles must hold 0.5, which is the forecast; got {self.quantiles}")
+        if self.output == "point" and self.quantiles != type(self).model_fields["quantiles"].default:
+            raise ValueError("output: point has no quantiles: leave them out")
+        if self.output != "point" and self.point_loss != "mae":
+            raise ValueError(f"point_loss is for output: point, not {self.output}")
+        if self.output != "student_t" and self.degrees_of_freedom != 4.0:
+            raise ValueError(f"degrees_of_freedom is for output: student_t, not {self.output}")
+        if isinstance(self.season, int) and self.season < 1:
+            raise ValueError(f"season must be 1 or more, got {self.season}")
+        if self.test is not None and self.test < self.horizon:
+            raise ValueError(f"test {self.test} is less than horizon {self.horizon}: no forecast fits in")
+        if self.scaling == "none" and self.scale_over != "context":
+            raise ValueError("scale_over does nothing with scaling: none")
+        return self
+
+    @property
+    def test_steps(self) -> int:
+        """Steps that are held out for test."""
+        return self.horizon if self.test is None else self.test
+
+    @property
+    def cutoff_stride(self) -> int:
+        """Steps between two cut-offs."""
+        return self.stride or self.horizon

@@ -1,0 +1,288 @@
+"""Forecasting from a table to forecasts: windows, training, the report, exports and the verbs."""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import nlp_suite
+from nlp_suite.cli import app
+from nlp_suite.data.prepare import prepare
+from nlp_suite.serving.flags import Options
+from nlp_suite.tasks.forecasting import baseline, measure
+from nlp_suite.tasks.forecasting.windows import SeriesWindows, contexts
+from nlp_suite.training.run import Run
+from tests.serving import chromium
+from tests.serving.endpoint import free_port
+
+
+def config(folder, **task):
+    return {
+        "task": {"name": "forecasting", "horizon": 4, "context": 24, "difference": "seasonal", "test": 24, **task},
+        "data": {"source": {"name": "sample", "size": 4}, "cache": str(folder / "cache")},
+        "backbone": {"name": "gru", "embedding_size": 4, "units": 4, "bidirectional": False},
+        "training": {"epochs": 3, "batch_size": 64, "learning_rate": 0.01, "tensorboard": False},
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("forecasting")
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    return nlp_suite.train(nlp_suite.load_experiment(config(folder)), folder / "run")
+
+
+@pytest.fixture(scope="module")
+def report(run):
+    return nlp_suite.evaluate(run)
+
+
+def command(*arguments):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    return result.exit_code, result.stdout
+
+
+# ---- windows
+
+
+@pytest.fixture
+def store(folder):
+    return prepare(nlp_suite.load_experiment(config(folder))).stores["train"]
+
+
+def test_a_batch_is_a_function_of_seed_and_number(store):
+    first, again = (SeriesWindows(store, 24, 4, 16, seed=3) for _ in range(2))
+    for n in (7, 0, first.steps_per_epoch + 2):
+        for one, two in zip(first[n][0].values(), again[n][0].values()):
+            np.testing.assert_array_equal(one, two)
+    other = SeriesWindows(store, 24, 4, 16, seed=4)
+    assert not np.array_equal(first[0][0]["values"], other[0][0]["values"])
+
+
+def test_an_epoch_has_every_window_once_and_all_of_it_lies_in_the_split(store):
+    windows = SeriesWindows(store, 24, 4, 50, seed=0, least=24)
+    lengths = np.diff(store.offsets)
+    assert windows.count == sum(lengths - 24 - 4 + 1)
+    rows = [known.any(axis=1).sum() for _, _, known in (windows[n] for n in range(windows.steps_per_epoch))]
+    assert sum(rows) == windows.count and rows[-1] == windows.count % 50
+    series, cutoffs = windows.places(np.arange(windows.count))
+    assert cutoffs.min() == 24 and (cutoffs + 4 <= lengths[series]).all()
+    assert len(set(zip(series.tolist(), cutoffs.tolist()))) == windows.count
+
+
+def test_a_context_is_padded_in_front_and_masks_what_is_missing():
+    read = contexts([np.array([1.0, np.nan, 3.0, 4.0])], [3], 5)
+    assert read["values"].tolist() == [[0, 0, 1, 0, 3]] and read["mask"].tolist() == [[0, 0, 1, 0, 1]]
+
+
+# ---- measures and baselines
+
+
+class Series:
+    """A store of one series, of which the last steps are predicted."""
+
+    def __init__(self, values, begin):
+        self.values = np.array(values, float)
+        self.begins = np.array([begin])
+
+    def __len__(self):
+        return 1
+
+    def series(self, row):
+        return self.values
+
+
+def test_figures_by_hand():
+    store = Series([1, 3, 2, 5, 10, np.nan, 8], 4)
+    test = measure.Backtest(store, np.array([0]), np.array([4]), np.array([[10, np.nan, 8.0]]), np.array([2.0]))
+    found = measure.figures(test, np.array([[7.0, 99, 9]]))
+    assert (
+        found["mae"] == 2
+        and found["mse"] == 5
+        and found["rmse"] == 5**0.5
+        and found["mase"] == 1
+        and found["bias"] == -1
+    )
+    assert found["smape"] == pytest.approx((200 * 3 / 17 + 200 / 17) / 2)
+    assert measure.seasonal_scale(np.array([1.0, 3, 2, 5]), 2) == 1.5 and np.isnan(
+        measure.seasonal_scale(np.ones(9), 2)
+    )
+
+
+def test_interval_figures_by_hand():
+    quantiles = np.array([[[1.0, 2, 4], [1, 2, 3], [1, 2, 3]]])
+    found = measure.interval_figures(np.array([[3.0, 4, np.nan]]), quantiles, [0.1, 0.5, 0.9])
+    losses = [[0.1 * 2 + 0.1 * 3, 0.5 * 1 + 0.5 * 2, 0.1 * 1 + 0.9 * 1]]
+    assert found["wql"] == pytest.approx(2 * np.mean(losses) / 7) and found["crps"] == pytest.approx(np.mean(losses))
+    assert found["coverage"] == [{"low": 0.1, "high": 0.9, "nominal": 0.8, "share": 0.5}]
+    assert [row["share"] for row in found["below"]] == [0, 0, 0.5]
+
+
+def test_baselines_by_hand():
+    history = baseline.filled(np.array([np.nan, 1.0, np.nan, 4.0]))
+    assert history.tolist() == [1, 1, 1, 4]
+    assert baseline.naive(history, 2).tolist() == [4, 4] and baseline.drift(history, 2).tolist() == [5, 6]
+    assert baseline.seasonal_naive(np.arange(5.0), 4, 3).tolist() == [2, 3, 4, 2]
+    assert baseline.seasonal_naive(np.arange(2.0), 2, 3).tolist() == [1, 1]
+    assert baseline.mean_of_last(np.arange(5.0), 2, 2).tolist() == [3.5, 3.5]
+
+
+def test_a_report_beside_easy_methods(run, report):
+    assert report["examples"] == 4 * 6 and report["horizon"] == 4 and len(report["by_horizon"]) == 4
+    assert set(report["baseline"]) >= {"naive", "drift", "mean", "seasonal_naive"}
+    assert report["mae"] < report["baseline"]["seasonal_naive"]["mae"]
+    assert report["baseline"]["naive"]["lead"]["MAE"]["interval"][0] > 0
+    assert 0.5 < report["coverage"][0]["share"] <= 1
+    page = (run.directory / "report.html").read_text("utf-8")
+    assert all(text in page for text in ("Forecasts beside what came", "Backtest", "seasonal naive", "Coverage"))
+    assert "MASE" in command("evaluate", run.directory)[1]
+
+
+def test_fitted_methods_are_named_where_their_package_is_missing(report):
+    if not baseline.is_installed("statsforecast"):
+        assert any("pip install" in note for note in report["baseline"]["naive"]["notes"])
+
+
+def test_fitted_methods_are_asked_once_a_cutoff(monkeypatch):
+    class Constant:
+        def __init__(self, season_length):
+            self.season = season_length
+
+        def forecast(self, y, h):
+            return {"mean": np.full(h, y[-1] + self.season)}
+
+    models = SimpleNamespace(AutoETS=Constant, AutoARIMA=Constant)
+    monkeypatch.setitem(sys.modules, "statsforecast", SimpleNamespace(models=models))
+    monkeypatch.setitem(sys.modules, "statsforecast.models", models)
+    monkeypatch.setattr(baseline, "is_installed", lambda package: True)
+    store = Series([1.0, 2, 3, 4, 5, 6], 4)
+    test = measure.Backtest(store, np.array([0]), np.array([4]), np.array([[5.0, 6]]), np.array([1.0]))
+    made, notes = baseline._fitted(test, np.array([[5.0, 7]]), [np.arange(1.0, 5)], season=2)
+    assert [made[name]["title"] for name in made] == ["AutoETS", "AutoARIMA"] and notes == []
+    assert made["auto_ets"]["mae"] == 0.5 and made["auto_ets"]["lead"]["MAE"]["value"] == 0
+    _, notes = baseline._fitted(test, np.array([[5.0, 7]]), [np.arange(1.0, 5)], season=365)
+    assert "a season has 365 steps" in notes[0]
+
+
+def test_a_run_is_measured_on_another_table(run, folder):
+    table = "ds,y\n" + "".join(f"{2020 + n // 12}-{n % 12 + 1:02d},{100 + n % 12}\n" for n in range(40))
+    (folder / "other.csv").write_text(table)
+    report = nlp_suite.evaluate(run, data=folder / "other.csv")
+    assert report["examples"] == 4 and report["series"] == 1 and report["mae"] < 3
+    (folder / "days.csv").write_text("ds,y\n" + "".join(f"2024-01-{day:02d},1\n" for day in range(1, 32)))
+    with pytest.raises(nlp_suite.NlpSuiteError, match="a step is a day, and the model forecasts steps of a month"):
+        nlp_suite.evaluate(run, data=folder / "days.csv")
+
+
+# ---- forecasts
+
+
+def test_forecasts_of_histories(run):
+    forecaster = nlp_suite.load(run.directory)
+    history = (100 + 5 * np.cos(np.arange(40) * np.pi / 6)).tolist()
+    (whole,) = forecaster.forecast([history])
+    assert len(whole["forecast"]) == 4 and set(whole["quantiles"]) == {0.1, 0.5, 0.9}
+    assert whole["forecast"] == whole["quantiles"][0.5]
+    assert np.abs(np.array(whole["forecast"]) - (100 + 5 * np.cos(np.arange(40, 44) * np.pi / 6))).max() < 3
+    assert forecaster.forecast([history], horizon=1)[0]["forecast"] == whole["forecast"][:1]
+    (gap,) = forecaster.forecast([[*history[:30], None, *history[31:]]])
+    assert np.isfinite(gap["forecast"]).all() and forecaster.forecast([[7.0] * 30])[0]["forecast"] == [7.0] * 4
+    assert forecaster.forecast([]) == []
+
+
+@pytest.mark.parametrize(
+    "history, horizon, message",
+    [
+        ([1.0, 2.0], 5, "horizon 5: this model forecasts 1 to 4 steps ahead"),
+        ([1.0, 2.0], 0, "horizon 0"),
+        ([None, None], 1, "history 1 has no value"),
+        ([1.0, float("inf")], 1, "finite numbers and null"),
+        (["one"], 1, "list of numbers and null"),
+    ],
+)
+def test_histories_that_cannot_be_continued(run, history, horizon, message):
+    with pytest.raises(nlp_suite.NlpSuiteError, match=message):
+        nlp_suite.load(run.directory).forecast([history], horizon)
+
+
+def test_the_verb_continues_the_runs_own_data_or_a_table(run, folder):
+    code, out = command("forecast", run.directory, "--horizon", 2, "--format", "tsv")
+    lines = [line.split("\t") for line in out.splitlines()]
+    assert code == 0 and lines[0] == ["series", "date", "forecast", "quantile_0.1", "quantile_0.5", "quantile_0.9"]
+    assert [row[:2] for row in lines[1:3]] == [["series 1", "2020-01"], ["series 1", "2020-02"]] and len(lines) == 9
+    table = "ds,y\n" + "".join(f"2020-{month:02d},{month}\n" for month in range(1, 13))
+    (folder / "year.csv").write_text(table)
+    code, _ = command("forecast", run.directory, "--input", folder / "year.csv", "--output", folder / "out.jsonl")
+    rows = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
+    assert code == 0 and [row["date"] for row in rows] == ["2021-01", "2021-02", "2021-03", "2021-04"]
+    with pytest.raises(nlp_suite.NlpSuiteError, match="no such file"):
+        command("forecast", run.directory, "--input", folder / "absent.csv")
+
+
+def test_what_the_task_cannot_do_is_refused(folder):
+    for settings, message in [
+        ({"backbone": "bag"}, "reads tokens, and forecasting reads numbers"),
+        ({"backbone": {"name": "gru", "word_dropout": 0.1}}, "word_dropout is about tokens"),
+    ]:
+        experiment = nlp_suite.load_experiment({**config(folder), **settings})
+        with pytest.raises(nlp_suite.NlpSuiteError, match=message):
+            nlp_suite.train(experiment, folder / "refused")
+    for task, message in [
+        ({"quantiles": [0.9, 0.1]}, "ascend"),
+        ({"quantiles": [0.1, 0.9]}, "must hold 0.5"),
+        ({"test": 2}, "less than horizon"),
+        ({"output": "gaussian", "point_loss": "mse"}, "point_loss is for output: point"),
+    ]:
+        with pytest.raises(nlp_suite.NlpSuiteError, match=message):
+            nlp_suite.load_experiment(config(folder, **task))
+
+
+def check_page(model):
+    """The endpoint's page draws a chart of a history and its forecast, and says what it cannot read."""
+    if not chromium.BINARY:
+        return
+    from nlp_suite.serving.server import Server
+
+    port = free_port()
+    options = Options(
+        rest_api_port=port, port=0, host="127.0.0.1", model_name="f", model_base_path=str(model.resolve())
+    )
+    with Server(options), chromium.Tab() as tab:
+        server = f"http://127.0.0.1:{port}/"
+        tab.look(1200, dark=False)
+        chromium.deep(tab, server, model="f", values="101.5 103 ? 99")
+        assert chromium.texts(tab, ".kind") == ["forecasts the next steps of a series"]
+        assert tab.run("document.querySelectorAll('.answer svg polyline').length") == 2
+        rows = chromium.texts(tab, ".answer td")
+        instance = {"values": [101.5, 103, 0, 99], "mask": [1, 1, 0, 1], "length": 4}
+        (answer,) = chromium.ask(server, "f", instances=[instance])["predictions"]
+        assert [float(cell) for cell in rows[1::3]] == pytest.approx(answer["forecast"], rel=1e-4)
+        chromium.check_clean(tab, server)
+        chromium.deep(tab, server, model="f", values="101,5 many")
+        assert "Give numbers" in chromium.texts(tab, ".answer")[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("output", ["quantiles", "point"])
+def test_an_export_answers_as_python_does(folder, output):
+    task = {"output": output, "transform": "log", "scale_over": "training", "difference": "none"}
+    run = nlp_suite.train(nlp_suite.load_experiment(config(folder, **task)), folder / output)
+    export = nlp_suite.export_run(run.directory, folder / "models" / output)
+    assert export.report["self_check"]["largest_difference"] < 1e-5
+    histories = [np.arange(1.0, 60), [3.0, None, 9.0], [5.0] * 24]
+    python, saved = (nlp_suite.load(path).forecast(histories) for path in (run.directory, folder / "models" / output))
+    for one, two in zip(python, saved):
+        np.testing.assert_allclose(one["forecast"], two["forecast"], rtol=1e-5)
+        assert one.keys() == two.keys() and ("quantiles" in one) == (output != "point")
+    if output == "quantiles":
+        nlp_suite.export_run(run.directory, folder / "f.keras", format="keras")
+        (answer,) = nlp_suite.load(folder / "f.keras").forecast(histories[:1])
+        np.testing.assert_allclose(answer["forecast"], python[0]["forecast"], rtol=1e-5)
+        check_page(export.path.parent)
+        assert Run(run.directory).task.freeze_data_defaults(run).task.season == 12

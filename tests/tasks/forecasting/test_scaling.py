@@ -1,0 +1,123 @@
+"""Scaling in the graph: inverted exactly, missing values masked, constant series; outputs and their quantiles."""
+
+import itertools
+
+import numpy as np
+import pytest
+import scipy.stats
+from keras import ops
+
+from nlp_suite.config import load_experiment
+from nlp_suite.registry import BACKBONES
+from nlp_suite.tasks.forecasting.fitting import losses_of
+from nlp_suite.tasks.forecasting.network import ForecastModel
+from nlp_suite.tasks.forecasting.outputs import step_output, student_t_quantile
+from nlp_suite.tasks.forecasting.scaling import SeriesScaling
+from nlp_suite.tasks.forecasting.settings import ForecastingSettings
+
+
+def settings(**values):
+    return ForecastingSettings(name="forecasting", **values)
+
+
+def scaled(values, mask=None, season=3, horizon=5, **arguments):
+    values = np.array(values, "float32")
+    mask = np.ones_like(values) if mask is None else np.array(mask, "float32")
+    layer = SeriesScaling(horizon, season, **arguments)
+    layer.build((None, values.shape[1]))
+    return layer, [ops.convert_to_numpy(part) for part in layer(values, mask)]
+
+
+VALUES = [[3.0, 5, 4, 6, 8, 7, 9, 11, 12]]
+
+
+@pytest.mark.parametrize("kind, middle, spread", [("standard", np.mean, np.std), ("minmax", np.min, np.ptp)])
+def test_scales_are_those_of_numpy(kind, middle, spread):
+    _, (x, _, center, size) = scaled(VALUES, scaling=kind)
+    assert center[0, 0] == pytest.approx(middle(VALUES)) and size[0, 0] == pytest.approx(spread(VALUES))
+    np.testing.assert_allclose(x, (VALUES - middle(VALUES)) / spread(VALUES), rtol=1e-5)
+
+
+def test_a_mean_scale_and_a_log():
+    _, (x, *_) = scaled(VALUES, scaling="mean")
+    np.testing.assert_allclose(x, VALUES / np.mean(VALUES), rtol=1e-5)
+    layer, (x, *_) = scaled(VALUES, scaling="none", transform="log")
+    np.testing.assert_allclose(x, np.log1p(VALUES), rtol=1e-5)
+    np.testing.assert_allclose(ops.convert_to_numpy(layer.restored(x)), VALUES, rtol=1e-5)
+
+
+def test_differences_are_added_to_the_naive_and_the_seasonal_naive_forecast():
+    _, (x, known, center, _) = scaled(VALUES, difference="last", scaling="none")
+    assert x[0].tolist() == [0, 2, -1, 2, 2, -1, 2, 2, 1] and known[0].tolist() == [0] + [1] * 8
+    assert center[0].tolist() == [12] * 5
+    _, (x, known, center, _) = scaled(VALUES, difference="seasonal", scaling="none")
+    assert x[0].tolist() == [0, 0, 0, 3, 3, 3, 3, 3, 5] and known[0].tolist() == [0] * 3 + [1] * 6
+    assert center[0].tolist() == [9, 11, 12, 9, 11]
+
+
+def test_a_missing_value_is_masked_whatever_stands_there():
+    mask = [[1, 1, 1, 1, 1, 1, 1, 0, 1]]
+    other = [[*VALUES[0][:7], -999, 12]]
+    for arguments in itertools.product(("none", "last", "seasonal"), ("standard", "minmax", "mean"), ("none", "log")):
+        names = dict(zip(("difference", "scaling", "transform"), arguments))
+        for one, two in zip(scaled(VALUES, mask, **names)[1], scaled(other, mask, **names)[1]):
+            np.testing.assert_array_equal(one, two)
+    _, (_, _, center, _) = scaled(VALUES, mask, difference="seasonal", scaling="none")
+    assert center[0].tolist() == [9, 8, 12, 9, 8]  # the season before has the missing place
+
+
+@pytest.mark.parametrize("difference", ["none", "last", "seasonal"])
+@pytest.mark.parametrize("scaling", ["standard", "minmax", "mean"])
+def test_a_constant_context_is_forecast_as_that_constant(difference, scaling):
+    _, (x, _, center, spread) = scaled([[7.0] * 9], difference=difference, scaling=scaling)
+    assert np.isfinite(x).all() and spread.max() == 0
+    assert center[0].tolist() == pytest.approx([7] * 5)
+    _, (_, _, center, spread) = scaled([np.arange(9.0)], difference="last", scaling=scaling)
+    assert center[0, 0] + spread[0, 0] > 8  # a line has a scale where its differences are read
+
+
+def test_losses_are_those_of_scipy_and_quantiles_too():
+    given = np.array([[[0.3, 0.2]]], "float32")
+    width = np.log1p(np.exp(0.2)) + 1e-3
+    truth = np.array([[1.1]], "float32")
+    for name, law in (("gaussian", scipy.stats.norm), ("student_t", scipy.stats.t(4.0))):
+        output = step_output(settings(output=name))
+        (loss,) = ops.convert_to_numpy(output.losses(ops.convert_to_tensor(truth), ops.convert_to_tensor(given)))[0]
+        assert loss == pytest.approx(-law.logpdf((1.1 - 0.3) / width) + np.log(width), rel=1e-4)
+        quantiles = ops.convert_to_numpy(output.quantiles(ops.convert_to_tensor(given)))[0, 0]
+        np.testing.assert_allclose(quantiles, 0.3 + width * law.ppf([0.1, 0.5, 0.9]), rtol=1e-4)
+    assert student_t_quantile(0.975, 7.0) == pytest.approx(scipy.stats.t.ppf(0.975, 7.0), rel=1e-6)
+
+
+def test_quantiles_do_not_cross_and_the_median_alone_has_the_absolute_error():
+    output = step_output(settings())
+    quantiles = ops.convert_to_numpy(output.quantiles(ops.convert_to_tensor([[[3.0, 1.0, 2.0]]])))
+    assert quantiles.tolist() == [[[1, 2, 3]]]
+    median = step_output(settings(quantiles=[0.5]))
+    loss = median.losses(ops.convert_to_tensor([[2.0]]), ops.convert_to_tensor([[[5.0]]]))
+    assert float(loss[0, 0]) == 3
+
+
+def test_a_constant_context_counts_nowhere_in_the_loss():
+    outputs = np.array([[[0.5, 0.5, 0.5, 7.0, 0.0]]], "float32")  # three quantiles, center, spread
+    assert (
+        float(losses_of(settings(horizon=1))(ops.convert_to_tensor([[9.0]]), ops.convert_to_tensor(outputs))[0, 0]) == 0
+    )
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "cnn", "transformer"])
+def test_every_backbone_reads_numbers_and_no_answer_depends_on_its_neighbours(name):
+    experiment = load_experiment({"backbone": {"name": name, "embedding_size": 8}})
+    backbone = BACKBONES.get(name)(vocabulary_size=None, **experiment.backbone.arguments())
+    task = settings(horizon=4, context=9, pooling=["last", "mean"], difference="last").model_dump(exclude={"name"})
+    model = ForecastModel(backbone, 9, task, season=3)
+    model.build()
+    values = np.random.default_rng(0).normal(20, 5, (3, 9)).astype("float32")
+    mask = np.array([[1] * 9, [0] * 4 + [1] * 5, [1, 0] * 4 + [1]], "float32")
+    together = model.answers(model({"values": values, "mask": mask}))
+    for row in range(3):
+        changed = np.where(mask[row : row + 1] > 0, values[row : row + 1], 1e9)
+        alone = model.answers(model({"values": changed, "mask": mask[row : row + 1]}))
+        for one, two in zip(together, alone):
+            np.testing.assert_allclose(one[row : row + 1], two, rtol=1e-5, atol=1e-5)
+    assert together[0].shape == (3, 4) and together[1].shape == (3, 4, 3)
