@@ -22,6 +22,7 @@ def add_commands(app: typer.Typer) -> None:
     """Adds the verbs to the command line."""
     for verb in (prepare, inspect, train, average, evaluate):
         app.command()(verb)
+    app.command(context_settings={"allow_interspersed_args": False})(launch)
 
 
 def prepare(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
@@ -99,6 +100,16 @@ def train(
         value = f"{best['metric']} {best['value']:.4f}"
         print(f"{run.directory}: best {value} at checkpoint interval {best['round']}, {run.info['seconds']:.0f} s")
     print(f"next: nlp-suite evaluate {run.directory}")
+
+
+def launch(
+    processes: Annotated[int, typer.Option(help="How many processes train together.")],
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="After --: train CONFIG, with its options.")],
+) -> None:
+    """Start several processes of a training on this machine; it needs training.distribution: data_parallel."""
+    from nlp_suite.training.local_launch import launch_local
+
+    launch_local(command, processes)
 
 
 def average(

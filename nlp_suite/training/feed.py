@@ -75,10 +75,13 @@ def shared(batch: BatchFunction, world: World) -> BatchFunction:
         total = -(-rows // world.devices) * world.devices
         part = np.arange(total // world.processes) + world.process * (total // world.processes)
         taken = np.where(part < rows, part, 0)
-        inputs, targets = keras.tree.map_structure(lambda array: np.asarray(array)[taken], (inputs, targets))
         own = np.asarray(weights)[taken]
         own[part >= rows] = 0
-        return inputs, targets, own
+
+        def take(array: Any) -> Any:
+            return own if array is weights else np.asarray(array)[taken]
+
+        return (*keras.tree.map_structure(take, (inputs, targets)), own)
 
     return share
 

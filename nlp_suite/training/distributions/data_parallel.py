@@ -1,8 +1,12 @@
 """Every device computes its rows of the same batch: all devices of this process, or of all processes that were started."""
 
+import atexit
+import logging
+import os
 import socket
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from pydantic import Field
@@ -69,8 +73,7 @@ class DataParallel(Distribution):
                 check_rows_shared(settings, world.devices, "devices")
                 yield world
             return
-        quiet = progress.is_quiet()
-        peers = Peers(launch)
+        quiet, peers = progress.is_quiet(), Peers(launch)
         try:
             progress.set_quiet(quiet or launch.process > 0)
             compare(peers.gather("begin", dict(facts)))
@@ -79,15 +82,8 @@ class DataParallel(Distribution):
                 check_rows_shared(settings, world.devices, "devices")
                 yield world
                 peers.gather("end")
-        except NlpSuiteError as error:
-            peers.leave(str(error))
-            raise
-        except Exception as error:
-            peers.settle(error)
-            peers.leave(f"{type(error).__name__}: {error}")
-            raise
-        except BaseException:
-            peers.leave("was interrupted")
+        except BaseException as error:
+            _fail(peers, error)
             raise
         finally:
             progress.set_quiet(quiet)
@@ -139,6 +135,30 @@ def _join(peers: Peers) -> None:
         raise TrainingError(f"JAX could not connect the processes: {error}") from error
     here = [f"{device.platform} {device.device_kind}" for device in jax.local_devices()]
     compare([{"devices": devices} for devices in peers.gather("devices", here)])
+
+
+def _fail(peers: Peers, error: BaseException) -> None:
+    """Ends the other processes with this one, which then must not wait for them at its exit, as JAX would.
+
+    Raises:
+        TrainingError: another process' end is the cause of the error.
+    """
+    atexit.register(_exit_at_once, 1 if isinstance(error, Exception) else 130)  # comes before what JAX has registered
+    if isinstance(error, NlpSuiteError):
+        peers.leave(str(error))
+    elif isinstance(error, Exception):
+        peers.settle(error)
+        peers.leave(f"{type(error).__name__}: {error}")
+    else:
+        peers.leave("it was interrupted")
+
+
+def _exit_at_once(code: int) -> None:
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _free_port() -> int:
