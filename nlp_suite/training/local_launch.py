@@ -31,8 +31,8 @@ def check_local(command: Sequence[str], processes: int) -> None:
             f"after -- a command is expected, as in `-- train CONFIG`; got {given}; allowed: {', '.join(VERBS)}"
         )
     taken = ("--coordinator", "--processes", "--process-id")
-    if given := [word for word in command if word.split("=")[0] in taken]:
-        raise UsageError(f"{' and '.join(given)} after --: launch gives these to each process itself")
+    if twice := [word for word in command if word.split("=")[0] in taken]:
+        raise UsageError(f"{' and '.join(twice)} after --: launch gives these to each process itself")
     if processes < 1:
         raise UsageError(f"--processes {processes}: allowed: 1 or more")
 

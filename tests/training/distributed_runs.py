@@ -15,6 +15,7 @@ import numpy as np
 from nlp_suite.config import load_experiment
 from nlp_suite.training.train import train
 
+DECODER = {"name": "transformer", "layers": 1, "heads": 2, "feed_forward": 8}
 SECTIONS = {
     "sentiment": {
         "task": {"name": "sentiment", "dropout": 0.1},
@@ -47,7 +48,7 @@ SECTIONS = {
         },
     },
     "translation": {  # whose batches of tokens have odd numbers of rows
-        "task": {"name": "translation", "max_tokens": 30, "dropout": 0.1},
+        "task": {"name": "translation", "max_tokens": 30, "dropout": 0.1, "decoder": DECODER},
         "data": {"source": {"name": "sample", "size": 150, "test": 20}},
         "text": {"max_length": 31},
         "backbone": {
@@ -58,7 +59,7 @@ SECTIONS = {
             "layers": 1,
             "dropout": 0.1,
         },
-        "training": {"epochs": 2, "batch_tokens": 200, "buckets": 1, "clip_norm": 0.1, "average_checkpoints": 2},
+        "training": {"epochs": 1, "batch_tokens": 200, "buckets": 1, "clip_norm": 0.1},
     },
 }
 
