@@ -4,6 +4,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,9 +13,18 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+# Most of the time on JAX goes into compiling many small shapes: XLA hardly optimises, and nothing is compiled twice.
+QUICK_JAX = {
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    "JAX_COMPILATION_CACHE_DIR": str(Path(tempfile.gettempdir()) / f"nlp-suite-tests-{os.getuid()}-jax"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
+
+
 def environment(backend: str) -> dict[str, str]:
-    """This one's, with a backend; XLA hardly optimises: most of the time would go into compiling many small shapes."""
-    return {**os.environ, "KERAS_BACKEND": backend, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1", "PYTHONPATH": str(ROOT)}
+    """This one's, with a backend."""
+    return {**os.environ, **QUICK_JAX, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
 
 
 def run_on(backend: str, *arguments: str) -> str:

@@ -37,14 +37,25 @@ def test_configs_can_be_pointed_at_files_as_their_header_says(path):
         ("sentiment.py", ["sentiment_sample", "--set", "training.epochs=1"], "sentiment_sample", "test accuracy"),
         (
             "language_model.py",
-            ["lm_sample", "--set", "training.epochs=1", "--set", "data.source={name: sample, size: 3000}"],
+            ["lm_sample", "--set", "training.epochs=1", "--set", "data.source={name: sample, size: 2000, test: 500}"],
             "lm_sample",
             "test perplexity",
         ),
-        ("quickstart.py", ["--set", "training.epochs=1"], "lm_sample", "test perplexity"),
+        (
+            "quickstart.py",
+            ["--set", "training.epochs=1", "--set", "data.source.size=2000", "--set", "data.source.test=500"],
+            "lm_sample",
+            "test perplexity",
+        ),
         (
             "translation.py",
-            ["translation_sample", "--set", "training.epochs=1", "--set", "data.source={name: sample, size: 3000}"],
+            [
+                "translation_sample",
+                "--set",
+                "training.epochs=1",
+                "--set",
+                "data.source={name: sample, size: 2000, test: 300}",
+            ],
             "translation_sample",
             "test BLEU",
         ),

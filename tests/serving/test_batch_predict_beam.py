@@ -30,7 +30,7 @@ def python(tmp_path_factory):
     folder = tmp_path_factory.mktemp("beam")
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     made = folder / "bin" / "python"
-    subprocess.run([made, "-m", "pip", "install", "--quiet", "--editable", f"{ROOT}[beam]"], check=True)
+    subprocess.run([made, "-m", "pip", "install", "--quiet", "--no-compile", "--editable", f"{ROOT}[beam]"], check=True)
     return str(made)
 
 

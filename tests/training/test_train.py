@@ -98,7 +98,7 @@ def test_a_row_of_the_round_that_was_lost_is_not_kept_twice(small, tmp_path, mon
 def test_kill_9_at_any_moment(small, tmp_path, backbone):
     sizes = {"bag": {}, "lstm": {"units": 8}, "transformer": {"heads": 2, "feed_forward": 16, "embedding_size": 8}}
     settings = {"name": backbone, "embedding_size": 8, **sizes[backbone], **DROPOUT}
-    values = small(training={**EVERYTHING, "epochs": 30, "schedule": {"name": "plateau", "patience": 2}})
+    values = small(training={**EVERYTHING, "epochs": 16, "schedule": {"name": "plateau", "patience": 2}})
     values = values.model_dump(mode="json") | {"backbone": settings}
     config = tmp_path / "e.yaml"
     import yaml
@@ -113,7 +113,7 @@ def test_kill_9_at_any_moment(small, tmp_path, backbone):
     for kill in range(2):
         process = subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         history = tmp_path / "killed" / "history.csv"
-        target = 2 + 8 * kill
+        target = 2 + 6 * kill
         until = time.monotonic() + 240
         while process.poll() is None and time.monotonic() < until:
             if history.exists() and len(history.read_text().splitlines()) > target:
