@@ -21,7 +21,7 @@ SECTIONS = {
         "task": {"name": "sentiment", "dropout": 0.1},
         "data": {"source": {"name": "sample", "size": 160, "test": 20}},
         "text": {"max_length": 24},
-        "backbone": {"name": "lstm", "embedding_size": 8, "units": 4, "dropout": 0.2},
+        "backbone": {"name": "bag", "embedding_size": 4, "ngram_buckets": 512, "dropout": 0.2},
         "training": {
             "epochs": 10,
             "buckets": 1,

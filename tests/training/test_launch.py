@@ -11,7 +11,7 @@ import pytest
 
 from nlp_suite.config import load_experiment
 from nlp_suite.errors import ConfigError, TrainingError, UsageError
-from nlp_suite.training.checks import check_training
+from nlp_suite.training.checks import check_training, make_distribution
 from nlp_suite.training.distributions.base import World
 from nlp_suite.training.distributions.data_parallel import check_rows_shared
 from nlp_suite.training.feed import shared
@@ -116,6 +116,20 @@ def test_what_cannot_train_together_is_refused_before_the_data_are_read(
     with pytest.raises((UsageError, ConfigError), match=message):
         check_training(experiment, tmp_path / "run", launch)
     assert not (tmp_path / "cache").exists()
+
+
+def test_several_devices_of_another_backend_are_refused_and_one_is_trained_on(small, monkeypatch):
+    keras = pytest.importorskip("keras")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("this process has another backend")
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    experiment = small(training={"distribution": "data_parallel"})
+    with make_distribution(experiment).world(Launch(), {}, experiment.training) as world:
+        assert world == World() and world.writes
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["gpu:0", "gpu:1"])
+    world = make_distribution(experiment).world(Launch(), {}, experiment.training)
+    with pytest.raises(UsageError, match="2 devices cannot train together .* use KERAS_BACKEND=jax"), world:
+        pass
 
 
 def test_another_number_of_processes_is_no_other_config(small, tmp_path):

@@ -177,6 +177,12 @@ def _spread(world: World) -> Iterator[World]:
     if len(devices) == 1:
         yield world
         return
+    backend = keras.backend.backend()
+    if backend != "jax":
+        raise UsageError(
+            f"training.distribution: data_parallel: {len(devices)} devices cannot train together on Keras backend {backend!r}: "
+            "use KERAS_BACKEND=jax"
+        )
     before = keras.distribution.distribution()
     keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False))
     try:
