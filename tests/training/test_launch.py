@@ -1,13 +1,16 @@
 """Several processes of one training: how they are found, meet, compare, share batches and end together."""
 
 import json
+import os
 import socket
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from nlp_suite.config import load_experiment
 from nlp_suite.errors import ConfigError, TrainingError, UsageError
@@ -21,6 +24,7 @@ from nlp_suite.training.peers import Peers
 from nlp_suite.training.run import check_same
 from nlp_suite.training.sameness import compare
 
+CLUSTER = Path(__file__).parents[2] / "configs" / "cluster"
 JAX = {"JAX_COORDINATOR_ADDRESS": "train-0.train:29400", "JAX_NUM_PROCESSES": "4"}
 WORKERS = {"chief": ["a:1"], "worker": ["b:2", "c:3"]}
 SLURM = {"SLURM_JOB_ID": "65537", "SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"}
@@ -53,6 +57,30 @@ def test_the_launchers_environment_is_read(environment, expected):
         return
     launch = find_launch(environment=environment)
     assert (launch.processes, launch.process, launch.coordinator) == expected
+
+
+def test_the_scripts_for_clusters_set_what_is_read(tmp_path):
+    pods = {each["kind"]: each for each in yaml.safe_load_all((CLUSTER / "kubernetes.yaml").read_text("utf-8"))}
+    job, service = pods["Job"]["spec"], pods["Service"]
+    variables = {each["name"]: each["value"] for each in job["template"]["spec"]["containers"][0]["env"]}
+    launch = find_launch(environment=variables | {"JOB_COMPLETION_INDEX": str(job["completions"] - 1)})
+    assert launch.processes == job["completions"] == job["parallelism"] and launch.process == launch.processes - 1
+    name, subdomain = pods["Job"]["metadata"]["name"], job["template"]["spec"]["subdomain"]
+    assert launch.coordinator.startswith(f"{name}-0.{subdomain}:") and subdomain == service["metadata"]["name"]
+    assert service["spec"]["selector"] == {"job-name": name} and job["completionMode"] == "Indexed"
+
+    (tmp_path / "srun").write_text('#!/bin/sh\necho "$@"\necho "$JAX_LOCAL_DEVICE_IDS $KERAS_BACKEND"\n')
+    (tmp_path / "srun").chmod(0o755)
+    done = subprocess.run(
+        ["sh", CLUSTER / "slurm.sh", "c.yaml", "runs/a b"],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_GPUS_ON_NODE": "3"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    started, given = done.stdout.splitlines()
+    assert started.endswith("nlp-suite train c.yaml --run-dir runs/a b --set training.distribution=data_parallel")
+    assert given == "0,1,2 jax"
 
 
 def test_options_stand_before_the_environment():
