@@ -11,8 +11,8 @@ from nlp_suite.registry import is_installed
 BACKENDS = ("tensorflow", "jax", "torch")
 
 
-def import_backend() -> None:
-    """Imports Keras and its backend without the lines that TensorFlow prints whatever its log level.
+def chosen_backend() -> str:
+    """The backend that Keras uses, or will use once it is imported.
 
     Raises:
         UsageError: a backend that there is not, or that is not installed; a file of settings that Keras cannot use.
@@ -26,6 +26,16 @@ def import_backend() -> None:
     if backend not in BACKENDS or not is_installed(backend):
         what = "is not installed" if backend in BACKENDS else "is no backend"
         raise UsageError(f"{where} {what} (allowed: {', '.join(BACKENDS)})")
+    return str(backend)
+
+
+def import_backend() -> None:
+    """Imports Keras and its backend without the lines that TensorFlow prints whatever its log level.
+
+    Raises:
+        UsageError: see `chosen_backend`.
+    """
+    chosen_backend()
     with suppress_native_log():
         import keras
 

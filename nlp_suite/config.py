@@ -18,7 +18,7 @@ from nlp_suite.config_base import ChosenByName, Component, ComponentSettings, Se
 from nlp_suite.config_values import read_values, recorded_values, set_value
 from nlp_suite.config_yaml import label_texts, plain_values, shown, write_yaml
 from nlp_suite.errors import ConfigError, UnknownNameError
-from nlp_suite.registry import BACKBONES, SCHEDULES, SOURCES, TASKS, TOKENIZERS, TRACKERS
+from nlp_suite.registry import BACKBONES, DISTRIBUTIONS, SCHEDULES, SOURCES, TASKS, TOKENIZERS, TRACKERS
 
 __all__ = [
     "DEFAULT_BACKBONE",
@@ -186,6 +186,9 @@ class TrainingSettings(Settings):
     tensorboard: bool = Field(True, description="write logs for TensorBoard into the run folder")
     trackers: list[Annotated[Component, ChosenByName(TRACKERS, "mlflow")]] = Field(
         [], description="programs that take config, figures of every checkpoint interval and reports; each once"
+    )
+    distribution: Annotated[Component, ChosenByName(DISTRIBUTIONS, "data_parallel")] = Field(
+        "none", description="how the training is spread over devices and processes"
     )
     seed: int = Field(1, ge=0, le=2**32 - 1, description="seed of weights, batches and dropout")
     init_from: str | None = Field(None, description="run folder to start from: its text layer, labels and best weights")

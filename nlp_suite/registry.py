@@ -272,6 +272,7 @@ DECODERS = Registry("decoder", "nlp_suite.backbones.decoders")
 MODEL_FAMILIES = Registry("model_type", "nlp_suite.pretrained.families")
 ATTENTIONS = Registry("attention", "nlp_suite.layers.attentions")
 SCHEDULES = Registry("schedule", "nlp_suite.training.schedules")
+DISTRIBUTIONS = Registry("distribution", "nlp_suite.training.distributions")
 TRACKERS = Registry("tracker", "nlp_suite.training.trackers")
 EXPORTERS = Registry("export format", "nlp_suite.export.formats")
 
@@ -283,6 +284,7 @@ COMPONENTS: Mapping[str, Registry] = {  # what `nlp-suite list` shows
     "decoders": DECODERS,
     "attentions": ATTENTIONS,
     "schedules": SCHEDULES,
+    "distributions": DISTRIBUTIONS,
     "trackers": TRACKERS,
     "formats": EXPORTERS,
 }

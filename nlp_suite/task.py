@@ -35,7 +35,8 @@ class Batches:
     """Numbered batches of a split, endless.
 
     Attributes:
-        batch: function of the batch number to the tuple that `fit` takes: inputs, targets, weights.
+        batch: function of the batch number to the tuple that `fit` takes: inputs, targets, weights. Where the network reads the
+            weights, too, they are the same array: rows that fill a batch up for several devices weigh 0 in both.
         steps_per_epoch: batches of one pass.
         description: for people: shapes and padding.
         begin: called before the first batch, once the network has the weights that training begins with; returns lines that

@@ -22,6 +22,7 @@ def add_commands(app: typer.Typer) -> None:
     """Adds the verbs to the command line."""
     for verb in (prepare, inspect, train, average, evaluate):
         app.command()(verb)
+    app.command(context_settings={"allow_interspersed_args": False})(launch)
 
 
 def prepare(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
@@ -64,20 +65,34 @@ def train(
     config: ConfigFile,
     run_dir: Annotated[Path | None, typer.Option(help="Run folder; default runs/NAME of the config file.")] = None,
     overrides: Overrides = None,
+    coordinator: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where process 0 of several is; default: as the launcher says."),
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(help="How many train together; default: as the launcher says.")
+    ] = None,
+    process_id: Annotated[
+        int | None, typer.Option(help="Number of this one, from 0; default: as the launcher says.")
+    ] = None,
 ) -> None:
     """Train into a run folder; the same command continues a run that was interrupted."""
     from nlp_suite.backend import import_backend
     from nlp_suite.config import load_experiment
     from nlp_suite.training.checks import check_training
+    from nlp_suite.training.launch import find_launch
     from nlp_suite.training.run import default_directory
 
+    launch = find_launch(coordinator, processes, process_id)
     experiment = load_experiment(config, overrides or [])
     directory = run_dir or default_directory(config)
-    check_training(experiment, directory)
+    check_training(experiment, directory, launch)
     import_backend()
     from nlp_suite.training.train import train
 
-    run = train(experiment, directory)
+    run = train(experiment, directory, launch=launch)
+    if launch.process:
+        return
     best = run.info["best"]
     if best["round"] is None:
         print(f"{run.directory}: as it began, since training.epochs is 0")
@@ -85,6 +100,16 @@ def train(
         value = f"{best['metric']} {best['value']:.4f}"
         print(f"{run.directory}: best {value} at checkpoint interval {best['round']}, {run.info['seconds']:.0f} s")
     print(f"next: nlp-suite evaluate {run.directory}")
+
+
+def launch(
+    processes: Annotated[int, typer.Option(help="How many processes train together.")],
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="After --: train CONFIG, with its options.")],
+) -> None:
+    """Start several processes of a training on this machine; it needs training.distribution: data_parallel."""
+    from nlp_suite.training.local_launch import launch_local
+
+    launch_local(command, processes)
 
 
 def average(

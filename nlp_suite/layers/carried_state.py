@@ -31,9 +31,14 @@ class CarriedState(keras.layers.Layer):
         ]
         self._structure = state_structure(state)
 
+    @property
+    def rows(self) -> int:
+        """Rows that it is carried by; 0 before it is allocated."""
+        return self._values[0].shape[0] if self._values else 0
+
     def fits(self, rows) -> bool:
         """Whether a batch of so many rows (`None`: unknown) can continue from it."""
-        return bool(self._values) and rows in (None, self._values[0].shape[0])
+        return self.rows > 0 and rows in (None, self.rows)
 
     @property
     def weights(self):

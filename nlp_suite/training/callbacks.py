@@ -19,6 +19,7 @@ from rich.console import Console
 from nlp_suite import progress
 from nlp_suite.errors import TrainingError
 from nlp_suite.files import Record
+from nlp_suite.training.distributions.base import World
 from nlp_suite.training.frozen import keeps_frozen_apart, write_others
 
 DIVERGED = 1e4  # times the loss of the first step (or 1): no training that comes so far comes back to anything of use
@@ -152,11 +153,12 @@ class Checkpoints(keras.callbacks.Callback):
     Args:
         record: of the run folder, in whose `checkpoints` they go.
         monitor: metric; mode: `"min"` or `"max"`.
+        writes: whether this process writes the files; of several, one does.
     """
 
-    def __init__(self, record: Record, monitor: str, mode: str):
+    def __init__(self, record: Record, monitor: str, mode: str, writes: bool = True):
         super().__init__()
-        self._record, self._monitor, self._mode = record, monitor, mode
+        self._record, self._monitor, self._mode, self._writes = record, monitor, mode, writes
         self.best: float | None = None
         self.best_epoch: int | None = None
 
@@ -171,7 +173,24 @@ class Checkpoints(keras.callbacks.Callback):
             self.best, self.best_epoch = value, epoch + 1
 
     def _write(self, name: str) -> None:
-        write_weights(self.model, self._record, name)
+        if self._writes:
+            write_weights(self.model, self._record, name)
+
+
+class Agree(keras.callbacks.Callback):
+    """Waits for the other processes at the end of a checkpoint interval; where one of them stops, all do.
+
+    Args:
+        what: where this stands, for messages.
+        world: the processes.
+    """
+
+    def __init__(self, what: str, world: World):
+        super().__init__()
+        self._what, self._world = what, world
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self.model.stop_training = any(self._world.gather(self._what, bool(self.model.stop_training)))
 
 
 @contextmanager

@@ -32,20 +32,23 @@ class KeepIntervals(keras.callbacks.Callback):
         number: how many intervals.
         of: `"last"`, or `"best"` by the monitored metric.
         monitor: metric; mode: `"min"` or `"max"`.
+        writes: whether this process writes the files; of several, one does.
 
     Attributes:
         monitored: values of the intervals so far.
     """
 
-    def __init__(self, record: Record, number: int, of: str, monitor: str, mode: str):
+    def __init__(self, record: Record, number: int, of: str, monitor: str, mode: str, writes: bool = True):
         super().__init__()
-        self._record, self._directory = record, record.directory / "checkpoints"
+        self._record, self._directory, self._writes = record, record.directory / "checkpoints", writes
         self._number, self._of = number, of
         self._monitor, self._mode = monitor, mode
         self.monitored: list[float] = []
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         self.monitored = [*self.monitored[:epoch], float(logs[self._monitor])]
+        if not self._writes:
+            return
         name = _name(epoch + 1)
         beside = self._directory / f".{name}.{os.getpid()}"
         shutil.copyfile(self._directory / "last.weights.h5", beside)

@@ -7,9 +7,11 @@ from nlp_suite.config import Experiment, TrainingSettings
 from nlp_suite.data.prepare import open_source
 from nlp_suite.errors import ConfigError, DamagedFileError, RunError, UsageError
 from nlp_suite.files import check_writable
-from nlp_suite.registry import unknown
+from nlp_suite.registry import DISTRIBUTIONS, unknown
 from nlp_suite.task import Task
 from nlp_suite.training.backbone_start import open_backbone, text_of_origin
+from nlp_suite.training.distributions.base import Distribution
+from nlp_suite.training.launch import Launch
 from nlp_suite.training.run import (
     HISTORY,
     STATE,
@@ -25,6 +27,7 @@ from nlp_suite.training.run import (
 )
 from nlp_suite.training.tracking import check_trackers
 
+ALONE = Launch()
 OPTIMIZERS = (
     *("adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lamb", "lion"),
     *("muon", "nadam", "rmsprop", "schedulefreeadamw", "sgd"),
@@ -32,18 +35,21 @@ OPTIMIZERS = (
 """Keras's optimisers, in lower case."""
 
 
-def check_training(experiment: Experiment, directory: Path) -> None:
+def check_training(experiment: Experiment, directory: Path, launch: Launch = ALONE) -> None:
     """Refuses a training that cannot be, as far as its config and the folders that it names say.
 
     Args:
         experiment: the resolved config.
         directory: the run folder; one that is finished is refused nothing but another config.
+        launch: which of several processes this one is.
 
     Raises:
         RunError: the folder holds a run of another config, or cannot be written.
         DamagedFileError: a file of the run is missing or damaged.
+        UsageError: the processes are not those that `training.distribution` wants.
         ConfigError, DataError: settings that do not go together, or data that are not there.
     """
+    make_distribution(experiment).check(experiment, launch)
     if is_run(directory):
         for name in (STATE, HISTORY):
             run_record(directory).check(name)
@@ -69,6 +75,13 @@ def check_training(experiment: Experiment, directory: Path) -> None:
         else:
             text_of_origin(experiment)
     open_source(experiment)
+
+
+def make_distribution(experiment: Experiment) -> Distribution:
+    """How the experiment's training is spread, made from the config."""
+    chosen = experiment.training.distribution
+    distribution: Distribution = DISTRIBUTIONS.get(chosen.name)(**chosen.arguments())
+    return distribution
 
 
 def doubtful_lengths(settings: TrainingSettings, epoch_steps: int, total_steps: int) -> list[str]:

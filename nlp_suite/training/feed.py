@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from nlp_suite.training.distributions.base import World
+
 BatchFunction = Callable[[int], tuple[Any, ...]]
 """Number of a batch → arrays, or mappings of them; the first dim of each is the batch."""
 
@@ -52,6 +54,36 @@ def validation_feed(batch: BatchFunction, steps: int) -> dict[str, Any]:
     if keras.backend.backend() == "tensorflow":
         return {"validation_data": feed(lambda n: batch(n % steps)), "validation_steps": steps}
     return {"validation_data": _Pass(batch, steps)}  # Keras does not begin a generator anew
+
+
+def shared(batch: BatchFunction, world: World) -> BatchFunction:
+    """The rows of every batch that are this process's: process p of n has the p-th of n equal parts.
+
+    A batch whose rows the devices cannot share equally is filled up with rows that weigh 0; a mask that is drawn for its rows
+    begins with the numbers that fewer rows would have.
+
+    Args:
+        batch: what makes the whole batch, the same in every process.
+        world: the processes and their devices.
+    """
+    if world.devices == 1:
+        return batch
+
+    def share(n: int) -> tuple[Any, ...]:
+        inputs, targets, weights = batch(n)
+        rows = len(weights)
+        total = -(-rows // world.devices) * world.devices
+        part = np.arange(total // world.processes) + world.process * (total // world.processes)
+        taken = np.where(part < rows, part, 0)
+        own = np.asarray(weights)[taken]
+        own[part >= rows] = 0
+
+        def take(array: Any) -> Any:
+            return own if array is weights else np.asarray(array)[taken]
+
+        return (*keras.tree.map_structure(take, (inputs, targets)), own)
+
+    return share
 
 
 class _Pass(keras.utils.PyDataset):

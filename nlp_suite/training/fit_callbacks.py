@@ -1,6 +1,6 @@
 """The callbacks of a training, and the order in which they are called."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -9,17 +9,19 @@ from rich.console import Console
 from nlp_suite.config import TrainingSettings
 from nlp_suite.files import Record
 from nlp_suite.training.callbacks import (
+    Agree,
     Checkpoints,
     EvaluateAverage,
     IntervalLog,
-    Logs,
     ShowProgress,
     StopWhenDiverged,
 )
 from nlp_suite.training.checkpoint_average import KeepIntervals
+from nlp_suite.training.distributions.base import World
 from nlp_suite.training.optimizer import monitor_mode
 from nlp_suite.training.run import HISTORY
 from nlp_suite.training.state import TrainingState
+from nlp_suite.training.tracking import Tracking
 from nlp_suite.training.user_callbacks import as_keras
 
 
@@ -35,11 +37,11 @@ class FitCallbacks:
     7. `KeepIntervals` copies what `Checkpoints` wrote.
     8. Keras's `EarlyStopping` decides whether to end.
     9. Those of the program that trains may decide so, too.
-    10. `CSVLogger` and `TensorBoard` record the completed logs.
+    10. Several processes agree on whether to end. `CSVLogger` and `TensorBoard` record the completed logs.
     11. `ShowProgress` shows which interval `Checkpoints` found the best.
     12. `TrainingState` saves the state of 2 and 4 to 8, and whether training ends; a run that is killed before it repeats
         the interval.
-    13. The trackers are told what is saved now.
+    13. The trackers are told what is saved now, and the other processes wait until then. They do all but write and show.
 
     Args:
         settings: the training section.
@@ -52,6 +54,7 @@ class FitCallbacks:
         measuring: the task's callbacks.
         optimizing: those of the optimiser.
         of_program: those that the program gave.
+        world: the processes that train.
 
     Attributes:
         state: the `TrainingState`.
@@ -71,36 +74,47 @@ class FitCallbacks:
         measuring: Sequence[Any],
         optimizing: Sequence[Any],
         of_program: Sequence[Any],
+        world: World,
     ):
+        self._world, writes = world, world.writes
         self._of_program = as_keras(of_program)
         self._settings, self._directory, self._steps = settings, record.directory, steps
         monitor, mode = settings.monitor, monitor_mode(settings.monitor)
         self._log = IntervalLog(loss_metric, steps)
-        self._checkpoints = Checkpoints(record, monitor, mode)
+        self._checkpoints = Checkpoints(record, monitor, mode, writes)
         self._stateful = [self._log, *measuring, *optimizing, self._checkpoints]
         if settings.average_checkpoints:
             self._stateful.append(
-                KeepIntervals(record, settings.average_checkpoints, settings.average_of, monitor, mode)
+                KeepIntervals(record, settings.average_checkpoints, settings.average_of, monitor, mode, writes)
             )
         if settings.patience:
             self._stateful.append(keras.callbacks.EarlyStopping(monitor, mode=mode, patience=settings.patience))
         self.progress = ShowProgress(intervals, steps, validation_steps, self._checkpoints, console, loss_metric)
-        self.state = TrainingState(record, self._stateful)
+        self.state = TrainingState(record, self._stateful, writes)
 
-    def in_order(self, track: Callable[[Logs], None]) -> list[Any]:
+    def in_order(self, tracking: Tracking | None) -> list[Any]:
         """All of them, as `fit` takes them.
 
         Args:
-            track: tells the trackers the logs of an interval.
+            tracking: the trackers, which are told the logs of every interval.
         """
-        tracking = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: track(logs))
-        recording = [keras.callbacks.CSVLogger(str(self._directory / HISTORY), append=True)]
-        if self._settings.tensorboard:
-            recording.append(keras.callbacks.TensorBoard(str(self._directory / "tensorboard"), write_graph=False))
         stop = StopWhenDiverged(self._directory, self._steps)
         log, *others = self._stateful
-        deciding = [log, stop, *others, *self._of_program]
-        return [EvaluateAverage(), *deciding, *recording, self.progress, self.state, tracking]
+        callbacks = [EvaluateAverage(), log, stop, *others, *self._of_program]
+        several = self._world.processes > 1
+        if several:
+            callbacks.append(Agree("interval", self._world))
+        if self._world.writes:
+            callbacks.append(keras.callbacks.CSVLogger(str(self._directory / HISTORY), append=True))
+            if self._settings.tensorboard:
+                board = keras.callbacks.TensorBoard(str(self._directory / "tensorboard"), write_graph=False)
+                callbacks.append(board)
+        callbacks += [self.progress, self.state]
+        if tracking:
+            callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: tracking.log(logs)))
+        if several:
+            callbacks.append(Agree("saved", self._world))
+        return callbacks
 
     def outcome(self, parameters: int) -> dict[str, Any]:
         """What `run.json` says of a finished training; the key `round` is the number of the best checkpoint interval."""

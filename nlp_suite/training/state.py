@@ -34,15 +34,16 @@ class TrainingState(keras.callbacks.Callback):
     Args:
         record: of the run folder, in whose `checkpoints` the file lies.
         callbacks: callbacks with attributes such as `best` and `wait`.
+        writes: whether this process writes the file; of several, one does, and all read it.
 
     Attributes:
         saved: number of checkpoint intervals that the file holds.
         stopped: whether training had been stopped early when the state was saved.
     """
 
-    def __init__(self, record: Record, callbacks: Sequence[Any]):
+    def __init__(self, record: Record, callbacks: Sequence[Any], writes: bool = True):
         super().__init__()
-        self._record, self._callbacks = record, callbacks
+        self._record, self._callbacks, self._writes = record, callbacks, writes
         self._path = record.directory / STATE
         self._pending: list[dict[str, Any]] | None = None
         self.saved, self.stopped = 0, False
@@ -87,6 +88,8 @@ class TrainingState(keras.callbacks.Callback):
                 setattr(callback, name, value)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if not self._writes:
+            return
         variables = self._variables(self.model)
         meta = {
             "backend": keras.backend.backend(),

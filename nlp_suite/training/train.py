@@ -1,10 +1,7 @@
 """Training an experiment into a run folder, from the start or from where it was interrupted."""
 
-import csv
-import io
 import logging
 import math
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,28 +13,27 @@ from rich.console import Console
 
 from nlp_suite import progress
 from nlp_suite.config import Experiment
-from nlp_suite.data.prepare import Prepared, open_assets, prepare, save_texts
+from nlp_suite.data.prepare import Prepared, open_assets, prepare
 from nlp_suite.data.remarks import remarks
-from nlp_suite.data.staging import hidden_folder, only_process, place_folder
-from nlp_suite.errors import DamagedFileError, RunError, TrainingError
-from nlp_suite.files import Record, content_of, contents_of, write_file
+from nlp_suite.data.staging import only_process
+from nlp_suite.errors import RunError, TrainingError
+from nlp_suite.files import content_of
 from nlp_suite.layers.lora import weights_without_updates
 from nlp_suite.task import Assets, Batches
 from nlp_suite.training.backbone_start import BackboneStart, open_backbone
 from nlp_suite.training.callbacks import write_weights
 from nlp_suite.training.checkpoint_average import average_intervals, kept_intervals
-from nlp_suite.training.checks import check_monitor, check_training, doubtful_lengths
-from nlp_suite.training.feed import feed, validation_feed
+from nlp_suite.training.checks import check_monitor, check_training, doubtful_lengths, make_distribution
+from nlp_suite.training.distributions.base import World
+from nlp_suite.training.feed import feed, shared, validation_feed
 from nlp_suite.training.fit_callbacks import FitCallbacks
 from nlp_suite.training.frozen import write_frozen
+from nlp_suite.training.launch import Launch
 from nlp_suite.training.optimizer import make_optimizer
 from nlp_suite.training.preset_start import PresetStart
 from nlp_suite.training.run import (
     HISTORY,
-    NO_HISTORY,
-    SCHEMA,
     Run,
-    environment,
     has_state,
     is_run,
     make_task,
@@ -45,6 +41,8 @@ from nlp_suite.training.run import (
     read_info,
     run_record,
 )
+from nlp_suite.training.run_start import begin_run, check_same_data, cut_history
+from nlp_suite.training.sameness import check_carried, compare, data_identity, facts_of
 from nlp_suite.training.tensorboard import cut_events
 from nlp_suite.training.tracking import Tracking
 from nlp_suite.training.user_callbacks import check_callbacks
@@ -59,10 +57,12 @@ def train(
     *,
     console: Console | None = None,
     callbacks: Sequence[Any] = (),
+    launch: Launch | None = None,
 ) -> Run:
     """Trains an experiment; the same call on the folder of a killed run continues after its last checkpoint interval.
 
     A run that was interrupted ends with the same weights as one that was not (same backend, same machine).
+    Of several processes that train together each makes the same call, and process 0 writes the run folder, which all must see.
 
     Args:
         experiment: the resolved config.
@@ -71,7 +71,8 @@ def train(
         callbacks: called after every checkpoint interval, each with its number, from 1, and a mapping of its figures: the
             columns of `history.csv`. One that answers True ends the training, which is then finished. Keras's callbacks are
             taken too. A run that is continued calls them for the intervals that are left; one whose interval was not saved
-            before it was killed, for that interval again.
+            before it was killed, for that interval again. Of several processes each calls its own.
+        launch: which of several processes this one is (`nlp_suite.training.launch.find_launch`); default: the only one.
 
     Returns:
         The finished run.
@@ -80,7 +81,9 @@ def train(
         RunError: the folder holds a run of another config, or cannot be written.
         DamagedFileError: a file of the run, or of the prepared data, is missing or damaged.
         DataError, ConfigError: see `prepare` and `load_experiment`.
-        TrainingError: the loss is not a number or grew out of all bounds, or the memory does not suffice.
+        UsageError: the processes are not those that `training.distribution` wants.
+        TrainingError: the loss is not a number or grew out of all bounds, the memory does not suffice, or one of several
+            processes did not come, differs, or ended.
 
     Example:
         >>> experiment = load_experiment("configs/sentiment_sample.yaml")
@@ -90,14 +93,20 @@ def train(
     directory = Path(run_dir)
     if directory.is_symlink():  # a folder cannot be renamed onto a link
         directory = directory.resolve()
-    check_training(experiment, directory)
+    launch = launch or Launch()
+    check_training(experiment, directory, launch)
     if is_run(directory) and read_info(directory)["state"] == "finished":
         line = f"{directory}: this run is finished (train on: training.init_from={directory})"
         progress.say(line, LOGGER, to=console)
         return Run(directory)
+    distribution = make_distribution(experiment)
+    facts = facts_of(experiment, directory)
     try:
-        with _precision(experiment.training.precision):
-            _Training(experiment, directory, console, callbacks).run()
+        with (
+            _precision(experiment.training.precision),
+            distribution.world(launch, facts, experiment.training) as world,
+        ):
+            _Training(experiment, directory, console, callbacks, world).run()
     except Exception as error:
         if not _is_out_of_memory(error):
             raise
@@ -137,7 +146,15 @@ class _Plan:
 class _Training:
     """One training: its parts in the order in which `run` puts them together."""
 
-    def __init__(self, experiment: Experiment, directory: Path, console: Console | None, callbacks: Sequence[Any]):
+    def __init__(
+        self,
+        experiment: Experiment,
+        directory: Path,
+        console: Console | None,
+        callbacks: Sequence[Any],
+        world: World,
+    ):
+        self._world = world
         self._experiment, self._settings = experiment, experiment.training
         self._directory, self._console, self._callbacks = directory, console, callbacks
         self._checkpoints, self._record = directory / "checkpoints", run_record(directory)
@@ -149,14 +166,16 @@ class _Training:
         check_monitor(settings.monitor, self._task, [metric.name for metric in self._task.metrics(["0", "1"])])
         origin = Run(settings.init_from) if settings.init_from and not self._resumes else None
         backbone = open_backbone(experiment) if experiment.backbone.init_from and not self._resumes else None
-        prepared = self._prepare(origin, backbone)
-        _check_same_data(directory, experiment, prepared)
+        prepared = self._world.first("prepare", lambda: self._prepare(origin, backbone))
+        compare([{"prepared data": data} for data in self._world.gather("data", data_identity(prepared))])
+        check_same_data(directory, experiment, prepared)
         for remark in remarks(experiment, prepared.statistics, prepared.labels):
             self._print(remark)
 
         keras.utils.set_random_seed(settings.seed)
         model = self._task.model(experiment.backbone, prepared.assets)
         plan = self._plan(model, prepared)
+        check_carried(model, self._world.devices)
         optimizer_callbacks = self._compile(model, plan, prepared.labels) if plan.intervals else []
         done_what = f"{plan.intervals} checkpoint intervals of {plan.steps} steps, {plan.training.description}"
         self._print(f"{_parameters(model)}; {done_what if plan.intervals else 'not trained'}")
@@ -165,9 +184,9 @@ class _Training:
             self._print(line)
         if not self._resumes:
             self._initialize(model, prepared, origin, backbone)
-        if not is_run(directory):
+        if self._world.writes and not is_run(directory):
             pretrained = backbone.pretrained if backbone else origin.info.get("pretrained") if origin else None
-            _begin(directory, experiment, prepared, doubtful, pretrained)
+            begin_run(directory, experiment, prepared, doubtful, pretrained, self._world)
 
         measuring = self._task.interval_callbacks(experiment, model, prepared.stores, prepared.assets, self._console)
         callbacks = FitCallbacks(
@@ -181,7 +200,11 @@ class _Training:
             measuring=measuring,
             optimizing=optimizer_callbacks,
             of_program=self._callbacks,
+            world=self._world,
         )
+        if not self._world.writes:
+            self._follow(model, plan, callbacks)
+            return
         with only_process(directory, f"another process is training in {directory}"):
             leftovers = [
                 *self._checkpoints.glob(".*"),
@@ -195,16 +218,36 @@ class _Training:
                 write_frozen(model, self._record)
             if not plan.intervals:
                 write_weights(model, self._record, "best")
+            self._world.gather("folder")
             done = self._restore(model, callbacks)
             with self._tracking() as tracking:
                 self._fit(model, plan, callbacks, done, tracking)
-                if settings.average_checkpoints and plan.intervals:
-                    averaged = kept_intervals(self._record)
-                    average_intervals(model, self._record, averaged)
-                    self._print(f"averaged the weights of checkpoint intervals {', '.join(map(str, averaged))}")
-                files = {HISTORY: [None, content_of(directory / HISTORY)]} if plan.intervals else {}
-                fitted = self._fit_after(prepared)
+                with self._world.local():
+                    if settings.average_checkpoints and plan.intervals:
+                        self._average(model, prepared)
+                    files = {HISTORY: [None, content_of(directory / HISTORY)]} if plan.intervals else {}
+                    fitted = self._fit_after(prepared)
                 self._record.update(files, **fitted, **callbacks.outcome(model.count_params()))
+
+    def _follow(self, model: Any, plan: _Plan, callbacks: FitCallbacks) -> None:
+        """What a process does that writes nothing: it trains with the others what process 0 writes."""
+        self._world.gather("folder")
+        if not is_run(self._directory):
+            raise RunError(
+                f"process {self._world.process} does not see the run folder {self._directory} of process 0: give a --run-dir "
+                "on storage that all processes share"
+            )
+        done = callbacks.state.load(model)
+        self._world.gather("restored")
+        self._fit(model, plan, callbacks, done, None)
+
+    def _average(self, model: Any, prepared: Prepared) -> None:
+        """Writes the mean of the checkpoints that were kept."""
+        if self._world.processes > 1:  # the weights of that one are all processes'
+            model = self._task.model(self._experiment.backbone, prepared.assets)
+        averaged = kept_intervals(self._record)
+        average_intervals(model, self._record, averaged)
+        self._print(f"averaged the weights of checkpoint intervals {', '.join(map(str, averaged))}")
 
     def _print(self, line: str) -> None:
         progress.say(line, LOGGER, to=self._console)
@@ -259,7 +302,8 @@ class _Training:
     def _restore(self, model: Any, callbacks: FitCallbacks) -> int:
         """Puts back what was saved, takes back what was recorded since; returns the number of intervals done."""
         done = callbacks.state.load(model)
-        _cut_history(self._record, done)
+        self._world.gather("restored")
+        cut_history(self._record, done)
         if self._settings.tensorboard:
             cut_events(self._directory / "tensorboard", done)
         if done:
@@ -270,7 +314,7 @@ class _Training:
         history, id = read_history(self._directory / HISTORY), self._record.read().get("tracking", "")
         return Tracking(self._experiment, self._directory, id, history, console=self._console)
 
-    def _fit(self, model: Any, plan: _Plan, callbacks: FitCallbacks, done: int, tracking: Tracking) -> None:
+    def _fit(self, model: Any, plan: _Plan, callbacks: FitCallbacks, done: int, tracking: Tracking | None) -> None:
         """Trains the checkpoint intervals that are left."""
         if done >= plan.intervals or callbacks.state.stopped:
             callbacks.state.on_train_begin()
@@ -280,12 +324,12 @@ class _Training:
                 self._print(f"{name}: {line}")
         try:
             model.fit(
-                feed(plan.training.batch, done * plan.steps),
+                feed(shared(plan.training.batch, self._world), done * plan.steps),
                 epochs=plan.intervals,
                 initial_epoch=done,
                 steps_per_epoch=plan.steps,
-                **validation_feed(plan.validation.batch, plan.validation.steps_per_epoch),
-                callbacks=callbacks.in_order(tracking.log),
+                **validation_feed(shared(plan.validation.batch, self._world), plan.validation.steps_per_epoch),
+                callbacks=callbacks.in_order(tracking),
                 verbose=0,
                 shuffle=False,
             )
@@ -319,69 +363,3 @@ def _is_out_of_memory(error: Exception) -> bool:
     """Whether that is what the error says, of NumPy or of whichever backend (none of which need be installed)."""
     of_backend = type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError")
     return isinstance(error, MemoryError) or of_backend or "RESOURCE_EXHAUSTED" in str(error)
-
-
-def _check_same_data(directory: Path, experiment: Experiment, prepared: Prepared) -> None:
-    """Refuses to continue a run whose data have changed since it began."""
-    if not is_run(directory):
-        return
-    info = read_info(directory)
-    assets = open_assets(experiment, directory, info["labels"], info.get("facts", {}))
-    if (_identity(assets), _counts(info["statistics"])) != (_identity(prepared.assets), _counts(prepared.statistics)):
-        raise RunError(
-            f"the data have changed since the run in {directory} began, so it cannot continue; give another --run-dir, "
-            f"or train on from it there with training.init_from={directory}"
-        )
-
-
-def _counts(statistics: Any) -> Any:
-    """Statistics without examples of unknown words, which earlier versions did not name."""
-    if not isinstance(statistics, dict):
-        return statistics
-    return {key: _counts(value) for key, value in statistics.items() if key != "unknown_words"}
-
-
-def _identity(assets: Assets) -> list[Any]:
-    """What differs where assets do."""
-    texts = (assets.text, assets.target_text)
-    return [*(text and text.fingerprint for text in texts), list(assets.labels), dict(assets.facts)]
-
-
-def _begin(
-    directory: Path, experiment: Experiment, prepared: Prepared, doubtful: list[str], pretrained: Any = None
-) -> None:
-    """Makes the run folder, which appears complete or not at all."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    prefix = ".nlp-suite-run-"  # not the run's name, which may be as long as names can be
-    with hidden_folder(directory.parent, prefix) as hidden:
-        temporary = hidden / "run"
-        (temporary / "checkpoints").mkdir(parents=True)
-        save_texts(temporary, prepared.text, prepared.target_text)
-        write_file(temporary / "config.yaml", experiment.to_yaml())
-        files = contents_of(temporary, (path for path in temporary.rglob("*") if path.is_file()))
-        info = {"schema": SCHEMA, "state": "running", "labels": prepared.labels, "statistics": prepared.statistics}
-        info |= {"facts": prepared.assets.facts} if prepared.assets.facts else {}
-        info |= {"remarks": doubtful} if doubtful else {}
-        info |= {"pretrained": pretrained} if pretrained else {}
-        info |= {"tracking": uuid.uuid4().hex} if experiment.training.trackers else {}
-        info |= {"backend": keras.backend.backend(), **environment(), "files": {**files, HISTORY: NO_HISTORY}}
-        run_record(temporary).write(info)
-        place_folder(temporary, directory)
-
-
-def _cut_history(record: Record, intervals: int) -> None:
-    """Leaves the first rows of the history, so that a resumed run holds each checkpoint interval once."""
-    path = record.check(HISTORY)
-    if not path.exists():
-        if intervals:
-            raise DamagedFileError(f"{path} is missing: restore it from a copy, or train again into another folder")
-        return
-    if not intervals:
-        record.update({HISTORY: NO_HISTORY})
-        path.unlink()
-        return
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
-    content = io.StringIO()
-    csv.writer(content, lineterminator="\n").writerows(rows[: intervals + 1])
-    write_file(path, content.getvalue(), lambda staged, target: record.replace(staged, target, appended=True))

@@ -1,0 +1,306 @@
+"""Several processes of one training: how they are found, meet, compare, share batches and end together."""
+
+import json
+import os
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from nlp_suite.config import load_experiment
+from nlp_suite.errors import ConfigError, TrainingError, UsageError
+from nlp_suite.training.checks import check_training, make_distribution
+from nlp_suite.training.distributions.base import World
+from nlp_suite.training.distributions.data_parallel import check_rows_shared
+from nlp_suite.training.feed import shared
+from nlp_suite.training.launch import Launch, find_launch
+from nlp_suite.training.local_launch import check_local, launch_local
+from nlp_suite.training.peers import Peers
+from nlp_suite.training.run import check_same
+from nlp_suite.training.sameness import compare
+
+CLUSTER = Path(__file__).parents[2] / "configs" / "cluster"
+JAX = {"JAX_COORDINATOR_ADDRESS": "train-0.train:29400", "JAX_NUM_PROCESSES": "4"}
+WORKERS = {"chief": ["a:1"], "worker": ["b:2", "c:3"]}
+SLURM = {"SLURM_JOB_ID": "65537", "SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"}
+MPI = {"OMPI_COMM_WORLD_SIZE": "8", "OMPI_COMM_WORLD_RANK": "7"}
+
+
+@pytest.mark.parametrize(
+    "environment, expected",
+    [
+        ({}, (1, 0, "")),
+        ({"JOB_COMPLETION_INDEX": "3"}, (1, 0, "")),
+        (JAX | {"JOB_COMPLETION_INDEX": "3"}, (4, 3, "train-0.train:29400")),
+        (JAX | {"JAX_PROCESS_ID": "0", "JOB_COMPLETION_INDEX": "3"}, (4, 0, "train-0.train:29400")),
+        ({"TF_CONFIG": json.dumps({"cluster": WORKERS, "task": {"type": "worker", "index": 1}})}, (3, 2, "a:1")),
+        ({"TF_CONFIG": json.dumps({"cluster": WORKERS, "task": {"type": "chief", "index": 0}})}, (3, 0, "a:1")),
+        (
+            {"COORDINATOR_ADDRESS": "j-0", "COORDINATOR_PORT": "6666", "NUM_PROCESSES": "2", "PROCESS_ID": "1"},
+            (2, 1, "j-0:6666"),
+        ),
+        (SLURM | {"SLURM_STEP_NODELIST": "node[007-009,020],login"}, (2, 1, "node007:61441")),
+        (SLURM | {"SLURM_STEP_NODELIST": "login,node[1-2]"}, (2, 1, "login:61441")),
+        (MPI | {"OMPI_MCA_orte_hnp_uri": "1531576320.0;tcp://10.96.0.1,10.148.0.1:34911"}, (8, 7, "10.96.0.1:62624")),
+        (MPI | JAX, (4, 7, None)),
+    ],
+)
+def test_the_launchers_environment_is_read(environment, expected):
+    if expected[2] is None:  # the number is not one of theirs
+        with pytest.raises(UsageError, match="process number 7 of 4 processes"):
+            find_launch(environment=environment)
+        return
+    launch = find_launch(environment=environment)
+    assert (launch.processes, launch.process, launch.coordinator) == expected
+
+
+def test_the_scripts_for_clusters_set_what_is_read(tmp_path):
+    pods = {each["kind"]: each for each in yaml.safe_load_all((CLUSTER / "kubernetes.yaml").read_text("utf-8"))}
+    job, service = pods["Job"]["spec"], pods["Service"]
+    variables = {each["name"]: each["value"] for each in job["template"]["spec"]["containers"][0]["env"]}
+    launch = find_launch(environment=variables | {"JOB_COMPLETION_INDEX": str(job["completions"] - 1)})
+    assert launch.processes == job["completions"] == job["parallelism"] and launch.process == launch.processes - 1
+    name, subdomain = pods["Job"]["metadata"]["name"], job["template"]["spec"]["subdomain"]
+    assert launch.coordinator.startswith(f"{name}-0.{subdomain}:") and subdomain == service["metadata"]["name"]
+    assert service["spec"]["selector"] == {"job-name": name} and job["completionMode"] == "Indexed"
+
+    (tmp_path / "srun").write_text('#!/bin/sh\necho "$@"\necho "$JAX_LOCAL_DEVICE_IDS $KERAS_BACKEND"\n')
+    (tmp_path / "srun").chmod(0o755)
+    done = subprocess.run(
+        ["sh", CLUSTER / "slurm.sh", "c.yaml", "runs/a b"],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_GPUS_ON_NODE": "3"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    started, given = done.stdout.splitlines()
+    assert started.endswith("nlp-suite train c.yaml --run-dir runs/a b --set training.distribution=data_parallel")
+    assert given == "0,1,2 jax"
+
+
+def test_options_stand_before_the_environment():
+    launch = find_launch("here:1", None, 2, environment=JAX | {"JAX_PROCESS_ID": "0"})
+    assert (launch.processes, launch.process, launch.coordinator) == (4, 2, "here:1")
+
+
+@pytest.mark.parametrize(
+    "options, environment, message",
+    [
+        ((None, 2, 0), {}, "nothing says where process 0 is"),
+        (("a:1", 2, 2), {}, "process number 2 of 2 processes .the options.; allowed: 0 to 1"),
+        (("a:1", None, 0), {}, "are for several processes"),
+        (("a", 2, 0), {}, "'a' is not HOST:PORT"),
+        (("a:70000", 2, 0), {}, "is not HOST:PORT"),
+        ((None, None, None), MPI, "nothing says where process 0 is"),
+        ((None, None, None), {"TF_CONFIG": "{"}, "TF_CONFIG cannot be used"),
+        ((None, None, None), {"JAX_NUM_PROCESSES": "two"}, "JAX_NUM_PROCESSES is 'two'"),
+    ],
+)
+def test_what_is_missing_is_named(options, environment, message):
+    with pytest.raises(UsageError, match=message):
+        find_launch(*options, environment=environment)
+
+
+def test_distributions_are_chosen_by_name_or_number():
+    chosen = [
+        load_experiment({"training": {"distribution": value}}).training.distribution
+        for value in ("none", "data_parallel", {"processes": 2})
+    ]
+    assert [(c.name, c.arguments()) for c in chosen] == [
+        ("none", {}),
+        ("data_parallel", {"processes": None}),
+        ("data_parallel", {"processes": 2}),
+    ]
+    with pytest.raises(ConfigError, match="unknown distribution 'data_paralel': did you mean 'data_parallel'"):
+        load_experiment({"training": {"distribution": "data_paralel"}})
+
+
+@pytest.mark.parametrize(
+    "distribution, launch, backend, message",
+    [
+        ("none", Launch(2, 1, "a:1", "SLURM"), "jax", r"one of 2 processes \(SLURM\), and training.distribution: none"),
+        ({"processes": 4}, Launch(2, 1, "a:1", "SLURM"), "jax", r"processes is 4, and 2 were started \(SLURM\)"),
+        ({"processes": 4}, Launch(), "jax", "nlp-suite launch --processes 4"),
+        ("data_parallel", Launch(2, 0, "a:1"), "tensorflow", "use KERAS_BACKEND=jax"),
+        ("data_parallel", Launch(), "torch", "use KERAS_BACKEND=jax"),
+        (
+            "data_parallel",
+            Launch(3, 0, "a:1"),
+            "jax",
+            "batch_size 32 cannot be shared equally by 3 processes.*30 and 33",
+        ),
+    ],
+)
+def test_what_cannot_train_together_is_refused_before_the_data_are_read(
+    small, tmp_path, monkeypatch, distribution, launch, backend, message
+):
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    experiment = small(training={"distribution": distribution})
+    with pytest.raises((UsageError, ConfigError), match=message):
+        check_training(experiment, tmp_path / "run", launch)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_several_devices_of_another_backend_are_refused_and_one_is_trained_on(small, monkeypatch):
+    keras = pytest.importorskip("keras")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("this process has another backend")
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    experiment = small(training={"distribution": "data_parallel"})
+    with make_distribution(experiment).world(Launch(), {}, experiment.training) as world:
+        assert world == World() and world.writes
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["gpu:0", "gpu:1"])
+    world = make_distribution(experiment).world(Launch(), {}, experiment.training)
+    with pytest.raises(UsageError, match="2 devices cannot train together .* use KERAS_BACKEND=jax"), world:
+        pass
+
+
+def test_another_number_of_processes_is_no_other_config(small, tmp_path):
+    (tmp_path / "config.yaml").write_text(small(training={"distribution": {"processes": 2}}).to_yaml())
+    check_same(tmp_path, small(training={"distribution": "none"}))
+
+
+def test_batches_of_tokens_are_filled_up_and_rows_refused(small):
+    training = small(training={"batch_size": 6}).training
+    check_rows_shared(training, 3, "devices")
+    with pytest.raises(ConfigError, match="batch_size 6 .* by 8 devices; the nearest that can: 8"):
+        check_rows_shared(training, 8, "devices")
+    check_rows_shared(training.model_copy(update={"batch_tokens": 100}), 8, "devices")
+
+
+def test_each_process_takes_its_rows_and_what_fills_up_weighs_nothing():
+    weights = np.ones((5, 2), "float32")
+    inputs = {"tokens": np.arange(10).reshape(5, 2), "weights": weights}
+    parts = [shared(lambda n: (inputs, np.arange(5) + n, weights), World(2, p, 4))(10) for p in (0, 1)]
+    assert [part[1].tolist() for part in parts] == [[10, 11, 12, 13], [14, 10, 10, 10]]
+    assert parts[1][0]["tokens"].tolist() == [[8, 9], [0, 1], [0, 1], [0, 1]]
+    assert parts[1][2][:, 0].tolist() == parts[1][0]["weights"][:, 0].tolist() == [1, 0, 0, 0]
+    assert weights.all()  # the batch itself is as it was
+
+
+def test_what_differs_between_processes_is_named():
+    compare([{"keras": "3.15", "a": 1}] * 3)
+    with pytest.raises(
+        TrainingError, match=r"keras: 3.15 in process 0, 3.14 in process 2\n  a: 1 in process 0, nothing in"
+    ):
+        compare([{"keras": "3.15", "a": 1}, {"keras": "3.15", "a": 1}, {"keras": "3.14"}])
+
+
+def address():
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return f"localhost:{probe.getsockname()[1]}"
+
+
+def meet(processes, seconds=5.0, launches=None):
+    """The connections of processes that are threads here, or what each raised; and the exit codes that they would have had."""
+    place, found, ended = address(), {}, []
+
+    def join(launch):
+        try:
+            found[launch.process] = Peers(launch, seconds, ended.append)
+        except TrainingError as error:
+            found[launch.process] = error
+
+    launches = launches or [(processes, p) for p in range(processes)]
+    threads = [threading.Thread(target=join, args=(Launch(n, p, place, "test"),)) for n, p in launches]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found, ended
+
+
+def in_threads(*functions):
+    results = [None] * len(functions)
+
+    def call(i):
+        try:
+            results[i] = functions[i]()
+        except TrainingError as error:
+            results[i] = error
+
+    threads = [threading.Thread(target=call, args=(i,)) for i in range(len(functions))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    return results
+
+
+def test_processes_wait_for_one_another_and_say_goodbye():
+    peers, ended = meet(3)
+    values = in_threads(*(lambda p=p: peers[p].gather("here", [p]) for p in range(3)))
+    assert values == [[[0], [1], [2]]] * 3
+    for p in (1, 2, 0):
+        peers[p].leave()
+    time.sleep(0.1)
+    assert ended == []
+
+
+def test_a_dead_process_ends_those_that_compute_and_those_that_wait(capsys):
+    peers, ended = meet(3)
+    peers[1]._closing = True  # it has no time to notice
+
+    def kill():
+        time.sleep(0.1)
+        peers[1]._close()  # as the system does
+
+    results = in_threads(lambda: peers[0].gather("save"), kill)
+    assert "process 1 of 3 died" in str(results[0]) and "with another number of processes" in str(results[0])
+    until = time.monotonic() + 5
+    while not ended and time.monotonic() < until:
+        time.sleep(0.01)
+    assert ended == [1]  # process 2, which was told by process 0
+    assert "error: process 1 of 3 died" in capsys.readouterr().err
+    with pytest.raises(TrainingError, match="process 1 of 3 died"):
+        peers[0].settle(RuntimeError("Gloo: connection closed by peer"))
+
+
+def test_why_a_process_fails_is_told_to_the_others():
+    peers, _ = meet(2)
+    results = in_threads(lambda: peers[0].gather("save"), lambda: peers[1].leave("the disk is full"))
+    assert str(results[0]) == "process 1 of 2: the disk is full"
+
+
+def test_who_does_not_come_is_named():
+    found, _ = meet(3, 0.3, [(3, 0), (3, 2)])
+    assert "waited 0 s" in str(found[0]) and "process 1 did not come" in str(found[0])
+    found, _ = meet(2, 0.3, [(2, 1)])
+    assert "process 1 waited 0 s for the coordinator localhost:" in str(found[1]) and "refused" in str(found[1])
+    found, _ = meet(2, 1.0, [(2, 0), (4, 1)])
+    assert "process 1 was started as one of 4 processes, process 0 as one of 2" in str(found[0])
+
+
+@pytest.mark.parametrize(
+    "command, processes, message",
+    [
+        ([], 2, "got nothing"),
+        (["evaluate", "run"], 2, "got 'evaluate'; allowed: train"),
+        (["train", "c", "--process-id=1"], 2, "--process-id=1 after --"),
+        (["train", "c"], 0, "--processes 0"),
+    ],
+)
+def test_what_cannot_be_launched_is_refused(command, processes, message):
+    with pytest.raises(UsageError, match=message):
+        check_local(command, processes)
+
+
+def test_a_launched_process_that_dies_ends_the_others(monkeypatch, tmp_path):
+    start, started = subprocess.Popen, []
+
+    def stand_in(command, env, **options):
+        script = "import sys, time; time.sleep(60 * (sys.argv[1] == '0')); import os; os.kill(os.getpid(), 9)"
+        started.append(env["JAX_NUM_PROCESSES"])
+        return start([command[0], "-c", script, env["JAX_PROCESS_ID"]], env=env, **options)
+
+    monkeypatch.setattr("nlp_suite.training.local_launch.subprocess.Popen", stand_in)
+    monkeypatch.setattr("nlp_suite.training.local_launch.GRACE", 0.2)
+    with pytest.raises(TrainingError, match="process 0 ended with signal SIGKILL; process 1 ended with signal SIGKILL"):
+        launch_local(["train", "c"], 2)
+    assert started == ["2", "2"]
