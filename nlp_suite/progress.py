@@ -142,6 +142,11 @@ def set_quiet(quiet: bool) -> None:
     _quiet = quiet
 
 
+def is_quiet() -> bool:
+    """What `set_quiet` was told."""
+    return _quiet
+
+
 def say(line: str, logger: logging.Logger, *, to: Any = None, level: int = logging.INFO) -> None:
     """Tells in a line what goes on: on standard error or, where the program logs `logger` at this level, in its log.
 

@@ -72,7 +72,7 @@ class FitCallbacks:
         optimizing: Sequence[Any],
         of_program: Sequence[Any],
     ):
-        self._of_program = as_keras(of_program)
+        self._of_program = as_keras(of_program, record)
         self._settings, self._directory, self._steps = settings, record.directory, steps
         monitor, mode = settings.monitor, monitor_mode(settings.monitor)
         self._log = IntervalLog(loss_metric, steps)

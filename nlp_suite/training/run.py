@@ -247,7 +247,8 @@ def check_same(directory: Path, experiment: Experiment) -> None:
         before = load_recorded(directory / "config.yaml")
     except ConfigError as error:
         raise RunError(f"{directory} holds a run whose config cannot be read: {error}") from None
-    lines = [line for line in differences(before, experiment) if not line.startswith("data.cache:")]
+    without = ("data.cache:", "search:", "search.")  # they change nothing about the run
+    lines = [line for line in differences(before, experiment) if not line.startswith(without)]
     if lines:
         listed = "\n  ".join(lines)
         raise RunError(

@@ -12,9 +12,9 @@ from nlp_suite.data.prepare import open_source, splits
 from nlp_suite.data.splits import parse_fold, stratified_folds
 from nlp_suite.data.table_reading import open_table
 from nlp_suite.errors import ConfigError, DataError, RunError, UsageError
-from nlp_suite.evaluation.cross_validation import mean_with_interval
 from nlp_suite.evaluation.label_noise import doubted_rows
 from nlp_suite.evaluation.learning_curve import advice
+from nlp_suite.evaluation.several_runs import mean_with_interval
 from nlp_suite.training import several_runs
 from nlp_suite.training.cross_validation import check_cross_validation, cross_validate, view_of
 from nlp_suite.training.learning_curve import check_learning_curve, learning_curve
@@ -52,7 +52,7 @@ def test_the_folds_of_every_kind_of_corpus_are_the_training_split(task):
     experiment = load_experiment({"task": task, "data": {"source": {"name": "sample", "size": 50, "test": 5}}})
     source, seen = open_source(experiment), []
     for i in range(1, 4):
-        parts = splits(changed(experiment, fold=f"{i}/3"), source)
+        parts = splits(changed(experiment, "data", fold=f"{i}/3"), source)
         assert parts["test"].origin == "train" and 10 <= len(parts["test"].rows) <= 24
         rows = [set(parts[split].rows) for split in ("train", "validation", "test")]
         assert sum(map(len, rows)) == 50 and set().union(*rows) == set(range(50))
@@ -63,7 +63,7 @@ def test_the_folds_of_every_kind_of_corpus_are_the_training_split(task):
 def test_a_limit_of_the_training_split_leaves_the_others_whole_and_grows(small):
     experiment = small(data={"source": {"name": "sample", "size": 200, "test": 20}})
     source = open_source(experiment)
-    whole, few, more = (splits(changed(experiment, train_limit=n), source) for n in (None, 30, 90))
+    whole, few, more = (splits(changed(experiment, "data", train_limit=n), source) for n in (None, 30, 90))
     assert [part["train"].count() for part in (whole, few, more)] == [180, 30, 90]
     assert set(few["train"].rows) < set(more["train"].rows) < set(whole["train"].rows)
     assert (few["validation"].rows == whole["validation"].rows).all() and few["test"].count() == 20
