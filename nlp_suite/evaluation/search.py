@@ -1,7 +1,6 @@
 """How the report of a search is shown: what it found, what mattered, and every trial."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -27,31 +26,39 @@ def score_by_trial(report: dict) -> bytes:
         if line:
             ends = [*line, (trials[-1]["number"], best)]
             ax.plot(*zip(*ends), drawstyle="steps-post", color=plots.SECOND, linewidth=1.4, label="best so far")
-        for chosen, fill, label in (
-            (complete, plots.ACCENT, "complete"),
-            ([t for t in trials if t["state"] != "complete"], plots.PAPER, "ended early"),
+        cut = [trial for trial in trials if _shown(report, trial["score"]) != trial["score"]]
+        for chosen, form, fill, label in (
+            ([t for t in complete if t not in cut], "o", plots.ACCENT, "complete"),
+            ([t for t in trials if t not in cut and t not in complete], "o", plots.PAPER, "ended early"),
+            (cut, "^" if report["mode"] == "min" else "v", plots.PAPER, "far worse"),
         ):
             if chosen:
-                points = [t["number"] for t in chosen], [t["score"] for t in chosen]
-                ax.plot(*points, "o", color=plots.ACCENT, markersize=5.5, mfc=fill, label=label)
+                points = [t["number"] for t in chosen], [_shown(report, t["score"]) for t in chosen]
+                ax.plot(*points, form, color=plots.ACCENT, markersize=5.5, mfc=fill, label=label)
         ax.set(xlabel="trial", ylabel=report["monitor"])
-        _limit(ax, report, [trial["score"] for trial in complete])
         ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         ax.yaxis.set_major_locator(MaxNLocator(5))
-        ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3, borderpad=0, handlelength=1.8)
+        ax.legend(
+            loc="lower left", bbox_to_anchor=(-0.1, 1.0), ncols=4, borderpad=0, handlelength=1.2, columnspacing=1.0
+        )
     return out.getvalue()
 
 
-def _limit(ax: Any, report: dict, scores: Sequence[float]) -> None:
-    """Cuts the axis where a few bad trials would press all others together."""
+def worst_shown(report: dict) -> float | None:
+    """Where pictures cut the scores, so that a few bad trials do not press all others together; None if nowhere."""
+    scores = [trial["score"] for trial in report["trials"] if trial["state"] == "complete"]
     if len(scores) < 4:
-        return
-    low, high = min(scores), max(scores)
+        return None
+    best, worst = (min(scores), max(scores)) if report["mode"] == "min" else (max(scores), min(scores))
     middle = sorted(scores)[len(scores) // 2]
-    best, worst = (low, high) if report["mode"] == "min" else (high, low)
-    if abs(worst - best) > 4 * abs(middle - best) > 0:
-        end = best + 3 * (middle - best)
-        ax.set_ylim((best - 0.15 * (end - best), end) if report["mode"] == "min" else (end, best + 0.15 * (best - end)))
+    return best + 3 * (middle - best) if abs(worst - best) > 4 * abs(middle - best) > 0 else None
+
+
+def _shown(report: dict, score: float) -> float:
+    """A score, or where it is cut."""
+    if (end := worst_shown(report)) is None:
+        return score
+    return min(score, end) if report["mode"] == "min" else max(score, end)
 
 
 def importances(report: dict) -> bytes:
@@ -76,7 +83,7 @@ def parallel_coordinates(report: dict) -> bytes:
     axes = [_Axis([t["settings"].get(key) for t in trials], key in report["log"]) for key in keys]
     ranked = sorted((t["score"] for t in trials), reverse=report["mode"] == "max")
     rank = {score: i / max(1, len(ranked) - 1) for i, score in reversed(list(enumerate(ranked)))}
-    axes.append(_Axis([t["score"] for t in trials], False, upside_down=report["mode"] == "min"))
+    axes.append(_Axis([_shown(report, t["score"]) for t in trials], False, upside_down=report["mode"] == "min"))
     names = [*(plots.shorten(key.split(".", 1)[-1], 18) for key in keys), report["monitor"]]
     best = report["best"]["trial"] if report["best"] else None
     with plots.drawing("parallel", max(plots.WIDTH, 1.25 * len(axes)), 3.9) as (figure, out):
@@ -182,7 +189,7 @@ class SearchView(ReportView):
         if len(drawn) > 1:
             lead = (
                 "A line is a trial: through its settings to its score, the better the higher and darker. The best one is set "
-                "apart; those that ended early are dashed."
+                "apart; those that ended early are dashed; the lowest score stands for all that are as bad or worse."
             )
             parts.append(
                 Section("Settings and scores", picture(parallel_coordinates(report), "parallel coordinates"), lead)
@@ -202,7 +209,7 @@ class SearchView(ReportView):
                 else Html(f'<span title="{escape(trial["reason"])}">{escape(trial["state"])}</span>')
             )
             rows.append([
-                Html(f"<b>{number}, best</b>") if is_best else number, state, score, duration(trial["seconds"]),
+                Html(f"<b>{number}, best</b>") if is_best else number, state, score, duration(trial["seconds"]).replace(" ", "\u00a0"),
                 str(trial["intervals"]), *(_written(trial["settings"].get(key)) for key in keys),
             ])  # fmt: skip
         return ["trial", "", report["monitor"], "time", "intervals", *keys], rows
@@ -215,13 +222,14 @@ class SearchView(ReportView):
 
         summary = summary_table([(tile.name, tile.value, tile.remark) for tile in self.headline(report)])
         listed = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        header, rows = self._table(report)
-        for name in header:
-            listed.add_column(name, justify="left" if name == "" else "right")
-        for trial, row in zip(report["trials"], rows):
+        for name in ("trial", "", report["monitor"], "time"):
+            listed.add_column(name, justify="right" if name else "left", no_wrap=True)
+        listed.add_column("settings")
+        for trial, row in zip(report["trials"], self._table(report)[1]):
+            settings = ", ".join(f"{key} {_written(value)}" for key, value in trial["settings"].items())
             best = report["best"] is not None and trial["number"] == report["best"]["trial"]
-            cells = [str(trial["number"]), trial["state"], *row[2:]]
-            listed.add_row(*map(str, cells), style="bold" if best else "")
+            cells = (str(trial["number"]), trial["state"], *row[2:4], settings)
+            listed.add_row(*map(Text, cells), style="bold" if best else "")
         sentences = [finding(report), *report["remarks"]]
         if report["best"]:
             sentences.append(f"its config: {report['best']['config']}")

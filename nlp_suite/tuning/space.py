@@ -111,8 +111,9 @@ class Space:
         Raises:
             ConfigError: one lies outside the space.
         """
+        experiment = experiment.model_copy(update={"search": None})
         values, found = flattened(experiment), dict[str, Any]()
-        given = experiment.model_dump(mode="json", exclude_unset=True, exclude={"search"})
+        given = experiment.model_dump(mode="json", exclude_unset=True)
         for key, parameter in self.parameters.items():
             value = values.get(key)
             if parameter.choices:

@@ -1,4 +1,4 @@
-"""Cross-validation and learning curves: every row is tested once, numbers against NumPy and SciPy, what is done stays done."""
+"""Cross-validation, repetition and learning curves: every row is tested once, numbers against NumPy and SciPy, what is done stays done."""
 
 import io
 import json
@@ -18,6 +18,9 @@ from nlp_suite.evaluation.several_runs import mean_with_interval
 from nlp_suite.training import several_runs
 from nlp_suite.training.cross_validation import check_cross_validation, cross_validate, view_of
 from nlp_suite.training.learning_curve import check_learning_curve, learning_curve
+from nlp_suite.training.repetition import check_repetition, repeat
+from nlp_suite.training.repetition import view_of as view_of_seeds
+from nlp_suite.training.run import Run, differences
 from nlp_suite.training.several_runs import changed
 
 QUIET = Console(quiet=True)
@@ -215,3 +218,37 @@ def test_a_run_folder_is_no_place_for_several_runs(tmp_path):
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(RunError, match="is a run folder"):
         several_runs.check_runs({}, tmp_path)
+
+
+def test_a_repetition_differs_in_the_seed_alone_and_goes_on(small, tmp_path):
+    experiment = small(training={"epochs": 1})
+    report = repeat(experiment, tmp_path / "runs", 2, console=QUIET)
+    assert report["seeds"] == [1, 2] and report["split"] == "test"
+    runs = [Run(tmp_path / f"runs/seed-{seed}") for seed in (1, 2)]
+    assert (
+        differences(runs[0].experiment, runs[1].experiment) == ["training.seed: 1 → 2"]
+        and runs[0].info["statistics"] == runs[1].info["statistics"]
+    )
+    measured = [json.loads((run.directory / "report.json").read_text("utf-8"))["accuracy"] for run in runs]
+    assert report["figures"]["accuracy"] == mean_with_interval(measured, 1)
+    assert report["best"]["values"] == [run.info["best"]["value"] for run in runs]
+    shown = Console(file=io.StringIO(), width=200)
+    shown.print(view_of_seeds(report).terminal(report))
+    page = (tmp_path / "runs/report.html").read_text("utf-8")
+    assert "seed 2" in page and "Seed by seed" in page and "95% interval" in shown.file.getvalue()
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("seed-*/**/*") if path.is_file()}
+    assert repeat(experiment, tmp_path / "runs", 2, console=QUIET) == report
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+@pytest.mark.parametrize(
+    "overrides, seeds, message",
+    [
+        ((), 1, "--seeds 1: an interval needs 2 to 1000 seeds"),
+        ((), 1001, "--seeds 1001"),
+        ((f"training.seed={2**32 - 2}",), 3, "from training.seed 4294967294 on there are not so many seeds"),
+    ],
+)
+def test_seeds_that_cannot_be_are_refused(small, tmp_path, overrides, seeds, message):
+    with pytest.raises(UsageError, match=message):
+        check_repetition(small(*overrides), tmp_path / "runs", seeds)
