@@ -226,7 +226,7 @@ class SearchView(ReportView):
             listed.add_column(name, justify="right" if name else "left", no_wrap=True)
         listed.add_column("settings")
         for trial, row in zip(report["trials"], self._table(report)[1]):
-            settings = ", ".join(f"{key} {_written(value)}" for key, value in trial["settings"].items())
+            settings = ", ".join(f"{key.split('.')[-1]} {_written(v)}" for key, v in trial["settings"].items())
             best = report["best"] is not None and trial["number"] == report["best"]["trial"]
             cells = (str(trial["number"]), trial["state"], *row[2:4], settings)
             listed.add_row(*map(Text, cells), style="bold" if best else "")
