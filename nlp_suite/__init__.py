@@ -22,7 +22,9 @@ if TYPE_CHECKING:  # what is imported when asked for, for type checkers
     from nlp_suite.training.cross_validation import cross_validate
     from nlp_suite.training.evaluate import evaluate
     from nlp_suite.training.learning_curve import learning_curve
+    from nlp_suite.training.repetition import repeat
     from nlp_suite.training.train import train
+    from nlp_suite.tuning.search import search
 
 __all__ = [
     "NlpSuiteError",
@@ -36,6 +38,8 @@ __all__ = [
     "load_experiment",
     "predict_table",
     "prepare",
+    "repeat",
+    "search",
     "train",
 ]
 
@@ -47,6 +51,8 @@ _LAZY_EXPORTS = {  # public name: (module, attribute), imported when asked for
     "train": ("nlp_suite.training.train", "train"),
     "cross_validate": ("nlp_suite.training.cross_validation", "cross_validate"),
     "learning_curve": ("nlp_suite.training.learning_curve", "learning_curve"),
+    "repeat": ("nlp_suite.training.repetition", "repeat"),
+    "search": ("nlp_suite.tuning.search", "search"),
     "evaluate": ("nlp_suite.training.evaluate", "evaluate"),
     "export_run": ("nlp_suite.export", "run_export"),
     "predict_table": ("nlp_suite.export.predict_table", "predict_table"),

@@ -1,8 +1,8 @@
 """The schema of an experiment: one YAML file, checked before anything runs.
 
-Sections: `task`, `data`, `text`, `target_text`, `backbone`, `training`, `export`. Wherever something is chosen by name (`task`,
-`backbone`, `data.source`, `text.tokenizer`, `training.schedule`), the value is the name alone or a mapping with `name`
-and that component's own settings:
+Sections: `task`, `data`, `text`, `target_text`, `backbone`, `training`, `search`, `export`. Wherever something is chosen by name
+(`task`, `backbone`, `data.source`, `text.tokenizer`, `training.schedule`), the value is the name alone or a mapping with
+`name` and that component's own settings:
 
     backbone: lstm
     backbone: {name: lstm, units: 128}
@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from nlp_suite.config_base import ChosenByName, Component, ComponentSettings, Settings, TokenizerSettings, problems_of
+from nlp_suite.config_search import SearchSettings
 from nlp_suite.config_values import read_values, recorded_values, set_value
 from nlp_suite.config_yaml import label_texts, plain_values, shown, write_yaml
 from nlp_suite.errors import ConfigError, UnknownNameError
@@ -30,6 +31,7 @@ __all__ = [
     "DataSettings",
     "Experiment",
     "ExportSettings",
+    "SearchSettings",
     "Settings",
     "TextSettings",
     "TokenizerSettings",
@@ -227,6 +229,7 @@ class Experiment(Settings):
     )
     backbone: Annotated[Component, ChosenByName(BACKBONES, DEFAULT_BACKBONE)] = DEFAULT_BACKBONE
     training: TrainingSettings = TrainingSettings.model_construct()
+    search: SearchSettings | None = None
     export: ExportSettings = ExportSettings.model_construct()
 
     @model_validator(mode="after")
@@ -267,7 +270,10 @@ class Experiment(Settings):
         if not isinstance(values, dict):
             return values
         values = {**{key: {} for key in ("data", "text", "training", "export")}, **values}
-        values = {key: {} if value is None and key != "target_text" else value for key, value in values.items()}
+        values = {
+            key: {} if value is None and key not in ("target_text", "search") else value
+            for key, value in values.items()
+        }
         task = _task_class(values.get("task", DEFAULT_TASK))
         backbone = values.get("backbone", {})
         recipe = getattr(task, "default_recipe", {}) if isinstance(backbone, dict) and "name" not in backbone else {}

@@ -1,4 +1,4 @@
-"""Several trainings to choose by: cross-validation and learning curves."""
+"""Several trainings to choose by: search, cross-validation, repetition and learning curves."""
 
 import json
 from pathlib import Path
@@ -7,13 +7,69 @@ from typing import Annotated, Any
 import typer
 
 from nlp_suite.cli.common import AsJson, ConfigFile, Overrides, console, print_progress
+from nlp_suite.cli.completion import runs
 from nlp_suite.errors import UsageError
 
 
 def add_commands(app: typer.Typer) -> None:
     """Adds the verbs to the command line."""
+    app.command()(search)
     app.command("cross-validate")(cross_validate)
+    app.command()(repeat)
     app.command("learning-curve")(learning_curve)
+
+
+def search(
+    config: ConfigFile,
+    run_dir: Annotated[
+        Path | None, typer.Option(help="For the trials; default runs/NAME-search of the config.")
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Storage of the study that several searches share; default: SQLite in --run-dir."
+        ),
+    ] = None,
+    study: Annotated[str, typer.Option(metavar="NAME", help="Name of the study in the storage.")] = "nlp-suite",
+    start_from: Annotated[
+        list[Path] | None,
+        typer.Option("--from", metavar="RUN", help="Run folder whose settings are tried first.", autocompletion=runs),
+    ] = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search settings by Optuna (section search of the config); the same command goes on with a search that was interrupted."""
+    from nlp_suite.config import load_experiment
+    from nlp_suite.evaluation.search import SearchView
+    from nlp_suite.training.run import default_directory
+    from nlp_suite.tuning.search import search
+
+    experiment = load_experiment(config, overrides or [])
+    directory = run_dir or default_directory(config).with_name(f"{config.stem}-search")
+    report = search(
+        experiment, directory, storage=storage, study=study, start_from=start_from or [], progress=print_progress
+    )
+    _show(report, lambda report: SearchView(), as_json)
+
+
+def repeat(
+    config: ConfigFile,
+    seeds: Annotated[int, typer.Option(help="How many: training.seed of the config, and those after it.")] = 5,
+    run_dir: Annotated[Path | None, typer.Option(help="For the runs; default runs/NAME-seeds of the config.")] = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train with several seeds: every number's mean and interval, in one table."""
+    from nlp_suite.backend import import_backend
+    from nlp_suite.config import load_experiment
+    from nlp_suite.training.repetition import check_repetition, repeat, view_of
+    from nlp_suite.training.run import default_directory
+
+    experiment = load_experiment(config, overrides or [])
+    directory = run_dir or default_directory(config).with_name(f"{config.stem}-seeds")
+    check_repetition(experiment, directory, seeds)
+    import_backend()
+    _show(repeat(experiment, directory, seeds, progress=print_progress), view_of, as_json)
 
 
 def cross_validate(

@@ -1,77 +1,36 @@
 """How the report of a cross-validation is shown: means with intervals, fold by fold, and the labels that are doubted."""
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from nlp_suite.evaluation.number_format import share
-from nlp_suite.evaluation.page import Html, Section, Tile, escape, excerpt, table
+from nlp_suite.evaluation.page import Html, Section, escape, excerpt
 from nlp_suite.evaluation.plots import shorten
-from nlp_suite.evaluation.report import ReportView, summary_table
-
-Writers = Mapping[str, Callable[[float], str]]
+from nlp_suite.evaluation.several_runs import SeveralRunsView
 
 
-def mean_with_interval(values: Sequence[float | None], highest: float = math.inf) -> dict[str, Any]:
-    """Mean of the folds' values and its 95 % interval by Student's t; both null where a value is missing.
+class CrossValidationView(SeveralRunsView):
+    """The view of a report of `nlp_suite.cross_validate`."""
 
-    Bounded by 0 where no value is below, and by `highest`. The folds share most of their training rows, so the interval is somewhat too narrow (Bengio & Grandvalet 2004).
-    """
-    numbers = [value for value in values if value is not None]
-    if len(numbers) < max(2, len(values)):
-        return {"mean": None, "interval": None, "values": list(values)}
-    from scipy.stats import t
+    over = "folds"
+    title = "Fold by fold"
+    lead = (
+        "Each fold is a part of the training split, tested by a model that was trained on the others. The intervals are "
+        "those of the mean by Student's t; as the models share most of their rows, they are somewhat too narrow."
+    )
 
-    mean = sum(numbers) / len(numbers)
-    deviation = math.sqrt(sum((value - mean) ** 2 for value in numbers) / (len(numbers) - 1))
-    half = float(t.ppf(0.975, len(numbers) - 1)) * deviation / math.sqrt(len(numbers))
-    low = mean - half if min(numbers) < 0 else max(0.0, mean - half)
-    return {"mean": mean, "interval": [low, min(highest, mean + half)], "values": numbers}
-
-
-class CrossValidationView(ReportView):
-    """The view of a report of `nlp_suite.cross_validate`.
-
-    Args:
-        writers: figure → how it is written.
-    """
-
-    def __init__(self, writers: Writers):
-        self._writers = writers
-
-    def headline(self, report: dict) -> list[Tile]:
-        tiles = []
-        for name, figure in report["figures"].items():
-            if figure["mean"] is not None:
-                write = self._writers[name]
-                low, high = map(write, figure["interval"])
-                title = name[0].upper() + name[1:]
-                tiles.append(Tile(title, write(figure["mean"]), f"{low} – {high} (95% interval over the folds)"))
-        return tiles
+    def names(self, report: dict) -> Iterable[str]:
+        return [f"fold {i + 1}" for i in range(report["folds"])]
 
     def sections(self, report: dict) -> list[Section]:
-        names = list(report["figures"])
-        rows = [
-            [f"fold {i + 1}", *(self._written(name, report["figures"][name]["values"][i]) for name in names)]
-            for i in range(report["folds"])
-        ]
-        rows.append(["mean", *(self._written(name, report["figures"][name]["mean"]) for name in names)])
-        lead = (
-            "Each fold is a part of the training split, tested by a model that was trained on the others. The intervals are "
-            "those of the mean by Student's t; as the models share most of their rows, they are somewhat too narrow."
-        )
-        parts = [Section("Fold by fold", table(["", *names], rows, total=True), lead)]
+        parts = super().sections(report)
         return [*parts, _doubted(report["doubted"])] if report["doubted"] else parts
-
-    def _written(self, name: str, value: float | None) -> str:
-        return "–" if value is None else self._writers[name](value)
 
     def terminal(self, report: dict) -> Any:
         from rich.console import Group
         from rich.text import Text
 
-        summary = summary_table([(tile.name, tile.value, tile.remark) for tile in self.headline(report)])
-        return Group(summary, *([Text(_sentence(report["doubted"]))] if report["doubted"] else []))
+        return Group(super().terminal(report), *([Text(_sentence(report["doubted"]))] if report["doubted"] else []))
 
 
 def _sentence(doubted: dict) -> str:

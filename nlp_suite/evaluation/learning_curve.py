@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from nlp_suite.evaluation import plots
-from nlp_suite.evaluation.cross_validation import Writers
 from nlp_suite.evaluation.number_format import less_is_better
 from nlp_suite.evaluation.page import Section, Tile, columns, picture, table
 from nlp_suite.evaluation.report import ReportView, summary_table
+from nlp_suite.evaluation.several_runs import Writers
 
 NOTABLE = 0.01  # of the value: a change that counts where there is no interval
 

@@ -24,6 +24,7 @@ NOT_SHOWN = {
     "files",
     "remarks",
     "fitted",
+    "stopped",
 }  # of info: shown elsewhere or of no interest
 COUNTED = ("examples", "documents", "sentences", "tokens", "words", "characters")  # of a report: what was evaluated
 

@@ -16,7 +16,15 @@ from nlp_suite.errors import UsageError
 from nlp_suite.progress import console as progress_console
 from nlp_suite.progress import scope
 from nlp_suite.training.run import Run
-from nlp_suite.training.several_runs import Experiments, changed, check_runs, figure_writers, train_runs
+from nlp_suite.training.several_runs import (
+    Experiments,
+    changed,
+    check_runs,
+    figure_writers,
+    means_with_intervals,
+    train_runs,
+    write_joint_report,
+)
 
 DOUBTED = "doubted_labels.tsv"
 SHOWN = 10  # of the doubted rows, in the report
@@ -26,7 +34,7 @@ IMPROBABLE = 0.1  # probability of a label below which its row should be looked 
 
 def fold_experiments(experiment: Experiment, folds: int) -> Experiments:
     """The experiment of every fold, by the name of its run folder."""
-    return {f"fold-{i}": changed(experiment, fold=f"{i}/{folds}") for i in range(1, folds + 1)}
+    return {f"fold-{i}": changed(experiment, "data", fold=f"{i}/{folds}") for i in range(1, folds + 1)}
 
 
 def check_cross_validation(experiment: Experiment, run_dir: str | Path, folds: int) -> None:
@@ -84,37 +92,18 @@ def cross_validate(
         >>> report["figures"]["accuracy"]["mean"]
         0.71
     """
-    from nlp_suite.evaluation.cross_validation import mean_with_interval
-    from nlp_suite.evaluation.report import write_report
-
     directory, progress = Path(run_dir), progress or (lambda line: None)
     check_cross_validation(experiment, directory, folds)
     console = console or progress_console()
     runs = train_runs(fold_experiments(experiment, folds), directory, console, progress)
-    (task, *_) = (run.task for run, _ in runs.values())
-    view, reports = task.report_view(), [report for _, report in runs.values()]
-    of_folds = [{figure.name: figure for figure in view.figures(report)} for report in reports]
-    figures = {
-        name: mean_with_interval([of_fold[name].value for of_fold in of_folds if name in of_fold], figure.highest)
-        for name, figure in of_folds[0].items()
-    }
     report = {
         "kind": "cross_validation",
         "folds": folds,
-        "figures": figures,
+        "figures": means_with_intervals(runs),
         "runs": [str(run.directory) for run, _ in runs.values()],
         "doubted": _doubted(experiment, [run for run, _ in runs.values()], directory),
     }
-    page = write_report(
-        directory,
-        report,
-        view_of(report),
-        title=f"{directory.name}: {task.title}, {experiment.backbone.name}, {folds} folds",
-        history=None,
-        experiment_yaml=experiment.to_yaml(),
-        info={},
-    )
-    return {**report, "page": str(page)}
+    return write_joint_report(directory, report, view_of(report), runs, experiment, f"{folds} folds")
 
 
 def view_of(report: dict[str, Any]) -> Any:

@@ -148,6 +148,11 @@ def text_facts(run: Run, split: str, store: Any, report: dict[str, Any]) -> dict
     statistics = run.info["statistics"].get(split) or kind.with_unknown_words(kind.statistics(store), store, run.assets)
     on_texts = kind.remarks({split: statistics}, run.experiment, split)
     on_settings = [*remarks_on_settings(run.experiment, run.labels), *run.info.get("remarks", ())]
+    if stopped := run.info.get("stopped"):
+        on_settings.append(
+            f"This training was ended after checkpoint interval {stopped['round']}, before its config says: {stopped['reason']}. "
+            "Measured is the best of its checkpoints until then."
+        )
     shares = {key: statistics[key] for key in SHARES if key in statistics and key not in report}
     return {**shares, "remarks": [*on_texts, *report.get("remarks", ()), *on_settings]}
 

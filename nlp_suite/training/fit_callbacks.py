@@ -77,7 +77,7 @@ class FitCallbacks:
         world: World,
     ):
         self._world, writes = world, world.writes
-        self._of_program = as_keras(of_program)
+        self._of_program = as_keras(of_program, record)
         self._settings, self._directory, self._steps = settings, record.directory, steps
         monitor, mode = settings.monitor, monitor_mode(settings.monitor)
         self._log = IntervalLog(loss_metric, steps)

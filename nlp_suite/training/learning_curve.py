@@ -10,12 +10,19 @@ from nlp_suite.errors import DataError, UsageError
 from nlp_suite.progress import console as progress_console
 from nlp_suite.progress import scope
 from nlp_suite.training.run import Run
-from nlp_suite.training.several_runs import Experiments, changed, check_runs, figure_writers, train_runs
+from nlp_suite.training.several_runs import (
+    Experiments,
+    changed,
+    check_runs,
+    figure_writers,
+    train_runs,
+    write_joint_report,
+)
 
 
 def sized_experiments(experiment: Experiment, sizes: Sequence[int]) -> Experiments:
     """The experiment of every size, by the name of its run folder."""
-    return {f"rows-{size}": changed(experiment, train_limit=size) for size in sorted(sizes)}
+    return {f"rows-{size}": changed(experiment, "data", train_limit=size) for size in sorted(sizes)}
 
 
 def check_learning_curve(experiment: Experiment, run_dir: str | Path, sizes: Sequence[int]) -> None:
@@ -73,7 +80,6 @@ def learning_curve(
         'From 1,000 to 2,000 rows accuracy went from 71.20% to 74.80%, …'
     """
     from nlp_suite.evaluation.learning_curve import advice
-    from nlp_suite.evaluation.report import write_report
 
     directory, progress = Path(run_dir), progress or (lambda line: None)
     check_learning_curve(experiment, directory, sizes)
@@ -96,16 +102,7 @@ def learning_curve(
         "runs": [str(run.directory) for run, _ in runs.values()],
     }
     report["advice"] = advice(report, {name: figures[0].write for name, figures in by_name.items()})
-    page = write_report(
-        directory,
-        report,
-        view_of(report),
-        title=f"{directory.name}: {task.title}, {experiment.backbone.name}, learning curve",
-        history=None,
-        experiment_yaml=experiment.to_yaml(),
-        info={},
-    )
-    return {**report, "page": str(page)}
+    return write_joint_report(directory, report, view_of(report), runs, experiment, "learning curve")
 
 
 def view_of(report: dict[str, Any]) -> Any:

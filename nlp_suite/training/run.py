@@ -249,7 +249,8 @@ def check_same(directory: Path, experiment: Experiment) -> None:
         before = load_recorded(directory / "config.yaml")
     except ConfigError as error:
         raise RunError(f"{directory} holds a run whose config cannot be read: {error}") from None
-    free = ("data.cache:", "training.distribution.")  # where the data lie and who computes change no weight
+    # Where the data lie, who computes and what was searched for change no weight.
+    free = ("data.cache:", "training.distribution.", "search:", "search.")
     lines = [line for line in differences(before, experiment) if not line.startswith(free)]
     if lines:
         listed = "\n  ".join(lines)

@@ -15,9 +15,13 @@ Experiments = Mapping[str, Experiment]
 """Name of the run folder → what is trained in it."""
 
 
-def changed(experiment: Experiment, **data: Any) -> Experiment:
-    """The experiment with other settings of `data`."""
-    return experiment.model_copy(update={"data": experiment.data.model_copy(update=data)})
+Runs = Mapping[str, tuple[Run, dict[str, Any]]]
+"""Name of the run folder → the run and its report."""
+
+
+def changed(experiment: Experiment, section: str, **settings: Any) -> Experiment:
+    """The experiment with other settings of a section."""
+    return experiment.model_copy(update={section: getattr(experiment, section).model_copy(update=settings)})
 
 
 def check_runs(experiments: Experiments, directory: Path) -> None:
@@ -61,6 +65,47 @@ def train_runs(
 def _report(run: Run) -> dict[str, Any]:
     report: dict[str, Any] = json.loads(run.record.check("report.json").read_text("utf-8"))
     return report
+
+
+def means_with_intervals(runs: Runs) -> dict[str, dict[str, Any]]:
+    """The figures of the runs: name → their mean, its interval and the values, see `mean_with_interval`."""
+    from nlp_suite.evaluation.several_runs import mean_with_interval
+
+    of_runs = [
+        {figure.name: figure for figure in run.task.report_view().figures(report)} for run, report in runs.values()
+    ]
+    return {
+        name: mean_with_interval([figures[name].value for figures in of_runs if name in figures], figure.highest)
+        for name, figure in of_runs[0].items()
+    }
+
+
+def write_joint_report(
+    directory: Path, report: dict[str, Any], view: Any, runs: Runs, experiment: Experiment, what: str
+) -> dict[str, Any]:
+    """Writes a report on several runs; returns it with `page`, where its HTML lies.
+
+    Args:
+        directory: where to.
+        report: the numbers.
+        view: how they are shown.
+        runs: what was trained.
+        experiment: what they have in common.
+        what: the end of the title, such as `"5 folds"`.
+    """
+    from nlp_suite.evaluation.report import write_report
+
+    task = next(run.task for run, _ in runs.values())
+    page = write_report(
+        directory,
+        report,
+        view,
+        title=f"{directory.name}: {task.title}, {experiment.backbone.name}, {what}",
+        history=None,
+        experiment_yaml=experiment.to_yaml(),
+        info={},
+    )
+    return {**report, "page": str(page)}
 
 
 def figure_writers(run: Run) -> dict[str, Callable[[float], str]]:

@@ -69,9 +69,10 @@ def train(
         run_dir: the run folder, made if it does not exist.
         console: where its lines go; default: standard error, or the log where the program keeps one of `nlp_suite`.
         callbacks: called after every checkpoint interval, each with its number, from 1, and a mapping of its figures: the
-            columns of `history.csv`. One that answers True ends the training, which is then finished. Keras's callbacks are
-            taken too. A run that is continued calls them for the intervals that are left; one whose interval was not saved
-            before it was killed, for that interval again. Of several processes each calls its own.
+            columns of `history.csv`. One that answers True ends the training, which is then finished; so does a text, which
+            stands in `run.json` as the reason (`stopped`). Keras's callbacks are taken too. A run that is continued calls
+            them for the intervals that are left; one whose interval was not saved before it was killed, for that interval
+            again. Of several processes each calls its own.
         launch: which of several processes this one is (`nlp_suite.training.launch.find_launch`); default: the only one.
 
     Returns:
@@ -306,6 +307,8 @@ class _Training:
         cut_history(self._record, done)
         if self._settings.tensorboard:
             cut_events(self._directory / "tensorboard", done)
+        if not callbacks.state.stopped and self._record.read().get("stopped"):  # killed before that was saved
+            self._record.update(stopped=None)
         if done:
             self._print(f"continuing after checkpoint interval {done}")
         return done

@@ -1,4 +1,4 @@
-"""Cross-validation and learning curves: every row is tested once, numbers against NumPy and SciPy, what is done stays done."""
+"""Cross-validation, repetition and learning curves: every row is tested once, numbers against NumPy and SciPy, what is done stays done."""
 
 import io
 import json
@@ -12,12 +12,15 @@ from nlp_suite.data.prepare import open_source, splits
 from nlp_suite.data.splits import parse_fold, stratified_folds
 from nlp_suite.data.table_reading import open_table
 from nlp_suite.errors import ConfigError, DataError, RunError, UsageError
-from nlp_suite.evaluation.cross_validation import mean_with_interval
 from nlp_suite.evaluation.label_noise import doubted_rows
 from nlp_suite.evaluation.learning_curve import advice
+from nlp_suite.evaluation.several_runs import mean_with_interval
 from nlp_suite.training import several_runs
 from nlp_suite.training.cross_validation import check_cross_validation, cross_validate, view_of
 from nlp_suite.training.learning_curve import check_learning_curve, learning_curve
+from nlp_suite.training.repetition import check_repetition, repeat
+from nlp_suite.training.repetition import view_of as view_of_seeds
+from nlp_suite.training.run import Run, differences
 from nlp_suite.training.several_runs import changed
 
 QUIET = Console(quiet=True)
@@ -52,7 +55,7 @@ def test_the_folds_of_every_kind_of_corpus_are_the_training_split(task):
     experiment = load_experiment({"task": task, "data": {"source": {"name": "sample", "size": 50, "test": 5}}})
     source, seen = open_source(experiment), []
     for i in range(1, 4):
-        parts = splits(changed(experiment, fold=f"{i}/3"), source)
+        parts = splits(changed(experiment, "data", fold=f"{i}/3"), source)
         assert parts["test"].origin == "train" and 10 <= len(parts["test"].rows) <= 24
         rows = [set(parts[split].rows) for split in ("train", "validation", "test")]
         assert sum(map(len, rows)) == 50 and set().union(*rows) == set(range(50))
@@ -63,7 +66,7 @@ def test_the_folds_of_every_kind_of_corpus_are_the_training_split(task):
 def test_a_limit_of_the_training_split_leaves_the_others_whole_and_grows(small):
     experiment = small(data={"source": {"name": "sample", "size": 200, "test": 20}})
     source = open_source(experiment)
-    whole, few, more = (splits(changed(experiment, train_limit=n), source) for n in (None, 30, 90))
+    whole, few, more = (splits(changed(experiment, "data", train_limit=n), source) for n in (None, 30, 90))
     assert [part["train"].count() for part in (whole, few, more)] == [180, 30, 90]
     assert set(few["train"].rows) < set(more["train"].rows) < set(whole["train"].rows)
     assert (few["validation"].rows == whole["validation"].rows).all() and few["test"].count() == 20
@@ -215,3 +218,37 @@ def test_a_run_folder_is_no_place_for_several_runs(tmp_path):
     (tmp_path / "run.json").write_text("{}")
     with pytest.raises(RunError, match="is a run folder"):
         several_runs.check_runs({}, tmp_path)
+
+
+def test_a_repetition_differs_in_the_seed_alone_and_goes_on(small, tmp_path):
+    experiment = small(training={"epochs": 1})
+    report = repeat(experiment, tmp_path / "runs", 2, console=QUIET)
+    assert report["seeds"] == [1, 2] and report["split"] == "test"
+    runs = [Run(tmp_path / f"runs/seed-{seed}") for seed in (1, 2)]
+    assert (
+        differences(runs[0].experiment, runs[1].experiment) == ["training.seed: 1 → 2"]
+        and runs[0].info["statistics"] == runs[1].info["statistics"]
+    )
+    measured = [json.loads((run.directory / "report.json").read_text("utf-8"))["accuracy"] for run in runs]
+    assert report["figures"]["accuracy"] == mean_with_interval(measured, 1)
+    assert report["best"]["values"] == [run.info["best"]["value"] for run in runs]
+    shown = Console(file=io.StringIO(), width=200)
+    shown.print(view_of_seeds(report).terminal(report))
+    page = (tmp_path / "runs/report.html").read_text("utf-8")
+    assert "seed 2" in page and "Seed by seed" in page and "95% interval" in shown.file.getvalue()
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("seed-*/**/*") if path.is_file()}
+    assert repeat(experiment, tmp_path / "runs", 2, console=QUIET) == report
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+@pytest.mark.parametrize(
+    "overrides, seeds, message",
+    [
+        ((), 1, "--seeds 1: an interval needs 2 to 1000 seeds"),
+        ((), 1001, "--seeds 1001"),
+        ((f"training.seed={2**32 - 2}",), 3, "from training.seed 4294967294 on there are not so many seeds"),
+    ],
+)
+def test_seeds_that_cannot_be_are_refused(small, tmp_path, overrides, seeds, message):
+    with pytest.raises(UsageError, match=message):
+        check_repetition(small(*overrides), tmp_path / "runs", seeds)

@@ -38,8 +38,8 @@ def test_it_gets_the_figures_and_ends_the_training_for_good(small, tmp_path, mon
 
 
 def test_an_answer_that_is_hardly_meant_is_refused():
-    with pytest.raises(UsageError, match="answered 0.5; allowed: True \\(stop\\), False and None"):
-        CallAfterIntervals(lambda interval, logs: 0.5).on_epoch_end(0, {})
+    with pytest.raises(UsageError, match="answered 0.5; allowed: True \\(stop\\), a text"):
+        CallAfterIntervals(lambda interval, logs: 0.5, record=None).on_epoch_end(0, {})
 
 
 @pytest.mark.parametrize("callback", [keras.callbacks.EarlyStopping, "val_loss", None])
@@ -47,3 +47,25 @@ def test_what_cannot_be_called_is_refused_before_anything_is_done(small, tmp_pat
     with pytest.raises(UsageError, match=r"is neither a function \(interval, logs\) nor a Keras callback"):
         train(small(), tmp_path / "run", console=QUIET, callbacks=[callback])
     assert not (tmp_path / "run").exists()
+
+
+def test_a_reason_stands_in_the_run_and_in_its_report_but_not_where_it_was_never_saved(small, tmp_path, monkeypatch):
+    from nlp_suite.training.evaluate import evaluate
+
+    class Killed(BaseException):
+        pass
+
+    def killed(self, epoch, logs=None):
+        raise Killed
+
+    experiment = small(training={"epochs": 3})
+    with monkeypatch.context() as patch, pytest.raises(Killed):  # before the state that says so
+        patch.setattr(TrainingState, "on_epoch_end", killed)
+        train(experiment, tmp_path / "run", console=QUIET, callbacks=[lambda interval, logs: "too slow"])
+    run = train(experiment, tmp_path / "run", console=QUIET, callbacks=[lambda n, logs: "too dull" if n == 2 else None])
+    assert run.info["stopped"] == {"round": 2, "reason": "too dull"} and run.info["state"] == "finished"
+    assert any("after checkpoint interval 2, before its config says: too dull" in r for r in evaluate(run)["remarks"])
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(TrainingState, "on_epoch_end", killed)
+        train(experiment, tmp_path / "other", console=QUIET, callbacks=[lambda interval, logs: "too slow"])
+    assert not train(experiment, tmp_path / "other", console=QUIET).info.get("stopped")
