@@ -143,19 +143,19 @@ def test_nor_does_it_matter_between_trials(whole, tmp_path, monkeypatch, method,
 
 
 def test_more_trials_go_on_and_what_is_done_is_not_done_again(searched, tmp_path):
-    trained = []
+    trained, storage = [], MEMORY()
 
     def counted(experiment, directory, report):
         trained.append(directory.name)
         return training(experiment, directory, report)
 
-    first = search(searched(trials=3, pruner="none"), tmp_path / "search", objective=counted)
-    again = search(searched(trials=5, pruner="none"), tmp_path / "search", objective=counted)
+    first = search(searched(trials=3, pruner="none"), tmp_path / "search", storage=storage, objective=counted)
+    again = search(searched(trials=5, pruner="none"), tmp_path / "search", storage=storage, objective=counted)
     assert trained == ["000", "001", "002", "003", "004"] and found(again)[:3] == found(first)
     other = searched(trials=5, pruner="none", seed=1)
-    assert found(search(other, tmp_path / "other", objective=training))[1] != found(first)[1]
+    assert found(search(other, tmp_path / "other", storage=MEMORY(), objective=training))[1] != found(first)[1]
     with pytest.raises(RunError, match=r"(?s)study of another config.*search.seed: 0 → 1"):
-        search(other, tmp_path / "search", objective=training)
+        search(other, tmp_path / "search", storage=storage, objective=training)
 
 
 @pytest.mark.parametrize("storage", ["sqlite:///{}/shared.db", "journal:{}/shared.log"])

@@ -82,8 +82,8 @@ CONFIG = """
 data: {source: {name: sample, size: 200, test: 60}}
 text: {max_length: 40}
 backbone: {name: bag, embedding_size: 4, ngram_buckets: 1024}
-training: {epochs: 15, learning_rate: 0.01, buckets: 1, tensorboard: false}
-search: {trials: 2, monitor: val_loss, pruner: none, training.learning_rate: {log: [0.001, 0.1]}}
+training: {epochs: 40, learning_rate: 0.01, buckets: 1, tensorboard: false}
+search: {trials: 1, monitor: val_loss, pruner: none, training.learning_rate: {log: [0.001, 0.1]}}
 """
 
 
@@ -114,7 +114,7 @@ def child_of(process):
 def test_the_command_goes_on_after_its_process_and_that_of_a_trial_were_killed(tmp_path):
     (tmp_path / "tiny.yaml").write_text(CONFIG)
     with begun(tmp_path) as first:
-        read_until(first, "checkpoint interval 2/15")
+        read_until(first, "checkpoint interval 2/40")
         child = child_of(first)
         first.kill()
         end = time.monotonic() + 20
@@ -122,12 +122,13 @@ def test_the_command_goes_on_after_its_process_and_that_of_a_trial_were_killed(t
             assert time.monotonic() < end, "a trial must end with its search"
             time.sleep(0.05)
     with begun(tmp_path) as second:
-        said = read_until(second, "trial 1: training.learning_rate")
-        assert int(re.search(r"continuing after checkpoint interval (\d+)", said)[1]) >= 1
-        said = read_until(second, "checkpoint interval 2/15")
+        said = read_until(second, "continuing after checkpoint interval")
+        done = int(re.search(r"continuing after checkpoint interval (\d+)", said)[1])
+        read_until(second, f"checkpoint interval {done + 3}/40")
         os.kill(child_of(second), signal.SIGKILL)
         rest = read_until(second, "report:")
-    assert "its process died (SIGKILL" in rest and "continuing after checkpoint interval" in rest
+    again = int(re.search(r"its process died \(SIGKILL(?s:.)*continuing after checkpoint interval (\d+)", rest)[1])
+    assert again > done >= 1
     told = " ".join(rest.split())
-    assert re.search(r"2 complete", told) and "the test split was read for this trial only, once" in told
+    assert "1 complete" in told and "the test split was read for this trial only, once" in told
     assert (tmp_path / "runs/tiny-search/best.yaml").exists() and second.returncode == 0
