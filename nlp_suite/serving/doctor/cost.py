@@ -27,7 +27,7 @@ def check(folder: Path) -> Check:
         reason = (run.stderr.strip().splitlines() or [f"the process ended with {run.returncode}"])[-1]
         return Check("cost", None, f"could not be measured: {reason}")
     measured = json.loads(lines[-1])
-    loading = f"loaded in {measured['seconds']:.1f} s, with {measured['loading_mib']:,.0f} MiB beside TensorFlow's own"
+    loading = f"loaded in {measured['seconds']:.2f} s, with {measured['loading_mib']:,.0f} MiB beside TensorFlow's own"
     if not measured["signatures"]:
         return Check("cost", None, f"{loading}\nno record of Predict in the warm-up file to measure a row with")
     costs = [
