@@ -31,7 +31,7 @@ def check(folder: Path) -> Check:
     measured = _measured(run.stdout)
     if run.returncode or measured is None:
         return Check("cost", None, f"could not be measured: {_reason(run.returncode, run.stderr)}")
-    loading = f"loaded in {measured['seconds']:.1f} s, with {measured['loading_mib']:,.0f} MiB beside TensorFlow's own"
+    loading = f"loaded in {measured['seconds']:.2f} s, with {measured['loading_mib']:,.0f} MiB beside TensorFlow's own"
     if not measured["signatures"]:
         return Check("cost", None, f"{loading}\nno record of Predict in the warm-up file to measure a row with")
     costs = [
