@@ -41,7 +41,12 @@ def test_configs_can_be_pointed_at_files_as_their_header_says(path):
             "lm_sample",
             "test perplexity",
         ),
-        ("quickstart.py", ["--set", "training.epochs=1"], "lm_sample", "test perplexity"),
+        (
+            "quickstart.py",
+            ["--set", "training.epochs=1", "--set", "data.source.size=2000", "--set", "data.source.test=500"],
+            "lm_sample",
+            "test perplexity",
+        ),
         (
             "forecasting.py",
             ["forecasting_sample", "--set", "training.epochs=1", "--set", "data.source={name: sample, size: 4}"],
