@@ -3,6 +3,11 @@
 A window is a stretch of one document: its begin in the token store, its number of tokens, and how many tokens of context
 stand before those that are predicted. `window_arrays` turns a batch of them into what a language model takes. No window
 crosses from one document into the next: the first token of a document is predicted from a start token, not from another text.
+
+Where a pretrained model begins every text with a token (`always_starts`: Llama, Gemma), every window begins with it, in training
+as in evaluation, though most are cut out of a text: such a model puts much of its attention on that token (Xiao et al. 2023,
+"Efficient Streaming Language Models with Attention Sinks") and predicts badly without it. What comes right after it is not
+predicted there, but in the window before: no text of the model's own begins in the middle.
 """
 
 from dataclasses import dataclass
@@ -181,28 +186,23 @@ class ShuffledWindows:
         rows: B.
         window: tokens of a window, T.
         seed: of cuts and order.
+        always_starts: see `SlidingWindows`; a window that does not begin its document then reads one token of context.
     """
 
-    def __init__(self, documents: NDArray[Any], rows: int, window: int, seed: int):
+    def __init__(self, documents: NDArray[Any], rows: int, window: int, seed: int, always_starts: bool = False):
         self._begins, self._ends = np.asarray(documents[:-1]), np.asarray(documents[1:])
-        self._rows, self._window, self._seed = rows, window, seed
+        self._rows, self._window, self._seed, self._always_starts = rows, window, seed, always_starts
         windows = len(self._cut(0)[0])
         self.steps_per_epoch = -(-windows // rows)
         self.bounds = [window]
         self.padding = 1 - int(documents[-1] - documents[0]) / (windows * window)
         self._planned: tuple[int, list[NDArray[Any]]] = (-1, [])  # the epoch whose order was drawn last
 
-    def _cut(self, offset: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        """Begins and counts of all windows, and which begin a document.
-
-        The first window of a document is `offset` tokens shorter than the others: as if the cuts began that many tokens
-        before the document.
-        """
-        document, places = _steps(self._begins - offset, self._ends, self._window)
-        begins, ends = self._begins[document], self._ends[document]
-        starts, stops = np.maximum(places, begins), np.minimum(places + self._window, ends)
-        not_empty = stops > starts  # with an offset, a document without tokens is given a window, too
-        return starts[not_empty], (stops - starts)[not_empty], (starts == begins)[not_empty]
+    def _cut(self, offset: int) -> list[NDArray[Any]]:
+        """The columns of all windows, as `_cut` gives them, but those without a token."""
+        context = int(self._always_starts)
+        columns = _cut(self._begins, self._ends, self._window, context, self._always_starts, offset)
+        return [column[columns[1] > 0] for column in columns]
 
     def __getitem__(self, n: int) -> Windows:
         """Batch `n`, counted through all epochs."""
@@ -213,8 +213,8 @@ class ShuffledWindows:
             # An offset may make a window more or fewer than an epoch has places: `resize` cuts the order, or repeats it.
             order = np.resize(random.permutation(len(columns[0])), self.steps_per_epoch * self._rows)
             self._planned = (epoch, [column[order] for column in columns])
-        begin, count, first = (column[step * self._rows : (step + 1) * self._rows] for column in self._planned[1])
-        return _stateless(begin, count, np.zeros_like(count), first, self._window)
+        columns = [column[step * self._rows : (step + 1) * self._rows] for column in self._planned[1]]
+        return _stateless(*columns, self._window)
 
 
 class SlidingWindows:
@@ -232,18 +232,7 @@ class SlidingWindows:
     """
 
     def __init__(self, documents: NDArray[Any], rows: int, window: int, context: int, always_starts: bool = False):
-        stride = window - context  # tokens that a window predicts
-        starts, ends = np.asarray(documents[:-1]), np.asarray(documents[1:])
-        # Window k of a document begins to predict at begin + context + k * stride; only the first, which has nothing to read
-        # before, predicts from the begin, so `context` tokens more than the others.
-        document, place = _steps(starts + context, ends, stride, min_steps=1)
-        begins = starts[document]
-        opens = np.diff(document, prepend=-1) > 0  # the first window of its document
-        predicted = np.where(opens, begins, place)  # first token that each predicts
-        stops = np.where(np.append(opens[1:], True), ends[document], np.append(predicted[1:], 0))
-        read = np.where(opens, begins, np.maximum(predicted - context, begins))
-        first = (read == begins) | (always_starts & (predicted > read))
-        columns = [read, stops - read, predicted - read, first]
+        columns = _cut(np.asarray(documents[:-1]), np.asarray(documents[1:]), window, context, always_starts)
         filler_rows = -len(columns[0]) % rows
         columns = [np.concatenate([column, np.zeros(filler_rows, column.dtype)]) for column in columns]
         self._columns, self._rows, self.bounds = columns, rows, [window]
@@ -251,9 +240,8 @@ class SlidingWindows:
 
     def __getitem__(self, n: int) -> Windows:
         """Batch `n`."""
-        batch = slice(n * self._rows, (n + 1) * self._rows)
-        begin, count, context, first = (column[batch] for column in self._columns)
-        return _stateless(begin, count, context, first, self.bounds[0])
+        columns = [column[n * self._rows : (n + 1) * self._rows] for column in self._columns]
+        return _stateless(*columns, self.bounds[0])
 
 
 class WholeDocuments:
@@ -265,27 +253,59 @@ class WholeDocuments:
         longest: tokens of a piece at most.
         buckets: number of batch lengths at most.
         seed: of the shuffling; `None` keeps the order.
+        always_starts: see `ShuffledWindows`.
     """
 
-    def __init__(self, documents: NDArray[Any], rows: int, longest: int, buckets: int, seed: int | None):
-        ends = np.asarray(documents[1:])
-        document, self._begin = _steps(np.asarray(documents[:-1]), ends, longest)
-        self._count = np.minimum(self._begin + longest, ends[document]) - self._begin
-        self._first = np.isin(self._begin, documents)
-        self._batches = BucketedBatches(self._count, rows, buckets, seed)
+    def __init__(
+        self,
+        documents: NDArray[Any],
+        rows: int,
+        longest: int,
+        buckets: int,
+        seed: int | None,
+        always_starts: bool = False,
+    ):
+        begins, ends = np.asarray(documents[:-1]), np.asarray(documents[1:])
+        columns = _cut(begins, ends, longest, int(always_starts), always_starts)
+        self._columns = [column[columns[1] > 0] for column in columns]
+        self._batches = BucketedBatches(self._columns[1], rows, buckets, seed)
         self.steps_per_epoch, self.bounds = self._batches.steps_per_epoch, self._batches.bounds
         self.padding = self._batches.padding
 
     def __getitem__(self, n: int) -> Windows:
         """Batch `n`, counted through all epochs."""
         rows, weights, length = self._batches[n]
-        count = np.where(weights > 0, self._count[rows], 0)
-        return _stateless(self._begin[rows], count, np.zeros_like(count), self._first[rows], length)
+        begin, count, context, first = (column[rows] for column in self._columns)
+        return _stateless(begin, np.where(weights > 0, count, 0), context, first, length)
 
 
-def _steps(
-    begins: NDArray[Any], ends: NDArray[Any], stride: int, min_steps: int = 0
-) -> tuple[NDArray[Any], NDArray[Any]]:
+def _cut(
+    begins: NDArray[Any], ends: NDArray[Any], window: int, context: int, always_starts: bool, offset: int = 0
+) -> list[NDArray[Any]]:
+    """`begin`, `count`, `context` and `first` of windows that predict every token of every document once, see `Windows`.
+
+    Args:
+        begins: of the documents; one without tokens is given windows of none.
+        ends: of the documents.
+        window: tokens of a window at most, context included.
+        context: tokens that every window but a document's first reads again.
+        always_starts: see `SlidingWindows`.
+        offset: by how many tokens the first window of a document is shorter than the others, less than `window`: as if
+            the cuts began that many tokens before the document.
+    """
+    # Window k of a document begins to predict at begin - offset + context + k * stride; only the first, which has nothing to
+    # read before, predicts from the begin.
+    stride = window - context  # tokens that a window predicts
+    document, place = _steps(begins - offset + context, ends, stride, min_steps=1)
+    begin = begins[document]
+    opens = np.diff(document, prepend=-1) > 0  # the first window of its document
+    predicted = np.where(opens, begin, place)  # first token that each predicts
+    read = np.maximum(predicted - np.where(opens, 0, context), begin)
+    first = (read == begin) | (always_starts & (predicted > read))
+    return [read, np.minimum(place + stride, ends[document]) - read, predicted - read, first]
+
+
+def _steps(begins: NDArray[Any], ends: NDArray[Any], stride: int, min_steps: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """`np.arange(begin, end, stride)` of every document, end to end, each of at least `min_steps` values.
 
     Returns:

@@ -180,6 +180,37 @@ def test_a_window_with_context_begins_as_a_document_does_where_all_texts_do():
     assert all((batch["tokens"][:, 0] > END).any() for batch in whole[1:]), "nothing is predicted from the start alone"
 
 
+ALWAYS_STARTED = {
+    "documents": lambda documents: WholeDocuments(documents, 3, 7, 3, 5, True),
+    "shuffled": lambda documents: ShuffledWindows(documents, 3, 7, 5, True),
+    "shuffled by one": lambda documents: ShuffledWindows(documents, 3, 2, 5, True),
+}
+
+
+@pytest.mark.parametrize("lengths", CORPORA.values(), ids=CORPORA)
+@pytest.mark.parametrize("make", ALWAYS_STARTED.values(), ids=ALWAYS_STARTED)
+def test_a_window_of_training_begins_as_a_document_does_where_all_texts_do(make, lengths):
+    tokens, documents = corpus(lengths)
+    windows, begins = make(documents), set((documents[:-1] + 100).tolist())
+    for number in range(3):  # epochs, of which the later ones are cut elsewhere
+        batches = epoch(tokens, windows, number * windows.steps_per_epoch)
+        for batch in batches:
+            read, counted = batch["targets"] > 0, batch["weights"] > 0
+            assert (batch["tokens"][read[:, 0], 0] == END).all()
+            assert (batch["tokens"][:, 1:][read[:, 1:]] == batch["targets"][:, 1:][read[:, 1:]] - 1).all()
+            assert (counted[:, 1:] == read[:, 1:]).all()
+            assert begins.issuperset(batch["targets"][counted[:, 0], 0].tolist()), "nothing else comes right after it"
+        if not number:
+            assert set(predicted(batches).tolist()) == set(tokens.tolist())
+
+
+def test_a_document_as_long_as_a_piece_is_one_piece():
+    _, documents = corpus([7, 7, 8])
+    windows = WholeDocuments(documents, 1, 7, 1, None, True)
+    assert [windows[n].count.tolist() for n in range(windows.steps_per_epoch)] == [[7], [7], [7], [2]]
+    assert [windows[n].context.tolist() for n in range(windows.steps_per_epoch)] == [[0], [0], [0], [1]]
+
+
 def test_documents_of_like_length_share_a_batch_and_long_ones_are_cut():
     _, documents = corpus([2] * 10 + [6] * 10 + [15])
     windows = WholeDocuments(documents, 5, 7, 2, None)

@@ -140,7 +140,7 @@ def test_a_batch_has_as_many_rows_as_there_are_windows(predictor, monkeypatch):
 
 
 @pytest.mark.slow
-def test_every_window_begins_with_what_all_of_the_models_texts_do(tmp_path):
+def test_every_window_begins_with_what_all_of_the_models_texts_do(tmp_path, monkeypatch):
     import tensorflow as tf
 
     from nlp_suite.tasks.language_model.signatures import LanguageModelSignatures
@@ -158,8 +158,12 @@ def test_every_window_begins_with_what_all_of_the_models_texts_do(tmp_path):
     (score,) = predictor.score([text])
     np.testing.assert_allclose(score["token_log_probs"], expected, atol=2e-5)
     assert evaluate(run, "test", baseline=False)["nll"] == pytest.approx(-sum(expected), rel=1e-5)
-    in_graph = LanguageModelSignatures(predictor.model, predictor).score(tf.constant([text, "a"]))
+    signatures, shapes, nll = LanguageModelSignatures(predictor.model, predictor), [], predictor.model.nll
+    monkeypatch.setattr(predictor.model, "nll", lambda *rows: shapes.append(rows[0].shape.as_list()) or nll(*rows))
+    in_graph = signatures.score(tf.constant([text, "a"]))
     np.testing.assert_allclose(in_graph["token_log_probs"][0], expected, atol=2e-5)
+    windows = 1 + -((12 - len(ids)) // 7)
+    assert windows > 3 and shapes == [[2, 12]] * windows, "two rows of as many windows, two at a time"
 
 
 def test_a_prompt_begins_with_nothing_where_the_models_own_texts_do(predictor):

@@ -197,9 +197,10 @@ class LanguageModelTask(Task):
         elif s.random_window:
             raise ConfigError(f"task.random_window is for streams; here batching is {kind}: leave it out")
         elif kind == "windows":
-            windows = ShuffledWindows(documents, rows, s.window, training.seed)
+            windows = ShuffledWindows(documents, rows, s.window, training.seed, model.always_starts)
         else:
-            windows = WholeDocuments(documents, rows, s.window, training.buckets, training.seed)
+            settings = training.buckets, training.seed, model.always_starts
+            windows = WholeDocuments(documents, rows, s.window, *settings)
             longest = int(windows.bounds[-1])
             check_batch(f"training.batch_size {rows:,}", rows, longest, model.backbone)
         model.tokens_per_batch = tokens / windows.steps_per_epoch
@@ -249,7 +250,7 @@ class LanguageModelTask(Task):
             windows = SlidingWindows(documents, rows, s.window, read, model.always_starts)
             context = f"sliding window of {s.window} tokens, {read} of context after a document's first window"
         else:
-            windows = WholeDocuments(documents, rows, s.window, 8, None)
+            windows = WholeDocuments(documents, rows, s.window, 8, None, model.always_starts)
             context = f"every document on its own, in pieces of at most {s.window} tokens"
         return windows, context
 

@@ -32,8 +32,8 @@ class LanguageModel(ModelOfLayers):
         activation_regularization: factor of the mean square of the features after dropout (Merity et al. 2017).
         temporal_regularization: factor of the mean squared difference of neighbouring features before dropout.
         start_token: what is read before a document.
-        always_starts: whether it is read before every window of an evaluation, too, see `SlidingWindows`. So it must be where
-            a pretrained model was never given anything that begins in another way.
+        always_starts: whether it is read before every window that is cut out of a document, too, in training and evaluation,
+            see `nlp_suite.data.windows`. So it must be where a pretrained model begins every text with it.
 
     Attributes:
         tokens_per_batch: what the summed loss of a training batch is divided by; `None`: by the batch's own tokens. Batches

@@ -182,9 +182,26 @@ class LanguageModelSignatures(Signatures):
             again = (context > 0) & (tf.range(width) < 1) & inside  # [count, width]
             read = tf.where(again, self.model.start_token, read)
         flat = [tf.reshape(values, [-1, width]) for values in (read, frames(targets))]
-        nll = tf.reshape(self.model.nll(*flat), [rows, count, width])
+        nll = tf.reshape(self._bounded_nll(*flat), [rows, count, width])
         later = tf.reshape(nll[:, 1:, context:], [rows, (count - 1) * stride])
         return tf.concat([nll[:, 0], later], axis=1)[:, :total]
+
+    def _bounded_nll(self, tokens, targets):
+        """As `LanguageModel.nll` of rows `[N, T]`, no more tokens at a time than a batch of an evaluation has."""
+        import tensorflow as tf
+
+        settings, count = self.settings, tf.shape(tokens)[0]
+        at_a_time = tf.maximum(settings.evaluation_batch_size * settings.window // tf.shape(tokens)[1], 1)
+        steps = (count + at_a_time - 1) // at_a_time
+        parts = tf.TensorArray("float32", size=steps, infer_shape=False, element_shape=[None, None])
+
+        def body(step, parts):
+            rows = slice(step * at_a_time, (step + 1) * at_a_time)
+            return step + 1, parts.write(step, self.model.nll(tokens[rows], targets[rows]))
+
+        # One step after the other: several at a time would need the memory of several.
+        _, parts = tf.while_loop(lambda step, _: step < steps, body, (0, parts), parallel_iterations=1)
+        return parts.concat()
 
     def next_tokens(self, prompt) -> dict[str, Any]:
         import tensorflow as tf
