@@ -110,6 +110,9 @@ def prepare(
         progress(remark)
     stores = {split: kind.open_split(directory / split) for split in SPLITS if split in info["statistics"]}
     assets = open_assets(experiment, directory, info["labels"], info.get("facts", {}))
+    if known.text:  # equal in all on which ids depend, not in what is kept beside
+        shared = assets.target_text is assets.text
+        assets = replace(assets, text=known.text, target_text=known.text if shared else assets.target_text)
     return Prepared(assets, stores, info["statistics"], directory)
 
 

@@ -122,7 +122,7 @@ class TextLayer:
         """Writes `text.json` and the tokenizer's files into `directory`, each whole or not at all, `text.json` last."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        assets = self.tokenizer.assets()
+        assets = {**self.tokenizer.assets(), **self.tokenizer.companions()}
         info = {
             "schema": SCHEMA,
             "vocabulary_size": self.vocabulary_size,

