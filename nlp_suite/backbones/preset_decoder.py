@@ -36,7 +36,6 @@ class PresetDecoder(PresetBackbone):
     causal = True
     reads_prompts_at_once = True
     has_output_bias = False
-    head = None
 
     def __init__(self, *args, output=False, **kwargs):
         super().__init__(*args, **kwargs)
@@ -46,6 +45,7 @@ class PresetDecoder(PresetBackbone):
 
     def _make_layers(self):
         decoder, policy = self.encoder, self.dtype_policy
+        self.head = None  # no attribute of the class, which PyTorch would find before a layer of that name
         self.positions = None if decoder.rotary_frequencies else self._table(decoder.positions)
         self.segments = self.projection = None
         embedding_rate = decoder.embedding_dropout if self.settings["dropout"] is None else self.rates[0]

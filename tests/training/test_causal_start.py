@@ -3,6 +3,7 @@
 import json
 import re
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -10,7 +11,7 @@ from rich.console import Console
 
 from nlp_suite.config import load_experiment
 from nlp_suite.data.remarks import remarks_on_settings
-from nlp_suite.errors import ConfigError, RunError
+from nlp_suite.errors import ConfigError, RequestError, RunError
 from nlp_suite.export.load import load
 from nlp_suite.export.run_export import run_export
 from nlp_suite.pretrained.architecture import architecture_of
@@ -80,7 +81,7 @@ def chosen(folder, place, *overrides, **training):
 @pytest.fixture(scope="module")
 def run(folder, tmp_path_factory):
     place = tmp_path_factory.mktemp("causal")
-    return train(chosen(folder, place), place / "run", console=QUIET)
+    return train(chosen(folder, place, ema=0.5), place / "run", console=QUIET)  # an average of nothing changes nothing
 
 
 @pytest.fixture(scope="module")
@@ -200,20 +201,70 @@ def test_it_has_no_checkpoint_intervals_to_average(run):
         check_average(run, 1, None)
 
 
+CHAT = [{"role": "user", "content": "The film<|im_end|>"}]
+
+
+@pytest.mark.slow
+def test_a_chat_is_answered_up_to_the_end_of_the_turn(predictor, monkeypatch):
+    pytest.importorskip("jinja2")
+    from nlp_suite.tasks.language_model.output import chats, write_generated
+
+    settings = {"max_tokens": 6, "temperature": 0.0}
+    monkeypatch.setattr(predictor, "_max_prompt", 48)
+    (row,) = predictor.encode_chats([CHAT])
+    template, ids, total = predictor.text.tokenizer.chat, row.tolist(), 0.0
+    assert [i for i in ids if i in template.tokens.values()] == [
+        template.tokens[f"<|im_{n}|>"] for n in ("start", "end", "start")
+    ]
+    (answer,) = predictor.generate(chat=CHAT, **settings)
+    for _ in range(answer["length"]):
+        log_probs = log_probs_after(predictor, ids)
+        ids.append(int(np.argmax(np.where(np.arange(len(log_probs)) < END, -np.inf, log_probs))))
+        total += log_probs[ids[-1]]
+    assert answer["log_prob"] == pytest.approx(total, abs=1e-3)
+    assert [answer["text"]] * 2 == [a["text"] for a in predictor.generate(chat=[CHAT] * 2, **settings)]
+    assert answer["text"] == "".join(predictor.stream(chat=CHAT, **settings))
+    third = ids[len(row) + 2]  # as if the template put this behind an answer
+    monkeypatch.setitem(template.__dict__, "turn_end", third)
+    (ended,) = predictor.generate(chat=CHAT, **settings)
+    assert ended["length"] == 3 and answer["text"].startswith(ended["text"]) and ended["text"] != answer["text"]
+    assert ended["text"] == "".join(predictor.stream(chat=CHAT, **settings))
+    monkeypatch.setattr("nlp_suite.tasks.language_model.output.open_model", lambda *_: predictor)
+    printed = []
+    monkeypatch.setattr("builtins.print", lambda *text, **_: printed.append("".join(text)))
+    write_generated(None, chats([CHAT[0]["content"]], None), 1, False, True, max_tokens=6)
+    assert "".join(printed) == ended["text"]
+
+
+def test_a_chat_that_cannot_be_is_refused(predictor, monkeypatch):
+    pytest.importorskip("jinja2")
+    with pytest.raises(RequestError, match="there are prompts and a chat"):
+        predictor.generate(["a"], chat=CHAT)
+    with pytest.raises(RequestError, match=r"more tokens than task.max_prompt 16: leave its oldest"):
+        predictor.generate(chat=CHAT)
+    monkeypatch.setitem(predictor.text.tokenizer._trained.rules, "add_prefix_space", True)
+    with pytest.raises(RequestError, match="puts a space before a text"):
+        predictor.generate(chat=CHAT)
+    monkeypatch.setattr(predictor.text.tokenizer, "chat", None)
+    with pytest.raises(RequestError, match="this model has no chat template"):
+        predictor.generate(chat=CHAT)
+
+
 def test_beams_streams_and_stop_strings_agree(predictor):
     assert (
         "".join(predictor.stream(PROMPTS[0], max_tokens=6, seed=3))
         == (predictor.generate(PROMPTS[:1], max_tokens=6, seed=3)[0]["text"])
     )
-    size = predictor.text.vocabulary_size  # of a beam that no hypothesis of two tokens falls out of
+    size, never = 5, list(predictor.never_generated)
     best = predictor.generate(PROMPTS, max_tokens=2, beam_size=size)
     for prompt, answer in zip(PROMPTS, best):
         ids = list(predictor.encode_prompts([prompt])[0]) or [START]
-        rows = np.array([[*ids, token] for token in range(size)], "int32")
-        first, second = np.moveaxis(ops.convert_to_numpy(predictor.model(rows))[:, -2:], 1, 0)  # [V, V] each
-        totals, never = first[0][:, None] + second, list(predictor.never_generated)
-        totals[END] = first[0][END]  # it ends there
-        totals[never], totals[:, never] = -np.inf, -np.inf
+        first = log_probs_after(predictor, ids)
+        first[never] = -np.inf
+        kept = np.argsort(-first)[:size]  # those after which the search looks on
+        second = ops.convert_to_numpy(predictor.model(np.array([[*ids, token] for token in kept], "int32")))[:, -1]
+        totals = first[kept][:, None] + second  # [K, V]
+        totals[:, never], totals[kept == END] = -np.inf, first[END]  # where it ends at once
         assert answer["log_prob"] == pytest.approx(totals.max(), abs=1e-4)
     scored = predictor.generate(PROMPTS, max_tokens=2, beam_size=size, stop=["no such thing"])
     assert [s["log_prob"] for s in scored] == pytest.approx([b["log_prob"] for b in best], abs=1e-4)
@@ -221,7 +272,17 @@ def test_beams_streams_and_stop_strings_agree(predictor):
 
 @pytest.mark.slow
 def test_training_goes_on_from_the_models_weights(folder, run, tmp_path):
-    trained = train(chosen(folder, tmp_path, "backbone.freeze=1", epochs=1), tmp_path / "run", console=QUIET)
+    changes = ("backbone.freeze=1", "training.precision=mixed_bfloat16", "training.epochs=1")
+    trained_as = set()
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            backbone = self.model.backbone
+            trained_as.update((backbone.blocks[0].compute_dtype, backbone.norm.compute_dtype))
+            trained_as.update(weight.dtype for weight in backbone.weights)
+
+    trained = train(chosen(folder, tmp_path, *changes), tmp_path / "run", console=QUIET, callbacks=[Watch()])
+    assert trained_as == {"bfloat16", "float32"}, "computed in the one, kept in the other"
     before, after = run.model().backbone, trained.model().backbone
     changed = {
         name: any(np.abs(a - b).max() > 0 for a, b in zip(layer.get_weights(), after.modules()[name].get_weights()))

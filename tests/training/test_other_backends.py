@@ -6,9 +6,12 @@ import sys
 
 import pytest
 import yaml
+from keras import ops
 
+from nlp_suite.export.load import load
 from nlp_suite.training.run import run_record
 from tests.backend_processes import environment, run_on
+from tests.training.test_causal_start import chosen, write_model
 
 pytestmark = pytest.mark.slow
 BACKBONES = {
@@ -57,6 +60,39 @@ def test_every_backbone_trains(small, tmp_path, backend, backbone):
     command(backend, "train", where, "--run-dir", tmp_path / "run")
     on_it = answers(backend, tmp_path / "run", ["a good film", "bad"])
     assert answers("tensorflow", tmp_path / "run", ["a good film", "bad"]) == pytest.approx(on_it, abs=1e-4)
+
+
+CAUSAL = """
+import json, sys
+from rich.console import Console
+from nlp_suite.config import load_experiment
+from nlp_suite.export.load import load
+from nlp_suite.training.train import train
+run = train(load_experiment(sys.argv[1]), sys.argv[2], console=Console(quiet=True))
+model = load(run.directory)
+print(json.dumps([model.score(["A great film"]), model.generate(["The film"], max_tokens=3, temperature=0.0)]))
+"""
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_a_pretrained_causal_model_trains_and_answers(tmp_path, backend):
+    pytest.importorskip(backend)
+    write_model(tmp_path / "llama", num_hidden_layers=1)
+    experiment = chosen(tmp_path / "llama", tmp_path, epochs=1, layer_rates=0.8)
+    (tmp_path / "e.yaml").write_text(yaml.safe_dump(experiment.model_dump(mode="json")))
+    output = run_on(backend, "-c", CAUSAL, str(tmp_path / "e.yaml"), str(tmp_path / "run"))
+    (score,), (written,) = json.loads(output.splitlines()[-1])
+    model = load(tmp_path / "run")
+    assert model.score(["A great film"])[0]["token_log_probs"] == pytest.approx(score["token_log_probs"], abs=1e-4)
+    (expected,) = model.generate(["The film"], max_tokens=3, temperature=0.0)
+    assert written["text"] == expected["text"] and written["log_prob"] == pytest.approx(expected["log_prob"], abs=1e-4)
+    from safetensors.numpy import load_file
+
+    (before,) = (
+        w for n, w in load_file(tmp_path / "llama" / "model.safetensors").items() if n.endswith("up_proj.weight")
+    )
+    after = ops.convert_to_numpy(model.model.backbone.modules()["block 0 expand"].kernel)
+    assert before.T.shape == after.shape and (after != before.T).any()
 
 
 def test_a_state_of_another_backend_is_refused(small, tmp_path):

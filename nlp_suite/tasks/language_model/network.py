@@ -86,7 +86,8 @@ class LanguageModel(ModelOfLayers):
 
     def never_write(self, tokens) -> None:
         """Gives words no probability; `tokens` is bool `[V]`."""
-        self.softmax.bias.assign(ops.where(tokens, -1e9, self.softmax.bias))
+        bias = ops.convert_to_tensor(self.softmax.bias)
+        self.softmax.bias.assign(ops.where(tokens, -1e9, bias))
 
     def carry(self, training_rows: int, evaluation_rows: int) -> None:
         """From now on the state of a batch is the start of the next one, row by row, apart for training and evaluation."""
@@ -103,14 +104,13 @@ class LanguageModel(ModelOfLayers):
         return self._windows(inputs, bool(training))
 
     def _windows(self, inputs, training):
+        weights = ops.cast(inputs["weights"], "float32")  # Keras casts inputs to the compute dtype
         features = self._features(inputs["tokens"], inputs["reset"], training)  # [B, T, D]
         dropped = self.drop(features, training=training)
-        total, count, nll = token_losses(
-            self.softmax, self._table, dropped, inputs["targets"], inputs["weights"], training
-        )
+        total, count, nll = token_losses(self.softmax, self._table, dropped, inputs["targets"], weights, training)
         loss = total / ops.maximum(count, 1.0)
         if training:
-            loss = loss + self._regularization(features, dropped, inputs["weights"])
+            loss = loss + self._regularization(features, dropped, weights)
             if self.tokens_per_batch:
                 loss = loss * (count / self.tokens_per_batch)
         self.add_loss(loss)
