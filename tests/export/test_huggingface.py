@@ -99,6 +99,7 @@ CASES = {  # family, settings of the run, where the classifier is, a part of wha
         "XLMRobertaForSequenceClassification reads the first token, and pooling is last, attention, max; the classifier is in "
         "head.safetensors, and head.py computes it",
     ),
+    "pairs of a file": ("bert", {"pooling": ["mean"], "facts": {"text_pairs": True}}, "file", "the classifier is in head.safetensors"),
     "mean": (
         "bert",
         {"pooling": ["mean"], "text": {"strip_html": True, "truncation": "head_tail"}},
@@ -125,7 +126,7 @@ def used(folder):
 @pytest.mark.parametrize("case", CASES)
 def test_transformers_computes_what_the_run_does_and_a_backbone_starts_from_it(case, tmp_path, monkeypatch):
     family, settings, held_in, remark = CASES[case]
-    if case == "pairs":
+    if case.startswith("pairs"):
         monkeypatch.setattr(huggingface, "check_texts", lambda run: [f"{a}\t{b}".encode() for a, b in PAIRS])
     run = preset_run(tmp_path / "run", family, **settings)
     result = run_export(run, tmp_path / "models" / "m", format="huggingface")
@@ -160,6 +161,15 @@ def test_transformers_computes_what_the_run_does_and_a_backbone_starts_from_it(c
             exec(used(result.path))  # what README.md says is to be done
         expected = load(run).predict([join_pair("A text.", "Another one.")])[0]
         assert ast.literal_eval(printed.getvalue())["score"] == pytest.approx(expected["probability"], abs=1e-5)
+    if case == "pairs of a file":
+        asked, printed = ["--pairs", *(side for pair in PAIRS[:2] for side in pair)], io.StringIO()
+        monkeypatch.setattr("sys.argv", ["head.py", *asked])
+        with contextlib.redirect_stdout(printed):
+            runpy.run_path(str(result.path / "head.py"), run_name="__main__")
+        answers = [ast.literal_eval(line) for line in printed.getvalue().splitlines()]
+        expected = load(run).predict([join_pair(*pair) for pair in PAIRS[:2]])
+        for answer, of_run in zip(answers, expected, strict=True):
+            assert answer == pytest.approx(of_run["probabilities"], abs=1e-5)
     if case == "poolings":
         own = runpy.run_path(str(result.path / "head.py"))
         for answer, expected in zip(

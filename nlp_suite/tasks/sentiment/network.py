@@ -14,7 +14,8 @@ from nlp_suite.tasks.shared.networks import ModelOfLayers
 class SentimentModel(ModelOfLayers):
     """Token ids `[B, T]` to logits `[B, C]`: backbone, pooling over the tokens, dropout, one dense layer.
 
-    Of floats `[B, P]`, vectors that `vectors_and_logits` gave before, it computes what stands above them: the head.
+    Of floats `[B, P]`, vectors that `vectors_and_logits` gave before, it computes what stands above them: the head. Floats of
+    another width, such as token ids that became floats on their way, are a ValueError.
     Padding is id 0 on the right and never changes the logits; every row has at least one token.
 
     Args:
@@ -68,6 +69,11 @@ class SentimentModel(ModelOfLayers):
 
     def call(self, tokens, training=None) -> Any:  # `fit` turns dropout on only in models whose call has this argument
         are_vectors = keras.backend.is_float_dtype(keras.backend.standardize_dtype(tokens.dtype))
+        if are_vectors and tokens.shape[-1] not in (None, self.vector_size):
+            raise ValueError(
+                f"floats are taken for vectors of {self.vector_size} numbers, and these have the shape {tuple(tokens.shape)}: "
+                "token ids must be integers"
+            )
         return self.head(tokens if are_vectors else self._pooled(tokens))  # [B, C]
 
     def vectors_and_logits(self, tokens) -> tuple[Any, Any]:

@@ -131,6 +131,8 @@ def test_the_whole_network_answers_strings_as_the_head_answers_vectors(run):
     np.testing.assert_allclose(vectors.logits(), logits, atol=1e-5)
     assert np.ptp(logits) > 0.01
     texts = [store.text(row) for row in range(len(store))]
+    with pytest.raises(ValueError, match=r"floats are taken for vectors of 16 numbers.*token ids must be integers"):
+        model(tokens.astype("float32"))
     np.testing.assert_allclose(load(run.directory).embed(texts), vectors[np.arange(len(store))], atol=1e-5)
 
 
@@ -192,10 +194,19 @@ def test_the_folds_of_a_cross_validation_share_it(chosen, tmp_path, added):
 
 
 def test_a_run_that_was_stopped_ends_with_the_same_weights(run, chosen, tmp_path, monkeypatch):
+    experiment, add = chosen(f"data.cache={tmp_path}/cache"), VectorCache.add
+
+    def dies(self, digests, vectors):
+        add(self, digests, vectors)
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):  # while it encodes, before the first step
+        patch.setattr(VectorCache, "add", dies)
+        train(experiment, tmp_path / "run", console=QUIET)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         stop_after(patch, 1)
-        train(chosen(), tmp_path / "run", console=QUIET)
-    resumed = train(chosen(), tmp_path / "run", console=QUIET)
+        train(experiment, tmp_path / "run", console=QUIET)
+    resumed = train(experiment, tmp_path / "run", console=QUIET)
     assert same(weights(resumed), weights(run)) and same(weights(resumed, "best"), weights(run, "best"))
 
 
