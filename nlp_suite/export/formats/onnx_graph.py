@@ -1,6 +1,9 @@
 """A functional Keras model as an ONNX graph, by tf2onnx, with the names of its tensors and its sizes left open."""
 
+import logging
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,6 @@ def write_onnx(plain: Any, part: Part, outputs: Sequence[str], file: Path, opset
     from keras.src.export.tf2onnx_lib import patch_tf2onnx
 
     onnx, tf2onnx = packages()
-    patch_tf2onnx()  # for NumPy 2
     sizes = {name: (None, *sizes) for name, (sizes, _) in part.inputs.items()}
     specs = [tf.TensorSpec(sizes[name], dtype, name) for name, (_, dtype) in part.inputs.items()]
 
@@ -35,7 +37,9 @@ def write_onnx(plain: Any, part: Part, outputs: Sequence[str], file: Path, opset
         return [tf.identity(answers[name] if isinstance(answers, dict) else answers) for name in outputs]
 
     try:
-        proto, _ = tf2onnx.convert.from_function(tf.function(call, specs, autograph=False), specs, opset=opset)
+        with _quiet():
+            patch_tf2onnx()  # for NumPy 2
+            proto, _ = tf2onnx.convert.from_function(tf.function(call, specs, autograph=False), specs, opset=opset)
     except Exception as error:  # tf2onnx has no class of its own for what it lacks
         raise ExportError(f"tf2onnx cannot write {part.name or 'the network'} as ONNX: {error}") from error
     graph = proto.graph
@@ -52,6 +56,22 @@ def write_onnx(plain: Any, part: Part, outputs: Sequence[str], file: Path, opset
                 size.dim_param = "batch" if not axis else f"{tensor.name}_{axis}"
     onnx.checker.check_model(proto)
     onnx.save(proto, str(file))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warnings of TensorFlow's old functions and NumPy's old names that tf2onnx uses."""
+    loggers = [logging.getLogger(name) for name in ("tf2onnx", "tensorflow")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)
 
 
 def _rename(graph: Any, names: Mapping[str, str]) -> None:

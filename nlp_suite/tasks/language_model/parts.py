@@ -7,7 +7,7 @@ import numpy as np
 
 from nlp_suite.export.parts import Part, Tensors, flat, open_sizes, unflat
 
-STEPS = 4  # that are compared
+STEPS = 2  # that are compared
 
 
 def parts(model: Any) -> list[Part]:

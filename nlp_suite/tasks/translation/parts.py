@@ -9,7 +9,7 @@ from keras import ops
 from nlp_suite.export.parts import WIDER, Part, Tensors, flat, open_sizes, unflat
 from nlp_suite.text.text_layer import PAD
 
-STEPS = 4  # that are compared
+STEPS = 2  # that are compared
 
 
 def parts(model: Any) -> list[Part]:
