@@ -123,13 +123,13 @@ def _parts(job: Job) -> dict[str, Any]:
     """Every case of every file, in the program that the files are for."""
     import numpy as np
 
-    opens = {"keras": _open_keras, "onnx": _open_onnx}[job["runtime"]]
+    opens = {"keras": _open_keras, "onnx": _open_onnx, "litert": _open_litert}[job["runtime"]]
     seen: dict[str, Any] = {"largest_difference": 0.0, "largest_output": 0.0, "rows": 0, "other_best": 0}
     milliseconds = {}
     for file in job["files"]:
         answer = opens(np, file["path"])
         with np.load(file["arrays"]) as arrays:
-            cases: list[tuple[dict, dict]] = [({}, {}) for _ in range(file["cases"])]
+            cases: list[tuple[Job, Job]] = [({}, {}) for _ in range(file["cases"])]
             for key in arrays.files:
                 number, side, name = key.split("/", 2)
                 cases[int(number)][int(side)][name] = arrays[key]
@@ -194,6 +194,16 @@ def _open_keras(np: Any, path: str) -> Callable[[Mapping[str, Any]], dict[Any, A
     return answer
 
 
+def _open_litert(np: Any, path: str) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """What answers named arrays: a LiteRT file in its own runtime where that is installed, else in TensorFlow's."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        from tensorflow.lite import Interpreter
+    runner = Interpreter(model_path=path).get_signature_runner()
+    return lambda inputs: dict(runner(**inputs))
+
+
 def _safetensors(job: Job) -> dict[str, Any]:
     """The arrays of a safetensors file, to the bit."""
     import numpy as np
@@ -204,7 +214,7 @@ def _safetensors(job: Job) -> dict[str, Any]:
         raise AssertionError(f"the file holds {sorted(found)}, expected {sorted(job['names'])}")
     with np.load(job["arrays"]) as arrays:
         for i, name in enumerate(job["names"]):
-            wanted = arrays[str(i)]
+            wanted = arrays[f"arr_{i}"]
             if found[name].dtype != wanted.dtype or found[name].shape != wanted.shape or (found[name] != wanted).any():
                 raise AssertionError(f"{name!r} is not the weight that was written")
     return {"largest_difference": 0.0, "rows": len(found)}

@@ -7,12 +7,13 @@ from nlp_suite.errors import ExportError
 from nlp_suite.export.parts import Part, network_part
 
 
-def plain_model(model: Any, part: Part | None = None) -> Any:
+def plain_model(model: Any, part: Part | None = None, named: bool = False) -> Any:
     """A functional model of stock Keras layers and operations with the weights of `model`.
 
     Args:
         model: built.
         part: what of it; default: token ids int32 `[B, T]` → what it computes.
+        named: whether one input or one output is a dict, too.
 
     Returns:
         A model of one tensor, or of a dict of them where the part has several inputs; the same of its outputs.
@@ -30,7 +31,7 @@ def plain_model(model: Any, part: Part | None = None) -> Any:
     inputs = {name: keras.Input(sizes, dtype=dtype, name=name) for name, (sizes, dtype) in part.inputs.items()}
     try:
         outputs = part.call(inputs)
-        ends = [next(iter(each.values())) if len(each) == 1 else each for each in (inputs, outputs)]
+        ends = [each if named or len(each) > 1 else next(iter(each.values())) for each in (inputs, outputs)]
         plain = keras.Model(*ends, name=model.name if not part.name else f"{model.name}_{part.name}")
     except (TypeError, ValueError, AttributeError, NotImplementedError) as error:
         raise ExportError(f"{type(model).__name__} cannot be written with stock Keras layers: {error}") from error

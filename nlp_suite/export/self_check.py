@@ -98,9 +98,9 @@ def check_parts(
     """Runs parts of a network in the program that their files are for, without this package.
 
     Args:
-        kind: `"keras"`, or `"onnx"`.
+        kind: `"keras"`, `"onnx"` or `"litert"`.
         files: file → inputs, and the outputs that are expected of them, by name; the last ones are timed, too.
-        tolerance: largest difference allowed, absolute for numbers up to 1 and relative above.
+        tolerance: largest difference allowed, absolute for numbers up to 1 and relative above; infinite: it is measured only.
 
     Returns:
         `largest_difference`, `largest_output`, `rows`, `other_best` (logits whose largest is another one), `tolerance`, and
@@ -109,12 +109,16 @@ def check_parts(
     Raises:
         ExportError: an output differs, an input or output is missing or too many, or a file does not load.
     """
-    barred = {"keras": ["nlp_suite", "keras_hub"], "onnx": ["nlp_suite", "keras", "tensorflow", "onnx"]}
+    barred = {
+        "keras": ["nlp_suite", "keras_hub"],
+        "onnx": ["nlp_suite", "keras", "tensorflow", "onnx"],
+        "litert": ["nlp_suite", "keras_hub"],
+    }
     with tempfile.TemporaryDirectory() as folder:
         described = []
         for number, (file, cases) in enumerate(files.items()):
             arrays = Path(folder) / f"{number}.npz"
-            named = {
+            named: dict[str, Any] = {
                 f"{i}/{side}/{name}": array
                 for i, case in enumerate(cases)
                 for side in (0, 1)
@@ -123,7 +127,8 @@ def check_parts(
             np.savez(arrays, **named)
             described.append({"path": str(file.resolve()), "arrays": str(arrays), "cases": len(cases)})
         job = {"kind": "parts", "runtime": kind, "files": described, "tolerance": tolerance, "forbidden": barred[kind]}
-        return {**_fresh_process(job, {"KERAS_BACKEND": "tensorflow"}), "tolerance": tolerance}
+        seen = _fresh_process(job, {"KERAS_BACKEND": "tensorflow"})
+        return {**seen, "tolerance": tolerance} if np.isfinite(tolerance) else seen
 
 
 def check_weights(file: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -138,7 +143,7 @@ def check_weights(file: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, Any
     """
     with tempfile.TemporaryDirectory() as folder:
         expected = Path(folder) / "expected.npz"
-        np.savez(expected, **{str(i): array for i, array in enumerate(arrays.values())})
+        np.savez(expected, *arrays.values())
         job = {"kind": "safetensors", "path": str(file), "arrays": str(expected), "names": list(arrays)}
         return _fresh_process({**job, "forbidden": ["nlp_suite", "keras", "tensorflow", "torch"]})
 

@@ -24,9 +24,8 @@ def opened(file):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["bag", "transformer"])
-def test_a_classifier_has_one_input_and_answers_as_python(name, tmp_path):
-    run = make_run(tmp_path, SMALL[name])
+def test_a_classifier_has_one_input_and_answers_as_python(tmp_path):
+    run = make_run(tmp_path, SMALL["transformer"])  # whose frequencies of positions are a constant
     folder = tmp_path / "onnx"
     result = run_export(run, folder, format="onnx", opset=15)
     (tokens,) = opened(folder / "model.onnx").get_inputs()
@@ -43,7 +42,7 @@ def test_a_classifier_has_one_input_and_answers_as_python(name, tmp_path):
 
 @pytest.mark.slow
 def test_int8_says_what_it_costs_and_gains(tmp_path):
-    run = make_run(tmp_path, {"name": "gru", "embedding_size": 64, "units": 64})
+    run = make_run(tmp_path, {"name": "gru", "embedding_size": 64, "units": 64, "bidirectional": False})
     result = run_export(run, tmp_path / "int8", format="onnx", quantize="int8")
     assert result.report["bytes"] < result.report["int8"]["float32_bytes"]
     assert 0 < result.report["int8"]["largest_difference"] < 0.5
@@ -63,7 +62,7 @@ def test_a_language_model_is_driven_by_the_client_as_python_goes_on(tmp_path):
     predictor = load(run)
     ids = Run(run).text.encode(["the cat"])[0].tolist()
     python = predictor.generate(["the cat"], max_tokens=6, temperature=0.0)[0]
-    written = CLIENT["answer"](folder, [i for i in ids if i != 3], 6)
+    written = CLIENT["answer"](folder, [i for i in ids if i != 3], 6)[1]
     assert predictor.text.decode([written])[0].strip() == python["text"].strip()
 
 
@@ -75,7 +74,7 @@ def test_a_translation_is_driven_by_the_client_as_python_searches(tmp_path):
     predictor = load(run)
     texts = json.loads((folder / "client" / "texts.json").read_text("utf-8"))[:4]
     python = predictor.translate([row["text"] for row in texts], beam_size=1)
-    written = [CLIENT["answer"](folder, row["ids"], 12) for row in texts]
+    written = [CLIENT["answer"](folder, row["ids"], 12)[1] for row in texts]
     found = predictor.target_text.decode(written)
     for mine, theirs in zip(found, python):
         wanted = theirs["translation"].split()[: len(mine.split())]

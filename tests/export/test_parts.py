@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file
 
 from nlp_suite.config import load_experiment
 from nlp_suite.errors import ExportError
@@ -15,6 +17,7 @@ from nlp_suite.tasks.forecasting.network import ForecastModel
 from nlp_suite.tasks.forecasting.parts import parts as forecasting_parts
 from nlp_suite.tasks.language_model.parts import parts as language_parts
 from nlp_suite.tasks.translation.parts import parts as translation_parts
+from nlp_suite.training.run import Run
 from tests import language_models, translation_models
 
 DRAW = np.random.default_rng(0)
@@ -46,9 +49,7 @@ def check(model, parts, given, folder):
     "backbone, task",
     [
         ("lstm", {}),
-        pytest.param("rnn", {"softmax": "adaptive", "cutoffs": [10, 20]}, marks=pytest.mark.slow),
         pytest.param("gru", {"softmax": "adaptive", "cutoffs": [10], "tie_embeddings": False}, marks=pytest.mark.slow),
-        pytest.param("transformer-sinusoidal", {}, marks=pytest.mark.slow),
         pytest.param("transformer-rotary", {}, marks=pytest.mark.slow),
     ],
 )
@@ -66,7 +67,7 @@ def test_a_language_model_is_its_logits_and_a_step(backbone, task, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["gru", "lstm", "transformer", *DECODERS])
+@pytest.mark.parametrize("name", ["gru", "transformer", *DECODERS])
 def test_a_translation_model_is_an_encoder_and_a_step(name, tmp_path, monkeypatch):
     decoders = {
         key: ({"name": "gru", "units": 6}, {"name": "gru", "units": 8, **more}) for key, more in DECODERS.items()
@@ -103,6 +104,20 @@ def test_the_tensors_of_a_tree_are_named_by_the_way_to_them():
     assert unflat(tree, "state", named) == tree
     small, large = ({"x": np.zeros((rows, rows, 4, 0), "int32")} for rows in (1, 2))
     assert open_sizes(small, large) == {"x": ([None, 4, None], "int32")}
+
+
+@pytest.mark.slow
+def test_safetensors_hold_the_weights_under_keras_paths(tmp_path):
+    run = language_models.make_run(tmp_path / "run", "rnn")
+    result = run_export(run, tmp_path / "m.safetensors", format="safetensors")
+    arrays = load_file(result.path)
+    assert set(arrays) == {weight.path for weight in Run(run).model().weights}
+    for weight in Run(run).model().weights:
+        np.testing.assert_array_equal(arrays[weight.path], weight)
+    with safe_open(result.path, "np") as file:
+        assert "language_model" in file.metadata()["config"]
+    with pytest.raises(ExportError, match=r"ends in \.safetensors"):
+        run_export(run, tmp_path / "m.bin", format="safetensors")
 
 
 @pytest.mark.slow
