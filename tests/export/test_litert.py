@@ -13,9 +13,9 @@ from tests.export.conftest import SMALL, make_run
 @pytest.mark.slow
 def test_a_recurrent_classifier_needs_no_operators_of_tensorflow(tmp_path):
     run = make_run(tmp_path, {"name": "gru", "embedding_size": 64, "units": 48, "bidirectional": False})
-    exact = run_export(run, tmp_path / "exact", format="litert", length=16)
+    exact = run_export(run, tmp_path / "exact", format="litert", length=8)
     assert exact.report["self_check"]["largest_difference"] < 1e-5
-    narrow = run_export(run, tmp_path / "int8", format="litert", length=16, quantize="int8")
+    narrow = run_export(run, tmp_path / "int8", format="litert", length=8, quantize="int8")
     assert (
         narrow.report["bytes"] < 0.5 * exact.report["bytes"]
         and "weights as int8: an output changes" in narrow.describe()

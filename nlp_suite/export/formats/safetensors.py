@@ -1,6 +1,8 @@
 """The weights as one safetensors file, named by their paths in Keras; the config lies in its metadata."""
 
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from nlp_suite.training.run import Run
 
 @EXPORTERS.register(ExporterSettings)
 class SafetensorsExporter(Exporter):
-    """Every weight of the network in its dtype and shape, under the name that Keras gives it (`Variable.path`).
+    """Every weight of the network in its dtype and shape, under Keras's path of it, numbered anew (`stable_paths`).
 
     Metadata, strings each: `config` (the resolved YAML), `model_card` (JSON), `labels` (JSON). No program is in it; what the
     arrays mean is what the layers of that name say. It is read back in a process with NumPy and safetensors only.
@@ -33,13 +35,10 @@ class SafetensorsExporter(Exporter):
         import keras
 
         model, to = run.model(), to.resolve()
-        arrays: dict[str, np.ndarray] = {}
-        for weight in model.weights:
-            if weight.path in arrays:
-                raise ExportError(
-                    f"two weights are called {weight.path!r}, and names are all that a safetensors file has"
-                )
-            arrays[weight.path] = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
+        arrays = {
+            name: np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
+            for name, weight in zip(stable_paths([weight.path for weight in model.weights]), model.weights, strict=True)
+        }
         metadata = {
             "config": run.task.freeze_data_defaults(run).to_yaml(),
             "model_card": json.dumps(model_card(run, model, to.stem), ensure_ascii=False),
@@ -52,6 +51,30 @@ class SafetensorsExporter(Exporter):
             size = file.stat().st_size
             place_file(file, to)
         return ExportResult(to, report={"self_check": check, "bytes": size})
+
+
+def stable_paths(paths: Sequence[str]) -> list[str]:
+    """Keras's paths of weights with the numbers that do not depend on what else a process has made.
+
+    Keras numbers the layers of a class through a process (`dense_7`). Here they are numbered within the layer that they are
+    in, in the order of the weights: `dense`, `dense_1`.
+
+    Example:
+        >>> stable_paths(["model_3/dense_7/kernel", "model_3/dense_9/kernel"])
+        ['model/dense/kernel', 'model/dense_1/kernel']
+    """
+    known: dict[str, str] = {}  # path of a layer → its new path
+    used: dict[str, int] = {}  # new path without number → how many have it
+
+    def renamed(path: str) -> str:
+        if path not in known:
+            above, _, last = path.rpartition("/")
+            base = f"{renamed(above)}/" * bool(above) + re.sub(r"_\d+$", "", last)
+            used[base] = used.get(base, 0) + 1
+            known[path] = base if used[base] == 1 else f"{base}_{used[base] - 1}"
+        return known[path]
+
+    return [f"{renamed(path.rpartition('/')[0])}/{path.rpartition('/')[2]}" for path in paths]
 
 
 def _package() -> Any:
