@@ -63,7 +63,7 @@ def stable_paths(paths: Sequence[str]) -> list[str]:
         >>> stable_paths(["model_3/dense_7/kernel", "model_3/dense_9/kernel"])
         ['model/dense/kernel', 'model/dense_1/kernel']
     """
-    known: dict[str, str] = {}  # path of a layer → its new path
+    known = {"": ""}  # path of a layer → its new path
     used: dict[str, int] = {}  # new path without number → how many have it
 
     def renamed(path: str) -> str:
