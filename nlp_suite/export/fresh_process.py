@@ -123,7 +123,7 @@ def _parts(job: Job) -> dict[str, Any]:
     """Every case of every file, in the program that the files are for."""
     import numpy as np
 
-    opens = {"keras": _open_keras, "onnx": _open_onnx, "litert": _open_litert}[job["runtime"]]
+    opens = {"keras": _open_keras, "keras2": _open_keras, "onnx": _open_onnx, "litert": _open_litert}[job["runtime"]]
     seen: dict[str, Any] = {"largest_difference": 0.0, "largest_output": 0.0, "rows": 0, "other_best": 0}
     milliseconds = {}
     for file in job["files"]:
@@ -181,15 +181,17 @@ def _open_onnx(np: Any, path: str) -> Callable[[Mapping[str, Any]], dict[str, An
 
 
 def _open_keras(np: Any, path: str) -> Callable[[Mapping[str, Any]], dict[Any, Any]]:
-    """What answers named arrays: a `.keras` file; one input or output is no dict there."""
-    import keras
-
-    model = keras.saving.load_model(path)
+    """What answers named arrays: a `.keras` file, or one of Keras 2; one input or output is no dict there."""
+    if path.endswith(".h5"):
+        import tf_keras as keras
+    else:
+        import keras
+    model = keras.models.load_model(path)
 
     def answer(inputs: Mapping[str, Any]) -> dict[Any, Any]:
         outputs = model(inputs if len(inputs) > 1 else next(iter(inputs.values())), training=False)
         named = outputs if isinstance(outputs, dict) else {None: outputs}
-        return {name: keras.ops.convert_to_numpy(value) for name, value in named.items()}
+        return {name: np.asarray(value) for name, value in named.items()}
 
     return answer
 

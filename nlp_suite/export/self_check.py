@@ -98,7 +98,7 @@ def check_parts(
     """Runs parts of a network in the program that their files are for, without this package.
 
     Args:
-        kind: `"keras"`, `"onnx"` or `"litert"`.
+        kind: `"keras"`, `"keras2"`, `"onnx"` or `"litert"`.
         files: file → inputs, and the outputs that are expected of them, by name; the last ones are timed, too.
         tolerance: largest difference allowed, absolute for numbers up to 1 and relative above; infinite: it is measured only.
 
@@ -111,6 +111,7 @@ def check_parts(
     """
     barred = {
         "keras": ["nlp_suite", "keras_hub"],
+        "keras2": ["nlp_suite", "keras_hub"],
         "onnx": ["nlp_suite", "keras", "tensorflow", "onnx"],
         "litert": ["nlp_suite", "keras_hub"],
     }

@@ -20,7 +20,7 @@ def apply(layer, *args, **kwargs):
     if not isinstance(args[0], keras.KerasTensor):
         return layer(*args, **kwargs)
     if isinstance(layer, keras.layers.RNN | keras.layers.Bidirectional):
-        return _stock_recurrent(layer)(*args, **kwargs)
+        return stock_recurrent(layer)(*args, **kwargs)
     if isinstance(layer, CELLS):
         return _with_own_name(layer)(*args, **kwargs)
     return layer.call(*args, **kwargs)
@@ -76,9 +76,9 @@ def constant(x, like):
     return ops.convert_to_numpy(x) if is_symbolic(like) else x
 
 
-def _stock_recurrent(layer):
-    """A new Keras recurrent layer with the weights of ours."""
-    stock = _unbuilt(layer)
+def stock_recurrent(layer, **changes):
+    """A new Keras recurrent layer with the weights of ours; `changes` of its config, of both directions where there are two."""
+    stock = _unbuilt(layer, changes)
     weights = layer.get_weights()
     stock.build((None, None, weights[0].shape[0]))
     stock.set_weights(weights)
@@ -95,12 +95,12 @@ def _with_own_name(cell):
     return stock
 
 
-def _unbuilt(layer):
+def _unbuilt(layer, changes):
     config = layer.get_config()
     config.pop("name")
     config.pop("recurrent_weight_dropout", None)  # for training only
     if isinstance(layer, keras.layers.Bidirectional):
-        forward, backward = _unbuilt(layer.forward_layer), _unbuilt(layer.backward_layer)
+        forward, backward = _unbuilt(layer.forward_layer, changes), _unbuilt(layer.backward_layer, changes)
         return keras.layers.Bidirectional(forward, merge_mode=layer.merge_mode, backward_layer=backward)
     stock = next(c for c in (keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN) if isinstance(layer, c))
-    return stock.from_config(config)
+    return stock.from_config({**config, **changes})

@@ -10,7 +10,7 @@ from nlp_suite.data.staging import place_folder
 from nlp_suite.errors import ExportError
 from nlp_suite.export.client_folder import write_client_folder
 from nlp_suite.export.formats.base import Exporter, ExportResult
-from nlp_suite.export.formats.onnx_graph import packages, write_onnx
+from nlp_suite.export.formats.onnx_graph import check_packages, write_onnx
 from nlp_suite.export.model_card import model_card, write_card
 from nlp_suite.export.parts import Part, parts_of
 from nlp_suite.export.plain_model import plain_model
@@ -55,7 +55,7 @@ class OnnxExporter(Exporter):
                 f"{str(to)!r}: an ONNX export is a folder with model.onnx in it: give {str(to.with_suffix(''))!r}"
             )
         check_new_folder(to, "an ONNX export", "saved_models/NAME-onnx")
-        packages()
+        check_packages()
 
     def export(self, run: Run, to: Path) -> ExportResult:
         network, to = run.model(), to.resolve()

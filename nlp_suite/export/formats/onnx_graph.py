@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ def write_onnx(plain: Any, part: Part, outputs: Sequence[str], file: Path, opset
     Raises:
         ExportError: an op that ONNX lacks, or a graph that asks for more than the part's inputs.
     """
+    import onnx
     import tensorflow as tf
+    import tf2onnx
     from keras.src.export.tf2onnx_lib import patch_tf2onnx
 
-    onnx, tf2onnx = packages()
     sizes = {name: (None, *sizes) for name, (sizes, _) in part.inputs.items()}
     specs = [tf.TensorSpec(sizes[name], dtype, name) for name, (_, dtype) in part.inputs.items()]
 
@@ -96,18 +98,14 @@ def _tensors(graph: Any) -> Iterator[Any]:
                 yield from _tensors(inner)
 
 
-def packages() -> tuple[Any, Any]:
-    """The modules `onnx` and `tf2onnx`.
+def check_packages() -> None:
+    """Finds out, without importing them, whether the packages that an export needs are there.
 
     Raises:
-        ExportError: they, or `onnxruntime`, are not installed.
+        ExportError: one is not installed.
     """
-    try:
-        import onnx
-        import onnxruntime  # noqa: F401  the self-check needs it
-        import tf2onnx
-    except ImportError as error:
+    if missing := [name for name in ("onnx", "onnxruntime", "tf2onnx") if find_spec(name) is None]:
         raise ExportError(
-            f"a package for ONNX cannot be imported ({error}): install the extra, pip install 'nlp-suite[onnx]'"
-        ) from error
-    return onnx, tf2onnx
+            f"{', '.join(missing)}, which an ONNX export needs, cannot be imported: install the extra, "
+            "pip install 'nlp-suite[onnx]'"
+        )
