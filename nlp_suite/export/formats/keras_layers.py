@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -185,11 +185,13 @@ def _checked_in_node(folder: Path, cases: Sequence[tuple[Tensors, Tensors]]) -> 
 
 
 def _tf_keras() -> None:
-    if find_spec("tf_keras") is None:
+    try:
+        version("tf_keras")
+    except PackageNotFoundError:
         raise ExportError(
             "the package tf_keras, which checks files of Keras 2, is not installed: install the extra, "
             "pip install 'nlp-suite[keras2]'"
-        )
+        ) from None
 
 
 def _first_error(output: str) -> str:

@@ -4,7 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -99,13 +99,17 @@ def _tensors(graph: Any) -> Iterator[Any]:
 
 
 def check_packages() -> None:
-    """Finds out, without importing them, whether the packages that an export needs are there.
+    """Finds out whether the packages that an export needs are there; tf2onnx, which imports TensorFlow, without importing it.
 
     Raises:
         ExportError: one is not installed.
     """
-    if missing := [name for name in ("onnx", "onnxruntime", "tf2onnx") if find_spec(name) is None]:
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+
+        version("tf2onnx")
+    except ImportError as error:  # `PackageNotFoundError` is one
         raise ExportError(
-            f"{', '.join(missing)}, which an ONNX export needs, cannot be imported: install the extra, "
-            "pip install 'nlp-suite[onnx]'"
-        )
+            f"a package that an ONNX export needs cannot be imported ({error}): install the extra, pip install 'nlp-suite[onnx]'"
+        ) from error
