@@ -140,7 +140,11 @@ def _write(plain: Any, part: Part, file: Path, quantize: str) -> None:
         )
     except Exception as error:  # the converter's own class is none of TensorFlow's API
         lacking = sorted(set(re.findall(r"^\s*tf\.(\w+)\(", str(error), re.MULTILINE)))
-        reason = f"its built-in operators lack {', '.join(lacking)}" if lacking else str(error)[:400]
+        failing = sorted(set(re.findall(r'fused\["(\w+):"', str(error))) - {"StatefulPartitionedCall"})
+        reason = str(error)[:200]
+        if lacking or failing:
+            where = ", ".join(lacking or failing)
+            reason = f"its built-in operators lack {where}" if lacking else f"its converter fails at {where}"
         raise ExportError(
             f"LiteRT cannot run {part.name or 'this network'}: {reason}; take --format onnx, or another backbone"
         ) from error

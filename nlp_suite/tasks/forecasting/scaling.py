@@ -126,5 +126,6 @@ def _shifted(x, lag: int) -> Any:
 
 def _last_known(x, mask) -> Any:
     """The last known value along the last axis, `[…, 1]`; 0 where there is none."""
-    place = ops.argmax(mask * constant(ops.arange(1, x.shape[-1] + 1, dtype=x.dtype), x), axis=-1)
+    numbers = constant(ops.arange(1, x.shape[-1] + 1, dtype=x.dtype), x)
+    place = ops.maximum(ops.max(mask * numbers, axis=-1) - 1, 0)  # not argmax, which is made of ops that ONNX lacks
     return ops.take_along_axis(x * mask, ops.expand_dims(ops.cast(place, "int32"), -1), axis=-1)
