@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nlp_suite.evaluation.report import ReportView
     from nlp_suite.export.classifier_head import ClassifierHead
     from nlp_suite.export.loaded import LoadedSignatures
+    from nlp_suite.export.parts import Part
     from nlp_suite.export.signatures import Signatures
     from nlp_suite.text.text_layer import TextLayer
     from nlp_suite.training.run import Run
@@ -372,6 +373,10 @@ class Task:
     def classifier_head(self, run: Run, model: Any) -> ClassifierHead:
         """What its network computes of the backbone's features; asked of tasks that name a format of classifiers only."""
         raise NotImplementedError
+
+    def parts(self, model: Any) -> Sequence[Part]:
+        """What programs without this package run of a network (`nlp_suite.export.parts`); none: all of it, token ids to logits."""
+        return ()
 
     def check_inputs(self, run: Run, texts: Sequence[bytes]) -> Any:
         """What the network is compared on once it is loaded from a file: token ids int32 `[N, T]` of whole texts."""

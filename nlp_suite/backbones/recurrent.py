@@ -132,7 +132,7 @@ class RecurrentBackbone(Backbone):
     def step(self, x, state):
         after = []
         for i, (layer, before) in enumerate(zip(self.recurrent, state)):
-            y, last = layer.cell(x, before, training=False)
+            y, last = apply(layer.cell, x, before, training=False)
             after.append(list(last) if isinstance(last, list | tuple) else [last])
             x = self._after_layer(i, ops.expand_dims(x, 1), ops.expand_dims(y, 1))[:, 0]
         return x, after

@@ -177,15 +177,21 @@ def export(
         bool,
         typer.Option("--xla", help="Also signatures compiled by XLA, for servers that have it on."),
     ] = False,
+    quantize: Annotated[str | None, typer.Option(help="Smaller onnx (int8) or litert (int8, float16).")] = None,
+    opset: Annotated[int | None, typer.Option(help="Version of ONNX's operators.")] = None,
+    length: Annotated[int | None, typer.Option(help="Tokens that a litert file reads.")] = None,
 ) -> None:
-    """Export a run: a SavedModel with strings in and strings out, or a Keras file."""
+    """Export a run: a SavedModel with strings in and strings out, or a file for another program."""
     from nlp_suite.backend import import_backend
     from nlp_suite.export.run_export import check_export, run_export
 
-    check_export(run, to, format, server_version=server_version, weights=weights, xla=xla)
+    settings = {
+        "server_version": server_version, "weights": weights, "xla": xla, "quantize": quantize, "opset": opset, "length": length,
+    }  # fmt: skip
+    check_export(run, to, format, **settings)
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the run was trained on
     import_backend()
-    result = run_export(run, to, format=format, server_version=server_version, weights=weights, xla=xla)
+    result = run_export(run, to, format=format, **settings)
     print(result.describe())
 
 

@@ -8,7 +8,7 @@ Never imported. It prints one line of JSON: `{"ok": true, …}` or `{"ok": false
 import base64
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 Job = dict[str, Any]
@@ -19,7 +19,8 @@ def main(job: Job) -> dict[str, Any]:
     sys.path[:] = [*sys.path, *job["sys_path"]]
     for name in job["forbidden"]:
         sys.modules[name] = None  # type: ignore[assignment]  # `import` of it fails, installed or not
-    result = {"saved_model": _saved_model, "keras": _keras, "huggingface": _huggingface}[job["kind"]](job)
+    kinds = {"saved_model": _saved_model, "keras": _keras, "huggingface": _huggingface}
+    result = {**kinds, "parts": _parts, "safetensors": _safetensors}[job["kind"]](job)
     imported = [name for name, module in sys.modules.items() if name.split(".")[0] in job["forbidden"] and module]
     if imported:
         raise AssertionError(f"{imported} were imported")
@@ -116,6 +117,109 @@ def _keras(job: Job) -> dict[str, Any]:
         row = _compare(np, answer(alone), expected[i : i + 1], job["tolerance"], f"alone, row {i}")
         largest = max(largest, row)
     return {"largest_difference": largest, "rows": len(expected)}
+
+
+def _parts(job: Job) -> dict[str, Any]:
+    """Every case of every file, in the program that the files are for."""
+    import numpy as np
+
+    opens = {"keras": _open_keras, "keras2": _open_keras, "onnx": _open_onnx, "litert": _open_litert}[job["runtime"]]
+    seen: dict[str, Any] = {"largest_difference": 0.0, "largest_output": 0.0, "rows": 0, "other_best": 0}
+    milliseconds = {}
+    for file in job["files"]:
+        answer = opens(np, file["path"])
+        with np.load(file["arrays"]) as arrays:
+            cases: list[tuple[Job, Job]] = [({}, {}) for _ in range(file["cases"])]
+            for key in arrays.files:
+                number, side, name = key.split("/", 2)
+                cases[int(number)][int(side)][name] = arrays[key]
+        for number, (inputs, expected) in enumerate(cases):
+            answers = answer(inputs)
+            if len(answers) == len(expected) == 1 and None in answers:  # a program that gives its one output no name
+                answers = dict.fromkeys(expected, answers[None])
+            if set(answers) != set(expected):
+                raise AssertionError(f"{file['path']} answers {sorted(answers)}, expected {sorted(expected)}")
+            for name, wanted in expected.items():
+                where = f"{file['path']}, case {number}, output {name!r}"
+                difference = _compare(np, answers[name], wanted, job["tolerance"], where)
+                seen["largest_difference"] = max(seen["largest_difference"], difference)
+                if wanted.dtype.kind == "f":
+                    seen["largest_output"] = max(seen["largest_output"], float(np.abs(wanted).max(initial=0)))
+            if "logits" in expected:
+                seen["other_best"] += int((answers["logits"].argmax(-1) != expected["logits"].argmax(-1)).sum())
+            seen["rows"] += len(next(iter(inputs.values())))
+        milliseconds[file["path"].rsplit("/", 1)[-1]] = _milliseconds(answer, cases[-1][0])
+    return {**seen, "milliseconds": milliseconds}
+
+
+def _milliseconds(answer: Callable[[Mapping[str, Any]], Any], inputs: Mapping[str, Any]) -> float:
+    """Of a call: the median of nine."""
+    import statistics
+    import time
+
+    def once() -> float:
+        start = time.perf_counter()
+        answer(inputs)
+        return time.perf_counter() - start
+
+    return round(1000 * statistics.median(once() for _ in range(9)), 3)
+
+
+def _open_onnx(np: Any, path: str) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """What answers named arrays: an ONNX file in onnxruntime, which must ask for these arrays and no others."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names, outputs = ([tensor.name for tensor in side] for side in (session.get_inputs(), session.get_outputs()))
+
+    def answer(inputs: Mapping[str, Any]) -> dict[str, Any]:
+        if sorted(names) != sorted(inputs):
+            raise AssertionError(f"{path} takes {sorted(names)}, not {sorted(inputs)}")
+        return dict(zip(outputs, session.run(outputs, dict(inputs))))
+
+    return answer
+
+
+def _open_keras(np: Any, path: str) -> Callable[[Mapping[str, Any]], dict[Any, Any]]:
+    """What answers named arrays: a `.keras` file, or one of Keras 2; one input or output is no dict there."""
+    if path.endswith(".h5"):
+        import tf_keras as keras
+    else:
+        import keras
+    model = keras.models.load_model(path)
+
+    def answer(inputs: Mapping[str, Any]) -> dict[Any, Any]:
+        outputs = model(inputs if len(inputs) > 1 else next(iter(inputs.values())), training=False)
+        named = outputs if isinstance(outputs, dict) else {None: outputs}
+        return {name: np.asarray(value) for name, value in named.items()}
+
+    return answer
+
+
+def _open_litert(np: Any, path: str) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """What answers named arrays: a LiteRT file in its own runtime where that is installed, else in TensorFlow's."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        from tensorflow.lite import Interpreter
+    runner = Interpreter(model_path=path).get_signature_runner()
+    return lambda inputs: dict(runner(**inputs))
+
+
+def _safetensors(job: Job) -> dict[str, Any]:
+    """The arrays of a safetensors file, to the bit."""
+    import numpy as np
+    from safetensors.numpy import load_file
+
+    found = load_file(job["path"])
+    if set(found) != set(job["names"]):
+        raise AssertionError(f"the file holds {sorted(found)}, expected {sorted(job['names'])}")
+    with np.load(job["arrays"]) as arrays:
+        for i, name in enumerate(job["names"]):
+            wanted = arrays[f"arr_{i}"]
+            if found[name].dtype != wanted.dtype or found[name].shape != wanted.shape or (found[name] != wanted).any():
+                raise AssertionError(f"{name!r} is not the weight that was written")
+    return {"largest_difference": 0.0, "rows": len(found)}
 
 
 def _huggingface(job: Job) -> dict[str, Any]:

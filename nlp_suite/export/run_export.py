@@ -70,8 +70,8 @@ def check_export(run_dir: str | Path, to: str | Path, format: str, **settings: A
         raise ExportError(f"format {format!r}: {key} {fault['input']!r}: {fault['msg']}") from None
     run = Run(run_dir)
     run.weights()
-    if exporter.for_named_tasks and format not in run.task.exports_to:
-        tasks = ", ".join(name for name in TASKS.names() if format in TASKS.get(name).exports_to)
+    if exporter.for_named_tasks and format.replace("-", "_") not in run.task.exports_to:
+        tasks = ", ".join(name for name in TASKS.names() if format.replace("-", "_") in TASKS.get(name).exports_to)
         raise ExportError(
             f"format {format!r} cannot express a run of {run.experiment.task.name!r} (tasks that it can: {tasks})"
         )

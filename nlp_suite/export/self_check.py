@@ -19,6 +19,7 @@ import numpy as np
 
 from nlp_suite.errors import ExportError
 from nlp_suite.export.cases import Case, tensor_proto
+from nlp_suite.export.parts import Tensors
 from nlp_suite.progress import work
 
 TOLERANCE = 1e-5
@@ -89,6 +90,63 @@ def check_keras(
             "alone": 8,
         }
         return _fresh_process(job, {"KERAS_BACKEND": keras.backend.backend()})
+
+
+def check_parts(
+    kind: str, files: Mapping[Path, Sequence[tuple[Tensors, Tensors]]], tolerance: float = TOLERANCE
+) -> dict[str, Any]:
+    """Runs parts of a network in the program that their files are for, without this package.
+
+    Args:
+        kind: `"keras"`, `"keras2"`, `"onnx"` or `"litert"`.
+        files: file → inputs, and the outputs that are expected of them, by name; the last ones are timed, too.
+        tolerance: largest difference allowed, absolute for numbers up to 1 and relative above; infinite: it is measured only.
+
+    Returns:
+        `largest_difference`, `largest_output`, `rows`, `other_best` (logits whose largest is another one), `tolerance`, and
+        `milliseconds` by file.
+
+    Raises:
+        ExportError: an output differs, an input or output is missing or too many, or a file does not load.
+    """
+    barred = {
+        "keras": ["nlp_suite", "keras_hub"],
+        "keras2": ["nlp_suite", "keras_hub"],
+        "onnx": ["nlp_suite", "keras", "tensorflow", "onnx"],
+        "litert": ["nlp_suite", "keras_hub"],
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        described = []
+        for number, (file, cases) in enumerate(files.items()):
+            arrays = Path(folder) / f"{number}.npz"
+            named: dict[str, Any] = {
+                f"{i}/{side}/{name}": array
+                for i, case in enumerate(cases)
+                for side in (0, 1)
+                for name, array in case[side].items()
+            }
+            np.savez(arrays, **named)
+            described.append({"path": str(file.resolve()), "arrays": str(arrays), "cases": len(cases)})
+        job = {"kind": "parts", "runtime": kind, "files": described, "tolerance": tolerance, "forbidden": barred[kind]}
+        seen = _fresh_process(job, {"KERAS_BACKEND": "tensorflow"})
+        return {**seen, "tolerance": tolerance} if np.isfinite(tolerance) else seen
+
+
+def check_weights(file: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Reads a safetensors file in a process that has NumPy and safetensors only.
+
+    Args:
+        file: the file.
+        arrays: what it must hold, to the bit.
+
+    Raises:
+        ExportError: something else is in it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        expected = Path(folder) / "expected.npz"
+        np.savez(expected, *arrays.values())
+        job = {"kind": "safetensors", "path": str(file), "arrays": str(expected), "names": list(arrays)}
+        return _fresh_process({**job, "forbidden": ["nlp_suite", "keras", "tensorflow", "torch"]})
 
 
 def check_huggingface(

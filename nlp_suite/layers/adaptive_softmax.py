@@ -9,6 +9,7 @@ from keras import ops
 from nlp_suite.errors import ConfigError
 from nlp_suite.layers import chunked_softmax
 from nlp_suite.layers.full_softmax import check_table, check_tied, row_initializer
+from nlp_suite.layers.inline import product
 
 # Where shapes are static, a tail cluster is computed in chunks of 1/8 of the tokens, as many as needed.
 STATIC_CHUNKS = 8
@@ -49,6 +50,8 @@ class AdaptiveSoftmax(keras.layers.Layer):
         >>> softmax.build((None, 200))
         >>> total, nll = softmax.loss(features, targets, weights)  # features [N, 200]
     """
+
+    has_stock_form = True
 
     def __init__(
         self,
@@ -235,4 +238,4 @@ class AdaptiveSoftmax(keras.layers.Layer):
 def _project(features, projection):
     if projection is None:
         return features
-    return ops.matmul(features, ops.cast(projection, features.dtype))
+    return product(features, projection)

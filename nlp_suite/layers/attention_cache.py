@@ -7,9 +7,17 @@ which is TensorFlow without XLA, a cache that grows costs what it holds and need
 
 from keras import ops
 
+from nlp_suite.layers.inline import constant, is_symbolic
+
 
 def cache_slots(position, heads, length):
-    """Where `write` puts a step's keys in a ring, by positions int32 `[B]`: row, head and slot, int32 `[B·H, 3]`."""
+    """Where `write` puts a step's keys in a ring, by positions int32 `[B]`: row, head and slot, int32 `[B·H, 3]`.
+
+    Of symbolic tensors which of the places it is, bool `[B, 1, S, 1]`.
+    """
+    if is_symbolic(position):
+        places = constant(ops.reshape(ops.arange(length, dtype="int32"), (1, 1, -1, 1)), position)
+        return ops.equal(ops.reshape(position % length, (-1, 1, 1, 1)), places)
     rows = ops.arange(ops.shape(position)[0], dtype="int32")  # [B]
     rows, slots = ops.repeat(rows, heads), ops.repeat(position % length, heads)  # [B·H]
     return ops.stack([rows, ops.arange(ops.shape(rows)[0], dtype="int32") % heads, slots], axis=-1)
@@ -17,6 +25,8 @@ def cache_slots(position, heads, length):
 
 def write(cache, slots, new):
     """The cache `[B, H, S, d]` with `new` `[B, H, 1, d]` at slots `[B·H, 3]`."""
+    if is_symbolic(new):
+        return ops.where(slots, new, cache)
     return ops.scatter_update(cache, slots, ops.reshape(new, (-1, new.shape[-1])))
 
 

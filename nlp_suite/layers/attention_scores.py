@@ -8,12 +8,14 @@ are known and then costs one product. Shapes: B batch, T time, S source, A query
 
 from keras import ops
 
+from nlp_suite.layers.inline import is_symbolic, product, reshaped
+
 
 def split_heads(x, heads):
     """[B, T, H*d] -> [B, H, T, d]."""
     if heads == 1:
         return ops.expand_dims(x, 1)
-    by_head = ops.reshape(x, (-1, ops.shape(x)[1], heads, x.shape[-1] // heads))
+    by_head = reshaped(x, (-1, ops.shape(x)[1], heads, x.shape[-1] // heads))
     return ops.transpose(by_head, (0, 2, 1, 3))
 
 
@@ -21,7 +23,7 @@ def join_heads(x):
     """[B, H, T, d] -> [B, T, H*d]."""
     if x.shape[1] == 1:
         return ops.squeeze(x, 1)
-    return ops.reshape(ops.transpose(x, (0, 2, 1, 3)), (-1, ops.shape(x)[2], x.shape[1] * x.shape[3]))
+    return reshaped(ops.transpose(x, (0, 2, 1, 3)), (-1, ops.shape(x)[2], x.shape[1] * x.shape[3]))
 
 
 def softmax_bias(mask):
@@ -51,6 +53,8 @@ class Additive:
     def scores(self, q):
         """[B, T, A] -> [B, 1, T, S]."""
         size = self.v.shape[0]
+        if is_symbolic(q):
+            return ops.expand_dims(ops.squeeze(product(self._energies(q), ops.expand_dims(self.v, 1)), -1), 1)
         flat = ops.matmul(ops.reshape(self._energies(q), (-1, size)), ops.expand_dims(self.v, 1))  # [B*T*S, 1]
         return ops.reshape(flat, (-1, 1, ops.shape(q)[1], ops.shape(self.keys)[1]))
 

@@ -13,6 +13,7 @@ from keras import ops
 
 from nlp_suite.errors import ConfigError
 from nlp_suite.layers.custom_gradient import custom_gradient
+from nlp_suite.layers.inline import is_symbolic, product
 
 CHUNK_ELEMENTS = 2**23  # logits held at a time: 32 MiB of float32
 
@@ -92,6 +93,8 @@ def negative_log_likelihood(features, kernel, bias, targets, *, chunk_rows, dtyp
 
 def logits(features, kernel, bias):
     """[..., D], [V, D], [V] -> float32 [..., V]."""
+    if is_symbolic(features):
+        return ops.cast(product(features, ops.transpose(kernel), bias), "float32")
     return ops.cast(ops.matmul(features, ops.transpose(kernel)), "float32") + ops.cast(bias, "float32")
 
 

@@ -5,6 +5,7 @@ from keras import ops
 
 from nlp_suite.errors import ConfigError
 from nlp_suite.layers.dot_product_attention import dot_product_attention
+from nlp_suite.layers.inline import of_sources, reshaped
 
 
 @keras.saving.register_keras_serializable("nlp_suite")
@@ -56,7 +57,7 @@ class CrossAttention(keras.layers.Layer):
         """Keys and values of a source `[B, S, M]`: a dict with `"key"` and `"value"`, `[B, H, S, D/H]`."""
         rows, length = ops.shape(encoded)[:2]
         size = self.query.units // self.heads
-        heads = ops.reshape(self.fused(encoded), (rows, length, 2 * self.heads, size))  # [B, S, 2H, d]
+        heads = reshaped(self.fused(encoded), (rows, length, 2 * self.heads, size))  # [B, S, 2H, d]
         key, value = ops.split(ops.transpose(heads, (0, 2, 1, 3)), 2, axis=1)  # [B, H, S, d]
         return {"key": key, "value": value}
 
@@ -70,8 +71,8 @@ class CrossAttention(keras.layers.Layer):
 
     def step(self, x, memory, bias):
         """One position of K hypotheses a source: `[B·K, D]` → `[B·K, D]`, weights `[B, H, K, S]`; memory has B rows."""
-        size, rows = x.shape[-1], ops.shape(memory["key"])[0]
-        query = ops.reshape(self.query(x), (rows, -1, self.heads, size // self.heads))  # [B, K, H, d]
+        size = x.shape[-1]
+        query = of_sources(self.query(x), memory["key"], (self.heads, size // self.heads))  # [B, K, H, d]
         query = ops.transpose(query, (0, 2, 1, 3))  # [B, H, K, d]
         output, weights = dot_product_attention(query, memory["key"], memory["value"], bias)
         return self.projection(ops.reshape(ops.transpose(output, (0, 2, 1, 3)), (-1, size))), weights

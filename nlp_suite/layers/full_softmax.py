@@ -5,6 +5,7 @@ from keras import ops
 
 from nlp_suite.errors import ConfigError
 from nlp_suite.layers import chunked_softmax
+from nlp_suite.layers.inline import product
 
 
 @keras.saving.register_keras_serializable(package="nlp_suite")
@@ -35,6 +36,8 @@ class FullSoftmax(keras.layers.Layer):
         >>> softmax.build((None, 200))
         >>> total, nll = softmax.loss(features, targets, weights)  # features [N, 200]
     """
+
+    has_stock_form = True
 
     def __init__(
         self,
@@ -120,7 +123,7 @@ class FullSoftmax(keras.layers.Layer):
         if not self.tied:
             return features, self.kernel
         if self.projection is not None:
-            features = ops.matmul(features, ops.cast(self.projection, self.compute_dtype))  # [..., E]
+            features = product(features, self.projection)  # [..., E]
         return features, table
 
     def compute_output_shape(self, features_shape, table_shape=None):

@@ -8,6 +8,8 @@ import math
 import keras
 from keras import ops
 
+from nlp_suite.layers.inline import constant
+
 
 def token_positions(tokens):
     """Positions 0, 1, 2, … of every row, int32 `[B, T]`; works where T is unknown."""
@@ -17,7 +19,7 @@ def token_positions(tokens):
 def _angles(positions, size):
     """Angle of every position and frequency, float32 `[B, T, size/2]`; frequencies fall from 1 to 1/10,000."""
     frequencies = ops.exp(ops.arange(0, size, 2, dtype="float32") * (-math.log(10_000.0) / size))  # [size/2]
-    return ops.expand_dims(ops.cast(positions, "float32"), -1) * frequencies  # [B, T, size/2]
+    return ops.expand_dims(ops.cast(positions, "float32"), -1) * constant(frequencies, positions)  # [B, T, size/2]
 
 
 def sinusoidal(positions, size, dtype="float32"):

@@ -6,6 +6,7 @@ from keras import ops
 from nlp_suite.errors import ConfigError
 from nlp_suite.layers.attention_cache import append, cache_slots, write
 from nlp_suite.layers.dot_product_attention import attention_bias, dot_product_attention
+from nlp_suite.layers.inline import constant
 from nlp_suite.layers.positions import rotate
 
 
@@ -112,7 +113,8 @@ class SelfAttention(keras.layers.Layer):
             slots = cache_slots(position, self.heads, length)
             key, value = write(state["key"], slots, key), write(state["value"], slots, value)  # [B, H, S, d]
             state = {"key": key, "value": value}
-            visible = ops.arange(length, dtype="int32") <= ops.reshape(position, (-1, 1, 1, 1))  # [B, 1, 1, S]
+            places = constant(ops.arange(length, dtype="int32"), position)
+            visible = ops.reshape(position, (-1, 1, 1, 1)) >= places  # [B, 1, 1, S]
             bias = attention_bias(visible, self.compute_dtype)
         output, _ = dot_product_attention(query, key, value, bias)  # [B, H, 1, d]
         return self.projection(ops.reshape(output, (-1, size))), state

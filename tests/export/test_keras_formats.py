@@ -8,8 +8,8 @@ import pytest
 
 from nlp_suite.errors import ExportError, RequestError, UsageError
 from nlp_suite.export import run_export
-from nlp_suite.export.formats.keras_plain import plain_model
 from nlp_suite.export.load import load
+from nlp_suite.export.plain_model import plain_model
 from nlp_suite.export.self_check import check_keras
 from nlp_suite.layers.sequence_pooling import POOLINGS
 from nlp_suite.tasks.sentiment.network import SentimentModel

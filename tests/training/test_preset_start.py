@@ -17,8 +17,8 @@ from nlp_suite.config import load_experiment
 from nlp_suite.data.inspect import inspect_experiment
 from nlp_suite.data.remarks import remarks_on_settings
 from nlp_suite.errors import ConfigError
-from nlp_suite.export.formats.keras_plain import plain_model
 from nlp_suite.export.load import load
+from nlp_suite.export.plain_model import plain_model
 from nlp_suite.export.run_export import run_export
 from nlp_suite.layers.lora import updated_layers
 from nlp_suite.training.backbone_start import text_of_origin

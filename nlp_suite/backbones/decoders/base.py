@@ -71,7 +71,8 @@ class Decoder(keras.layers.Layer):
         """State before the first token: a tree of tensors with the batch in dim 0.
 
         Args:
-            batch_size: rows B·K, K hypotheses for each of the memory's B sentences; an int or a scalar tensor.
+            batch_size: rows B·K, K hypotheses for each of the memory's B sentences; an int or a scalar tensor. None: one for
+                each, and caches grow by a place a step; so a functional model can be made of it, whose B is unknown.
             memory: of `memory`.
             length: upper bound of the tokens that will be read, where the caller knows one; it saves work in a cache.
         """

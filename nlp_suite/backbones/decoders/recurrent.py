@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from nlp_suite.backbones.decoders.base import Decoder
 from nlp_suite.layers import attention_loop, bptt
 from nlp_suite.layers.attention_scores import softmax_bias
+from nlp_suite.layers.inline import apply, of_hypotheses, of_sources
 from nlp_suite.registry import ATTENTIONS
 from nlp_suite.settings.decoders import AttentionComponent
 
@@ -147,7 +148,10 @@ class RecurrentDecoder(Decoder):
     def initial_state(self, batch_size, memory, length=None):
         """For every layer a list of `[B·K, U]`, h and, for an LSTM, c; with attention after a step, the attentional vector."""
         size = len(self.recurrent) * self.state_tensors * self.units
-        if self.bridge:
+        if batch_size is None:
+            zeros = ops.repeat(ops.zeros_like(memory["mask"][:, :1], dtype=self.compute_dtype), size, axis=1)
+            flat = memory["bridge"] if self.bridge else zeros
+        elif self.bridge:
             rows = ops.shape(memory["mask"])[0]
             flat = ops.broadcast_to(ops.expand_dims(memory["bridge"], 1), (rows, batch_size // rows, size))
             flat = ops.reshape(flat, (-1, size))
@@ -247,12 +251,13 @@ class RecurrentDecoder(Decoder):
     def step(self, x, state, memory):
         prepared = memory["attention"]
         embeddings = x = ops.cast(x, self.compute_dtype)  # [B·K, E]
-        rows = ops.shape(memory["mask"])[0]
 
         def attend(query):
             """`[B·K, U]` → contexts `[B·K, C]` and weights `[B·K, S]`; the hypotheses of a sentence take the place of T."""
-            results = self.attention(ops.reshape(query, (rows, -1, query.shape[-1])), prepared)
-            return tuple(ops.reshape(y, (-1, ops.shape(y)[-1])) for y in results)
+            return tuple(
+                of_hypotheses(y)
+                for y in apply(self.attention, of_sources(query, memory["mask"], query.shape[-1:]), prepared)
+            )
 
         after, context, weights = {"layers": []}, None, None
         for i, (layer, before) in enumerate(zip(self.recurrent, state["layers"], strict=True)):
@@ -262,10 +267,10 @@ class RecurrentDecoder(Decoder):
                 cell_input = ops.concatenate([x, context], axis=-1)
             elif i == 0 and self.attention_place == "after":
                 cell_input = ops.concatenate([x, state["attentional"]], axis=-1)
-            y, last = layer.cell(cell_input, list(before), training=False)
+            y, last = apply(layer.cell, cell_input, list(before), training=False)
             if i == 0 and self.attention_place == "between":
                 context, weights = attend(y)
-                y, last = self.second.cell(context, last, training=False)
+                y, last = apply(self.second.cell, context, last, training=False)
             elif i == 0 and self.attention_place == "after":
                 context, weights = attend(y)
                 y = after["attentional"] = self.attentional(ops.concatenate([context, y], axis=-1))

@@ -6,7 +6,7 @@ from keras import ops
 from nlp_suite.backbones.decoders.base import Decoder
 from nlp_suite.layers.dot_product_attention import attention_bias
 from nlp_suite.layers.dropout import dropout
-from nlp_suite.layers.inline import apply
+from nlp_suite.layers.inline import apply, of_hypotheses
 from nlp_suite.layers.layer_norm import layer_norm
 from nlp_suite.layers.loop_shapes import shapes_may_change
 from nlp_suite.layers.positions import PositionEmbedding, token_positions
@@ -128,6 +128,9 @@ class TransformerDecoder(Decoder):
                 then grows by a place a step; elsewhere it has as many places, which every step looks at. Default: a cache
                 of `max_length` places, of which the newest are seen.
         """
+        if batch_size is None:
+            empty = [{f"grown_{name}": tensor[:, :, :0] for name, tensor in keys.items()} for keys in memory["blocks"]]
+            return {"position": ops.zeros_like(memory["mask"][:, 0], dtype="int32"), "blocks": empty}
         grows = length is not None and shapes_may_change()
         if grows:
             length = ops.min(ops.zeros_like(memory["mask"], dtype="int32"))  # 0, which no loop takes for a fixed size
@@ -143,5 +146,5 @@ class TransformerDecoder(Decoder):
         for block, cache, keys in zip(self.blocks, state["blocks"], memory["blocks"]):
             x, cache, weights = block.step(x, cache, position, keys, memory["bias"])
             caches.append(cache)
-        weights = ops.reshape(ops.mean(weights, axis=1), (-1, weights.shape[-1] or ops.shape(weights)[-1]))  # [B·K, S]
+        weights = of_hypotheses(ops.mean(weights, axis=1))  # [B·K, S]
         return self._leave(x), {"position": position + 1, "blocks": caches}, weights

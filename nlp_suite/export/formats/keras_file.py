@@ -68,7 +68,7 @@ def write_keras_file(run: Run, to: Path, convert: Callable[[Any], Any], *, with_
             model.save(file)
         except (TypeError, ValueError, NotImplementedError) as error:
             raise ExportError(f"the model cannot be saved as a Keras file: {error}") from error
-        _append(file, run, model_card(run, network, to.stem))
+        append_members(file, run, model_card(run, network, to.stem))
         tolerance = TOLERANCE * max(1.0, float(np.abs(logits).max()))
         check = check_keras(file, inputs, logits, with_package=with_package, tolerance=tolerance)
         size = file.stat().st_size
@@ -76,8 +76,8 @@ def write_keras_file(run: Run, to: Path, convert: Callable[[Any], Any], *, with_
     return ExportResult(to, report={"self_check": check, "bytes": size})
 
 
-def _append(file: Path, run: Run, card: Mapping[str, Any]) -> None:
-    """Adds labels, model card, config and text layer to the archive."""
+def append_members(file: Path, run: Run, card: Mapping[str, Any], part: str = "") -> None:
+    """Adds labels, model card, config and text layer to the archive; and which part of several of a network it is."""
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(file, "a") as archive:
         if run.text is not None:
             save_texts(Path(folder), run.text, run.target_text)
@@ -87,6 +87,8 @@ def _append(file: Path, run: Run, card: Mapping[str, Any]) -> None:
         for name, facts in (("facts", run.assets.facts), ("fitted", run.assets.fitted)):
             archive.writestr(f"{MEMBERS}/{name}.json", json.dumps(dict(facts), ensure_ascii=False))
         archive.writestr(f"{MEMBERS}/model_card.json", json.dumps(card, indent=1, ensure_ascii=False))
+        if part:
+            archive.writestr(f"{MEMBERS}/part.txt", part)
         archive.writestr(f"{MEMBERS}/config.yaml", run.task.freeze_data_defaults(run).to_yaml())
 
 
@@ -105,6 +107,12 @@ def open_keras_file(path: Path) -> Predictor:
             if not names:
                 raise ExportError(f"{str(path)!r} holds no text layer: it was not written by nlp-suite export")
             archive.extractall(folder, names)
+            if f"{MEMBERS}/part.txt" in names:
+                part = (Path(folder) / MEMBERS / "part.txt").read_text("utf-8")
+                raise ExportError(
+                    f"{str(path)!r} is a part of a network ({part}) for programs without nlp_suite, which nlp_suite.load does not "
+                    "open: give the run, or export it with --format keras"
+                )
             labels = json.loads((Path(folder) / MEMBERS / "labels.json").read_text("utf-8"))
             experiment = load_recorded(Path(folder) / MEMBERS / "config.yaml")
             facts, fitted = (  # older files lack them

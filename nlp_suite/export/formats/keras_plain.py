@@ -1,56 +1,54 @@
-"""One .keras file of stock Keras layers and keras.ops only, token ids in and logits out: loads without this package."""
+""".keras files of stock Keras layers and keras.ops only, token ids in and logits out: they load without this package."""
 
 from pathlib import Path
-from typing import Any
 
 from nlp_suite.errors import ExportError
 from nlp_suite.export.formats.base import ExporterSettings, ExportResult
-from nlp_suite.export.formats.keras_file import KerasFileExporter, write_keras_file
+from nlp_suite.export.formats.keras_file import KerasFileExporter, append_members
+from nlp_suite.export.model_card import model_card
+from nlp_suite.export.parts import parts_of
+from nlp_suite.export.plain_model import plain_model
+from nlp_suite.export.samples import check_texts
+from nlp_suite.export.self_check import check_parts
+from nlp_suite.export.staging import place_file, staging
 from nlp_suite.registry import EXPORTERS
 from nlp_suite.training.run import Run
 
 
 @EXPORTERS.register(ExporterSettings)
 class KerasPlainExporter(KerasFileExporter):
-    """A functional model: token ids int32 `[B, T]` → logits `[B, C]`, the numbers of the network, padding included.
+    """A functional model a part of the network (`nlp_suite.export.parts`), the numbers of the network, padding included.
+
+    Of `--to NAME.keras`: a classifier is `NAME.keras`, token ids int32 `[B, T]` → logits `[B, C]`; a language model that, with
+    logits `[B, T, V]`, and `NAME.step.keras`, a token and states → logits and states; a translation model
+    `NAME.encoder.keras` and `NAME.step.keras`. Several inputs or outputs are dicts by name.
 
     Our layers are written out as the stock layers and operations that they are made of; recurrent layers become
     Keras's own. What they cannot express is refused by name. Proved in a process where this package cannot be imported.
+    A tied table is in the file twice, as embedding and as the output's kernel.
     """
 
     def export(self, run: Run, to: Path) -> ExportResult:
-        return write_keras_file(run, to, plain_model, with_package=False)
-
-
-def plain_model(model: Any) -> Any:
-    """A functional model of stock Keras layers and operations with the weights of `model`.
-
-    Args:
-        model: built; token ids int32 `[B, T]` → `[B, C]`.
-
-    Raises:
-        ExportError: naming the layers or operations that stock Keras lacks.
-    """
-    import keras
-
-    weighted = [layer for layer in model._flatten_layers() if not _is_stock(layer) and layer._trainable_variables]
-    if weighted:
-        names = ", ".join(sorted({_describe(layer) for layer in weighted}))
-        raise ExportError(f"stock Keras cannot express {names}: its weights lie in no stock Keras layer")
-    tokens = keras.Input((None,), dtype="int32", name="tokens")  # [B, T]
-    try:
-        plain = keras.Model(tokens, model.call(tokens), name=model.name)
-    except (TypeError, ValueError, AttributeError, NotImplementedError) as error:
-        raise ExportError(f"{type(model).__name__} cannot be written with stock Keras layers: {error}") from error
-    foreign = {_describe(part) for part in [*plain.operations, *plain._flatten_layers()] if not _is_stock(part)}
-    if foreign:
-        raise ExportError(f"stock Keras cannot express {', '.join(sorted(foreign))}")
-    return plain
-
-
-def _is_stock(part: Any) -> bool:
-    return type(part).__module__.split(".")[0] == "keras"
-
-
-def _describe(part: Any) -> str:
-    return f"{type(part).__name__} (layer {part.name!r})"
+        network = run.model()
+        parts = parts_of(run, network)
+        given = run.task.check_inputs(run, check_texts(run))
+        to = to.resolve()
+        with staging(to.parent) as folder:
+            files = {}
+            for part in parts:
+                file = folder / (f"{to.stem}.{part.name}.keras" if part.name else to.name)
+                try:
+                    plain_model(network, part).save(file)
+                except (TypeError, ValueError, NotImplementedError) as error:
+                    raise ExportError(f"the model cannot be saved as a Keras file: {error}") from error
+                append_members(
+                    file, run, model_card(run, network, to.stem), "" if len(parts) == 1 else part.name or "whole"
+                )
+                files[file] = part.cases(given)
+            check = check_parts("keras", files)
+            sizes = {file.name: file.stat().st_size for file in files}
+            placed = [place_file(file, to.parent / file.name) for file in files]
+        remarks = [f"{file.name}: {part.says}" for file, part in zip(placed, parts) if len(parts) > 1]
+        return ExportResult(
+            placed[0], report={"self_check": check, "bytes": sum(sizes.values()), "files": sizes, "remarks": remarks}
+        )

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from nlp_suite.layers.attention_scores import attention_weights, join_heads, softmax_bias, split_heads
+from nlp_suite.layers.inline import product
 from nlp_suite.settings.attentions import AttentionSettings as AttentionSettings  # for attentions of other packages
 
 
@@ -33,6 +34,7 @@ class Attention(keras.layers.Layer):
         >>> context, weights = attention(query, attention.prepare(memory, mask))
     """
 
+    has_stock_form = True
     queries_previous_state = False
     heads = 1
 
@@ -77,7 +79,7 @@ class Attention(keras.layers.Layer):
 
     def call(self, query, prepared):
         if self.query_kernel is not None:
-            query = ops.matmul(query, ops.cast(self.query_kernel, query.dtype))  # [B, T, A]
+            query = product(query, self.query_kernel)  # [B, T, A]
         parameters = (ops.cast(p, query.dtype) for p in self.parameters())
         scores = self.score(prepared["keys"], *parameters).scores(query)  # [B, H, T, S]
         weights = attention_weights(scores, softmax_bias(prepared["mask"]))

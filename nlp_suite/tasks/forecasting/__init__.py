@@ -181,6 +181,11 @@ class ForecastingTask(Task):
 
         return ForecastingSignatures(model, predictor)
 
+    def parts(self, model: Any) -> list:
+        from nlp_suite.tasks.forecasting.parts import parts
+
+        return parts(model)
+
     def check_inputs(self, run: Any, texts: Sequence[bytes]) -> Any:
         drawn = np.random.default_rng(0).uniform(1, 100, (8, self.settings.context)).astype("float32")
         return {"values": drawn, "mask": np.ones_like(drawn)}

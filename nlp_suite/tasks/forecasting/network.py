@@ -77,7 +77,7 @@ class ForecastModel(ModelOfLayers):
             ops.reshape(ops.cast(inputs[name], "float32"), (-1, self.context)) for name in ("mask", "values")
         )
         values = ops.where(mask > 0, values, 0.0)
-        scaled, known, center, spread = self.scaling(values, mask)
+        scaled, known, center, spread = apply(self.scaling, values, mask)
         features = ops.stack([scaled, known], axis=-1)  # [B, C, 2]
         everything = ops.ones_like(mask) > 0
         x = self.projection(features)  # [B, C, E]

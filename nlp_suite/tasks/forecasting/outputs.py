@@ -7,6 +7,7 @@ from typing import Any
 
 from keras import ops
 
+from nlp_suite.layers.inline import constant
 from nlp_suite.tasks.forecasting.settings import ForecastingSettings
 
 
@@ -104,7 +105,7 @@ class GaussianOutput(StepOutput):
 
     def quantiles(self, given) -> Any:
         location, scale = self.parameters(given)
-        points = ops.convert_to_tensor(self.standard_quantiles(), given.dtype)  # [Q]
+        points = constant(ops.convert_to_tensor(self.standard_quantiles(), given.dtype), given)  # [Q]
         return location[:, :, None] + scale[:, :, None] * points
 
 
@@ -114,8 +115,8 @@ class StudentTOutput(GaussianOutput):
     def losses(self, truth, given) -> Any:
         location, scale = self.parameters(given)
         n = self.settings.degrees_of_freedom
-        constant = math.lgamma(n / 2) - math.lgamma((n + 1) / 2) + 0.5 * math.log(n * math.pi)
-        return ops.log(scale) + (n + 1) / 2 * ops.log1p(ops.square((truth - location) / scale) / n) + constant
+        part = math.lgamma(n / 2) - math.lgamma((n + 1) / 2) + 0.5 * math.log(n * math.pi)
+        return ops.log(scale) + (n + 1) / 2 * ops.log1p(ops.square((truth - location) / scale) / n) + part
 
     def standard_quantiles(self) -> list[float]:
         return [student_t_quantile(level, self.settings.degrees_of_freedom) for level in self.levels]

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from nlp_suite.layers.inline import constant
+
 TINY = 1e-6  # relative to the size of the values: a spread below it is none
 
 
@@ -90,7 +92,7 @@ class SeriesScaling(keras.layers.Layer):
         steps = self.settings["horizon"]
         x = self.transformed(values) * mask
         if not self.lag:
-            return ops.zeros_like(x[:, :1]) * ops.ones((1, steps), x.dtype)
+            return ops.repeat(ops.zeros_like(x[:, :1]), steps, axis=1)
         last = _last_known(x, mask)  # [B, 1]
         front = -x.shape[1] % self.lag
         x, mask = (ops.pad(each, [[0, 0], [front, 0]]) for each in (x, mask))
@@ -107,7 +109,7 @@ class SeriesScaling(keras.layers.Layer):
         if self.fitted is None:
             middle, spread = self.statistics(x, known)
         else:
-            middle, spread = (ops.zeros_like(x[:, :1]) + self.fitted[i] for i in (0, 1))
+            middle, spread = (ops.zeros_like(x[:, :1]) + constant(self.fitted[i], x) for i in (0, 1))
         safe = ops.where(spread > 0, spread, 1.0)
         scaled = (x - middle) / safe * known  # [B, C]
         center = self.anchor(values, mask) + middle  # [B, H]
@@ -124,5 +126,6 @@ def _shifted(x, lag: int) -> Any:
 
 def _last_known(x, mask) -> Any:
     """The last known value along the last axis, `[…, 1]`; 0 where there is none."""
-    place = ops.argmax(mask * ops.arange(1, x.shape[-1] + 1, dtype=x.dtype), axis=-1)
+    numbers = constant(ops.arange(1, x.shape[-1] + 1, dtype=x.dtype), x)
+    place = ops.maximum(ops.max(mask * numbers, axis=-1) - 1, 0)  # not argmax, which is made of ops that ONNX lacks
     return ops.take_along_axis(x * mask, ops.expand_dims(ops.cast(place, "int32"), -1), axis=-1)

@@ -300,6 +300,11 @@ class LanguageModelTask(Task):
 
         return LanguageModelSignatures(model, predictor)
 
+    def parts(self, model) -> list:
+        from nlp_suite.tasks.language_model.parts import parts
+
+        return parts(model)
+
     def check_inputs(self, run, texts) -> Any:
         """Short pieces of text without padding, int32 `[N, T]`."""
         tokens = np.concatenate(run.text.encode(texts))[: 8 * 16]

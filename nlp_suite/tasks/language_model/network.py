@@ -9,6 +9,7 @@ from nlp_suite.decoding.prefix import read_prompt
 from nlp_suite.layers.adaptive_softmax import AdaptiveSoftmax
 from nlp_suite.layers.carried_state import CarriedState
 from nlp_suite.layers.full_softmax import FullSoftmax
+from nlp_suite.layers.inline import apply
 from nlp_suite.tasks.shared.networks import ModelOfLayers, token_losses
 from nlp_suite.text.tokenizers.base import END
 
@@ -137,6 +138,10 @@ class LanguageModel(ModelOfLayers):
             squares = ops.mean(ops.square(steps), axis=-1)  # [B, T-1]
             penalty = penalty + beta * ops.sum(squares * counted) / ops.maximum(ops.sum(counted), 1.0)
         return penalty
+
+    def logits(self, tokens) -> Any:
+        """What the softmax is taken of: float32 `[B, T, V]` for tokens int32 `[B, T]`."""
+        return self.softmax.logits(apply(self.backbone, tokens), self._table)
 
     def nll(self, tokens, targets, state=None) -> Any:
         """Negative log-likelihood of targets, float32 `[B, T]`, for tokens int32 `[B, T]`; with a state, a pair of these and the new state."""

@@ -59,7 +59,7 @@ class SentimentTask(Task):
         "It may repeat biases of its training data; do not let it alone decide about people.",
     )
     page_form = "classification"
-    exports_to = ("huggingface",)
+    exports_to = ("huggingface", "keras_layers")
 
     @classmethod
     def recipe(cls, seen) -> "Recipe":

@@ -284,6 +284,11 @@ class TranslationTask(Task):
 
         return TranslationSignatures(model, predictor, xla)
 
+    def parts(self, model) -> list:
+        from nlp_suite.tasks.translation.parts import parts
+
+        return parts(model)
+
     def check_inputs(self, run, texts) -> Any:
         """Padded sources int32 `[N, S]`, and the beginnings of targets without padding, int32 `[N, T]`."""
         targets = np.resize(np.concatenate(run.target_text.encode(texts)), (len(texts), 8))

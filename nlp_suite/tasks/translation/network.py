@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from nlp_suite.layers.full_softmax import FullSoftmax
+from nlp_suite.layers.inline import apply
 from nlp_suite.tasks.shared.networks import ModelOfLayers, token_losses
 from nlp_suite.text.text_layer import PAD
 
@@ -141,7 +142,7 @@ class TranslationModel(ModelOfLayers):
             source: int32 `[B, S]`, right-padded with 0, at least one token a row.
             training: whether dropout is on.
         """
-        features = self.backbone(source, training=training)  # [B, S, D]
+        features = apply(self.backbone, source, training=training)  # [B, S, D]
         return self.decoder.memory(features, self.backbone.output_mask(ops.not_equal(source, PAD)), training)
 
     def forced(self, memory, target_in, training=False) -> tuple:
@@ -185,8 +186,13 @@ class TranslationModel(ModelOfLayers):
 
     def step_with_attention(self, tokens, state, memory) -> tuple:
         """As `step`; the third result is the attention of this step, float32 `[B·K, S]`."""
+        logits, state, weights = self.logits_step(tokens, state, memory)
+        return ops.log_softmax(logits), state, weights
+
+    def logits_step(self, tokens, state, memory) -> tuple:
+        """As `step_with_attention`, with the logits in place of the log-probabilities."""
         features, state, weights = self.decoder.step(self._embedding(tokens), state, memory)
-        return self.log_probs(features), state, weights
+        return self.softmax.logits(features, self._table), state, weights
 
     def layer_groups(self) -> list[list]:
         """Trainable variables from the bottom to the top: encoder, target embedding, decoder, softmax; each once."""

@@ -1,0 +1,115 @@
+"""A functional Keras model as an ONNX graph, by tf2onnx, with the names of its tensors and its sizes left open."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from nlp_suite.errors import ExportError
+from nlp_suite.export.parts import Part
+
+
+def write_onnx(plain: Any, part: Part, outputs: Sequence[str], file: Path, opset: int) -> None:
+    """Writes a functional model of stock layers (`nlp_suite.export.plain_model`) as an ONNX file.
+
+    Args:
+        plain: the model.
+        part: what it was made of.
+        outputs: names of what it answers.
+        file: is written.
+        opset: version of ONNX's operators.
+
+    Raises:
+        ExportError: an op that ONNX lacks, or a graph that asks for more than the part's inputs.
+    """
+    import onnx
+    import tensorflow as tf
+    import tf2onnx
+    from keras.src.export.tf2onnx_lib import patch_tf2onnx
+
+    sizes = {name: (None, *sizes) for name, (sizes, _) in part.inputs.items()}
+    specs = [tf.TensorSpec(sizes[name], dtype, name) for name, (_, dtype) in part.inputs.items()]
+
+    def call(*tensors: Any) -> list[Any]:
+        named = dict(zip(part.inputs, tensors, strict=True))
+        answers = plain(named if len(named) > 1 else tensors[0], training=False)
+        return [tf.identity(answers[name] if isinstance(answers, dict) else answers) for name in outputs]
+
+    try:
+        with _quiet():
+            patch_tf2onnx()  # for NumPy 2
+            proto, _ = tf2onnx.convert.from_function(tf.function(call, specs, autograph=False), specs, opset=opset)
+    except Exception as error:  # tf2onnx has no class of its own for what it lacks
+        raise ExportError(f"tf2onnx cannot write {part.name or 'the network'} as ONNX: {error}") from error
+    graph = proto.graph
+    asked = [tensor.name.split(":")[0] for tensor in graph.input]
+    if lost := sorted(set(asked) - set(part.inputs)):
+        raise ExportError(f"the ONNX graph asks for {lost}, constants of the network that were lost on the way")
+    if unread := sorted(set(part.inputs) - set(asked)):
+        raise ExportError(f"the ONNX graph does not read {unread}")
+    _rename(graph, {tensor.name: name for tensor, name in zip(graph.input, asked)})
+    _rename(graph, {tensor.name: name for tensor, name in zip(graph.output, outputs, strict=True)})
+    for tensor in (*graph.input, *graph.output):
+        for axis, size in enumerate(tensor.type.tensor_type.shape.dim):
+            if not size.HasField("dim_value") or (not axis and tensor.name in sizes):
+                size.dim_param = "batch" if not axis else f"{tensor.name}_{axis}"
+    onnx.checker.check_model(proto)
+    onnx.save(proto, str(file))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warnings of TensorFlow's old functions and NumPy's old names that tf2onnx uses."""
+    loggers = [logging.getLogger(name) for name in ("tf2onnx", "tensorflow")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)
+
+
+def _rename(graph: Any, names: Mapping[str, str]) -> None:
+    """Gives tensors other names, also where graphs within the graph, such as loops, read them."""
+    if clash := {name for tensors in _tensors(graph) for name in tensors} & (set(names.values()) - set(names)):
+        raise ExportError(
+            f"the ONNX graph has tensors {sorted(clash)} of its own, which are names of the network's outputs"
+        )
+    for tensors in _tensors(graph):
+        for i, name in enumerate(tensors):
+            tensors[i] = names.get(name, name)
+    for tensor in (*graph.input, *graph.output):
+        tensor.name = names.get(tensor.name, tensor.name)
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    """The lists of names of all nodes' inputs and outputs."""
+    for node in graph.node:
+        yield from (node.input, node.output)
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _tensors(inner)
+
+
+def check_packages() -> None:
+    """Finds out whether the packages that an export needs are there; tf2onnx, which imports TensorFlow, without importing it.
+
+    Raises:
+        ExportError: one is not installed.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+
+        version("tf2onnx")
+    except ImportError as error:  # `PackageNotFoundError` is one
+        raise ExportError(
+            f"a package that an ONNX export needs cannot be imported ({error}): install the extra, pip install 'nlp-suite[onnx]'"
+        ) from error

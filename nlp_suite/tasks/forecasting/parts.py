@@ -1,0 +1,32 @@
+"""What other programs run of a forecasting model: one computation, in the user's units."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from nlp_suite.export.parts import Part, Tensors
+
+
+def parts(model: Any) -> list[Part]:
+    """`values` and `mask` `[B, C]` → `forecast` `[B, H]` and, where there are any, `quantiles` `[B, H, Q]`.
+
+    Args:
+        model: a `ForecastModel`.
+    """
+
+    def call(tensors: Tensors) -> Tensors:
+        forecast, quantiles = model.answers(model.call(tensors))
+        return {"forecast": forecast, **({"quantiles": quantiles} if quantiles.shape[-1] else {})}
+
+    def examples(given: Mapping[str, np.ndarray]) -> Iterable[Tensors]:
+        yield dict(given)
+        beginning = np.arange(model.context) < model.context // 2  # of a series that is shorter than the context
+        yield {"values": given["values"], "mask": given["mask"] * (~beginning).astype("float32")}
+        yield {name: array[:1] for name, array in given.items()}
+
+    inputs = dict.fromkeys(("values", "mask"), ((model.context,), "float32"))
+    says = (
+        f"the forecast after the last {model.context} steps; mask is 0 where a value is missing or before the beginning"
+    )
+    return [Part("", inputs, call, examples, says=says)]

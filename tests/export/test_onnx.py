@@ -1,0 +1,81 @@
+"""ONNX files answer in onnxruntime as the networks do, and hold what a client in another language needs."""
+
+import json
+import runpy
+from pathlib import Path
+
+import pytest
+
+from nlp_suite.errors import ExportError
+from nlp_suite.export import run_export
+from nlp_suite.export.load import load
+from nlp_suite.text.text_layer import TextLayer
+from nlp_suite.training.run import Run
+from tests import language_models, translation_models
+from tests.export.conftest import SMALL, make_run
+
+
+@pytest.fixture(scope="module")
+def client():
+    """The functions of pipelines/onnx_client.py."""
+    for package in ("onnxruntime", "onnx", "tf2onnx"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    return runpy.run_path(str(Path(__file__).parents[2] / "pipelines" / "onnx_client.py"), run_name="client")
+
+
+@pytest.mark.slow
+def test_a_classifier_has_one_input_and_answers_as_python(client, tmp_path):
+    run = make_run(tmp_path, SMALL["transformer"])  # whose frequencies of positions are a constant
+    folder = tmp_path / "onnx"
+    result = run_export(run, folder, format="onnx", opset=15)
+    (tokens,) = client["Model"](folder, "model.onnx").session.get_inputs()
+    assert tokens.name == "tokens" and tokens.shape == ["batch", "tokens_1"] and "opset 15" in result.describe()
+    texts = json.loads((folder / "client" / "texts.json").read_text("utf-8"))
+    assert len(texts) == len({row["text"] for row in texts}) == 20
+    layer = TextLayer.load(folder / "client" / "text")
+    assert [row["ids"] for row in texts] == [ids.tolist() for ids in layer.encode([row["text"] for row in texts])]
+    words = json.loads((folder / "client" / "vocabulary.json").read_text("utf-8"))
+    assert words == layer.id_to_token(range(layer.vocabulary_size))
+    python = load(run).probabilities([row["text"] for row in texts[:6]])
+    assert [client["answer"](folder, row["ids"])[0] for row in texts[:6]] == python.argmax(1).tolist()
+
+
+@pytest.mark.slow
+def test_int8_says_what_it_costs_and_gains(client, tmp_path):
+    run = make_run(tmp_path, {"name": "gru", "embedding_size": 64, "units": 64, "bidirectional": False})
+    result = run_export(run, tmp_path / "int8", format="onnx", quantize="int8")
+    assert result.report["bytes"] < result.report["int8"]["float32_bytes"]
+    assert 0 < result.report["int8"]["largest_difference"] < 0.5
+    assert "the largest logit is another one" in result.describe()
+    with pytest.raises(ExportError, match="an ONNX export is a folder with model.onnx in it: give .*m'$"):
+        run_export(run, tmp_path / "m.onnx", format="onnx")
+    with pytest.raises(ExportError, match="format 'onnx': opset 30: Input should be less than or equal to 18"):
+        run_export(run, tmp_path / "m", format="onnx", opset=30)
+
+
+@pytest.mark.slow
+def test_a_language_model_is_driven_by_the_client_as_python_goes_on(client, tmp_path):
+    run = language_models.make_run(tmp_path / "run", "gru", text={"tokenizer": {"name": "word", "min_count": 1}})
+    folder = tmp_path / "onnx"
+    run_export(run, folder, format="onnx")
+    assert {file.name for file in folder.glob("*.onnx")} == {"model.onnx", "step.onnx"}
+    predictor = load(run)
+    ids = Run(run).text.encode(["the cat"])[0].tolist()
+    python = predictor.generate(["the cat"], max_tokens=6, temperature=0.0)[0]
+    written = client["answer"](folder, [i for i in ids if i != 3], 6)[1]
+    assert predictor.text.decode([written])[0].strip() == python["text"].strip()
+
+
+@pytest.mark.slow
+def test_a_translation_is_driven_by_the_client_as_python_searches(client, tmp_path):
+    run = translation_models.make_run(tmp_path / "run", "transformer")
+    folder = tmp_path / "onnx"
+    run_export(run, folder, format="onnx")
+    predictor = load(run)
+    texts = json.loads((folder / "client" / "texts.json").read_text("utf-8"))[:4]
+    python = predictor.translate([row["text"] for row in texts], beam_size=1)
+    written = [client["answer"](folder, row["ids"], 12)[1] for row in texts]
+    found = predictor.target_text.decode(written)
+    for mine, theirs in zip(found, python):
+        wanted = theirs["translation"].split()[: len(mine.split())]
+        assert mine.split() == wanted and wanted
