@@ -214,7 +214,7 @@ class ShuffledWindows:
             order = np.resize(random.permutation(len(columns[0])), self.steps_per_epoch * self._rows)
             self._planned = (epoch, [column[order] for column in columns])
         columns = [column[step * self._rows : (step + 1) * self._rows] for column in self._planned[1]]
-        return _stateless(*columns, self._window)
+        return _stateless(columns, self._window)
 
 
 class SlidingWindows:
@@ -241,7 +241,7 @@ class SlidingWindows:
     def __getitem__(self, n: int) -> Windows:
         """Batch `n`."""
         columns = [column[n * self._rows : (n + 1) * self._rows] for column in self._columns]
-        return _stateless(*columns, self.bounds[0])
+        return _stateless(columns, self.bounds[0])
 
 
 class WholeDocuments:
@@ -276,7 +276,7 @@ class WholeDocuments:
         """Batch `n`, counted through all epochs."""
         rows, weights, length = self._batches[n]
         begin, count, context, first = (column[rows] for column in self._columns)
-        return _stateless(begin, np.where(weights > 0, count, 0), context, first, length)
+        return _stateless([begin, np.where(weights > 0, count, 0), context, first], length)
 
 
 def _cut(
@@ -317,8 +317,7 @@ def _steps(begins: NDArray[Any], ends: NDArray[Any], stride: int, min_steps: int
     return document, begins[document] + stride * step
 
 
-def _stateless(
-    begin: NDArray[Any], count: NDArray[Any], context: NDArray[Any], first: NDArray[Any], length: int
-) -> Windows:
-    """Windows of which every one starts from a fresh state."""
+def _stateless(columns: list[NDArray[Any]], length: int) -> Windows:
+    """Windows, as the columns that `_cut` gives, of which every one starts from a fresh state."""
+    begin, count, context, first = columns
     return Windows(begin, count, context, first, np.ones(len(begin), bool), int(length))
