@@ -163,6 +163,8 @@ class TranslationTask(Task):
 
     def _check_preset(self, experiment) -> None:
         """The decoder of a pretrained model goes with its encoder, and the other way round."""
+        from nlp_suite.training.run import is_run
+
         s, backbone, is_preset = self.settings, experiment.backbone, self.settings.decoder.name == "preset"
         whole = backbone.encoder if backbone.name == "preset" else None
         if not is_preset:
@@ -171,6 +173,11 @@ class TranslationTask(Task):
             raise ConfigError(
                 "task.decoder: preset is that of a pretrained model which has one (bart), and backbone is "
                 f"{backbone.description}: give backbone: {{name: preset, init_from: FOLDER}} of such a model, or another decoder"
+            )
+        if backbone.init_from and is_run(backbone.init_from):
+            raise ConfigError(
+                f"backbone.init_from: {backbone.init_from} is a run, of which only the backbone would be taken over and not the "
+                "decoder: give it as training.init_from, or the folder of a pretrained model"
             )
         if s.decoder.architecture not in (None, backbone.architecture):
             raise ConfigError("task.decoder.architecture is not backbone.architecture: leave it out")
