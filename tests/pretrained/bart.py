@@ -40,7 +40,7 @@ def translation_model(folder=FIXTURE, **settings):
 
 
 def write_bart(path):
-    """The recorded weights of both halves with a tokenizer: bytes, and no merges."""
+    """The first block of both recorded halves, with a tokenizer and embeddings of its vocabulary."""
     from tests.text.preset_folders import ROBERTA, oracle
 
     tokenizer = oracle("byte_bpe")
@@ -70,4 +70,6 @@ def _widen(path, size):
         path / "model.safetensors",
     )
     config = json.loads((path / "config.json").read_text())
-    (path / "config.json").write_text(json.dumps({**config, "vocab_size": size}))
+    (path / "config.json").write_text(
+        json.dumps({**config, "vocab_size": size, "encoder_layers": 1, "decoder_layers": 1})
+    )
