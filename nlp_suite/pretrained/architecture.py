@@ -26,7 +26,7 @@ ACTIVATIONS = {  # as config.json calls them → Keras's name, or `gelu_tanh`: G
 }
 
 
-ENCODER_DECODERS = ("bart", "mbart", "t5", "mt5", "marian", "m2m_100", "pegasus")  # some config.json do not say so
+ENCODER_DECODERS = ("mbart", "t5", "mt5", "marian", "m2m_100", "pegasus")  # some config.json do not say so
 
 
 class Architecture(Settings):
@@ -190,10 +190,11 @@ def read_architecture(config: Mapping[str, Any], where: str) -> Architecture:
             a network whose numbers would not be those of the model.
     """
     model_type = config.get("model_type")
-    if config.get("is_encoder_decoder") or model_type in ENCODER_DECODERS:
+    known = model_type in MODEL_FAMILIES.names()
+    if model_type in ENCODER_DECODERS or (config.get("is_encoder_decoder") and not known):
         raise ConfigError(
-            f"{where}: {model_type} is an encoder with a decoder of its own, which no task begins with; a backbone preset is one of "
-            f"{', '.join(MODEL_FAMILIES.names())}, and translation trains its decoder itself (task.decoder)"
+            f"{where}: {model_type} is an encoder with a decoder of its own, of which only bart is known; a backbone preset is one of "
+            f"{', '.join(MODEL_FAMILIES.names())}"
         )
     try:
         family: type[Architecture] = MODEL_FAMILIES.get(str(model_type))

@@ -1,20 +1,45 @@
 """Which tensors of a folder are the weights of a network: all of them are there, and as config.json says."""
 
 from collections.abc import Collection, Mapping
+from typing import Protocol
 
 from nlp_suite.errors import ConfigError
-from nlp_suite.pretrained.architecture import Architecture
 
 _OLD_NAMES = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}  # of models saved before 2019
 
 
+class NamedWeights(Protocol):
+    """What `find_weights` asks of an architecture, or of a half of one, see `Architecture`."""
+
+    @property
+    def model_type(self) -> str:
+        """The family."""
+
+    @property
+    def prefix(self) -> str:
+        """What the names of weights may begin with."""
+
+    @property
+    def output_axis(self) -> int:
+        """The axis of a kernel in the file that a bias beside it has."""
+
+    def module_names(self) -> dict[str, str]:
+        """Module → what its weights are called."""
+
+    def module_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Module → the shape of its `weight` in the file."""
+
+    def weight_kinds(self, module: str) -> tuple[str, ...]:
+        """What a module has."""
+
+
 def find_weights(
-    architecture: Architecture, shapes: Mapping[str, tuple[int, ...]], where: str, without: Collection[str] = ()
+    architecture: NamedWeights, shapes: Mapping[str, tuple[int, ...]], where: str, without: Collection[str] = ()
 ) -> dict[tuple[str, str], str]:
     """The names of a network's weights among the tensors of a folder.
 
     Args:
-        architecture: of the network.
+        architecture: of the network, or of a half of it.
         shapes: the shape of every tensor there.
         where: the folder, for messages.
         without: modules that the network does without.

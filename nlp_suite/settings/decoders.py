@@ -1,6 +1,6 @@
 """What a config may say of the decoders; their classes are in `nlp_suite/backbones/decoders`."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -61,6 +61,20 @@ class RecurrentDecoderSettings(DecoderSettings):
     def shape_mismatch(self, embedding_size: int, memory_size: int) -> str:
         mismatch: str = self.attention.shape_mismatch(self.units, memory_size)
         return mismatch and f"attention.{mismatch}"
+
+
+class PresetDecoderSettings(DecoderSettings):
+    """Settings of the decoder of a pretrained encoder-decoder; its weights come with the backbone's (`backbone.init_from`)."""
+
+    architecture: dict[str, Any] | None = Field(
+        None, description="the fields of the model's config.json; always those of backbone.architecture"
+    )
+    dropout: float | None = Field(
+        None, ge=0, lt=1, description="rate on embeddings and in every block; default: the model's"
+    )
+    attention_dropout: float | None = Field(
+        None, ge=0, lt=1, description="rate on the attention weights; default: the model's"
+    )
 
 
 class TransformerDecoderSettings(TransformerBlocksSettings, DecoderSettings):

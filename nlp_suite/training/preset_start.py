@@ -9,6 +9,7 @@ from nlp_suite.config import Experiment
 from nlp_suite.errors import ConfigError
 from nlp_suite.pretrained.architecture import Architecture, architecture_of
 from nlp_suite.pretrained.encoder import Encoder
+from nlp_suite.pretrained.families.bart import Bart
 from nlp_suite.pretrained.folder import KERAS_WEIGHTS, PretrainedFolder, open_folder
 from nlp_suite.pretrained.weights import find_weights
 from nlp_suite.task import task_class
@@ -54,6 +55,8 @@ class PresetStart:
         _check_same(folder, architecture, backbone.encoder)
         writes = task_class(experiment.task.name, experiment.task.arguments()).causal
         self._open_weights = find(folder, architecture, without=() if writes else ("head",))
+        if isinstance(architecture, Bart):
+            decoder_weights(folder, architecture)  # whatever is missing is missing now
         self._tokenizer = PresetTokenizer.of_folder(folder)
         if (ids := int(self._tokenizer.model_ids.max()) + 1) > architecture.vocab_size:
             raise ConfigError(
@@ -61,14 +64,21 @@ class PresetStart:
             )
         self.text = TextLayer(experiment.text, self._tokenizer)
 
-    def copy_to(self, backbone: Any) -> str:
+    def copy_to(self, backbone: Any, decoder: Any = None) -> str:
         """Copies the weights into a built `PresetBackbone`; returns a line that says so.
+
+        Args:
+            backbone: where they go.
+            decoder: a built decoder `preset`, where those of the model's decoder go; None: there is none.
 
         Raises:
             ConfigError: a file of weights that KerasHub cannot read.
         """
         count = copy_weights(backbone, self._open_weights(), self._tokenizer.model_ids)
-        return f"backbone: {count} arrays of {self._folder.path}"
+        if decoder is None:
+            return f"backbone: {count} arrays of {self._folder.path}"
+        count += decoder.take(decoder_weights(self._folder, decoder.whole))
+        return f"backbone and decoder: {count} arrays of {self._folder.path}"
 
 
 def copy_weights(backbone: Any, weights: Weights, model_ids: np.ndarray) -> int:
@@ -106,6 +116,24 @@ def find(folder: PretrainedFolder, architecture: Architecture, without: Collecti
     if isinstance(architecture, Encoder) and folder.layout == "kerashub":
         return _kerashub_weights(folder, architecture)
     return _huggingface_weights(folder, architecture, without)
+
+
+def decoder_weights(folder: PretrainedFolder, whole: Bart) -> Weights:
+    """Those of the decoder of a pretrained encoder-decoder.
+
+    Raises:
+        ConfigError: weights are missing, have other shapes than config.json says, or there is an output bias.
+    """
+    tensors, decoder = folder.tensors(), whole.decoder()
+    names = find_weights(decoder, tensors.shapes(), str(folder.path))
+    if "final_logits_bias" in tensors and np.any(tensors["final_logits_bias"]):
+        raise ConfigError(f"{folder.path}: final_logits_bias is not zero, which is not supported")
+
+    def weights(module: str) -> list[np.ndarray]:
+        arrays = [tensors[names[module, kind]] for kind in ("weight", "bias") if (module, kind) in names]
+        return [decoder.as_here(module, array) for array in arrays]
+
+    return weights
 
 
 def _huggingface_weights(

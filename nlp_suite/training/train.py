@@ -296,7 +296,10 @@ class _Training:
                 weight.assign(value)
             return
         if backbone:
-            self._print(backbone.copy_to(model.backbone))
+            decoder = (
+                [model.pretrained_decoder] if isinstance(backbone, PresetStart) and model.pretrained_decoder else []
+            )
+            self._print(backbone.copy_to(model.backbone, *decoder))
         for line in self._task.start_weights(model, prepared.text, prepared.stores["train"]):
             self._print(line)
 

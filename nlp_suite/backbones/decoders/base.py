@@ -26,6 +26,7 @@ class Decoder(keras.layers.Layer):
     Attributes:
         output_size: int, the features F of a step.
         settings: dict, the constructor's arguments for `get_config`; subclasses add their own.
+        reads_marks: whether it reads END before START, and the encoder START before every source, as a pretrained model does.
 
     Example:
         >>> decoder = DECODERS.get("gru")(embedding_size=8, units=16)
@@ -33,6 +34,8 @@ class Decoder(keras.layers.Layer):
         >>> memory = decoder.memory(encoded, mask)  # [B, S, 12], bool [B, S]
         >>> features, weights = decoder(x, target_mask, memory)  # [B, T, 8], bool [B, T] -> [B, T, F], [B, T, S]
     """
+
+    reads_marks = False
 
     def __init__(self, embedding_size=128, **kwargs):
         super().__init__(**kwargs)

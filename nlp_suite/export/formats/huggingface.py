@@ -30,6 +30,7 @@ from nlp_suite.export.samples import check_texts
 from nlp_suite.export.self_check import check_huggingface
 from nlp_suite.export.staging import check_new_folder, staging
 from nlp_suite.pretrained.encoder import Encoder
+from nlp_suite.pretrained.families.bart import Bart
 from nlp_suite.registry import EXPORTERS
 from nlp_suite.text.pairs import join_pair, split_pair
 from nlp_suite.text.text_layer import END, PAD
@@ -79,7 +80,8 @@ class HuggingFaceExporter(Exporter):
                 raise ExportError(
                     f"{part} {name}: Hugging Face's layout is that of a pretrained model (allowed: preset)"
                 )
-        if not isinstance(run.experiment.backbone.encoder, Encoder):
+        encoder = run.experiment.backbone.encoder
+        if not isinstance(encoder, Encoder) or isinstance(encoder, Bart):
             raise ExportError(
                 f"backbone preset of the model type {run.experiment.backbone.encoder.model_type}: Hugging Face's layout is written "
                 "of encoders (BERT, DistilBERT, RoBERTa, XLM-RoBERTa, ALBERT)"

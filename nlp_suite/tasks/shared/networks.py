@@ -17,6 +17,11 @@ class ModelOfLayers(keras.Model):
     saved_layers: ClassVar[tuple[str, ...]] = ("backbone",)
     settings: dict[str, Any]
 
+    @property
+    def pretrained_decoder(self) -> Any:
+        """The decoder whose weights come from the folder of a pretrained model, as the backbone's do; None: there is none."""
+        return None
+
     def get_config(self) -> dict[str, Any]:
         layers = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in self.saved_layers}
         return {**super().get_config(), **layers, **self.settings}

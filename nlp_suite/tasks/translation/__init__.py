@@ -12,6 +12,7 @@ from nlp_suite.data.kinds.pairs.filter import pair_filter
 from nlp_suite.data.memory import check_batch
 from nlp_suite.errors import ConfigError
 from nlp_suite.predictor import Predictor
+from nlp_suite.pretrained.families.bart import Bart
 from nlp_suite.registry import BACKBONES, DECODERS, TASKS
 from nlp_suite.task import Batches, Task
 from nlp_suite.tasks.shared.request_checks import MAX_BEAMS
@@ -134,6 +135,7 @@ class TranslationTask(Task):
                 f"backbone {backbone.name!r} has no features for the single tokens that a decoder could attend to; "
                 f"allowed: {', '.join(usable)}"
             )
+        self._check_preset(experiment)
         if s.tie_embeddings == "all":
             if experiment.target_text is not None:
                 raise ConfigError(
@@ -159,9 +161,41 @@ class TranslationTask(Task):
                     "lower task.max_tokens or raise it"
                 )
 
+    def _check_preset(self, experiment) -> None:
+        """The decoder of a pretrained model goes with its encoder, and the other way round."""
+        from nlp_suite.training.run import is_run
+
+        s, backbone, is_preset = self.settings, experiment.backbone, self.settings.decoder.name == "preset"
+        whole = backbone.encoder if backbone.name == "preset" else None
+        if not is_preset:
+            return
+        if not isinstance(whole, Bart):
+            raise ConfigError(
+                "task.decoder: preset is that of a pretrained model which has one (bart), and backbone is "
+                f"{backbone.description}: give backbone: {{name: preset, init_from: FOLDER}} of such a model, or another decoder"
+            )
+        if backbone.init_from and is_run(backbone.init_from):
+            raise ConfigError(
+                f"backbone.init_from: {backbone.init_from} is a run, of which only the backbone would be taken over and not the "
+                "decoder: give it as training.init_from, or the folder of a pretrained model"
+            )
+        if s.decoder.architecture not in (None, backbone.architecture):
+            raise ConfigError("task.decoder.architecture is not backbone.architecture: leave it out")
+        if s.tie_embeddings != "all":
+            raise ConfigError(
+                "task.decoder: preset has one table for source, target and output: set task.tie_embeddings: all"
+            )
+        if (most := max(experiment.text.max_length, s.max_tokens) + 1) > whole.positions:
+            raise ConfigError(
+                f"text.max_length {experiment.text.max_length} and task.max_tokens {s.max_tokens} need {most} positions with the "
+                f"token before them, and the model has {whole.positions}: lower them"
+            )
+
     def _decoder_sizes(self, backbone_settings) -> dict:
         """The decoder's arguments; its embeddings are as wide as the encoder's where nothing is said."""
         sizes = self.settings.decoder.arguments()
+        if self.settings.decoder.name == "preset":
+            sizes["architecture"] = backbone_settings.architecture
         return {**sizes, "embedding_size": sizes["embedding_size"] or backbone_settings.embedding_size}
 
     @classmethod

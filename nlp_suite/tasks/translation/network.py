@@ -8,7 +8,7 @@ from keras import ops
 from nlp_suite.layers.full_softmax import FullSoftmax
 from nlp_suite.layers.inline import apply
 from nlp_suite.tasks.shared.networks import ModelOfLayers, token_losses
-from nlp_suite.text.text_layer import PAD
+from nlp_suite.text.text_layer import END, PAD, START
 
 
 @keras.saving.register_keras_serializable("nlp_suite")
@@ -91,6 +91,10 @@ class TranslationModel(ModelOfLayers):
         self.built = True
 
     @property
+    def pretrained_decoder(self) -> Any:
+        return self.decoder if self.decoder.reads_marks else None
+
+    @property
     def _embedding(self):
         return self.backbone.embedding if self.target_embedding is None else self.target_embedding
 
@@ -142,6 +146,8 @@ class TranslationModel(ModelOfLayers):
             source: int32 `[B, S]`, right-padded with 0, at least one token a row.
             training: whether dropout is on.
         """
+        if self.decoder.reads_marks:
+            source = _after(START, source)  # [B, 1 + S]
         features = apply(self.backbone, source, training=training)  # [B, S, D]
         return self.decoder.memory(features, self.backbone.output_mask(ops.not_equal(source, PAD)), training)
 
@@ -156,8 +162,12 @@ class TranslationModel(ModelOfLayers):
         Returns:
             Features `[B, T, F]` for the softmax and attention weights float32 `[B, T, S]`.
         """
+        if self.decoder.reads_marks:
+            target_in = _after(END, target_in)
         embedded = self._embedding(target_in)  # [B, T, E]
         features, weights = self.decoder(embedded, ops.not_equal(target_in, 0), memory, training=training)
+        if self.decoder.reads_marks:
+            features, weights = features[:, 1:], _without_mark(weights[:, 1:])
         return self.drop(features, training=training), weights
 
     def log_probs(self, features) -> Any:
@@ -177,7 +187,11 @@ class TranslationModel(ModelOfLayers):
 
         `length`: the most tokens that will be read, where it is known, see `Decoder.initial_state`.
         """
-        return self.decoder.initial_state(rows, memory, length)
+        state = self.decoder.initial_state(rows, memory, length)
+        if not self.decoder.reads_marks:
+            return state
+        end = ops.full((rows,), END, dtype="int32")
+        return self.decoder.step(self._embedding(end), state, memory)[1]
 
     def step(self, tokens, state, memory) -> tuple:
         """One token of every hypothesis: int32 `[B·K]` and a state → log-probabilities float32 `[B·K, V]` and a state."""
@@ -192,6 +206,8 @@ class TranslationModel(ModelOfLayers):
     def logits_step(self, tokens, state, memory) -> tuple:
         """As `step_with_attention`, with the logits in place of the log-probabilities."""
         features, state, weights = self.decoder.step(self._embedding(tokens), state, memory)
+        if self.decoder.reads_marks:
+            weights = _without_mark(weights)
         return self.softmax.logits(features, self._table), state, weights
 
     def layer_groups(self) -> list[list]:
@@ -200,3 +216,14 @@ class TranslationModel(ModelOfLayers):
         if self.target_embedding is not None:
             groups.append(list(self.target_embedding.trainable_variables))
         return [*groups, *self.decoder.layer_groups(), list(self.softmax.trainable_variables)]
+
+
+def _after(token, rows):
+    """Rows `[B, T]` with a token before each, `[B, 1 + T]`."""
+    return ops.concatenate([ops.zeros_like(rows[:, :1]) + token, rows], axis=1)
+
+
+def _without_mark(weights):
+    """Attention weights `[..., 1 + S]` over the tokens of the source alone, `[..., S]`; they sum to 1."""
+    weights = weights[..., 1:]
+    return weights / ops.maximum(ops.sum(weights, axis=-1, keepdims=True), 1e-9)

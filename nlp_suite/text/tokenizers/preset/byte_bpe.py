@@ -55,6 +55,7 @@ _NEUTRAL = {  # settings of a BPE model, and the values with which they change n
 
 _OLDER: dict[str, dict[str, Any]] = {  # families whose words are known without tokenizer.json
     "roberta": {},
+    "bart": {},
     "gpt2": {},
     "qwen2": {"words": "qwen", "normal_form": "NFC"},
 }
