@@ -17,14 +17,30 @@ from nlp_suite.tasks.forecasting.windows import SeriesWindows, contexts
 from nlp_suite.training.run import Run
 from tests.serving import chromium
 from tests.serving.endpoint import free_port
+from tests.training.test_language_model_training import Killed, assert_same, stop_after
 
 
 def config(folder, **task):
     return {
-        "task": {"name": "forecasting", "horizon": 4, "context": 24, "difference": "seasonal", "test": 24, **task},
+        "task": {
+            "name": "forecasting",
+            "horizon": 4,
+            "context": 24,
+            "difference": "seasonal",
+            "test": 24,
+            "dropout": 0.05,
+            **task,
+        },
         "data": {"source": {"name": "sample", "size": 4}, "cache": str(folder / "cache")},
         "backbone": {"name": "gru", "embedding_size": 4, "units": 4, "bidirectional": False},
-        "training": {"epochs": 3, "batch_size": 64, "learning_rate": 0.01, "tensorboard": False},
+        "training": {
+            "epochs": 3,
+            "batch_size": 64,
+            "learning_rate": 0.01,
+            "save_every": 7,
+            "clip_norm": 1.0,
+            "tensorboard": False,
+        },
     }
 
 
@@ -46,6 +62,18 @@ def report(run):
 def command(*arguments):
     result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
     return result.exit_code, result.stdout
+
+
+def test_a_run_that_was_stopped_amid_an_epoch_ends_with_the_same_weights(run, folder, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(Killed):
+            nlp_suite.train(run.experiment, folder / "stopped")
+    stopped = Run(folder / "stopped")
+    assert stopped.info["state"] == "running" and len(stopped.history) == 2
+    steps = SeriesWindows(run.stores()["train"], 24, 4, 64, seed=0, least=24).steps_per_epoch
+    assert stopped.history[-1]["step"] == 14 and 14 % steps
+    assert_same(run, nlp_suite.train(run.experiment, folder / "stopped"))
 
 
 # ---- windows
