@@ -8,6 +8,7 @@ import argparse
 import socket
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import nlp_suite
@@ -161,7 +162,7 @@ def serving(console) -> list:
     from nlp_suite.serving.server import Server
 
     console.rule("serve: the models, over REST and gRPC")
-    models = {
+    models: dict[str, tuple[Any, str]] = {
         "sentiment_sample": (EXAMPLES[0], "label"),
         "lm_sample": (PROMPTS[0], "text"),
         "translation_sample": (SENTENCES[0], "translation"),

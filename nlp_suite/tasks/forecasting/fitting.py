@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from nlp_suite.tasks.forecasting.intervals import fit_margin
 from nlp_suite.tasks.forecasting.outputs import step_output
 from nlp_suite.tasks.forecasting.settings import ForecastingSettings
 
@@ -56,6 +57,25 @@ class ForecastLoss(keras.losses.Loss):
 
     def call(self, y_true, y_pred) -> Any:
         return self._losses(y_true, y_pred)  # [B, H]
+
+
+def fit_intervals(model: Any, settings: ForecastingSettings, windows: Any) -> dict[str, Any]:
+    """See `nlp_suite.tasks.forecasting.intervals.fit_margin`.
+
+    Args:
+        model: a `ForecastModel`.
+        settings: of the task.
+        windows: `SeriesWindows` of the validation split.
+    """
+    truths, answers = [], []
+    for n in range(windows.steps_per_epoch):
+        read, truth, known = windows[n]
+        scaled, usable, given = _scaled(settings, truth, model(read, training=False))
+        there = (known > 0) & (ops.convert_to_numpy(usable) > 0)
+        truths.append(np.where(there, ops.convert_to_numpy(scaled), np.nan))
+        answers.append(ops.convert_to_numpy(model.output_of_step.quantiles(given)))
+    levels = list(model.output_of_step.levels)
+    return fit_margin(np.concatenate(truths), np.concatenate(answers).astype(np.float64), levels)
 
 
 def fit_scale(model: Any, windows: Any) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from keras import ops
 from nlp_suite.config import load_experiment
 from nlp_suite.registry import BACKBONES
 from nlp_suite.tasks.forecasting.fitting import losses_of
+from nlp_suite.tasks.forecasting.intervals import fit_margin, shifts
 from nlp_suite.tasks.forecasting.network import ForecastModel
 from nlp_suite.tasks.forecasting.outputs import step_output, student_t_quantile
 from nlp_suite.tasks.forecasting.scaling import SeriesScaling
@@ -121,3 +122,19 @@ def test_every_backbone_reads_numbers_and_no_answer_depends_on_its_neighbours(na
         for one, two in zip(together, alone):
             np.testing.assert_allclose(one[row : row + 1], two, rtol=1e-5, atol=1e-5)
     assert together[0].shape == (3, 4) and together[1].shape == (3, 4, 3)
+
+
+def test_intervals_are_widened_by_the_distance_that_validation_asks_for():
+    draw = np.random.default_rng(0)
+    truth = draw.normal(0, 1, (400, 5))
+    law = [scipy.stats.norm.ppf(level) for level in (0.1, 0.25, 0.5, 0.75, 0.9)]
+    narrow = np.broadcast_to(np.array(law) / 2, (400, 5, 5))
+    levels = [0.1, 0.25, 0.5, 0.75, 0.9]
+    found = fit_margin(truth, narrow, levels)
+    assert found["margin"] == pytest.approx(law[-1] / 2, rel=0.05) and found["before"] == pytest.approx(0.478, abs=0.02)
+    assert found["after"] == pytest.approx(0.8, abs=0.001)
+    widened = narrow + shifts(levels, found["margin"])
+    np.testing.assert_allclose(widened[0, 0, [0, 2, 4]], [law[0], 0, law[-1]], atol=0.05)
+    assert fit_margin(truth, 3 * narrow, levels)["margin"] == 0, "never narrower"
+    assert fit_margin(truth[:1], narrow[:1], levels) == {}, "one forecast is too little"
+    assert fit_margin(truth, narrow[:, :, :2], [0.1, 0.5]) == {} and shifts([0.1, 0.5], 1.0) == [0, 0]
