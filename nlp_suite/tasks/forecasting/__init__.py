@@ -103,6 +103,13 @@ class ForecastingTask(Task):
             raise DataError(
                 f"task.transform: log needs values from 0 on, and the training split has {lowest:g}; leave it out"
             )
+        if self.settings.output == "negative_binomial":
+            known = np.asarray(store.values)[np.isfinite(store.values)]
+            if len(wrong := known[(known < 0) | (known != np.round(known))]):
+                raise DataError(
+                    f"task.output: negative_binomial needs counts, and the training split has {wrong[0]:g}; take gaussian or "
+                    "quantiles"
+                )
         if model.scaling.fitted is not None:
             from nlp_suite.tasks.forecasting.fitting import fit_scale
 
@@ -153,7 +160,7 @@ class ForecastingTask(Task):
 
     def after_training(self, run: Any, stores: Mapping[str, Any]) -> dict[str, Any]:
         """See `Task.after_training`: how wide intervals must be on the validation split."""
-        if self.settings.output == "point" or self.settings.calibration == "none":
+        if self.settings.output in ("point", "negative_binomial") or self.settings.calibration == "none":
             return {}
         from nlp_suite.tasks.forecasting.fitting import fit_intervals
 

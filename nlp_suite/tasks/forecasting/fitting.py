@@ -13,13 +13,13 @@ from nlp_suite.tasks.forecasting.settings import ForecastingSettings
 
 
 def _scaled(settings: ForecastingSettings, truth, outputs) -> tuple[Any, Any, Any]:
-    """Truth in scaled units `[B, H]`, 1 where there is a scale, and the numbers of every step `[B, H, P]`."""
+    """Truth in scaled units `[B, H]`, its spread, 0 without a scale, `[B, H]`, and the numbers of every step `[B, H, P]`."""
     given, center, spread = outputs[:, :, :-2], outputs[:, :, -2], outputs[:, :, -1]
     truth = ops.cast(truth, "float32")
     if settings.transform == "log":
         truth = ops.log1p(ops.maximum(truth, 0.0))
     usable = spread > 0
-    return ops.where(usable, (truth - center) / ops.where(usable, spread, 1.0), 0.0), ops.cast(usable, "float32"), given
+    return ops.where(usable, (truth - center) / ops.where(usable, spread, 1.0), 0.0), spread, given
 
 
 def losses_of(settings: ForecastingSettings) -> Callable[..., Any]:
@@ -27,8 +27,8 @@ def losses_of(settings: ForecastingSettings) -> Callable[..., Any]:
     output = step_output(settings)
 
     def scaled_loss(truth, outputs):
-        truth, usable, given = _scaled(settings, truth, outputs)
-        return output.losses(truth, given) * usable
+        truth, spread, given = _scaled(settings, truth, outputs)
+        return ops.where(spread > 0, output.losses(truth, given, spread), 0.0)
 
     return scaled_loss
 
@@ -38,8 +38,8 @@ def absolute_errors_of(settings: ForecastingSettings) -> Callable[..., Any]:
     output = step_output(settings)
 
     def scaled_mae(truth, outputs):
-        truth, usable, given = _scaled(settings, truth, outputs)
-        return ops.abs(truth - output.forecast(given)) * usable
+        truth, spread, given = _scaled(settings, truth, outputs)
+        return ops.where(spread > 0, ops.abs(truth - output.forecast(given)), 0.0)
 
     return scaled_mae
 
@@ -70,10 +70,10 @@ def fit_intervals(model: Any, settings: ForecastingSettings, windows: Any) -> di
     truths, answers = [], []
     for n in range(windows.steps_per_epoch):
         read, truth, known = windows[n]
-        scaled, usable, given = _scaled(settings, truth, model(read, training=False))
-        there = (known > 0) & (ops.convert_to_numpy(usable) > 0)
+        scaled, spread, given = _scaled(settings, truth, model(read, training=False))
+        there = (known > 0) & (ops.convert_to_numpy(spread) > 0)
         truths.append(np.where(there, ops.convert_to_numpy(scaled), np.nan))
-        answers.append(ops.convert_to_numpy(model.output_of_step.quantiles(given)))
+        answers.append(ops.convert_to_numpy(model.output_of_step.quantiles(given, spread)))
     levels = list(model.output_of_step.levels)
     return fit_margin(np.concatenate(truths), np.concatenate(answers).astype(np.float64), levels)
 

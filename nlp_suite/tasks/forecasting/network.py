@@ -151,7 +151,7 @@ class ForecastModel(ModelOfLayers):
         """
         given, center, spread = self.parts(outputs)
         forecast = self.scaling.restored(center + spread * self.output_of_step.forecast(given))
-        quantiles = self.output_of_step.quantiles(given)
+        quantiles = self.output_of_step.quantiles(given, spread)
         if any(shifts):
             quantiles = quantiles + ops.convert_to_tensor(shifts, quantiles.dtype)
         return forecast, self.scaling.restored(center[:, :, None] + spread[:, :, None] * quantiles)

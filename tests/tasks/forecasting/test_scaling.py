@@ -9,6 +9,7 @@ from keras import ops
 
 from nlp_suite.config import load_experiment
 from nlp_suite.registry import BACKBONES
+from nlp_suite.tasks.forecasting.counts import log_probability, quantiles_of_counts
 from nlp_suite.tasks.forecasting.fitting import losses_of
 from nlp_suite.tasks.forecasting.intervals import fit_margin, shifts
 from nlp_suite.tasks.forecasting.network import ForecastModel
@@ -83,19 +84,21 @@ def test_losses_are_those_of_scipy_and_quantiles_too():
     truth = np.array([[1.1]], "float32")
     for name, law in (("gaussian", scipy.stats.norm), ("student_t", scipy.stats.t(4.0))):
         output = step_output(settings(output=name))
-        (loss,) = ops.convert_to_numpy(output.losses(ops.convert_to_tensor(truth), ops.convert_to_tensor(given)))[0]
+        (loss,) = ops.convert_to_numpy(output.losses(ops.convert_to_tensor(truth), ops.convert_to_tensor(given), None))[
+            0
+        ]
         assert loss == pytest.approx(-law.logpdf((1.1 - 0.3) / width) + np.log(width), rel=1e-4)
-        quantiles = ops.convert_to_numpy(output.quantiles(ops.convert_to_tensor(given)))[0, 0]
+        quantiles = ops.convert_to_numpy(output.quantiles(ops.convert_to_tensor(given), None))[0, 0]
         np.testing.assert_allclose(quantiles, 0.3 + width * law.ppf([0.1, 0.5, 0.9]), rtol=1e-4)
     assert student_t_quantile(0.975, 7.0) == pytest.approx(scipy.stats.t.ppf(0.975, 7.0), rel=1e-6)
 
 
 def test_quantiles_do_not_cross_and_the_median_alone_has_the_absolute_error():
     output = step_output(settings())
-    quantiles = ops.convert_to_numpy(output.quantiles(ops.convert_to_tensor([[[3.0, 1.0, 2.0]]])))
+    quantiles = ops.convert_to_numpy(output.quantiles(ops.convert_to_tensor([[[3.0, 1.0, 2.0]]]), None))
     assert quantiles.tolist() == [[[1, 2, 3]]]
     median = step_output(settings(quantiles=[0.5]))
-    loss = median.losses(ops.convert_to_tensor([[2.0]]), ops.convert_to_tensor([[[5.0]]]))
+    loss = median.losses(ops.convert_to_tensor([[2.0]]), ops.convert_to_tensor([[[5.0]]]), None)
     assert float(loss[0, 0]) == 3
 
 
@@ -138,3 +141,27 @@ def test_intervals_are_widened_by_the_distance_that_validation_asks_for():
     assert fit_margin(truth, 3 * narrow, levels)["margin"] == 0, "never narrower"
     assert fit_margin(truth[:1], narrow[:1], levels) == {}, "one forecast is too little"
     assert fit_margin(truth, narrow[:, :, :2], [0.1, 0.5]) == {} and shifts([0.1, 0.5], 1.0) == [0, 0]
+
+
+def test_counts_are_those_of_scipy():
+    mean, dispersion = np.array([[0.3, 2.0, 40.0, 9000.0]], "float32"), np.array([[0.5, 4.0, 0.05, 0.2]], "float32")
+    law = scipy.stats.nbinom(1 / dispersion, 1 / (1 + dispersion * mean))
+    for count in (0.0, 1.0, 7.0, 60.0):
+        found = ops.convert_to_numpy(log_probability(np.full_like(mean, count), mean, dispersion))
+        np.testing.assert_allclose(found, law.logpmf(count), rtol=2e-4, atol=5e-3)
+    quantiles = ops.convert_to_numpy(quantiles_of_counts(mean, dispersion, [0.1, 0.5, 0.9, 0.99]))
+    wanted = np.stack([law.ppf(level) for level in (0.1, 0.5, 0.9, 0.99)], axis=-1)
+    np.testing.assert_array_equal(quantiles[0, :3], wanted[0, :3])
+    np.testing.assert_allclose(quantiles[0, 3], wanted[0, 3], rtol=0.02)
+    output = step_output(settings(output="negative_binomial", scaling="mean"))
+    given, spread = ops.convert_to_tensor([[[0.5, -1.0]]]), ops.convert_to_tensor([[20.0]])
+    mean, dispersion = 20 * np.log1p(np.exp(0.5)), np.log1p(np.exp(-1.0)) + 1e-4
+    law = scipy.stats.nbinom(1 / dispersion, 1 / (1 + dispersion * mean))
+    assert 20 * float(output.forecast(given)[0, 0]) == pytest.approx(mean, rel=1e-5)
+    assert float(output.losses(ops.convert_to_tensor([[1.5]]), given, spread)[0, 0]) == pytest.approx(
+        -law.logpmf(30), rel=1e-3
+    )
+    quantiles = 20 * ops.convert_to_numpy(output.quantiles(given, spread))[0, 0]
+    np.testing.assert_allclose(quantiles, law.ppf([0.1, 0.5, 0.9]), rtol=1e-5)
+    with pytest.raises(ValueError, match="is for counts as they are: set scaling: mean"):
+        settings(output="negative_binomial", difference="last", scaling="mean")
