@@ -230,4 +230,9 @@ class ForecastingTask(Task):
 
     def card_facts(self, experiment: Experiment) -> dict[str, str]:
         task = self.settings
-        return {"Reads": f"the last {task.context} steps of a series", "Forecasts": f"the next {task.horizon} steps"}
+        facts = {"Reads": f"the last {task.context} steps of a series", "Forecasts": f"the next {task.horizon} steps"}
+        named = [
+            f"{name} ({kind})" for kind in KINDS for name in getattr(experiment.data.source, f"{kind}_covariates", ())
+        ]
+        beside = [*named, *(f"{feature} (calendar)" for feature in task.calendar)]
+        return {**facts, **({"Beside its values": ", ".join(beside)} if beside else {})}

@@ -3,16 +3,16 @@
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from nlp_suite.config import Experiment
 from nlp_suite.data.series_history import History
 from nlp_suite.data.table_writing import DelimitedWriter, check_table_path, json_line, open_table_writer
 from nlp_suite.data.time_steps import Frequency, read_stamp
 from nlp_suite.errors import UsageError
-from nlp_suite.predictor import Predictor
 from nlp_suite.registry import SOURCES
-from nlp_suite.tasks.forecasting.predictor import checked_horizon
+from nlp_suite.tasks.forecasting.ensemble import ForecastEnsemble
+from nlp_suite.tasks.forecasting.predictor import Forecaster, checked_horizon
 from nlp_suite.tasks.shared.lines import TABLE_FORMATS, check_file
 from nlp_suite.tasks.shared.opening import open_model
 from nlp_suite.training.run import Run, is_run
@@ -39,14 +39,16 @@ def check_request(model: Path, input: Path | None, output: Path | None, format: 
         check_table_path(output)
 
 
-def open_forecaster(path: Path, horizon: int | None) -> Predictor:
-    """What `nlp_suite.load` opens, if it is a forecaster.
+def open_forecaster(paths: Sequence[Path], horizon: int | None) -> Forecaster:
+    """What `nlp_suite.load` opens, if it is a forecaster; of several paths their ensemble.
 
     Raises:
-        ExportError: it is another task's.
+        ExportError: one is another task's.
+        ConfigError: they do not go together.
         RequestError: a horizon that it was not trained for.
     """
-    forecaster = open_model(path, "forecasting")
+    opened = [cast(Forecaster, open_model(path, "forecasting")) for path in paths]
+    forecaster = ForecastEnsemble(opened) if len(opened) > 1 else opened[0]
     checked_horizon(horizon, forecaster.horizon)
     return forecaster
 
@@ -83,7 +85,7 @@ def histories(path: Path, experiment: Experiment | None, input: Path | None) -> 
 
 
 def rows_of(
-    forecaster: Predictor, series: Sequence[tuple[History, Frequency]], horizon: int | None
+    forecaster: Forecaster, series: Sequence[tuple[History, Frequency]], horizon: int | None
 ) -> Iterator[list[Any]]:
     """Rows of the table: series, date, forecast and quantiles."""
     answers = forecaster.forecast([each for each, _ in series], horizon)
@@ -95,7 +97,7 @@ def rows_of(
 
 
 def write_forecasts(
-    forecaster: Predictor, path: Path, horizon: int | None, input: Path | None, output: Path | None, format: str
+    forecaster: Forecaster, path: Path, horizon: int | None, input: Path | None, output: Path | None, format: str
 ) -> None:
     """Writes the forecasts of all series to a table, or to standard output.
 

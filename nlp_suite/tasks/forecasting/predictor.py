@@ -60,7 +60,7 @@ class Forecaster(Predictor):
         rows = [checked_history(history, number, self.inputs, horizon) for number, history in enumerate(histories, 1)]
         answers = []
         for begin in range(0, len(rows), ROWS):
-            forecast, quantiles = self._ask(rows[begin : begin + ROWS])  # [B, H], [B, H, Q]
+            forecast, quantiles = self.ask(rows[begin : begin + ROWS])  # [B, H], [B, H, Q]
             for of_row, levels in zip(forecast[:, :horizon], quantiles[:, :horizon]):
                 answer: dict[str, Any] = {"forecast": of_row.tolist()}
                 if len(self.levels):
@@ -68,7 +68,8 @@ class Forecaster(Predictor):
                 answers.append(answer)
         return answers
 
-    def _ask(self, rows: list[History]) -> tuple[NDArray[Any], NDArray[Any]]:
+    def ask(self, rows: list[History]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Forecast `[B, H]` and quantiles `[B, H, Q]` of histories that were checked."""
         raise NotImplementedError
 
 
@@ -114,7 +115,7 @@ class NetworkForecaster(Forecaster):
         forecast, quantiles = self._answers(*(read[name] for name in self.inputs.shapes))
         return ops.convert_to_numpy(forecast), ops.convert_to_numpy(quantiles)
 
-    def _ask(self, rows: list[History]) -> tuple[NDArray[Any], NDArray[Any]]:
+    def ask(self, rows: list[History]) -> tuple[NDArray[Any], NDArray[Any]]:
         return self.answers(self.inputs.arrays(rows))
 
 
@@ -130,7 +131,7 @@ class SavedModelForecaster(Forecaster):
     def __init__(self, signatures: Any, levels: Sequence[float], inputs: NetworkInputs):
         self._signatures, self.levels, self.inputs = signatures, list(levels), inputs
 
-    def _ask(self, rows: list[History]) -> tuple[NDArray[Any], NDArray[Any]]:
+    def ask(self, rows: list[History]) -> tuple[NDArray[Any], NDArray[Any]]:
         answer = self._signatures("serving_default", **request(rows, self.inputs))
         quantiles = answer.get("quantiles", np.zeros((len(rows), self.horizon, 0), "float32"))
         return answer["forecast"], quantiles

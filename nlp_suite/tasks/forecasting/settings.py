@@ -39,7 +39,8 @@ class ForecastingSettings(ComponentSettings):
     output: Output = Field("quantiles", description="what is learned of every step ahead")
     quantiles: list[Level] = Field([0.1, 0.5, 0.9], min_length=1, description="levels that are answered, ascending")
     calibration: Literal["conformal", "none"] = Field(
-        "conformal", description="intervals that hold too few values of the validation split are widened (not those of counts)"
+        "conformal",
+        description="intervals that hold too few values of the validation split are widened (not those of counts)",
     )
     point_loss: Literal["mae", "mse", "huber"] = Field("mae", description="of output: point")
     degrees_of_freedom: float = Field(4.0, gt=2, le=1000, description="of output: student_t; fewer: heavier tails")

@@ -15,7 +15,9 @@ from nlp_suite.data.prepare import prepare
 from nlp_suite.data.series_history import History
 from nlp_suite.serving.flags import Options
 from nlp_suite.tasks.forecasting import baseline, measure
+from nlp_suite.tasks.forecasting.ensemble import ForecastEnsemble
 from nlp_suite.tasks.forecasting.inputs import NetworkInputs
+from nlp_suite.tasks.forecasting.predictor import Forecaster
 from nlp_suite.tasks.forecasting.windows import SeriesWindows
 from nlp_suite.training.run import Run
 from tests.serving import chromium
@@ -244,6 +246,27 @@ def test_forecasts_of_histories(run):
     assert forecaster.forecast([]) == []
 
 
+class Constant(Forecaster):
+    """Answers with one number."""
+
+    def __init__(self, value, **inputs):
+        self.value, self.levels, self.experiment = value, [0.5], None
+        self.inputs = NetworkInputs(24, **{"horizon": 2, **inputs})
+
+    def ask(self, rows):
+        return np.full((len(rows), 2), self.value), np.full((len(rows), 2, 1), 2 * self.value)
+
+
+def test_an_ensemble_answers_with_the_mean():
+    (answer,) = ForecastEnsemble([Constant(1.0), Constant(4.0)]).forecast([[7.0, 8.0]])
+    assert answer == {"forecast": [2.5, 2.5], "quantiles": {0.5: [5.0, 5.0]}}
+    for other, message in (({"horizon": 3}, "task.horizon: 3, not 2"), ({"covariates": {"past": ["a"]}}, "covariates")):
+        with pytest.raises(nlp_suite.NlpSuiteError, match=f"model 2 of the ensemble has another {message}"):
+            ForecastEnsemble([Constant(1.0), Constant(4.0, **other)])
+    with pytest.raises(nlp_suite.NlpSuiteError, match="give `last`"):
+        ForecastEnsemble([Constant(1.0), Constant(4.0, calendar=["month"])]).forecast([[7.0]])
+
+
 @pytest.mark.parametrize(
     "history, horizon, message",
     [
@@ -269,6 +292,8 @@ def test_the_verb_continues_the_runs_own_data_or_a_table(run, folder):
     code, _ = command("forecast", run.directory, "--input", folder / "year.csv", "--output", folder / "out.jsonl")
     rows = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
     assert code == 0 and [row["date"] for row in rows] == ["2021-01", "2021-02", "2021-03", "2021-04"]
+    _, both = command("forecast", run.directory, "--ensemble", run.directory, "--horizon", 2, "--format", "tsv")
+    assert both == out, "of two that are the same"
     with pytest.raises(nlp_suite.NlpSuiteError, match="no such file"):
         command("forecast", run.directory, "--input", folder / "absent.csv")
 
