@@ -14,7 +14,7 @@ from nlp_suite.predictor import AnswerOptions
 from nlp_suite.registry import BACKBONES, TASKS
 from nlp_suite.task import Assets, Batches, Task
 from nlp_suite.tasks.forecasting.inputs import NetworkInputs
-from nlp_suite.tasks.forecasting.intervals import margin_of
+from nlp_suite.tasks.forecasting.intervals import width_of
 from nlp_suite.tasks.forecasting.settings import ForecastingSettings
 
 SAMPLED = 4096  # training windows at most, of which a scale over the training split is taken
@@ -188,7 +188,7 @@ class ForecastingTask(Task):
     def predictor(self, model: Any, assets: Assets, experiment: Experiment) -> Any:
         from nlp_suite.tasks.forecasting.predictor import NetworkForecaster
 
-        return NetworkForecaster(model, self.inputs(assets.facts), margin_of(assets))
+        return NetworkForecaster(model, self.inputs(assets.facts), width_of(assets))
 
     def export_predictor(self, signatures: Any) -> Any:
         from nlp_suite.tasks.forecasting.predictor import SavedModelForecaster

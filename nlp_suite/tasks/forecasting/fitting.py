@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from nlp_suite.tasks.forecasting.intervals import fit_margin
+from nlp_suite.tasks.forecasting.intervals import fit_width
 from nlp_suite.tasks.forecasting.outputs import step_output
 from nlp_suite.tasks.forecasting.settings import ForecastingSettings
 
@@ -60,22 +60,24 @@ class ForecastLoss(keras.losses.Loss):
 
 
 def fit_intervals(model: Any, settings: ForecastingSettings, windows: Any) -> dict[str, Any]:
-    """See `nlp_suite.tasks.forecasting.intervals.fit_margin`.
+    """See `nlp_suite.tasks.forecasting.intervals.fit_width`.
 
     Args:
         model: a `ForecastModel`.
         settings: of the task.
         windows: `SeriesWindows` of the validation split.
     """
-    truths, answers = [], []
+    truths, forecasts, answers = [], [], []
     for n in range(windows.steps_per_epoch):
         read, truth, known = windows[n]
         scaled, spread, given = _scaled(settings, truth, model(read, training=False))
         there = (known > 0) & (ops.convert_to_numpy(spread) > 0)
         truths.append(np.where(there, ops.convert_to_numpy(scaled), np.nan))
+        forecasts.append(ops.convert_to_numpy(model.output_of_step.forecast(given)))
         answers.append(ops.convert_to_numpy(model.output_of_step.quantiles(given, spread)))
     levels = list(model.output_of_step.levels)
-    return fit_margin(np.concatenate(truths), np.concatenate(answers).astype(np.float64), levels)
+    truth, forecast, quantiles = (np.concatenate(parts).astype(np.float64) for parts in (truths, forecasts, answers))
+    return fit_width(truth, forecast, quantiles, levels)
 
 
 def fit_scale(model: Any, windows: Any) -> tuple[float, float]:

@@ -1,7 +1,6 @@
 """The network of forecasting: scaling, a backbone over the context, and a head for all steps ahead at once."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -142,19 +141,21 @@ class ForecastModel(ModelOfLayers):
             ahead.append(circle[:, self.context :])
         return context, ahead
 
-    def answers(self, outputs, shifts: Sequence[float] = ()) -> tuple[Any, Any]:
+    def answers(self, outputs, width: float = 1.0) -> tuple[Any, Any]:
         """Forecast `[B, H]` and quantiles `[B, H, Q]` in the user's units, of what `call` returned.
 
         Args:
             outputs: of `call`.
-            shifts: what is added to the scaled quantile of every level, see `nlp_suite.tasks.forecasting.intervals`.
+            width: factor of the distances of quantiles from the forecast, see `nlp_suite.tasks.forecasting.intervals`.
         """
         given, center, spread = self.parts(outputs)
-        forecast = self.scaling.restored(center + spread * self.output_of_step.forecast(given))
+        forecast = self.output_of_step.forecast(given)
         quantiles = self.output_of_step.quantiles(given, spread)
-        if any(shifts):
-            quantiles = quantiles + ops.convert_to_tensor(shifts, quantiles.dtype)
-        return forecast, self.scaling.restored(center[:, :, None] + spread[:, :, None] * quantiles)
+        if width != 1:
+            quantiles = forecast[:, :, None] + width * (quantiles - forecast[:, :, None])
+        return self.scaling.restored(center + spread * forecast), self.scaling.restored(
+            center[:, :, None] + spread[:, :, None] * quantiles
+        )
 
     @staticmethod
     def parts(outputs) -> tuple[Any, Any, Any]:

@@ -12,7 +12,6 @@ from nlp_suite.errors import RequestError
 from nlp_suite.predictor import Predictor
 from nlp_suite.tasks.forecasting.asked import Asked, checked_history
 from nlp_suite.tasks.forecasting.inputs import Arrays, NetworkInputs
-from nlp_suite.tasks.forecasting.intervals import shifts
 
 ROWS = 256  # that are asked at once
 
@@ -92,18 +91,17 @@ class NetworkForecaster(Forecaster):
     Args:
         model: a `ForecastModel`.
         inputs: what it reads.
-        margin: by which its intervals are widened, see `nlp_suite.tasks.forecasting.intervals`.
+        width: factor of its intervals, see `nlp_suite.tasks.forecasting.intervals`.
     """
 
-    def __init__(self, model: Any, inputs: NetworkInputs, margin: float = 0.0):
+    def __init__(self, model: Any, inputs: NetworkInputs, width: float = 1.0):
         from nlp_suite.tasks.shared.compiled import compiled
 
-        self.model, self.inputs = model, inputs
+        self.model, self.inputs, self.width = model, inputs, width
         self.levels = list(model.output_of_step.levels)
-        self.shifts = shifts(self.levels, margin)
 
         def answers(*arrays: Any) -> Any:
-            return model.answers(model(dict(zip(inputs.shapes, arrays)), training=False), self.shifts)
+            return model.answers(model(dict(zip(inputs.shapes, arrays)), training=False), width)
 
         shapes = [([None, *shape], "float32") for shape in inputs.shapes.values()]
         self._answers = compiled(answers, model, shapes=shapes)

@@ -70,7 +70,7 @@ class ForecastingSignatures(Signatures):
             read["static"] = given["static"]
         if "last" in given:
             read["calendar"] = self._calendar(given["last"])
-        forecast, quantiles = self.model.answers(self.model(read, training=False), self.predictor.shifts)
+        forecast, quantiles = self.model.answers(self.model(read, training=False), self.predictor.width)
         answer = {"forecast": forecast}
         if len(self.predictor.levels):
             answer["quantiles"] = quantiles

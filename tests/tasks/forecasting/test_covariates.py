@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 import nlp_suite
 from nlp_suite.cli import app
+from nlp_suite.config import load_recorded
 from nlp_suite.data.calendar import check_calendar, days_before, months_and_days, phases, seconds_of, stamp_of
 from nlp_suite.data.series_history import History
 from nlp_suite.data.time_steps import Frequency, read_stamp
@@ -51,10 +52,12 @@ def run(folder):
             "calendar": ["day_of_week"],
             "test": 14,
             "stride": 1,
+            "output": "negative_binomial",
+            "scaling": "mean",
         },
         "data": {"source": source, "cache": str(folder / "cache")},
         "backbone": {"name": "gru", "embedding_size": 8, "units": 8, "bidirectional": False},
-        "training": {"epochs": 30, "batch_size": 32, "learning_rate": 0.02, "tensorboard": False, "save_every": 40},
+        "training": {"epochs": 20, "batch_size": 32, "learning_rate": 0.03, "tensorboard": False, "save_every": 70},
     }
     return nlp_suite.train(nlp_suite.load_experiment(experiment), folder / "run")
 
@@ -127,6 +130,14 @@ def test_a_forecaster_uses_what_is_known_of_the_future(run):
     store = run.stores()["train"]
     end = store.history(0, 20).end
     assert store.frequency.written(end) == str(FIRST + timedelta(days=20)) and len(store.future) == len(store.past)
+
+
+def test_counts_are_required_of_the_distribution_of_counts(run, folder):
+    (folder / "halves.csv").write_text((folder / "sales.csv").read_text().replace(",16,", ",16.5,"))
+    experiment = load_recorded(run.directory / "config.yaml").model_dump(mode="json")
+    experiment["data"]["source"]["train"] = str(folder / "halves.csv")
+    with pytest.raises(nlp_suite.NlpSuiteError, match="needs counts, and the training split has 16.5"):
+        nlp_suite.train(nlp_suite.load_experiment(experiment), folder / "halves")
 
 
 def test_rows_after_the_last_value_hold_the_future(run, folder):

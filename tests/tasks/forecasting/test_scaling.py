@@ -11,7 +11,7 @@ from nlp_suite.config import load_experiment
 from nlp_suite.registry import BACKBONES
 from nlp_suite.tasks.forecasting.counts import log_probability, quantiles_of_counts
 from nlp_suite.tasks.forecasting.fitting import losses_of
-from nlp_suite.tasks.forecasting.intervals import fit_margin, shifts
+from nlp_suite.tasks.forecasting.intervals import fit_width
 from nlp_suite.tasks.forecasting.network import ForecastModel
 from nlp_suite.tasks.forecasting.outputs import step_output, student_t_quantile
 from nlp_suite.tasks.forecasting.scaling import SeriesScaling
@@ -109,13 +109,17 @@ def test_a_constant_context_counts_nowhere_in_the_loss():
     )
 
 
-@pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "cnn", "transformer"])
-def test_every_backbone_reads_numbers_and_no_answer_depends_on_its_neighbours(name):
+def small_model(name, **task):
     experiment = load_experiment({"backbone": {"name": name, "embedding_size": 8}})
     backbone = BACKBONES.get(name)(vocabulary_size=None, **experiment.backbone.arguments())
-    task = settings(horizon=4, context=9, pooling=["last", "mean"], difference="last").model_dump(exclude={"name"})
-    model = ForecastModel(backbone, 9, task, season=3)
+    model = ForecastModel(backbone, 9, settings(horizon=4, context=9, **task).model_dump(exclude={"name"}), season=3)
     model.build()
+    return model
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "cnn", "transformer"])
+def test_every_backbone_reads_numbers_and_no_answer_depends_on_its_neighbours(name):
+    model = small_model(name, pooling=["last", "mean"], difference="last")
     values = np.random.default_rng(0).normal(20, 5, (3, 9)).astype("float32")
     mask = np.array([[1] * 9, [0] * 4 + [1] * 5, [1, 0] * 4 + [1]], "float32")
     together = model.answers(model({"values": values, "mask": mask}))
@@ -127,20 +131,23 @@ def test_every_backbone_reads_numbers_and_no_answer_depends_on_its_neighbours(na
     assert together[0].shape == (3, 4) and together[1].shape == (3, 4, 3)
 
 
-def test_intervals_are_widened_by_the_distance_that_validation_asks_for():
+def test_intervals_are_widened_as_validation_asks_for():
     draw = np.random.default_rng(0)
-    truth = draw.normal(0, 1, (400, 5))
-    law = [scipy.stats.norm.ppf(level) for level in (0.1, 0.25, 0.5, 0.75, 0.9)]
-    narrow = np.broadcast_to(np.array(law) / 2, (400, 5, 5))
-    levels = [0.1, 0.25, 0.5, 0.75, 0.9]
-    found = fit_margin(truth, narrow, levels)
-    assert found["margin"] == pytest.approx(law[-1] / 2, rel=0.05) and found["before"] == pytest.approx(0.478, abs=0.02)
-    assert found["after"] == pytest.approx(0.8, abs=0.001)
-    widened = narrow + shifts(levels, found["margin"])
-    np.testing.assert_allclose(widened[0, 0, [0, 2, 4]], [law[0], 0, law[-1]], atol=0.05)
-    assert fit_margin(truth, 3 * narrow, levels)["margin"] == 0, "never narrower"
-    assert fit_margin(truth[:1], narrow[:1], levels) == {}, "one forecast is too little"
-    assert fit_margin(truth, narrow[:, :, :2], [0.1, 0.5]) == {} and shifts([0.1, 0.5], 1.0) == [0, 0]
+    sizes = np.linspace(1, 3, 5)  # of the steps ahead
+    truth = 7 + draw.normal(0, 1, (400, 5)) * sizes
+    forecast, levels = np.full((400, 5), 7.0), [0.1, 0.25, 0.5, 0.75, 0.9]
+    law = scipy.stats.norm.ppf(levels)
+    narrow = 7 + np.broadcast_to(law * sizes[:, None] / 2, (400, 5, 5))
+    found = fit_width(truth, forecast, narrow, levels)
+    assert found["width"] == pytest.approx(2, rel=0.05) and found["before"] == pytest.approx(0.478, abs=0.02)
+    assert found["after"] == pytest.approx(0.8, abs=0.001) and found["values"] == 2000
+    assert fit_width(truth, forecast, 7 + 3 * (narrow - 7), levels)["width"] == 1, "never narrower"
+    assert fit_width(truth[:1], forecast[:1], narrow[:1], levels) == {}, "one forecast is too little"
+    assert fit_width(truth, forecast, narrow[:, :, :2], [0.1, 0.5]) == {}
+    model, outputs = small_model("gru", output="gaussian"), draw.normal(0, 1, (2, 4, 4)).astype("float32")
+    (forecast, learned), (_, wide) = model.answers(outputs), model.answers(outputs, width=2.5)
+    middle = ops.convert_to_numpy(forecast)[:, :, None]
+    np.testing.assert_allclose(np.array(wide) - middle, 2.5 * (np.array(learned) - middle), rtol=1e-4, atol=1e-5)
 
 
 def test_counts_are_those_of_scipy():
