@@ -47,21 +47,26 @@ def log_probability(counts, mean, dispersion) -> Any:
 def quantiles_of_counts(mean, dispersion, levels) -> Any:
     """The lowest counts whose distribution function reaches the levels, `[B, H, Q]`.
 
-    Exact where the range of counts that matters has at most `GRID` of them; else that range is divided into so many steps.
+    Exact where the range of counts that matters has at most `GRID` of them; else that range is divided into so many steps, and
+    what lies between two of them is interpolated. Reckoned in float64, as a difference in the last digit decides on a count.
 
     Args:
         mean: `[B, H]`.
         dispersion: `[B, H]`.
         levels: Q of them.
     """
-    reach = mean + REACH * ops.sqrt(mean + dispersion * ops.square(mean))
-    step = ops.maximum(reach / GRID, 1.0)[:, :, None]
-    counts = step * ops.arange(GRID, dtype=mean.dtype)  # [B, H, GRID]
-    shares = ops.exp(log_probability(counts, mean[:, :, None], dispersion[:, :, None]))
+    mean, dispersion = (ops.cast(each, "float64")[:, :, None] for each in (mean, dispersion))
+    step = ops.maximum((mean + REACH * ops.sqrt(mean + dispersion * ops.square(mean))) / GRID, 1.0)  # [B, H, 1]
+    shares = ops.exp(log_probability(step * ops.arange(GRID, dtype="float64"), mean, dispersion))  # [B, H, GRID]
     below = ops.cumsum(shares, axis=-1)
-    below = below / below[:, :, -1:]
-    places = [ops.sum(ops.cast(below < level - 1e-6, mean.dtype), axis=-1) for level in levels]
-    return ops.round(step * ops.minimum(ops.stack(places, axis=-1), GRID - 1.0))
+    below = ops.pad(below / below[:, :, -1:], [[0, 0], [0, 0], [1, 0]])
+    places = ops.stack(
+        [ops.sum(ops.cast(below[:, :, 1:] < level - 1e-9, "int32"), axis=-1) for level in levels], axis=-1
+    )
+    low, high = (ops.take_along_axis(below, places + more, axis=-1) for more in (0, 1))
+    wanted = ops.convert_to_tensor(levels, "float64")
+    between = ops.maximum(ops.cast(places, "float64") - 0.5 + (wanted - low) / (high - low), 0.0)
+    return ops.cast(ops.where(step > 1, step * between, ops.cast(places, "float64")), "float32")
 
 
 def log_gamma(x) -> Any:
