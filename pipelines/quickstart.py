@@ -8,13 +8,15 @@ import argparse
 import socket
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import nlp_suite
+from nlp_suite.data.sources.seasonal_process import best_errors
 from nlp_suite.registry import SOURCES
 
 SENTIMENT, LANGUAGE = "sentiment_sample", "lm_sample"
-TRANSLATION = "translation_sample"
+TRANSLATION, FORECASTING = "translation_sample", "forecasting_sample"
 EXAMPLES = [
     "The plot was good but the acting was not.",
     "The plot was not good but the acting was.",
@@ -23,6 +25,10 @@ EXAMPLES = [
 ]
 SENTENCES = ["Perhaps two men invite the small boy.", "We know that the old woman has often helped them."]
 PROMPTS = ["the old sailor", "the birds that the", ""]
+YEAR = [111.8, 110.9, 104.2, 96.1, 91.9, 92.4, 95.8, 96.3, 92.2, 91.7, 96.0, 104.1]
+HISTORY = {"values": YEAR * 2, "mask": [1] * 24, "length": 24}
+SHORT_TRAINING = ["training.epochs=6", "backbone.units=32", "task.stride=6"]  # of forecasting
+SERIES = "data.source={name: sample, size: 40}"
 RUNS = {  # name: what differs from the config
     "lstm": [],
     "bag": ["backbone={name: bag, ngrams: 2}", "training.learning_rate=0.02", "task.pooling=[mean]"],
@@ -31,7 +37,7 @@ RUNS = {  # name: what differs from the config
 
 
 def main() -> None:
-    """Trains, measures and exports the three models, serves them and prints the tables."""
+    """Trains, measures and exports a model of every task, serves them and prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
     overrides = parser.parse_args().overrides
@@ -39,7 +45,8 @@ def main() -> None:
 
     began = time.perf_counter()
     console = Console()
-    tables = [part for task in (sentiment, language_model, translation) for part in task(console, overrides)]
+    tasks = (sentiment, language_model, translation, forecasting)
+    tables = [part for task in tasks for part in task(console, overrides)]
     shown = [*tables, *serving(console)]
     for part in shown:
         console.print(part, soft_wrap=isinstance(part, str))
@@ -116,8 +123,37 @@ def translation(console, overrides) -> list:
     return [answers, table, f"report with pictures: {report['page']}\nSavedModel: {export.path}"]
 
 
+def forecasting(console, overrides) -> list:
+    """A forecaster of monthly series from a seasonal process whose best possible forecast is known."""
+    from rich.table import Table
+
+    console.rule("forecasting: train gru")
+    experiment = nlp_suite.load_experiment(FORECASTING, [*SHORT_TRAINING, *overrides, SERIES])
+    run = nlp_suite.train(experiment, Path("runs") / "quickstart-forecasting")
+    report = nlp_suite.evaluate(run)
+    table = Table("model", "parameters", "training", "test MAE, 12 months ahead", "one month ahead")
+    seasonal = report["baseline"]["seasonal_naive"]
+    numbers = [(f"{each['mae']:.3f}", f"{each['by_horizon'][0]['mae']:.3f}") for each in (report, seasonal)]
+    table.add_row("gru", f"{run.info['parameters']:,}", f"{run.info['seconds']:.0f} s", *numbers[0])
+    table.add_row("last year again", "", "", *numbers[1])
+    table.add_section()
+    table.add_row("optimum", "", "", *(f"{best_errors(steps)[0]:.3f}" for steps in (report["horizon"], 1)))
+
+    console.rule("forecasting: export and ask")
+    export = nlp_suite.export_run(run.directory, Path("saved_models") / "forecasting_sample")
+    store = run.stores()["test"]
+    (answer,) = nlp_suite.load(export.path).forecast([store.series(0)], horizon=3)
+    forecasts = Table("month", "forecast", "80 % interval")
+    low, high = (answer["quantiles"][level] for level in (0.1, 0.9))
+    for step, value in enumerate(answer["forecast"]):
+        forecasts.add_row(
+            store.stamp(0, len(store.series(0)) + step), f"{value:.1f}", f"{low[step]:.1f} to {high[step]:.1f}"
+        )
+    return [forecasts, table, f"report with pictures: {report['page']}\nSavedModel: {export.path}"]
+
+
 def serving(console) -> list:
-    """The three exports on the built-in endpoint, asked over REST and over gRPC."""
+    """The exports on the built-in endpoint, asked over REST and over gRPC."""
     from rich.table import Table
     from rich.text import Text
 
@@ -125,11 +161,12 @@ def serving(console) -> list:
     from nlp_suite.serving.flags import Options
     from nlp_suite.serving.server import Server
 
-    console.rule("serve: the three models, over REST and gRPC")
-    models = {
+    console.rule("serve: the models, over REST and gRPC")
+    models: dict[str, tuple[Any, str]] = {
         "sentiment_sample": (EXAMPLES[0], "label"),
         "lm_sample": (PROMPTS[0], "text"),
         "translation_sample": (SENTENCES[0], "translation"),
+        "forecasting_sample": (HISTORY, "forecast"),
     }
     config = Path("runs") / "quickstart-models.config"
     entries = "".join(
@@ -139,19 +176,28 @@ def serving(console) -> list:
     config.write_text(f"model_config_list {{\n{entries}}}\n", "utf-8")
     rest_port, grpc_port = _free_port(), _free_port()
     options = Options(model_config_file=str(config), host="127.0.0.1", rest_api_port=rest_port, port=grpc_port)
-    table = Table("asked over", "model", "version", "text", "answer", "ms")
+    table = Table("asked over", "model", "version", "asked", "answer", "ms")
     with Server(options), RestClient(f"127.0.0.1:{rest_port}") as rest, GrpcClient(f"127.0.0.1:{grpc_port}") as grpc:
-        for name, (text, output) in models.items():
+        for name, (asked, output) in models.items():
+            inputs = [asked] if isinstance(asked, str) else {key: [value] for key, value in asked.items()}
             for how, client in (("REST", rest), ("gRPC", grpc)):
-                client.predict(name, [text])
+                client.predict(name, inputs)
                 began = time.perf_counter()
-                answer = client.predict(name, [text])[output][0]
+                answer = client.predict(name, inputs)[output][0]
                 taken = (time.perf_counter() - began) * 1000
                 version = str(client.status(name)[0].version)
-                table.add_row(how, name, version, text, Text(answer.strip()), f"{taken:.0f}")
+                table.add_row(how, name, version, shown(asked), Text(shown(answer).strip()), f"{taken:.0f}")
     again = f"nlp-suite serve --model_config_file={config} --rest_api_port=8501"
     page = f"http://localhost:8501/#model=translation_sample&text={quote(SENTENCES[0])}&run=1"
     return [table, f"to serve them: {again}\nthen the page to try them is at {page}"]
+
+
+def shown(value) -> str:
+    """A text as it is; of a history or a forecast its first numbers."""
+    if isinstance(value, str):
+        return value
+    numbers = value["values"] if isinstance(value, dict) else value
+    return " ".join(f"{number:.1f}" for number in numbers[:5]) + " …"
 
 
 def _free_port() -> int:

@@ -28,9 +28,10 @@ def add_commands(app: typer.Typer) -> None:
             str, typer.Argument(metavar="HOST", help="HOST:PORT, http://… or grpc://…; https://… or grpcs://… for TLS.")
         ],
         texts: Annotated[
-            list[str] | None, typer.Argument(metavar="[TEXT … | -]", help="Texts; - reads standard input.")
+            list[str] | None,
+            typer.Argument(metavar="[TEXT … | -]", help="Texts, or rows as JSON; - reads standard input."),
         ] = None,
-        input: Annotated[Path | None, typer.Option(help="File with a text a line.")] = None,
+        input: Annotated[Path | None, typer.Option(help="File with a text or a row a line.")] = None,
         model: Annotated[str, typer.Option(help="Name of the model.")] = "default",
         grpc: Annotated[bool, typer.Option("--grpc", help="Ask over gRPC; default REST.")] = False,
         signature: Annotated[str, typer.Option(help="Signature to ask.")] = "serving_default",
@@ -42,7 +43,7 @@ def add_commands(app: typer.Typer) -> None:
         key: Annotated[Path | None, typer.Option(help="TLS: PEM file with its key; default: in --cert.")] = None,
         as_json: AsJson = False,
     ) -> None:
-        """Ask a server, stock or built-in, about texts."""
+        """Ask a server, stock or built-in, about texts, or about rows of other inputs such as numbers."""
         from nlp_suite.serving.client.asking import answers
         from nlp_suite.tasks.shared.lines import read_texts
 

@@ -179,3 +179,19 @@ def test_a_source_with_splits_of_its_own_is_refused(tmp_path):
         prepare(load_experiment(settings))
     (example,) = SOURCES.get("files")(kind="series", train=files["train"]).examples("train")
     assert np.isnan(example["values"][1]) and example["frequency"] == "month"
+
+
+def test_covariates_stand_beside_values_and_go_on_after_the_last_one(series):
+    table = "ds,y,price,area\n2024-01,1,5,9\n2024-02,2,6,9\n2024-03,,7,\n2024-04,,8,9\n"
+    (plain,), _ = series(table)
+    assert "covariates" not in plain and len(plain["values"]) == 4
+    settings = {"future_covariates": ["price"], "static_covariates": ["area"]}
+    (found,), _ = series(table, **settings)
+    assert found["values"].tolist() == [1, 2] and found["covariates"]["static"].tolist() == [9]
+    assert found["covariates"]["future"].tolist() == [[5], [6], [7], [8]]
+    with pytest.raises(DataError, match=r"series 'y', column 'area': 3 and 9 in one series"):
+        series(table.replace("2,6,9", "2,6,3"), **settings)
+    with pytest.raises(ValueError, match="column 'price' is given twice"):
+        series(table, past_covariates=["price"], **settings)
+    with pytest.raises(DataError, match="unknown column 'cost'"):
+        series(table, past_covariates=["cost"])

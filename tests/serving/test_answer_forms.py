@@ -17,6 +17,7 @@ VALUES = {  # of every output that a form shows
     "labels": ["negative", "positive"],
     "probabilities": [0.125, 0.875],
     "chosen": [False, True],
+    "forecast": [1.5, 2.25],
 }
 
 
@@ -35,6 +36,8 @@ def test_every_form_shows_the_answers_that_it_fits(name):
         ({"classes": ["a", "b"], "scores": [0.25, 0.75]}, "b 0.7500  a 0.2500  a text"),
         ({"classes": ["a"], "scores": [1.0], "more": 2}, "a text\n  classes  a\n  scores   1.0000\n  more     2"),
         ({"x": [[0.5, 1.0], [2.0]], "names": ["a"]}, "a text\n  x      0.5000 1.0000 2.0000\n  names  a"),
+        ({"forecast": [1.5], "quantiles": [[1.0, 1.5, 2.125]]}, "a text\n    1  1.5  (1 to 2.125)"),
+        ({"forecast": [1.5], "quantiles": [[1.5]]}, "a text\n    1  1.5"),
         ({}, "a text"),
     ],
 )

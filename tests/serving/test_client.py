@@ -306,7 +306,10 @@ def test_query_suits_the_answer(server, kind):
     assert query(server.target, "echo", ["x"], signature="one", **grpc) == "x\n  text  x"
     (row,) = map(json.loads, query(server.target, "sentiment", [text], as_json=True, **grpc).splitlines())
     assert row == {"input": text, "label": "positive", "probability": 0.875, "probabilities": [0.125, 0.875]}
-    askable = r"takes count \(int32\), text \(string\), weight \(float32\); the command line asks .*: one, raw$"
+    row = '{"text": "x", "count": 2, "weight": 0.5}'
+    answer = {"input": row, "count": 2, "text": "x", "weight": 0.5}
+    assert json.loads(query(server.target, "echo", [row], as_json=True, **grpc)) == answer
+    askable = r"'x' is no row.*takes count \(int32\), text \(string\), weight \(float32\); of one text: one, raw\)$"
     with pytest.raises(ValueError, match=askable):
         query(server.target, "echo", ["x"], **grpc)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nlp_suite.config import DataSettings, Experiment
 from nlp_suite.data.kinds.base import CorpusKind, Positions, Progress
 from nlp_suite.data.selection import Example, Selection
+from nlp_suite.data.series_history import KINDS, NONE, History
 from nlp_suite.data.series_table import values_of
 from nlp_suite.data.tables import Report, numbers_table
 from nlp_suite.data.time_steps import Frequency, read_stamp
@@ -39,6 +40,7 @@ class SeriesStore:
         offsets: where series begin in `values`, and the end, int64 `[N + 1]`.
         begins: the first step of every series that is predicted, counted from its start, int64 `[N]`.
         frequency: of the steps.
+        covariates: kind → names of covariates.
     """
 
     def __init__(self, directory: Path):
@@ -48,6 +50,9 @@ class SeriesStore:
         self.starts, self.offsets, self.begins = (
             np.array(facts[key], np.int64) for key in ("starts", "offsets", "begins")
         )
+        self.covariates: dict[str, list[str]] = facts.get("covariates", {kind: [] for kind in KINDS})
+        self.static = np.array(facts.get("static", np.zeros((len(self.names), 0))), np.float64)  # [N, K]
+        self._future_offsets: list[int] = facts.get("future_offsets", [])
 
     @cached_property
     def values(self) -> NDArray[np.float64]:
@@ -55,12 +60,38 @@ class SeriesStore:
         values: NDArray[np.float64] = np.load(self.directory / "values.npy", mmap_mode="r")
         return values
 
+    @cached_property
+    def past(self) -> NDArray[np.float64]:
+        """Covariates beside `values`, float64 `[T, K]`."""
+        return self._array("past")
+
+    @cached_property
+    def future(self) -> NDArray[np.float64]:
+        """Covariates that are known ahead, which may go on after the values of their series, float64 `[T', K]`."""
+        return self._array("future")
+
+    def _array(self, kind: str) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = (
+            np.load(self.directory / f"{kind}.npy", mmap_mode="r") if self.covariates[kind] else NONE
+        )
+        return found
+
     def __len__(self) -> int:
         return len(self.names)
 
     def series(self, row: int) -> NDArray[np.float64]:
         """The values of a series up to the split's end, float64 `[T]`."""
         return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+    def history(self, row: int, cutoff: int) -> History:
+        """A series up to a cut-off, which is counted from its start."""
+        begin, past, future = self.offsets[row], NONE, NONE
+        if self.covariates["past"]:
+            past = self.past[begin : begin + cutoff]
+        if self.covariates["future"]:
+            future = self.future[self._future_offsets[row] : self._future_offsets[row + 1]]
+        end = int(self.starts[row]) + cutoff * self.frequency.count
+        return History(self.values[begin : begin + cutoff], past, future, self.static[row], end, self.names[row])
 
     def stamp(self, row: int, step: int) -> str:
         """The date of a step of a series."""
@@ -127,8 +158,10 @@ class SeriesKind(CorpusKind):
         """The facts of the series; refuses series of several frequencies, and those that are too short as the task says."""
         cut = cut_of(experiment)
         frequencies, names, left_out, total = dict[str, str](), set[str](), list[str](), 0
+        covariates: dict[str, list[str]] = {}
         for example in train:
             total += 1
+            covariates = example.get("covariate_names", {})
             frequencies.setdefault(example["frequency"], example["series"])
             if example["series"] in names:
                 raise DataError(f"the series {example['series']!r} occurs twice; names must differ")
@@ -159,6 +192,7 @@ class SeriesKind(CorpusKind):
                 **facts,
                 **{key: known.facts[key] for key in ("frequency", "season") if key in known.facts},
                 "cut": cut,
+                **({"covariates": covariates} if any(covariates.values()) else {}),
             }
         )
 
@@ -168,6 +202,7 @@ class SeriesKind(CorpusKind):
         directory.mkdir(parents=True)
         facts: dict[str, list[Any]] = {"names": [], "starts": [], "begins": []}
         kept: list[NDArray[np.float64]] = []
+        covariates: dict[str, list[Any]] = {kind: [] for kind in KINDS}
         cut, frequency = assets.facts["cut"], assets.facts["frequency"]
         for example in examples:
             if example["frequency"] != frequency:
@@ -183,9 +218,16 @@ class SeriesKind(CorpusKind):
             facts["starts"].append(read_stamp(example["start"]).value)
             facts["begins"].append(begin)
             kept.append(np.asarray(example["values"], np.float64)[:end])
+            beside = example.get("covariates", {})
+            for kind in beside:
+                # What is known ahead of the last step of all belongs to the split that ends there.
+                cut_off = kind == "past" or (kind == "future" and end < steps)
+                covariates[kind].append(beside[kind][:end] if cut_off else beside[kind])
         offsets = np.cumsum([0, *map(len, kept)]).tolist()
         np.save(directory / "values.npy", np.concatenate(kept) if kept else np.zeros(0))
         described = {**facts, "offsets": offsets, "frequency": assets.facts["frequency"]}
+        if "covariates" in assets.facts:
+            described |= _write_covariates(directory, covariates, assets.facts["covariates"])
         (directory / "series.json").write_text(json.dumps(described), "utf-8")
         return {}
 
@@ -276,6 +318,20 @@ class SeriesKind(CorpusKind):
         for name, start, end, steps in report["examples"]:
             ends.add_row(name, start, end, f"{steps:,}")
         return [table, ends, *([self.preparation_table(report["tokens"])] if report.get("tokens") else [])]
+
+
+def _write_covariates(
+    directory: Path, covariates: Mapping[str, list[Any]], names: Mapping[str, list[str]]
+) -> dict[str, Any]:
+    """Writes what stands beside values; what of it goes into `series.json`."""
+    for kind in ("past", "future"):
+        if names[kind] and covariates[kind]:
+            np.save(directory / f"{kind}.npy", np.concatenate(covariates[kind]))
+    return {
+        "covariates": names,
+        "static": [row.tolist() for row in covariates["static"]],
+        "future_offsets": np.cumsum([0, *map(len, covariates["future"])]).tolist(),
+    }
 
 
 def _is_constant(values: NDArray[np.float64]) -> bool:

@@ -132,9 +132,13 @@ class Source(ABC):
         if split not in self.splits():
             raise DataError(f"source {self.settings.name!r}: {unknown('split', split, self.splits())}")
 
+    def _settings_facts(self) -> dict[str, Any]:
+        """What of the settings is part of the hash: all of them."""
+        return dict(self.settings.model_dump(mode="json"))
+
     def _hash(self, *data: Any) -> str:
         """Hash of JSON-able facts about the data, of the settings, of `on_error` and `missing`, and of the kind."""
-        facts = [self.settings.model_dump(mode="json"), self.on_error, self.kind.name, data]
+        facts = [self._settings_facts(), self.on_error, self.kind.name, data]
         if self.missing != "fail":
             facts.append(self.missing)
         return hashlib.blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16).hexdigest()

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, model_validator
 
 from nlp_suite.config import ComponentSettings
@@ -41,6 +43,14 @@ class SeriesSettings(ComponentSettings):
     series: ColumnName | None = Field(
         None, description="column of series names; default: unique_id where there is one, else all rows are one series"
     )
+    past_covariates: list[str] = Field(
+        [], description="columns of numbers that are known up to the moment of a forecast"
+    )
+    future_covariates: list[str] = Field(
+        [],
+        description="columns of numbers that are known ahead, too; rows without a value after the last one hold what is coming",
+    )
+    static_covariates: list[str] = Field([], description="columns of numbers that are the same in all rows of a series")
     frequency: Annotated[str, AfterValidator(_known_frequency)] = Field(
         "auto", description="auto: the most common distance of two dates, which is said; or day, month, 15 minutes, …"
     )
@@ -58,7 +68,17 @@ class SeriesSettings(ComponentSettings):
             raise ValueError(
                 "series names the rows of a long table, and a list of values is a wide one: give one of them"
             )
+        named = self.covariates
+        if twice := [name for name in named if [*named, self.value, self.time, self.series].count(name) > 1]:
+            raise ValueError(
+                f"column {twice[0]!r} is given twice: a covariate is past, future or static, and nothing else"
+            )
         return self
+
+    @property
+    def covariates(self) -> list[str]:
+        """The columns of covariates: past, future and static ones."""
+        return [*self.past_covariates, *self.future_covariates, *self.static_covariates]
 
 
 @SOURCES.register(SeriesSettings)
@@ -102,12 +122,30 @@ class SeriesSource(Source):
         self._check_split(split)
         series, frequency = self._series()
         for each in series:
-            yield {
-                "series": each.name,
-                "start": frequency.written(each.start),
-                "frequency": str(frequency),
-                "values": each.values[:, 0],
-            }
+            example = {"series": each.name, "start": frequency.written(each.start), "frequency": str(frequency)}
+            if self.settings.covariates:
+                yield {**example, **self._with_covariates(each)}
+            else:
+                yield {**example, "values": each.values[:, 0]}
+
+    def _with_covariates(self, series: Regular) -> Example:
+        """Values, and covariates as arrays by their kind, see `History`."""
+        s, values = self.settings, series.values[:, 0]
+        known = np.flatnonzero(np.isfinite(values))
+        steps = int(known[-1]) + 1 if s.future_covariates and len(known) else len(values)
+        past, future, static = np.split(
+            series.values[:, 1:], np.cumsum([len(s.past_covariates), len(s.future_covariates)]), axis=1
+        )
+        found = [
+            _only(column, f"series {series.name!r}, column {name!r}")
+            for column, name in zip(static.T, s.static_covariates)
+        ]
+        covariates = {"past": past[:steps], "future": future, "static": np.array(found)}
+        return {
+            "values": values[:steps],
+            "covariates": covariates,
+            "covariate_names": {kind: getattr(s, f"{kind}_covariates") for kind in covariates},
+        }
 
     def _series(self) -> tuple[list[Regular], Frequency]:
         if self._read is None:
@@ -118,12 +156,12 @@ class SeriesSource(Source):
         settings, reader = self.settings, None
         values = settings.value if isinstance(settings.value, list) else [settings.value]
         for path in self._files:
-            table = self._open(path, [settings.time, settings.series, *values])
+            table = self._open(path, [settings.time, settings.series, *values, *settings.covariates])
             if reader is None:
                 series = settings.series
                 if series is None and len(values) == 1 and "unique_id" in (table.columns or ()):
                     series = "unique_id"
-                reader = SeriesReader(settings.time, series, values)
+                reader = SeriesReader(settings.time, series, values, settings.covariates)
             reader.read(table)
         assert reader is not None  # there is a file or more
         series_, frequency, self._remarks = reader.regular(settings.frequency, settings.gaps, settings.duplicates)
@@ -148,3 +186,22 @@ class SeriesSource(Source):
 
     def fingerprint(self) -> str:
         return self._hash([stamp(path) for path in self._files])
+
+    def _settings_facts(self) -> dict[str, Any]:
+        """The hash is that from before there were covariates, where there are none."""
+        facts = super()._settings_facts()
+        return {name: value for name, value in facts.items() if value or not name.endswith("_covariates")}
+
+
+def _only(column: NDArray[np.float64], called: str) -> float:
+    """The one value of a static covariate; NaN where it has none.
+
+    Raises:
+        DataError: it has several.
+    """
+    there = np.unique(column[np.isfinite(column)])
+    if len(there) > 1:
+        raise DataError(
+            f"{called}: {there[0]:g} and {there[1]:g} in one series; a static covariate is the same in all rows of a series"
+        )
+    return float(there[0]) if len(there) else np.nan

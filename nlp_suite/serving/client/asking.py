@@ -11,6 +11,7 @@ from nlp_suite.errors import RequestError, UsageError
 from nlp_suite.serving.client.answers import Metadata, Signature
 from nlp_suite.serving.client.base import ServingClient
 from nlp_suite.serving.client.forms import answer_lines
+from nlp_suite.serving.client.rows import read_row, takes_texts
 from nlp_suite.serving.client.tensors import json_value, shortest_floats
 from nlp_suite.serving.client.tls import TlsFiles
 from nlp_suite.serving.signature_names import CLASSIFY, DEFAULT_SIGNATURE
@@ -58,14 +59,15 @@ def answers(
     cert: str | Path | None = None,
     key: str | Path | None = None,
 ) -> Iterator[str]:
-    """Asks a server about texts, `TEXTS_PER_REQUEST` of them at once.
+    """Asks a server about texts, `TEXTS_PER_REQUEST` of them at once; about rows of signatures that take more one by one.
 
     Args:
         host: `host:port`, `grpc(s)://host:port`, `http(s)://…`; default ports 8500 (gRPC) and 8501 (REST).
         model: its name.
-        texts: read as they are needed.
+        texts: read as they are needed; where a signature takes more than a text each is a row, see
+            `nlp_suite.serving.client.rows.read_row`.
         grpc: ask over gRPC where `host` does not say.
-        signature: one with a single input of texts, or a Classify signature.
+        signature: its name.
         as_json: a JSON object a text, with all outputs.
         version: a version's number; default: the latest.
         label: a version's label, instead of its number.
@@ -79,7 +81,7 @@ def answers(
 
     Raises:
         ServingClientError: the server refused or could not be reached.
-        RequestError: the signature needs more than texts, or there is none of that name.
+        RequestError: there is no signature of that name, or a text is no row of it.
         UsageError: an impossible host, version, label or timeout, or TLS files that cannot be used.
     """
     if isinstance(texts, str):
@@ -89,11 +91,21 @@ def answers(
     with connect(host, grpc, timeout, TlsFiles(ca, cert, key)) as client:
         metadata = client.metadata(model, version=version, label=label)
         chosen = metadata.signature(signature)
-        if not _takes_texts(chosen):
-            raise RequestError(_cannot_be_asked(signature, metadata))
+        if not takes_texts(chosen):
+            for line in remaining:
+                try:
+                    row = _row(client, model, line, chosen, which)
+                except RequestError as error:
+                    raise RequestError(f"{error} ({_takes_more(signature, metadata)})") from error
+                yield _shown(line, row, as_json)
+            return
         while chunk := list(islice(remaining, TEXTS_PER_REQUEST)):
             for text, row in zip(chunk, _rows(client, model, chunk, chosen, which)):
-                yield json.dumps({"input": text, **row}, ensure_ascii=False) if as_json else answer_lines(text, row)
+                yield _shown(text, row, as_json)
+
+
+def _shown(text: str, row: dict[str, Any], as_json: bool) -> str:
+    return json.dumps({"input": text, **row}, ensure_ascii=False) if as_json else answer_lines(text, row)
 
 
 def query(host: str, model: str, texts: Iterable[str], **settings: Any) -> str:
@@ -113,16 +125,15 @@ def _rows(
     return [{name: json_value(column[n]) for name, column in columns.items()} for n in range(len(texts))]
 
 
-def _takes_texts(signature: Signature) -> bool:
-    """Whether a signature takes texts and nothing else."""
-    return signature.method == CLASSIFY or [spec.dtype for spec in signature.inputs.values()] == ["string"]
+def _row(client: ServingClient, model: str, line: str, signature: Signature, which: dict[str, Any]) -> dict[str, Any]:
+    """Output name → value, of one row."""
+    inputs = {name: [value] for name, value in read_row(line, signature).items()}
+    arrays = client.predict(model, inputs, **which)
+    return {name: json_value(shortest_floats(array)[0]) for name, array in arrays.items()}
 
 
-def _cannot_be_asked(name: str, metadata: Metadata) -> str:
-    """The sentence for a signature that takes more than texts: what it takes, and which signatures can be asked."""
+def _takes_more(name: str, metadata: Metadata) -> str:
+    """The sentence for a text that is no row of a signature: what it takes, and which signatures take a text."""
     takes = ", ".join(f"{n} ({spec.dtype})" for n, spec in sorted(metadata.signature(name).inputs.items()))
-    others = ", ".join(n for n, signature in sorted(metadata.signatures.items()) if _takes_texts(signature))
-    return (
-        f"signature {name!r} of model {metadata.name!r} takes {takes or 'nothing'}; the command line asks those that "
-        f"take one text: {others or 'there is none'}"
-    )
+    others = ", ".join(n for n, signature in sorted(metadata.signatures.items()) if takes_texts(signature))
+    return f"signature {name!r} of model {metadata.name!r} takes {takes or 'nothing'}; of one text: {others or 'none'}"

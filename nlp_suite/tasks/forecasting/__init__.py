@@ -6,13 +6,19 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nlp_suite.config import ComponentSettings, Experiment
+from nlp_suite.data.calendar import check_calendar
+from nlp_suite.data.series_history import KINDS
+from nlp_suite.data.time_steps import Frequency
 from nlp_suite.errors import ConfigError, DataError
 from nlp_suite.predictor import AnswerOptions
 from nlp_suite.registry import BACKBONES, TASKS
 from nlp_suite.task import Assets, Batches, Task
+from nlp_suite.tasks.forecasting.inputs import NetworkInputs
+from nlp_suite.tasks.forecasting.intervals import width_of
 from nlp_suite.tasks.forecasting.settings import ForecastingSettings
 
 SAMPLED = 4096  # training windows at most, of which a scale over the training split is taken
+CALIBRATED = 256  # windows of the validation split that are asked at once for the width of intervals
 
 
 @TASKS.register(ForecastingSettings)
@@ -55,6 +61,8 @@ class ForecastingTask(Task):
             raise ConfigError(
                 "backbone.init_from starts from a language model, and here numbers are read: leave it out"
             )
+        if task.calendar and experiment.data.source.name != "series":
+            raise ConfigError("task.calendar reads the dates of a table: it needs data.source series")
         if backbone.max_tokens is not None and backbone.max_tokens < task.context:
             raise ConfigError(
                 f"task.context {task.context}: the backbone has positions for {backbone.max_tokens} steps"
@@ -69,10 +77,19 @@ class ForecastingTask(Task):
                 f"task.difference: seasonal needs a season of 2 steps or more within task.context {self.settings.context}; "
                 f"task.season is {season} (auto knows those of months, quarters, weeks, days and hours)"
             )
+        inputs = self.inputs(assets.facts)
+        if inputs.calendar:
+            check_calendar(inputs.calendar, inputs.frequency)
         encoder = BACKBONES.get(backbone.name)(vocabulary_size=None, **backbone.arguments())
-        model = ForecastModel(encoder, self.settings.context, self.settings.model_dump(exclude={"name"}), season)
+        counts = {kind: len(names) for kind, names in inputs.covariates.items()}
+        model = ForecastModel(encoder, inputs.context, self.settings.model_dump(exclude={"name"}), season, counts)
         model.build()
         return model
+
+    def inputs(self, facts: Mapping[str, Any]) -> NetworkInputs:
+        """What the network reads of series of which these are the facts."""
+        task, frequency = self.settings, Frequency.parse(facts["frequency"])
+        return NetworkInputs(task.context, task.horizon, facts.get("covariates", {}), task.calendar, frequency)
 
     def season(self, facts: Mapping[str, Any]) -> int:
         """Steps of a season; 1: none is known."""
@@ -86,12 +103,21 @@ class ForecastingTask(Task):
             raise DataError(
                 f"task.transform: log needs values from 0 on, and the training split has {lowest:g}; leave it out"
             )
+        if self.settings.output == "negative_binomial":
+            known = np.asarray(store.values)[np.isfinite(store.values)]
+            if len(wrong := known[(known < 0) | (known != np.round(known))]):
+                raise DataError(
+                    f"task.output: negative_binomial needs counts, and the training split has {wrong[0]:g}; take gaussian or "
+                    "quantiles"
+                )
         if model.scaling.fitted is not None:
             from nlp_suite.tasks.forecasting.fitting import fit_scale
 
             middle, spread = fit_scale(model, self.windows(store, SAMPLED, 0))
             model.scaling.fitted.assign([middle, spread])
             lines.append(f"scale of the training split: {middle:.4g} and {spread:.4g}")
+        for kind, layer in model.covariates.items():
+            layer.fit(np.asarray(getattr(store, kind)))
         return lines
 
     def loss(self) -> Any:
@@ -113,7 +139,8 @@ class ForecastingTask(Task):
 
         task = self.settings
         least = 1 if task.short_series == "pad" else task.context
-        return SeriesWindows(store, task.context, task.horizon, rows, seed, stride, least)
+        facts = {"frequency": str(store.frequency), "covariates": store.covariates}
+        return SeriesWindows(store, self.inputs(facts), rows, seed, stride, least)
 
     def training_batches(
         self, model: Any, stores: Mapping[str, Any], labels: Sequence[str], training: Any
@@ -130,6 +157,16 @@ class ForecastingTask(Task):
             return Batches(batch, windows.steps_per_epoch, f"{windows.count:,} windows of {series:,} series")
 
         return of("train", training.seed), of("validation", None)
+
+    def after_training(self, run: Any, stores: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Task.after_training`: how wide intervals must be on the validation split."""
+        if self.settings.output in ("point", "negative_binomial") or self.settings.calibration == "none":
+            return {}
+        from nlp_suite.tasks.forecasting.fitting import fit_intervals
+
+        windows = self.windows(stores["validation"], CALIBRATED, None, self.settings.cutoff_stride)
+        fitted = fit_intervals(run.model(), self.settings, windows) if windows.count else {}
+        return {"intervals": fitted} if fitted else {}
 
     def measure(self, run: Any, split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
         from nlp_suite.tasks.forecasting.measure import measure
@@ -151,13 +188,17 @@ class ForecastingTask(Task):
     def predictor(self, model: Any, assets: Assets, experiment: Experiment) -> Any:
         from nlp_suite.tasks.forecasting.predictor import NetworkForecaster
 
-        return NetworkForecaster(model)
+        return NetworkForecaster(model, self.inputs(assets.facts), width_of(assets))
 
     def export_predictor(self, signatures: Any) -> Any:
         from nlp_suite.tasks.forecasting.predictor import SavedModelForecaster
 
+        source = signatures.experiment().data.source
+        names = {kind: getattr(source, f"{kind}_covariates", []) for kind in KINDS}
+        frequency = getattr(source, "frequency", "auto")  # found once and written out, see `freeze_data_defaults`
+        facts = {"frequency": "step" if frequency == "auto" else frequency, "covariates": names}
         levels = () if self.settings.output == "point" else self.settings.quantiles
-        return SavedModelForecaster(signatures, levels, self.settings.horizon)
+        return SavedModelForecaster(signatures, levels, self.inputs(facts))
 
     def freeze_data_defaults(self, run: Any) -> Experiment:
         """The run's experiment with the season and the frequency that its data have."""
@@ -187,9 +228,16 @@ class ForecastingTask(Task):
         return parts(model)
 
     def check_inputs(self, run: Any, texts: Sequence[bytes]) -> Any:
-        drawn = np.random.default_rng(0).uniform(1, 100, (8, self.settings.context)).astype("float32")
-        return {"values": drawn, "mask": np.ones_like(drawn)}
+        draw = np.random.default_rng(0)
+        shapes = self.inputs(run.assets.facts).shapes
+        drawn = {name: draw.uniform(1, 100, (8, *shape)).astype("float32") for name, shape in shapes.items()}
+        return {**drawn, "mask": np.ones_like(drawn["values"])}
 
     def card_facts(self, experiment: Experiment) -> dict[str, str]:
         task = self.settings
-        return {"Reads": f"the last {task.context} steps of a series", "Forecasts": f"the next {task.horizon} steps"}
+        facts = {"Reads": f"the last {task.context} steps of a series", "Forecasts": f"the next {task.horizon} steps"}
+        named = [
+            f"{name} ({kind})" for kind in KINDS for name in getattr(experiment.data.source, f"{kind}_covariates", ())
+        ]
+        beside = [*named, *(f"{feature} (calendar)" for feature in task.calendar)]
+        return {**facts, **({"Beside its values": ", ".join(beside)} if beside else {})}

@@ -130,11 +130,8 @@ def measure(run: Any, split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
         DataError: no window fits into the split.
         RunError: the network answers with something that is no number.
     """
-    from nlp_suite.tasks.forecasting.predictor import NetworkForecaster
-    from nlp_suite.tasks.forecasting.windows import contexts
-
     task, store = run.task, stores[split]
-    settings, forecaster = task.settings, NetworkForecaster(run.model())
+    settings, forecaster = task.settings, task.predictor(run.model(), run.assets, run.experiment)
     windows = task.windows(store, ROWS, None, settings.cutoff_stride)
     test = backtest(store, windows, task.season(run.assets.facts), settings.horizon)
     answers = []
@@ -142,12 +139,13 @@ def measure(run: Any, split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
         range(0, len(test.series), ROWS), f"forecasting {split}", -(-len(test.series) // ROWS), "batches"
     ):
         rows = range(begin, min(begin + ROWS, len(test.series)))
-        histories = [test.history(row)[-settings.context :] for row in rows]
-        answers.append(forecaster.answers(contexts(histories, [len(h) for h in histories], settings.context)))
+        histories = [store.history(int(test.series[row]), int(test.cutoffs[row])) for row in rows]
+        answers.append(forecaster.answers(forecaster.inputs.arrays(histories)))
     forecast, quantiles = (np.concatenate(parts).astype(np.float64) for parts in zip(*answers))
     if not np.isfinite(forecast).all():
         raise RunError("the model answers with something that is no number; train it again with a lower learning rate")
-    return report_of(test, forecast, quantiles, list(forecaster.levels), settings.cutoff_stride)
+    report = report_of(test, forecast, quantiles, list(forecaster.levels), settings.cutoff_stride)
+    return {**report, **({"intervals": fitted} if (fitted := run.assets.fitted.get("intervals")) else {})}
 
 
 def report_of(

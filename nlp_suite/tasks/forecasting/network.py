@@ -1,5 +1,6 @@
 """The network of forecasting: scaling, a backbone over the context, and a head for all steps ahead at once."""
 
+import math
 from typing import Any
 
 import keras
@@ -8,11 +9,12 @@ from keras import ops
 from nlp_suite.layers.inline import apply
 from nlp_suite.layers.sequence_pooling import SequencePooling
 from nlp_suite.tasks.forecasting.outputs import StepOutput, step_output
-from nlp_suite.tasks.forecasting.scaling import SeriesScaling
+from nlp_suite.tasks.forecasting.scaling import CovariateScaling, SeriesScaling
 from nlp_suite.tasks.forecasting.settings import ForecastingSettings
 from nlp_suite.tasks.shared.networks import ModelOfLayers
 
 FEATURES = 2  # of a step: the scaled value, and whether it is known
+CIRCLE = 2  # of a calendar feature: sine and cosine
 
 
 @keras.saving.register_keras_serializable("nlp_suite")
@@ -22,6 +24,9 @@ class ForecastModel(ModelOfLayers):
     The last two numbers of a step are `center` and `spread` of `SeriesScaling`; the P before them are those of the
     `StepOutput` in scaled units. `answers` makes forecast and quantiles in the user's units of them.
 
+    Covariates and the calendar are features of the steps of the context beside the values. Of the H steps ahead those that are
+    known in advance are read once more, by a layer that gives what is added to the forecast of that step.
+
     All C steps of a context are read: those that are missing, or lie before the beginning of a series, are zeros with a
     flag. So no answer depends on the rows beside it, nor on what stands at a place that is missing.
 
@@ -30,11 +35,14 @@ class ForecastModel(ModelOfLayers):
         context: steps C.
         task: settings of the task, without its name.
         season: steps of a season.
+        covariates: kind (`past`, `future`, `static`) → how many there are.
     """
 
-    def __init__(self, backbone, context, task, season=1, **kwargs):
+    def __init__(self, backbone, context, task, season=1, covariates=None, **kwargs):
         super().__init__(**kwargs)
         self.settings = {"context": context, "task": dict(task), "season": season}
+        if covariates:  # so that a network without them has the config that it always had
+            self.settings["covariates"] = dict(covariates)
         chosen = ForecastingSettings(name="forecasting", **task)
         self.horizon, self.context = chosen.horizon, context
         self.output_of_step: StepOutput = step_output(chosen)
@@ -49,11 +57,24 @@ class ForecastModel(ModelOfLayers):
             chosen.scale_over,
             dtype="float32",
         )
+        counts = {kind: count for kind, count in (covariates or {}).items() if count}
+        self.covariates = {kind: CovariateScaling(count, dtype="float32") for kind, count in counts.items()}
+        self.calendar_size = CIRCLE * len(chosen.calendar)
+        self.ahead_size = 2 * counts.get("future", 0) + self.calendar_size
+        self.context_size = FEATURES + 2 * sum(counts.values()) + self.calendar_size
         self.projection = keras.layers.Dense(backbone.embedding_size, dtype=policy)
         self.pooling = SequencePooling(chosen.pooling, bidirectional=backbone.bidirectional, dtype=policy)
         self.drop = keras.layers.Dropout(chosen.dropout, dtype=policy)
         size = chosen.horizon * self.output_of_step.size
         self.head = keras.layers.Dense(size, dtype=policy)
+        self.ahead = (
+            [
+                keras.layers.Dense(backbone.output_size, activation="relu", dtype=policy),
+                keras.layers.Dense(self.output_of_step.size, dtype=policy),
+            ]
+            if self.ahead_size
+            else []
+        )
         self.linear = (
             keras.layers.Dense(chosen.horizon, use_bias=False, kernel_initializer="zeros")
             if chosen.linear_path
@@ -64,10 +85,16 @@ class ForecastModel(ModelOfLayers):
         if self.head.built:
             return
         self.scaling.build((None, self.context))
-        self.projection.build((None, None, FEATURES))
+        self.projection.build((None, None, self.context_size))
+        for layer in self.covariates.values():
+            layer.build()
         self.backbone.build((None, None, self.backbone.embedding_size))
         self.pooling.build((None, None, self.backbone.output_size))
-        self.head.build((None, self.backbone.output_size * len(self.pooling.kinds)))
+        pooled = self.backbone.output_size * len(self.pooling.kinds)
+        self.head.build((None, pooled))
+        if self.ahead:
+            self.ahead[0].build((None, None, pooled + self.ahead_size))
+            self.ahead[1].build((None, None, self.backbone.output_size))
         if self.linear is not None:
             self.linear.build((None, self.context))
         self.built = True
@@ -78,25 +105,57 @@ class ForecastModel(ModelOfLayers):
         )
         values = ops.where(mask > 0, values, 0.0)
         scaled, known, center, spread = apply(self.scaling, values, mask)
-        features = ops.stack([scaled, known], axis=-1)  # [B, C, 2]
+        beside, ahead = self._beside(inputs)
+        features = ops.concatenate([ops.stack([scaled, known], axis=-1), *beside], axis=-1)  # [B, C, features]
         everything = ops.ones_like(mask) > 0
         x = self.projection(features)  # [B, C, E]
         x, _ = self.backbone.encode(x, everything, training=bool(training))  # [B, C', D]
         pooled = apply(self.pooling, x, mask=self.backbone.output_mask(everything))  # [B, P']
-        given = self.head(self.drop(pooled, training=training))
+        pooled = self.drop(pooled, training=training)
+        given = self.head(pooled)
         given = ops.reshape(ops.cast(given, "float32"), (-1, self.horizon, self.output_of_step.size))  # [B, H, P]
+        if self.ahead:
+            every = ops.repeat(ops.cast(pooled, "float32")[:, None, :], self.horizon, axis=1)
+            added = self.ahead[1](self.ahead[0](ops.concatenate([every, *ahead], axis=-1)))
+            given = given + ops.cast(added, "float32")
         if self.linear is not None:
             moved = ops.cast(self.linear(scaled), "float32")[:, :, None]  # of location only, not of the scale
             count = self.output_of_step.location_size
             given = ops.concatenate([given[:, :, :count] + moved, given[:, :, count:]], axis=-1)
         return ops.concatenate([given, center[:, :, None], spread[:, :, None]], axis=-1)
 
-    def answers(self, outputs) -> tuple[Any, Any]:
-        """Forecast `[B, H]` and quantiles `[B, H, Q]` in the user's units, of what `call` returned."""
+    def _beside(self, inputs) -> tuple[list[Any], list[Any]]:
+        """Features beside the values: of the context, each `[B, C, …]`, and of the steps ahead, each `[B, H, …]`."""
+        context, ahead = [], []
+        for kind, layer in self.covariates.items():
+            x = layer(ops.cast(inputs[kind], "float32"))
+            if kind == "static":
+                x = ops.repeat(x[:, None, :], self.context, axis=1)
+            if kind == "future":
+                ahead.append(x[:, self.context :])
+            context.append(x[:, : self.context])
+        if self.calendar_size:
+            angle = 2 * math.pi * ops.cast(inputs["calendar"], "float32")
+            circle = ops.concatenate([ops.sin(angle), ops.cos(angle)], axis=-1)  # [B, C + H, 2K]
+            context.append(circle[:, : self.context])
+            ahead.append(circle[:, self.context :])
+        return context, ahead
+
+    def answers(self, outputs, width: float = 1.0) -> tuple[Any, Any]:
+        """Forecast `[B, H]` and quantiles `[B, H, Q]` in the user's units, of what `call` returned.
+
+        Args:
+            outputs: of `call`.
+            width: factor of the distances of quantiles from the forecast, see `nlp_suite.tasks.forecasting.intervals`.
+        """
         given, center, spread = self.parts(outputs)
-        forecast = self.scaling.restored(center + spread * self.output_of_step.forecast(given))
-        quantiles = self.output_of_step.quantiles(given)
-        return forecast, self.scaling.restored(center[:, :, None] + spread[:, :, None] * quantiles)
+        forecast = self.output_of_step.forecast(given)
+        quantiles = self.output_of_step.quantiles(given, spread)
+        if width != 1:
+            quantiles = forecast[:, :, None] + width * (quantiles - forecast[:, :, None])
+        return self.scaling.restored(center + spread * forecast), self.scaling.restored(
+            center[:, :, None] + spread[:, :, None] * quantiles
+        )
 
     @staticmethod
     def parts(outputs) -> tuple[Any, Any, Any]:

@@ -2,42 +2,22 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, cast
 
 from nlp_suite.config import Experiment
+from nlp_suite.data.series_history import History
 from nlp_suite.data.table_writing import DelimitedWriter, check_table_path, json_line, open_table_writer
 from nlp_suite.data.time_steps import Frequency, read_stamp
 from nlp_suite.errors import UsageError
-from nlp_suite.predictor import Predictor
 from nlp_suite.registry import SOURCES
-from nlp_suite.tasks.forecasting.predictor import checked_horizon
+from nlp_suite.tasks.forecasting.ensemble import ForecastEnsemble
+from nlp_suite.tasks.forecasting.predictor import Forecaster, checked_horizon
 from nlp_suite.tasks.shared.lines import TABLE_FORMATS, check_file
 from nlp_suite.tasks.shared.opening import open_model
 from nlp_suite.training.run import Run, is_run
 
 DIGITS = 6  # significant ones of a forecast
-
-
-@dataclass(frozen=True)
-class History:
-    """A series that is continued.
-
-    Attributes:
-        name: of the series.
-        values: so far, NaN where missing.
-        frequency: of its steps.
-        end: stamp of the first step that is forecast.
-    """
-
-    name: str
-    values: NDArray[np.float64]
-    frequency: Frequency
-    end: int
 
 
 def check_request(model: Path, input: Path | None, output: Path | None, format: str) -> None:
@@ -59,34 +39,37 @@ def check_request(model: Path, input: Path | None, output: Path | None, format: 
         check_table_path(output)
 
 
-def open_forecaster(path: Path, horizon: int | None) -> Predictor:
-    """What `nlp_suite.load` opens, if it is a forecaster.
+def open_forecaster(paths: Sequence[Path], horizon: int | None) -> Forecaster:
+    """What `nlp_suite.load` opens, if it is a forecaster; of several paths their ensemble.
 
     Raises:
-        ExportError: it is another task's.
+        ExportError: one is another task's.
+        ConfigError: they do not go together.
         RequestError: a horizon that it was not trained for.
     """
-    forecaster = open_model(path, "forecasting")
+    opened = [cast(Forecaster, open_model(path, "forecasting")) for path in paths]
+    forecaster = ForecastEnsemble(opened) if len(opened) > 1 else opened[0]
     checked_horizon(horizon, forecaster.horizon)
     return forecaster
 
 
-def histories(path: Path, experiment: Experiment | None, input: Path | None) -> Iterator[History]:
+def histories(path: Path, experiment: Experiment | None, input: Path | None) -> Iterator[tuple[History, Frequency]]:
     """The series that are continued: those of a table, or the run's own to the end of its data.
 
     Args:
         path: of the model.
         experiment: the config that it was trained with.
         input: a table; None: the run's own data.
+
+    Yields:
+        Each with the frequency of its steps.
     """
     if input is None:
         run = Run(path)
         stores = run.stores()
         store = stores["test"]
         for row in range(len(store)):
-            values = np.asarray(store.series(row))
-            end = int(store.starts[row]) + len(values) * store.frequency.count
-            yield History(store.names[row], values, store.frequency, end)
+            yield store.history(row, len(store.series(row))), store.frequency
         return
     if is_run(path):
         run = Run(path)
@@ -97,21 +80,24 @@ def histories(path: Path, experiment: Experiment | None, input: Path | None) -> 
     for example in source.examples("train"):
         frequency = Frequency.parse(example["frequency"])
         end = read_stamp(example["start"]).value + len(example["values"]) * frequency.count
-        yield History(example["series"], example["values"], frequency, end)
+        beside = example.get("covariates", {})
+        yield History(example["values"], **beside, end=end, name=example["series"]), frequency
 
 
-def rows_of(forecaster: Predictor, series: Sequence[History], horizon: int | None) -> Iterator[list[Any]]:
+def rows_of(
+    forecaster: Forecaster, series: Sequence[tuple[History, Frequency]], horizon: int | None
+) -> Iterator[list[Any]]:
     """Rows of the table: series, date, forecast and quantiles."""
-    answers = forecaster.forecast([each.values for each in series], horizon)
-    for each, answer in zip(series, answers):
+    answers = forecaster.forecast([each for each, _ in series], horizon)
+    for (each, frequency), answer in zip(series, answers):
         for step, value in enumerate(answer["forecast"]):
-            date = each.frequency.written(each.end + step * each.frequency.count)
+            date = frequency.written((each.end or 0) + step * frequency.count)
             quantiles = [answer["quantiles"][level][step] for level in forecaster.levels]
             yield [each.name, date, *(float(f"{number:.{DIGITS}g}") for number in (value, *quantiles))]
 
 
 def write_forecasts(
-    forecaster: Predictor, path: Path, horizon: int | None, input: Path | None, output: Path | None, format: str
+    forecaster: Forecaster, path: Path, horizon: int | None, input: Path | None, output: Path | None, format: str
 ) -> None:
     """Writes the forecasts of all series to a table, or to standard output.
 

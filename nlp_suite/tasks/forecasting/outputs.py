@@ -30,16 +30,22 @@ class StepOutput:
         self.settings = settings
         self.levels: Sequence[float] = settings.quantiles
 
-    def losses(self, truth, given) -> Any:
-        """The loss of every step, `[B, H]`, of scaled truth `[B, H]` and what the network gave `[B, H, P]`."""
+    def losses(self, truth, given, spread) -> Any:
+        """The loss of every step, `[B, H]`.
+
+        Args:
+            truth: in scaled units, `[B, H]`.
+            given: what the network gave, `[B, H, P]`.
+            spread: size of a scaled unit, `[B, H]`; 0 without a scale.
+        """
         raise NotImplementedError
 
     def forecast(self, given) -> Any:
-        """The forecast, `[B, H]`: the median, or what minimises `point_loss`."""
+        """The forecast in scaled units, `[B, H]`: the median, what minimises `point_loss`, or of counts the mean."""
         raise NotImplementedError
 
-    def quantiles(self, given) -> Any:
-        """The quantiles, `[B, H, Q]`, ascending."""
+    def quantiles(self, given, spread) -> Any:
+        """The quantiles in scaled units, `[B, H, Q]`, ascending; arguments as of `losses`."""
         raise NotImplementedError
 
 
@@ -50,7 +56,7 @@ class PointOutput(StepOutput):
         super().__init__(settings)
         self.levels = ()
 
-    def losses(self, truth, given) -> Any:
+    def losses(self, truth, given, spread) -> Any:
         error = ops.abs(truth - given[:, :, 0])
         if self.settings.point_loss == "mae":
             return error
@@ -60,7 +66,7 @@ class PointOutput(StepOutput):
     def forecast(self, given) -> Any:
         return given[:, :, 0]
 
-    def quantiles(self, given) -> Any:
+    def quantiles(self, given, spread) -> Any:
         return given[:, :, :0]
 
 
@@ -71,16 +77,16 @@ class QuantilesOutput(StepOutput):
         super().__init__(settings)
         self.size = self.location_size = len(settings.quantiles)
 
-    def losses(self, truth, given) -> Any:
+    def losses(self, truth, given, spread) -> Any:
         levels = ops.convert_to_tensor(self.levels, given.dtype)  # [Q]
         error = truth[:, :, None] - given  # [B, H, Q]
         return 2 * ops.mean(ops.maximum(levels * error, (levels - 1) * error), axis=-1)
 
-    def quantiles(self, given) -> Any:
+    def quantiles(self, given, spread) -> Any:
         return ops.sort(given, axis=-1)  # levels are learned one by one, and may cross
 
     def forecast(self, given) -> Any:
-        return self.quantiles(given)[:, :, list(self.levels).index(0.5)]
+        return ops.sort(given, axis=-1)[:, :, list(self.levels).index(0.5)]
 
 
 class GaussianOutput(StepOutput):
@@ -92,7 +98,7 @@ class GaussianOutput(StepOutput):
         """Location and scale, each `[B, H]`."""
         return given[:, :, 0], ops.softplus(given[:, :, 1]) + 1e-3
 
-    def losses(self, truth, given) -> Any:
+    def losses(self, truth, given, spread) -> Any:
         location, scale = self.parameters(given)
         return ops.log(scale) + 0.5 * ops.square((truth - location) / scale) + 0.5 * math.log(2 * math.pi)
 
@@ -103,7 +109,7 @@ class GaussianOutput(StepOutput):
         """Quantiles of the distribution of location 0 and scale 1."""
         return [NormalDist().inv_cdf(level) for level in self.levels]
 
-    def quantiles(self, given) -> Any:
+    def quantiles(self, given, spread) -> Any:
         location, scale = self.parameters(given)
         points = constant(ops.convert_to_tensor(self.standard_quantiles(), given.dtype), given)  # [Q]
         return location[:, :, None] + scale[:, :, None] * points
@@ -112,7 +118,7 @@ class GaussianOutput(StepOutput):
 class StudentTOutput(GaussianOutput):
     """Student's t distribution: location and scale; its degrees of freedom are a setting."""
 
-    def losses(self, truth, given) -> Any:
+    def losses(self, truth, given, spread) -> Any:
         location, scale = self.parameters(given)
         n = self.settings.degrees_of_freedom
         part = math.lgamma(n / 2) - math.lgamma((n + 1) / 2) + 0.5 * math.log(n * math.pi)
@@ -132,6 +138,10 @@ OUTPUTS: dict[str, type[StepOutput]] = {
 
 def step_output(settings: ForecastingSettings) -> StepOutput:
     """The output that the settings name."""
+    if settings.output == "negative_binomial":
+        from nlp_suite.tasks.forecasting.counts import NegativeBinomialOutput
+
+        return NegativeBinomialOutput(settings)
     return OUTPUTS[settings.output](settings)
 
 

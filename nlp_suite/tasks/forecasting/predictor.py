@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nlp_suite.data.calendar import seconds_of
+from nlp_suite.data.series_history import History
 from nlp_suite.errors import RequestError
 from nlp_suite.predictor import Predictor
-from nlp_suite.tasks.forecasting.windows import Arrays, contexts
+from nlp_suite.tasks.forecasting.asked import Asked, checked_history
+from nlp_suite.tasks.forecasting.inputs import Arrays, NetworkInputs
 
 ROWS = 256  # that are asked at once
 
@@ -19,6 +22,7 @@ class Forecaster(Predictor):
     Attributes:
         horizon: steps ahead at most.
         levels: of the quantiles; empty: there are none.
+        inputs: what the network reads.
 
     Example:
         >>> nlp_suite.load("runs/air").forecast([[112.0, 118.0, None, 129.0]], horizon=2)
@@ -26,29 +30,36 @@ class Forecaster(Predictor):
     """
 
     task_name = "forecasting"
-    horizon: int
     levels: Sequence[float]
+    inputs: NetworkInputs
 
-    def forecast(
-        self, histories: Sequence[Sequence[float | None] | NDArray[Any]], horizon: int | None = None
-    ) -> list[dict[str, Any]]:
+    @property
+    def horizon(self) -> int:
+        """Steps ahead at most."""
+        return self.inputs.horizon
+
+    def forecast(self, histories: Sequence[Asked], horizon: int | None = None) -> list[dict[str, Any]]:
         """Forecasts of the next steps.
 
         Args:
-            histories: of every series the values so far, the oldest first; None or NaN where missing.
+            histories: of every series the values so far, the oldest first; None or NaN where missing. Where the model reads
+                more than values, mappings: `values`; `past` and `future` with a list for the name of each covariate, of a
+                future one so many values more as steps are forecast; `static` with a number for each name; and of a model
+                with a calendar `last`, the date of the last value.
             horizon: steps ahead; default: all that the model was trained for.
 
         Returns:
             Of every history a list `forecast` and, where the model has any, `quantiles` by their level.
 
         Raises:
-            RequestError: a horizon out of range, or a history without any value, or with one that is no finite number.
+            RequestError: a horizon out of range; a history without any value, or with one that is no finite number; a covariate
+                or a date that is missing, with its name, or is none of the model's.
         """
         horizon = checked_horizon(horizon, self.horizon)
-        rows = [checked_history(history, number) for number, history in enumerate(histories, 1)]
+        rows = [checked_history(history, number, self.inputs, horizon) for number, history in enumerate(histories, 1)]
         answers = []
         for begin in range(0, len(rows), ROWS):
-            forecast, quantiles = self._ask(rows[begin : begin + ROWS])  # [B, H], [B, H, Q]
+            forecast, quantiles = self.ask(rows[begin : begin + ROWS])  # [B, H], [B, H, Q]
             for of_row, levels in zip(forecast[:, :horizon], quantiles[:, :horizon]):
                 answer: dict[str, Any] = {"forecast": of_row.tolist()}
                 if len(self.levels):
@@ -56,7 +67,8 @@ class Forecaster(Predictor):
                 answers.append(answer)
         return answers
 
-    def _ask(self, rows: list[NDArray[np.float64]]) -> tuple[NDArray[Any], NDArray[Any]]:
+    def ask(self, rows: list[History]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Forecast `[B, H]` and quantiles `[B, H, Q]` of histories that were checked."""
         raise NotImplementedError
 
 
@@ -73,51 +85,36 @@ def checked_horizon(horizon: int | None, trained: int) -> int:
     return horizon or trained
 
 
-def checked_history(history: Sequence[float | None] | NDArray[Any], number: int) -> NDArray[np.float64]:
-    """A history as an array, NaN where missing.
-
-    Raises:
-        RequestError: it has no value, or one that is no finite number.
-    """
-    try:
-        values = np.array([np.nan if value is None else value for value in history], np.float64)
-    except (TypeError, ValueError):
-        raise RequestError(f"history {number} must be a list of numbers and null") from None
-    if values.ndim != 1 or np.isinf(values).any():
-        raise RequestError(f"history {number} must be a list of finite numbers and null")
-    if not np.isfinite(values).any():
-        raise RequestError(f"history {number} has no value: a forecast needs one or more")
-    return values
-
-
 class NetworkForecaster(Forecaster):
     """A network in Python.
 
     Args:
         model: a `ForecastModel`.
+        inputs: what it reads.
+        width: factor of its intervals, see `nlp_suite.tasks.forecasting.intervals`.
     """
 
-    def __init__(self, model: Any):
+    def __init__(self, model: Any, inputs: NetworkInputs, width: float = 1.0):
         from nlp_suite.tasks.shared.compiled import compiled
 
-        self.model, self.horizon = model, model.horizon
+        self.model, self.inputs, self.width = model, inputs, width
         self.levels = list(model.output_of_step.levels)
-        shape = ([None, model.context], "float32")
 
-        def answers(values: Any, mask: Any) -> Any:
-            return model.answers(model({"values": values, "mask": mask}, training=False))
+        def answers(*arrays: Any) -> Any:
+            return model.answers(model(dict(zip(inputs.shapes, arrays)), training=False), width)
 
-        self._answers = compiled(answers, model, shapes=[shape, shape])
+        shapes = [([None, *shape], "float32") for shape in inputs.shapes.values()]
+        self._answers = compiled(answers, model, shapes=shapes)
 
     def answers(self, read: Arrays) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Forecast `[B, H]` and quantiles `[B, H, Q]` of contexts, see `contexts`."""
+        """Forecast `[B, H]` and quantiles `[B, H, Q]` of what `inputs` makes of histories."""
         from keras import ops
 
-        forecast, quantiles = self._answers(read["values"], read["mask"])
+        forecast, quantiles = self._answers(*(read[name] for name in self.inputs.shapes))
         return ops.convert_to_numpy(forecast), ops.convert_to_numpy(quantiles)
 
-    def _ask(self, rows: list[NDArray[np.float64]]) -> tuple[NDArray[Any], NDArray[Any]]:
-        return self.answers(contexts(rows, [len(row) for row in rows], self.model.context))
+    def ask(self, rows: list[History]) -> tuple[NDArray[Any], NDArray[Any]]:
+        return self.answers(self.inputs.arrays(rows))
 
 
 class SavedModelForecaster(Forecaster):
@@ -126,23 +123,38 @@ class SavedModelForecaster(Forecaster):
     Args:
         signatures: of the export.
         levels: of its quantiles.
-        horizon: steps ahead.
+        inputs: what it reads.
     """
 
-    def __init__(self, signatures: Any, levels: Sequence[float], horizon: int):
-        self._signatures, self.levels, self.horizon = signatures, list(levels), horizon
+    def __init__(self, signatures: Any, levels: Sequence[float], inputs: NetworkInputs):
+        self._signatures, self.levels, self.inputs = signatures, list(levels), inputs
 
-    def _ask(self, rows: list[NDArray[np.float64]]) -> tuple[NDArray[Any], NDArray[Any]]:
-        answer = self._signatures("serving_default", **request(rows))
+    def ask(self, rows: list[History]) -> tuple[NDArray[Any], NDArray[Any]]:
+        answer = self._signatures("serving_default", **request(rows, self.inputs))
         quantiles = answer.get("quantiles", np.zeros((len(rows), self.horizon, 0), "float32"))
         return answer["forecast"], quantiles
 
 
-def request(rows: Sequence[NDArray[np.float64]]) -> Arrays:
-    """Inputs of `serving_default` for histories of any length: `values` and `mask` float32 `[B, T]`, `length` int32 `[B]`."""
-    length = np.array([len(row) for row in rows], "int32")
-    values = np.full((len(rows), max(1, int(length.max(initial=0)))), np.nan)
-    for row, history in enumerate(rows):
-        values[row, : len(history)] = history
+def request(rows: Sequence[History], inputs: NetworkInputs) -> Arrays:
+    """Inputs of `serving_default` for histories of any length, see `ForecastingSignatures`."""
+    length = np.array([len(row.values) for row in rows], "int32")
+    values = _padded([row.values for row in rows])
     known = np.isfinite(values)
-    return {"values": np.where(known, values, 0).astype("float32"), "mask": known.astype("float32"), "length": length}
+    asked = {"values": np.where(known, values, 0).astype("float32"), "mask": known.astype("float32"), "length": length}
+    for kind in ("past", "future"):
+        if kind in inputs.shapes:
+            asked[kind] = _padded([getattr(row, kind) for row in rows]).astype("float32")
+    if "static" in inputs.shapes:
+        asked["static"] = np.stack([row.static for row in rows]).astype("float32")
+    if "calendar" in inputs.shapes:
+        step = inputs.frequency
+        asked["last"] = np.array([seconds_of((row.end or 0) - step.count, step) for row in rows], "int64")
+    return asked
+
+
+def _padded(rows: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Rows of several lengths as one array, NaN behind their ends."""
+    padded = np.full((len(rows), max(1, *(len(row) for row in rows)), *rows[0].shape[1:]), np.nan)
+    for place, row in enumerate(rows):
+        padded[place, : len(row)] = row
+    return padded

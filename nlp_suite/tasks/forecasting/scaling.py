@@ -3,6 +3,7 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from nlp_suite.layers.inline import constant
@@ -117,6 +118,43 @@ class SeriesScaling(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self.settings}
+
+
+@keras.saving.register_keras_serializable("nlp_suite")
+class CovariateScaling(keras.layers.Layer):
+    """Covariates by the mean and deviation that they have in the training split, and which of them are known.
+
+    Args:
+        count: covariates K.
+    """
+
+    def __init__(self, count, **kwargs):
+        super().__init__(**kwargs)
+        self.count, self.built = count, False
+
+    def build(self, input_shape=None) -> None:
+        if not self.built:
+            start = keras.initializers.Constant([[0.0] * self.count, [1.0] * self.count])
+            self.fitted = self.add_weight(name="fitted", shape=(2, self.count), initializer=start, trainable=False)
+            self.built = True
+
+    def fit(self, columns) -> None:
+        """Takes mean and deviation of columns, NumPy `[N, K]`, NaN where missing; a constant one is only centred."""
+        known = np.isfinite(columns)
+        count = np.maximum(known.sum(axis=0), 1)
+        mean = np.where(known, columns, 0).sum(axis=0) / count
+        deviation = np.sqrt(np.where(known, np.square(columns - mean), 0).sum(axis=0) / count)
+        self.fitted.assign(np.stack([mean, np.where(deviation > TINY * (np.abs(mean) + TINY), deviation, 1)]))
+
+    def call(self, x) -> Any:
+        """Of `[…, K]`, NaN where missing, `[…, 2K]`: scaled values, 0 where missing, then 1 where known."""
+        known = ops.isfinite(x)
+        scaled = (ops.where(known, x, 0.0) - self.fitted[0]) / self.fitted[1]
+        known = ops.cast(known, scaled.dtype)
+        return ops.concatenate([scaled * known, known], axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "count": self.count}
 
 
 def _shifted(x, lag: int) -> Any:

@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 from nlp_suite.config import ComponentSettings
 
 Level = Annotated[float, Field(gt=0, lt=1)]
-Output = Literal["quantiles", "point", "gaussian", "student_t"]
+Feature = Literal["time_of_day", "day_of_week", "day_of_month", "day_of_year", "month", "quarter"]
+Output = Literal["quantiles", "point", "gaussian", "student_t", "negative_binomial"]
 
 
 class ForecastingSettings(ComponentSettings):
@@ -18,6 +19,10 @@ class ForecastingSettings(ComponentSettings):
     season: int | Literal["auto"] = Field(
         "auto",
         description="steps of a season, for seasonal differences, MASE and the seasonal naive baseline; auto: by frequency",
+    )
+    calendar: list[Feature] = Field(
+        [],
+        description="what is read of the date of every step, as a place on a circle; month and quarter also of months",
     )
     transform: Literal["none", "log"] = Field("none", description="log: log(1 + y), for values from 0 on")
     difference: Literal["none", "last", "seasonal"] = Field(
@@ -33,6 +38,10 @@ class ForecastingSettings(ComponentSettings):
     )
     output: Output = Field("quantiles", description="what is learned of every step ahead")
     quantiles: list[Level] = Field([0.1, 0.5, 0.9], min_length=1, description="levels that are answered, ascending")
+    calibration: Literal["conformal", "none"] = Field(
+        "conformal",
+        description="intervals that hold too few values of the validation split are widened (not those of counts)",
+    )
     point_loss: Literal["mae", "mse", "huber"] = Field("mae", description="of output: point")
     degrees_of_freedom: float = Field(4.0, gt=2, le=1000, description="of output: student_t; fewer: heavier tails")
     pooling: list[Literal["last", "mean", "max", "attention"]] = Field(
@@ -60,10 +69,18 @@ class ForecastingSettings(ComponentSettings):
             raise ValueError(f"quantiles must hold 0.5, which is the forecast; got {self.quantiles}")
         if self.output == "point" and self.quantiles != type(self).model_fields["quantiles"].default:
             raise ValueError("output: point has no quantiles: leave them out")
+        if self.output in ("point", "negative_binomial") and self.calibration != "conformal":
+            raise ValueError(f"intervals of output: {self.output} are not calibrated: leave calibration out")
         if self.output != "point" and self.point_loss != "mae":
             raise ValueError(f"point_loss is for output: point, not {self.output}")
+        plain = {"scaling": "mean", "transform": "none", "difference": "none"}
+        if self.output == "negative_binomial" and any(getattr(self, key) != value for key, value in plain.items()):
+            wanted = ", ".join(f"{key}: {value}" for key, value in plain.items())
+            raise ValueError(f"output: negative_binomial is for counts as they are: set {wanted}")
         if self.output != "student_t" and self.degrees_of_freedom != 4.0:
             raise ValueError(f"degrees_of_freedom is for output: student_t, not {self.output}")
+        if len(set(self.calendar)) < len(self.calendar):
+            raise ValueError(f"calendar must name each feature once; got {self.calendar}")
         if isinstance(self.season, int) and self.season < 1:
             raise ValueError(f"season must be 1 or more, got {self.season}")
         if self.test is not None and self.test < self.horizon:

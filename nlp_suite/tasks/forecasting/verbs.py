@@ -11,6 +11,9 @@ from nlp_suite.registry import VERBS
 @VERBS.register()
 def forecast(
     model: Annotated[Path, typer.Argument(metavar="RUN_OR_SAVED_MODEL", help="Run folder or export.")],
+    ensemble: Annotated[
+        list[Path] | None, typer.Option(help="Another model to take the mean with; may be given several times.")
+    ] = None,
     horizon: Annotated[int | None, typer.Option(help="Steps ahead; default: all that it was trained for.")] = None,
     input: Annotated[
         Path | None,
@@ -23,8 +26,8 @@ def forecast(
     ] = None,
     format: Annotated[str, typer.Option("--format", help="On standard output: table, tsv or jsonl.")] = "table",
 ) -> None:
-    """Forecast the next steps of series, with a run or a SavedModel."""
+    """Forecast the next steps of series, with a run, several or a SavedModel."""
     from nlp_suite.tasks.forecasting.output import check_request, open_forecaster, write_forecasts
 
     check_request(model, input, output, format)
-    write_forecasts(open_forecaster(model, horizon), model, horizon, input, output, format)
+    write_forecasts(open_forecaster([model, *(ensemble or [])], horizon), model, horizon, input, output, format)

@@ -5,6 +5,7 @@ from typing import Any
 from nlp_suite.evaluation.page import Section, Tile, columns, join, picture, table
 from nlp_suite.evaluation.report import Figure, ReportView, summary_table
 from nlp_suite.tasks.forecasting import pictures
+from nlp_suite.tasks.forecasting.intervals import sentence
 
 NUMBERS = {"MAE": "mae", "RMSE": "rmse", "MASE": "mase", "sMAPE": "smape"}
 
@@ -49,6 +50,8 @@ class ForecastingView(ReportView):
             lead = f"The band holds quantiles {report['levels'][0]:g} to {report['levels'][-1]:g}."
         else:
             lead = ""
+        if report.get("intervals"):
+            lead = f"{lead} {sentence(report['intervals'])}"
         curves = columns(
             picture(pictures.error_by_step(report["by_horizon"]), "Bars: mean absolute error of every step ahead"),
             picture(pictures.residuals(report["residuals"]), "Histogram: forecast minus truth"),

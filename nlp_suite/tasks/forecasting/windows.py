@@ -1,34 +1,10 @@
 """Windows of series: a context, and the steps after it; batch n is a function of seed and n."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from nlp_suite.data.kinds.series import SeriesStore
-
-Arrays = dict[str, NDArray[Any]]
-
-
-def contexts(series: Sequence[NDArray[np.float64]], cutoffs: Sequence[int] | NDArray[np.int64], context: int) -> Arrays:
-    """What the network reads of series before their cut-offs.
-
-    Args:
-        series: B of them, NaN where missing.
-        cutoffs: of each, how many of its steps are known.
-        context: steps C.
-
-    Returns:
-        `values` float32 `[B, C]`, 0 where missing or before the beginning, and `mask` float32 `[B, C]`, 1 where known.
-    """
-    read = np.full((len(series), context), np.nan)
-    for row, (values, end) in enumerate(zip(series, cutoffs)):
-        part = values[max(0, end - context) : end]
-        if len(part):
-            read[row, -len(part) :] = part
-    known = np.isfinite(read)
-    return {"values": np.where(known, read, 0).astype("float32"), "mask": known.astype("float32")}
+from nlp_suite.tasks.forecasting.inputs import Arrays, NetworkInputs
 
 
 class SeriesWindows:
@@ -36,8 +12,7 @@ class SeriesWindows:
 
     Args:
         store: of a split.
-        context: steps C.
-        horizon: steps H.
+        inputs: what is read of it.
         rows: B.
         seed: of the order; None: the order of the store, once.
         stride: steps between two cut-offs of a series.
@@ -51,18 +26,16 @@ class SeriesWindows:
     def __init__(
         self,
         store: SeriesStore,
-        context: int,
-        horizon: int,
+        inputs: NetworkInputs,
         rows: int,
         seed: int | None,
         stride: int = 1,
         least: int = 1,
     ):
-        self._store, self._context, self._horizon, self._rows, self._seed = store, context, horizon, rows, seed
-        self._stride = stride
+        self._store, self._inputs, self._rows, self._seed, self._stride = store, inputs, rows, seed, stride
         lengths = np.diff(store.offsets)
         self._first = np.maximum(store.begins, least)  # [N]
-        counts = np.maximum((lengths - horizon - self._first) // stride + 1, 0)
+        counts = np.maximum((lengths - inputs.horizon - self._first) // stride + 1, 0)
         self._ends = np.cumsum(counts)
         self.count = int(self._ends[-1]) if len(counts) else 0
         self.steps_per_epoch = -(-self.count // rows)
@@ -83,16 +56,16 @@ class SeriesWindows:
         return self._order[1][step * self._rows : (step + 1) * self._rows]
 
     def __getitem__(self, n: int) -> tuple[Arrays, NDArray[np.float32], NDArray[np.float32]]:
-        """Batch `n`: contexts, targets `[B, H]` (0 where missing), and which of them are known; filler rows have none."""
+        """Batch `n`: inputs, targets `[B, H]` (0 where missing), and which of them are known; filler rows have none."""
         rows, cutoffs = self.places(self._numbers(n))
         filled = self._rows - len(rows)
         rows, cutoffs = (np.concatenate([each, np.repeat(each[:1], filled)]) for each in (rows, cutoffs))
-        series = [self._store.series(row) for row in rows]
-        truth = np.stack([values[end : end + self._horizon] for values, end in zip(series, cutoffs)])  # [B, H]
+        horizon = self._inputs.horizon
+        truth = np.stack([self._store.series(row)[end : end + horizon] for row, end in zip(rows, cutoffs)])  # [B, H]
         known = np.isfinite(truth)
         known[self._rows - filled :] = False
         return (
-            contexts(series, cutoffs, self._context),
+            self._inputs.arrays([self._store.history(row, end) for row, end in zip(rows, cutoffs)]),
             np.where(known, truth, 0).astype("float32"),
             known.astype("float32"),
         )

@@ -4,6 +4,7 @@ import json
 import sys
 from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -11,20 +12,42 @@ from typer.testing import CliRunner
 import nlp_suite
 from nlp_suite.cli import app
 from nlp_suite.data.prepare import prepare
+from nlp_suite.data.series_history import History
 from nlp_suite.serving.flags import Options
 from nlp_suite.tasks.forecasting import baseline, measure
-from nlp_suite.tasks.forecasting.windows import SeriesWindows, contexts
+from nlp_suite.tasks.forecasting.ensemble import ForecastEnsemble
+from nlp_suite.tasks.forecasting.inputs import NetworkInputs
+from nlp_suite.tasks.forecasting.predictor import Forecaster
+from nlp_suite.tasks.forecasting.windows import SeriesWindows
 from nlp_suite.training.run import Run
 from tests.serving import chromium
 from tests.serving.endpoint import free_port
+from tests.training.test_language_model_training import Killed, stop_after
+
+INPUTS = NetworkInputs(24, 4)
 
 
 def config(folder, **task):
     return {
-        "task": {"name": "forecasting", "horizon": 4, "context": 24, "difference": "seasonal", "test": 24, **task},
+        "task": {
+            "name": "forecasting",
+            "horizon": 4,
+            "context": 24,
+            "difference": "seasonal",
+            "test": 24,
+            "dropout": 0.05,
+            **task,
+        },
         "data": {"source": {"name": "sample", "size": 4}, "cache": str(folder / "cache")},
         "backbone": {"name": "gru", "embedding_size": 4, "units": 4, "bidirectional": False},
-        "training": {"epochs": 3, "batch_size": 64, "learning_rate": 0.01, "tensorboard": False},
+        "training": {
+            "epochs": 3,
+            "batch_size": 64,
+            "learning_rate": 0.01,
+            "save_every": 7,
+            "clip_norm": 1.0,
+            "tensorboard": False,
+        },
     }
 
 
@@ -48,6 +71,32 @@ def command(*arguments):
     return result.exit_code, result.stdout
 
 
+def arrays(path):
+    """All arrays of a file of weights."""
+    found = []
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: found.append(item[()]) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_amid_an_epoch_ends_with_the_same_weights(run, folder, monkeypatch):
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(Killed):
+            nlp_suite.train(run.experiment, folder / "stopped")
+    stopped = Run(folder / "stopped")
+    assert stopped.info["state"] == "running" and len(stopped.history) == 2
+    steps = SeriesWindows(run.stores()["train"], INPUTS, 64, seed=0, least=24).steps_per_epoch
+    assert stopped.history[-1]["step"] == 14 and 14 % steps
+    resumed = nlp_suite.train(run.experiment, folder / "stopped")
+    for checkpoint in ("last", "best"):
+        for one, other in zip(arrays(run.weights(checkpoint)), arrays(resumed.weights(checkpoint)), strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert resumed.info["best"] == run.info["best"] and resumed.info["fitted"] == run.info["fitted"]
+    assert [row["loss"] for row in resumed.history] == [row["loss"] for row in run.history]
+
+
 # ---- windows
 
 
@@ -57,16 +106,16 @@ def store(folder):
 
 
 def test_a_batch_is_a_function_of_seed_and_number(store):
-    first, again = (SeriesWindows(store, 24, 4, 16, seed=3) for _ in range(2))
+    first, again = (SeriesWindows(store, INPUTS, 16, seed=3) for _ in range(2))
     for n in (7, 0, first.steps_per_epoch + 2):
         for one, two in zip(first[n][0].values(), again[n][0].values()):
             np.testing.assert_array_equal(one, two)
-    other = SeriesWindows(store, 24, 4, 16, seed=4)
+    other = SeriesWindows(store, INPUTS, 16, seed=4)
     assert not np.array_equal(first[0][0]["values"], other[0][0]["values"])
 
 
 def test_an_epoch_has_every_window_once_and_all_of_it_lies_in_the_split(store):
-    windows = SeriesWindows(store, 24, 4, 50, seed=0, least=24)
+    windows = SeriesWindows(store, INPUTS, 50, seed=0, least=24)
     lengths = np.diff(store.offsets)
     assert windows.count == sum(lengths - 24 - 4 + 1)
     rows = [known.any(axis=1).sum() for _, _, known in (windows[n] for n in range(windows.steps_per_epoch))]
@@ -77,7 +126,7 @@ def test_an_epoch_has_every_window_once_and_all_of_it_lies_in_the_split(store):
 
 
 def test_a_context_is_padded_in_front_and_masks_what_is_missing():
-    read = contexts([np.array([1.0, np.nan, 3.0, 4.0])], [3], 5)
+    read = NetworkInputs(5, 2).arrays([History(np.array([1.0, np.nan, 3.0]))])
     assert read["values"].tolist() == [[0, 0, 1, 0, 3]] and read["mask"].tolist() == [[0, 0, 1, 0, 1]]
 
 
@@ -141,6 +190,8 @@ def test_a_report_beside_easy_methods(run, report):
     assert 0.5 < report["coverage"][0]["share"] <= 1
     page = (run.directory / "report.html").read_text("utf-8")
     assert all(text in page for text in ("Forecasts beside what came", "Backtest", "seasonal naive", "Coverage"))
+    fitted = run.assets.fitted["intervals"]
+    assert fitted["values"] == 4 * 5 * 4 and fitted["after"] >= max(fitted["before"], 0.8) and "% interval held" in page
     assert "MASE" in command("evaluate", run.directory)[1]
 
 
@@ -194,6 +245,27 @@ def test_forecasts_of_histories(run):
     (gap,) = forecaster.forecast([[*history[:30], None, *history[31:]]])
     assert np.isfinite(gap["forecast"]).all() and forecaster.forecast([[7.0] * 30])[0]["forecast"] == [7.0] * 4
     assert forecaster.forecast([]) == []
+
+
+class Constant(Forecaster):
+    """Answers with one number."""
+
+    def __init__(self, value, **inputs):
+        self.value, self.levels, self.experiment = value, [0.5], None
+        self.inputs = NetworkInputs(24, **{"horizon": 2, **inputs})
+
+    def ask(self, rows):
+        return np.full((len(rows), 2), self.value), np.full((len(rows), 2, 1), 2 * self.value)
+
+
+def test_an_ensemble_answers_with_the_mean():
+    (answer,) = ForecastEnsemble([Constant(1.0), Constant(4.0)]).forecast([[7.0, 8.0]])
+    assert answer == {"forecast": [2.5, 2.5], "quantiles": {0.5: [5.0, 5.0]}}
+    for other, message in (({"horizon": 3}, "task.horizon: 3, not 2"), ({"covariates": {"past": ["a"]}}, "covariates")):
+        with pytest.raises(nlp_suite.NlpSuiteError, match=f"model 2 of the ensemble has another {message}"):
+            ForecastEnsemble([Constant(1.0), Constant(4.0, **other)])
+    with pytest.raises(nlp_suite.NlpSuiteError, match="give `last`"):
+        ForecastEnsemble([Constant(1.0), Constant(4.0, calendar=["month"])]).forecast([[7.0]])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ from keras import ops
 
 from nlp_suite.config import load_experiment
 from nlp_suite.registry import BACKBONES
+from nlp_suite.tasks.forecasting.counts import log_probability, quantiles_of_counts
 from nlp_suite.tasks.forecasting.fitting import losses_of
+from nlp_suite.tasks.forecasting.intervals import fit_width
 from nlp_suite.tasks.forecasting.network import ForecastModel
 from nlp_suite.tasks.forecasting.outputs import step_output, student_t_quantile
 from nlp_suite.tasks.forecasting.scaling import SeriesScaling
@@ -82,19 +84,21 @@ def test_losses_are_those_of_scipy_and_quantiles_too():
     truth = np.array([[1.1]], "float32")
     for name, law in (("gaussian", scipy.stats.norm), ("student_t", scipy.stats.t(4.0))):
         output = step_output(settings(output=name))
-        (loss,) = ops.convert_to_numpy(output.losses(ops.convert_to_tensor(truth), ops.convert_to_tensor(given)))[0]
+        (loss,) = ops.convert_to_numpy(output.losses(ops.convert_to_tensor(truth), ops.convert_to_tensor(given), None))[
+            0
+        ]
         assert loss == pytest.approx(-law.logpdf((1.1 - 0.3) / width) + np.log(width), rel=1e-4)
-        quantiles = ops.convert_to_numpy(output.quantiles(ops.convert_to_tensor(given)))[0, 0]
+        quantiles = ops.convert_to_numpy(output.quantiles(ops.convert_to_tensor(given), None))[0, 0]
         np.testing.assert_allclose(quantiles, 0.3 + width * law.ppf([0.1, 0.5, 0.9]), rtol=1e-4)
     assert student_t_quantile(0.975, 7.0) == pytest.approx(scipy.stats.t.ppf(0.975, 7.0), rel=1e-6)
 
 
 def test_quantiles_do_not_cross_and_the_median_alone_has_the_absolute_error():
     output = step_output(settings())
-    quantiles = ops.convert_to_numpy(output.quantiles(ops.convert_to_tensor([[[3.0, 1.0, 2.0]]])))
+    quantiles = ops.convert_to_numpy(output.quantiles(ops.convert_to_tensor([[[3.0, 1.0, 2.0]]]), None))
     assert quantiles.tolist() == [[[1, 2, 3]]]
     median = step_output(settings(quantiles=[0.5]))
-    loss = median.losses(ops.convert_to_tensor([[2.0]]), ops.convert_to_tensor([[[5.0]]]))
+    loss = median.losses(ops.convert_to_tensor([[2.0]]), ops.convert_to_tensor([[[5.0]]]), None)
     assert float(loss[0, 0]) == 3
 
 
@@ -105,13 +109,17 @@ def test_a_constant_context_counts_nowhere_in_the_loss():
     )
 
 
-@pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "cnn", "transformer"])
-def test_every_backbone_reads_numbers_and_no_answer_depends_on_its_neighbours(name):
+def small_model(name, **task):
     experiment = load_experiment({"backbone": {"name": name, "embedding_size": 8}})
     backbone = BACKBONES.get(name)(vocabulary_size=None, **experiment.backbone.arguments())
-    task = settings(horizon=4, context=9, pooling=["last", "mean"], difference="last").model_dump(exclude={"name"})
-    model = ForecastModel(backbone, 9, task, season=3)
+    model = ForecastModel(backbone, 9, settings(horizon=4, context=9, **task).model_dump(exclude={"name"}), season=3)
     model.build()
+    return model
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "cnn", "transformer"])
+def test_every_backbone_reads_numbers_and_no_answer_depends_on_its_neighbours(name):
+    model = small_model(name, pooling=["last", "mean"], difference="last")
     values = np.random.default_rng(0).normal(20, 5, (3, 9)).astype("float32")
     mask = np.array([[1] * 9, [0] * 4 + [1] * 5, [1, 0] * 4 + [1]], "float32")
     together = model.answers(model({"values": values, "mask": mask}))
@@ -121,3 +129,46 @@ def test_every_backbone_reads_numbers_and_no_answer_depends_on_its_neighbours(na
         for one, two in zip(together, alone):
             np.testing.assert_allclose(one[row : row + 1], two, rtol=1e-5, atol=1e-5)
     assert together[0].shape == (3, 4) and together[1].shape == (3, 4, 3)
+
+
+def test_intervals_are_widened_as_validation_asks_for():
+    draw = np.random.default_rng(0)
+    sizes = np.linspace(1, 3, 5)  # of the steps ahead
+    truth = 7 + draw.normal(0, 1, (400, 5)) * sizes
+    forecast, levels = np.full((400, 5), 7.0), [0.1, 0.25, 0.5, 0.75, 0.9]
+    law = scipy.stats.norm.ppf(levels)
+    narrow = 7 + np.broadcast_to(law * sizes[:, None] / 2, (400, 5, 5))
+    found = fit_width(truth, forecast, narrow, levels)
+    assert found["width"] == pytest.approx(2, rel=0.05) and found["before"] == pytest.approx(0.478, abs=0.02)
+    assert found["after"] == pytest.approx(0.8, abs=0.001) and found["values"] == 2000
+    assert fit_width(truth, forecast, 7 + 3 * (narrow - 7), levels)["width"] == 1, "never narrower"
+    assert fit_width(truth[:1], forecast[:1], narrow[:1], levels) == {}, "one forecast is too little"
+    assert fit_width(truth, forecast, narrow[:, :, :2], [0.1, 0.5]) == {}
+    model, outputs = small_model("gru", output="gaussian"), draw.normal(0, 1, (2, 4, 4)).astype("float32")
+    (forecast, learned), (_, wide) = model.answers(outputs), model.answers(outputs, width=2.5)
+    middle = ops.convert_to_numpy(forecast)[:, :, None]
+    np.testing.assert_allclose(np.array(wide) - middle, 2.5 * (np.array(learned) - middle), rtol=1e-4, atol=1e-5)
+
+
+def test_counts_are_those_of_scipy():
+    mean, dispersion = np.array([[0.3, 2.0, 40.0, 9000.0]], "float32"), np.array([[0.5, 4.0, 0.05, 0.2]], "float32")
+    law = scipy.stats.nbinom(1 / dispersion, 1 / (1 + dispersion * mean))
+    for count in (0.0, 1.0, 7.0, 60.0):
+        found = ops.convert_to_numpy(log_probability(np.full_like(mean, count), mean, dispersion))
+        np.testing.assert_allclose(found, law.logpmf(count), rtol=2e-4, atol=5e-3)
+    quantiles = ops.convert_to_numpy(quantiles_of_counts(mean, dispersion, [0.1, 0.5, 0.9, 0.99]))
+    wanted = np.stack([law.ppf(level) for level in (0.1, 0.5, 0.9, 0.99)], axis=-1)
+    np.testing.assert_array_equal(quantiles[0, :3], wanted[0, :3])
+    np.testing.assert_allclose(quantiles[0, 3], wanted[0, 3], rtol=0.002)
+    output = step_output(settings(output="negative_binomial", scaling="mean"))
+    given, spread = ops.convert_to_tensor([[[0.5, -1.0]]]), ops.convert_to_tensor([[20.0]])
+    mean, dispersion = 20 * np.log1p(np.exp(0.5)), np.log1p(np.exp(-1.0)) + 1e-4
+    law = scipy.stats.nbinom(1 / dispersion, 1 / (1 + dispersion * mean))
+    assert 20 * float(output.forecast(given)[0, 0]) == pytest.approx(mean, rel=1e-5)
+    assert float(output.losses(ops.convert_to_tensor([[1.5]]), given, spread)[0, 0]) == pytest.approx(
+        -law.logpmf(30), rel=1e-3
+    )
+    quantiles = 20 * ops.convert_to_numpy(output.quantiles(given, spread))[0, 0]
+    np.testing.assert_allclose(quantiles, law.ppf([0.1, 0.5, 0.9]), rtol=1e-5)
+    with pytest.raises(ValueError, match="is for counts as they are: set scaling: mean"):
+        settings(output="negative_binomial", difference="last", scaling="mean")

@@ -12,7 +12,7 @@ const FORMAT = new Intl.NumberFormat("en", { maximumSignificantDigits: 5 });
 export function matches(signatures) {
   const { inputs = [], outputs = [] } = signatures.serving_default ?? {};
   const has = (tensors, names) => names.every((name) => tensors.some((tensor) => tensor.name === name));
-  return has(inputs, ["values", "mask", "length"]) && has(outputs, ["forecast"]);
+  return inputs.length === 3 && has(inputs, ["values", "mask", "length"]) && has(outputs, ["forecast"]);
 }
 
 export function modes() {
