@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import threading
@@ -197,9 +198,9 @@ def address():
         return f"localhost:{probe.getsockname()[1]}"
 
 
-def meet(processes, seconds=5.0, launches=None):
+def meet(processes, seconds=5.0, launches=None, place=None):
     """The connections of processes that are threads here, or what each raised; and the exit codes that they would have had."""
-    place, found, ended = address(), {}, []
+    place, found, ended = place or address(), {}, []
 
     def join(launch):
         try:
@@ -269,12 +270,73 @@ def test_why_a_process_fails_is_told_to_the_others():
 
 
 def test_who_does_not_come_is_named():
-    found, _ = meet(3, 0.3, [(3, 0), (3, 2)])
-    assert "waited 0 s" in str(found[0]) and "process 1 did not come" in str(found[0])
+    found, _ = meet(3, 0.5, [(3, 0), (3, 2)])
+    assert "process 0 waited 0 s at" in str(found[0]) and "process 1 did not come" in str(found[0])
+    assert "set NLP_SUITE_START_SECONDS" in str(found[0])
     found, _ = meet(2, 0.3, [(2, 1)])
     assert "process 1 waited 0 s for the coordinator localhost:" in str(found[1]) and "refused" in str(found[1])
     found, _ = meet(2, 1.0, [(2, 0), (4, 1)])
     assert "process 1 was started as one of 4 processes, process 0 as one of 2" in str(found[0])
+    assert str(found[1]) == str(found[0])
+
+
+def test_who_has_come_is_told_who_has_not():
+    place, found = address(), {}
+
+    def join(process, seconds):
+        try:
+            Peers(Launch(3, process, place, "test"), seconds)
+        except TrainingError as error:
+            found[process] = str(error)
+
+    in_threads(lambda: join(0, 0.3), lambda: join(2, 20.0))
+    assert found[2] == found[0] and "process 1 did not come" in found[2]
+
+
+@pytest.mark.parametrize(
+    "answer, message",
+    [
+        (
+            None,
+            "process 1 waited 0 s for the coordinator .*, which took the connection and said nothing: start process 0 there",
+        ),
+        (b"", "process 0 of 2 died before all processes had come; the same command goes on"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "where something else answered"),
+        (b"12\n", "where something else answered"),
+    ],
+)
+def test_a_coordinator_that_does_not_answer_is_named(answer, message):
+    """It hangs, it is killed while it waits for a third one, or it is no process of a training."""
+    with socket.create_server(("localhost", 0)) as server:
+        place, kept = f"localhost:{server.getsockname()[1]}", []
+
+        def answers():
+            kept.append(server.accept()[0])
+            if answer is not None:
+                kept[0].recv(1000)
+                kept[0].sendall(answer)
+                kept[0].close()
+
+        thread = threading.Thread(target=answers)
+        thread.start()
+        found, _ = meet(2, 0.3 if answer is None else 20.0, [(2, 1)], place)
+        thread.join()
+        kept[0].close()
+    assert re.search(message, str(found[1]))
+
+
+def test_a_process_waits_for_less_than_a_minute_or_as_long_as_it_is_told(monkeypatch):
+    """One whose counterpart was killed before they met cannot know it: it must end by itself."""
+    monkeypatch.delenv("NLP_SUITE_START_SECONDS", raising=False)
+    waited = iter([0.0, 1.0, 44.0, 46.0, 61.0])
+    monkeypatch.setattr("nlp_suite.training.peers.time.monotonic", lambda: next(waited))
+    monkeypatch.setattr("nlp_suite.training.peers.time.sleep", lambda seconds: None)
+    with pytest.raises(TrainingError, match="process 1 waited 45 s for the coordinator"):
+        Peers(Launch(2, 1, address()))
+    assert next(waited) == 61
+    monkeypatch.setenv("NLP_SUITE_START_SECONDS", "soon")
+    with pytest.raises(UsageError, match="NLP_SUITE_START_SECONDS is 'soon'; allowed: a number of seconds above 0"):
+        Peers(Launch(2, 1, "localhost:1"))
 
 
 @pytest.mark.parametrize(
