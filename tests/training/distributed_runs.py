@@ -36,7 +36,7 @@ SECTIONS = {
             "name": "language_model",
             "window": 8,
             "batching": "stream",
-            "evaluation_batch_size": 4,
+            "evaluation_batch_size": 8,
             "dropout": 0.1,
         },
         "data": {"source": {"name": "sample", "size": 120, "test": 20}},

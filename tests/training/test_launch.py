@@ -60,16 +60,67 @@ def test_the_launchers_environment_is_read(environment, expected):
     assert (launch.processes, launch.process, launch.coordinator) == expected
 
 
-def test_the_scripts_for_clusters_set_what_is_read(tmp_path):
-    pods = {each["kind"]: each for each in yaml.safe_load_all((CLUSTER / "kubernetes.yaml").read_text("utf-8"))}
-    job, service = pods["Job"]["spec"], pods["Service"]
-    variables = {each["name"]: each["value"] for each in job["template"]["spec"]["containers"][0]["env"]}
-    launch = find_launch(environment=variables | {"JOB_COMPLETION_INDEX": str(job["completions"] - 1)})
-    assert launch.processes == job["completions"] == job["parallelism"] and launch.process == launch.processes - 1
-    name, subdomain = pods["Job"]["metadata"]["name"], job["template"]["spec"]["subdomain"]
-    assert launch.coordinator.startswith(f"{name}-0.{subdomain}:") and subdomain == service["metadata"]["name"]
-    assert service["spec"]["selector"] == {"job-name": name} and job["completionMode"] == "Indexed"
+def documents(name):
+    """What a manifest holds, by kind."""
+    return {each["kind"]: each for each in yaml.safe_load_all((CLUSTER / name).read_text("utf-8"))}
 
+
+def last_pod(job):
+    """How the last pod of an Indexed Job was started, and its host name, as the Job's spec says."""
+    (container,) = job["template"]["spec"]["containers"]
+    assert (
+        container["command"][:2] == ["nlp-suite", "train"]
+        and "training.distribution=data_parallel" in container["args"]
+    )
+    variables = {each["name"]: each["value"] for each in container["env"]}
+    assert variables["KERAS_BACKEND"] == "jax" and float(variables["NLP_SUITE_START_SECONDS"]) > 45
+    assert job["completionMode"] == "Indexed" and job["completions"] == job["parallelism"]
+    launch = find_launch(environment=variables | {"JOB_COMPLETION_INDEX": str(job["completions"] - 1)})
+    assert launch.processes == job["completions"] and launch.process == launch.processes - 1
+    return launch
+
+
+def test_the_manifest_of_an_indexed_job_sets_what_is_read():
+    pods = documents("kubernetes.yaml")
+    job, service = pods["Job"]["spec"], pods["Service"]
+    name, subdomain = pods["Job"]["metadata"]["name"], job["template"]["spec"]["subdomain"]
+    assert last_pod(job).coordinator.startswith(f"{name}-0.{subdomain}:")
+    assert service["spec"]["selector"] == {"job-name": name} and subdomain == service["metadata"]["name"]
+
+
+def test_the_manifest_of_a_job_set_sets_what_is_read():
+    """Whose pods are called JOBSET-REPLICATED_JOB-JOB-POD.JOBSET."""
+    job_set = documents("jobset.yaml")["JobSet"]
+    (job,) = job_set["spec"]["replicatedJobs"]
+    name, network = job_set["metadata"]["name"], job_set["spec"]["network"]
+    assert job["replicas"] == 1 and network == {"enableDNSHostnames": True, "publishNotReadyAddresses": True}
+    assert last_pod(job["template"]["spec"]).coordinator.startswith(f"{name}-{job['name']}-0-0.{name}:")
+
+
+def test_the_runtime_of_kubeflow_gives_what_is_read():
+    """Kubeflow Trainer adds variables to the container `node` of the job that is marked as the trainer's, by its policy `jax`."""
+    runtime, job = (documents("kubeflow.yaml")[kind] for kind in ("TrainingRuntime", "TrainJob"))
+    reference = {"kind": runtime["kind"], "name": runtime["metadata"]["name"]}
+    trainer, name = job["spec"]["trainer"], job["metadata"]["name"]
+    assert job["spec"]["runtimeRef"] == reference and runtime["spec"]["mlPolicy"]["jax"] == {}
+    (node,) = runtime["spec"]["template"]["spec"]["replicatedJobs"]
+    assert node["name"] == "node"
+    assert node["template"]["metadata"]["labels"] == {"trainer.kubeflow.org/trainjob-ancestor-step": "trainer"}
+    (container,) = node["template"]["spec"]["template"]["spec"]["containers"]
+    assert container["name"] == "node" and trainer["command"][:2] == ["nlp-suite", "train"]
+    added = {
+        "JAX_NUM_PROCESSES": str(trainer["numNodes"]),
+        "JAX_PROCESS_ID": "1",
+        "JAX_COORDINATOR_ADDRESS": f"{name}-node-0-0.{name}:6666",
+        "JAX_COORDINATOR_PORT": "6666",
+    }
+    given = {each["name"]: each["value"] for each in container["env"]}
+    assert find_launch(environment=given | added) == Launch(
+        2, 1, "nlp-train-node-0-0.nlp-train:6666", "JAX_NUM_PROCESSES"
+    )
+
+
+def test_the_script_for_slurm_gives_a_task_all_its_gpus(tmp_path):
     (tmp_path / "srun").write_text('#!/bin/sh\necho "$@"\necho "$JAX_LOCAL_DEVICE_IDS $KERAS_BACKEND"\n')
     (tmp_path / "srun").chmod(0o755)
     done = subprocess.run(
