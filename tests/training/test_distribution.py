@@ -114,3 +114,14 @@ def test_devices_and_processes_train_what_one_device_does(tmp_path):
     assert len(one) == len(two) == 10
     for row, other in zip(one, two):
         assert float(row["val_loss"]) == pytest.approx(float(other["val_loss"]), abs=1e-5)
+
+
+def test_a_pretrained_model_is_shared_out_by_devices(tmp_path):
+    """Eight of them, in two groups of four: a decoder, and an encoder with low-rank updates, train what they do on one."""
+    flags = "--xla_force_host_platform_device_count=8"
+    run = start(ROOT / "tests" / "training" / "model_parallel_runs.py", tmp_path, XLA_FLAGS=flags)
+    said, _ = run.communicate()
+    assert run.returncode == 0, said
+    found = json.loads(said.splitlines()[-1])
+    assert found["decoder"] < NEAR and found["encoder"] < NEAR, found
+    assert 0.25 < found["share"] < 0.4, found  # a quarter, and norms and the like whole
