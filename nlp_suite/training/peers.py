@@ -108,6 +108,8 @@ class Peers:
         if not isinstance(number, int):  # something else that tried the port
             link.close()
             return
+        if number in self._links and self._links[number].is_closed():  # it died while it waited, and was started again
+            self._links.pop(number).close()
         fault = ""
         if world != self.launch.processes:
             fault = (
@@ -300,6 +302,15 @@ class _Link:
         if not isinstance(message, dict):
             raise ValueError("no message of a process")
         return message
+
+    def is_closed(self) -> bool:
+        """Whether the other end has gone, and all that it sent was read."""
+        try:
+            return not self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def close(self) -> None:
         with suppress(OSError):

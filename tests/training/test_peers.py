@@ -157,3 +157,34 @@ def test_a_process_waits_for_less_than_a_minute_or_as_long_as_it_is_told(monkeyp
     monkeypatch.setenv("NLP_SUITE_START_SECONDS", "soon")
     with pytest.raises(UsageError, match="NLP_SUITE_START_SECONDS is 'soon'; allowed: a number of seconds above 0"):
         Peers(Launch(2, 1, "localhost:1"))
+
+
+def test_a_process_that_dies_while_it_waits_may_come_again():
+    place, came = address(), threading.Event()
+    found = [None] * 3
+
+    def join(process):
+        found[process] = Peers(Launch(3, process, place, "test"), 20.0)
+
+    def die_and_come_again():
+        host, port = place.split(":")
+        while True:
+            try:
+                connection = socket.create_connection((host, int(port)))
+                break
+            except OSError:
+                time.sleep(0.01)
+        connection.sendall(b'{"process": 1, "processes": 3}\n')
+        connection.close()
+        came.set()
+        join(1)
+
+    def last():
+        came.wait(20)
+        join(2)
+
+    in_threads(lambda: join(0), die_and_come_again, last)
+    values = in_threads(*(lambda p=p: found[p].gather("here", p) for p in range(3)))
+    assert values == [[0, 1, 2]] * 3
+    for peers in found:
+        peers.leave()
