@@ -19,6 +19,7 @@ from nlp_suite.config import load_experiment
 from nlp_suite.errors import NlpSuiteError
 from nlp_suite.training.checks import check_training
 from nlp_suite.training.train import train
+from tests.training.model_parallel_runs import compare_presets
 
 DECODER = {"name": "transformer", "layers": 1, "heads": 2, "feed_forward": 8}
 SECTIONS = {
@@ -125,7 +126,7 @@ def main(folder: Path) -> None:
     for run in sorted(folder.glob("begun-*")):
         train(experiment("sentiment", folder, distribution="data_parallel"), run)
         distances[run.name] = distance(folder / "sentiment-none", run)
-    print(json.dumps(distances))
+    print(json.dumps(distances | compare_presets(folder, distance)))
 
 
 def compare_all(folder: Path, processes: int, chosen: str) -> None:

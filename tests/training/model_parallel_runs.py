@@ -3,10 +3,6 @@
 XLA_FLAGS=--xla_force_host_platform_device_count=8 python tests/training/model_parallel_runs.py FOLDER
 """
 
-import json
-import sys
-from pathlib import Path
-
 import numpy as np
 
 from nlp_suite.training.checks import make_distribution
@@ -15,7 +11,6 @@ from nlp_suite.training.run import Run
 from nlp_suite.training.train import train
 from tests.pretrained import encoders
 from tests.training import test_causal_start, test_preset_start
-from tests.training.distributed_runs import distance
 
 
 def largest_share(variables):
@@ -27,7 +22,16 @@ def largest_share(variables):
     return max(sizes.values()) / sum(int(np.prod(variable.shape)) for variable in variables)
 
 
-def main(folder):
+def compare_presets(folder, distance):
+    """How far the weights of a decoder, and of an encoder with low-rank updates, are from those of one device.
+
+    Args:
+        folder: where runs are made.
+        distance: of two runs.
+
+    Returns:
+        Name → distance, and `share`: of the decoder's numbers, those that the device has that has the most.
+    """
     llama, bert = test_causal_start.write_model(folder / "llama"), encoders.write_bert(folder / "bert")
     settings = {"batch_size": 2, "epochs": 20, "clip_norm": 0.5, "ema": 0.9}
     experiments = {
@@ -46,8 +50,4 @@ def main(folder):
     with make_distribution(experiment).world(Launch(), {}, experiment.training):
         run = Run(folder / "decoder-shared")
         found["share"] = largest_share(run.task.model(run.experiment.backbone, run.assets).variables)
-    print(json.dumps(found))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    return found
