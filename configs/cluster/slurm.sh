@@ -6,6 +6,7 @@
 #SBATCH --ntasks-per-node=1
 #SBATCH --requeue
 export KERAS_BACKEND=jax
+export NLP_SUITE_START_SECONDS=300  # nodes may read the packages from slow storage; srun ends those that wait in vain
 # JAX gives a task of SLURM one GPU, by its number on the node; this gives it all of them
 if [ -n "$SLURM_GPUS_ON_NODE" ]; then
     JAX_LOCAL_DEVICE_IDS=$(seq -s, 0 $((SLURM_GPUS_ON_NODE - 1)))

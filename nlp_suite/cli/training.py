@@ -25,21 +25,28 @@ def add_commands(app: typer.Typer) -> None:
     app.command(context_settings={"allow_interspersed_args": False})(launch)
 
 
-def prepare(config: ConfigFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
+def prepare(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    processes: Annotated[int, typer.Option(help="How many processes tokenise; what they write is what one would.")] = 1,
+    as_json: AsJson = False,
+) -> None:
     """Train the tokenizer on the training split and tokenise every split into the cache."""
     from rich.text import Text
 
     from nlp_suite.backend import import_backend
     from nlp_suite.config import load_experiment
+    from nlp_suite.data.parallel_prepare import check_processes
     from nlp_suite.data.prepare import kind_of, open_source, prepare
     from nlp_suite.data.remarks import remarks
     from nlp_suite.training.backbone_start import text_of_origin
 
     experiment = load_experiment(config, overrides or [])
+    check_processes(kind_of(experiment), processes)
     open_source(experiment)
     text = text_of_origin(experiment)
     import_backend()
-    prepared = prepare(experiment, text=text, progress=print_progress)
+    prepared = prepare(experiment, text=text, progress=print_progress, processes=processes)
     if as_json:
         print(json.dumps({"directory": str(prepared.directory), "statistics": prepared.statistics}))
         return

@@ -3,6 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from nlp_suite.errors import DataError
@@ -52,12 +53,14 @@ def label_merger(labels: Iterable[str], named: Sequence[str] | None = None) -> C
     for label in [*(named or ()), *sorted(counts, key=lambda label: (-counts[label], label))]:
         chosen.setdefault(spelling_key(label), label)
 
-    def merge(label: Any) -> Any:
-        if isinstance(label, list | tuple):
-            return type(label)(map(merge, label))
-        return chosen.get(spelling_key(label), label) if isinstance(label, str) else label
+    return partial(_merged, chosen)  # which other processes can be sent
 
-    return merge
+
+def _merged(chosen: Mapping[str, str], label: Any) -> Any:
+    """A label, or a list of them, in the one way: the label chosen for its key."""
+    if isinstance(label, list | tuple):
+        return type(label)(_merged(chosen, each) for each in label)
+    return chosen.get(spelling_key(label), label) if isinstance(label, str) else label
 
 
 def similar_label(label: str, labels: Iterable[str]) -> str | None:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from nlp_suite._version import __version__
 from nlp_suite.config import Experiment
 from nlp_suite.data.kinds.base import CorpusKind, corpus_kind
 from nlp_suite.data.label_spelling import label_merger
+from nlp_suite.data.parallel_prepare import Writers, check_processes
 from nlp_suite.data.selection import Selection
 from nlp_suite.data.sources.base import SPLITS, Source
 from nlp_suite.data.splits import parse_fold
@@ -75,6 +77,7 @@ def prepare(
     labels: Sequence[str] | None = None,
     facts: Mapping[str, Any] | None = None,
     progress: Callable[[str], None] | None = None,
+    processes: int = 1,
 ) -> Prepared:
     """Tokenises the experiment's corpus, or opens what an earlier call made.
 
@@ -86,23 +89,26 @@ def prepare(
         labels: label names to use instead of those of the training split; only with a text layer or facts.
         facts: facts to use instead of finding them in the training split (`Assets.facts`).
         progress: called with a line of text for every step of the work; default: they are only logged.
+        processes: how many tokenise the splits; the result is the same. Each reads all of the data.
 
     Returns:
         `Prepared`.
 
     Raises:
+        UsageError: a number of processes that cannot be, see `check_processes`.
         DataError: a missing file, column or label, invalid UTF-8, an empty split, fewer than two classes, or a label
             outside the training split's.
         DamagedFileError: a file of what an earlier call made is missing or damaged.
     """
     progress = progress or LOGGER.info
+    check_processes(kind_of(experiment), processes)
     source = open_source(experiment)
     known = Assets(text, target_text if experiment.target_text else None, labels or (), facts or {})
     directory = Path(experiment.data.cache) / _key(experiment, source)
     if (known.text or known.target_text or known.facts) and not _holds(directory, experiment, known, labels):
         directory = directory.with_name(_key(experiment, source, known, labels))
     if not (directory / "prepared.json").exists():
-        _build(experiment, source, known, directory, progress)
+        _build(experiment, source, known, directory, progress, processes)
     else:
         progress(f"prepared data: {directory} (used again)")
     info, kind = _read_info(directory), kind_of(experiment)
@@ -264,7 +270,12 @@ def _data_facts(experiment: Experiment) -> dict[str, Any]:
 
 
 def _build(
-    experiment: Experiment, source: Source, known: Assets, directory: Path, progress: Callable[[str], None]
+    experiment: Experiment,
+    source: Source,
+    known: Assets,
+    directory: Path,
+    progress: Callable[[str], None],
+    processes: int,
 ) -> None:
     """Writes a prepared folder beside and renames it into place."""
     check_writable(directory.parent, "give another folder as data.cache", DataError)
@@ -276,15 +287,21 @@ def _build(
         assets = kind.learn(experiment, selections["train"], known, progress)
         save_texts(temporary, assets.text, assets.target_text)
         statistics, remarks = {}, list[str]()
-        for split, examples in selections.items():
-            with work(f"tokenising {split}"):
-                counts = kind.write_split(temporary / split, examples, split, assets)
-            store = kind.open_split(temporary / split)
-            if not len(store):
-                raise DataError(f"the {split} split is empty")
-            statistics[split] = kind.with_unknown_words({**counts, **kind.statistics(store)}, store, assets)
-            progress(kind.summary(split, statistics[split]))
-            remarks += [remark for remark in source.remarks(examples.origin) if remark not in remarks]
+        with Writers(experiment, kind, temporary, processes) if processes > 1 else nullcontext() as writers:
+            for split, examples in selections.items():
+                found: list[str] = []
+                with work(f"tokenising {split}"):
+                    if writers:
+                        counts, found = writers.write_split(temporary / split, examples, split, assets)
+                    else:
+                        counts = kind.write_split(temporary / split, examples, split, assets)
+                store = kind.open_split(temporary / split)
+                if not len(store):
+                    raise DataError(f"the {split} split is empty")
+                statistics[split] = kind.with_unknown_words({**counts, **kind.statistics(store)}, store, assets)
+                progress(kind.summary(split, statistics[split]))
+                said = dict.fromkeys([*source.remarks(examples.origin), *found])
+                remarks += [line for line in said if line not in remarks]
         info = {"schema": SCHEMA, "labels": assets.labels, "statistics": statistics}
         info |= {"facts": assets.facts} if assets.facts else {}
         info |= {"remarks": remarks} if remarks else {}

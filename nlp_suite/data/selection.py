@@ -64,6 +64,28 @@ class Selection:
         return replace(self, rows=positions if self.rows is None else self.rows[positions])
 
 
+@dataclass(frozen=True)
+class Part:
+    """What one of several processes writes of a split: one of every `of` chunks, beginning with chunk `number`.
+
+    Example:
+        >>> [before for before, chunk in Part(1, 3).chunks(range(10_000))]
+        [1024, 4096, 7168]
+    """
+
+    number: int = 0
+    of: int = 1
+
+    def chunks(self, items: Iterable[Any]) -> Iterator[tuple[int, list[Any]]]:
+        """Its chunks of the items of the whole split, each with the number of items before it."""
+        for i, chunk in enumerate(chunks(items)):
+            if i % self.of == self.number:
+                yield i * CHUNK_EXAMPLES, chunk
+
+
+WHOLE = Part()
+
+
 def chunks(items: Iterable[Any], size: int = CHUNK_EXAMPLES) -> Iterator[list[Any]]:
     """The items in order, as lists of `size`; the last may be shorter."""
     iterator = iter(items)

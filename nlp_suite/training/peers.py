@@ -1,7 +1,7 @@
 """The connections between the processes of a training: they wait for one another, compare, and end together.
 
 Every process has one TCP connection, to process 0, which listens at the coordinator's address. Messages are lines of JSON.
-A connection that closes without a goodbye is a process that died; the operating system closes it at once where the process
+They have met once process 0 has welcomed all of them. A connection that closes without a goodbye is a process that died; the operating system closes it at once where the process
 was killed, and its probes find out in about `PROBED` seconds where the machine is gone. By then the others are in a reduction that never
 ends, or that ends with an error of the backend, so their process is ended from the thread that reads, with a line that says why.
 """
@@ -13,14 +13,15 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
-from nlp_suite.errors import TrainingError
+from nlp_suite.errors import TrainingError, UsageError
 from nlp_suite.training.launch import Launch, split_address
 
-WAIT = 300.0  # seconds in which all processes must have come; `NLP_SUITE_START_SECONDS` says otherwise
+WAIT = 45.0  # seconds that a process waits for the others to come, unless the variable says otherwise
+VARIABLE = "NLP_SUITE_START_SECONDS"
 PROBED = 10, 5, 4  # seconds of silence before a probe, between two, and how many may stay unanswered
 SETTLE = 5.0  # seconds in which a process that has met an error learns whether another one's death is its cause
 GOES_ON = "the same command goes on after the last checkpoint interval, also with another number of processes"
@@ -31,11 +32,12 @@ class Peers:
 
     Args:
         launch: which of them this one is.
-        seconds: how long to wait for them; default: `WAIT`.
+        seconds: how long to wait for them; default: what `NLP_SUITE_START_SECONDS` says, or `WAIT`.
         end: ends this process, after a line was printed; for tests.
 
     Raises:
         TrainingError: they did not come in time, or one that should not be there did.
+        UsageError: `NLP_SUITE_START_SECONDS` is no number of seconds.
 
     Example:
         >>> with Peers(Launch(2, 1, "node01:29400")) as peers:
@@ -45,7 +47,7 @@ class Peers:
 
     def __init__(self, launch: Launch, seconds: float | None = None, end: Callable[[int], Any] = os._exit):
         self.launch = launch
-        self._seconds = float(os.environ.get("NLP_SUITE_START_SECONDS", WAIT)) if seconds is None else seconds
+        self._seconds = _wait_seconds() if seconds is None else seconds
         self._end, self._lock = end, threading.Lock()
         self._links: dict[int, _Link] = {}
         self._inbox: dict[int, queue.SimpleQueue[Any]] = {}
@@ -78,14 +80,24 @@ class Peers:
                 try:
                     link = _Link(server.accept()[0])
                 except TimeoutError:
-                    raise TrainingError(
-                        f"waited {self._seconds:.0f} s at {self.launch.coordinator} for {world} processes "
-                        f"({self.launch.by}): {_listed(missing)} did not come; start them with the same command, and see "
-                        "that they can reach this address"
-                    ) from None
-                self._welcome(link)
+                    line = (
+                        f"process 0 waited {self._seconds:.0f} s at {self.launch.coordinator} for {world} processes "
+                        f"({self.launch.by}): {_listed(missing)} did not come; start them with the same command, see that "
+                        f"they can reach this address, and where they start late set {VARIABLE}"
+                    )
+                    self._refuse(line, self._links.values())
+                self._take(link)
+        for link in self._links.values():
+            link.send({"welcome": True})
 
-    def _welcome(self, link: "_Link") -> None:
+    @staticmethod
+    def _refuse(line: str, links: Iterable["_Link"]) -> NoReturn:
+        """Tells those that have come why there is no training."""
+        for link in links:
+            link.send({"failed": line})
+        raise TrainingError(line)
+
+    def _take(self, link: "_Link") -> None:
         """Takes a connection in, if it is one of a process that is waited for."""
         link.timeout(10)
         try:
@@ -96,6 +108,8 @@ class Peers:
         if not isinstance(number, int):  # something else that tried the port
             link.close()
             return
+        if number in self._links and self._links[number].is_closed():  # it died while it waited, and was started again
+            self._links.pop(number).close()
         fault = ""
         if world != self.launch.processes:
             fault = (
@@ -104,14 +118,12 @@ class Peers:
         elif not 0 < number < self.launch.processes or number in self._links:
             fault = f"there are two processes with the number {number}"
         if fault:
-            for other in (link, *self._links.values()):
-                other.send({"failed": fault})
-            raise TrainingError(f"{fault}: give each its own number")
+            self._refuse(f"{fault}: give each its own number", (link, *self._links.values()))
         link.timeout(None)
         self._links[number] = link
 
     def _connect(self, host: str, port: int) -> None:
-        """Tries the coordinator's address until it answers."""
+        """Tries the coordinator's address until it answers, and waits until all have come there."""
         until, why = time.monotonic() + self._seconds, "nothing was tried"
         while time.monotonic() < until:
             try:
@@ -120,13 +132,34 @@ class Peers:
                 why = error.strerror or str(error)
                 time.sleep(0.2)
                 continue
-            connection.settimeout(None)
             self._links[0] = _Link(connection)
             self._links[0].send({"process": self.launch.process, "processes": self.launch.processes})
+            self._links[0].timeout(max(0.01, until - time.monotonic()))
+            self._be_welcome(self._links[0])
+            self._links[0].timeout(None)
             return
-        raise TrainingError(
+        raise TrainingError(self._unanswered(f"which did not answer ({why})"))
+
+    def _be_welcome(self, link: "_Link") -> None:
+        """Waits until process 0 says that all have come."""
+        try:
+            message = link.receive()
+        except TimeoutError:
+            raise TrainingError(self._unanswered("which took the connection and said nothing")) from None
+        except ValueError:
+            raise TrainingError(self._unanswered("where something else answered")) from None
+        except OSError:
+            message = None
+        if message is None:
+            raise TrainingError(f"process 0 of {self.launch.processes} died before all processes had come; {GOES_ON}")
+        if "failed" in message:
+            raise TrainingError(message["failed"])
+
+    def _unanswered(self, what: str) -> str:
+        return (
             f"process {self.launch.process} waited {self._seconds:.0f} s for the coordinator {self.launch.coordinator} "
-            f"({self.launch.by}), which did not answer ({why}): start process 0 there, and see that this machine can reach it"
+            f"({self.launch.by}), {what}: start process 0 there, see that this machine can reach it, and where it starts late "
+            f"set {VARIABLE}"
         )
 
     def gather(self, what: str, value: Any = None) -> list[Any]:
@@ -265,13 +298,34 @@ class _Link:
                 return None
             self._rest += block
         line, _, self._rest = self._rest.partition(b"\n")
-        message: dict[str, Any] = json.loads(line)
+        message = json.loads(line)
+        if not isinstance(message, dict):
+            raise ValueError("no message of a process")
         return message
+
+    def is_closed(self) -> bool:
+        """Whether the other end has gone, and all that it sent was read."""
+        try:
+            return not self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def close(self) -> None:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+
+
+def _wait_seconds() -> float:
+    given = os.environ.get(VARIABLE)
+    if given is None:
+        return WAIT
+    with suppress(ValueError):
+        if (seconds := float(given)) > 0:
+            return seconds
+    raise UsageError(f"the variable {VARIABLE} is {given!r}; allowed: a number of seconds above 0")
 
 
 def _listed(processes: Sequence[int]) -> str:

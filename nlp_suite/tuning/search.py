@@ -112,9 +112,20 @@ class _Trials:
 
     def run(self) -> None:
         for trial in self._study.unfinished():
-            self._run(trial)
+            self._begin(trial)
         while new := self._study.next():
-            self._run(new)
+            self._begin(new)
+
+    def _begin(self, trial: "Trial") -> None:
+        from optuna.exceptions import UpdateFinishedTrialError
+
+        with self._study.running(trial):
+            try:
+                self._run(trial)
+            except UpdateFinishedTrialError:
+                self._say(
+                    f"trial {trial.number} ends here: it gave no sign of life for so long that its settings are another's"
+                )
 
     def _run(self, trial: "Trial") -> None:
         settings, before, began = self._study.draw(trial), trial.user_attrs.get("seconds", 0.0), time.monotonic()

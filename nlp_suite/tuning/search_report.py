@@ -1,7 +1,7 @@
 """What a search found: `report.json`, `report.html` and `best.yaml`."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,8 @@ def write_search_report(
     from nlp_suite.evaluation.report import write_report
     from nlp_suite.evaluation.search import SearchView
 
-    trials = [_facts(study, trial) for trial in study.trials()]
+    lost = study.lost()
+    trials = [_facts(study, trial, lost) for trial in study.trials()]
     report: dict[str, Any] = {
         "kind": "search",
         "monitor": space.base.training.monitor,
@@ -70,8 +71,13 @@ def write_search_report(
     return {**report, "page": str(page)}
 
 
-def _facts(study: SearchStudy, trial: "FrozenTrial") -> dict[str, Any]:
-    """A trial as the report has it."""
+def _facts(study: SearchStudy, trial: "FrozenTrial", lost: Mapping[int, int]) -> dict[str, Any]:
+    """A trial as the report has it; `lost`: see `SearchStudy.lost`."""
+    reason = trial.user_attrs.get("reason")
+    if reason is None and trial.state.name == "FAIL":
+        reason = "its search did not come back, as those of other trials with its settings"
+    if trial.number in lost:
+        reason = f"its search did not come back; trial {lost[trial.number]} has its settings"
     intervals, score = trial.intermediate_values, trial.value
     if trial.state.name != "COMPLETE":  # the best until then
         better = min if study.mode == "min" else max
@@ -85,7 +91,7 @@ def _facts(study: SearchStudy, trial: "FrozenTrial") -> dict[str, Any]:
         "settings": study.settings(trial),
         "run": str(study.run_folder(trial.number)) if study.is_own(trial) else None,
         "place": trial.user_attrs.get("place", "nowhere"),
-        "reason": trial.user_attrs.get("reason"),
+        "reason": reason,
     }
 
 

@@ -5,6 +5,7 @@ import platform
 import uuid
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from nlp_suite.evaluation.number_format import less_is_better
 from nlp_suite.files import check_writable, read_json, write_json
 from nlp_suite.registry import is_installed
 from nlp_suite.training.run import differences, is_run
+from nlp_suite.tuning.lost_trials import ask, fail_lost, heartbeat_options, signs_of_life, successors
 from nlp_suite.tuning.space import Space
 
 if TYPE_CHECKING:
@@ -121,21 +123,36 @@ class SearchStudy:
             free = "folder" not in trial.user_attrs and (not self._shared or _age(trial) > ORPHANED)
             if free or self.is_own(trial):
                 found.append(Trial(self._study, trial._trial_id))
-        return [self._take(trial) for trial in found]
+        return [trial for trial in found if self._take(trial)]
 
     def next(self) -> "Trial | None":
-        """A new trial; None once there are as many as the config says, or the time is up."""
-        trials = self.trials()
+        """A new trial; None once there are as many as the config says, or the time is up. Those that are lost do not count."""
+        if self._shared:
+            fail_lost(self._study)
+        trials = self._counted()
         hours = sum(trial.user_attrs.get("seconds", 0.0) for trial in trials) / 3600
         if len(trials) >= self._settings.trials or hours >= (self._settings.hours or float("inf")):
             return None
-        trial = self._take(self._study.ask())
-        before = [other for other in self.trials() if other.number < trial.number]
+        trial = ask(self._study)
+        self._take(trial)
+        before = [other for other in self._counted() if other.number < trial.number]
         if len(before) >= self._settings.trials:  # another process was faster
             trial.set_user_attr("surplus", True)
             self.fail(trial, "there were enough")
             return None
         return trial
+
+    def _counted(self) -> list["FrozenTrial"]:
+        lost = self.lost()
+        return [trial for trial in self.trials() if trial.number not in lost]
+
+    def lost(self) -> dict[int, int]:
+        """The number of a trial whose search did not come back → that of the trial that has its settings."""
+        return successors(self._study)
+
+    def running(self, trial: "Trial") -> AbstractContextManager[None]:
+        """A context in which a trial of this process goes on, as other searches can see."""
+        return signs_of_life(self._study, trial)
 
     def draw(self, trial: "Trial") -> dict[str, Any]:
         """The settings of a trial of this process, key → value: new ones, or those that it has."""
@@ -201,10 +218,16 @@ class SearchStudy:
             self._study.set_user_attr("tested", [*numbers, number])
         return sorted({*numbers, number})
 
-    def _take(self, trial: "Trial") -> "Trial":
-        trial.set_user_attr("folder", self._own)
-        trial.set_user_attr("place", f"{platform.node()}:{self.run_folder(trial.number).absolute()}")
-        return trial
+    def _take(self, trial: "Trial") -> bool:
+        """Makes a trial one of this folder; answers whether it is, as another search may just have taken it for lost."""
+        from optuna.exceptions import UpdateFinishedTrialError
+
+        try:
+            trial.set_user_attr("folder", self._own)
+            trial.set_user_attr("place", f"{platform.node()}:{self.run_folder(trial.number).absolute()}")
+        except UpdateFinishedTrialError:
+            return False
+        return True
 
     def _open(self, storage: Any, name: str) -> "Study":
         import optuna
@@ -217,7 +240,7 @@ class SearchStudy:
         self._where = _without_password(storage)
         try:
             return optuna.create_study(
-                storage=_opened(storage),
+                storage=_opened(storage, self._shared),
                 study_name=name,
                 load_if_exists=True,
                 direction="minimize" if self.mode == "min" else "maximize",
@@ -330,8 +353,13 @@ def _age(trial: "FrozenTrial") -> float:
     return (datetime.datetime.now() - began).total_seconds()
 
 
-def _opened(storage: Any) -> Any:
-    """A storage by its URL; one that is opened already is taken as it is."""
+def _opened(storage: Any, shared: bool) -> Any:
+    """A storage by its URL; one that is opened already is taken as it is.
+
+    Args:
+        storage: see `SearchStudy`.
+        shared: whether other searches may take trials from it.
+    """
     from optuna import storages
     from optuna.storages.journal import JournalFileBackend
 
@@ -340,7 +368,9 @@ def _opened(storage: Any) -> Any:
     if storage.startswith("journal:"):
         return storages.JournalStorage(JournalFileBackend(storage.removeprefix("journal:")))
     options = {"connect_args": {"timeout": 60}} if storage.startswith("sqlite") else {}  # others may be writing
-    return storages.RDBStorage(storage, engine_kwargs=options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the heartbeat counts as experimental
+        return storages.RDBStorage(storage, engine_kwargs=options, **(heartbeat_options() if shared else {}))
 
 
 def _without_password(storage: Any) -> str:

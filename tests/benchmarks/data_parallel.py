@@ -5,6 +5,8 @@ sample. The first checkpoint interval, in which the step is compiled, does not c
 many numbers as the network has parameters, which is what a step spends in communication.
 
     python tests/benchmarks/data_parallel.py --processes 2 --rounds 3
+
+With `--small` it takes a few steps of each, which shows that it runs and not how fast.
 """
 
 import argparse
@@ -23,16 +25,17 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = {
     "Transformer language model": [
         "lm_sample",
-        "data.source={name: sample, size: 9000, test: 100}",
+        "data.source={name: sample, size: SIZE, test: 100}",
         *("task.batching=windows", "task.window=32", "backbone={name: transformer, layers: 2}"),
     ],
     "BiLSTM": [
         "sentiment_sample",
-        "data.source={name: sample, size: 3000, test: 100}",
+        "data.source={name: sample, size: SIZE, test: 100}",
         "backbone={name: lstm, units: 64}",
         "training.buckets=1",
     ],
 }
+SIZES = {"Transformer language model": 9000, "BiLSTM": 3000}  # lines and texts
 COMMON = ("training.epochs=1", "training.batch_size=32", "training.tensorboard=false", "training.monitor=val_loss")
 
 
@@ -45,7 +48,9 @@ def train(config, processes, folder, save_every):
     run = folder / f"run{time.time_ns()}"
     launcher = ["launch", "--processes", str(processes), "--"] if processes > 1 else []
     command = [sys.executable, "-m", "nlp_suite", *launcher, "train", name, "--run-dir", str(run), *options]
-    subprocess.run(command, env=environment(), cwd=ROOT, check=True, capture_output=True)
+    done = subprocess.run(command, env=environment(), cwd=ROOT, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with exit code {done.returncode}:\n{done.stderr[-4000:]}")
     seconds = [float(row["seconds"]) for row in csv.DictReader((run / "history.csv").open())]
     if len(seconds) < 2:
         raise SystemExit(f"{name}: one checkpoint interval only; give fewer --steps")
@@ -106,16 +111,21 @@ def main():
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=25, help="steps of a checkpoint interval")
+    parser.add_argument("--small", action="store_true", help="one round of few steps")
     parser.add_argument("--sum", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.sum:
         sum_worker(options.sum)
         return
     n = options.processes
+    if options.small:
+        options.rounds, options.steps = 1, 3
     print(f"| | 1 process, ms/step | {n} processes, ms/step | speed-up | sum of gradients, ms |")
     print("|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for name, config in CONFIGS.items():
+            size = str(300 if options.small else SIZES[name])
+            config = [word.replace("SIZE", size) for word in config]
             turns = [[train(config, p, Path(folder), options.steps) for p in (1, n)] for _ in range(options.rounds)]
             one, several = (1000 * statistics.median(turn[i][0] for turn in turns) for i in (0, 1))
             summed = 1000 * sum_seconds(turns[0][0][1], n)

@@ -14,6 +14,7 @@ from nlp_suite.errors import ConfigError
 from nlp_suite.pretrained.architecture import read_architecture
 from nlp_suite.registry import BACKBONES
 from nlp_suite.tasks.language_model.network import LanguageModel
+from nlp_suite.training.distributions.model_parallel import cut_axis
 from tests.backbones.backbone_checks import run_backbone_checks
 from tests.pretrained.decoders import FAMILIES, FIXTURES, GENERATED, ORDER, PROMPTS, language_model, our_ids, recorded
 
@@ -45,6 +46,18 @@ def test_a_family_has_its_authors_log_probabilities(family, model):
     ours = numpy(model(tokens))
     np.testing.assert_allclose(ours[..., 3:][mask], log_probs[..., ORDER[3:]][mask], atol=1e-4)
     assert (ours[..., :3] < -1e8).all()  # of what the model has no output for
+
+
+def test_it_can_be_shared_out_by_devices(family, model):
+    """By heads and hidden units: every matrix of a block is cut along the axis of these."""
+    cut = {}
+    for name, layer in model.backbone.modules().items():
+        for weight in layer.weights:
+            if len(weight.shape) > 1:
+                cut[name.split()[-1]] = cut_axis(weight.path, weight.shape, 2)
+    axes = {"query": 1, "key": 1, "value": 1, "output": 0, "gate": 1, "expand": 1, "contract": 0}
+    assert {name: axes[name] for name in cut if name in axes} == {name: cut[name] for name in cut if name in axes}
+    assert cut["tokens"] == len(ORDER) % 2 and len(cut) >= 7  # an odd number of rows is cut by columns
 
 
 def test_it_writes_what_its_authors_implementation_writes(family, model):

@@ -9,6 +9,7 @@ import pytest
 from nlp_suite.errors import ConfigError
 from nlp_suite.pretrained.folder import open_folder
 from nlp_suite.registry import BACKBONES
+from nlp_suite.training.distributions.model_parallel import cut_axis
 from tests.backbones.backbone_checks import check_dropout, check_files, check_graph, run_backbone_checks
 from tests.pretrained.encoders import FAMILIES, FIXTURES, MINILM, REVIEW_IDS, backbone_of, our_ids
 
@@ -32,7 +33,13 @@ def assert_equal_features(backbone, tokens, features):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_has_its_authors_numbers(family):
     order, ids, features = recorded(family)
-    assert_equal_features(backbone_of(FIXTURES / family, order), our_ids(order, ids), features)
+    backbone = backbone_of(FIXTURES / family, order)
+    assert_equal_features(backbone, our_ids(order, ids), features)
+    axes = {"query": 1, "key": 1, "value": 1, "output": 0, "expand": 1, "contract": 0, "tokens": 0}
+    for name, layer in backbone.modules().items():  # by which devices can share it
+        if (axis := axes.get(name.split()[-1])) is not None:
+            kernel = layer.weights[0]
+            assert cut_axis(kernel.path, kernel.shape, 2) == axis, kernel.path
 
 
 def test_minilm_has_its_authors_numbers():

@@ -1,11 +1,8 @@
-"""Several processes of one training: how they are found, meet, compare, share batches and end together."""
+"""Several processes and devices of one training: how they are found, what is refused, and how they share batches."""
 
 import json
 import os
-import socket
 import subprocess
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +14,10 @@ from nlp_suite.errors import ConfigError, TrainingError, UsageError
 from nlp_suite.training.checks import check_training, make_distribution
 from nlp_suite.training.distributions.base import World
 from nlp_suite.training.distributions.data_parallel import check_rows_shared
+from nlp_suite.training.distributions.model_parallel import cut_axis
 from nlp_suite.training.feed import shared
 from nlp_suite.training.launch import Launch, find_launch
 from nlp_suite.training.local_launch import check_local, launch_local
-from nlp_suite.training.peers import Peers
 from nlp_suite.training.run import check_same
 from nlp_suite.training.sameness import compare
 
@@ -59,16 +56,67 @@ def test_the_launchers_environment_is_read(environment, expected):
     assert (launch.processes, launch.process, launch.coordinator) == expected
 
 
-def test_the_scripts_for_clusters_set_what_is_read(tmp_path):
-    pods = {each["kind"]: each for each in yaml.safe_load_all((CLUSTER / "kubernetes.yaml").read_text("utf-8"))}
-    job, service = pods["Job"]["spec"], pods["Service"]
-    variables = {each["name"]: each["value"] for each in job["template"]["spec"]["containers"][0]["env"]}
-    launch = find_launch(environment=variables | {"JOB_COMPLETION_INDEX": str(job["completions"] - 1)})
-    assert launch.processes == job["completions"] == job["parallelism"] and launch.process == launch.processes - 1
-    name, subdomain = pods["Job"]["metadata"]["name"], job["template"]["spec"]["subdomain"]
-    assert launch.coordinator.startswith(f"{name}-0.{subdomain}:") and subdomain == service["metadata"]["name"]
-    assert service["spec"]["selector"] == {"job-name": name} and job["completionMode"] == "Indexed"
+def documents(name):
+    """What a manifest holds, by kind."""
+    return {each["kind"]: each for each in yaml.safe_load_all((CLUSTER / name).read_text("utf-8"))}
 
+
+def last_pod(job):
+    """How the last pod of an Indexed Job was started, and its host name, as the Job's spec says."""
+    (container,) = job["template"]["spec"]["containers"]
+    assert (
+        container["command"][:2] == ["nlp-suite", "train"]
+        and "training.distribution=data_parallel" in container["args"]
+    )
+    variables = {each["name"]: each["value"] for each in container["env"]}
+    assert variables["KERAS_BACKEND"] == "jax" and float(variables["NLP_SUITE_START_SECONDS"]) > 45
+    assert job["completionMode"] == "Indexed" and job["completions"] == job["parallelism"]
+    launch = find_launch(environment=variables | {"JOB_COMPLETION_INDEX": str(job["completions"] - 1)})
+    assert launch.processes == job["completions"] and launch.process == launch.processes - 1
+    return launch
+
+
+def test_the_manifest_of_an_indexed_job_sets_what_is_read():
+    pods = documents("kubernetes.yaml")
+    job, service = pods["Job"]["spec"], pods["Service"]
+    name, subdomain = pods["Job"]["metadata"]["name"], job["template"]["spec"]["subdomain"]
+    assert last_pod(job).coordinator.startswith(f"{name}-0.{subdomain}:")
+    assert service["spec"]["selector"] == {"job-name": name} and subdomain == service["metadata"]["name"]
+
+
+def test_the_manifest_of_a_job_set_sets_what_is_read():
+    """Whose pods are called JOBSET-REPLICATED_JOB-JOB-POD.JOBSET."""
+    job_set = documents("jobset.yaml")["JobSet"]
+    (job,) = job_set["spec"]["replicatedJobs"]
+    name, network = job_set["metadata"]["name"], job_set["spec"]["network"]
+    assert job["replicas"] == 1 and network == {"enableDNSHostnames": True, "publishNotReadyAddresses": True}
+    assert last_pod(job["template"]["spec"]).coordinator.startswith(f"{name}-{job['name']}-0-0.{name}:")
+
+
+def test_the_runtime_of_kubeflow_gives_what_is_read():
+    """Kubeflow Trainer adds variables to the container `node` of the job that is marked as the trainer's, by its policy `jax`."""
+    runtime, job = (documents("kubeflow.yaml")[kind] for kind in ("TrainingRuntime", "TrainJob"))
+    reference = {"kind": runtime["kind"], "name": runtime["metadata"]["name"]}
+    trainer, name = job["spec"]["trainer"], job["metadata"]["name"]
+    assert job["spec"]["runtimeRef"] == reference and runtime["spec"]["mlPolicy"]["jax"] == {}
+    (node,) = runtime["spec"]["template"]["spec"]["replicatedJobs"]
+    assert node["name"] == "node"
+    assert node["template"]["metadata"]["labels"] == {"trainer.kubeflow.org/trainjob-ancestor-step": "trainer"}
+    (container,) = node["template"]["spec"]["template"]["spec"]["containers"]
+    assert container["name"] == "node" and trainer["command"][:2] == ["nlp-suite", "train"]
+    added = {
+        "JAX_NUM_PROCESSES": str(trainer["numNodes"]),
+        "JAX_PROCESS_ID": "1",
+        "JAX_COORDINATOR_ADDRESS": f"{name}-node-0-0.{name}:6666",
+        "JAX_COORDINATOR_PORT": "6666",
+    }
+    given = {each["name"]: each["value"] for each in container["env"]}
+    assert find_launch(environment=given | added) == Launch(
+        2, 1, "nlp-train-node-0-0.nlp-train:6666", "JAX_NUM_PROCESSES"
+    )
+
+
+def test_the_script_for_slurm_gives_a_task_all_its_gpus(tmp_path):
     (tmp_path / "srun").write_text('#!/bin/sh\necho "$@"\necho "$JAX_LOCAL_DEVICE_IDS $KERAS_BACKEND"\n')
     (tmp_path / "srun").chmod(0o755)
     done = subprocess.run(
@@ -160,6 +208,59 @@ def test_several_devices_of_another_backend_are_refused_and_one_is_trained_on(sm
         pass
 
 
+@pytest.mark.parametrize(
+    "backbone, launch, backend, message",
+    [
+        ("preset", Launch(2, 0, "a:1", "SLURM"), "jax", r"devices of one process, and 2 were started \(SLURM\)"),
+        ("bag", Launch(), "jax", "model_parallel is for backbone: preset, not 'bag': use data_parallel"),
+        ("preset", Launch(), "tensorflow", "not for Keras backend 'tensorflow': use KERAS_BACKEND=jax"),
+    ],
+)
+def test_what_cannot_share_a_model_is_refused(small, monkeypatch, backbone, launch, backend, message):
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    experiment = small(training={"distribution": {"name": "model_parallel", "devices": 4}})
+    chosen = experiment.backbone.model_copy(update={"name": backbone})
+    experiment = experiment.model_copy(update={"backbone": chosen})
+    with pytest.raises((UsageError, ConfigError), match=message):
+        make_distribution(experiment).check(experiment, launch)
+
+
+def test_devices_that_cannot_be_grouped_are_refused(small, monkeypatch):
+    keras = pytest.importorskip("keras")
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda: [f"gpu:{n}" for n in range(6)])
+    experiment = small(training={"distribution": {"name": "model_parallel", "devices": 4}, "batch_size": 32})
+    world = make_distribution(experiment).world(Launch(), {}, experiment.training)
+    with pytest.raises(UsageError, match="devices is 4, and the 6 devices .* allowed: 1, 2, 3, 6"), world:
+        pass
+    experiment = small(training={"distribution": {"name": "model_parallel", "devices": 1}, "batch_size": 32})
+    world = make_distribution(experiment).world(Launch(), {}, experiment.training)
+    with pytest.raises(ConfigError, match="32 cannot be shared equally by 6 groups of devices"), world:
+        pass
+
+
+@pytest.mark.parametrize(
+    "path, shape, axis",
+    [
+        ("m/block_0/block_0_attention_query/kernel", (16, 32), 1),
+        ("m/block_11/block_11_attention_output/kernel", (32, 16), 0),
+        ("m/block_0/block_0_gate/kernel", (16, 24), 1),
+        ("m/block_0/block_0_contract/kernel", (24, 16), 0),
+        ("m/block_0/block_0_contract/bias", (16,), None),
+        ("m/block_1/self_attention_layer/key/kernel", (16, 4, 4), 1),
+        ("m/block_1/self_attention_layer/key/bias", (4, 4), 0),
+        ("m/block_1/self_attention_layer/key/kernel", (16, 2, 8), None),  # two heads for four devices
+        ("m/block_1/self_attention_layer/attention_output/kernel", (4, 4, 16), 0),
+        ("m/block_1/feedforward_intermediate_dense/kernel", (16, 24), 1),
+        ("m/embedding_2/embeddings", (40, 16), 0),
+        ("m/embedding/embeddings", (50257, 768), 1),
+        ("m/layer_normalization/gamma", (16,), None),
+        ("adam/m_block_0_block_0_gate_kernel_momentum", (16, 24), None),  # which has the layout of its variable
+    ],
+)
+def test_variables_are_cut_by_heads_and_hidden_units(path, shape, axis):
+    assert cut_axis(path, shape, 4) == axis
+
+
 def test_another_number_of_processes_is_no_other_config(small, tmp_path):
     (tmp_path / "config.yaml").write_text(small(training={"distribution": {"processes": 2}}).to_yaml())
     check_same(tmp_path, small(training={"distribution": "none"}))
@@ -189,92 +290,6 @@ def test_what_differs_between_processes_is_named():
         TrainingError, match=r"keras: 3.15 in process 0, 3.14 in process 2\n  a: 1 in process 0, nothing in"
     ):
         compare([{"keras": "3.15", "a": 1}, {"keras": "3.15", "a": 1}, {"keras": "3.14"}])
-
-
-def address():
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return f"localhost:{probe.getsockname()[1]}"
-
-
-def meet(processes, seconds=5.0, launches=None):
-    """The connections of processes that are threads here, or what each raised; and the exit codes that they would have had."""
-    place, found, ended = address(), {}, []
-
-    def join(launch):
-        try:
-            found[launch.process] = Peers(launch, seconds, ended.append)
-        except TrainingError as error:
-            found[launch.process] = error
-
-    launches = launches or [(processes, p) for p in range(processes)]
-    threads = [threading.Thread(target=join, args=(Launch(n, p, place, "test"),)) for n, p in launches]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return found, ended
-
-
-def in_threads(*functions):
-    results = [None] * len(functions)
-
-    def call(i):
-        try:
-            results[i] = functions[i]()
-        except TrainingError as error:
-            results[i] = error
-
-    threads = [threading.Thread(target=call, args=(i,)) for i in range(len(functions))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
-    return results
-
-
-def test_processes_wait_for_one_another_and_say_goodbye():
-    peers, ended = meet(3)
-    values = in_threads(*(lambda p=p: peers[p].gather("here", [p]) for p in range(3)))
-    assert values == [[[0], [1], [2]]] * 3
-    for p in (1, 2, 0):
-        peers[p].leave()
-    time.sleep(0.1)
-    assert ended == []
-
-
-def test_a_dead_process_ends_those_that_compute_and_those_that_wait(capsys):
-    peers, ended = meet(3)
-    peers[1]._closing = True  # it has no time to notice
-
-    def kill():
-        time.sleep(0.1)
-        peers[1]._close()  # as the system does
-
-    results = in_threads(lambda: peers[0].gather("save"), kill)
-    assert "process 1 of 3 died" in str(results[0]) and "with another number of processes" in str(results[0])
-    until = time.monotonic() + 5
-    while not ended and time.monotonic() < until:
-        time.sleep(0.01)
-    assert ended == [1]  # process 2, which was told by process 0
-    assert "error: process 1 of 3 died" in capsys.readouterr().err
-    with pytest.raises(TrainingError, match="process 1 of 3 died"):
-        peers[0].settle(RuntimeError("Gloo: connection closed by peer"))
-
-
-def test_why_a_process_fails_is_told_to_the_others():
-    peers, _ = meet(2)
-    results = in_threads(lambda: peers[0].gather("save"), lambda: peers[1].leave("the disk is full"))
-    assert str(results[0]) == "process 1 of 2: the disk is full"
-
-
-def test_who_does_not_come_is_named():
-    found, _ = meet(3, 0.3, [(3, 0), (3, 2)])
-    assert "waited 0 s" in str(found[0]) and "process 1 did not come" in str(found[0])
-    found, _ = meet(2, 0.3, [(2, 1)])
-    assert "process 1 waited 0 s for the coordinator localhost:" in str(found[1]) and "refused" in str(found[1])
-    found, _ = meet(2, 1.0, [(2, 0), (4, 1)])
-    assert "process 1 was started as one of 4 processes, process 0 as one of 2" in str(found[0])
 
 
 @pytest.mark.parametrize(

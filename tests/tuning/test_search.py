@@ -3,6 +3,9 @@
 import io
 import json
 import math
+import sqlite3
+import time
+from contextlib import closing
 
 import optuna
 import pytest
@@ -171,6 +174,78 @@ def test_two_searches_take_trials_from_one_storage(searched, tmp_path, storage):
     assert len(report["trials"]) == 6 and {t["state"] for t in report["trials"]} <= {"complete", "pruned"}
     own = [trial["number"] for trial in report["trials"] if trial["run"]]
     assert own == [0, 1] and all(trial["place"] for trial in report["trials"])
+
+
+def let_time_pass(database):
+    """Makes every sign of life an hour older."""
+    with closing(sqlite3.connect(database)) as opened, opened:
+        opened.execute("update trial_heartbeats set heartbeat = datetime(heartbeat, '-1 hour')")
+
+
+def test_a_trial_whose_search_never_comes_back_is_taken_up(searched, tmp_path):
+    experiment, place = searched(trials=4, pruner="none"), f"sqlite:///{tmp_path}/shared.db"
+    with pytest.raises(Killed):
+        search(experiment, tmp_path / "one", storage=place, objective=dying(5))
+    report = search(experiment, tmp_path / "two", storage=place, objective=training)
+    assert [trial["state"] for trial in report["trials"]].count("running") == 1  # it may still come back
+    let_time_pass(tmp_path / "shared.db")
+    report = search(experiment, tmp_path / "two", storage=place, objective=training)
+    lost, taken = report["trials"][1], report["trials"][4]
+    assert (lost["state"], lost["reason"]) == ("failed", "its search did not come back; trial 4 has its settings")
+    assert taken["settings"] == lost["settings"] and taken["run"]
+    assert [trial["state"] for trial in report["trials"]].count("complete") == 4 and len(report["trials"]) == 5
+    again = search(experiment, tmp_path / "one", storage=place, objective=dying(1))  # too late: it trains nothing
+    assert found(again) == found(report)
+
+
+@pytest.mark.slow
+def test_settings_whose_searches_are_lost_again_and_again_are_given_up(searched, tmp_path):
+    experiment, place = searched(trials=2, pruner="none"), f"sqlite:///{tmp_path}/shared.db"
+    for number in range(3):
+        with pytest.raises(Killed):
+            search(experiment, tmp_path / str(number), storage=place, objective=dying(1))
+        let_time_pass(tmp_path / "shared.db")
+    report = search(experiment, tmp_path / "last", storage=place, objective=training)
+    first = [trial for trial in report["trials"] if trial["settings"] == report["trials"][0]["settings"]]
+    assert [trial["state"] for trial in first] == ["failed"] * 3 and len(report["trials"]) == 4
+    assert first[2]["reason"].startswith("its search did not come back, as those of other trials")
+
+
+def test_a_search_that_comes_back_too_late_leaves_its_trial_to_the_other(searched, tmp_path):
+    experiment, place, lines = searched(trials=2, pruner="none"), f"sqlite:///{tmp_path}/shared.db", []
+
+    def stopped(experiment_of_trial, directory, report):
+        report(1, 1.0)
+        if directory.name == "000":  # as a laptop that was closed
+            let_time_pass(tmp_path / "shared.db")
+            search(experiment, tmp_path / "two", storage=place, objective=training)
+        report(2, 0.5)
+        raise AssertionError("the other search has its settings")
+
+    report = search(experiment, tmp_path / "one", storage=place, objective=stopped, progress=lines.append)
+    assert any(line.startswith("trial 0 ends here: it gave no sign of life for so long") for line in lines)
+    assert [trial["state"] for trial in report["trials"]] == ["failed", "complete", "complete"]
+
+
+@pytest.mark.slow
+def test_signs_of_life_go_on_while_a_trial_is_trained(searched, tmp_path, monkeypatch):
+    monkeypatch.setattr("nlp_suite.tuning.lost_trials.BEAT", 1)
+    experiment, place, seen = searched(trials=1), f"sqlite:///{tmp_path}/shared.db", []
+
+    def sign():
+        with closing(sqlite3.connect(tmp_path / "shared.db")) as opened:
+            return opened.execute("select heartbeat from trial_heartbeats").fetchall()
+
+    def slow(experiment, directory, report):
+        let_time_pass(tmp_path / "shared.db")
+        old, until = sign(), time.monotonic() + 20
+        while sign() == old and time.monotonic() < until:
+            time.sleep(0.05)
+        seen.append(sign() != old)
+        return training(experiment, directory, report)
+
+    search(experiment, tmp_path / "one", storage=place, objective=slow)
+    assert seen == [True]
 
 
 def test_a_trial_too_many_is_given_back(searched, tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nlp_suite.config import DataSettings, Experiment, TextSettings
 from nlp_suite.data.corpus_stats import PERCENTILES, invisible_remarks
-from nlp_suite.data.selection import Example, Selection
+from nlp_suite.data.selection import WHOLE, Example, Part, Selection
 from nlp_suite.data.store import TokenStore
 from nlp_suite.data.tables import token_statistics_table
 from nlp_suite.errors import DataError
@@ -51,6 +51,8 @@ class CorpusKind(ABC):
         wanted: what a task of this kind needs, as the end of a sentence: "this task needs labels".
         unit: what the rows of a store are called in messages, in the plural.
         has_text: whether it has a text layer.
+        in_parts: whether `write_split` takes a part, so that several processes can write a split; `joined_counts` is then
+            needed, too.
         label_form: what the label of an example is: a `name`, `several` of them, a `number`; empty: it has none.
         label_separator: what stands between several labels in one cell; a source may set another one.
 
@@ -68,6 +70,7 @@ class CorpusKind(ABC):
     wanted: ClassVar[str]
     unit: ClassVar[str]
     has_text: ClassVar[bool] = True
+    in_parts: ClassVar[bool] = False
     label_form: ClassVar[LabelForm] = ""
     label_separator: str = ","
 
@@ -209,14 +212,17 @@ class CorpusKind(ABC):
     # ---- stores
 
     @abstractmethod
-    def write_split(self, directory: Path, examples: Iterable[Example], split: str, assets: Assets) -> dict[str, Any]:
-        """Writes the store of a split.
+    def write_split(
+        self, directory: Path, examples: Iterable[Example], split: str, assets: Assets, part: Part = WHOLE
+    ) -> dict[str, Any]:
+        """Writes the store of a split, or of a part of it.
 
         Args:
             directory: to be made.
             examples: of the split, in order.
             split: its name, for messages.
             assets: what `learn` returned.
+            part: given where the kind has `in_parts` only: whose chunks of what becomes a row each are written.
 
         Returns:
             The statistics that only this kind has, JSON-able; those of `statistics` are added to them.
@@ -224,6 +230,16 @@ class CorpusKind(ABC):
         Raises:
             DataError: an example that cannot be used, or settings that do not suit the kind.
         """
+
+    def joined_counts(self, parts: Sequence[Mapping[str, Any]], store: Any, assets: Assets) -> dict[str, Any]:
+        """What `write_split` returns of a whole split, of which it has written parts.
+
+        Args:
+            parts: what it returned of each.
+            store: of the split.
+            assets: what `learn` returned.
+        """
+        raise NotImplementedError(f"{self.name}: in_parts needs joined_counts")
 
     def open_split(self, directory: Path) -> Any:
         """The store that `write_split` wrote; its length is its number of rows."""

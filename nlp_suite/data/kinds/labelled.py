@@ -5,7 +5,7 @@ import json
 import math
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,7 +17,7 @@ from nlp_suite.config import DataSettings, Experiment
 from nlp_suite.data.corpus_stats import SHOWN_EXAMPLES, TextCounts, duplicates, figures, shortened, text_hash
 from nlp_suite.data.kinds.base import CorpusKind, LabelForm, Positions, Progress
 from nlp_suite.data.label_spelling import check_spellings, similar_label
-from nlp_suite.data.selection import Example, Selection, chunks
+from nlp_suite.data.selection import WHOLE, Example, Part, Selection
 from nlp_suite.data.splits import stratified_folds, stratified_split
 from nlp_suite.data.store import StoreWriter
 from nlp_suite.data.tables import (
@@ -59,6 +59,7 @@ class LabelledKind(CorpusKind):
     optional_fields = ("text_b",)
     wanted = "labels"
     unit = "examples"
+    in_parts = True
     label_form: ClassVar[LabelForm] = "name"
     shown_labels: ClassVar[int] = 1000
 
@@ -125,15 +126,16 @@ class LabelledKind(CorpusKind):
             raise DataError(f"a classifier needs two labels or more; the training split has {sorted(labels) or 'none'}")
         return names
 
-    def write_split(self, directory: Path, examples: Iterable[Example], split: str, assets: Assets) -> dict[str, Any]:
+    def write_split(
+        self, directory: Path, examples: Iterable[Example], split: str, assets: Assets, part: Part = WHOLE
+    ) -> dict[str, Any]:
         """See `CorpusKind.write_split`; returns what `count_labels` does."""
         assert assets.text
         encode = self.label_encoder(assets)
         writer = StoreWriter(directory, assets.text.vocabulary_size, **self.label_column(assets))
         labels: list[Any] = []
         is_pair = bool(assets.facts.get("text_pairs"))
-        for chunk in chunks(examples):
-            before = len(labels)
+        for before, chunk in part.chunks(examples):
             for number, example in enumerate(chunk, before + 1):
                 try:
                     labels.append(encode(example.get("label")))
@@ -141,9 +143,12 @@ class LabelledKind(CorpusKind):
                     raise DataError(f"{split} split, example {number}: {error}") from None
             texts = [full_text(example) for example in chunk]
             encode_texts = assets.text.encode_pairs if is_pair else assets.text.encode_with_lengths
-            writer.append(*encode_texts(texts), labels[before:], texts)
+            writer.append(*encode_texts(texts), labels[-len(chunk) :], texts)
         writer.close(split=split)
         return {"labels": self.count_labels(np.asarray(labels), assets)}
+
+    def joined_counts(self, parts: Sequence[Mapping[str, Any]], store: Any, assets: Assets) -> dict[str, Any]:
+        return {"labels": self.count_labels(np.asarray(store.labels), assets)}
 
     # ---- how labels are stored
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nlp_suite.config import DataSettings, Experiment
 from nlp_suite.data.kinds.base import CorpusKind, Positions, Progress
-from nlp_suite.data.selection import Example, Selection
+from nlp_suite.data.selection import WHOLE, Example, Part, Selection
 from nlp_suite.data.series_history import KINDS, NONE, History
 from nlp_suite.data.series_table import values_of
 from nlp_suite.data.tables import Report, numbers_table
@@ -198,7 +198,9 @@ class SeriesKind(CorpusKind):
 
     # ---- stores
 
-    def write_split(self, directory: Path, examples: Iterable[Example], split: str, assets: Assets) -> dict[str, Any]:
+    def write_split(
+        self, directory: Path, examples: Iterable[Example], split: str, assets: Assets, part: Part = WHOLE
+    ) -> dict[str, Any]:
         directory.mkdir(parents=True)
         facts: dict[str, list[Any]] = {"names": [], "starts": [], "begins": []}
         kept: list[NDArray[np.float64]] = []

@@ -11,7 +11,7 @@ import numpy as np
 from nlp_suite.config import DataSettings, TextSettings
 from nlp_suite.data.corpus_stats import SHOWN_EXAMPLES, TextCounts, duplicates, figures, shortened, text_hash
 from nlp_suite.data.kinds.base import CorpusKind, Positions
-from nlp_suite.data.selection import Example, Selection, chunks
+from nlp_suite.data.selection import WHOLE, Example, Part, Selection
 from nlp_suite.data.store import StoreWriter
 from nlp_suite.data.tables import (
     Report,
@@ -45,6 +45,7 @@ class TextKind(CorpusKind):
     optional_fields = ("document",)
     wanted = "running text"
     unit = "lines"
+    in_parts = True
 
     def texts(self, examples: Iterable[Example]) -> Iterator[str]:
         return (line for line, _ in lines(examples))
@@ -80,7 +81,9 @@ class TextKind(CorpusKind):
             return None
         return np.arange(data.limit)
 
-    def write_split(self, directory: Path, examples: Iterable[Example], split: str, assets: Assets) -> dict[str, Any]:
+    def write_split(
+        self, directory: Path, examples: Iterable[Example], split: str, assets: Assets, part: Part = WHOLE
+    ) -> dict[str, Any]:
         """See `CorpusKind.write_split`.
 
         Returns:
@@ -93,12 +96,11 @@ class TextKind(CorpusKind):
         if settings.add_start or not (settings.add_end or whole):
             raise DataError("language modelling needs text.add_end: true (the end of a line) and text.add_start: false")
         writer = StoreWriter(directory, assets.text.vocabulary_size)
-        documents = words = characters = line_number = 0
-        for chunk in chunks(documents_of(examples) if whole else lines(examples)):
+        documents = words = characters = 0
+        for before, chunk in part.chunks(documents_of(examples) if whole else lines(examples)):
             texts, begins = [line for line, _ in chunk], [int(begins) for _, begins in chunk]
             rows, full_lengths = assets.text.encode_with_lengths(texts)
-            _refuse_cut_lines(settings, texts, full_lengths, split, line_number)
-            line_number += len(texts)
+            _refuse_cut_lines(settings, texts, full_lengths, split, before)
             writer.append(rows, full_lengths, begins, texts)
             documents += sum(begins)
             normalised = assets.text.normalise(texts)
@@ -106,6 +108,9 @@ class TextKind(CorpusKind):
             characters += sum(len(line) + 1 for line in normalised)
         writer.close(split=split)
         return {"documents": documents, "words": words, "characters": characters}
+
+    def joined_counts(self, parts: Sequence[Mapping[str, Any]], store: Any, assets: Assets) -> dict[str, Any]:
+        return {name: sum(part[name] for part in parts) for name in ("documents", "words", "characters")}
 
     def inspect(
         self, examples: Mapping[str, Iterable[Example]], store_statistics: Mapping[str, Any] | None = None

@@ -87,8 +87,7 @@ class LanguageModel(ModelOfLayers):
 
     def never_write(self, tokens) -> None:
         """Gives words no probability; `tokens` is bool `[V]`."""
-        bias = ops.convert_to_tensor(self.softmax.bias)
-        self.softmax.bias.assign(ops.where(tokens, -1e9, bias))
+        self.softmax.bias.assign(ops.where(tokens, -1e9, ops.convert_to_tensor(self.softmax.bias)))
 
     def carry(self, training_rows: int, evaluation_rows: int) -> None:
         """From now on the state of a batch is the start of the next one, row by row, apart for training and evaluation."""

@@ -55,17 +55,24 @@ class World:
     @contextmanager
     def local(self) -> Iterator[None]:
         """Within the context networks are made, and asked, in this process alone."""
-        import keras
+        with distributed(None):
+            yield
 
-        if keras.backend.backend() != "jax" or self.devices == 1:
-            yield
-            return
-        before = keras.distribution.distribution()
-        keras.distribution.set_distribution(None)
-        try:
-            yield
-        finally:
-            keras.distribution.set_distribution(before)
+
+@contextmanager
+def distributed(distribution: Any) -> Iterator[None]:
+    """Within the context networks that are made are spread as a distribution of Keras says; None: they are not."""
+    import keras
+
+    before = keras.distribution.distribution()
+    if distribution is before:
+        yield
+        return
+    keras.distribution.set_distribution(distribution)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(before)
 
 
 class Distribution(ABC):

@@ -16,7 +16,7 @@ from nlp_suite.backend import chosen_backend
 from nlp_suite.config import Experiment
 from nlp_suite.errors import ConfigError, NlpSuiteError, TrainingError, UsageError
 from nlp_suite.registry import DISTRIBUTIONS
-from nlp_suite.training.distributions.base import Distribution, DistributionSettings, World
+from nlp_suite.training.distributions.base import Distribution, DistributionSettings, World, distributed
 from nlp_suite.training.launch import Launch, split_address
 from nlp_suite.training.peers import Peers
 from nlp_suite.training.sameness import compare
@@ -180,12 +180,9 @@ def _spread(world: World) -> Iterator[World]:
     backend = keras.backend.backend()
     if backend != "jax":
         raise UsageError(
-            f"training.distribution: data_parallel: {len(devices)} devices cannot train together on Keras backend {backend!r}: "
-            "use KERAS_BACKEND=jax"
+            f"training.distribution: data_parallel: {len(devices)} devices cannot train together on Keras backend {backend!r}, on "
+            "which Keras clips each device's gradients before it sums them, so that other weights are trained: use "
+            "KERAS_BACKEND=jax, or let TensorFlow see one device (CUDA_VISIBLE_DEVICES=0)"
         )
-    before = keras.distribution.distribution()
-    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False))
-    try:
+    with distributed(keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False)):
         yield World(world.processes, world.process, len(devices), world.peers)
-    finally:
-        keras.distribution.set_distribution(before)

@@ -9,7 +9,7 @@ from nlp_suite.data.kinds.base import CorpusKind, Positions, Progress, add_unkno
 from nlp_suite.data.kinds.pairs.inspection import inspect_pairs, pair_tables
 from nlp_suite.data.kinds.pairs.store import SIDES, PairStore
 from nlp_suite.data.pair_faults import fault_remarks
-from nlp_suite.data.selection import Example, Selection, chunks
+from nlp_suite.data.selection import WHOLE, Example, Part, Selection
 from nlp_suite.data.store import StoreWriter
 from nlp_suite.data.tables import Report, token_statistics_table
 from nlp_suite.errors import DataError
@@ -32,6 +32,7 @@ class PairsKind(CorpusKind):
     fields = SIDES
     wanted = "pairs of sentences"
     unit = "pairs"
+    in_parts = True
 
     def texts(self, examples: Iterable[Example], sides: Sequence[str] = SIDES) -> Iterator[str]:
         """See `CorpusKind.texts`; of every pair the given sides."""
@@ -60,7 +61,9 @@ class PairsKind(CorpusKind):
         )
         return Assets(text, target_text, known.labels or self.label_names(experiment, train), known.facts)
 
-    def write_split(self, directory: Path, examples: Iterable[Example], split: str, assets: Assets) -> dict[str, Any]:
+    def write_split(
+        self, directory: Path, examples: Iterable[Example], split: str, assets: Assets, part: Part = WHOLE
+    ) -> dict[str, Any]:
         """See `CorpusKind.write_split`; every pair is kept.
 
         Returns:
@@ -76,7 +79,7 @@ class PairsKind(CorpusKind):
                 )
         writers = {side: StoreWriter(directory / side, layer.vocabulary_size) for side, layer in layers.items()}
         tokens, pairs = dict.fromkeys(SIDES, 0), 0
-        for chunk in chunks(examples):
+        for _, chunk in part.chunks(examples):
             pairs += len(chunk)
             for side, layer in layers.items():
                 sentences = [example[side] for example in chunk]
@@ -86,6 +89,10 @@ class PairsKind(CorpusKind):
         for writer in writers.values():
             writer.close(split=split)
         return {"pairs": pairs, "length_ratio": tokens["target"] / max(1, tokens["source"])}
+
+    def joined_counts(self, parts: Sequence[Mapping[str, Any]], store: PairStore, assets: Assets) -> dict[str, Any]:
+        source, target = (int(side.full_lengths.sum()) for side in (store.source, store.target))
+        return {"pairs": len(store), "length_ratio": target / max(1, source)}
 
     def open_split(self, directory: Path) -> PairStore:
         return PairStore(directory)
