@@ -374,7 +374,7 @@ class Task:
         """What its network computes of the backbone's features; asked of tasks that name a format of classifiers only."""
         raise NotImplementedError
 
-    def parts(self, model: Any) -> Sequence[Part]:
+    def parts(self, model: Any, assets: Assets) -> Sequence[Part]:
         """What programs without this package run of a network (`nlp_suite.export.parts`); none: all of it, token ids to logits."""
         return ()
 

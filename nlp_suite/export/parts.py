@@ -52,7 +52,7 @@ class Part:
 
 def parts_of(run: Run, model: Any) -> Sequence[Part]:
     """The parts of a run's network; by default one, token ids int32 `[B, T]` → `logits`."""
-    return run.task.parts(model) or [network_part(model)]
+    return run.task.parts(model, run.assets) or [network_part(model)]
 
 
 def network_part(model: Any) -> Part:

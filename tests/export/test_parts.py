@@ -88,15 +88,19 @@ def test_a_forecasting_model_is_one_part_in_the_users_units(tmp_path):
     more = {"output": "student_t", "scaling": "minmax", "scale_over": "training"}
     chosen = load_experiment(
         {
-            "task": {"name": "forecasting", "horizon": 4, "context": 9, "difference": "last", **more},
+            "task": {"name": "forecasting", "horizon": 4, "context": 9, "difference": "last", "calendar": ["month"], **more},
             "backbone": {"name": "gru", "embedding_size": 4},
         }
     )
     backbone = BACKBONES.get("gru")(vocabulary_size=None, **chosen.backbone.arguments())
-    model = ForecastModel(backbone, 9, chosen.task.model_dump(exclude={"name", "context"}), season=3)
+    task = chosen.task.model_dump(exclude={"name", "context"})
+    model = ForecastModel(backbone, 9, task, season=3, covariates={"future": 2})
     model.build()
-    given = {"values": DRAW.uniform(1, 100, (3, 9)).astype("float32"), "mask": np.ones((3, 9), "float32")}
-    check(model, forecasting_parts(model), given, tmp_path)
+    shapes = {"values": (9,), "mask": (9,), "future": (13, 2), "calendar": (13, 1)}
+    given = {name: DRAW.uniform(1, 100, (3, *shape)).astype("float32") for name, shape in shapes.items()}
+    given |= {"mask": np.ones((3, 9), "float32")}
+    given["future"][0, 2] = np.nan
+    check(model, forecasting_parts(model, shapes, width=1.5), given, tmp_path)
 
 
 def test_the_tensors_of_a_tree_are_named_by_the_way_to_them():

@@ -222,10 +222,10 @@ class ForecastingTask(Task):
 
         return ForecastingSignatures(model, predictor)
 
-    def parts(self, model: Any) -> list:
+    def parts(self, model: Any, assets: Assets) -> list:
         from nlp_suite.tasks.forecasting.parts import parts
 
-        return parts(model)
+        return parts(model, self.inputs(assets.facts).shapes, width_of(assets))
 
     def check_inputs(self, run: Any, texts: Sequence[bytes]) -> Any:
         draw = np.random.default_rng(0)

@@ -8,24 +8,26 @@ import numpy as np
 from nlp_suite.export.parts import Part, Tensors
 
 
-def parts(model: Any) -> list[Part]:
-    """`values` and `mask` `[B, C]` → `forecast` `[B, H]` and, where there are any, `quantiles` `[B, H, Q]`.
+def parts(model: Any, shapes: Mapping[str, tuple[int, ...]], width: float = 1.0) -> list[Part]:
+    """`values` and `mask` `[B, C]`, with covariates and calendar → `forecast` `[B, H]` and, where there are any, `quantiles` `[B, H, Q]`.
 
     Args:
         model: a `ForecastModel`.
+        shapes: input → its shape of a row, see `NetworkInputs`.
+        width: factor of its intervals, see `nlp_suite.tasks.forecasting.intervals`.
     """
 
     def call(tensors: Tensors) -> Tensors:
-        forecast, quantiles = model.answers(model.call(tensors))
+        forecast, quantiles = model.answers(model.call(tensors), width)
         return {"forecast": forecast, **({"quantiles": quantiles} if quantiles.shape[-1] else {})}
 
     def examples(given: Mapping[str, np.ndarray]) -> Iterable[Tensors]:
         yield dict(given)
         beginning = np.arange(model.context) < model.context // 2  # of a series that is shorter than the context
-        yield {"values": given["values"], "mask": given["mask"] * (~beginning).astype("float32")}
+        yield {**given, "mask": given["mask"] * (~beginning).astype("float32")}
         yield {name: array[:1] for name, array in given.items()}
 
-    inputs = dict.fromkeys(("values", "mask"), ((model.context,), "float32"))
+    inputs = {name: (shape, "float32") for name, shape in shapes.items()}
     says = (
         f"the forecast after the last {model.context} steps; mask is 0 where a value is missing or before the beginning"
     )

@@ -300,7 +300,7 @@ class LanguageModelTask(Task):
 
         return LanguageModelSignatures(model, predictor)
 
-    def parts(self, model) -> list:
+    def parts(self, model, assets) -> list:
         from nlp_suite.tasks.language_model.parts import parts
 
         return parts(model)

@@ -318,7 +318,7 @@ class TranslationTask(Task):
 
         return TranslationSignatures(model, predictor, xla)
 
-    def parts(self, model) -> list:
+    def parts(self, model, assets) -> list:
         from nlp_suite.tasks.translation.parts import parts
 
         return parts(model)
