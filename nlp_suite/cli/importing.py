@@ -16,7 +16,13 @@ def add_commands(app: typer.Typer) -> None:
 
 def import_model(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A .keras or H5 file, or the folder of a SavedModel.")],
-    to: Annotated[Path, typer.Option(help="saved_models/NAME; the next version is made in it.")],
+    to: Annotated[
+        Path | None, typer.Option(help="For an export: saved_models/NAME; the next version is made in it.")
+    ] = None,
+    run_dir: Annotated[
+        Path | None,
+        typer.Option(help="For a run folder that can be trained on: a new folder. LSTM and GRU stacks only."),
+    ] = None,
     labels: Annotated[
         str | None, typer.Option(metavar="neg,pos", help="Names in the order of its answers; default: numbers from 0.")
     ] = None,
@@ -26,7 +32,9 @@ def import_model(
     description: Annotated[str, typer.Option(help="One sentence for the model card.")] = "",
     vocabulary: Annotated[
         Path | None,
-        typer.Option(help="Of a model that takes ids: a word a line, JSON from words to ids, or a Keras Tokenizer's JSON."),
+        typer.Option(
+            help="Of a model that takes ids: a word a line, JSON from words to ids, or a Keras Tokenizer's JSON."
+        ),
     ] = None,
     padding: Annotated[
         str | None, typer.Option(help="Side of a short text that was filled: left (Keras's pre) or right (post).")
@@ -42,19 +50,17 @@ def import_model(
     ] = None,
     pad_id: Annotated[int, typer.Option(help="Id that fills.")] = 0,
     id_offset: Annotated[int, typer.Option(help="Added to every id of the vocabulary (Keras's index_from).")] = 0,
-    num_words: Annotated[
-        int | None, typer.Option(help="Ids from this one on are unknown (Keras's num_words).")
-    ] = None,
+    num_words: Annotated[int | None, typer.Option(help="Ids from this one on are unknown (Keras's num_words).")] = None,
     start_id: Annotated[int | None, typer.Option(help="Id before every text (Keras's start_char).")] = None,
     standardize: Annotated[
         str | None,
         typer.Option(
-            help="Before the split at white space: lower_and_strip_punctuation (default), lower_and_space_punctuation, lower, none."
+            help="Before the split at white space: lower_and_strip_punctuation (default), lower_and_space_punctuation, lower, strip_punctuation, none."
         ),
     ] = None,
 ) -> None:
-    """Import a Keras classifier of someone else: an export with texts in and labels out, for predict and serve."""
-    from nlp_suite.tasks.sentiment.imported import import_model
+    """Import a Keras classifier of someone else: as an export with texts in and labels out, or to be trained on."""
+    from nlp_suite.tasks.sentiment.imported import import_model, import_run
     from nlp_suite.tasks.sentiment.imported.words import STANDARDIZE, IdRule
 
     ids = None
@@ -80,11 +86,22 @@ def import_model(
             start_id,
             standardize,  # type: ignore[arg-type]
         )
-    elif idle := [name for name, given in {"--padding": padding, "--truncation": truncation, "--unknown": unknown}.items() if given]:
+    elif idle := [
+        name
+        for name, given in {"--padding": padding, "--truncation": truncation, "--unknown": unknown}.items()
+        if given
+    ]:
         raise UsageError(f"{', '.join(idle)}: of a model that takes ids; give its --vocabulary, too")
     if outputs not in ("auto", "probabilities", "logits"):
         raise UsageError(f"--outputs {outputs!r} is unknown (allowed: auto, probabilities, logits)")
     names = None if labels is None else [label.strip() for label in labels.split(",")]
     os.environ["KERAS_BACKEND"] = "tensorflow"  # an export is a graph of TensorFlow
+    if (to is None) == (run_dir is None):
+        raise UsageError("give --to saved_models/NAME for an export, or --run-dir RUN for a run folder to train on")
+    if run_dir is not None:
+        if description:
+            raise UsageError("--description is for the card of an export: give it with --to")
+        print(import_run(file, run_dir, labels=names, ids=ids, outputs=outputs).describe())  # type: ignore[arg-type]
+        return
     result = import_model(file, to, labels=names, ids=ids, outputs=outputs, description=description)  # type: ignore[arg-type]
     print(result.describe())

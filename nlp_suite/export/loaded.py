@@ -56,7 +56,9 @@ class LoadedSignatures:
 
     def variables(self) -> list[Any]:
         """The variables that its functions read, each once."""
-        found = {id(variable): variable for name in self._loaded.signatures for variable in self.function(name).variables}
+        found = {
+            id(variable): variable for name in self._loaded.signatures for variable in self.function(name).variables
+        }
         return list(found.values())
 
     def inputs(self, signature: str) -> list[str]:

@@ -97,6 +97,68 @@ def import_model(
     return ExportResult(written.path, written.signatures, written.curl, time.perf_counter() - start, report)
 
 
+@dataclasses.dataclass(frozen=True)
+class ImportedRun:
+    """What `import_run` made.
+
+    Attributes:
+        path: the run folder.
+        difference: the largest difference of a probability between the model and the run.
+        remarks: sentences on what was found or assumed.
+    """
+
+    path: Path
+    difference: float
+    remarks: Sequence[str]
+
+    def describe(self) -> str:
+        """The result as lines for a terminal."""
+        lines = [
+            f"{self.path}: a run folder; the largest difference of a probability to the model is {self.difference:.1g}"
+        ]
+        lines += [f"note: {remark}" for remark in self.remarks]
+        lines.append(
+            f"train on:\n  nlp-suite train {self.path}/config.yaml --run-dir RUN --set training.init_from={self.path} "
+            "--set data.source=files --set data.source.train=FILE"
+        )
+        return "\n".join(lines)
+
+
+@scope()
+def import_run(
+    file: str | Path,
+    run_dir: str | Path,
+    *,
+    labels: Sequence[str] | None = None,
+    ids: IdRule | None = None,
+    outputs: Outputs = "auto",
+) -> ImportedRun:
+    """Puts the weights of a Keras model, `Embedding → LSTM or GRU (one or more) → Dense`, into the network of this package.
+
+    Args:
+        file: a `.keras` file or an H5 file of Keras 2 or 3.
+        run_dir: the run folder, which must not exist; it can be asked, exported, and trained on with `training.init_from`.
+        labels, ids, outputs: see `import_model`.
+
+    Raises:
+        ExportError: see `import_model`; or the model is another one, with the layer that is not expected.
+        RunError: `run_dir` exists or cannot be written.
+
+    Example:
+        >>> import_run("theirs.keras", "runs/theirs", labels=["neg", "pos"]).difference < 1e-6
+        True
+    """
+    foreign, run_dir = look_at(Path(file)), Path(run_dir)
+    import_backend()
+    from nlp_suite.tasks.sentiment.imported.run_folder import check_new_run, write_run  # imports Keras
+
+    check_new_run(run_dir)
+    with work(f"importing {file}"):
+        classifier, remarks = open_foreign(foreign, labels, ids, outputs)
+        difference, more = write_run(classifier, run_dir)
+    return ImportedRun(run_dir, difference, [*remarks, *more])
+
+
 def open_foreign(
     foreign: Foreign, labels: Sequence[str] | None, ids: IdRule | None, outputs: Outputs = "auto"
 ) -> tuple[Any, list[str]]:
@@ -121,7 +183,9 @@ def open_foreign(
         labels = [str(i) for i in range(network.labels)]
         remarks.append(f"no --labels were given: they are called {', '.join(labels[:5])}{', …' * (len(labels) > 5)}")
     if len(labels) != network.labels or len(set(labels)) < len(labels):
-        raise UsageError(f"--labels {','.join(labels)}: {network.labels} different names are needed, one for each that it answers")
+        raise UsageError(
+            f"--labels {','.join(labels)}: {network.labels} different names are needed, one for each that it answers"
+        )
     what = "logits" if network.are_logits else "probabilities"
     remarks.append(f"its answers are taken for {what}" + (f", of {labels[1]!r}" if network.columns == 1 else ""))
     return ImportedClassifier(network, words, labels), remarks
@@ -152,9 +216,15 @@ def _card(
 ) -> dict[str, Any]:
     """The model card of an imported model, as `nlp_suite.export.model_card.model_card` makes that of a run."""
     file = foreign.path / "saved_model.pb" if foreign.path.is_dir() else foreign.path
-    facts = {"Imported from": f"{foreign.path.name} ({foreign.called}), sha256 {hashlib.sha256(file.read_bytes()).hexdigest()}"}
+    facts = {
+        "Imported from": f"{foreign.path.name} ({foreign.called}), sha256 {hashlib.sha256(file.read_bytes()).hexdigest()}"
+    }
     rule = {} if words is None else {**dataclasses.asdict(words.rule), "vocabulary": Path(words.rule.vocabulary).name}
-    rule |= {} if words is None else {"unknown": words.unknown, "standardize": words.standardize, "max_length": words.length}
+    rule |= (
+        {}
+        if words is None
+        else {"unknown": words.unknown, "standardize": words.standardize, "max_length": words.length}
+    )
     if words is not None:
         facts["Longest text"] = f"{words.length} words, then cut ({words.rule.truncation} is kept)"
     return {

@@ -94,8 +94,9 @@ class KerasNetwork(ForeignNetwork):
         try:
             with _as_keras_3(foreign) as path:
                 self.model = keras.saving.load_model(path, compile=False, safe_mode=True)
-            source, target = _one(foreign.path, "input", self.model.inputs), _one(
-                foreign.path, "output", self.model.outputs
+            source, target = (
+                _one(foreign.path, "input", self.model.inputs),
+                _one(foreign.path, "output", self.model.outputs),
             )
         except NlpSuiteError:
             raise
@@ -111,9 +112,13 @@ class KerasNetwork(ForeignNetwork):
         self._rank = len(source.shape)
         self.takes = "text" if source.dtype == "string" else "ids"
         if self._rank > 2 or (self.takes == "text" and self._rank == 2 and source.shape[1] not in (None, 1)):
-            raise ExportError(f"{str(foreign.path)!r}: its input has the shape {source.shape}; allowed: texts or rows of ids")
+            raise ExportError(
+                f"{str(foreign.path)!r}: its input has the shape {source.shape}; allowed: texts or rows of ids"
+            )
         if self.takes == "ids" and self._rank != 2:
-            raise ExportError(f"{str(foreign.path)!r}: its input is one {source.dtype} a row; allowed: texts or rows of ids")
+            raise ExportError(
+                f"{str(foreign.path)!r}: its input is one {source.dtype} a row; allowed: texts or rows of ids"
+            )
         self.length = source.shape[1] if self.takes == "ids" else None
         self._dtype = source.dtype
         embeddings = [layer for layer in self.model._flatten_layers() if isinstance(layer, keras.layers.Embedding)]
@@ -143,7 +148,9 @@ class KerasNetwork(ForeignNetwork):
 
     def _tables(self) -> list[Any]:
         """The tables of its vocabularies."""
-        layers = [getattr(layer, "_lookup_layer", layer) for layer in self.model._flatten_layers()]  # of TextVectorization
+        layers = [
+            getattr(layer, "_lookup_layer", layer) for layer in self.model._flatten_layers()
+        ]  # of TextVectorization
         return list({id(layer): layer.lookup_table for layer in layers if hasattr(layer, "lookup_table")}.values())
 
 
@@ -167,7 +174,9 @@ class SavedModelNetwork(ForeignNetwork):
         self.takes = "text" if spec.dtype == tf.string else "ids"
         rank = spec.shape.rank
         if rank not in ((1, 2) if self.takes == "text" else (2,)):
-            raise ExportError(f"{str(foreign.path)!r}: its input has the shape {spec.shape}; allowed: texts or rows of ids")
+            raise ExportError(
+                f"{str(foreign.path)!r}: its input has the shape {spec.shape}; allowed: texts or rows of ids"
+            )
         self.length = spec.shape[1] if self.takes == "ids" else None
         self.columns = _columns(foreign.path, target.shape)
         variables = loaded.variables()
@@ -190,7 +199,9 @@ class SavedModelNetwork(ForeignNetwork):
         if self.columns > 1:
             adds_up = within and bool(np.allclose(answers.sum(axis=1), 1, atol=1e-4))
             if within and not adds_up:
-                raise UsageError(f"{str(self.path)!r}: its answers are from 0 to 1 and do not add up to 1: give --outputs logits, if they are")
+                raise UsageError(
+                    f"{str(self.path)!r}: its answers are from 0 to 1 and do not add up to 1: give --outputs logits, if they are"
+                )
             return not adds_up
         return not within
 
@@ -216,7 +227,9 @@ def _one(path: Path, side: str, tensors: Any) -> Any:
 def _columns(path: Path, shape: Any) -> int:
     size = shape[-1] if len(shape) == 2 else 1 if len(shape) == 1 else None
     if size is None:
-        raise ExportError(f"{str(path)!r}: its output has the shape {tuple(shape)}; a classifier has one number a label, or one")
+        raise ExportError(
+            f"{str(path)!r}: its output has the shape {tuple(shape)}; a classifier has one number a label, or one"
+        )
     return int(size)
 
 

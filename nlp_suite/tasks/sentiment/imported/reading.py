@@ -93,7 +93,9 @@ def _config_of_keras(path: Path) -> dict[str, Any]:
             if any(name.startswith("nlp_suite/") for name in names):
                 raise ExportError(f"{str(path)!r} was written by nlp-suite: load it as it is")
             if lacking := {"config.json", "model.weights.h5"} - set(names):
-                raise ExportError(f"{str(path)!r} is an archive, but no Keras model: it lacks {', '.join(sorted(lacking))}")
+                raise ExportError(
+                    f"{str(path)!r} is an archive, but no Keras model: it lacks {', '.join(sorted(lacking))}"
+                )
             config = json.loads(archive.read("config.json"))
     except ExportError:
         raise
@@ -120,14 +122,22 @@ def _config_of_h5(path: Path) -> dict[str, Any]:
         raise ExportError(f"{str(path)!r} has no model_config: it holds {what}")
     for name, value in attributes.items():
         content = value.tobytes() if hasattr(value, "tobytes") else value
-        if isinstance(content, bytes) and content[:1] == b"\x80" and content[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-            raise ExportError(f"{str(path)!r} is refused: its attribute {name} is a pickle, which may run code, and is not opened")
+        if (
+            isinstance(content, bytes)
+            and content[:1] == b"\x80"
+            and content[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
+        ):
+            raise ExportError(
+                f"{str(path)!r} is refused: its attribute {name} is a pickle, which may run code, and is not opened"
+            )
     try:
         config = json.loads(given.decode("utf-8") if isinstance(given, bytes) else str(given))
     except (UnicodeDecodeError, ValueError) as error:
         raise ExportError(f"{str(path)!r}: its model_config is no JSON: {error}") from None
     if not has_weights or not isinstance(config, dict) or "config" not in config:
-        raise ExportError(f"{str(path)!r} is no whole model of Keras's: it lacks its weights or the config of the model")
+        raise ExportError(
+            f"{str(path)!r} is no whole model of Keras's: it lacks its weights or the config of the model"
+        )
     return config
 
 

@@ -91,5 +91,9 @@ class ImportedSignatures(ClassifierAnswers, Signatures):
         flagged = {"truncated": truncated} if self.predictor.words else {}
         return [
             Case("serving_default", {"text": list(texts)}, {**answer, **flagged}),
-            Case("classify", {"inputs": [serialized_example({"text": text}) for text in texts]}, self.example_answer(answer)),
+            Case(
+                "classify",
+                {"inputs": [serialized_example({"text": text}) for text in texts]},
+                self.example_answer(answer),
+            ),
         ]

@@ -1,18 +1,16 @@
 """From texts to the ids that someone else's model was trained on: her vocabulary, and her rule for what it lacks and how rows are filled."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from nlp_suite.errors import ExportError, UsageError
+from nlp_suite.text.tokenizers.keras_words import Standardize, standardized
 
-KERAS_PUNCTUATION = r'[!"#$%&()\*\+,-\./:;<=>?@\[\\\]^_`{|}~\']'  # that TextVectorization strips, as a regular expression
 _TOKENIZER_FILTERS = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'  # that keras.preprocessing.text.Tokenizer turns into spaces
-Standardize = Literal["lower_and_strip_punctuation", "lower_and_space_punctuation", "lower", "none"]
-STANDARDIZE = ("lower_and_strip_punctuation", "lower_and_space_punctuation", "lower", "none")
+STANDARDIZE = get_args(Standardize)
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,9 @@ class Words:
         unknown = vocabulary.unknown if rule.unknown is None else rule.unknown
         num_words = vocabulary.num_words if rule.num_words is None else rule.num_words
         if unknown is None:
-            raise UsageError("--unknown is needed: the id of words that the vocabulary lacks, or drop if they were left out")
+            raise UsageError(
+                "--unknown is needed: the id of words that the vocabulary lacks, or drop if they were left out"
+            )
         if length and rule.max_length not in (None, length):
             raise UsageError(f"--max-length {rule.max_length}: the model's rows have {length} ids; leave it out")
         self.length = length or rule.max_length or 0
@@ -124,20 +124,6 @@ class Words:
         return ids.to_tensor(default_value=self.rule.pad_id, shape=[None, self.length])
 
 
-def standardized(text: Any, how: str) -> Any:
-    """A text before it is split at white space: string `[B]` → string `[B]`."""
-    import tensorflow as tf
-
-    if how != "none":
-        of_tokenizer = how == "lower_and_space_punctuation"
-        text = tf.strings.lower(text, "utf-8" if of_tokenizer else "")  # TextVectorization lowers ASCII letters only
-    if how == "lower_and_strip_punctuation":
-        text = tf.strings.regex_replace(text, KERAS_PUNCTUATION, "")
-    if how == "lower_and_space_punctuation":
-        text = tf.strings.regex_replace(text, f"[{re.escape(_TOKENIZER_FILTERS)}]", " ")
-    return text
-
-
 def read_vocabulary(path: Path) -> Vocabulary:
     """Reads a vocabulary, see `IdRule`.
 
@@ -180,7 +166,8 @@ def _from_json(path: Path, content: str) -> Vocabulary:
             f"--vocabulary {str(path)!r}: this Tokenizer filters {filters!r} with lower {config.get('lower')}; allowed: its "
             "defaults, or no filters"
         )
-    standardize: Standardize = "lower_and_space_punctuation" if filters else "lower" if config.get("lower", True) else "none"
+    lower: Standardize = "lower" if config.get("lower", True) else "none"
+    standardize: Standardize = "lower_and_space_punctuation" if filters else lower
     out_of_vocabulary = config.get("oov_token")
     unknown: Any = "drop" if out_of_vocabulary is None else ids.get(out_of_vocabulary)
     return Vocabulary(ids, unknown, config.get("num_words"), standardize)

@@ -1,6 +1,6 @@
 """Records models of Keras 2 as it writes them, with its answers, into tests/fixtures/keras2.
 
-    python tests/tasks/sentiment/imported/record_keras2.py      # where `pip install tf_keras` was run; the tests do not need it
+python tests/tasks/sentiment/imported/record_keras2.py      # where `pip install tf_keras` was run; the tests do not need it
 """
 
 import json
@@ -23,20 +23,26 @@ def ids():
 
 
 def models():
-    yield "bilstm", [
-        layers.Embedding(ROWS, 4, input_length=LENGTH, mask_zero=True),
-        layers.SpatialDropout1D(0.1),
-        layers.Bidirectional(layers.LSTM(3, return_sequences=True)),
-        layers.Bidirectional(layers.LSTM(2)),
-        layers.Dense(5, activation="relu"),
-        layers.Dropout(0.2),
-        layers.Dense(1, activation="sigmoid"),
-    ]
-    yield "gru", [
-        layers.Embedding(ROWS, 4, input_length=LENGTH, mask_zero=True),
-        layers.GRU(3),
-        layers.Dense(3, activation="softmax"),
-    ]
+    yield (
+        "bilstm",
+        [
+            layers.Embedding(ROWS, 4, input_length=LENGTH, mask_zero=True),
+            layers.SpatialDropout1D(0.1),
+            layers.Bidirectional(layers.LSTM(3, return_sequences=True)),
+            layers.Bidirectional(layers.LSTM(2)),
+            layers.Dense(5, activation="relu"),
+            layers.Dropout(0.2),
+            layers.Dense(1, activation="sigmoid"),
+        ],
+    )
+    yield (
+        "gru",
+        [
+            layers.Embedding(ROWS, 4, input_length=LENGTH, mask_zero=True),
+            layers.GRU(3),
+            layers.Dense(3, activation="softmax"),
+        ],
+    )
 
 
 def main():

@@ -45,9 +45,18 @@ def test_what_may_be_opened(tmp_path):
 @pytest.mark.parametrize(
     "config, message",
     [
-        (model(layer("Lambda", "squeeze", function={"class_name": "__lambda__", "config": {}})), "Lambda 'squeeze' is Python"),
-        (model(layer("Dense", activation={"class_name": "__lambda__", "config": {"value": "x"}})), "safe_mode stays on"),
-        (model(layer("Attention", "theirs", "their.layers", "Package>Attention")), "'theirs' .Package>Attention. is a custom"),
+        (
+            model(layer("Lambda", "squeeze", function={"class_name": "__lambda__", "config": {}})),
+            "Lambda 'squeeze' is Python",
+        ),
+        (
+            model(layer("Dense", activation={"class_name": "__lambda__", "config": {"value": "x"}})),
+            "safe_mode stays on",
+        ),
+        (
+            model(layer("Attention", "theirs", "their.layers", "Package>Attention")),
+            "'theirs' .Package>Attention. is a custom",
+        ),
         (model(layer("TransformerEncoder", module="keras_hub.layers")), "keras_hub.layers. is a custom object"),
         (model(layer("Run", module="os")), "custom object"),
         (model(input_layers=[["words", 0, 0], ["length", 0, 0]]), r"2 inputs \(words, length\)"),
@@ -80,7 +89,10 @@ def test_files_of_another_format(tmp_path, name, content, message):
 
 
 def test_truncated_files(tmp_path):
-    archive, table = keras_file(tmp_path / "a.keras", model()), h5_file(tmp_path / "a.h5", model_config=json.dumps(model()))
+    archive, table = (
+        keras_file(tmp_path / "a.keras", model()),
+        h5_file(tmp_path / "a.h5", model_config=json.dumps(model())),
+    )
     for path in (archive, table):
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         with pytest.raises(ExportError, match="is damaged"):

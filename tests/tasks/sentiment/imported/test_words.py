@@ -89,8 +89,14 @@ def test_a_vocabulary_that_does_not_fit(lines):
         (b"\xff\xfe", "is not UTF-8"),
         (b'{"good": "one"}', "the id of 'good' is 'one'"),
         (b'{"good": ', "is no JSON of a vocabulary"),
-        (b'{"class_name": "Tokenizer", "config": {"char_level": true, "word_index": "{}"}}', "does not split texts into words"),
-        (b'{"class_name": "Tokenizer", "config": {"filters": "abc", "word_index": "{}"}}', "this Tokenizer filters 'abc'"),
+        (
+            b'{"class_name": "Tokenizer", "config": {"char_level": true, "word_index": "{}"}}',
+            "does not split texts into words",
+        ),
+        (
+            b'{"class_name": "Tokenizer", "config": {"filters": "abc", "word_index": "{}"}}',
+            "this Tokenizer filters 'abc'",
+        ),
     ],
 )
 def test_bad_vocabularies(tmp_path, content, message):
