@@ -173,6 +173,10 @@ def export(
         str | None,
         typer.Option(help="How a SavedModel stores them: float32, float16, bfloat16; default: the config's."),
     ] = None,
+    quantize: Annotated[
+        str | None,
+        typer.Option(help="int8: embeddings and dense layers in a quarter of the bytes (keras, saved_model)."),
+    ] = None,
     xla: Annotated[
         bool,
         typer.Option("--xla", help="Also signatures compiled by XLA, for servers that have it on."),
@@ -182,10 +186,11 @@ def export(
     from nlp_suite.backend import import_backend
     from nlp_suite.export.run_export import check_export, run_export
 
-    check_export(run, to, format, server_version=server_version, weights=weights, xla=xla)
+    settings = {"server_version": server_version, "weights": weights, "quantize": quantize, "xla": xla}
+    check_export(run, to, format, **settings)
     os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever the run was trained on
     import_backend()
-    result = run_export(run, to, format=format, server_version=server_version, weights=weights, xla=xla)
+    result = run_export(run, to, format=format, **settings)
     print(result.describe())
 
 

@@ -14,6 +14,7 @@ from nlp_suite.export.formats.base import Exporter, ExportResult
 from nlp_suite.export.load import open_run
 from nlp_suite.export.model_card import model_card, write_card
 from nlp_suite.export.op_check import server_version
+from nlp_suite.export.quantized import Quantize, check_quantizable, quantize
 from nlp_suite.export.samples import check_texts, warmup_texts
 from nlp_suite.export.stored_weights import StoredType, largest_change, narrowable, round_weights, store_as
 from nlp_suite.export.version_writing import Version, check_model_folder, tensorflow_for_graphs, write_version
@@ -28,6 +29,7 @@ class SavedModelSettings(ComponentSettings):
 
     server_version: str | None = Field(None, description="TensorFlow Serving version; default: the config's")
     weights: StoredType | None = Field(None, description="how weights are stored; default: the config's export.weights")
+    quantize: Quantize = Field("none", description="int8: embeddings and dense layers in a quarter of the bytes")
     xla: bool = Field(False, description="also the signatures that XLA compiles, where the task has any")
 
 
@@ -41,16 +43,25 @@ class SavedModelExporter(Exporter):
     Args:
         server_version: TensorFlow Serving version that must be able to run it; default: the config's.
         weights: how they are stored, see `nlp_suite.export.stored_weights`; default: the config's.
+        quantize: `"int8"` or `"none"`, see `nlp_suite.export.quantized`.
         xla: whether signatures compiled by XLA stand beside the others, where the task has any.
     """
 
-    def __init__(self, server_version: str | None = None, weights: StoredType | None = None, xla: bool = False):
-        self._server, self._weights, self._xla = server_version, weights, xla
+    def __init__(
+        self,
+        server_version: str | None = None,
+        weights: StoredType | None = None,
+        quantize: Quantize = "none",
+        xla: bool = False,
+    ):
+        self._server, self._weights, self._quantize, self._xla = server_version, weights, quantize, xla
 
     def check(self, run: Run, to: Path) -> None:
         server_version(self._server or run.experiment.export.server_version)
         check_model_folder(to)
         _check_size(run)
+        if self._quantize != "none":
+            check_quantizable(run)
         if self._xla and not run.task.compiles:
             able = ", ".join(name for name in TASKS.names() if TASKS.get(name).compiles)
             raise ExportError(f"xla: {run.task.title} has no signature for XLA (tasks that have: {able})")
@@ -58,6 +69,7 @@ class SavedModelExporter(Exporter):
     def export(self, run: Run, to: Path) -> ExportResult:
         tensorflow_for_graphs()
         model = run.model()
+        quantized = quantize(run, model) if self._quantize != "none" else None
         signatures = run.task.signatures(model, open_run(run, model), xla=self._xla)
         rounding = _narrow(signatures, self._weights or run.experiment.export.weights, check_texts(run))
         version = Version(
@@ -71,6 +83,8 @@ class SavedModelExporter(Exporter):
         with without_cudnn(model):
             written = write_version(signatures, to, version)
         report = {**written.report, **rounding}
+        if quantized:
+            report |= {"quantized": quantized, "remarks": quantized.pop("remarks")}
         return ExportResult(written.path, written.signatures, written.curl, report=report)
 
 

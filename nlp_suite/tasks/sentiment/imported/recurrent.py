@@ -1,5 +1,6 @@
 """A stack of Keras's recurrent layers over an embedding, recognised, and its weights in the network of this package."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -84,7 +85,7 @@ def _chain(model: Any) -> list[Any]:
     layers = list(model.layers)
     if type(model).__name__ == "Sequential":
         return layers
-    for before, layer in zip(layers, layers[1:]):
+    for before, layer in itertools.pairwise(layers):
         nodes = layer._inbound_nodes
         read = [tensor._keras_history.operation for node in nodes for tensor in node.input_tensors]
         if read != [before]:
