@@ -138,7 +138,9 @@ def import_run(
     Args:
         file: a `.keras` file or an H5 file of Keras 2 or 3.
         run_dir: the run folder, which must not exist; it can be asked, exported, and trained on with `training.init_from`.
-        labels, ids, outputs: see `import_model`.
+        labels: see `import_model`.
+        ids: likewise.
+        outputs: likewise.
 
     Raises:
         ExportError: see `import_model`; or the model is another one, with the layer that is not expected.
