@@ -67,6 +67,7 @@ def look_at(path: Path) -> Foreign:
     if is_really != kind:
         raise ExportError(f"{str(path)!r} is {_CALLED[is_really]} by what is in it, not {_CALLED[kind]}: rename it")
     config = _config_of_keras(path) if kind == "keras" else _config_of_h5(path)
+    config = {key: value for key, value in config.items() if key != "compile_config"}  # it is opened to be asked
     _refuse_code(path, config, names_modules=kind == "keras")
     _refuse_inputs(path, config)
     return Foreign(path, kind, config)  # type: ignore[arg-type]
@@ -180,8 +181,14 @@ def _refuse_inputs(path: Path, config: dict[str, Any]) -> None:
     if not isinstance(inner, dict):
         return
     for side in ("input", "output"):
-        nodes = inner.get(f"{side}_layers", [])
-        several = len(nodes) if nodes and isinstance(nodes[0], list) else 1
-        if several > 1:
-            names = ", ".join(str(node[0]) for node in nodes)
-            raise ExportError(f"{str(path)!r} has {several} {side}s ({names}); a classifier of texts has one")
+        nodes = inner.get(f"{side}_layers") or []
+        if isinstance(nodes, dict):
+            names = list(nodes)
+        else:
+            names = [
+                str(node[0]) for node in nodes if isinstance(node, list) and node
+            ]  # of one alone, not nested, none
+        if len(names) > 1:
+            raise ExportError(
+                f"{str(path)!r} has {len(names)} {side}s ({', '.join(names)}); a classifier of texts has one"
+            )

@@ -39,6 +39,8 @@ def h5_file(path, **attributes):
 def test_what_may_be_opened(tmp_path):
     fine = model(layer("Embedding"), layer("Dense", activation="softmax"))
     assert look_at(keras_file(tmp_path / "a.keras", fine)).kind == "keras"
+    compiled = {**fine, "compile_config": {"loss": layer("TheirLoss", module="theirs")}}
+    assert look_at(keras_file(tmp_path / "b.keras", compiled)).config == fine
     assert look_at(h5_file(tmp_path / "a.h5", model_config=json.dumps(fine))).config == fine
 
 
@@ -60,6 +62,7 @@ def test_what_may_be_opened(tmp_path):
         (model(layer("TransformerEncoder", module="keras_hub.layers")), "keras_hub.layers. is a custom object"),
         (model(layer("Run", module="os")), "custom object"),
         (model(input_layers=[["words", 0, 0], ["length", 0, 0]]), r"2 inputs \(words, length\)"),
+        (model(input_layers={"a": ["a", 0, 0], "b": ["b", 0, 0]}), r"2 inputs \(a, b\)"),
         (["no", "model"], "no config of one"),
     ],
 )
