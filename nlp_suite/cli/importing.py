@@ -30,6 +30,11 @@ def import_model(
         str, typer.Option(help="What it answers: auto (as its last layer says), probabilities or logits.")
     ] = "auto",
     description: Annotated[str, typer.Option(help="One sentence for the model card.")] = "",
+    data: Annotated[
+        Path | None, typer.Option(help="A table with texts and labels: with --to the export is measured on it.")
+    ] = None,
+    text: Annotated[str, typer.Option(metavar="COLUMN", help="The column of texts in --data.")] = "text",
+    label: Annotated[str, typer.Option(metavar="COLUMN", help="The column of labels in --data.")] = "label",
     vocabulary: Annotated[
         Path | None,
         typer.Option(
@@ -60,6 +65,7 @@ def import_model(
     ] = None,
 ) -> None:
     """Import a Keras classifier of someone else: as an export with texts in and labels out, or to be trained on."""
+    from nlp_suite.data.text_tables import column_of
     from nlp_suite.tasks.sentiment.imported import import_model, import_run
     from nlp_suite.tasks.sentiment.imported.words import STANDARDIZE, IdRule
 
@@ -99,9 +105,22 @@ def import_model(
     if (to is None) == (run_dir is None):
         raise UsageError("give --to saved_models/NAME for an export, or --run-dir RUN for a run folder to train on")
     if run_dir is not None:
-        if description:
-            raise UsageError("--description is for the card of an export: give it with --to")
+        if description or data:
+            raise UsageError(
+                "--description and --data are of an export (--to); measure a run with nlp-suite evaluate RUN --data FILE"
+            )
         print(import_run(file, run_dir, labels=names, ids=ids, outputs=outputs).describe())  # type: ignore[arg-type]
         return
-    result = import_model(file, to, labels=names, ids=ids, outputs=outputs, description=description)  # type: ignore[arg-type]
+    assert to is not None
+    columns = {"text_column": column_of(text), "label_column": column_of(label)} if data else {}
+    result = import_model(
+        file,
+        to,
+        labels=names,
+        ids=ids,
+        outputs=outputs,  # type: ignore[arg-type]
+        description=description,
+        data=data,
+        columns=columns,
+    )
     print(result.describe())

@@ -8,15 +8,16 @@ import dataclasses
 import datetime
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from nlp_suite.backend import import_backend
 from nlp_suite.config import Experiment, load_experiment
 from nlp_suite.errors import ExportError, UsageError
 from nlp_suite.export.formats.base import ExportResult
-from nlp_suite.export.model_card import write_card
+from nlp_suite.export.model_card import OMITTED_METRICS, write_card
 from nlp_suite.export.samples import HARD_TEXTS, PLAIN_TEXTS
 from nlp_suite.export.version_writing import Version, check_model_folder, tensorflow_for_graphs, write_version
 from nlp_suite.progress import scope, work
@@ -40,6 +41,8 @@ def import_model(
     ids: IdRule | None = None,
     outputs: Outputs = "auto",
     description: str = "",
+    data: str | Path | None = None,
+    columns: Mapping[str, Any] = MappingProxyType({}),
 ) -> ExportResult:
     """Makes a servable export of a classifier that someone else trained with Keras.
 
@@ -50,11 +53,15 @@ def import_model(
         ids: how texts become ids; needed where the model takes ids, refused where it takes texts.
         outputs: what it answers; `"auto"`: as its last layer says, or a SavedModel's answers show.
         description: one sentence for the model card.
+        data: a table with texts and labels that it is measured on: the figures stand in the card, the report in a folder `NAME-report`
+            beside the model's.
+        columns: settings of the source `files` for that table, such as `{"text_column": "review"}`.
 
     Raises:
         ExportError: a file that is damaged, is not what its name says, or is refused (Lambda layers, custom objects, pickles, several
             inputs, a vocabulary that does not fit); or the export failed. Nothing is left behind.
         UsageError: labels or ids that do not suit the model, or are needed.
+        DataError: data that cannot be read, or have a label that the model has not.
 
     Example:
         >>> import_model("theirs.keras", "saved_models/theirs", labels=["neg", "pos"]).path
@@ -69,7 +76,12 @@ def import_model(
         classifier, remarks = open_foreign(foreign, labels, ids, outputs)
         experiment = _experiment(classifier.labels, description)
         card = _card(foreign, classifier.network, classifier.words, experiment, to.name)
+        from nlp_suite.tasks.sentiment.imported.measuring import measure, write_measured
         from nlp_suite.tasks.sentiment.imported.signatures import ImportedSignatures
+
+        report = None if data is None else measure(classifier, Path(data), columns)
+        if report:
+            card["metrics"] = {key: value for key, value in report.items() if key not in OMITTED_METRICS}
 
         def write_extras(directory: Path) -> None:
             note = "# An imported model: of this config only task, data.labels and export say something of it.\n"
@@ -93,8 +105,13 @@ def import_model(
                 f"{error}\nThe model answers a text otherwise where longer ones stand beside it, so requests cannot be answered "
                 "together: give its TextVectorization an output_sequence_length, or its Embedding mask_zero=True"
             ) from None
-    report = {**written.report, "remarks": remarks}
-    return ExportResult(written.path, written.signatures, written.curl, time.perf_counter() - start, report)
+        if report:
+            page = write_measured(report, to.with_name(f"{to.name}-report"), experiment.to_yaml(), card)
+            remarks.append(
+                f"accuracy {report['accuracy']:.2%} on {report['examples']:,} texts of {data}; report: {page}"
+            )
+    result = {**written.report, "remarks": remarks}
+    return ExportResult(written.path, written.signatures, written.curl, time.perf_counter() - start, result)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -141,9 +141,11 @@ def test_an_imported_model_is_an_export(tmp_path, capsys):
     model = text_model(dense(1, "sigmoid"))
     model.save(tmp_path / "theirs.keras")
     to = tmp_path / "models" / "theirs"
-    main_arguments = ["import", str(tmp_path / "theirs.keras"), "--to", str(to), "--labels", "neg,pos"]
+    table = tmp_path / "reviews.csv"
+    table.write_text('review,label\n"a good, good film",pos\n"not great",neg\n"a bad plot",pos\n', "utf-8")
+    given = ["--labels", "neg,pos", "--data", str(table), "--text", "review"]
     with pytest.raises(SystemExit) as ended:
-        main(main_arguments)
+        main(["import", str(tmp_path / "theirs.keras"), "--to", str(to), *given])
     assert ended.value.code in (0, None)
     printed = capsys.readouterr().out
     assert "self-check" in printed and "its answers are taken for probabilities, of 'pos'" in printed
@@ -156,4 +158,9 @@ def test_an_imported_model_is_an_export(tmp_path, capsys):
     np.testing.assert_allclose(answer["probabilities"][:, 1], expected, atol=1e-6)
     card = json.loads((to / "1" / "assets.extra" / "model_card.json").read_text("utf-8"))
     assert card["labels"] == ["neg", "pos"] and "theirs.keras" in card["reads_and_writes"]["Imported from"]
+    assert card["metrics"]["examples"] == 3 and "on 3 texts of" in printed
+    report = json.loads((tmp_path / "models" / "theirs-report" / "report.json").read_text("utf-8"))
+    answers = classifier.predict(["a good, good film", "not great", "a bad plot"])
+    right = [answer["label"] == label for answer, label in zip(answers, ("pos", "neg", "pos"))]
+    assert report["accuracy"] == pytest.approx(np.mean(right))
     assert examine(to).ok
