@@ -168,6 +168,7 @@ def upgrade(setups, case):
             endpoint.server.manager.poll_filesystem()
             until(lambda version=version: endpoint.available("default") == [version])
         until(lambda: all(each[-1] == len(later) + 3 for each in answers))
+        until(lambda: "UNLOADING" not in endpoint.states("default").values())
         end.set()
         for thread in threads:
             thread.join(30)

@@ -248,7 +248,9 @@ def _see(experiment: Experiment) -> tuple[Seen, dict[str, Choice]]:
     remarks = [remark for split in examples for remark in source.remarks(split)]
     found = {}
     if "validation" not in seen.rows:
-        found["validation"] = Choice(experiment.data.validation, "share of train held out to choose the epoch")
+        found["validation"] = Choice(
+            experiment.data.validation, "share of train held out to choose the epoch and to calibrate"
+        )
     if left_out := [line for split in examples if (line := _counted(split, source.left_out(split)))]:
         found["missing"] = Choice("drop", f"rows that lack something are left out: {'; '.join(left_out)}")
     merged, alike = with_merged_labels(seen)

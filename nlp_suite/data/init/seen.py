@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from nlp_suite.config import DataSettings
 from nlp_suite.data.corpus_stats import figures
 from nlp_suite.text.language import language_of, script_of
 
@@ -113,6 +114,12 @@ class Seen:
     def train_rows(self) -> int:
         """Rows of the training split."""
         return self.rows["train"]
+
+    @property
+    def validation_rows(self) -> int:
+        """Rows of the validation split, or those that are held out for it."""
+        held_out: float = DataSettings.model_fields["validation"].default
+        return self.rows.get("validation", round(held_out * self.train_rows))
 
     @property
     def train_labels(self) -> Mapping[str, int]:

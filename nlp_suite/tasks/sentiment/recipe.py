@@ -11,6 +11,7 @@
 | more than 10,000 rows | groups of three words, too; larger batches |
 | number of words and marks | rows of the table that the groups share |
 | number of rows | epochs: about 1,500 steps at most, at least 3 epochs; it stops when three were no better |
+| fewer than 100 rows to choose the epoch on | labels without an order: the last epoch, as a bag that is weighted by counts does not get worse, and so few rows would choose by chance |
 | a column of labels that are lists, or short texts with commas, semicolons or bars between what occurs again | `problem: multi_label` |
 | a column called stars, rating, score or grade of 3 to 20 different whole numbers | `problem: ordinal` |
 | one of numbers with fractions, or of more than 50 different ones | `problem: regression` |
@@ -27,6 +28,7 @@ UNSPACED = 0.2  # share of texts in scripts without spaces from which words are 
 SHORT = 20  # words and marks of the median text
 RARE = 20  # the most frequent label has so many times the rows of the rarest
 MANY = 10_000  # rows
+CHOOSING = 100  # rows of validation at least that can tell epochs apart
 WHOLE, MAX_TOKENS = 1000, 4000  # texts as long are read whole; none is read farther
 SUB_WORDS, CHARACTERS = 2, 8  # of a character or word, where those are the tokens, at most
 FEATURES, MAX_FEATURES = 16, 32  # without classes; at most
@@ -192,6 +194,13 @@ def _training(seen: Seen) -> dict[str, Choice]:
         choices |= {
             "class_weights": Choice("balanced", reason),
             "monitor": Choice("val_macro_f1", "rare labels count as much as frequent ones"),
+        }
+    if seen.kind not in ("rated", "ordered") and seen.validation_rows < CHOOSING:
+        choices |= {
+            "monitor": Choice(
+                "loss", f"the last epoch: {seen.validation_rows:,} rows of validation would choose by chance"
+            ),
+            "patience": Choice(None),
         }
     return choices
 

@@ -90,8 +90,17 @@ def test_two_texts_a_row_are_read_whole():
 
 def test_rare_labels_are_weighed():
     assert "class_weights" not in configured("sentiment", labelled(1000, 2))["training"]
-    rare = configured("sentiment", labelled(1000, 25))["training"]
+    rare = configured("sentiment", labelled(2000, 25))["training"]
     assert (rare["class_weights"], rare["monitor"]) == ("balanced", "val_macro_f1")
+
+
+def test_few_rows_of_validation_choose_no_epoch():
+    few, many = (configured("sentiment", labelled(rows))["training"] for rows in (900, 1100))
+    assert (few["monitor"], few["patience"]) == ("loss", None)
+    assert (many["monitor"], many["patience"]) == ("val_loss", 3)
+    own = dataclasses.replace(labelled(900), rows={"train": 900, "validation": 200})
+    assert configured("sentiment", own)["training"]["monitor"] == "val_loss"
+    assert configured("sentiment", labelled(200, 25))["training"]["monitor"] == "loss", "rare labels, too"
 
 
 @pytest.mark.parametrize("tokens", [10, 5000, 250_000, 2_000_000, 10**9])
