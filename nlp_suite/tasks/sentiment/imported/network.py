@@ -1,7 +1,6 @@
 """Someone else's classifier as a function of TensorFlow: texts or ids in, probabilities out."""
 
 import json
-import re
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
@@ -17,6 +16,14 @@ from nlp_suite.export.loaded import LoadedSignatures
 from nlp_suite.tasks.sentiment.imported.reading import Foreign
 
 Outputs = Literal["auto", "probabilities", "logits"]
+_TIME_MAJOR: dict[str, tuple[Any, ...]] = {"time_major": (False, None)}
+FORGOTTEN: dict[str, dict[str, tuple[Any, ...]]] = {  # layer → argument that Keras 3 has not → values that mean nothing
+    "LSTM": _TIME_MAJOR,
+    "GRU": _TIME_MAJOR,
+    "SimpleRNN": _TIME_MAJOR,
+    "RNN": _TIME_MAJOR,
+    "SpatialDropout1D": {"trainable": (True, False), "noise_shape": (None,)},
+}
 PROBE_TEXTS = ("a fine film", "dull, and far too long", "", "the the the the the the", "9/10 !")
 
 
@@ -274,9 +281,8 @@ def _is_squashed(path: Path, target: Any, columns: int) -> bool:
 @contextmanager
 def _as_keras_3(foreign: Foreign) -> Iterator[Path]:
     """The file, or a copy of an H5 of Keras 2 without the arguments that Keras 3 no longer knows."""
-    text = json.dumps(foreign.config)
-    changed = re.sub(r'"time_major": false,? ?', "", text).replace(", }", "}")
-    if foreign.kind != "h5" or changed == text:
+    config = _known_arguments(foreign.config)
+    if foreign.kind != "h5" or config == foreign.config:
         yield foreign.path
         return
     import h5py
@@ -284,8 +290,21 @@ def _as_keras_3(foreign: Foreign) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(shutil.copy(foreign.path, Path(folder) / "model.h5"))
         with h5py.File(copy, "r+") as file:
-            file.attrs["model_config"] = changed.encode("utf-8")
+            file.attrs["model_config"] = json.dumps(config).encode("utf-8")
         yield copy
+
+
+def _known_arguments(config: Any) -> Any:
+    """A config of Keras 2 without `FORGOTTEN` arguments, where they say what Keras 3 does anyway."""
+    if isinstance(config, list):
+        return [_known_arguments(value) for value in config]
+    if not isinstance(config, dict):
+        return config
+    config = {key: _known_arguments(value) for key, value in config.items()}
+    if isinstance(inner := config.get("config"), dict):
+        forgotten = FORGOTTEN.get(str(config.get("class_name")), {})
+        config["config"] = {k: v for k, v in inner.items() if not (k in forgotten and v in forgotten[k])}
+    return config
 
 
 def _first_line(error: Exception) -> str:

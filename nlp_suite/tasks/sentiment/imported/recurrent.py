@@ -55,10 +55,10 @@ def recognise(model: Any) -> Recognised:
     recurrent = []
     while above and _inner(above[0]) is not None:
         recurrent.append(above.pop(0))
-    pooled = above[:1] if above and type(above[0]).__name__ == "GlobalAveragePooling1D" else []
-    above = above[len(pooled) :]
     if not recurrent:
         raise _other(above[0] if above else embedding, "LSTM or GRU layers stand above the Embedding")
+    pooled = above[:1] if above and type(above[0]).__name__ == "GlobalAveragePooling1D" else []
+    above = above[len(pooled) :]
     if not above or len(above) > 2 or any(type(layer).__name__ != "Dense" for layer in above):
         raise _other(above[0] if above else recurrent[-1], "one Dense, or two, stand above the recurrent layers")
     *hidden, classifier = above
@@ -88,7 +88,9 @@ def _chain(model: Any) -> list[Any]:
     for before, layer in itertools.pairwise(layers):
         nodes = layer._inbound_nodes
         read = [tensor._keras_history.operation for node in nodes for tensor in node.input_tensors]
-        if read != [before]:
+        if [operation for operation in read if operation in layers] != [
+            before
+        ]:  # a mask comes from an operation that is no layer
             raise _other(layer, "each layer reads the one before it alone")
     return layers
 

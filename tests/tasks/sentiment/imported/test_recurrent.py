@@ -106,6 +106,22 @@ def other_models():
     yield [layers.LSTM(2, return_sequences=True), layers.GlobalMaxPooling1D(), layers.Dense(1)], "GlobalMaxPooling1D"
 
 
+def test_a_functional_model_with_a_mask():
+    import keras
+    from keras import layers
+
+    from nlp_suite.tasks.sentiment.imported.recurrent import recognise
+
+    tokens = keras.Input((6,))
+    x = layers.Embedding(10, 4, mask_zero=True)(tokens)
+    x = layers.GRU(3, return_sequences=True)(x)
+    found = recognise(keras.Model(tokens, layers.Dense(2)(layers.GlobalAveragePooling1D()(x))))
+    assert found.masked and found.task == {"pooling": ["mean"], "hidden": 0} and found.backbone["name"] == "gru"
+    both = layers.Add()([x, x])
+    with pytest.raises(ExportError, match="Add.*each layer reads the one before it alone"):
+        recognise(keras.Model(tokens, layers.Dense(2)(layers.GlobalAveragePooling1D()(both))))
+
+
 def test_other_models_are_named(tmp_path):
     from nlp_suite.tasks.sentiment.imported.recurrent import recognise
 
