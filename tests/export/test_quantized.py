@@ -30,7 +30,7 @@ def test_a_quantised_network_saved_and_loaded(wide_run, tmp_path):
     report = quantize(run, model)
     after = keras.ops.convert_to_numpy(model(tokens))
     assert 0 < np.abs(after - before).max() < 0.05
-    assert report["accuracy"]["rows"] == 20 and report["kept_float32"] < 0.2
+    assert report["accuracy"]["rows"] == 20 and report["kept_float32"] < 0.3
     assert "accuracy on 20 rows of test" in describe_quantized(report)
     model.save(tmp_path / "quantised.keras")
     again = keras.saving.load_model(tmp_path / "quantised.keras")

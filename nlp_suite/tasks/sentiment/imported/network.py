@@ -249,8 +249,8 @@ def _refuse_layers(foreign: Foreign) -> None:
         if not hasattr(keras.layers, kind) and not hasattr(keras, kind):
             name = described.get("config", {}).get("name", "")
             raise ExportError(
-                f"{str(foreign.path)!r} is refused: {kind} {name!r} is a custom object, whose code is not in the file: use layers of "
-                "Keras, or export the model as a SavedModel where it was made, and import that"
+                f"{str(foreign.path)!r} is refused: {kind} {name!r} is no layer of Keras: a custom object, whose code is not in the file, "
+                "or an operation, which H5 does not keep. Save the model as .keras, or as a SavedModel where it was made (model.export)"
             )
 
 
