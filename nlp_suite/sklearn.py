@@ -31,7 +31,7 @@ _WEIGHTS = [f"checkpoints/{name}.weights.h5" for name in ("best", "average", "fr
 _KEPT = ("run.json", "config.yaml", "history.csv", "text/*", *_WEIGHTS)  # what predicting needs of a run folder
 
 
-class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class TextClassifier(ClassifierMixin, BaseEstimator):
     """A classifier of texts, trained as `nlp-suite train` trains it.
 
     Texts are `str` (or UTF-8 bytes) in a list, an array or a column; labels are what scikit-learn takes: strings, numbers or
@@ -146,7 +146,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             if key.startswith(_SET_BY_FIT):
                 raise UsageError(f"{name}: the data are those that fit gets; leave it out")
             overrides[key] = value.item() if isinstance(value, np.generic) else value
-        source = {"task": "sentiment"} if self.config is None else self.config
+        source: Any = {"task": "sentiment"} if self.config is None else self.config
         experiment = load_experiment(source, [f"{key}={write_inline(value)}" for key, value in overrides.items()])
         task = experiment.task
         if getattr(task, "problem", None) not in ("single_label", "ordinal"):

@@ -1,7 +1,7 @@
 """Serving signatures of sentiment classification: text in, labels and probabilities out, all in one graph."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,7 +19,7 @@ class ClassifierAnswers:
     """
 
     of_examples = "classify"
-    methods = {"classify": CLASSIFY}  # noqa: RUF012
+    methods: ClassVar[Mapping[str, str]] = {"classify": CLASSIFY}
     labels: list
     predictor: Any
 

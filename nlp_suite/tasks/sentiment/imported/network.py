@@ -176,8 +176,9 @@ class SavedModelNetwork(ForeignNetwork):
         inputs, outputs_ = self._function.structured_input_signature[1], self._function.structured_outputs
         for side, tensors in (("input", inputs), ("output", outputs_)):
             _one(foreign.path, side, list(tensors))
-        (self._input, spec), ((self._output, target),) = *inputs.items(), outputs_.items()
-        self._spec = spec
+        self._input, spec = next(iter(inputs.items()))
+        self._output, target = next(iter(outputs_.items()))
+        self._spec: Any = spec
         self.takes = "text" if spec.dtype == tf.string else "ids"
         rank = spec.shape.rank
         if rank not in ((1, 2) if self.takes == "text" else (2,)):

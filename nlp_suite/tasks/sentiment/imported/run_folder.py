@@ -113,7 +113,7 @@ def _has_space(word: str) -> bool:
     return any(character.isspace() for character in word)
 
 
-def _vectorization(network: KerasNetwork) -> Any:
+def _vectorization(network: Any) -> Any:
     import keras
 
     return next(layer for layer in network.model.layers if isinstance(layer, keras.layers.TextVectorization))
@@ -135,8 +135,8 @@ def _experiment(classifier: ImportedClassifier, found: Recognised, tokenizer: Ke
         "collapse_spaces": False,
         "tokenizer": settings,
         "max_length": max(2, length),
-        "truncation": words.rule.truncation if words else "head",
-        "add_start": bool(words) and words.rule.start_id is not None,
+        "truncation": words.rule.truncation if words is not None else "head",
+        "add_start": words is not None and words.rule.start_id is not None,
     }
     return load_experiment(
         {
