@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # what is imported when asked for, for type checkers
     from nlp_suite.export import run_export as export_run
     from nlp_suite.export.load import load
     from nlp_suite.export.predict_table import predict_table
+    from nlp_suite.tasks.sentiment.imported import import_model, import_run
     from nlp_suite.training.cross_validation import cross_validate
     from nlp_suite.training.evaluate import evaluate
     from nlp_suite.training.learning_curve import learning_curve
@@ -32,6 +33,8 @@ __all__ = [
     "cross_validate",
     "evaluate",
     "export_run",
+    "import_model",
+    "import_run",
     "init_config",
     "learning_curve",
     "load",
@@ -55,6 +58,8 @@ _LAZY_EXPORTS = {  # public name: (module, attribute), imported when asked for
     "search": ("nlp_suite.tuning.search", "search"),
     "evaluate": ("nlp_suite.training.evaluate", "evaluate"),
     "export_run": ("nlp_suite.export", "run_export"),
+    "import_model": ("nlp_suite.tasks.sentiment.imported", "import_model"),
+    "import_run": ("nlp_suite.tasks.sentiment.imported", "import_run"),
     "predict_table": ("nlp_suite.export.predict_table", "predict_table"),
 }
 

@@ -147,6 +147,7 @@ class Task:
     scores: ClassVar[bool] = False
     compiles: ClassVar[bool] = False
     exports_to: ClassVar[tuple[str, ...]] = ()
+    quantizes: ClassVar[bool] = False
     card_limits: ClassVar[tuple[str, ...]] = (
         "Trained on one kind of text: expect less on other domains, lengths and languages than those of its training data.",
         "It may repeat biases of its training data; do not let it alone decide about people.",
@@ -369,6 +370,19 @@ class Task:
             predictor: the same network's predictor.
             xla: also those that XLA compiles; asked of tasks with `compiles` only.
         """
+
+    def sample_answers(self, run: Run, model: Any, rows: int) -> tuple[str, Any, Any] | None:
+        """What a network answers to some rows of the run's data; asked of tasks that `quantizes`.
+
+        Args:
+            run: whose data are taken: of the test split where there is one, else of validation.
+            model: the network, as it is now.
+            rows: how many, spread over the split.
+
+        Returns:
+            The split, the label ids of the rows and those that are answered, int `[N]`; None where the data are not at hand.
+        """
+        raise NotImplementedError
 
     def classifier_head(self, run: Run, model: Any) -> ClassifierHead:
         """What its network computes of the backbone's features; asked of tasks that name a format of classifiers only."""

@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "nlp_suite"
 FLOORS = (  # each imports only what stands after it
     "cli",
+    "sklearn",
     "serving",
     "tasks",
     "export",

@@ -13,7 +13,7 @@ import typer.core
 
 from nlp_suite import progress
 from nlp_suite._version import __version__
-from nlp_suite.cli import choosing, components, init, models, serving, training
+from nlp_suite.cli import choosing, components, importing, init, models, serving, training
 from nlp_suite.cli.interruption import told
 from nlp_suite.errors import NlpSuiteError
 from nlp_suite.registry import VERBS
@@ -92,7 +92,7 @@ def root(quiet: Quiet = False, version: Version = False) -> None:
     """What may stand before a verb."""
 
 
-for module in (init, training, choosing, models, components, serving):
+for module in (init, training, choosing, models, importing, components, serving):
     module.add_commands(app)
 
 

@@ -177,7 +177,10 @@ def export(
         bool,
         typer.Option("--xla", help="Also signatures compiled by XLA, for servers that have it on."),
     ] = False,
-    quantize: Annotated[str | None, typer.Option(help="Smaller onnx (int8) or litert (int8, float16).")] = None,
+    quantize: Annotated[
+        str | None,
+        typer.Option(help="Smaller files: int8 (keras, saved_model, onnx, litert) or float16 (litert)."),
+    ] = None,
     opset: Annotated[int | None, typer.Option(help="Version of ONNX's operators.")] = None,
     length: Annotated[int | None, typer.Option(help="Tokens that a litert file reads.")] = None,
 ) -> None:

@@ -46,6 +46,21 @@ class LoadedSignatures:
         """The resolved config that lies beside the graph."""
         return load_recorded(Path(self.path) / "assets.extra" / "config.yaml")
 
+    def function(self, signature: str) -> Any:
+        """A signature as the function that TensorFlow made of it; None of one that does not exist."""
+        return self._loaded.signatures.get(signature)
+
+    def module(self) -> Any:
+        """All of the loaded model, for a graph that is made of its functions."""
+        return self._loaded
+
+    def variables(self) -> list[Any]:
+        """The variables that its functions read, each once."""
+        found = {
+            id(variable): variable for name in self._loaded.signatures for variable in self.function(name).variables
+        }
+        return list(found.values())
+
     def inputs(self, signature: str) -> list[str]:
         """Names of a signature's inputs; none of one that does not exist."""
         function = self._loaded.signatures.get(signature)

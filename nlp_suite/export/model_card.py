@@ -101,7 +101,9 @@ def as_markdown(card: Mapping[str, Any]) -> str:
         lines += ["| metric | value |", "| --- | --- |"]
         lines += [f"| {key} | {_number(value)} |" for key, value in _flat(metrics)]
     else:
-        lines.append("Not evaluated: run `nlp-suite evaluate` on the run folder before exporting.")
+        lines.append(
+            card.get("not_measured", "Not evaluated: run `nlp-suite evaluate` on the run folder before exporting.")
+        )
     lines += ["", "## Limits", "", *(f"* {limit}" for limit in card["limits"]), ""]
     return "\n".join(lines)
 

@@ -88,7 +88,14 @@ def test_a_forecasting_model_is_one_part_in_the_users_units(tmp_path):
     more = {"output": "student_t", "scaling": "minmax", "scale_over": "training"}
     chosen = load_experiment(
         {
-            "task": {"name": "forecasting", "horizon": 4, "context": 9, "difference": "last", "calendar": ["month"], **more},
+            "task": {
+                "name": "forecasting",
+                "horizon": 4,
+                "context": 9,
+                "difference": "last",
+                "calendar": ["month"],
+                **more,
+            },
             "backbone": {"name": "gru", "embedding_size": 4},
         }
     )

@@ -16,7 +16,7 @@ import tensorflow as tf
 from tensorflow.python.client import pywrap_tf_session
 
 from nlp_suite.errors import ExportError
-from nlp_suite.export import run_export
+from nlp_suite.export import run_export, version_writing
 from nlp_suite.export.cases import Case
 from nlp_suite.export.formats import saved_model
 from nlp_suite.export.load import load
@@ -206,7 +206,7 @@ def test_vocabularies_beyond_the_graphs_file_are_refused_before_the_work(run_dir
     texts = sum(file.stat().st_size for file in (run_dir / "text").iterdir())
     assert saved_model.GRAPH_BYTES == 2 << 30 and 2 * texts < graph
     monkeypatch.setattr(saved_model, "GRAPH_BYTES", 2 * texts)
-    monkeypatch.setattr(saved_model, "_tensorflow", None)  # the work
+    monkeypatch.setattr(saved_model, "tensorflow_for_graphs", None)  # the work
     with pytest.raises(
         ExportError, match=r"saved_model\.pb can have .* train a tokenizer with a smaller vocabulary_size"
     ):
@@ -261,7 +261,7 @@ def test_no_cudnn_is_traced_although_there_is_a_gpu(run_dir, monkeypatch):
 def quick(monkeypatch):
     """Without the fresh process, which other tests run."""
     seen = {"largest_difference": 0.0, "rows": 0, "warmup_records": 0, "xla_off": True}
-    monkeypatch.setattr(saved_model, "check_saved_model", lambda *args: seen)
+    monkeypatch.setattr(version_writing, "check_saved_model", lambda *args: seen)
 
 
 @pytest.fixture(scope="session")
@@ -281,7 +281,7 @@ def test_a_failed_check_refuses_and_leaves_nothing(bag_run, tmp_path, monkeypatc
     def fail(*args):
         raise ExportError("the self-check refuses the export: differs")
 
-    monkeypatch.setattr(saved_model, "check_saved_model", fail)
+    monkeypatch.setattr(version_writing, "check_saved_model", fail)
     with pytest.raises(ExportError, match="differs"):
         run_export(bag_run, tmp_path / "models" / "m")
     assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from nlp_suite.config import ComponentSettings
+from nlp_suite.export.quantized import describe_quantized
 from nlp_suite.training.run import Run
 
 
@@ -45,6 +46,8 @@ class ExportResult:
                 f"weights: stored as {weights['stored_as']}; the rounding changes an answer by at most "
                 f"{weights['largest_change']:.1g}, and the self-check is with rounded weights"
             )
+        if quantized := self.report.get("quantized"):
+            lines.append(describe_quantized(quantized))
         if unchecked := self.report.get("unchecked"):
             lines.append(f"self-check: none, {unchecked}")
         lines += [f"note: {remark}" for remark in self.report.get("remarks", ())]

@@ -60,6 +60,7 @@ class SentimentTask(Task):
     )
     page_form = "classification"
     exports_to = ("huggingface", "keras_layers")
+    quantizes = True
 
     @classmethod
     def recipe(cls, seen) -> "Recipe":
@@ -286,6 +287,11 @@ class SentimentTask(Task):
         from nlp_suite.tasks.sentiment.view import ClassificationView
 
         return ClassificationView()
+
+    def sample_answers(self, run, model, rows) -> tuple | None:
+        from nlp_suite.tasks.sentiment.measure import sample_answers
+
+        return sample_answers(run, model, rows)
 
     def predictor(self, model, assets, experiment) -> Predictor:
         from nlp_suite.tasks.sentiment.calibration import temperature_of

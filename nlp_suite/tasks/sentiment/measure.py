@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from nlp_suite.data.batches import BucketedBatches
+from nlp_suite.errors import DataError
 from nlp_suite.evaluation.plots import shorten
 from nlp_suite.progress import track
 from nlp_suite.tasks.sentiment.cached_vectors import CachedVectors
@@ -106,6 +107,25 @@ def split_logits(run, store) -> np.ndarray:
         answers = np.zeros((len(store), answer.shape[1]), "float32") if answers is None else answers
         answers[rows[counted]] = answer[counted]
     return np.zeros((0, 1), "float32") if answers is None else answers
+
+
+def sample_answers(run, model, rows: int) -> tuple[str, np.ndarray, np.ndarray] | None:
+    """See `Task.sample_answers`."""
+    try:
+        stores = run.stores()
+    except (DataError, OSError, KeyError):
+        return None  # the data are not on this machine
+    split = "test" if "test" in stores else "validation"
+    store = stores[split]
+    chosen = np.unique(np.linspace(0, len(store) - 1, rows).astype(int))
+    chosen = chosen[np.argsort(np.asarray(store.lengths)[chosen], kind="stable")]
+    network, answers = compiled_network(model), []
+    for start in range(0, len(chosen), 64):
+        batch = chosen[start : start + 64]
+        tokens = store.padded(batch, int(np.asarray(store.lengths)[batch].max()))
+        answers.append(keras.ops.convert_to_numpy(network(tokens)[1]))
+    probabilities = probabilities_of(np.concatenate(answers), temperature_of(run.assets))
+    return split, np.asarray(store.labels)[chosen], answered_labels(probabilities, threshold_of(run.assets))
 
 
 class StoreTexts(Sequence[str]):

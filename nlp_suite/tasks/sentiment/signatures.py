@@ -1,7 +1,7 @@
 """Serving signatures of sentiment classification: text in, labels and probabilities out, all in one graph."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -10,8 +10,8 @@ from nlp_suite.tasks.sentiment.texts_signatures import TextsSignatures
 from nlp_suite.tasks.sentiment.threshold import answered_labels
 
 
-class SentimentSignatures(TextsSignatures):
-    """The signatures of a classifier of C classes, see `TextsSignatures`.
+class ClassifierAnswers:
+    """What the signatures of a classifier of C classes answer.
 
     The answer is `label` string `[B]`, `probability` float `[B]` (the label's), `probabilities` float `[B, C]` and `labels`
     string `[B, C]` (the names that the probabilities belong to). `classify` (TensorFlow Serving's Classify) answers
@@ -19,13 +19,9 @@ class SentimentSignatures(TextsSignatures):
     """
 
     of_examples = "classify"
-    methods = {"classify": CLASSIFY}  # noqa: RUF012
-
-    def from_logits(self, logits) -> Any:
-        import tensorflow as tf
-
-        temperature = self.predictor.temperature
-        return tf.nn.softmax(logits / temperature if temperature != 1 else logits)  # [B, C]
+    methods: ClassVar[Mapping[str, str]] = {"classify": CLASSIFY}
+    labels: list
+    predictor: Any
 
     def answer(self, outputs, rows) -> dict[str, Any]:
         import tensorflow as tf
@@ -59,3 +55,13 @@ class SentimentSignatures(TextsSignatures):
         if decided:
             expected["label"] = [names[i] for i in best]
         return expected
+
+
+class SentimentSignatures(ClassifierAnswers, TextsSignatures):
+    """The signatures of a classifier, see `ClassifierAnswers` and `TextsSignatures`."""
+
+    def from_logits(self, logits) -> Any:
+        import tensorflow as tf
+
+        temperature = self.predictor.temperature
+        return tf.nn.softmax(logits / temperature if temperature != 1 else logits)  # [B, C]

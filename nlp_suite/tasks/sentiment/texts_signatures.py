@@ -167,7 +167,7 @@ class TextsSignatures(Signatures):
         whole = np.zeros(len(rows), bool)  # these ids are what is left
         sides = zip(*map(split_pair, texts)) if self.predictor.pairs else [texts]
         given = {name: list(side) for name, side in zip(self._inputs, sides)}
-        examples = {"inputs": [_example(dict(zip(given, row))) for row in zip(*given.values())]}
+        examples = {"inputs": [serialized_example(dict(zip(given, row))) for row in zip(*given.values())]}
         return [
             Case("serving_default", given, {**answer, "truncated": truncated}),
             Case("tokens", tokens, {**answer, "truncated": whole}),
@@ -176,7 +176,7 @@ class TextsSignatures(Signatures):
         ]
 
 
-def _example(texts: Mapping[str, bytes]) -> bytes:
+def serialized_example(texts: Mapping[str, bytes]) -> bytes:
     """A serialized `tf.Example` with a bytes feature for each text."""
     import tensorflow as tf
 

@@ -12,10 +12,17 @@ class ModelOfLayers(keras.Model):
     Attributes:
         saved_layers: arguments of the constructor that are layers; each is an attribute of the same name.
         settings: the other arguments of the constructor, as JSON takes them.
+        quantized: `"int8"` once `quantize_int8` was called; else None.
     """
 
     saved_layers: ClassVar[tuple[str, ...]] = ("backbone",)
     settings: dict[str, Any]
+    quantized: str | None = None
+
+    def quantize_int8(self) -> None:
+        """Makes embeddings and dense layers int8, for good: what was quantised is asked, saved and loaded, and not trained."""
+        self.quantize("int8")
+        self.quantized = "int8"
 
     @property
     def pretrained_decoder(self) -> Any:
@@ -24,14 +31,21 @@ class ModelOfLayers(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         layers = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in self.saved_layers}
-        return {**super().get_config(), **layers, **self.settings}
+        quantized = {"quantized": self.quantized} if self.quantized else {}
+        return {**super().get_config(), **layers, **self.settings, **quantized}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> "ModelOfLayers":
+        is_quantized = bool(config.get("quantized"))
         layers = {
             name: keras.saving.deserialize_keras_object(config[name], custom_objects) for name in cls.saved_layers
         }
-        return cls(**{**config, **layers})
+        config = {key: value for key, value in config.items() if key != "quantized"} | layers
+        model = cls(**config)
+        if is_quantized:  # its weights have other shapes and types, which are those of a model that was quantised
+            model.build((None, None))
+            model.quantize_int8()
+        return model
 
 
 def token_losses(softmax, table, features, targets, weights, training, **options) -> tuple[Any, Any, Any]:

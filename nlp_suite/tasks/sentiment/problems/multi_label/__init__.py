@@ -33,6 +33,7 @@ class MultiLabelTask(SentimentTask):
         "It may repeat biases of its training data; do not let it alone decide about people.",
     )
     page_form = "labels"
+    quantizes = False
 
     @classmethod
     def remarks(cls, experiment, labels) -> list[str]:

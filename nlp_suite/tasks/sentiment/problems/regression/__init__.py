@@ -21,6 +21,7 @@ class RegressionTask(SentimentTask):
         **settings: see `SentimentSettings`.
     """
 
+    quantizes = False
     title = "text regression"
     model_kind = "regression model"
     corpus_kind = "rated"
