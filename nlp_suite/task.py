@@ -372,12 +372,7 @@ class Task:
         """
 
     def sample_answers(self, run: Run, model: Any, rows: int) -> tuple[str, Any, Any] | None:
-        """What a network answers to some rows of the run's data; asked of tasks that `quantizes`.
-
-        Args:
-            run: whose data are taken: of the test split where there is one, else of validation.
-            model: the network, as it is now.
-            rows: how many, spread over the split.
+        """What a network answers to so many rows of the run's test split, or of validation; asked of tasks that `quantizes`.
 
         Returns:
             The split, the label ids of the rows and those that are answered, int `[N]`; None where the data are not at hand.

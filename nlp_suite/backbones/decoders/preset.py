@@ -6,12 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from nlp_suite.backbones.decoders.base import Decoder
-from nlp_suite.layers.dot_product_attention import attention_bias
+from nlp_suite.backbones.decoders.blocks import BlocksDecoder
 from nlp_suite.layers.dropout import dropout
 from nlp_suite.layers.layer_norm import layer_norm
-from nlp_suite.layers.loop_shapes import shapes_may_change
-from nlp_suite.layers.positions import token_positions
 from nlp_suite.layers.transformer_decoder_block import TransformerDecoderBlock
 from nlp_suite.pretrained.architecture import ACTIVATIONS, read_architecture
 from nlp_suite.registry import DECODERS
@@ -20,7 +17,7 @@ from nlp_suite.settings.decoders import PresetDecoderSettings
 
 @DECODERS.register(PresetDecoderSettings)
 @keras.saving.register_keras_serializable("nlp_suite")
-class PresetTargetDecoder(Decoder):
+class PresetTargetDecoder(BlocksDecoder):
     """The blocks of BART's decoder over target embeddings, `[B, T, E]` → `[B, T, E]`.
 
     It was pretrained to read END before START (`reads_marks`).
@@ -68,8 +65,8 @@ class PresetTargetDecoder(Decoder):
         return block
 
     @property
-    def output_size(self):
-        return self.embedding_size
+    def places(self):
+        return self.whole.positions
 
     def build(self, memory_size, bidirectional_memory=False) -> None:
         shape = (None, None, self.embedding_size)
@@ -82,45 +79,9 @@ class PresetTargetDecoder(Decoder):
     def stack(self):
         return [[self.positions, self.norm], *([block] for block in self.blocks)]
 
-    def memory(self, encoded, mask, training=False):
-        """Every block's keys and values of the source, and what keeps its padding unseen, see `Decoder.memory`."""
-        seen = ops.expand_dims(ops.expand_dims(mask, 1), 1)  # [B, 1, 1, S]
-        return {
-            "mask": mask,
-            "bias": attention_bias(seen, self.compute_dtype),
-            "blocks": [block.memory(encoded) for block in self.blocks],
-        }
-
     def _enter(self, x, positions, training=False):
         x = x + self.positions(ops.minimum(positions, self.whole.positions - 1))
         return dropout(self.drop, layer_norm(self.norm, x, training), training)
-
-    def call(self, x, mask, memory, training=None):
-        positions = token_positions(mask)  # [B, T]
-        x = self._enter(x, positions, training)
-        for block, keys in zip(self.blocks, memory["blocks"]):
-            x, weights = block(x, positions, keys, memory["bias"])
-        return x, ops.mean(weights, axis=1)
-
-    def initial_state(self, batch_size, memory, length=None):
-        """Position 0 `[B·K]` and an empty cache for every block, see `TransformerDecoder.initial_state`."""
-        grows = length is not None and shapes_may_change()
-        if grows:
-            length = ops.min(ops.zeros_like(memory["mask"], dtype="int32"))  # 0, which no loop takes for a fixed size
-        else:
-            length = self.whole.positions if length is None else length + 1  # END before START
-        caches = [block.initial_state(batch_size, length, grows) for block in self.blocks]
-        return {"position": ops.zeros((batch_size,), "int32"), "blocks": caches}
-
-    def step(self, x, state, memory):
-        position = state["position"]  # [B·K]
-        x = self._enter(ops.expand_dims(x, 1), ops.expand_dims(position, 1))[:, 0]
-        caches = []
-        for block, cache, keys in zip(self.blocks, state["blocks"], memory["blocks"]):
-            x, cache, weights = block.step(x, cache, position, keys, memory["bias"])
-            caches.append(cache)
-        weights = ops.reshape(ops.mean(weights, axis=1), (-1, weights.shape[-1] or ops.shape(weights)[-1]))  # [B·K, S]
-        return x, {"position": position + 1, "blocks": caches}, weights
 
     def take(self, weights) -> int:
         """Takes the weights of a folder; returns how many arrays there were.
