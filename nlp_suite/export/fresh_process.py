@@ -201,7 +201,9 @@ def _open_litert(np: Any, path: str) -> Callable[[Mapping[str, Any]], dict[str, 
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
-        from tensorflow.lite import Interpreter
+        import tensorflow
+
+        Interpreter = tensorflow.lite.Interpreter  # which is imported lazily, so that it has no module to import from
     runner = Interpreter(model_path=path).get_signature_runner()
     return lambda inputs: dict(runner(**inputs))
 

@@ -74,6 +74,13 @@ def check_new_folder(to: Path, what: str, example: str) -> None:
     check_parent(to.resolve().parent)
 
 
+def place_new_folder(written: Path, to: Path) -> None:
+    """Puts a folder at a place where there is none, or an empty one, see `check_new_folder`."""
+    if to.is_dir():
+        to.rmdir()
+    place_folder(written, to)
+
+
 def export_record(version: Path) -> Record:
     """The record of an exported version's files."""
     return Record(version, RECORD, lambda _: "export the run again")

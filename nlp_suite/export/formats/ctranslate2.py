@@ -7,7 +7,6 @@ from pydantic import Field
 
 from nlp_suite.config import ComponentSettings
 from nlp_suite.data.prepare import save_texts
-from nlp_suite.data.staging import place_folder
 from nlp_suite.errors import ExportError
 from nlp_suite.export.formats.base import Exporter, ExportResult
 from nlp_suite.export.formats.ctranslate2_check import check_translator
@@ -15,7 +14,7 @@ from nlp_suite.export.formats.ctranslate2_spec import transformer_spec
 from nlp_suite.export.load import open_run
 from nlp_suite.export.model_card import model_card, write_card
 from nlp_suite.export.samples import check_texts
-from nlp_suite.export.staging import check_new_folder, staging
+from nlp_suite.export.staging import check_new_folder, place_new_folder, staging
 from nlp_suite.registry import EXPORTERS
 from nlp_suite.training.run import Run
 
@@ -77,9 +76,7 @@ class CTranslate2Exporter(Exporter):
             translator = ctranslate2.Translator(str(written), compute_type="float32", intra_threads=1)
             check = check_translator(translator, model, open_run(run, model), check_texts(run), self._tolerance)
             size = sum(file.stat().st_size for file in written.rglob("*") if file.is_file())
-            if to.is_dir():
-                to.rmdir()  # an empty one
-            place_folder(written, to)
+            place_new_folder(written, to)
         return ExportResult(to, report={"self_check": check, "bytes": size})
 
 

@@ -12,7 +12,6 @@ import numpy as np
 from pydantic import Field
 
 from nlp_suite.config import ComponentSettings
-from nlp_suite.data.staging import place_folder
 from nlp_suite.errors import ExportError
 from nlp_suite.export.classifier_head import ClassifierHead
 from nlp_suite.export.formats.base import Exporter, ExportResult
@@ -28,7 +27,7 @@ from nlp_suite.export.formats.huggingface_model import (
 from nlp_suite.export.model_card import model_card
 from nlp_suite.export.samples import check_texts
 from nlp_suite.export.self_check import check_huggingface
-from nlp_suite.export.staging import check_new_folder, staging
+from nlp_suite.export.staging import check_new_folder, place_new_folder, staging
 from nlp_suite.pretrained.encoder import Encoder
 from nlp_suite.pretrained.families.bart import Bart
 from nlp_suite.registry import EXPORTERS
@@ -134,9 +133,7 @@ class HuggingFaceExporter(Exporter):
                     written, sample.arrays, sample.texts, self._tolerance, held_in, UNEQUAL.get(sample.kind, 0.0)
                 )
             report["bytes"] = sum(file.stat().st_size for file in written.rglob("*") if file.is_file())
-            if to.is_dir():
-                to.rmdir()  # an empty one
-            place_folder(written, to)
+            place_new_folder(written, to)
         return ExportResult(to, report=report)
 
 

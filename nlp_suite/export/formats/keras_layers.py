@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from nlp_suite.data.staging import place_folder
 from nlp_suite.errors import ExportError
 from nlp_suite.export.client_folder import write_client_folder
 from nlp_suite.export.formats.base import Exporter, ExporterSettings, ExportResult
@@ -21,7 +20,7 @@ from nlp_suite.export.model_card import model_card
 from nlp_suite.export.parts import Tensors, network_part, padded_examples
 from nlp_suite.export.samples import check_texts
 from nlp_suite.export.self_check import TOLERANCE, check_parts
-from nlp_suite.export.staging import check_new_folder, check_parent, place_file, staging
+from nlp_suite.export.staging import check_new_folder, check_parent, place_file, place_new_folder, staging
 from nlp_suite.registry import EXPORTERS
 from nlp_suite.training.run import Run
 
@@ -82,9 +81,7 @@ class KerasLayersExporter(Exporter):
             else:
                 report |= _checked_in_node(file, cases)
                 report["bytes"] = sum(each.stat().st_size for each in file.iterdir() if each.is_file())
-                if to.is_dir():
-                    to.rmdir()  # an empty one
-                place_folder(file, to)
+                place_new_folder(file, to)
         return ExportResult(to, report=report)
 
 

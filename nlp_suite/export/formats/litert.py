@@ -9,16 +9,13 @@ import numpy as np
 from pydantic import Field
 
 from nlp_suite.config import ComponentSettings
-from nlp_suite.data.staging import place_folder
 from nlp_suite.errors import ExportError
-from nlp_suite.export.client_folder import write_client_folder
 from nlp_suite.export.formats.base import Exporter, ExportResult
-from nlp_suite.export.model_card import model_card, write_card
-from nlp_suite.export.parts import Part, Tensors, parts_of
+from nlp_suite.export.part_folder import Cases, write_part_folder
+from nlp_suite.export.parts import Part, Tensors
 from nlp_suite.export.plain_model import plain_model
-from nlp_suite.export.samples import check_texts
 from nlp_suite.export.self_check import check_parts
-from nlp_suite.export.staging import check_new_folder, staging
+from nlp_suite.export.staging import check_new_folder
 from nlp_suite.registry import EXPORTERS
 from nlp_suite.training.run import Run
 
@@ -58,32 +55,24 @@ class LiteRTExporter(Exporter):
         check_new_folder(to, "a LiteRT export", "saved_models/NAME-litert")
 
     def export(self, run: Run, to: Path) -> ExportResult:
-        network, to = run.model(), to.resolve()
-        given = run.task.check_inputs(run, check_texts(run))
-        with staging(to.parent) as folder:
-            written = folder / "written"
-            written.mkdir()
-            parts: dict[str, Part] = {}
-            cases = {}
-            for part in (fixed_part(part, self._length) for part in parts_of(run, network)):
-                file = written / f"{part.name or 'model'}.tflite"
-                cases[file], parts[file.name] = _rows(part, given, self._length), part
-                _write(plain_model(network, part, named=True), part, file, self._quantize)
-            check = check_parts("litert", cases, TOLERANCES[self._quantize])
-            write_client_folder(written, run, parts)
-            write_card(written, model_card(run, network, to.name))
-            sizes = {file.name: file.stat().st_size for file in cases}
-            if to.is_dir():
-                to.rmdir()  # an empty one
-            place_folder(written, to)
-        report = {"self_check": check, "bytes": sum(sizes.values()), "files": sizes}
+        def write(network: Any, part: Part, given: Any, file: Path) -> tuple[Part, Cases]:
+            fixed = fixed_part(part, self._length)
+            cases = _rows(fixed, given, self._length)
+            _write(plain_model(network, fixed, named=True), fixed, file, self._quantize)
+            return fixed, cases
+
+        def checked(cases: Mapping[Path, Cases]) -> dict[str, Any]:
+            return {"self_check": check_parts("litert", cases, TOLERANCES[self._quantize])}
+
+        parts, _, report = write_part_folder(run, to, ".tflite", write, checked)
+        check = report["self_check"]
         report["remarks"] = [
             f"weights as {'float32' if self._quantize == 'none' else self._quantize}: an output changes by at most "
             f"{check['largest_difference']:.2g} (they reach {check['largest_output']:.2g}), and the largest logit is another one "
             f"{check['other_best']} times in {check['rows']} rows",
             *(f"{name}: {part.says}; {_shapes(part)}" for name, part in parts.items()),
         ]
-        return ExportResult(to, report=report)
+        return ExportResult(to.resolve(), report=report)
 
 
 def fixed_part(part: Part, length: int) -> Part:

@@ -1,22 +1,20 @@
 """ONNX files of a network's parts, token ids in and logits out, for onnxruntime in any language; with a folder for clients."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
 from nlp_suite.config import ComponentSettings
-from nlp_suite.data.staging import place_folder
 from nlp_suite.errors import ExportError
-from nlp_suite.export.client_folder import write_client_folder
 from nlp_suite.export.formats.base import Exporter, ExportResult
 from nlp_suite.export.formats.onnx_graph import check_packages, write_onnx
-from nlp_suite.export.model_card import model_card, write_card
-from nlp_suite.export.parts import Part, parts_of
+from nlp_suite.export.part_folder import Cases, write_part_folder
+from nlp_suite.export.parts import Part
 from nlp_suite.export.plain_model import plain_model
-from nlp_suite.export.samples import check_texts
 from nlp_suite.export.self_check import check_parts
-from nlp_suite.export.staging import check_new_folder, staging
+from nlp_suite.export.staging import check_new_folder
 from nlp_suite.registry import EXPORTERS
 from nlp_suite.training.run import Run
 
@@ -58,37 +56,26 @@ class OnnxExporter(Exporter):
         check_packages()
 
     def export(self, run: Run, to: Path) -> ExportResult:
-        network, to = run.model(), to.resolve()
-        given = run.task.check_inputs(run, check_texts(run))
-        with staging(to.parent) as folder:
-            written = folder / "written"
-            written.mkdir()
-            parts: dict[str, Part] = {}
-            cases = {}
-            for part in parts_of(run, network):
-                file = written / f"{part.name or 'model'}.onnx"
-                cases[file], parts[file.name] = part.cases(given), part
-                write_onnx(plain_model(network, part), part, list(cases[file][0][1]), file, self._opset)
+        def write(network: Any, part: Part, given: Any, file: Path) -> tuple[Part, Cases]:
+            cases = part.cases(given)
+            write_onnx(plain_model(network, part), part, list(cases[0][1]), file, self._opset)
+            return part, cases
+
+        remarks = [f"opset {self._opset}, read by onnxruntime; a client's files lie in {to.name}/client"]
+
+        def check(cases: Mapping[Path, Cases]) -> dict[str, Any]:
             report: dict[str, Any] = {"self_check": check_parts("onnx", cases, self._tolerance)}
-            remarks = [f"opset {self._opset}, read by onnxruntime; a client's files lie in {to.name}/client"]
             if self._quantize == "int8":
                 remarks.append(_quantized(cases, report))
-            write_client_folder(written, run, parts)
-            write_card(written, model_card(run, network, to.name))
-            sizes = {file.name: file.stat().st_size for file in cases}
-            report |= {"bytes": sum(sizes.values()), "files": sizes}
-            if to.is_dir():
-                to.rmdir()  # an empty one
-            place_folder(written, to)
+            return report
+
+        parts, cases, report = write_part_folder(run, to, ".onnx", write, check)
         report["remarks"] = remarks + [f"{name}: {part.says}" for name, part in parts.items()]
-        return ExportResult(
-            to,
-            {name: _signature(part, cases_of[0][1]) for (name, part), cases_of in zip(parts.items(), cases.values())},
-            report=report,
-        )
+        signatures = {name: _signature(part, cases[name][0][1]) for name, part in parts.items()}
+        return ExportResult(to.resolve(), signatures, report=report)
 
 
-def _quantized(cases: dict[Path, Any], report: dict[str, Any]) -> str:
+def _quantized(cases: Mapping[Path, Cases], report: dict[str, Any]) -> str:
     """Puts int8 files in the place of float32 ones; returns, and adds to the report, what that costs and gains."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
