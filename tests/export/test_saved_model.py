@@ -326,8 +326,8 @@ def test_an_export_killed_before_its_end_leaves_no_version(bag_run, tmp_path):
         import os, signal
         from nlp_suite.export import run_export
         from nlp_suite.export.cases import Case
-        from nlp_suite.export.formats import saved_model
-        saved_model.check_saved_model = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
+        from nlp_suite.export import version_writing
+        version_writing.check_saved_model = lambda *args: os.kill(os.getpid(), signal.SIGKILL)
         run_export({str(bag_run)!r}, {str(tmp_path / "m")!r})
     """
     process = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, env={**os.environ})

@@ -128,7 +128,7 @@ class ForecastModel(ModelOfLayers):
         """Features beside the values: of the context, each `[B, C, …]`, and of the steps ahead, each `[B, H, …]`."""
         context, ahead = [], []
         for kind, layer in self.covariates.items():
-            x = layer(ops.cast(inputs[kind], "float32"))
+            x = apply(layer, ops.cast(inputs[kind], "float32"))
             if kind == "static":
                 x = ops.repeat(x[:, None, :], self.context, axis=1)
             if kind == "future":

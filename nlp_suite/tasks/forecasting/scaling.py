@@ -149,7 +149,8 @@ class CovariateScaling(keras.layers.Layer):
     def call(self, x) -> Any:
         """Of `[…, K]`, NaN where missing, `[…, 2K]`: scaled values, 0 where missing, then 1 where known."""
         known = ops.isfinite(x)
-        scaled = (ops.where(known, x, 0.0) - self.fitted[0]) / self.fitted[1]
+        middle, spread = (constant(self.fitted[i], x) for i in (0, 1))
+        scaled = (ops.where(known, x, 0.0) - middle) / spread
         known = ops.cast(known, scaled.dtype)
         return ops.concatenate([scaled * known, known], axis=-1)
 
