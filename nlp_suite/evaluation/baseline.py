@@ -123,7 +123,7 @@ def _verdict(report: Mapping[str, Any]) -> str:
 
 def section(report: Mapping[str, Any], compared: Compared, model: str = "this model") -> Section:
     """The part of the page that shows a model beside its baselines."""
-    lead = "Easy methods, fitted on the same training split and measured on the same texts. "
+    lead = "Easy methods, fitted on the same training split and measured on the same data. "
     notes = "\n".join(f"<li>{escape(note)}</li>" for note in _notes(report))
     said = f"<strong>{escape(_verdict(report))}</strong>" if report.get("baseline_remark") else escape(_verdict(report))
     shown = table(["", *compared], _rows(report, compared, model))
