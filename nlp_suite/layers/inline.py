@@ -76,6 +76,16 @@ def constant(x, like):
     return ops.convert_to_numpy(x) if is_symbolic(like) else x
 
 
+def log1p(x):
+    """log(1 + x); of symbolic tensors by operations that ONNX has, too."""
+    return ops.log(1.0 + x) if is_symbolic(x) else ops.log1p(x)
+
+
+def expm1(x):
+    """exp(x) − 1, as `log1p`."""
+    return ops.exp(x) - 1.0 if is_symbolic(x) else ops.expm1(x)
+
+
 def stock_recurrent(layer, **changes):
     """A new Keras recurrent layer with the weights of ours; `changes` of its config, of both directions where there are two."""
     stock = _unbuilt(layer, changes)

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from nlp_suite.config import load_experiment
 from nlp_suite.errors import ExportError
 from nlp_suite.export import run_export
 from nlp_suite.export.load import load
 from nlp_suite.text.text_layer import TextLayer
 from nlp_suite.training.run import Run
+from nlp_suite.training.train import train
 from tests import language_models, translation_models
 from tests.export.conftest import SMALL, make_run
 
@@ -79,3 +81,15 @@ def test_a_translation_is_driven_by_the_client_as_python_searches(client, tmp_pa
     for mine, theirs in zip(found, python):
         wanted = theirs["translation"].split()[: len(mine.split())]
         assert mine.split() == wanted and wanted
+
+
+@pytest.mark.slow
+def test_a_forecaster_on_logarithms(client, tmp_path):
+    task = {"name": "forecasting", "horizon": 4, "context": 24, "test": 12, "transform": "log"}
+    data = {"source": {"name": "sample", "size": 2}, "cache": str(tmp_path / "cache")}
+    values = {"task": task, "data": data, "training": {"epochs": 1, "tensorboard": False}, "backbone": "cnn"}
+    chosen = load_experiment(values)
+    result = run_export(train(chosen, tmp_path / "run"), tmp_path / "onnx", format="onnx")
+    (model,) = (tmp_path / "onnx").glob("*.onnx")
+    inputs = {each.name for each in client["Model"](model.parent, model.name).session.get_inputs()}
+    assert inputs == {"values", "mask"} and result.report["self_check"]["rows"] > 0

@@ -56,7 +56,10 @@ def write_onnx(plain: Any, part: Part, outputs: Sequence[str], file: Path, opset
         for axis, size in enumerate(tensor.type.tensor_type.shape.dim):
             if not size.HasField("dim_value") or (not axis and tensor.name in sizes):
                 size.dim_param = "batch" if not axis else f"{tensor.name}_{axis}"
-    onnx.checker.check_model(proto)
+    try:
+        onnx.checker.check_model(proto)
+    except onnx.checker.ValidationError as error:
+        raise ExportError(f"{part.name or 'the network'} has an operation that ONNX lacks: {error}") from None
     onnx.save(proto, str(file))
 
 

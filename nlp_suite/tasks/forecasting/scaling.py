@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from nlp_suite.layers.inline import constant
+from nlp_suite.layers.inline import constant, expm1, log1p
 
 TINY = 1e-6  # relative to the size of the values: a spread below it is none
 
@@ -49,11 +49,11 @@ class SeriesScaling(keras.layers.Layer):
 
     def transformed(self, values) -> Any:
         """Values in the user's units as they are scaled, of any shape."""
-        return ops.log1p(ops.maximum(values, 0.0)) if self.settings["transform"] == "log" else values
+        return log1p(ops.maximum(values, 0.0)) if self.settings["transform"] == "log" else values
 
     def restored(self, x) -> Any:
         """The inverse of `transformed`."""
-        return ops.expm1(x) if self.settings["transform"] == "log" else x
+        return expm1(x) if self.settings["transform"] == "log" else x
 
     def differenced(self, values, mask) -> tuple[Any, Any]:
         """What is scaled, and which of it is known, both float `[B, C]`, of values `[B, C]` and a mask of 0 and 1."""
