@@ -89,7 +89,8 @@ def test_a_forecaster_on_logarithms(client, tmp_path):
     data = {"source": {"name": "sample", "size": 2}, "cache": str(tmp_path / "cache")}
     values = {"task": task, "data": data, "training": {"epochs": 1, "tensorboard": False}, "backbone": "cnn"}
     chosen = load_experiment(values)
-    result = run_export(train(chosen, tmp_path / "run"), tmp_path / "onnx", format="onnx")
+    train(chosen, tmp_path / "run")
+    result = run_export(tmp_path / "run", tmp_path / "onnx", format="onnx")
     (model,) = (tmp_path / "onnx").glob("*.onnx")
     inputs = {each.name for each in client["Model"](model.parent, model.name).session.get_inputs()}
     assert inputs == {"values", "mask"} and result.report["self_check"]["rows"] > 0
