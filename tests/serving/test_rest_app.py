@@ -158,7 +158,7 @@ def test_what_is_no_body_has_a_limit_after_the_head_too(endpoint, kind):
     begin += b'14\r\n{"instances": [2.0]}\r\n' + {"many": b"0\r\n", "one": b"0\r\nx: ", "a": b"1;x="}[kind.split()[0]]
     part = b"x: 1234\r\n" * 1000 if "many" in kind else b"x" * 9000
     found = raw(endpoint, begin, *[part] * 200)
-    assert not found or (found.startswith(b"HTTP/1.1 400 ") and b"no body has more than 65536 bytes" in found)
+    assert found.startswith(b"HTTP/1.1 400 ") and b"no body has more than 65536 bytes" in found
 
 
 def test_trailers_are_read_and_not_taken_for_headers(endpoint):

@@ -16,7 +16,8 @@ HEADERS = [  # of every answer
     ("X-Frame-Options", "DENY"),
     ("Content-Security-Policy", "frame-ancestors 'none'"),
 ]
-_REFUSED_SECONDS = 1.0  # that a refused client has to read its answer
+_LAST_SECONDS = 1.0  # that a client which still writes has to read the last answer
+_LAST_BYTES = 4 * 1024 * 1024  # that it may still write
 _REFUSAL_BODY = b'{ "error": "the server has as many connections as it can hold; try again later" }\n'
 _REFUSAL = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
@@ -41,7 +42,8 @@ class LimitedHttp(HttpToolsProtocol):
         if len(self.connections) >= self._limit.per_port:
             transport.set_protocol(_Refused(transport, self._limit, self.loop))
             return
-        super().connection_made(transport)
+        self._ending = _LastAnswerRead(transport, self.loop)
+        super().connection_made(self._ending)  # type: ignore[arg-type]
         self._limit.rest = len(self.connections)
         self._pending_bytes = 0  # since the last part of a message that was complete
         self._in_head = False
@@ -56,9 +58,14 @@ class LimitedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Counts the bytes of what is no body; a body has the application's limits."""
+        if self.transport.is_closing():
+            self._ending.drop(data)
+            return
         self._pending_bytes += len(data)
         super().data_received(data)
-        if self._pending_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._pending_bytes > MAX_HEAD_BYTES:
             part = "head" if self._in_head else "part after its head that is no body"
             self.send_400_response(f"The request's {part} has more than {MAX_HEAD_BYTES} bytes.")
         elif self.cycle is not None and self.cycle.response_complete:
@@ -94,6 +101,8 @@ class LimitedHttp(HttpToolsProtocol):
         """Ends the connection, after the answer where a request is running."""
         if self.cycle is not None:
             self.cycle.scope.pop("extensions", None)
+        if self.cycle is None or self.cycle.response_complete:
+            self._ending.close_now()
         super().shutdown()
 
     def on_chunk_header(self) -> None:
@@ -120,6 +129,51 @@ class LimitedHttp(HttpToolsProtocol):
             self._head_timer = None
 
 
+class _LastAnswerRead:
+    """A transport that closes a moment after its end.
+
+    A client that still writes when it is closed would find its connection reset, and not read the answer that says why.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop):
+        self._transport, self._loop, self._ended, self._dropped = transport, loop, False, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def is_closing(self) -> bool:
+        """Whether nothing more is written, and what is read is dropped."""
+        return self._ended or self._transport.is_closing()
+
+    def write(self, data: bytes) -> None:
+        """Writes, but nothing after the end: the answer to a request whose body turned out to be no HTTP."""
+        if not self._ended:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Ends what is written; the client's end closes the connection, or `_LAST_SECONDS`, or `_LAST_BYTES` more."""
+        if self.is_closing():
+            return
+        if not self._transport.can_write_eof():  # TLS
+            self._transport.close()
+            return
+        self._ended = True
+        self._transport.resume_reading()
+        self._transport.write_eof()
+        self._loop.call_later(_LAST_SECONDS, self._transport.close)
+
+    def drop(self, data: bytes) -> None:
+        """Counts what the client writes after the end."""
+        self._dropped += len(data)
+        if self._dropped > _LAST_BYTES:
+            self._transport.close()
+
+    def close_now(self) -> None:
+        """Closes the connection of a client from which nothing is awaited."""
+        self._ended = True
+        self._transport.close()
+
+
 class _Refused(asyncio.Protocol):
     """A connection that is answered 503, whatever it asks, and closed.
 
@@ -137,7 +191,7 @@ class _Refused(asyncio.Protocol):
             return
         limit.waiting += 1
         transport.write_eof()
-        self._timer = loop.call_later(_REFUSED_SECONDS, transport.close)
+        self._timer = loop.call_later(_LAST_SECONDS, transport.close)
 
     def data_received(self, data: bytes) -> None:
         """What it asks is not read."""
