@@ -15,7 +15,7 @@ from nlp_suite.cli.common import (
     console,
     print_progress,
 )
-from nlp_suite.errors import NlpSuiteError
+from nlp_suite.errors import NlpSuiteError, UsageError
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -29,12 +29,19 @@ def prepare(
     config: ConfigFile,
     overrides: Overrides = None,
     processes: Annotated[int, typer.Option(help="How many processes tokenise; what they write is what one would.")] = 1,
+    runner: Annotated[
+        str | None, typer.Option(help="They are workers of Apache Beam: on direct, flink, spark or dataflow.")
+    ] = None,
+    runner_option: Annotated[
+        list[str] | None, typer.Option(help="With --runner: its own, as --flink_master=….")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train the tokenizer on the training split and tokenise every split into the cache."""
     from rich.text import Text
 
     from nlp_suite.backend import import_backend
+    from nlp_suite.beam import RUNNERS, BeamRunner
     from nlp_suite.config import load_experiment
     from nlp_suite.data.parallel_prepare import check_processes
     from nlp_suite.data.prepare import kind_of, open_source, prepare
@@ -43,10 +50,18 @@ def prepare(
 
     experiment = load_experiment(config, overrides or [])
     check_processes(kind_of(experiment), processes)
+    if runner_option and not runner:
+        raise UsageError(f"--runner-option needs --runner ({', '.join(RUNNERS)})")
+    machines = BeamRunner(runner, runner_option or ()) if runner else None
     open_source(experiment)
     text = text_of_origin(experiment)
     import_backend()
-    prepared = prepare(experiment, text=text, progress=print_progress, processes=processes)
+    writers = None
+    if machines:
+        from nlp_suite.data.beam_prepare import BeamWriters
+
+        writers = BeamWriters.on(machines)
+    prepared = prepare(experiment, text=text, progress=print_progress, processes=processes, writers=writers)
     if as_json:
         print(json.dumps({"directory": str(prepared.directory), "statistics": prepared.statistics}))
         return

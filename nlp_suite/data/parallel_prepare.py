@@ -5,12 +5,13 @@ import pickle
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from numpy.typing import NDArray
 
@@ -20,6 +21,8 @@ from nlp_suite.data.selection import Part, Selection
 from nlp_suite.data.store_joining import join_split
 from nlp_suite.errors import DataError, UsageError
 from nlp_suite.task import Assets
+
+Answer = dict[str, Any]  # `counts` of `CorpusKind.write_split` and `remarks` of the source, or the `error`
 
 
 @dataclass(frozen=True)
@@ -60,42 +63,23 @@ def check_processes(kind: CorpusKind, processes: int) -> None:
         raise UsageError(f"{kind.wanted} are prepared by one process: leave out --processes")
 
 
-class Writers:
+class Writers(AbstractContextManager["Writers"]):
     """Processes that write splits together; they are ended with the context.
 
     Args:
         experiment: the resolved config.
         kind: its corpus kind.
         texts: a folder that holds its text layers.
-        processes: how many.
+        count: how many parts a split has.
     """
 
-    def __init__(self, experiment: Experiment, kind: CorpusKind, texts: Path, processes: int):
+    def __init__(self, experiment: Experiment, kind: CorpusKind, texts: Path, count: int):
         self._config = experiment.model_dump(mode="json", exclude_unset=True)
-        self._kind, self._texts, self._count = kind, texts, processes
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._kind, self._texts, self._count = kind, texts, count
 
-    def __enter__(self) -> "Writers":
-        for _ in range(self._count):  # each in a session of its own: Ctrl-C reaches it through this process
-            self._processes.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "nlp_suite.data.prepare_process"],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    start_new_session=True,
-                )
-            )
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for process in self._processes:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                with suppress(OSError):
-                    pipe.close()  # type: ignore[union-attr]
+    @abstractmethod
+    def write_parts(self, orders: Sequence[Order]) -> Iterable[Answer]:
+        """Has the parts of a split written; yields the answers in the order of the orders."""
 
     def write_split(
         self, directory: Path, examples: Selection, split: str, assets: Assets
@@ -108,9 +92,8 @@ class Writers:
         Raises:
             DataError: an example that cannot be used, though perhaps not the first one; or a process died.
         """
-        parts = [directory.with_name(f"{directory.name}-{number}") for number in range(self._count)]
-        for number, (process, part) in enumerate(zip(self._processes, parts)):
-            order = Order(
+        orders = [
+            Order(
                 config=self._config,
                 texts=self._texts,
                 labels=assets.labels,
@@ -119,14 +102,17 @@ class Writers:
                 origin=examples.origin,
                 rows=examples.rows,
                 label=examples.label,
-                directory=part,
+                directory=directory.with_name(f"{directory.name}-{number}"),
                 part=Part(number, self._count),
             )
-            assert process.stdin
-            with suppress(BrokenPipeError):  # it died, as its answer will say
-                pickle.dump(order, process.stdin)
-                process.stdin.flush()
-        answers = [self._answer(number) for number in range(self._count)]
+            for number in range(self._count)
+        ]
+        answers = []
+        for answer in self.write_parts(orders):
+            if "error" in answer:
+                raise DataError(answer["error"])
+            answers.append(answer)
+        parts = [order.directory for order in orders]
         join_split(parts, directory)
         for part in parts:
             shutil.rmtree(part)
@@ -134,7 +120,45 @@ class Writers:
         counts = self._kind.joined_counts([answer["counts"] for answer in answers], store, assets)
         return counts, answers[0]["remarks"]
 
-    def _answer(self, number: int) -> dict[str, Any]:
+
+MakeWriters = Callable[[Experiment, CorpusKind, Path, int], Writers]
+
+
+class LocalWriters(Writers):
+    """Processes of this machine; see `Writers`."""
+
+    def __enter__(self) -> Self:
+        self._processes = [  # each in a session of its own: Ctrl-C reaches it through this process
+            subprocess.Popen(
+                [sys.executable, "-m", "nlp_suite.data.prepare_process"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+            )
+            for _ in range(self._count)
+        ]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in self._processes:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                with suppress(OSError):
+                    pipe.close()  # type: ignore[union-attr]
+
+    def write_parts(self, orders: Sequence[Order]) -> Iterable[Answer]:
+        """Sends every process its order."""
+        for process, order in zip(self._processes, orders):
+            assert process.stdin
+            with suppress(BrokenPipeError):  # it died, as its answer will say
+                pickle.dump(order, process.stdin)
+                process.stdin.flush()
+        return map(self._answer, range(self._count))
+
+    def _answer(self, number: int) -> Answer:
         process = self._processes[number]
         assert process.stdout
         line = process.stdout.readline()
@@ -143,7 +167,5 @@ class Writers:
                 f"process {number} of the {self._count} that prepare died (exit code {process.wait()}), as where the memory "
                 "does not suffice; give fewer processes"
             )
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise DataError(answer["error"])
+        answer: Answer = json.loads(line)
         return answer

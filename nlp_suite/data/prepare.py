@@ -19,7 +19,7 @@ from nlp_suite._version import __version__
 from nlp_suite.config import Experiment
 from nlp_suite.data.kinds.base import CorpusKind, corpus_kind
 from nlp_suite.data.label_spelling import label_merger
-from nlp_suite.data.parallel_prepare import Writers, check_processes
+from nlp_suite.data.parallel_prepare import LocalWriters, MakeWriters, check_processes
 from nlp_suite.data.selection import Selection
 from nlp_suite.data.sources.base import SPLITS, Source
 from nlp_suite.data.splits import parse_fold
@@ -78,6 +78,7 @@ def prepare(
     facts: Mapping[str, Any] | None = None,
     progress: Callable[[str], None] | None = None,
     processes: int = 1,
+    writers: MakeWriters | None = None,
 ) -> Prepared:
     """Tokenises the experiment's corpus, or opens what an earlier call made.
 
@@ -90,6 +91,7 @@ def prepare(
         facts: facts to use instead of finding them in the training split (`Assets.facts`).
         progress: called with a line of text for every step of the work; default: they are only logged.
         processes: how many tokenise the splits; the result is the same. Each reads all of the data.
+        writers: what makes those that tokenise, in place of processes of this machine: `BeamWriters.on(runner)`.
 
     Returns:
         `Prepared`.
@@ -108,7 +110,7 @@ def prepare(
     if (known.text or known.target_text or known.facts) and not _holds(directory, experiment, known, labels):
         directory = directory.with_name(_key(experiment, source, known, labels))
     if not (directory / "prepared.json").exists():
-        _build(experiment, source, known, directory, progress, processes)
+        _build(experiment, source, known, directory, progress, processes, writers)
     else:
         progress(f"prepared data: {directory} (used again)")
     info, kind = _read_info(directory), kind_of(experiment)
@@ -276,6 +278,7 @@ def _build(
     directory: Path,
     progress: Callable[[str], None],
     processes: int,
+    writers: MakeWriters | None,
 ) -> None:
     """Writes a prepared folder beside and renames it into place."""
     check_writable(directory.parent, "give another folder as data.cache", DataError)
@@ -287,12 +290,13 @@ def _build(
         assets = kind.learn(experiment, selections["train"], known, progress)
         save_texts(temporary, assets.text, assets.target_text)
         statistics, remarks = {}, list[str]()
-        with Writers(experiment, kind, temporary, processes) if processes > 1 else nullcontext() as writers:
+        made = (writers or LocalWriters)(experiment, kind, temporary, processes) if writers or processes > 1 else None
+        with made or nullcontext() as together:
             for split, examples in selections.items():
                 found: list[str] = []
                 with work(f"tokenising {split}"):
-                    if writers:
-                        counts, found = writers.write_split(temporary / split, examples, split, assets)
+                    if together:
+                        counts, found = together.write_split(temporary / split, examples, split, assets)
                     else:
                         counts = kind.write_split(temporary / split, examples, split, assets)
                 store = kind.open_split(temporary / split)

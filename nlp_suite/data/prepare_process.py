@@ -15,7 +15,7 @@ from typing import Any
 from nlp_suite import progress
 from nlp_suite.backend import import_backend
 from nlp_suite.config import load_experiment
-from nlp_suite.data.parallel_prepare import Order
+from nlp_suite.data.parallel_prepare import Answer, Order
 from nlp_suite.data.prepare import kind_of, open_assets, open_source
 from nlp_suite.data.selection import Selection
 from nlp_suite.errors import NlpSuiteError
@@ -32,7 +32,7 @@ def main() -> None:
     while True:
         order = orders.get()
         try:
-            answer = _write(order)
+            answer = write_part(order)
         except NlpSuiteError as error:
             answer = {"error": str(error)}
         except Exception as error:
@@ -41,8 +41,12 @@ def main() -> None:
         print(json.dumps(answer), file=answers, flush=True)
 
 
-def _write(order: Order) -> dict[str, Any]:
-    """Writes a part of a split; returns the `counts` of `write_split` and the `remarks` of the source."""
+def write_part(order: Order) -> Answer:
+    """Writes a part of a split.
+
+    Raises:
+        NlpSuiteError: as `prepare`.
+    """
     experiment = load_experiment(order.config)
     source, kind = open_source(experiment), kind_of(experiment)
     assets = open_assets(experiment, order.texts, order.labels, order.facts)

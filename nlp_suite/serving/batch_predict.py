@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nlp_suite.beam import BeamRunner
 from nlp_suite.data.staging import flush_folder
-from nlp_suite.errors import ExportError, UsageError
+from nlp_suite.errors import ExportError
 from nlp_suite.files import FIRST_SCHEMA, Record, contents_of, is_unfinished, read_json, write_file, write_json
 
-RUNNERS = {"direct": "DirectRunner", "flink": "FlinkRunner", "spark": "SparkRunner", "dataflow": "DataflowRunner"}
 CHUNK_BYTES = 4 * 2**20
 _DIRECT_CHUNKS = 16  # in one pipeline of the direct runner, which keeps all its elements until its end
 
@@ -65,19 +65,15 @@ def batch_predict(
         `{"lines", "bad", "chunks", "skipped"}`; skipped are chunks that an earlier run had done.
 
     Raises:
-        ExportError: no such files, model or runner, the model's signature takes anything but a text, or `output` holds
+        ExportError: no such files or model, the model's signature takes anything but a text, or `output` holds
             answers to other files or of another model.
         DamagedFileError: the answers of an earlier run to a chunk are missing or damaged.
-        UsageError: Apache Beam is not installed.
+        UsageError: no such runner, or Apache Beam is not installed.
     """
-    if runner not in RUNNERS:
-        raise ExportError(f"runner {runner!r}; allowed: {', '.join(RUNNERS)}")
-    try:
-        import apache_beam as beam
-        from apache_beam.ml.inference.base import RunInference
-        from apache_beam.options.pipeline_options import PipelineOptions
-    except ImportError as error:
-        raise UsageError(f"batch prediction needs Apache Beam: pip install 'nlp-suite[beam]' ({error})") from error
+    machines = BeamRunner(runner, pipeline_arguments)
+    beam = machines.beam
+    from apache_beam.ml.inference.base import RunInference
+
     from nlp_suite.serving.batch_model import SignatureHandler
 
     path, output = _version(Path(model)), Path(output)
@@ -91,11 +87,10 @@ def batch_predict(
     for chunk in chunks:
         if chunk not in pending:
             _record(output, chunk).check_all()
-    options = PipelineOptions(["--runner", RUNNERS[runner], *pipeline_arguments])
     step = _DIRECT_CHUNKS if runner == "direct" else max(1, len(pending))
     for first in range(0, len(pending), step):
         current = pending[first : first + step]
-        with beam.Pipeline(options=options) as pipeline:
+        with machines.pipeline() as pipeline:
             (
                 pipeline
                 | beam.Create(current)

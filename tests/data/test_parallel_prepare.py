@@ -1,13 +1,17 @@
 """What several processes prepare is what one prepares, byte for byte."""
 
 import os
+import pickle
 import signal
+from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from nlp_suite.config import load_experiment
-from nlp_suite.data.parallel_prepare import Writers
+from nlp_suite.data.beam_prepare import BeamWriters
+from nlp_suite.data.parallel_prepare import LocalWriters
 from nlp_suite.data.prepare import kind_of, open_source, prepare, splits
 from nlp_suite.data.selection import CHUNK_EXAMPLES, Part
 from nlp_suite.data.store_joining import join_split
@@ -73,6 +77,60 @@ def test_a_number_of_processes_that_cannot_be_is_refused(small, tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
+def test_a_worker_that_is_tried_again_writes_its_part_once(of_kind, tmp_path):
+    """As Apache Beam does with work whose worker is lost, or slow."""
+    split = {"train": rows_of("labelled", 20), "validation": rows_of("labelled", 10)}
+    experiment = of_kind("labelled", source={"name": "given", **split})
+    prepared, kind = prepare(experiment), kind_of(experiment)
+    machines = ListRunner(twice=True)
+    writers = BeamWriters(experiment, kind, prepared.directory, 2, machines)
+    examples = splits(experiment, open_source(experiment))["train"]
+    counts, _ = writers.write_split(tmp_path / "parts" / "train", examples, "train", prepared.assets)
+    assert contents(tmp_path / "parts" / "train") == contents(prepared.directory / "train")
+    assert [path.name for path in (tmp_path / "parts").iterdir()] == ["train"] and machines.ran == 4
+    assert counts == {name: prepared.statistics["train"][name] for name in counts}
+
+    labels = ["a"]
+    with pytest.raises(DataError, match="does not occur in the training split"):
+        writers.write_split(tmp_path / "wrong" / "train", examples, "train", replace(prepared.assets, labels=labels))
+
+
+class ListRunner:
+    """What is used of Apache Beam, on a list."""
+
+    def __init__(self, twice):
+        self.beam, self.twice, self.ran = self, twice, 0
+
+    @contextmanager
+    def pipeline(self):
+        yield self
+
+    def __or__(self, step):
+        return step(self)
+
+    def Create(self, items):
+        return lambda self: self.__setattr__("items", items) or self
+
+    def Reshuffle(self):
+        return lambda self: self
+
+    def Map(self, function):
+        return Map(function)
+
+
+class Map:
+    def __init__(self, function):
+        self.function = function
+
+    def __rrshift__(self, name):
+        return self
+
+    def __call__(self, runner):
+        for item in [item for item in runner.items for _ in range(1 + runner.twice)]:
+            self.function(pickle.loads(pickle.dumps(item)))
+            runner.ran += 1
+
+
 @pytest.mark.slow
 def test_processes_write_what_one_writes_and_say_what_is_wrong(tmp_path):
     """With labels that are merged, a split that is drawn, rows left out, which is remarked, and a row that cannot be used."""
@@ -95,7 +153,7 @@ def test_processes_write_what_one_writes_and_say_what_is_wrong(tmp_path):
 
     whole = experiment("two", "train", "test")
     examples = splits(whole, open_source(whole))
-    with Writers(whole, kind_of(whole), two.directory, 2) as writers:
+    with LocalWriters(whole, kind_of(whole), two.directory, 2) as writers:
         kept = sum(not row.endswith("\t") for row in rows[:1500])
         with pytest.raises(DataError, match=f"test split, example {kept + 1}: label 'other' does not occur"):
             writers.write_split(tmp_path / "test", examples["test"], "test", two.assets)

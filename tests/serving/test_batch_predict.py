@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from nlp_suite.cli import app
-from nlp_suite.errors import ExportError
+from nlp_suite.errors import ExportError, UsageError
 from nlp_suite.serving.batch_predict import batch_predict, check_plan, cut, read_chunk, write_chunk
 
 
@@ -119,7 +119,7 @@ def test_a_million_lines_are_cut_fast(tmp_path):
 
 
 def test_a_runner_that_is_none(tmp_path):
-    with pytest.raises(ExportError, match="runner 'drect'; allowed: direct, flink, spark, dataflow"):
+    with pytest.raises(UsageError, match="runner 'drect'; allowed: direct, flink, spark, dataflow"):
         batch_predict(tmp_path, [], tmp_path, runner="drect")
 
 

@@ -1,4 +1,4 @@
-"""Batch prediction under Apache Beam, which wants another protobuf than TensorFlow's newest, in a separate environment."""
+"""Batch prediction and preparation under Apache Beam, which wants another protobuf than TensorFlow's newest, in a separate environment."""
 
 import ast
 import importlib.util
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow
 SCRIPT = """
 import sys
@@ -103,3 +103,45 @@ def test_memory_does_not_grow_with_the_lines(python, model, tmp_path):
         peak[number] = int(run.stdout.strip().splitlines()[-1]) / 1024  # MiB
         assert sum(1 for _ in answers(output, ".jsonl")) == number
     assert peak[400_000] < peak[20_000] + 150, peak
+
+
+PREPARE = """
+import sys
+from nlp_suite.cli import app
+app(["prepare", *sys.argv[1:]])
+"""
+
+
+def test_workers_prepare_what_one_process_does(python, tmp_path):
+    rows = [f"{'pos' if i % 3 else 'neg'}\tword{i % 7} word{i % 11}" for i in range(2500)]
+    (tmp_path / "train.tsv").write_text("\n".join(["label\ttext", *rows]) + "\n", "utf-8")
+
+    def config(name):
+        source = {"name": "files", "train": "train.tsv"}
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(json.dumps({"task": "sentiment", "data": {"source": source, "cache": name}}))
+        return path.name
+
+    def run(interpreter, *arguments):
+        return subprocess.run(
+            [interpreter, "-c", PREPARE, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=300
+        )
+
+    one = run(sys.executable, config("one"))
+    assert one.returncode == 0, one.stderr
+    many = run(python, config("many"), "--processes", "3", "--runner", "direct")
+    assert many.returncode == 0, many.stderr
+    found = [
+        {
+            path.relative_to(tmp_path / name): path.read_bytes()
+            for path in (tmp_path / name).rglob("*")
+            if path.is_file()
+        }
+        for name in ("one", "many")
+    ]
+    assert found[0] == found[1] and len(found[0]) > 10
+    with (tmp_path / "train.tsv").open("a") as file:
+        file.write("\tunlabelled\n")
+    wrong = run(python, config("wrong"), "--processes", "3", "--runner", "direct")
+    assert wrong.returncode == 1 and "row 2501" in wrong.stderr and "Traceback" not in wrong.stderr
+    assert not list((tmp_path / "wrong").glob("*"))
