@@ -171,7 +171,12 @@ class ForecastingTask(Task):
     def measure(self, run: Any, split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
         from nlp_suite.tasks.forecasting.measure import measure
 
-        return measure(run, split, stores)
+        return measure([run], split, stores)
+
+    def measure_together(self, runs: Sequence[Any], split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
+        from nlp_suite.tasks.forecasting.measure import measure
+
+        return measure(runs, split, stores)
 
     def baselines(
         self, run: Any, split: str, stores: Mapping[str, Any], by_row: Any

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from nlp_suite.data.kinds.series import SeriesStore
 from nlp_suite.errors import DataError, RunError
 from nlp_suite.progress import track
+from nlp_suite.tasks.forecasting.ensemble import ForecastEnsemble, check_measured_alike, mean_of
 
 ROWS = 256  # windows that are asked at once
 SHOWN_SERIES, SHOWN_CUTOFFS, SHOWN_FORECASTS, POINTS = 20, 40, 4, 600
@@ -123,29 +124,46 @@ def interval_figures(truth: Numbers, quantiles: Numbers, levels: Sequence[float]
     }
 
 
-def measure(run: Any, split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
-    """The report of a split; `by_row` are the backtest and the forecasts.
+def measure(runs: Sequence[Any], split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
+    """The report of a split, of one run or of the mean of several; `by_row` are the backtest and the forecasts.
+
+    Args:
+        runs: of several the first says where forecasts begin.
+        split: a key of `stores`.
+        stores: of the first run.
 
     Raises:
         DataError: no window fits into the split.
-        RunError: the network answers with something that is no number.
+        RunError: a network answers with something that is no number.
+        ConfigError: runs that do not go together.
     """
-    task, store = run.task, stores[split]
-    settings, forecaster = task.settings, task.predictor(run.model(), run.assets, run.experiment)
+    run, store = runs[0], stores[split]
+    task, settings = run.task, run.task.settings
+    check_measured_alike(runs)
+    forecasters = [each.task.predictor(each.model(), each.assets, each.experiment) for each in runs]
+    levels = list(ForecastEnsemble(forecasters).levels)
     windows = task.windows(store, ROWS, None, settings.cutoff_stride)
     test = backtest(store, windows, task.season(run.assets.facts), settings.horizon)
-    answers = []
-    for begin in track(
-        range(0, len(test.series), ROWS), f"forecasting {split}", -(-len(test.series) // ROWS), "batches"
-    ):
-        rows = range(begin, min(begin + ROWS, len(test.series)))
-        histories = [store.history(int(test.series[row]), int(test.cutoffs[row])) for row in rows]
-        answers.append(forecaster.answers(forecaster.inputs.arrays(histories)))
+    answers = [_answers(forecaster, test, split) for forecaster in forecasters]
+    report = report_of(test, *mean_of(answers), levels, settings.cutoff_stride)
+    if len(runs) > 1:
+        members = [
+            {"run": str(each.directory), **figures(test, forecast)} for each, (forecast, _) in zip(runs, answers)
+        ]
+        return {**report, "members": members}
+    return {**report, **({"intervals": fitted} if (fitted := run.assets.fitted.get("intervals")) else {})}
+
+
+def _answers(forecaster: Any, test: Backtest, split: str) -> tuple[Numbers, Numbers]:
+    """Forecasts `[W, H]` and quantiles `[W, H, Q]` of all windows."""
+    answers, count = [], len(test.series)
+    for begin in track(range(0, count, ROWS), f"forecasting {split}", -(-count // ROWS), "batches"):
+        places = zip(test.series[begin : begin + ROWS], test.cutoffs[begin : begin + ROWS])
+        answers.append(forecaster.ask([test.store.history(int(row), int(cutoff)) for row, cutoff in places]))
     forecast, quantiles = (np.concatenate(parts).astype(np.float64) for parts in zip(*answers))
     if not np.isfinite(forecast).all():
         raise RunError("the model answers with something that is no number; train it again with a lower learning rate")
-    report = report_of(test, forecast, quantiles, list(forecaster.levels), settings.cutoff_stride)
-    return {**report, **({"intervals": fitted} if (fitted := run.assets.fitted.get("intervals")) else {})}
+    return forecast, quantiles
 
 
 def report_of(

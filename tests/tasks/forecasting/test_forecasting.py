@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import h5py
@@ -229,6 +230,23 @@ def test_a_run_is_measured_on_another_table(run, folder):
     (folder / "days.csv").write_text("ds,y\n" + "".join(f"2024-01-{day:02d},1\n" for day in range(1, 32)))
     with pytest.raises(nlp_suite.NlpSuiteError, match="a step is a day, and the model forecasts steps of a month"):
         nlp_suite.evaluate(run, data=folder / "days.csv")
+
+
+def test_several_runs_are_measured_as_one(run, report, folder, monkeypatch):
+    other, shift = Run(run.directory), 4.0
+    predictor = run.task.predictor(run.model(), run.assets, run.experiment)
+    moved = SimpleNamespace(levels=predictor.levels, inputs=predictor.inputs, experiment=None, horizon=4)
+    moved.ask = lambda rows: tuple(answer + shift for answer in predictor.ask(rows))
+    made = iter([predictor, moved])
+    monkeypatch.setattr(type(run.task), "predictor", lambda *arguments: next(made))
+    both = nlp_suite.evaluate(run, ensemble=[other], baseline=False)
+    assert both["page"] == str(run.directory / "ensemble" / "report.html") and len(both["members"]) == 2
+    assert [row["bias"] - report["bias"] for row in both["members"]] == pytest.approx([0, shift], abs=1e-4)
+    assert both["bias"] - report["bias"] == pytest.approx(shift / 2, abs=1e-4)
+    assert "The runs of the ensemble" in (run.directory / "ensemble" / "report.html").read_text("utf-8")
+    other.assets = replace(other.assets, facts={**run.assets.facts, "cut": {**run.assets.facts["cut"], "test": 12}})
+    with pytest.raises(nlp_suite.NlpSuiteError, match="task.test 12 and .* with 24: one saw in training"):
+        nlp_suite.evaluate(run, ensemble=[other])
 
 
 # ---- forecasts
