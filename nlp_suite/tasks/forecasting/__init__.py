@@ -81,15 +81,20 @@ class ForecastingTask(Task):
         if inputs.calendar:
             check_calendar(inputs.calendar, inputs.frequency)
         encoder = BACKBONES.get(backbone.name)(vocabulary_size=None, **backbone.arguments())
+        if self.settings.max_horizon and not encoder.carries_state:
+            raise ConfigError(
+                f"task.max_horizon goes on from the state of a recurrent network in one direction: backbone {backbone.name} with "
+                "these settings has none (allowed: rnn, lstm, gru with bidirectional: false)"
+            )
         counts = {kind: len(names) for kind, names in inputs.covariates.items()}
         model = ForecastModel(encoder, inputs.context, self.settings.model_dump(exclude={"name"}), season, counts)
         model.build()
         return model
 
-    def inputs(self, facts: Mapping[str, Any]) -> NetworkInputs:
-        """What the network reads of series of which these are the facts."""
+    def inputs(self, facts: Mapping[str, Any], horizon: int | None = None) -> NetworkInputs:
+        """What the network reads of series of which these are the facts, for so many steps ahead; default: all that may be asked for."""
         task, frequency = self.settings, Frequency.parse(facts["frequency"])
-        return NetworkInputs(task.context, task.horizon, facts.get("covariates", {}), task.calendar, frequency)
+        return NetworkInputs(task.context, horizon or task.reach, facts.get("covariates", {}), task.calendar, frequency)
 
     def season(self, facts: Mapping[str, Any]) -> int:
         """Steps of a season; 1: none is known."""
@@ -133,14 +138,16 @@ class ForecastingTask(Task):
         functions = {"scaled_loss": losses_of(self.settings), "scaled_mae": absolute_errors_of(self.settings)}
         return [keras.metrics.MeanMetricWrapper(function, name=name) for name, function in functions.items()]
 
-    def windows(self, store: Any, rows: int, seed: int | None, stride: int = 1) -> Any:
-        """Windows of a store as the settings say, see `SeriesWindows`."""
+    def windows(
+        self, store: Any, rows: int, seed: int | None, stride: int = 1, horizon: int | None = None
+    ) -> Any:
+        """Windows of a store as the settings say, see `SeriesWindows`; by default of the horizon that is trained."""
         from nlp_suite.tasks.forecasting.windows import SeriesWindows
 
         task = self.settings
         least = 1 if task.short_series == "pad" else task.context
         facts = {"frequency": str(store.frequency), "covariates": store.covariates}
-        return SeriesWindows(store, self.inputs(facts), rows, seed, stride, least)
+        return SeriesWindows(store, self.inputs(facts, horizon or task.horizon), rows, seed, stride, least)
 
     def training_batches(
         self, model: Any, stores: Mapping[str, Any], labels: Sequence[str], training: Any
@@ -240,7 +247,10 @@ class ForecastingTask(Task):
 
     def card_facts(self, experiment: Experiment) -> dict[str, str]:
         task = self.settings
-        facts = {"Reads": f"the last {task.context} steps of a series", "Forecasts": f"the next {task.horizon} steps"}
+        steps = f"the next {task.horizon} steps"
+        if task.max_horizon:
+            steps += f", and up to {task.reach} from its own forecasts"
+        facts = {"Reads": f"the last {task.context} steps of a series", "Forecasts": steps}
         named = [
             f"{name} ({kind})" for kind in KINDS for name in getattr(experiment.data.source, f"{kind}_covariates", ())
         ]

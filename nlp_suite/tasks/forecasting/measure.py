@@ -53,7 +53,7 @@ def backtest(store: SeriesStore, windows: Any, season: int, horizon: int) -> Bac
         DataError: no window fits into the split.
     """
     if not windows.count:
-        raise DataError("the split has no window: task.horizon is longer than what it holds")
+        raise DataError("the split has no window: task.horizon, or task.max_horizon, is longer than what it holds")
     series, cutoffs = windows.places(np.arange(windows.count))
     truth = np.stack([store.series(int(row))[end : end + horizon] for row, end in zip(series, cutoffs)])
     scales = np.array([seasonal_scale(store.series(row)[:begin], season) for row, begin in enumerate(store.begins)])
@@ -142,10 +142,12 @@ def measure(runs: Sequence[Any], split: str, stores: Mapping[str, Any]) -> dict[
     check_measured_alike(runs)
     forecasters = [each.task.predictor(each.model(), each.assets, each.experiment) for each in runs]
     levels = list(ForecastEnsemble(forecasters).levels)
-    windows = task.windows(store, ROWS, None, settings.cutoff_stride)
-    test = backtest(store, windows, task.season(run.assets.facts), settings.horizon)
+    windows = task.windows(store, ROWS, None, settings.cutoff_stride, settings.reach)
+    test = backtest(store, windows, task.season(run.assets.facts), settings.reach)
     answers = [_answers(forecaster, test, split) for forecaster in forecasters]
     report = report_of(test, *mean_of(answers), levels, settings.cutoff_stride)
+    if settings.max_horizon:
+        report["trained_horizon"] = settings.horizon
     if len(runs) > 1:
         members = [
             {"run": str(each.directory), **figures(test, forecast)} for each, (forecast, _) in zip(runs, answers)

@@ -101,7 +101,7 @@ class NetworkForecaster(Forecaster):
         self.levels = list(model.output_of_step.levels)
 
         def answers(*arrays: Any) -> Any:
-            return model.answers(model(dict(zip(inputs.shapes, arrays)), training=False), width)
+            return model.forecasts(dict(zip(inputs.shapes, arrays)), width)
 
         shapes = [([None, *shape], "float32") for shape in inputs.shapes.values()]
         self._answers = compiled(answers, model, shapes=shapes)

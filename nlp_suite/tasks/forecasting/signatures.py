@@ -58,7 +58,7 @@ class ForecastingSignatures(Signatures):
         filled, rows = fill_empty_batch(*columns)
         given = dict(zip(self._names, filled))
         length = tf.clip_by_value(given["length"], 0, tf.shape(given["values"])[1])
-        context, horizon = self.model.context, self.model.horizon
+        context, horizon = self.model.context, self.inputs.horizon
         values, mask = (_window(given[name], length, context) for name in ("values", "mask"))  # [B, C]
         known = tf.where((mask > 0) & tf.math.is_finite(values), 1.0, 0.0)
         read = {"values": tf.where(known > 0, values, 0.0), "mask": known}
@@ -70,7 +70,7 @@ class ForecastingSignatures(Signatures):
             read["static"] = given["static"]
         if "last" in given:
             read["calendar"] = self._calendar(given["last"])
-        forecast, quantiles = self.model.answers(self.model(read, training=False), self.predictor.width)
+        forecast, quantiles = self.model.forecasts(read, self.predictor.width)
         answer = {"forecast": forecast}
         if len(self.predictor.levels):
             answer["quantiles"] = quantiles
@@ -81,7 +81,7 @@ class ForecastingSignatures(Signatures):
         import tensorflow as tf
 
         step = self.inputs.frequency
-        ahead = tf.range(1 - self.model.context, self.model.horizon + 1, dtype=tf.int64) * step.count
+        ahead = tf.range(1 - self.model.context, self.inputs.horizon + 1, dtype=tf.int64) * step.count
         found = phases(stamp_of(last, step)[:, None] + ahead, step, self.inputs.calendar)
         return tf.stack([tf.cast(place, tf.float32) / size for place, size in found], axis=-1)
 
@@ -102,7 +102,7 @@ class ForecastingSignatures(Signatures):
         past, future, static = (len(self.inputs.covariates.get(kind, ())) for kind in KINDS)
         beside = (
             draw.normal(10, 3, (steps, past)).round(2),
-            draw.normal(10, 3, (steps + self.model.horizon, future)).round(2),
+            draw.normal(10, 3, (steps + self.inputs.horizon, future)).round(2),
         )
         step = self.inputs.frequency
         first = {"month": 12 * 1990, "second": 0, "step": 0}[step.unit]

@@ -59,7 +59,13 @@ class ForecastingView(ReportView):
         )
         sections = [
             Section("Forecasts beside what came", columns(*drawn), lead),
-            Section("Where it errs", join(curves, _by(report["by_horizon"], "step", "steps ahead"))),
+            Section(
+                "Where it errs",
+                join(curves, _by(report["by_horizon"], "step", "steps ahead")),
+                f"Beyond {report['trained_horizon']} steps the network read its own forecasts."
+                if "trained_horizon" in report
+                else "",
+            ),
             Section(
                 "Backtest",
                 _by(report["by_cutoff"], "name", "cut off before"),
