@@ -87,14 +87,16 @@ class ForecastingTask(Task):
                 "these settings has none (allowed: rnn, lstm, gru with bidirectional: false)"
             )
         counts = {kind: len(names) for kind, names in inputs.covariates.items()}
-        model = ForecastModel(encoder, inputs.context, self.settings.model_dump(exclude={"name"}), season, counts)
+        words = [len(known) for known in inputs.categories.values()]
+        model = ForecastModel(encoder, inputs.context, self.settings.model_dump(exclude={"name"}), season, counts, words)
         model.build()
         return model
 
     def inputs(self, facts: Mapping[str, Any], horizon: int | None = None) -> NetworkInputs:
         """What the network reads of series of which these are the facts, for so many steps ahead; default: all that may be asked for."""
         task, frequency = self.settings, Frequency.parse(facts["frequency"])
-        return NetworkInputs(task.context, horizon or task.reach, facts.get("covariates", {}), task.calendar, frequency)
+        known, words = facts.get("covariates", {}), facts.get("categories", {})
+        return NetworkInputs(task.context, horizon or task.reach, known, task.calendar, frequency, words)
 
     def season(self, facts: Mapping[str, Any]) -> int:
         """Steps of a season; 1: none is known."""
@@ -146,7 +148,7 @@ class ForecastingTask(Task):
 
         task = self.settings
         least = 1 if task.short_series == "pad" else task.context
-        facts = {"frequency": str(store.frequency), "covariates": store.covariates}
+        facts = {"frequency": str(store.frequency), "covariates": store.covariates, "categories": store.categories}
         return SeriesWindows(store, self.inputs(facts, horizon or task.horizon), rows, seed, stride, least)
 
     def training_batches(
@@ -208,7 +210,8 @@ class ForecastingTask(Task):
         source = signatures.experiment().data.source
         names = {kind: getattr(source, f"{kind}_covariates", []) for kind in KINDS}
         frequency = getattr(source, "frequency", "auto")  # found once and written out, see `freeze_data_defaults`
-        facts = {"frequency": "step" if frequency == "auto" else frequency, "covariates": names}
+        words = {name: [] for name in getattr(source, "static_categories", [])}
+        facts = {"frequency": "step" if frequency == "auto" else frequency, "covariates": names, "categories": words}
         levels = () if self.settings.output == "point" else self.settings.quantiles
         return SavedModelForecaster(signatures, levels, self.inputs(facts))
 
@@ -243,6 +246,9 @@ class ForecastingTask(Task):
         draw = np.random.default_rng(0)
         shapes = self.inputs(run.assets.facts).shapes
         drawn = {name: draw.uniform(1, 100, (8, *shape)).astype("float32") for name, shape in shapes.items()}
+        if "categories" in shapes:
+            counts = [len(words) for words in run.assets.facts["categories"].values()]
+            drawn["categories"] = draw.integers(0, np.array(counts) + 1, (8, len(counts))).astype("float32")
         return {**drawn, "mask": np.ones_like(drawn["values"])}
 
     def card_facts(self, experiment: Experiment) -> dict[str, str]:
@@ -254,5 +260,6 @@ class ForecastingTask(Task):
         named = [
             f"{name} ({kind})" for kind in KINDS for name in getattr(experiment.data.source, f"{kind}_covariates", ())
         ]
+        named += [f"{name} (category)" for name in getattr(experiment.data.source, "static_categories", ())]
         beside = [*named, *(f"{feature} (calendar)" for feature in task.calendar)]
         return {**facts, **({"Beside its values": ", ".join(beside)} if beside else {})}

@@ -75,4 +75,5 @@ def check_measured_alike(runs: Sequence[Run]) -> None:
 
 
 def _known(member: Forecaster) -> dict[str, list[str]]:
-    return {kind: list(names) for kind, names in member.inputs.covariates.items() if names}
+    covariates = {**member.inputs.covariates, "categories": list(member.inputs.categories)}
+    return {kind: list(names) for kind, names in covariates.items() if names}

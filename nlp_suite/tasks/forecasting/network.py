@@ -37,13 +37,16 @@ class ForecastModel(ModelOfLayers):
         task: settings of the task, without its name.
         season: steps of a season.
         covariates: kind (`past`, `future`, `static`) → how many there are.
+        categories: of every category how many words it has.
     """
 
-    def __init__(self, backbone, context, task, season=1, covariates=None, **kwargs):
+    def __init__(self, backbone, context, task, season=1, covariates=None, categories=None, **kwargs):
         super().__init__(**kwargs)
         self.settings = {"context": context, "task": dict(task), "season": season}
         if covariates:  # so that a network without them has the config that it always had
             self.settings["covariates"] = dict(covariates)
+        if categories:
+            self.settings["categories"] = list(categories)
         chosen = ForecastingSettings(name="forecasting", **task)
         self.horizon, self.reach, self.context = chosen.horizon, chosen.reach, context
         self.output_of_step: StepOutput = step_output(chosen)
@@ -62,7 +65,8 @@ class ForecastModel(ModelOfLayers):
         self.covariates = {kind: CovariateScaling(count, dtype="float32") for kind, count in counts.items()}
         self.calendar_size = CIRCLE * len(chosen.calendar)
         self.ahead_size = 2 * counts.get("future", 0) + self.calendar_size
-        self.context_size = FEATURES + 2 * sum(counts.values()) + self.calendar_size
+        self.words = [keras.layers.Embedding(count + 1, chosen.category_size, dtype=policy) for count in categories or ()]
+        self.context_size = FEATURES + 2 * sum(counts.values()) + self.calendar_size + chosen.category_size * len(self.words)
         self.projection = keras.layers.Dense(backbone.embedding_size, dtype=policy)
         self.pooling = SequencePooling(chosen.pooling, bidirectional=backbone.bidirectional, dtype=policy)
         self.drop = keras.layers.Dropout(chosen.dropout, dtype=policy)
@@ -89,6 +93,8 @@ class ForecastModel(ModelOfLayers):
         self.projection.build((None, None, self.context_size))
         for layer in self.covariates.values():
             layer.build()
+        for layer in self.words:
+            layer.build((None,))
         self.backbone.build((None, None, self.backbone.embedding_size))
         self.pooling.build((None, None, self.backbone.output_size))
         pooled = self.backbone.output_size * len(self.pooling.kinds)
@@ -154,6 +160,10 @@ class ForecastModel(ModelOfLayers):
             if kind == "future":
                 ahead.append(x)
             context.append(x)
+        for place, layer in enumerate(self.words):
+            number = ops.cast(inputs["categories"], "int32")[:, place]
+            known = ops.cast(number > 0, "float32")[:, None]
+            context.append((ops.cast(layer(number), "float32") * known)[:, None])  # zeros where missing or unknown
         if self.calendar_size:
             angle = 2 * math.pi * ops.cast(inputs["calendar"], "float32")
             circle = ops.concatenate([ops.sin(angle), ops.cos(angle)], axis=-1)  # [B, C + H, 2K]

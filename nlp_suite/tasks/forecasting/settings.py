@@ -31,6 +31,9 @@ class ForecastingSettings(ComponentSettings):
         [],
         description="what is read of the date of every step, as a place on a circle; month and quarter also of months",
     )
+    category_size: int = Field(
+        4, ge=1, le=1024, description="numbers of the vector that is learned for every word of data.source.static_categories"
+    )
     transform: Literal["none", "log"] = Field("none", description="log: log(1 + y), for values from 0 on")
     difference: Literal["none", "last", "seasonal"] = Field(
         "none",

@@ -24,7 +24,8 @@ class ForecastingSignatures(Signatures):
     row its last C steps are read. A value that is not finite is missing. Where the model reads them, too: `past` float
     `[B, T, K]`, `future` float `[B, T + H, K]` of which the first `length` steps are beside the values, and `static` float
     `[B, K]`, with covariates in the order of the config, NaN where missing; and for a calendar `last` int `[B]`, the Unix
-    time in seconds of the last step of each row, of months that of their first day.
+    time in seconds of the last step of each row, of months that of their first day; and `categories` string `[B, K]`, of which
+    words that are not of the training split are none.
 
     Outputs are `forecast` float `[B, H]` and, where the model has any, `quantiles` float `[B, H, Q]`.
     """
@@ -46,6 +47,8 @@ class ForecastingSignatures(Signatures):
                 shapes[name] = ([None, None, shape[1]], "float32")
             elif name == "static":
                 shapes[name] = ([None, shape[0]], "float32")
+            elif name == "categories":
+                shapes[name] = ([None, shape[0]], "string")
             elif name == "calendar":
                 shapes["last"] = ([None], "int64")
         self._names = list(shapes)
@@ -68,6 +71,8 @@ class ForecastingSignatures(Signatures):
             read["future"] = _window(given["future"], length, context, horizon)
         if "static" in given:
             read["static"] = given["static"]
+        if "categories" in given:
+            read["categories"] = self._numbers(given["categories"])
         if "last" in given:
             read["calendar"] = self._calendar(given["last"])
         forecast, quantiles = self.model.forecasts(read, self.predictor.width)
@@ -75,6 +80,16 @@ class ForecastingSignatures(Signatures):
         if len(self.predictor.levels):
             answer["quantiles"] = quantiles
         return first_rows(answer, rows)
+
+    def _numbers(self, words: Any) -> Any:
+        """The numbers of categories, string `[B, K]`, as `NetworkInputs.numbers` gives them, float `[B, K]`."""
+        import tensorflow as tf
+
+        numbers = []
+        for place, known in enumerate(self.inputs.categories.values()):
+            same = tf.cast(words[:, place, None] == tf.constant(known, tf.string), tf.float32)  # [B, V]
+            numbers.append(tf.linalg.matvec(same, tf.range(1, len(known) + 1, dtype=tf.float32)))
+        return tf.stack(numbers, axis=-1)
 
     def _calendar(self, last: Any) -> Any:
         """Places on a circle `[B, C + H, K]` around the last steps, Unix seconds `[B]`."""
@@ -106,7 +121,8 @@ class ForecastingSignatures(Signatures):
         )
         step = self.inputs.frequency
         first = {"month": 12 * 1990, "second": 0, "step": 0}[step.unit]
-        return History(values, *beside, draw.normal(10, 3, static).round(2), first + steps * step.count)
+        words = [str(draw.choice([*known, ""])) for known in self.inputs.categories.values()]
+        return History(values, *beside, draw.normal(10, 3, static).round(2), first + steps * step.count, words=words)
 
 
 def _window(x: Any, length: Any, context: int, ahead: int = 0) -> Any:

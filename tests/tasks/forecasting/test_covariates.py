@@ -20,7 +20,7 @@ STEPS, AHEAD = 150, 3
 
 def table(path, steps=STEPS, begin=0, ahead=0):
     """Two shops: sales hang on the price of the day, on its weekday, and on the size of the shop."""
-    lines = ["ds,shop,y,price,visitors,area\n"]
+    lines = ["ds,shop,y,price,visitors,area,kind\n"]
     for shop, area in (("north", 1), ("south", 3)):
         draw = np.random.default_rng(area)
         prices, visitors = draw.integers(1, 4, (2, begin + steps + ahead))
@@ -28,7 +28,7 @@ def table(path, steps=STEPS, begin=0, ahead=0):
             day = FIRST + timedelta(days=step)
             y = 20 * area - 4 * prices[step] + 6 * (day.weekday() == 5)
             known = f"{y}" if step < begin + steps else ""
-            lines.append(f"{day},{shop},{known},{prices[step]},{visitors[step]},{area}\n")
+            lines.append(f"{day},{shop},{known},{prices[step]},{visitors[step]},{area},{'kiosk' if area == 1 else ''}\n")
     path.write_text("".join(lines))
     return path
 
@@ -43,6 +43,7 @@ def run(folder):
     source = {
         "name": "series", "train": str(table(folder / "sales.csv")), "series": "shop",
         "past_covariates": ["visitors"], "future_covariates": ["price"], "static_covariates": ["area"],
+        "static_categories": ["shop", "kind"],
     }  # fmt: skip
     experiment = {
         "task": {
@@ -161,7 +162,7 @@ def asked(steps=12, ahead=AHEAD):
         "last": str(FIRST + timedelta(days=STEPS - 1)),
         "past": {"visitors": [1.0, 2, 3] * (steps // 3)},
         "future": {"price": [1, 3, 2] * (steps // 3) + [1.0, 2, 3][:ahead]},
-        "static": {"area": 1},
+        "static": {"area": 1, "shop": "north", "kind": "kiosk"},
     }
 
 
@@ -175,7 +176,9 @@ def test_a_history_is_a_mapping_with_all_that_the_model_reads(run):
         ({"future": {"price": [1] * 14 + [None]}}, "'price' is not known for 1 of the 3 steps that are forecast .2023-06-03"),
         ({"past": {"visitors": [1]}}, "past covariates have 1 values and the series has 12"),
         ({"past": {"visitor": [1]}}, "unknown past covariate 'visitor'"),
-        ({"static": {}}, "static covariates are missing: area"),
+        ({"static": {"area": 1, "kind": None}}, "static categories are missing: shop"),
+        ({"static": {"shop": "south", "kind": None}}, "static covariates are missing: area"),
+        ({"static": {"area": 1, "shop": "nort", "kind": None}}, "unknown word of the category 'shop', 'nort'"),
         ({"last": None}, "'None' is no date"),
         ({"last": "2023-05"}, "'2023-05' is no date of a step, which is a day"),
         ({"price": [1]}, "unknown key 'price'"),
@@ -186,6 +189,18 @@ def test_a_history_is_a_mapping_with_all_that_the_model_reads(run):
     del without["last"]
     with pytest.raises(nlp_suite.NlpSuiteError, match="reads the calendar .day_of_week.: give `last`"):
         forecaster.forecast([without])
+
+
+def test_words_are_numbers_of_the_training_split_and_have_a_vector_each(run):
+    inputs = run.task.inputs(run.assets.facts)
+    assert inputs.categories == {"shop": ["north", "south"], "kind": ["kiosk"]}
+    assert inputs.numbers([["south", ""], ["west", "kiosk"]]).tolist() == [[2, 0], [0, 1]]
+    store = run.stores()["test"]
+    assert list(store.history(1, 20).words) == ["south", ""] and run.model().words[0].embeddings.shape == (3, 4)
+    forecaster, south = nlp_suite.load(run.directory), asked()
+    south["static"] = {**south["static"], "shop": "south"}
+    (one,), (two,) = forecaster.forecast([asked()]), forecaster.forecast([south])
+    assert one["forecast"] != pytest.approx(two["forecast"], rel=1e-3)
 
 
 @pytest.mark.slow
