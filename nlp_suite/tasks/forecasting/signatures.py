@@ -33,6 +33,8 @@ class ForecastingSignatures(Signatures):
     def __init__(self, model: Any, predictor: Any):
         super().__init__(model, predictor)
         self.inputs = predictor.inputs
+        words = {"categories": list(self.inputs.categories)} if self.inputs.categories else {}
+        self.columns = {**{kind: list(names) for kind, names in self.inputs.covariates.items() if names}, **words}
         values = np.array([112.0, 118.0, 132.0, 129.0])
         self.example = {name: array[0].tolist() for name, array in request([self._drawn(values)], self.inputs).items()}
 
