@@ -172,6 +172,8 @@ class SeriesKind(CorpusKind):
             if example["series"] in names:
                 raise DataError(f"the series {example['series']!r} occurs twice; names must differ")
             names.add(example["series"])
+            if not np.isfinite(example["values"]).any():
+                raise DataError(f"the series {example['series']!r} has no value: leave its rows out")
             if bounds(len(example["values"]), cut) is None:
                 left_out.append(example["series"])
                 continue

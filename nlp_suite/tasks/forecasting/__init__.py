@@ -88,6 +88,8 @@ class ForecastingTask(Task):
             )
         counts = {kind: len(names) for kind, names in inputs.covariates.items()}
         words = [len(known) for known in inputs.categories.values()]
+        if empty := [name for name, known in inputs.categories.items() if not known]:
+            raise ConfigError(f"data.source.static_categories: column {empty[0]!r} has no word; leave it out")
         model = ForecastModel(encoder, inputs.context, self.settings.model_dump(exclude={"name"}), season, counts, words)
         model.build()
         return model
@@ -248,7 +250,7 @@ class ForecastingTask(Task):
         drawn = {name: draw.uniform(1, 100, (8, *shape)).astype("float32") for name, shape in shapes.items()}
         if "categories" in shapes:
             counts = [len(words) for words in run.assets.facts["categories"].values()]
-            drawn["categories"] = draw.integers(0, np.array(counts) + 1, (8, len(counts))).astype("float32")
+            drawn["categories"] = draw.integers(1, np.array(counts) + 1, (8, len(counts))).astype("float32")
         return {**drawn, "mask": np.ones_like(drawn["values"])}
 
     def card_facts(self, experiment: Experiment) -> dict[str, str]:

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nlp_suite.data.kinds.series import SeriesStore
+from nlp_suite.data.kinds.series import SPLITS, SeriesStore
 from nlp_suite.errors import DataError, RunError
 from nlp_suite.progress import track
 from nlp_suite.tasks.forecasting.ensemble import ForecastEnsemble, check_measured_alike, mean_of
+from nlp_suite.tasks.forecasting.seen import begin_after
 
 ROWS = 256  # windows that are asked at once
 SHOWN_SERIES, SHOWN_CUTOFFS, SHOWN_FORECASTS, POINTS = 20, 40, 4, 600
@@ -140,12 +141,15 @@ def measure(runs: Sequence[Any], split: str, stores: Mapping[str, Any]) -> dict[
     run, store = runs[0], stores[split]
     task, settings = run.task, run.task.settings
     check_measured_alike(runs)
+    known = [] if split in SPLITS or "validation" not in stores else begin_after(store, stores["validation"], split)
     forecasters = [each.task.predictor(each.model(), each.assets, each.experiment) for each in runs]
     levels = list(ForecastEnsemble(forecasters).levels)
     windows = task.windows(store, ROWS, None, settings.cutoff_stride, settings.reach)
     test = backtest(store, windows, task.season(run.assets.facts), settings.reach)
     answers = [_answers(forecaster, test, split) for forecaster in forecasters]
     report = report_of(test, *mean_of(answers), levels, settings.cutoff_stride)
+    if known:
+        report["remarks"] = known
     if settings.max_horizon:
         report["trained_horizon"] = settings.horizon
     if len(runs) > 1:

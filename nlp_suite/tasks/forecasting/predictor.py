@@ -81,7 +81,7 @@ def checked_horizon(horizon: int | None, trained: int) -> int:
     """
     if horizon is not None and not 1 <= horizon <= trained:
         raise RequestError(
-            f"horizon {horizon}: this model forecasts 1 to {trained} steps ahead; for more, train one with task.horizon"
+            f"horizon {horizon}: this model forecasts 1 to {trained} steps ahead; for more, train one with task.horizon or task.max_horizon"
         )
     return horizon or trained
 

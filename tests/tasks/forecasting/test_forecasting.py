@@ -14,11 +14,13 @@ import nlp_suite
 from nlp_suite.cli import app
 from nlp_suite.data.prepare import prepare
 from nlp_suite.data.series_history import History
+from nlp_suite.data.time_steps import Frequency
 from nlp_suite.serving.flags import Options
 from nlp_suite.tasks.forecasting import baseline, measure
 from nlp_suite.tasks.forecasting.ensemble import ForecastEnsemble
 from nlp_suite.tasks.forecasting.inputs import NetworkInputs
 from nlp_suite.tasks.forecasting.predictor import Forecaster
+from nlp_suite.tasks.forecasting.seen import begin_after
 from nlp_suite.tasks.forecasting.windows import SeriesWindows
 from nlp_suite.training.run import Run
 from tests.serving import chromium
@@ -247,6 +249,22 @@ def test_several_runs_are_measured_as_one(run, report, folder, monkeypatch):
     other.assets = replace(other.assets, facts={**run.assets.facts, "cut": {**run.assets.facts["cut"], "test": 12}})
     with pytest.raises(nlp_suite.NlpSuiteError, match="task.test 12 and .* with 24: one saw in training"):
         nlp_suite.evaluate(run, ensemble=[other])
+
+
+def test_what_training_saw_is_not_tested_on():
+    def store(names, starts, series, begins):
+        found = SimpleNamespace(names=names, starts=starts, frequency=Frequency("step", 1), begins=np.array(begins))
+        found.series = lambda row: np.array(series[row], float)
+        found.offsets = np.cumsum([0, *map(len, series)])
+        return found
+
+    seen = store(["a", "b"], [10, 0], [[1, 2, np.nan, 4], [5, 6]], [2, 2])
+    given = store(["a", "a2", "b"], [11, 10, 0], [[2, np.nan, 4, 7, 8], [1, 2, 3], [5, 7, 8]], [1, 1, 1])
+    (said,) = begin_after(given, seen, "new.csv")
+    assert given.begins.tolist() == [3, 1, 1] and "1 series begin with steps that training or validation saw" in said
+    assert begin_after(given, seen, "new.csv") == []
+    with pytest.raises(nlp_suite.NlpSuiteError, match="training or validation saw all of its steps"):
+        begin_after(store(["b"], [0], [[5, 6]], [1]), seen, "old.csv")
 
 
 # ---- forecasts
