@@ -4,6 +4,7 @@ import math
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -231,7 +232,7 @@ class SeriesReader:
 def _parted(columns: list[Any], *sizes: int) -> list[list[Any]]:
     """A list in parts of so many, and the rest."""
     ends = [0, *np.cumsum(sizes).tolist(), len(columns)]
-    return [columns[begin:end] for begin, end in zip(ends, ends[1:])]
+    return [columns[begin:end] for begin, end in pairwise(ends)]
 
 
 def _add_word(words: dict[str, str], column: str, cell: Any, where: str) -> None:

@@ -67,7 +67,9 @@ def evaluate(
     for each in runs:
         each.weights()
         if each.experiment.task.name != run.experiment.task.name:
-            raise RunError(f"{each.directory} is a run of {each.experiment.task.name}, not of {run.experiment.task.name}")
+            raise RunError(
+                f"{each.directory} is a run of {each.experiment.task.name}, not of {run.experiment.task.name}"
+            )
     if split not in (None, *SPLITS):
         raise RunError(f"{run.directory}: there is no split {split!r} (there are: {', '.join(SPLITS)})")
     if split and data:

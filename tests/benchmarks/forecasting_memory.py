@@ -81,7 +81,10 @@ def main():
                 done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=environment)
                 *during, peak = json.loads(done.stdout.splitlines()[-1])
                 parts = " ".join(f"{each:.0f}" for each in during)
-                print(f"{series:6} series, {verb}: peak {peak:.0f} MiB{', after every part ' if parts else ''}{parts}", flush=True)
+                print(
+                    f"{series:6} series, {verb}: peak {peak:.0f} MiB{', after every part ' if parts else ''}{parts}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

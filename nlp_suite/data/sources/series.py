@@ -126,7 +126,11 @@ class SeriesSource(Source):
         self._check_split(split)
         series, frequency = self._series()
         for each in series:
-            example = {"series": each.name, "start": frequency.written(each.start), "frequency": str(frequency)}
+            example: Example = {
+                "series": each.name,
+                "start": frequency.written(each.start),
+                "frequency": str(frequency),
+            }
             if self.settings.static_categories:
                 example["categories"] = each.words
             if self.settings.covariates:
@@ -162,14 +166,14 @@ class SeriesSource(Source):
         settings, reader = self.settings, None
         values = settings.value if isinstance(settings.value, list) else [settings.value]
         for path in self._files:
-            table = self._open(path, [settings.time, settings.series, *values, *settings.covariates, *settings.static_categories])
+            table = self._open(
+                path, [settings.time, settings.series, *values, *settings.covariates, *settings.static_categories]
+            )
             if reader is None:
                 series = settings.series
                 if series is None and len(values) == 1 and "unique_id" in (table.columns or ()):
                     series = "unique_id"
-                reader = SeriesReader(
-                    settings.time, series, values, settings.covariates, settings.static_categories
-                )
+                reader = SeriesReader(settings.time, series, values, settings.covariates, settings.static_categories)
             reader.read(table)
         assert reader is not None  # there is a file or more
         series_, frequency, self._remarks = reader.regular(settings.frequency, settings.gaps, settings.duplicates)
@@ -198,7 +202,9 @@ class SeriesSource(Source):
     def _settings_facts(self) -> dict[str, Any]:
         """The hash is that from before there were covariates, where there are none."""
         facts = super()._settings_facts()
-        return {name: value for name, value in facts.items() if value or not name.endswith(("_covariates", "_categories"))}
+        return {
+            name: value for name, value in facts.items() if value or not name.endswith(("_covariates", "_categories"))
+        }
 
 
 def _only(column: NDArray[np.float64], called: str) -> float:

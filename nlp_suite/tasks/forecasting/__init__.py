@@ -90,7 +90,9 @@ class ForecastingTask(Task):
         words = [len(known) for known in inputs.categories.values()]
         if empty := [name for name, known in inputs.categories.items() if not known]:
             raise ConfigError(f"data.source.static_categories: column {empty[0]!r} has no word; leave it out")
-        model = ForecastModel(encoder, inputs.context, self.settings.model_dump(exclude={"name"}), season, counts, words)
+        model = ForecastModel(
+            encoder, inputs.context, self.settings.model_dump(exclude={"name"}), season, counts, words
+        )
         model.build()
         return model
 
@@ -142,9 +144,7 @@ class ForecastingTask(Task):
         functions = {"scaled_loss": losses_of(self.settings), "scaled_mae": absolute_errors_of(self.settings)}
         return [keras.metrics.MeanMetricWrapper(function, name=name) for name, function in functions.items()]
 
-    def windows(
-        self, store: Any, rows: int, seed: int | None, stride: int = 1, horizon: int | None = None
-    ) -> Any:
+    def windows(self, store: Any, rows: int, seed: int | None, stride: int = 1, horizon: int | None = None) -> Any:
         """Windows of a store as the settings say, see `SeriesWindows`; by default of the horizon that is trained."""
         from nlp_suite.tasks.forecasting.windows import SeriesWindows
 
@@ -212,7 +212,7 @@ class ForecastingTask(Task):
         source = signatures.experiment().data.source
         names = {kind: getattr(source, f"{kind}_covariates", []) for kind in KINDS}
         frequency = getattr(source, "frequency", "auto")  # found once and written out, see `freeze_data_defaults`
-        words = {name: [] for name in getattr(source, "static_categories", [])}
+        words: dict[str, list[str]] = {name: [] for name in getattr(source, "static_categories", [])}
         facts = {"frequency": "step" if frequency == "auto" else frequency, "covariates": names, "categories": words}
         levels = () if self.settings.output == "point" else self.settings.quantiles
         return SavedModelForecaster(signatures, levels, self.inputs(facts))

@@ -37,7 +37,9 @@ def checked_history(asked: Asked, number: int, inputs: NetworkInputs, horizon: i
         history = _from_mapping(asked if isinstance(asked, Mapping) else {"values": asked}, called, inputs)
     for (name, known), word in zip(inputs.categories.items(), history.words):
         if known and word and word not in known:
-            raise RequestError(f"{called}: {unknown(f'word of the category {name!r},', word, known)}; leave it empty for none of them")
+            raise RequestError(
+                f"{called}: {unknown(f'word of the category {name!r},', word, known)}; leave it empty for none of them"
+            )
     if not np.isfinite(history.values).any():
         raise RequestError(f"{called} has no value: a forecast needs one or more")
     if inputs.calendar and history.end is None:

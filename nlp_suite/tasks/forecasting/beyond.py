@@ -32,7 +32,9 @@ def forecasts_beyond(model: "ForecastModel", inputs: Any, width: float) -> tuple
     paths = PATHS if len(levels) > 1 else 1
     shares = path_weights(levels, paths)  # [S, Q]
     read = ops.transpose(ops.matmul(quantiles, shares.T), (0, 2, 1)) if paths > 1 else forecast[:, None]  # [B, S, H]
-    values, mask, *scale = (ops.repeat(each, paths, axis=0) for each in (values, mask, *scale))  # from here on [B · S, …]
+    values, mask, *scale = (
+        ops.repeat(each, paths, axis=0) for each in (values, mask, *scale)
+    )  # from here on [B · S, …]
     state = keras.tree.map_structure(lambda each: ops.repeat(each, paths, axis=0), state)
     beside, ahead = ([ops.repeat(each, paths, axis=0) for each in features] for features in model.beside(inputs))
     for block, place in enumerate(range(context, context + model.reach - horizon, horizon)):
@@ -46,7 +48,9 @@ def forecasts_beyond(model: "ForecastModel", inputs: Any, width: float) -> tuple
         given = model.said(x[:, -1], coming, scaling.scaled(values, mask, scale)[0])
         center = scaling.anchor(values, mask) + scale[0]
         spread = scale[1] + ops.zeros_like(center)
-        forecast, quantiles = model.placed(ops.concatenate([given, center[..., None], spread[..., None]], axis=-1), width)
+        forecast, quantiles = model.placed(
+            ops.concatenate([given, center[..., None], spread[..., None]], axis=-1), width
+        )
         if paths == 1:
             answered.append((forecast, quantiles))
             read = forecast
@@ -61,7 +65,9 @@ def forecasts_beyond(model: "ForecastModel", inputs: Any, width: float) -> tuple
                 ops.matmul(sample, sample_weights(levels, paths)),
             )
         )
-    forecast, quantiles = (scaling.restored(ops.concatenate(parts, axis=1)[:, : model.reach]) for parts in zip(*answered))
+    forecast, quantiles = (
+        scaling.restored(ops.concatenate(parts, axis=1)[:, : model.reach]) for parts in zip(*answered)
+    )
     return forecast, quantiles
 
 

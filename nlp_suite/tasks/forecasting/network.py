@@ -65,8 +65,12 @@ class ForecastModel(ModelOfLayers):
         self.covariates = {kind: CovariateScaling(count, dtype="float32") for kind, count in counts.items()}
         self.calendar_size = CIRCLE * len(chosen.calendar)
         self.ahead_size = 2 * counts.get("future", 0) + self.calendar_size
-        self.words = [keras.layers.Embedding(count + 1, chosen.category_size, dtype=policy) for count in categories or ()]
-        self.context_size = FEATURES + 2 * sum(counts.values()) + self.calendar_size + chosen.category_size * len(self.words)
+        self.words = [
+            keras.layers.Embedding(count + 1, chosen.category_size, dtype=policy) for count in categories or ()
+        ]
+        self.context_size = (
+            FEATURES + 2 * sum(counts.values()) + self.calendar_size + chosen.category_size * len(self.words)
+        )
         self.projection = keras.layers.Dense(backbone.embedding_size, dtype=policy)
         self.pooling = SequencePooling(chosen.pooling, bidirectional=backbone.bidirectional, dtype=policy)
         self.drop = keras.layers.Dropout(chosen.dropout, dtype=policy)

@@ -41,4 +41,8 @@ def begin_after(store: SeriesStore, seen: SeriesStore, called: str) -> Sequence[
             f"{called}: training or validation saw all of its steps, and a test on them says nothing; give a table that goes on "
             "after them"
         )
-    return [f"{called}: {moved:,} series begin with steps that training or validation saw: they are read, not tested on"] if moved else []
+    return (
+        [f"{called}: {moved:,} series begin with steps that training or validation saw: they are read, not tested on"]
+        if moved
+        else []
+    )

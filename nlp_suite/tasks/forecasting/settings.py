@@ -32,7 +32,10 @@ class ForecastingSettings(ComponentSettings):
         description="what is read of the date of every step, as a place on a circle; month and quarter also of months",
     )
     category_size: int = Field(
-        4, ge=1, le=1024, description="numbers of the vector that is learned for every word of data.source.static_categories"
+        4,
+        ge=1,
+        le=1024,
+        description="numbers of the vector that is learned for every word of data.source.static_categories",
     )
     transform: Literal["none", "log"] = Field("none", description="log: log(1 + y), for values from 0 on")
     difference: Literal["none", "last", "seasonal"] = Field(
@@ -99,7 +102,9 @@ class ForecastingSettings(ComponentSettings):
                     f"max_horizon {self.max_horizon} must be above horizon {self.horizon}, and {BLOCKS} times that at most"
                 )
             if self.pooling != ["last"]:
-                raise ValueError(f"max_horizon goes on from the last features: pooling must be [last], got {self.pooling}")
+                raise ValueError(
+                    f"max_horizon goes on from the last features: pooling must be [last], got {self.pooling}"
+                )
             if self.output == "negative_binomial":
                 raise ValueError("max_horizon is not for output: negative_binomial, whose quantiles are counts")
         if self.test is not None and self.test < self.reach:

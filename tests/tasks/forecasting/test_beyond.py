@@ -79,7 +79,11 @@ def test_what_is_known_ahead_is_read_at_its_step():
 def test_paths_by_hand():
     known = [-1.2815516, 0.0, 1.2815516]  # of a normal distribution, at 0.1, 0.5 and 0.9
     values = path_weights([0.1, 0.5, 0.9], 49) @ np.array(known)
-    assert values[4] == pytest.approx(known[0]) and values[24] == pytest.approx(0) and values[44] == pytest.approx(known[2])
+    assert (
+        values[4] == pytest.approx(known[0])
+        and values[24] == pytest.approx(0)
+        and values[44] == pytest.approx(known[2])
+    )
     assert values[0] == pytest.approx(-2.0537, abs=1e-3) and values[30] == pytest.approx(0.30548, abs=1e-4)
     assert np.array([1.0, 2, 4]) @ sample_weights([0.25, 0.5, 0.6, 0.99], 3) == pytest.approx([1, 2, 2.8, 4])
 

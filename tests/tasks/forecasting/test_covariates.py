@@ -28,7 +28,9 @@ def table(path, steps=STEPS, begin=0, ahead=0):
             day = FIRST + timedelta(days=step)
             y = 20 * area - 4 * prices[step] + 6 * (day.weekday() == 5)
             known = f"{y}" if step < begin + steps else ""
-            lines.append(f"{day},{shop},{known},{prices[step]},{visitors[step]},{area},{'kiosk' if area == 1 else ''}\n")
+            lines.append(
+                f"{day},{shop},{known},{prices[step]},{visitors[step]},{area},{'kiosk' if area == 1 else ''}\n"
+            )
     path.write_text("".join(lines))
     return path
 
