@@ -41,7 +41,7 @@ def test_a_forecast_is_read_one_step_at_a_time_from_the_state_after_the_context(
 
 
 @pytest.mark.parametrize(
-    "task", [{}, {"output": "gaussian", "difference": "last", "transform": "log"}, {"difference": "seasonal"}]
+    "task", [{"output": "gaussian", "difference": "last", "transform": "log"}, {"difference": "seasonal"}]
 )
 def test_what_is_trained_is_answered_as_ever_and_what_follows_spreads(task):
     model = network(**task)

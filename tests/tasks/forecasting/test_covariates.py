@@ -12,7 +12,10 @@ from nlp_suite.config import load_recorded
 from nlp_suite.data.calendar import check_calendar, days_before, months_and_days, phases, seconds_of, stamp_of
 from nlp_suite.data.series_history import History
 from nlp_suite.data.time_steps import Frequency, read_stamp
+from nlp_suite.serving.flags import Options
 from nlp_suite.tasks.forecasting.inputs import NetworkInputs
+from tests.serving import chromium
+from tests.serving.endpoint import free_port
 
 FIRST = date(2023, 1, 2)
 STEPS, AHEAD = 150, 3
@@ -205,6 +208,39 @@ def test_words_are_numbers_of_the_training_split_and_have_a_vector_each(run):
     assert one["forecast"] != pytest.approx(two["forecast"], rel=1e-3)
 
 
+def check_page(model, answer):
+    """The endpoint's page reads a pasted table with the covariates of the steps ahead below the last value."""
+    given = asked()
+    rows = zip(given["values"] + [None] * AHEAD, given["past"]["visitors"] + [""] * AHEAD, given["future"]["price"])
+    lines = ["price\tvalue\tvisitors", *(f"{price}\t{'' if y is None else y}\t{v}" for y, v, price in rows)]
+    typed = {
+        "values": "\n".join(lines),
+        "last": given["last"],
+        "static:area": 1,
+        "static:shop": "north",
+        "static:kind": "kiosk",
+    }
+    from nlp_suite.serving.server import Server
+
+    port = free_port()
+    options = Options(rest_api_port=port, port=0, host="127.0.0.1", model_name="f", model_base_path=str(model))
+    with Server(options), chromium.Tab() as tab:
+        server = f"http://127.0.0.1:{port}/"
+        tab.look(1200, dark=False)
+        chromium.deep(tab, server, model="f", **typed)
+        shown = [float(cell) for cell in chromium.texts(tab, ".answer td")[1::3]]
+        assert shown == pytest.approx(answer["forecast"], rel=1e-4)
+        chromium.check_clean(tab, server)
+        for change, message in [
+            ({"values": "\n".join(lines[:-1])}, "price must be known for the 3 steps ahead: 2 lines below"),
+            ({"last": "May"}, "Give the date of the last value"),
+            ({"static:area": "big"}, "area: big is no number"),
+            ({"values": "\n".join(lines).replace("visitors", "guests")}, "missing: visitors"),
+        ]:
+            chromium.deep(tab, server, model="f", **{**typed, **change})
+            assert message in chromium.texts(tab, ".answer")[0]
+
+
 @pytest.mark.slow
 def test_an_export_reads_covariates_and_the_calendar_as_python_does(run, folder):
     export = nlp_suite.export_run(run.directory, folder / "models" / "sales")
@@ -216,6 +252,8 @@ def test_an_export_reads_covariates_and_the_calendar_as_python_does(run, folder)
     alone, both = (command("forecast", run.directory, *more, *known) for more in ((), ("--ensemble", export.path)))
     numbers = [[float(line.split("\t")[2]) for line in out.splitlines()[1:]] for out in (alone, both)]
     np.testing.assert_allclose(*numbers, rtol=1e-4)
+    if chromium.BINARY:
+        check_page(export.path.parent.resolve(), python[0])
     nlp_suite.export_run(run.directory, folder / "sales.keras", format="keras")
     (answer,) = nlp_suite.load(folder / "sales.keras").forecast([asked()])
     np.testing.assert_allclose(answer["forecast"], python[0]["forecast"], rtol=1e-5)
