@@ -31,4 +31,6 @@ def parts(model: Any, shapes: Mapping[str, tuple[int, ...]], width: float = 1.0)
     says = (
         f"the forecast after the last {model.context} steps; mask is 0 where a value is missing or before the beginning"
     )
+    if "categories" in shapes:
+        says += "; categories are places in the lists of words in run.json (facts), from 1 on, and 0 for none of them"
     return [Part("", inputs, call, examples, says=says)]
