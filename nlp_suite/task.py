@@ -284,26 +284,13 @@ class Task:
         """
 
     def measure_together(self, runs: Sequence[Run], split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
-        """As `measure`, of several runs that answer together, such as with the mean of their forecasts.
-
-        Args:
-            runs: two or more.
-            split: a key of `stores`.
-            stores: stores of the first run by split.
-
-        Raises:
-            RunError: the task has no such thing.
-            ConfigError: they do not go together.
-        """
+        """As `measure`, of several runs that answer together; the stores are the first one's. By default it raises RunError."""
         raise RunError(f"{self.title}: runs are measured one by one; only forecasters are measured as an ensemble")
 
     def label_probabilities(self, run: Run, split: str, stores: Mapping[str, Any]) -> tuple[Any, Any] | None:
         """How probable every label is for the rows of a split, where each row has one; asked of the folds of a cross-validation.
 
-        Args:
-            run: whose model is asked.
-            split: a key of `stores`.
-            stores: stores by split.
+        Its arguments are those of `measure`.
 
         Returns:
             The label ids that the rows have, int `[N]`, and the probabilities of all labels, float `[N, C]`; None where
