@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from nlp_suite.errors import RequestError
+from nlp_suite.errors import RequestError, RunError
 from nlp_suite.predictor import AnswerOptions, Predictor, ScoreOptions
 from nlp_suite.registry import TASKS
 
@@ -283,13 +283,14 @@ class Task:
             The report; what it holds as `by_row`, on every row, in any form, is given to `baselines` and not written.
         """
 
+    def measure_together(self, runs: Sequence[Run], split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
+        """As `measure`, of several runs that answer together; the stores are the first one's. By default it raises RunError."""
+        raise RunError(f"{self.title}: runs are measured one by one; only forecasters are measured as an ensemble")
+
     def label_probabilities(self, run: Run, split: str, stores: Mapping[str, Any]) -> tuple[Any, Any] | None:
         """How probable every label is for the rows of a split, where each row has one; asked of the folds of a cross-validation.
 
-        Args:
-            run: whose model is asked.
-            split: a key of `stores`.
-            stores: stores by split.
+        Its arguments are those of `measure`.
 
         Returns:
             The label ids that the rows have, int `[N]`, and the probabilities of all labels, float `[N, C]`; None where

@@ -34,7 +34,8 @@ def main() -> None:
 
     # 4. Measure by a rolling-origin backtest over the test split: report.json and report.html in the run folder.
     report = nlp_suite.evaluate(run)
-    print(f"test MAE {report['mae']:.4g}, RMSE {report['rmse']:.4g}, MASE {report['mase']:.4g}")
+    scaled = "" if report["mase"] is None else f", MASE {report['mase']:.4g}"  # none of constant series
+    print(f"test MAE {report['mae']:.4g}, RMSE {report['rmse']:.4g}{scaled}")
     for easy in report["baseline"].values():
         print(f"  {easy['title']}: MAE {easy['mae']:.4g}")
     print(f"pictures: {run.directory / 'report.html'}")

@@ -162,6 +162,10 @@ def evaluate(
         typer.Option(help="A file to measure on instead of a split; of pairs also two: --data SOURCES --data TARGETS."),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder for the report; default the run's.")] = None,
+    ensemble: Annotated[
+        list[Path] | None,
+        typer.Option(help="Another run to take the mean with, of forecasters; may be given several times."),
+    ] = None,
     no_baseline: Annotated[
         bool, typer.Option("--no-baseline", help="Leave out the easy methods to compare with.")
     ] = False,
@@ -173,7 +177,15 @@ def evaluate(
     from nlp_suite.training.run import Run
 
     opened = Run(run)
-    report = evaluate(opened, split, data=data, output=output, baseline=not no_baseline, progress=print_progress)
+    report = evaluate(
+        opened,
+        split,
+        data=data,
+        output=output,
+        baseline=not no_baseline,
+        ensemble=ensemble or [],
+        progress=print_progress,
+    )
     if as_json:
         print(json.dumps(report, ensure_ascii=False))
         return

@@ -1,5 +1,6 @@
 """A series up to a moment, with what stands beside its values: what a forecast is made from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +22,7 @@ class History:
         static: covariates that do not change, float64 `[K]`.
         end: stamp of the first step that is forecast; None where its date is not known.
         name: of the series; empty where it has none.
+        words: categories that do not change, such as a shop and its group; empty where missing.
     """
 
     values: Numbers
@@ -29,3 +31,4 @@ class History:
     static: Numbers = field(default_factory=lambda: NONE.ravel())
     end: int | None = None
     name: str = ""
+    words: Sequence[str] = ()

@@ -4,6 +4,7 @@ import math
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -23,10 +24,11 @@ SHOWN = 3  # dates that a message names
 
 @dataclass
 class Rows:
-    """What the rows of a table say of one series: stamps, and the values of every column beside them."""
+    """What the rows of a table say of one series: stamps, the values of every column beside them, and column → category."""
 
     stamps: "array[int]" = field(default_factory=lambda: array("q"))
     values: "array[float]" = field(default_factory=lambda: array("d"))
+    words: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,13 @@ class Regular:
         name: of the series.
         start: its first stamp.
         values: float64 `[T, K]`, NaN where missing: the series, then its covariates.
+        words: column → category of the series; empty where it has none.
     """
 
     name: str
     start: int
     values: NDArray[np.float64]
+    words: dict[str, str]
 
 
 class SeriesReader:
@@ -52,6 +56,7 @@ class SeriesReader:
         series: column of names; None: `value` names the series.
         value: columns of values; several are several series, each with the column's name.
         covariates: columns that stand beside the values.
+        categories: columns of words that are the same in all rows of a series.
     """
 
     def __init__(
@@ -60,8 +65,10 @@ class SeriesReader:
         series: str | int | None,
         value: Sequence[str | int],
         covariates: Sequence[str] = (),
+        categories: Sequence[str] = (),
     ):
         self._time, self._series, self._value, self._covariates = time, series, list(value), list(covariates)
+        self._categories = list(categories)
         self._rows: dict[str, Rows] = {}
         self._stamps: dict[str, int] = {}
         self._kind: tuple[Unit, float | None] | None = None
@@ -71,10 +78,11 @@ class SeriesReader:
         """Takes the rows of a table.
 
         Raises:
-            DataError: a column that there is not, or a cell that is no date or number: with file, line and column.
+            DataError: a column that there is not, a cell that is no date or number, or a second category of a series: with
+                file, line and column.
         """
         self._path = str(table.path)
-        wanted = [self._time, self._series, *self._value, *self._covariates]
+        wanted = [self._time, self._series, *self._value, *self._covariates, *self._categories]
         if any(isinstance(place, str) and place not in (table.columns or ()) for place in wanted):
             table.look_further()
         places: list[Any] | None = None  # numbers of columns; None for one that is not given
@@ -84,7 +92,7 @@ class SeriesReader:
             if places is None:
                 places = [None if place is None else _position(table, len(row), place, where) for place in wanted]
             time, series, *columns = places
-            values, beside = columns[: len(self._value)], columns[len(self._value) :]
+            values, beside, words = _parted(columns, len(self._value), len(self._covariates))
             cells = [self._number(row[place], called, where) for place, called in zip(beside, self._covariates)]
             for place, called in zip(values, self._value):
                 name = str(called) if series is None else str(row[series]).strip()
@@ -92,6 +100,8 @@ class SeriesReader:
                 rows.stamps.append(len(rows.stamps) if time is None else self._stamp(row[time], where))
                 rows.values.append(self._number(row[place], called, where))
                 rows.values.extend(cells)
+                for word, column in zip(words, self._categories):
+                    _add_word(rows.words, column, row[word], where)
         if not number:
             raise DataError(f"{table.path}: the file has no rows of values")
 
@@ -186,7 +196,8 @@ class SeriesReader:
             absent += lacking
             whole = np.full((int(places[-1]) + 1, columns), np.nan)
             whole[places] = values
-            series.append(Regular(name, int(stamps[0]), whole))
+            words = {column: self._rows[name].words.get(column, "") for column in self._categories}
+            series.append(Regular(name, int(stamps[0]), whole, words))
         remarks += [f"{absent:,} steps had no row: taken as missing values"] if absent else []
         return series, step, remarks
 
@@ -216,6 +227,26 @@ class SeriesReader:
         step = step or Frequency(unit, DAY if whole_days else 1)
         shown = [step.written(int(stamp)) for stamp in stamps[:SHOWN]]
         return ", ".join(shown) + (", …" if len(stamps) > SHOWN else "")
+
+
+def _parted(columns: list[Any], *sizes: int) -> list[list[Any]]:
+    """A list in parts of so many, and the rest."""
+    ends = [0, *np.cumsum(sizes).tolist(), len(columns)]
+    return [columns[begin:end] for begin, end in pairwise(ends)]
+
+
+def _add_word(words: dict[str, str], column: str, cell: Any, where: str) -> None:
+    """Takes the category of a row; a missing one says nothing.
+
+    Raises:
+        DataError: the series has another one.
+    """
+    word = "" if cell is None else str(cell).strip()
+    if word.lower() not in MISSING and words.setdefault(column, word) != word:
+        raise DataError(
+            f"{where}, column {column!r}: {word!r}, and {words[column]!r} in a row before; a category is the same in all rows of "
+            "a series"
+        )
 
 
 def _described(unit: Unit) -> str:

@@ -29,12 +29,14 @@ class Signatures(ABC):
         methods: signature → method name, where it is not Predict.
         tolerance: of the self-check.
         example: what a user may ask first: a text, or where there are several inputs, name → text.
+        columns: input → what stands in the places of its last dimension, where that has names.
         compiled: signature → the signature that is its form compiled by XLA; those need a server with XLA.
     """
 
     methods: ClassVar[Mapping[str, str]] = {}
     tolerance: ClassVar[float] = 1e-5
     example: str | Mapping[str, str] = "The "
+    columns: Mapping[str, Sequence[str]] = {}
 
     def __init__(self, model: Any, predictor: Predictor):
         import tensorflow as tf

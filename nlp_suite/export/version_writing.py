@@ -121,7 +121,7 @@ def write_version(signatures: Signatures, to: Path, version: Version) -> Written
                 warmup += signatures.compiled_warmup(version.warmup_texts)
             write_warmup(written, warmup, signatures.methods, to.name)
             _write_extras(written / "assets.extra", version, ops)
-            ServingHints(signatures.compiled, version.page_form, independent_rows=True).write(written)
+            ServingHints(signatures.compiled, version.page_form, True, signatures.columns).write(written)
             write_record(written)
             moved = written.rename(folder / "moved")
             check = check_saved_model(moved, signatures.cases(version.check_texts), read_warmup(moved), tolerance)

@@ -67,6 +67,7 @@ class Servable:
     Attributes:
         signatures: `SignatureDef`s by name.
         page_form: the form of the page that the export names; empty where it names none.
+        columns: input → the names that the export has for the places of its last dimension.
 
     Raises:
         tf.errors.OpError, OSError, ValueError: the folder holds no SavedModel that can be loaded, or a damaged one.
@@ -100,7 +101,7 @@ class Servable:
         self._native, self._own_thread = native, None
         self._own_thread = self._run_options(inter_op_thread_pool=-1)
         hints = self._hints()
-        self.page_form = hints.page_form if hints else ""
+        self.page_form, self.columns = (hints.page_form, hints.columns) if hints else ("", {})
         self._independent_rows = hints is not None and hints.independent_rows
         self._compiled = self._compiled_forms(hints) if settings.xla and settings.batching is None else {}
         for signature, form in self._compiled.items():

@@ -31,11 +31,12 @@ def evaluate(
     data: str | Path | Sequence[str | Path] | None = None,
     output: str | Path | None = None,
     baseline: bool = True,
+    ensemble: Sequence[Run | str | Path] = (),
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Measures a run on a split, or on any file, and writes `report.json` and `report.html`.
 
-    They go into the run folder; those of another than the default split into a folder of the split's name in it, and those of a
+    They go into the run folder, those of an ensemble into `ensemble/` in it; those of another than the default split into a folder of the split's name in it, and those of a
     file into `data/` and the file's name. A run folder that cannot be written is measured with an `output` elsewhere.
 
     Args:
@@ -46,6 +47,7 @@ def evaluate(
         output: another folder for the report; made if absent.
         baseline: also fit the task's baselines on the training split, once, and measure them on the split; on the training
             split itself there are none.
+        ensemble: further runs, of the same data, that answer together with this one (`Task.measure_together`).
         progress: called with a line of text for every step of the work; default: they are only logged.
 
     Returns:
@@ -54,37 +56,46 @@ def evaluate(
         than; null where it is better than all.
 
     Raises:
-        RunError: the run's data have no such split, or the report cannot be written.
+        RunError: the run's data have no such split, the report cannot be written, or the task has no ensembles.
+        ConfigError: runs that do not go together.
         DataError: a file that cannot be read, or holds what the run does not know, such as another label.
         UsageError: both a split and data.
         DamagedFileError: a file of the run, or of the prepared data, is missing or damaged.
     """
     run = run if isinstance(run, Run) else Run(run)
-    run.weights()
+    runs = [run, *(each if isinstance(each, Run) else Run(each) for each in ensemble)]
+    for each in runs:
+        each.weights()
+        if each.experiment.task.name != run.experiment.task.name:
+            raise RunError(
+                f"{each.directory} is a run of {each.experiment.task.name}, not of {run.experiment.task.name}"
+            )
     if split not in (None, *SPLITS):
         raise RunError(f"{run.directory}: there is no split {split!r} (there are: {', '.join(SPLITS)})")
     if split and data:
         raise UsageError(f"either a split ({split}) is measured, or data are: give one of them")
     files = checked_files(data) if data else []
-    folder = Path(output) if output else run.directory
+    own = run.directory / "ensemble" if ensemble else run.directory
+    folder = Path(output) if output else own
     check_writable(folder, "give another folder with --output", RunError)
     import_backend()
     if files:
         with with_files(run, files, progress or (lambda line: None)) as (measured, name, stores):
-            folder = folder if output else report_folder(run, files)
+            folder = folder if output else report_folder(own, files)
             facts = {"data": list(map(str, files))}
-            return _report(measured, name, stores, folder, recorded=not output, baseline=baseline, facts=facts)
+            runs[0] = measured
+            return _report(runs, name, stores, folder, recorded=not output, baseline=baseline, facts=facts)
     stores = run.stores(progress)
     default = "test" if "test" in stores else "validation"
     split = split or default
     if split not in stores:
         raise RunError(f"{run.directory}: there is no split {split!r} (there are: {', '.join(stores)})")
     folder = folder if output or split == default else folder / split
-    return _report(run, split, stores, folder, recorded=not output, baseline=baseline, facts={})
+    return _report(runs, split, stores, folder, recorded=not output, baseline=baseline, facts={})
 
 
 def _report(
-    run: Run,
+    runs: Sequence[Run],
     split: str,
     stores: Mapping[str, Any],
     folder: Path,
@@ -96,9 +107,9 @@ def _report(
     """Measures a split and writes its report into a folder.
 
     Args:
-        run: whose model is measured.
+        runs: whose model is measured; of several all together.
         split: a key of `stores`.
-        stores: stores by split.
+        stores: stores of the first run by split.
         folder: for the report.
         recorded: whether the run's record lists the report.
         baseline: whether there are baselines, where the training split is at hand.
@@ -110,17 +121,18 @@ def _report(
     from nlp_suite.evaluation.baseline import remark
     from nlp_suite.evaluation.report import write_report
 
-    view = run.task.report_view()
-    measured = run.task.measure(run, split, stores)
+    run = runs[0]
+    task, view = run.task, run.task.report_view()
+    measured = task.measure(run, split, stores) if len(runs) == 1 else task.measure_together(runs, split, stores)
     report: dict[str, Any] = {"split": split, "run": str(run.directory), **facts, **measured}
     report |= text_facts(run, split, stores[split], report)
     by_row = report.pop("by_row", None)
     beside = baseline and "train" in stores and split != "train"  # what was fitted on a split knows its answers
-    if beside and (baselines := run.task.baselines(run, split, stores, by_row)):
+    if beside and (baselines := task.baselines(run, split, stores, by_row)):
         report["baseline"] = baselines
         report["baseline_remark"] = remark(report, view.compared(report), run.task.model_kind)
-    task = run.experiment.task.name.replace("_", " ")
-    title = f"{run.directory.name}: {task}, {run.experiment.backbone.name}, {split} split"
+    name = " and ".join(each.directory.name for each in runs)
+    title = f"{name}: {run.experiment.task.name.replace('_', ' ')}, {run.experiment.backbone.name}, {split} split"
     page = write_report(
         folder,
         report,
@@ -131,7 +143,8 @@ def _report(
         info=run.info,
         place=run.record.replace if recorded else None,
     )
-    _track(run, report, page)
+    if len(runs) == 1:
+        _track(run, report, page)
     return {**report, "page": str(page)}
 
 

@@ -118,11 +118,11 @@ def with_files(
         yield measured, name, {**stores, name: store}
 
 
-def report_folder(run: Run, files: Sequence[Path]) -> Path:
-    """Where the report on some files goes in a run folder: another place for files of the same name elsewhere."""
+def report_folder(directory: Path, files: Sequence[Path]) -> Path:
+    """Where the report on some files goes in a folder: another place for files of the same name elsewhere."""
     name = "+".join(path.name for path in files)
     for number in itertools.count(1):
-        folder = run.directory / FOLDER / (name if number == 1 else f"{name}-{number}")
+        folder = directory / FOLDER / (name if number == 1 else f"{name}-{number}")
         report = folder / "report.json"
         if not report.exists() or read_json(report, f"remove the folder {folder}").get("data") == list(map(str, files)):
             break

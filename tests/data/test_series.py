@@ -195,3 +195,25 @@ def test_covariates_stand_beside_values_and_go_on_after_the_last_one(series):
         series(table, past_covariates=["price"], **settings)
     with pytest.raises(DataError, match="unknown column 'cost'"):
         series(table, past_covariates=["cost"])
+
+
+def test_categories_are_words_that_are_the_same_in_all_rows_of_a_series(series):
+    table = "unique_id,ds,y,group\na,2024-01,1,food\na,2024-02,2,\nb,2024-01,3,NA\nb,2024-02,4,\n"
+    found, _ = series(table, static_categories=["group", "unique_id"], series="unique_id")
+    assert [each["categories"] for each in found] == [
+        {"group": "food", "unique_id": "a"},
+        {"group": "", "unique_id": "b"},
+    ]
+    with pytest.raises(DataError, match="line 3, column 'group': 'toys', and 'food' in a row before"):
+        series(table.replace("2,\n", "2,toys\n"), static_categories=["group"])
+
+
+def test_a_series_without_any_value_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("unique_id,ds,y\n" + "".join(f"a,2024-01-{day:02d},\n" for day in range(1, 32)))
+    source = {"name": "series", "train": str(tmp_path / "a.csv")}
+    settings = {
+        "task": {"name": "forecasting", "horizon": 2, "context": 3},
+        "data": {"source": source, "cache": str(tmp_path)},
+    }
+    with pytest.raises(NlpSuiteError, match="the series 'a' has no value"):
+        prepare(load_experiment(settings))

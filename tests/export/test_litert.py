@@ -24,11 +24,12 @@ def test_a_recurrent_classifier_needs_no_operators_of_tensorflow(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_litert_lacks_is_refused_by_name(tmp_path):
+def test_what_litert_lacks_is_refused_by_name(tmp_path, capfd):
     run = make_run(tmp_path, SMALL["bag"])
     with pytest.raises(ExportError, match="LiteRT cannot run this network: its built-in operators lack BiasAdd; take"):
         run_export(run, tmp_path / "refused", format="litert", length=16)
     assert not (tmp_path / "refused").exists()
+    assert "BiasAdd" not in capfd.readouterr().err, "the converter's own lines are left out"
     text, target_text = translation_models.text_layers()
     step = parts(translation_models.network("gru", text, target_text))[1]
     with pytest.raises(ExportError, match=r"fixed shapes, and 'memory_mask' of 'step', which has \[1, None\]"):

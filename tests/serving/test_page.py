@@ -29,7 +29,7 @@ def use(spec):
     version = spec.version.value if spec.HasField("version") else max(versions, default=None)
     if version not in versions:
         raise ServingError(Code.NOT_FOUND, f"no {spec.name}, {version}")
-    return nullcontext(SimpleNamespace(page_form=versions[version]))
+    return nullcontext(SimpleNamespace(page_form=versions[version], columns={}))
 
 
 def get(path, method="GET", page=True, query=""):
@@ -97,9 +97,9 @@ def test_models_are_listed():
 @pytest.mark.parametrize(
     "query, status, answer",
     [
-        ("model=sentiment", 200, {"form": "any"}),  # of the newest version
-        ("model=sentiment&version=3", 200, {"form": "classification"}),
-        ("model=a+%22quoted%22+%3Cb%3Ename%3C/b%3E", 200, {"form": ""}),
+        ("model=sentiment", 200, {"form": "any", "columns": {}}),  # of the newest version
+        ("model=sentiment&version=3", 200, {"form": "classification", "columns": {}}),
+        ("model=a+%22quoted%22+%3Cb%3Ename%3C/b%3E", 200, {"form": "", "columns": {}}),
         ("model=sentiment&version=9", 404, {"error": "no sentiment, 9"}),
         ("model=sentiment&version=x", 400, {"error": "Failed to convert version: x to numeric."}),
         ("", 404, {"error": "no , None"}),

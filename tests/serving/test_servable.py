@@ -133,13 +133,14 @@ def test_a_form_with_another_interface_is_not_taken(load, toys, tmp_path):
 def test_hints_are_read_as_they_were_written(load, tmp_path, caplog):
     path = cased(tmp_path)
     assert read_hints(path) is None and load(path).page_form == ""
-    hints = ServingHints({"serving_default": "lower"}, "translation", independent_rows=True)
+    hints = ServingHints({"serving_default": "lower"}, "translation", True, {"past": ["price", "visitors"]})
     hints.write(path)
-    assert read_hints(path) == hints and load(path).page_form == "translation"
+    assert read_hints(path) == hints and load(path).columns == hints.columns and load(path).page_form == "translation"
     assert json.loads((path / FILE).read_text()) == {
         "compiled": {"serving_default": "lower"},
         "page_form": "translation",
         "independent_rows": True,
+        "columns": {"past": ["price", "visitors"]},
     }
     for text in ("no JSON", "[]", '{"compiled": ["lower"]}', '{"compiled": 3}'):
         (path / FILE).write_text(text)

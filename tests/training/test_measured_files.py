@@ -120,7 +120,7 @@ def test_a_translation_model_on_two_files_and_on_a_table(tmp_path):
         (tmp_path / name).write_text("".join(pair[side] + "\n" for pair in pairs))
     _, name, rows, statistics = stored(run, tmp_path / "new.en", tmp_path / "new.de")
     assert name == "new.en and new.de" and rows == 2
-    assert report_folder(run, [Path("new.en"), Path("new.de")]) == run.directory / "data" / "new.en+new.de"
+    assert report_folder(run.directory, [Path("new.en"), Path("new.de")]) == run.directory / "data" / "new.en+new.de"
     assert stored(run, table(tmp_path / "new.tsv", ["source", "target"], pairs))[2:] == (rows, statistics)
     with pytest.raises(DataError, match="one file, or two files, of the sources and of the targets"):
         stored(run, *[tmp_path / "new.en"] * 3)

@@ -41,6 +41,8 @@ class SeriesStore:
         begins: the first step of every series that is predicted, counted from its start, int64 `[N]`.
         frequency: of the steps.
         covariates: kind → names of covariates.
+        categories: name of a category → its words in the training split.
+        words: the categories of every series.
     """
 
     def __init__(self, directory: Path):
@@ -52,6 +54,8 @@ class SeriesStore:
         )
         self.covariates: dict[str, list[str]] = facts.get("covariates", {kind: [] for kind in KINDS})
         self.static = np.array(facts.get("static", np.zeros((len(self.names), 0))), np.float64)  # [N, K]
+        self.categories: dict[str, list[str]] = facts.get("categories", {})
+        self.words: list[list[str]] = facts.get("words", [[]] * len(self.names))
         self._future_offsets: list[int] = facts.get("future_offsets", [])
 
     @cached_property
@@ -91,7 +95,8 @@ class SeriesStore:
         if self.covariates["future"]:
             future = self.future[self._future_offsets[row] : self._future_offsets[row + 1]]
         end = int(self.starts[row]) + cutoff * self.frequency.count
-        return History(self.values[begin : begin + cutoff], past, future, self.static[row], end, self.names[row])
+        values, static = self.values[begin : begin + cutoff], self.static[row]
+        return History(values, past, future, static, end, self.names[row], self.words[row])
 
     def stamp(self, row: int, step: int) -> str:
         """The date of a step of a series."""
@@ -159,6 +164,7 @@ class SeriesKind(CorpusKind):
         cut = cut_of(experiment)
         frequencies, names, left_out, total = dict[str, str](), set[str](), list[str](), 0
         covariates: dict[str, list[str]] = {}
+        words: dict[str, set[str]] = {}
         for example in train:
             total += 1
             covariates = example.get("covariate_names", {})
@@ -166,8 +172,13 @@ class SeriesKind(CorpusKind):
             if example["series"] in names:
                 raise DataError(f"the series {example['series']!r} occurs twice; names must differ")
             names.add(example["series"])
+            if not np.isfinite(example["values"]).any():
+                raise DataError(f"the series {example['series']!r} has no value: leave its rows out")
             if bounds(len(example["values"]), cut) is None:
                 left_out.append(example["series"])
+                continue
+            for column, word in example.get("categories", {}).items():
+                words.setdefault(column, set()).update({word} - {""})
         if not total:
             raise DataError("there are no series")
         if len(frequencies) > 1:
@@ -193,6 +204,7 @@ class SeriesKind(CorpusKind):
                 **{key: known.facts[key] for key in ("frequency", "season") if key in known.facts},
                 "cut": cut,
                 **({"covariates": covariates} if any(covariates.values()) else {}),
+                **({"categories": {column: sorted(found) for column, found in words.items()}} if words else {}),
             }
         )
 
@@ -205,7 +217,7 @@ class SeriesKind(CorpusKind):
         facts: dict[str, list[Any]] = {"names": [], "starts": [], "begins": []}
         kept: list[NDArray[np.float64]] = []
         covariates: dict[str, list[Any]] = {kind: [] for kind in KINDS}
-        cut, frequency = assets.facts["cut"], assets.facts["frequency"]
+        cut, frequency, words = assets.facts["cut"], assets.facts["frequency"], list[list[str]]()
         for example in examples:
             if example["frequency"] != frequency:
                 raise DataError(
@@ -220,6 +232,7 @@ class SeriesKind(CorpusKind):
             facts["starts"].append(read_stamp(example["start"]).value)
             facts["begins"].append(begin)
             kept.append(np.asarray(example["values"], np.float64)[:end])
+            words.append(list(example.get("categories", {}).values()))
             beside = example.get("covariates", {})
             for kind in beside:
                 # What is known ahead of the last step of all belongs to the split that ends there.
@@ -230,6 +243,8 @@ class SeriesKind(CorpusKind):
         described = {**facts, "offsets": offsets, "frequency": assets.facts["frequency"]}
         if "covariates" in assets.facts:
             described |= _write_covariates(directory, covariates, assets.facts["covariates"])
+        if "categories" in assets.facts:
+            described |= {"categories": assets.facts["categories"], "words": words}
         (directory / "series.json").write_text(json.dumps(described), "utf-8")
         return {}
 

@@ -51,6 +51,10 @@ class SeriesSettings(ComponentSettings):
         description="columns of numbers that are known ahead, too; rows without a value after the last one hold what is coming",
     )
     static_covariates: list[str] = Field([], description="columns of numbers that are the same in all rows of a series")
+    static_categories: list[str] = Field(
+        [],
+        description="columns of words that are the same in all rows of a series, such as a group of products; also that of series names",
+    )
     frequency: Annotated[str, AfterValidator(_known_frequency)] = Field(
         "auto", description="auto: the most common distance of two dates, which is said; or day, month, 15 minutes, …"
     )
@@ -68,7 +72,7 @@ class SeriesSettings(ComponentSettings):
             raise ValueError(
                 "series names the rows of a long table, and a list of values is a wide one: give one of them"
             )
-        named = self.covariates
+        named = [*self.covariates, *(name for name in self.static_categories if name != self.series)]
         if twice := [name for name in named if [*named, self.value, self.time, self.series].count(name) > 1]:
             raise ValueError(
                 f"column {twice[0]!r} is given twice: a covariate is past, future or static, and nothing else"
@@ -122,7 +126,13 @@ class SeriesSource(Source):
         self._check_split(split)
         series, frequency = self._series()
         for each in series:
-            example = {"series": each.name, "start": frequency.written(each.start), "frequency": str(frequency)}
+            example: Example = {
+                "series": each.name,
+                "start": frequency.written(each.start),
+                "frequency": str(frequency),
+            }
+            if self.settings.static_categories:
+                example["categories"] = each.words
             if self.settings.covariates:
                 yield {**example, **self._with_covariates(each)}
             else:
@@ -156,12 +166,14 @@ class SeriesSource(Source):
         settings, reader = self.settings, None
         values = settings.value if isinstance(settings.value, list) else [settings.value]
         for path in self._files:
-            table = self._open(path, [settings.time, settings.series, *values, *settings.covariates])
+            table = self._open(
+                path, [settings.time, settings.series, *values, *settings.covariates, *settings.static_categories]
+            )
             if reader is None:
                 series = settings.series
                 if series is None and len(values) == 1 and "unique_id" in (table.columns or ()):
                     series = "unique_id"
-                reader = SeriesReader(settings.time, series, values, settings.covariates)
+                reader = SeriesReader(settings.time, series, values, settings.covariates, settings.static_categories)
             reader.read(table)
         assert reader is not None  # there is a file or more
         series_, frequency, self._remarks = reader.regular(settings.frequency, settings.gaps, settings.duplicates)
@@ -190,7 +202,9 @@ class SeriesSource(Source):
     def _settings_facts(self) -> dict[str, Any]:
         """The hash is that from before there were covariates, where there are none."""
         facts = super()._settings_facts()
-        return {name: value for name, value in facts.items() if value or not name.endswith("_covariates")}
+        return {
+            name: value for name, value in facts.items() if value or not name.endswith(("_covariates", "_categories"))
+        }
 
 
 def _only(column: NDArray[np.float64], called: str) -> float:

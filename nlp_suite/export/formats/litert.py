@@ -16,6 +16,7 @@ from nlp_suite.export.parts import Part, Tensors
 from nlp_suite.export.plain_model import plain_model
 from nlp_suite.export.self_check import check_parts
 from nlp_suite.export.staging import check_new_folder
+from nlp_suite.native_output import suppress_native_log
 from nlp_suite.registry import EXPORTERS
 from nlp_suite.training.run import Run
 
@@ -119,14 +120,15 @@ def _write(plain: Any, part: Part, file: Path, quantize: str) -> None:
         target["supported_types"] = [tf.float16]
     optimizations = [] if quantize == "none" else [tf.lite.Optimize.DEFAULT]
     try:
-        plain.export(
-            str(file),
-            format="litert",
-            verbose=False,
-            input_signature=[signature],
-            target_spec=target,
-            optimizations=optimizations,
-        )
+        with suppress_native_log():  # the converter writes what it cannot do, beside raising it
+            plain.export(
+                str(file),
+                format="litert",
+                verbose=False,
+                input_signature=[signature],
+                target_spec=target,
+                optimizations=optimizations,
+            )
     except Exception as error:  # the converter's own class is none of TensorFlow's API
         lacking = sorted(set(re.findall(r"^\s*tf\.(\w+)\(", str(error), re.MULTILINE)))
         failing = sorted(set(re.findall(r'fused\["(\w+):"', str(error))) - {"StatefulPartitionedCall"})

@@ -27,7 +27,7 @@ class View {
     for (const [key, value] of link) if (!["model", "mode", "version", "run"].includes(key)) values.get(name).set(key, value);
     this.runs = link.get("run") === "1";
     this.signatures = this.ready = null;
-    this.stated = ""; // the form that the export names
+    this.stated = {}; // the form that the export names, and names of columns
     this.states = [];
     this.reached = true; // whether the server answered when it was asked last
     this.facts = h("dl", { class: "facts" });
@@ -93,7 +93,7 @@ class View {
 
   drawForm() {
     this.stop();
-    const form = formFor(this.stated, this.signatures), any = FORMS.get("any");
+    const form = formFor(this.stated.form, this.signatures), any = FORMS.get("any");
     this.title.textContent = form.kind;
     this.modes = [...form.modes(this.signatures), ...(form === any ? [] : [...nearestModes(this.signatures), ...any.modes()])];
     const mode = this.modes.find((each) => each.id === this.mode) ?? this.modes[0];
@@ -107,7 +107,7 @@ class View {
       if (event.key === "Escape") this.stop();
     } },
     this.modes.length > 1 ? this.switch(mode) : null,
-    ...mode.fields(values.get(this.name), this.signatures),
+    ...mode.fields(values.get(this.name), this.signatures, this.stated.columns),
     h("p", { class: "buttons" }, h("button", { type: "submit", class: "primary" }, mode.send), this.stopButton, h("span", { class: "muted keys" }, h("kbd", {}, "Ctrl"), " + ", h("kbd", {}, "Enter"))));
     this.form.replaceChildren(this.fields, this.status, this.answer, this.log);
     this.writeAddress();
@@ -157,6 +157,7 @@ class View {
     const current = () => this.control === control && view === this;
     const context = {
       signatures: this.signatures,
+      columns: this.stated.columns,
       values: () => typed,
       offers: (id) => this.modes.some((each) => each.id === id),
       go: (id, fields) => {

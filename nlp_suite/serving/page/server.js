@@ -93,13 +93,13 @@ export async function signaturesOf(path) {
     .map(([name, each]) => [name, { inputs: tensors(each.inputs), outputs: tensors(each.outputs), method: each.method_name }]));
 }
 
-/** The form that the export of a model's version names; empty where it names none, or the server cannot tell. */
+/** The form that the export of a model's version names, and names of its inputs' columns; empty where it names none, or the server cannot tell. */
 export async function statedForm(name, version) {
   try {
     const { value } = await request(`page/form?${new URLSearchParams({ model: name, ...(version ? { version } : {}) })}`);
-    return value.form;
+    return { form: value.form, columns: value.columns ?? {} };
   } catch {
-    return "";
+    return { form: "", columns: {} };
   }
 }
 

@@ -133,12 +133,12 @@ class RestApp:
         return 404, _HTML, _NOT_FOUND
 
     def _form(self, query: bytes) -> _Reply:
-        """The form of the page that the export of `model` names, in `version` or the newest; empty where it names none."""
+        """The form of the page that the export of `model` names, in `version` or the newest, and names of columns; empty where there are none."""
         fields = {name: values[0] for name, values in parse_qs(query.decode("utf-8", "replace")).items()}
         try:
             version = parse_version(fields["version"]) if "version" in fields else None
             with self._core.manager.use(_spec(Route("form", fields.get("model", ""), version))) as servable:
-                return 200, _JSON, json.dumps({"form": servable.page_form}).encode()
+                return 200, _JSON, json.dumps({"form": servable.page_form, "columns": servable.columns}).encode()
         except ServingError as error:
             return error.http_status, _JSON, json_out.write_error(error.message)
 

@@ -81,15 +81,26 @@ class ForecastingTask(Task):
         if inputs.calendar:
             check_calendar(inputs.calendar, inputs.frequency)
         encoder = BACKBONES.get(backbone.name)(vocabulary_size=None, **backbone.arguments())
+        if self.settings.max_horizon and not encoder.carries_state:
+            raise ConfigError(
+                f"task.max_horizon goes on from the state of a recurrent network in one direction: backbone {backbone.name} with "
+                "these settings has none (allowed: rnn, lstm, gru with bidirectional: false)"
+            )
         counts = {kind: len(names) for kind, names in inputs.covariates.items()}
-        model = ForecastModel(encoder, inputs.context, self.settings.model_dump(exclude={"name"}), season, counts)
+        words = [len(known) for known in inputs.categories.values()]
+        if empty := [name for name, known in inputs.categories.items() if not known]:
+            raise ConfigError(f"data.source.static_categories: column {empty[0]!r} has no word; leave it out")
+        model = ForecastModel(
+            encoder, inputs.context, self.settings.model_dump(exclude={"name"}), season, counts, words
+        )
         model.build()
         return model
 
-    def inputs(self, facts: Mapping[str, Any]) -> NetworkInputs:
-        """What the network reads of series of which these are the facts."""
+    def inputs(self, facts: Mapping[str, Any], horizon: int | None = None) -> NetworkInputs:
+        """What the network reads of series of which these are the facts, for so many steps ahead; default: all that may be asked for."""
         task, frequency = self.settings, Frequency.parse(facts["frequency"])
-        return NetworkInputs(task.context, task.horizon, facts.get("covariates", {}), task.calendar, frequency)
+        known, words = facts.get("covariates", {}), facts.get("categories", {})
+        return NetworkInputs(task.context, horizon or task.reach, known, task.calendar, frequency, words)
 
     def season(self, facts: Mapping[str, Any]) -> int:
         """Steps of a season; 1: none is known."""
@@ -133,14 +144,14 @@ class ForecastingTask(Task):
         functions = {"scaled_loss": losses_of(self.settings), "scaled_mae": absolute_errors_of(self.settings)}
         return [keras.metrics.MeanMetricWrapper(function, name=name) for name, function in functions.items()]
 
-    def windows(self, store: Any, rows: int, seed: int | None, stride: int = 1) -> Any:
-        """Windows of a store as the settings say, see `SeriesWindows`."""
+    def windows(self, store: Any, rows: int, seed: int | None, stride: int = 1, horizon: int | None = None) -> Any:
+        """Windows of a store as the settings say, see `SeriesWindows`; by default of the horizon that is trained."""
         from nlp_suite.tasks.forecasting.windows import SeriesWindows
 
         task = self.settings
         least = 1 if task.short_series == "pad" else task.context
-        facts = {"frequency": str(store.frequency), "covariates": store.covariates}
-        return SeriesWindows(store, self.inputs(facts), rows, seed, stride, least)
+        facts = {"frequency": str(store.frequency), "covariates": store.covariates, "categories": store.categories}
+        return SeriesWindows(store, self.inputs(facts, horizon or task.horizon), rows, seed, stride, least)
 
     def training_batches(
         self, model: Any, stores: Mapping[str, Any], labels: Sequence[str], training: Any
@@ -171,7 +182,12 @@ class ForecastingTask(Task):
     def measure(self, run: Any, split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
         from nlp_suite.tasks.forecasting.measure import measure
 
-        return measure(run, split, stores)
+        return measure([run], split, stores)
+
+    def measure_together(self, runs: Sequence[Any], split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
+        from nlp_suite.tasks.forecasting.measure import measure
+
+        return measure(runs, split, stores)
 
     def baselines(
         self, run: Any, split: str, stores: Mapping[str, Any], by_row: Any
@@ -196,7 +212,8 @@ class ForecastingTask(Task):
         source = signatures.experiment().data.source
         names = {kind: getattr(source, f"{kind}_covariates", []) for kind in KINDS}
         frequency = getattr(source, "frequency", "auto")  # found once and written out, see `freeze_data_defaults`
-        facts = {"frequency": "step" if frequency == "auto" else frequency, "covariates": names}
+        words: dict[str, list[str]] = {name: [] for name in getattr(source, "static_categories", [])}
+        facts = {"frequency": "step" if frequency == "auto" else frequency, "covariates": names, "categories": words}
         levels = () if self.settings.output == "point" else self.settings.quantiles
         return SavedModelForecaster(signatures, levels, self.inputs(facts))
 
@@ -231,13 +248,20 @@ class ForecastingTask(Task):
         draw = np.random.default_rng(0)
         shapes = self.inputs(run.assets.facts).shapes
         drawn = {name: draw.uniform(1, 100, (8, *shape)).astype("float32") for name, shape in shapes.items()}
+        if "categories" in shapes:
+            counts = [len(words) for words in run.assets.facts["categories"].values()]
+            drawn["categories"] = draw.integers(1, np.array(counts) + 1, (8, len(counts))).astype("float32")
         return {**drawn, "mask": np.ones_like(drawn["values"])}
 
     def card_facts(self, experiment: Experiment) -> dict[str, str]:
         task = self.settings
-        facts = {"Reads": f"the last {task.context} steps of a series", "Forecasts": f"the next {task.horizon} steps"}
+        steps = f"the next {task.horizon} steps"
+        if task.max_horizon:
+            steps += f", and up to {task.reach} from its own forecasts"
+        facts = {"Reads": f"the last {task.context} steps of a series", "Forecasts": steps}
         named = [
             f"{name} ({kind})" for kind in KINDS for name in getattr(experiment.data.source, f"{kind}_covariates", ())
         ]
+        named += [f"{name} (category)" for name in getattr(experiment.data.source, "static_categories", ())]
         beside = [*named, *(f"{feature} (calendar)" for feature in task.calendar)]
         return {**facts, **({"Beside its values": ", ".join(beside)} if beside else {})}

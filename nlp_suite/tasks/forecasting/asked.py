@@ -35,6 +35,11 @@ def checked_history(asked: Asked, number: int, inputs: NetworkInputs, horizon: i
     else:
         called = f"history {number}"
         history = _from_mapping(asked if isinstance(asked, Mapping) else {"values": asked}, called, inputs)
+    for (name, known), word in zip(inputs.categories.items(), history.words):
+        if known and word and word not in known:
+            raise RequestError(
+                f"{called}: {unknown(f'word of the category {name!r},', word, known)}; leave it empty for none of them"
+            )
     if not np.isfinite(history.values).any():
         raise RequestError(f"{called} has no value: a forecast needs one or more")
     if inputs.calendar and history.end is None:
@@ -50,7 +55,9 @@ def _from_mapping(asked: Mapping[str, Any], called: str, inputs: NetworkInputs) 
         raise RequestError(f"{called}: {unknown('key', wrong[0], KEYS)}")
     values = _numbers(asked.get("values", ()), called)
     past, future = (_columns(asked, kind, called, inputs) for kind in ("past", "future"))
-    static = _columns({"static": {k: [v] for k, v in asked.get("static", {}).items()}}, "static", called, inputs)
+    given = dict(asked.get("static", {}))
+    words = _words(given, called, inputs)
+    static = _columns({"static": {k: [v] for k, v in given.items()}}, "static", called, inputs)
     if inputs.covariates.get("past") and len(past) != len(values):
         raise RequestError(f"{called}: past covariates have {len(past)} values and the series has {len(values)}")
     end = None
@@ -65,7 +72,14 @@ def _from_mapping(asked: Mapping[str, Any], called: str, inputs: NetworkInputs) 
                 f"{called}, last: {asked['last']!r} is no date of a step, which is a {step}; write it as {step.written(0)}"
             )
         end = stamp.value + step.count
-    return History(values, past, future, static[0] if len(static) else NONE.ravel(), end)
+    return History(values, past, future, static[0] if len(static) else NONE.ravel(), end, words=words)
+
+
+def _words(given: dict[str, Any], called: str, inputs: NetworkInputs) -> list[str]:
+    """Takes the categories of the model out of the static covariates that are given; empty where None is."""
+    if lacking := [name for name in inputs.categories if name not in given]:
+        raise RequestError(f"{called}: static categories are missing: {', '.join(lacking)} (null where not known)")
+    return ["" if (word := given.pop(name)) is None else str(word) for name in inputs.categories]
 
 
 def _columns(asked: Mapping[str, Any], kind: str, called: str, inputs: NetworkInputs) -> Numbers:

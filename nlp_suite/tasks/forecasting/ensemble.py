@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from nlp_suite.data.series_history import History
 from nlp_suite.errors import ConfigError
 from nlp_suite.tasks.forecasting.predictor import Forecaster
+from nlp_suite.training.run import Run
 
 
 class ForecastEnsemble(Forecaster):
@@ -45,10 +46,34 @@ class ForecastEnsemble(Forecaster):
                     raise ConfigError(f"model {number} of the ensemble has another {what}: {other}, not {one}")
 
     def ask(self, rows: list[History]) -> tuple[NDArray[Any], NDArray[Any]]:
-        answers = [member.ask(rows) for member in self.members]
-        forecast, quantiles = (np.mean(parts, axis=0) for parts in zip(*answers))
-        return forecast, quantiles
+        return mean_of([member.ask(rows) for member in self.members])
+
+
+def mean_of(answers: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The answer of an ensemble, `[B, H]` and `[B, H, Q]`, of those of its members."""
+    forecast, quantiles = (np.mean(parts, axis=0) for parts in zip(*answers))
+    return forecast, quantiles
+
+
+def check_measured_alike(runs: Sequence[Run]) -> None:
+    """Refuses runs whose training split may hold what others are tested on.
+
+    Raises:
+        ConfigError: one was trained on other series, or on such that were cut elsewhere.
+    """
+    first = runs[0]
+    for run in runs[1:]:
+        for what, key in (("task.test", "test"), ("data.validation", "validation")):
+            one, other = (each.assets.facts["cut"][key] for each in (first, run))
+            if one != other:
+                raise ConfigError(
+                    f"{run.directory} was trained with {what} {other} and {first.directory} with {one}: one saw in training what "
+                    "the other is tested on"
+                )
+        if run.info["statistics"]["train"] != first.info["statistics"]["train"]:
+            raise ConfigError(f"{run.directory} was trained on other series than {first.directory}")
 
 
 def _known(member: Forecaster) -> dict[str, list[str]]:
-    return {kind: list(names) for kind, names in member.inputs.covariates.items() if names}
+    covariates = {**member.inputs.covariates, "categories": list(member.inputs.categories)}
+    return {kind: list(names) for kind, names in covariates.items() if names}

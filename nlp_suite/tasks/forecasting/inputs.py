@@ -25,6 +25,7 @@ class NetworkInputs:
         covariates: kind (`past`, `future`, `static`) → names.
         calendar: features, see `nlp_suite.data.calendar`.
         frequency: of the steps.
+        categories: name → its words; in an export, which looks them up itself, none are known.
     """
 
     context: int
@@ -32,6 +33,7 @@ class NetworkInputs:
     covariates: Mapping[str, Sequence[str]] = field(default_factory=dict)
     calendar: Sequence[str] = ()
     frequency: Frequency = NUMBERED
+    categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -44,6 +46,7 @@ class NetworkInputs:
             "past": (self.context, past),
             "future": (both, future),
             "static": (static,),
+            "categories": (len(self.categories),),
             "calendar": (both, len(self.calendar)),
         }
         return {name: shape for name, shape in shapes.items() if shape[-1]}
@@ -56,8 +59,9 @@ class NetworkInputs:
 
         Returns:
             `values` `[B, C]`, 0 where missing or before the beginning, and `mask` `[B, C]`, 1 where known; and where there are such
-            inputs `past` `[B, C, K]`, `future` `[B, C + H, K]` and `static` `[B, K]`, NaN where missing, and `calendar` `[B, C + H, K]`,
-            places on a circle from 0 to 1.
+            inputs `past` `[B, C, K]`, `future` `[B, C + H, K]` and `static` `[B, K]`, NaN where missing, `categories` `[B, K]`, the
+            numbers of their words from 1 on, 0 where missing or unknown, and `calendar` `[B, C + H, K]`, places on a circle
+            from 0 to 1.
         """
         shapes = self.shapes
         read = np.stack([_window(each.values, len(each.values) - self.context, self.context) for each in histories])
@@ -71,12 +75,19 @@ class NetworkInputs:
                 arrays[name] = np.stack(rows)
         if "static" in shapes:
             arrays["static"] = np.stack([each.static for each in histories])
+        if "categories" in shapes:
+            arrays["categories"] = self.numbers([each.words for each in histories])
         if "calendar" in shapes:
             ends = np.array([each.end for each in histories], np.int64)[:, None]
             stamps = ends + np.arange(-self.context, self.horizon) * self.frequency.count  # [B, C + H]
             found = phases(stamps, self.frequency, self.calendar)
             arrays["calendar"] = np.stack([place / size for place, size in found], axis=-1)
         return {name: array.astype("float32") for name, array in arrays.items()}
+
+    def numbers(self, words: Sequence[Sequence[str]]) -> NDArray[np.int64]:
+        """The numbers of categories `[B, K]`, from 1 on; 0 of those that are missing or unknown."""
+        places = [{word: number for number, word in enumerate(known, 1)} for known in self.categories.values()]
+        return np.array([[place.get(word, 0) for place, word in zip(places, row)] for row in words], np.int64)
 
 
 def _window(array: NDArray[np.float64], begin: int, size: int) -> NDArray[np.float64]:

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nlp_suite.data.kinds.series import SeriesStore
+from nlp_suite.data.kinds.series import SPLITS, SeriesStore
 from nlp_suite.errors import DataError, RunError
 from nlp_suite.progress import track
+from nlp_suite.tasks.forecasting.ensemble import ForecastEnsemble, check_measured_alike, mean_of
+from nlp_suite.tasks.forecasting.seen import begin_after
 
 ROWS = 256  # windows that are asked at once
 SHOWN_SERIES, SHOWN_CUTOFFS, SHOWN_FORECASTS, POINTS = 20, 40, 4, 600
@@ -52,7 +54,7 @@ def backtest(store: SeriesStore, windows: Any, season: int, horizon: int) -> Bac
         DataError: no window fits into the split.
     """
     if not windows.count:
-        raise DataError("the split has no window: task.horizon is longer than what it holds")
+        raise DataError("the split has no window: task.horizon, or task.max_horizon, is longer than what it holds")
     series, cutoffs = windows.places(np.arange(windows.count))
     truth = np.stack([store.series(int(row))[end : end + horizon] for row, end in zip(series, cutoffs)])
     scales = np.array([seasonal_scale(store.series(row)[:begin], season) for row, begin in enumerate(store.begins)])
@@ -123,29 +125,51 @@ def interval_figures(truth: Numbers, quantiles: Numbers, levels: Sequence[float]
     }
 
 
-def measure(run: Any, split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
-    """The report of a split; `by_row` are the backtest and the forecasts.
+def measure(runs: Sequence[Any], split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
+    """The report of a split, of one run or of the mean of several; `by_row` are the backtest and the forecasts.
+
+    Args:
+        runs: of several the first says where forecasts begin.
+        split: a key of `stores`.
+        stores: of the first run.
 
     Raises:
         DataError: no window fits into the split.
-        RunError: the network answers with something that is no number.
+        RunError: a network answers with something that is no number.
+        ConfigError: runs that do not go together.
     """
-    task, store = run.task, stores[split]
-    settings, forecaster = task.settings, task.predictor(run.model(), run.assets, run.experiment)
-    windows = task.windows(store, ROWS, None, settings.cutoff_stride)
-    test = backtest(store, windows, task.season(run.assets.facts), settings.horizon)
-    answers = []
-    for begin in track(
-        range(0, len(test.series), ROWS), f"forecasting {split}", -(-len(test.series) // ROWS), "batches"
-    ):
-        rows = range(begin, min(begin + ROWS, len(test.series)))
-        histories = [store.history(int(test.series[row]), int(test.cutoffs[row])) for row in rows]
-        answers.append(forecaster.answers(forecaster.inputs.arrays(histories)))
+    run, store = runs[0], stores[split]
+    task, settings = run.task, run.task.settings
+    check_measured_alike(runs)
+    known = [] if split in SPLITS or "validation" not in stores else begin_after(store, stores["validation"], split)
+    forecasters = [each.task.predictor(each.model(), each.assets, each.experiment) for each in runs]
+    levels = list(ForecastEnsemble(forecasters).levels)
+    windows = task.windows(store, ROWS, None, settings.cutoff_stride, settings.reach)
+    test = backtest(store, windows, task.season(run.assets.facts), settings.reach)
+    answers = [_answers(forecaster, test, split) for forecaster in forecasters]
+    report = report_of(test, *mean_of(answers), levels, settings.cutoff_stride)
+    if known:
+        report["remarks"] = known
+    if settings.max_horizon:
+        report["trained_horizon"] = settings.horizon
+    if len(runs) > 1:
+        members = [
+            {"run": str(each.directory), **figures(test, forecast)} for each, (forecast, _) in zip(runs, answers)
+        ]
+        return {**report, "members": members}
+    return {**report, **({"intervals": fitted} if (fitted := run.assets.fitted.get("intervals")) else {})}
+
+
+def _answers(forecaster: Any, test: Backtest, split: str) -> tuple[Numbers, Numbers]:
+    """Forecasts `[W, H]` and quantiles `[W, H, Q]` of all windows."""
+    answers, count = [], len(test.series)
+    for begin in track(range(0, count, ROWS), f"forecasting {split}", -(-count // ROWS), "batches"):
+        places = zip(test.series[begin : begin + ROWS], test.cutoffs[begin : begin + ROWS])
+        answers.append(forecaster.ask([test.store.history(int(row), int(cutoff)) for row, cutoff in places]))
     forecast, quantiles = (np.concatenate(parts).astype(np.float64) for parts in zip(*answers))
     if not np.isfinite(forecast).all():
         raise RunError("the model answers with something that is no number; train it again with a lower learning rate")
-    report = report_of(test, forecast, quantiles, list(forecaster.levels), settings.cutoff_stride)
-    return {**report, **({"intervals": fitted} if (fitted := run.assets.fitted.get("intervals")) else {})}
+    return forecast, quantiles
 
 
 def report_of(

@@ -8,6 +8,7 @@ from keras import ops
 
 from nlp_suite.layers.inline import apply
 from nlp_suite.layers.sequence_pooling import SequencePooling
+from nlp_suite.tasks.forecasting.beyond import forecasts_beyond, part
 from nlp_suite.tasks.forecasting.outputs import StepOutput, step_output
 from nlp_suite.tasks.forecasting.scaling import CovariateScaling, SeriesScaling
 from nlp_suite.tasks.forecasting.settings import ForecastingSettings
@@ -36,15 +37,18 @@ class ForecastModel(ModelOfLayers):
         task: settings of the task, without its name.
         season: steps of a season.
         covariates: kind (`past`, `future`, `static`) → how many there are.
+        categories: of every category how many words it has.
     """
 
-    def __init__(self, backbone, context, task, season=1, covariates=None, **kwargs):
+    def __init__(self, backbone, context, task, season=1, covariates=None, categories=None, **kwargs):
         super().__init__(**kwargs)
         self.settings = {"context": context, "task": dict(task), "season": season}
         if covariates:  # so that a network without them has the config that it always had
             self.settings["covariates"] = dict(covariates)
+        if categories:
+            self.settings["categories"] = list(categories)
         chosen = ForecastingSettings(name="forecasting", **task)
-        self.horizon, self.context = chosen.horizon, context
+        self.horizon, self.reach, self.context = chosen.horizon, chosen.reach, context
         self.output_of_step: StepOutput = step_output(chosen)
         self.backbone = backbone
         policy = self.dtype_policy
@@ -61,7 +65,12 @@ class ForecastModel(ModelOfLayers):
         self.covariates = {kind: CovariateScaling(count, dtype="float32") for kind, count in counts.items()}
         self.calendar_size = CIRCLE * len(chosen.calendar)
         self.ahead_size = 2 * counts.get("future", 0) + self.calendar_size
-        self.context_size = FEATURES + 2 * sum(counts.values()) + self.calendar_size
+        self.words = [
+            keras.layers.Embedding(count + 1, chosen.category_size, dtype=policy) for count in categories or ()
+        ]
+        self.context_size = (
+            FEATURES + 2 * sum(counts.values()) + self.calendar_size + chosen.category_size * len(self.words)
+        )
         self.projection = keras.layers.Dense(backbone.embedding_size, dtype=policy)
         self.pooling = SequencePooling(chosen.pooling, bidirectional=backbone.bidirectional, dtype=policy)
         self.drop = keras.layers.Dropout(chosen.dropout, dtype=policy)
@@ -88,6 +97,8 @@ class ForecastModel(ModelOfLayers):
         self.projection.build((None, None, self.context_size))
         for layer in self.covariates.values():
             layer.build()
+        for layer in self.words:
+            layer.build((None,))
         self.backbone.build((None, None, self.backbone.embedding_size))
         self.pooling.build((None, None, self.backbone.output_size))
         pooled = self.backbone.output_size * len(self.pooling.kinds)
@@ -100,18 +111,34 @@ class ForecastModel(ModelOfLayers):
         self.built = True
 
     def call(self, inputs, training=None) -> Any:
+        return self.read(inputs, bool(training))[0]
+
+    def read(self, inputs, training=False) -> tuple[Any, Any, tuple[Any, Any]]:
+        """What `call` returns, the state of the backbone after the context, and the values and the mask, `[B, C]`."""
         mask, values = (  # [B, C], of a width that is known
             ops.reshape(ops.cast(inputs[name], "float32"), (-1, self.context)) for name in ("mask", "values")
         )
         values = ops.where(mask > 0, values, 0.0)
         scaled, known, center, spread = apply(self.scaling, values, mask)
-        beside, ahead = self._beside(inputs)
+        beside, ahead = self.beside(inputs)
+        beside = [part(each, 0, self.context) for each in beside]
         features = ops.concatenate([ops.stack([scaled, known], axis=-1), *beside], axis=-1)  # [B, C, features]
         everything = ops.ones_like(mask) > 0
         x = self.projection(features)  # [B, C, E]
-        x, _ = self.backbone.encode(x, everything, training=bool(training))  # [B, C', D]
+        x, state = self.backbone.encode(x, everything, training=training)  # [B, C', D]
         pooled = apply(self.pooling, x, mask=self.backbone.output_mask(everything))  # [B, P']
         pooled = self.drop(pooled, training=training)
+        given = self.said(pooled, [part(each, self.context, self.horizon) for each in ahead], scaled)
+        return ops.concatenate([given, center[:, :, None], spread[:, :, None]], axis=-1), state, (values, mask)
+
+    def said(self, pooled, ahead, scaled) -> Any:
+        """The numbers of the H steps ahead, `[B, H, P]`.
+
+        Args:
+            pooled: features of the context, `[B, P']`.
+            ahead: what is known of those steps, each `[B, H, …]`.
+            scaled: values of the context, `[B, C]`.
+        """
         given = self.head(pooled)
         given = ops.reshape(ops.cast(given, "float32"), (-1, self.horizon, self.output_of_step.size))  # [B, H, P]
         if self.ahead:
@@ -122,23 +149,30 @@ class ForecastModel(ModelOfLayers):
             moved = ops.cast(self.linear(scaled), "float32")[:, :, None]  # of location only, not of the scale
             count = self.output_of_step.location_size
             given = ops.concatenate([given[:, :, :count] + moved, given[:, :, count:]], axis=-1)
-        return ops.concatenate([given, center[:, :, None], spread[:, :, None]], axis=-1)
+        return given
 
-    def _beside(self, inputs) -> tuple[list[Any], list[Any]]:
-        """Features beside the values: of the context, each `[B, C, …]`, and of the steps ahead, each `[B, H, …]`."""
+    def beside(self, inputs) -> tuple[list[Any], list[Any]]:
+        """Features beside the values, each `[B, T, …]` from the first step of the context on; which of them are known ahead.
+
+        T is 1 of features that are the same at every step.
+        """
         context, ahead = [], []
         for kind, layer in self.covariates.items():
             x = apply(layer, ops.cast(inputs[kind], "float32"))
             if kind == "static":
-                x = ops.repeat(x[:, None, :], self.context, axis=1)
+                x = x[:, None, :]
             if kind == "future":
-                ahead.append(x[:, self.context :])
-            context.append(x[:, : self.context])
+                ahead.append(x)
+            context.append(x)
+        for place, layer in enumerate(self.words):
+            number = ops.cast(inputs["categories"], "int32")[:, place]
+            known = ops.cast(number > 0, "float32")[:, None]
+            context.append((ops.cast(layer(number), "float32") * known)[:, None])  # zeros where missing or unknown
         if self.calendar_size:
             angle = 2 * math.pi * ops.cast(inputs["calendar"], "float32")
             circle = ops.concatenate([ops.sin(angle), ops.cos(angle)], axis=-1)  # [B, C + H, 2K]
-            context.append(circle[:, : self.context])
-            ahead.append(circle[:, self.context :])
+            context.append(circle)
+            ahead.append(circle)
         return context, ahead
 
     def answers(self, outputs, width: float = 1.0) -> tuple[Any, Any]:
@@ -148,14 +182,28 @@ class ForecastModel(ModelOfLayers):
             outputs: of `call`.
             width: factor of the distances of quantiles from the forecast, see `nlp_suite.tasks.forecasting.intervals`.
         """
+        forecast, quantiles = self.placed(outputs, width)
+        return self.scaling.restored(forecast), self.scaling.restored(quantiles)
+
+    def forecasts(self, inputs, width: float = 1.0) -> tuple[Any, Any]:
+        """Forecast `[B, N]` and quantiles `[B, N, Q]` of all steps that may be asked for, in the user's units.
+
+        Args:
+            inputs: see `NetworkInputs`, with what is known of N steps ahead.
+            width: see `answers`.
+        """
+        if self.reach > self.horizon:
+            return forecasts_beyond(self, inputs, width)
+        return self.answers(self.call(inputs), width)
+
+    def placed(self, outputs, width: float = 1.0) -> tuple[Any, Any]:
+        """As `answers`, before the inverse transform."""
         given, center, spread = self.parts(outputs)
         forecast = self.output_of_step.forecast(given)
         quantiles = self.output_of_step.quantiles(given, spread)
         if width != 1:
             quantiles = forecast[:, :, None] + width * (quantiles - forecast[:, :, None])
-        return self.scaling.restored(center + spread * forecast), self.scaling.restored(
-            center[:, :, None] + spread[:, :, None] * quantiles
-        )
+        return center + spread * forecast, center[:, :, None] + spread[:, :, None] * quantiles
 
     @staticmethod
     def parts(outputs) -> tuple[Any, Any, Any]:

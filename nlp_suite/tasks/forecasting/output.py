@@ -81,7 +81,8 @@ def histories(path: Path, experiment: Experiment | None, input: Path | None) -> 
         frequency = Frequency.parse(example["frequency"])
         end = read_stamp(example["start"]).value + len(example["values"]) * frequency.count
         beside = example.get("covariates", {})
-        yield History(example["values"], **beside, end=end, name=example["series"]), frequency
+        words = list(example.get("categories", {}).values())
+        yield History(example["values"], **beside, end=end, name=example["series"], words=words), frequency
 
 
 def rows_of(

@@ -9,7 +9,7 @@ from nlp_suite.export.parts import Part, Tensors
 
 
 def parts(model: Any, shapes: Mapping[str, tuple[int, ...]], width: float = 1.0) -> list[Part]:
-    """`values` and `mask` `[B, C]`, with covariates and calendar → `forecast` `[B, H]` and, where there are any, `quantiles` `[B, H, Q]`.
+    """`values` and `mask` `[B, C]`, with covariates and calendar → `forecast` `[B, N]` and, where there are any, `quantiles` `[B, N, Q]`.
 
     Args:
         model: a `ForecastModel`.
@@ -18,7 +18,7 @@ def parts(model: Any, shapes: Mapping[str, tuple[int, ...]], width: float = 1.0)
     """
 
     def call(tensors: Tensors) -> Tensors:
-        forecast, quantiles = model.answers(model.call(tensors), width)
+        forecast, quantiles = model.forecasts(tensors, width)
         return {"forecast": forecast, **({"quantiles": quantiles} if quantiles.shape[-1] else {})}
 
     def examples(given: Mapping[str, np.ndarray]) -> Iterable[Tensors]:
@@ -31,4 +31,6 @@ def parts(model: Any, shapes: Mapping[str, tuple[int, ...]], width: float = 1.0)
     says = (
         f"the forecast after the last {model.context} steps; mask is 0 where a value is missing or before the beginning"
     )
+    if "categories" in shapes:
+        says += "; categories are places in the lists of words in run.json (facts), from 1 on, and 0 for none of them"
     return [Part("", inputs, call, examples, says=says)]

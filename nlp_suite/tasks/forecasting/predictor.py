@@ -44,7 +44,8 @@ class Forecaster(Predictor):
         Args:
             histories: of every series the values so far, the oldest first; None or NaN where missing. Where the model reads
                 more than values, mappings: `values`; `past` and `future` with a list for the name of each covariate, of a
-                future one so many values more as steps are forecast; `static` with a number for each name; and of a model
+                future one so many values more as steps are forecast; `static` with a number, or the word of a category, or
+                None, for each name; and of a model
                 with a calendar `last`, the date of the last value.
             horizon: steps ahead; default: all that the model was trained for.
 
@@ -80,7 +81,7 @@ def checked_horizon(horizon: int | None, trained: int) -> int:
     """
     if horizon is not None and not 1 <= horizon <= trained:
         raise RequestError(
-            f"horizon {horizon}: this model forecasts 1 to {trained} steps ahead; for more, train one with task.horizon"
+            f"horizon {horizon}: this model forecasts 1 to {trained} steps ahead; for more, train one with task.horizon or task.max_horizon"
         )
     return horizon or trained
 
@@ -101,7 +102,7 @@ class NetworkForecaster(Forecaster):
         self.levels = list(model.output_of_step.levels)
 
         def answers(*arrays: Any) -> Any:
-            return model.answers(model(dict(zip(inputs.shapes, arrays)), training=False), width)
+            return model.forecasts(dict(zip(inputs.shapes, arrays)), width)
 
         shapes = [([None, *shape], "float32") for shape in inputs.shapes.values()]
         self._answers = compiled(answers, model, shapes=shapes)
@@ -146,6 +147,8 @@ def request(rows: Sequence[History], inputs: NetworkInputs) -> Arrays:
             asked[kind] = _padded([getattr(row, kind) for row in rows]).astype("float32")
     if "static" in inputs.shapes:
         asked["static"] = np.stack([row.static for row in rows]).astype("float32")
+    if "categories" in inputs.shapes:
+        asked["categories"] = np.array([list(row.words) for row in rows], object)
     if "calendar" in inputs.shapes:
         step = inputs.frequency
         asked["last"] = np.array([seconds_of((row.end or 0) - step.count, step) for row in rows], "int64")

@@ -104,15 +104,23 @@ class SeriesScaling(keras.layers.Layer):
         times = -(-steps // self.lag)
         return ops.tile(season, (1, times))[:, :steps]  # [B, H]
 
+    def scale(self, x, known) -> tuple[Any, Any]:
+        """Middle and spread, each `[B, 1]`, of what `differenced` gives of a context."""
+        if self.fitted is None:
+            return self.statistics(x, known)
+        middle, spread = (ops.zeros_like(x[:, :1]) + constant(self.fitted[i], x) for i in (0, 1))
+        return middle, spread
+
+    def scaled(self, values, mask, scale) -> tuple[Any, Any]:
+        """Scaled values and what of them is known, `[B, C]`, by the middle and spread of some context."""
+        x, known = self.differenced(values, mask)
+        middle, spread = scale
+        return (x - middle) / ops.where(spread > 0, spread, 1.0) * known, known
+
     def call(self, values, mask) -> tuple[Any, Any, Any, Any]:
         """Of values and mask `[B, C]`: scaled values and what of them is known `[B, C]`, `center` and `spread` `[B, H]`."""
-        x, known = self.differenced(values, mask)
-        if self.fitted is None:
-            middle, spread = self.statistics(x, known)
-        else:
-            middle, spread = (ops.zeros_like(x[:, :1]) + constant(self.fitted[i], x) for i in (0, 1))
-        safe = ops.where(spread > 0, spread, 1.0)
-        scaled = (x - middle) / safe * known  # [B, C]
+        middle, spread = self.scale(*self.differenced(values, mask))
+        scaled, known = self.scaled(values, mask, (middle, spread))
         center = self.anchor(values, mask) + middle  # [B, H]
         return scaled, known, center, spread + ops.zeros_like(center)
 

@@ -8,6 +8,7 @@ from nlp_suite.config import ComponentSettings
 
 Level = Annotated[float, Field(gt=0, lt=1)]
 Feature = Literal["time_of_day", "day_of_week", "day_of_month", "day_of_year", "month", "quarter"]
+BLOCKS = 24  # of `horizon` steps, of which `max_horizon` may consist
 Output = Literal["quantiles", "point", "gaussian", "student_t", "negative_binomial"]
 
 
@@ -15,6 +16,12 @@ class ForecastingSettings(ComponentSettings):
     """Settings of forecasting."""
 
     horizon: int = Field(12, ge=1, le=10_000, description="steps ahead that are forecast, all at once")
+    max_horizon: int | None = Field(
+        None,
+        ge=2,
+        description="steps ahead that may be asked for, up to 24 times horizon: beyond it a recurrent network goes on from its "
+        "state and reads its own forecasts; default: horizon",
+    )
     context: int = Field(36, ge=2, le=100_000, description="steps that the network reads; what is older is not seen")
     season: int | Literal["auto"] = Field(
         "auto",
@@ -23,6 +30,12 @@ class ForecastingSettings(ComponentSettings):
     calendar: list[Feature] = Field(
         [],
         description="what is read of the date of every step, as a place on a circle; month and quarter also of months",
+    )
+    category_size: int = Field(
+        4,
+        ge=1,
+        le=1024,
+        description="numbers of the vector that is learned for every word of data.source.static_categories",
     )
     transform: Literal["none", "log"] = Field("none", description="log: log(1 + y), for values from 0 on")
     difference: Literal["none", "last", "seasonal"] = Field(
@@ -52,7 +65,7 @@ class ForecastingSettings(ComponentSettings):
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="rate on the pooled features")
     test: int | None = Field(
-        None, ge=1, description="steps at the end of every series held out for test; default: horizon"
+        None, ge=1, description="steps at the end of every series held out for test; default: max_horizon"
     )
     stride: int | None = Field(
         None, ge=1, description="steps between two cut-offs of the rolling-origin backtest; default: horizon"
@@ -83,8 +96,20 @@ class ForecastingSettings(ComponentSettings):
             raise ValueError(f"calendar must name each feature once; got {self.calendar}")
         if isinstance(self.season, int) and self.season < 1:
             raise ValueError(f"season must be 1 or more, got {self.season}")
-        if self.test is not None and self.test < self.horizon:
-            raise ValueError(f"test {self.test} is less than horizon {self.horizon}: no forecast fits in")
+        if self.max_horizon is not None:
+            if not self.horizon < self.max_horizon <= BLOCKS * self.horizon:
+                raise ValueError(
+                    f"max_horizon {self.max_horizon} must be above horizon {self.horizon}, and {BLOCKS} times that at most"
+                )
+            if self.pooling != ["last"]:
+                raise ValueError(
+                    f"max_horizon goes on from the last features: pooling must be [last], got {self.pooling}"
+                )
+            if self.output == "negative_binomial":
+                raise ValueError("max_horizon is not for output: negative_binomial, whose quantiles are counts")
+        if self.test is not None and self.test < self.reach:
+            name = "max_horizon" if self.max_horizon else "horizon"
+            raise ValueError(f"test {self.test} is less than {name} {self.reach}: no forecast fits in")
         if self.scaling == "none" and self.scale_over != "context":
             raise ValueError("scale_over does nothing with scaling: none")
         return self
@@ -92,7 +117,12 @@ class ForecastingSettings(ComponentSettings):
     @property
     def test_steps(self) -> int:
         """Steps that are held out for test."""
-        return self.horizon if self.test is None else self.test
+        return self.reach if self.test is None else self.test
+
+    @property
+    def reach(self) -> int:
+        """Steps ahead that may be asked for."""
+        return self.max_horizon or self.horizon
 
     @property
     def cutoff_stride(self) -> int:

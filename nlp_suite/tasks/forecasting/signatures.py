@@ -24,7 +24,8 @@ class ForecastingSignatures(Signatures):
     row its last C steps are read. A value that is not finite is missing. Where the model reads them, too: `past` float
     `[B, T, K]`, `future` float `[B, T + H, K]` of which the first `length` steps are beside the values, and `static` float
     `[B, K]`, with covariates in the order of the config, NaN where missing; and for a calendar `last` int `[B]`, the Unix
-    time in seconds of the last step of each row, of months that of their first day.
+    time in seconds of the last step of each row, of months that of their first day; and `categories` string `[B, K]`, of which
+    words that are not of the training split are none.
 
     Outputs are `forecast` float `[B, H]` and, where the model has any, `quantiles` float `[B, H, Q]`.
     """
@@ -32,6 +33,8 @@ class ForecastingSignatures(Signatures):
     def __init__(self, model: Any, predictor: Any):
         super().__init__(model, predictor)
         self.inputs = predictor.inputs
+        words = {"categories": list(self.inputs.categories)} if self.inputs.categories else {}
+        self.columns = {**{kind: list(names) for kind, names in self.inputs.covariates.items() if names}, **words}
         values = np.array([112.0, 118.0, 132.0, 129.0])
         self.example = {name: array[0].tolist() for name, array in request([self._drawn(values)], self.inputs).items()}
 
@@ -46,6 +49,8 @@ class ForecastingSignatures(Signatures):
                 shapes[name] = ([None, None, shape[1]], "float32")
             elif name == "static":
                 shapes[name] = ([None, shape[0]], "float32")
+            elif name == "categories":
+                shapes[name] = ([None, shape[0]], "string")
             elif name == "calendar":
                 shapes["last"] = ([None], "int64")
         self._names = list(shapes)
@@ -58,7 +63,7 @@ class ForecastingSignatures(Signatures):
         filled, rows = fill_empty_batch(*columns)
         given = dict(zip(self._names, filled))
         length = tf.clip_by_value(given["length"], 0, tf.shape(given["values"])[1])
-        context, horizon = self.model.context, self.model.horizon
+        context, horizon = self.model.context, self.inputs.horizon
         values, mask = (_window(given[name], length, context) for name in ("values", "mask"))  # [B, C]
         known = tf.where((mask > 0) & tf.math.is_finite(values), 1.0, 0.0)
         read = {"values": tf.where(known > 0, values, 0.0), "mask": known}
@@ -68,20 +73,32 @@ class ForecastingSignatures(Signatures):
             read["future"] = _window(given["future"], length, context, horizon)
         if "static" in given:
             read["static"] = given["static"]
+        if "categories" in given:
+            read["categories"] = self._numbers(given["categories"])
         if "last" in given:
             read["calendar"] = self._calendar(given["last"])
-        forecast, quantiles = self.model.answers(self.model(read, training=False), self.predictor.width)
+        forecast, quantiles = self.model.forecasts(read, self.predictor.width)
         answer = {"forecast": forecast}
         if len(self.predictor.levels):
             answer["quantiles"] = quantiles
         return first_rows(answer, rows)
+
+    def _numbers(self, words: Any) -> Any:
+        """The numbers of categories, string `[B, K]`, as `NetworkInputs.numbers` gives them, float `[B, K]`."""
+        import tensorflow as tf
+
+        numbers = []
+        for place, known in enumerate(self.inputs.categories.values()):
+            same = tf.cast(words[:, place, None] == tf.constant(known, tf.string), tf.float32)  # [B, V]
+            numbers.append(tf.linalg.matvec(same, tf.range(1, len(known) + 1, dtype=tf.float32)))
+        return tf.stack(numbers, axis=-1)
 
     def _calendar(self, last: Any) -> Any:
         """Places on a circle `[B, C + H, K]` around the last steps, Unix seconds `[B]`."""
         import tensorflow as tf
 
         step = self.inputs.frequency
-        ahead = tf.range(1 - self.model.context, self.model.horizon + 1, dtype=tf.int64) * step.count
+        ahead = tf.range(1 - self.model.context, self.inputs.horizon + 1, dtype=tf.int64) * step.count
         found = phases(stamp_of(last, step)[:, None] + ahead, step, self.inputs.calendar)
         return tf.stack([tf.cast(place, tf.float32) / size for place, size in found], axis=-1)
 
@@ -102,11 +119,12 @@ class ForecastingSignatures(Signatures):
         past, future, static = (len(self.inputs.covariates.get(kind, ())) for kind in KINDS)
         beside = (
             draw.normal(10, 3, (steps, past)).round(2),
-            draw.normal(10, 3, (steps + self.model.horizon, future)).round(2),
+            draw.normal(10, 3, (steps + self.inputs.horizon, future)).round(2),
         )
         step = self.inputs.frequency
         first = {"month": 12 * 1990, "second": 0, "step": 0}[step.unit]
-        return History(values, *beside, draw.normal(10, 3, static).round(2), first + steps * step.count)
+        words = [str(draw.choice([*known, ""])) for known in self.inputs.categories.values()]
+        return History(values, *beside, draw.normal(10, 3, static).round(2), first + steps * step.count, words=words)
 
 
 def _window(x: Any, length: Any, context: int, ahead: int = 0) -> Any:

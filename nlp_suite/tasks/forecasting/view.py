@@ -1,5 +1,6 @@
 """How a forecasting report is shown: headline, page sections, terminal table."""
 
+from pathlib import Path
 from typing import Any
 
 from nlp_suite.evaluation.page import Section, Tile, columns, join, picture, table
@@ -58,13 +59,22 @@ class ForecastingView(ReportView):
         )
         sections = [
             Section("Forecasts beside what came", columns(*drawn), lead),
-            Section("Where it errs", join(curves, _by(report["by_horizon"], "step", "steps ahead"))),
+            Section(
+                "Where it errs",
+                join(curves, _by(report["by_horizon"], "step", "steps ahead")),
+                f"Beyond {report['trained_horizon']} steps the network read its own forecasts."
+                if "trained_horizon" in report
+                else "",
+            ),
             Section(
                 "Backtest",
                 _by(report["by_cutoff"], "name", "cut off before"),
                 f"A forecast of {report['horizon']} steps every {report['stride']} steps, each from what was known before it.",
             ),
         ]
+        if report.get("members"):
+            lead = "The forecasts of the report are the means of those of these runs, and its quantiles of their quantiles."
+            sections.insert(0, Section("The runs of the ensemble", _by(report["members"], "run", "run"), lead))
         if report["series"] > 1:
             sections.append(Section("Series with the largest errors", _by(report["by_series"], "name", "series")))
         if report.get("below"):
@@ -84,6 +94,8 @@ class ForecastingView(ReportView):
         rows = report["by_horizon"]
         for row in rows if len(rows) <= 14 else [*rows[:7], *rows[-1:]]:
             shown.add_row(str(row["step"]), *(_n(row[key]) for key in NUMBERS.values()))
+        for row in report.get("members", ()):
+            shown.add_row(f"{Path(row['run']).name} alone", *(_n(row[key]) for key in NUMBERS.values()))
         return Group(summary, "", shown)
 
 

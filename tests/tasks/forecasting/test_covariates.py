@@ -12,7 +12,10 @@ from nlp_suite.config import load_recorded
 from nlp_suite.data.calendar import check_calendar, days_before, months_and_days, phases, seconds_of, stamp_of
 from nlp_suite.data.series_history import History
 from nlp_suite.data.time_steps import Frequency, read_stamp
+from nlp_suite.serving.flags import Options
 from nlp_suite.tasks.forecasting.inputs import NetworkInputs
+from tests.serving import chromium
+from tests.serving.endpoint import free_port
 
 FIRST = date(2023, 1, 2)
 STEPS, AHEAD = 150, 3
@@ -20,7 +23,7 @@ STEPS, AHEAD = 150, 3
 
 def table(path, steps=STEPS, begin=0, ahead=0):
     """Two shops: sales hang on the price of the day, on its weekday, and on the size of the shop."""
-    lines = ["ds,shop,y,price,visitors,area\n"]
+    lines = ["ds,shop,y,price,visitors,area,kind\n"]
     for shop, area in (("north", 1), ("south", 3)):
         draw = np.random.default_rng(area)
         prices, visitors = draw.integers(1, 4, (2, begin + steps + ahead))
@@ -28,7 +31,9 @@ def table(path, steps=STEPS, begin=0, ahead=0):
             day = FIRST + timedelta(days=step)
             y = 20 * area - 4 * prices[step] + 6 * (day.weekday() == 5)
             known = f"{y}" if step < begin + steps else ""
-            lines.append(f"{day},{shop},{known},{prices[step]},{visitors[step]},{area}\n")
+            lines.append(
+                f"{day},{shop},{known},{prices[step]},{visitors[step]},{area},{'kiosk' if area == 1 else ''}\n"
+            )
     path.write_text("".join(lines))
     return path
 
@@ -43,6 +48,7 @@ def run(folder):
     source = {
         "name": "series", "train": str(table(folder / "sales.csv")), "series": "shop",
         "past_covariates": ["visitors"], "future_covariates": ["price"], "static_covariates": ["area"],
+        "static_categories": ["shop", "kind"],
     }  # fmt: skip
     experiment = {
         "task": {
@@ -161,7 +167,7 @@ def asked(steps=12, ahead=AHEAD):
         "last": str(FIRST + timedelta(days=STEPS - 1)),
         "past": {"visitors": [1.0, 2, 3] * (steps // 3)},
         "future": {"price": [1, 3, 2] * (steps // 3) + [1.0, 2, 3][:ahead]},
-        "static": {"area": 1},
+        "static": {"area": 1, "shop": "north", "kind": "kiosk"},
     }
 
 
@@ -175,7 +181,9 @@ def test_a_history_is_a_mapping_with_all_that_the_model_reads(run):
         ({"future": {"price": [1] * 14 + [None]}}, "'price' is not known for 1 of the 3 steps that are forecast .2023-06-03"),
         ({"past": {"visitors": [1]}}, "past covariates have 1 values and the series has 12"),
         ({"past": {"visitor": [1]}}, "unknown past covariate 'visitor'"),
-        ({"static": {}}, "static covariates are missing: area"),
+        ({"static": {"area": 1, "kind": None}}, "static categories are missing: shop"),
+        ({"static": {"shop": "south", "kind": None}}, "static covariates are missing: area"),
+        ({"static": {"area": 1, "shop": "nort", "kind": None}}, "unknown word of the category 'shop', 'nort'"),
         ({"last": None}, "'None' is no date"),
         ({"last": "2023-05"}, "'2023-05' is no date of a step, which is a day"),
         ({"price": [1]}, "unknown key 'price'"),
@@ -186,6 +194,51 @@ def test_a_history_is_a_mapping_with_all_that_the_model_reads(run):
     del without["last"]
     with pytest.raises(nlp_suite.NlpSuiteError, match="reads the calendar .day_of_week.: give `last`"):
         forecaster.forecast([without])
+
+
+def test_words_are_numbers_of_the_training_split_and_have_a_vector_each(run):
+    inputs = run.task.inputs(run.assets.facts)
+    assert inputs.categories == {"shop": ["north", "south"], "kind": ["kiosk"]}
+    assert inputs.numbers([["south", ""], ["west", "kiosk"]]).tolist() == [[2, 0], [0, 1]]
+    store = run.stores()["test"]
+    assert list(store.history(1, 20).words) == ["south", ""] and run.model().words[0].embeddings.shape == (3, 4)
+    forecaster, south = nlp_suite.load(run.directory), asked()
+    south["static"] = {**south["static"], "shop": "south"}
+    (one,), (two,) = forecaster.forecast([asked()]), forecaster.forecast([south])
+    assert one["forecast"] != pytest.approx(two["forecast"], rel=1e-3)
+
+
+def check_page(model, answer):
+    """The endpoint's page reads a pasted table with the covariates of the steps ahead below the last value."""
+    given = asked()
+    rows = zip(given["values"] + [None] * AHEAD, given["past"]["visitors"] + [""] * AHEAD, given["future"]["price"])
+    lines = ["price\tvalue\tvisitors", *(f"{price}\t{'' if y is None else y}\t{v}" for y, v, price in rows)]
+    typed = {
+        "values": "\n".join(lines),
+        "last": given["last"],
+        "static:area": 1,
+        "static:shop": "north",
+        "static:kind": "kiosk",
+    }
+    from nlp_suite.serving.server import Server
+
+    port = free_port()
+    options = Options(rest_api_port=port, port=0, host="127.0.0.1", model_name="f", model_base_path=str(model))
+    with Server(options), chromium.Tab() as tab:
+        server = f"http://127.0.0.1:{port}/"
+        tab.look(1200, dark=False)
+        chromium.deep(tab, server, model="f", **typed)
+        shown = [float(cell) for cell in chromium.texts(tab, ".answer td")[1::3]]
+        assert shown == pytest.approx(answer["forecast"], rel=1e-4)
+        chromium.check_clean(tab, server)
+        for change, message in [
+            ({"values": "\n".join(lines[:-1])}, "price must be known for the 3 steps ahead: 2 lines below"),
+            ({"last": "May"}, "Give the date of the last value"),
+            ({"static:area": "big"}, "area: big is no number"),
+            ({"values": "\n".join(lines).replace("visitors", "guests")}, "missing: visitors"),
+        ]:
+            chromium.deep(tab, server, model="f", **{**typed, **change})
+            assert message in chromium.texts(tab, ".answer")[0]
 
 
 @pytest.mark.slow
@@ -199,6 +252,8 @@ def test_an_export_reads_covariates_and_the_calendar_as_python_does(run, folder)
     alone, both = (command("forecast", run.directory, *more, *known) for more in ((), ("--ensemble", export.path)))
     numbers = [[float(line.split("\t")[2]) for line in out.splitlines()[1:]] for out in (alone, both)]
     np.testing.assert_allclose(*numbers, rtol=1e-4)
+    if chromium.BINARY:
+        check_page(export.path.parent.resolve(), python[0])
     nlp_suite.export_run(run.directory, folder / "sales.keras", format="keras")
     (answer,) = nlp_suite.load(folder / "sales.keras").forecast([asked()])
     np.testing.assert_allclose(answer["forecast"], python[0]["forecast"], rtol=1e-5)

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import h5py
@@ -13,11 +14,13 @@ import nlp_suite
 from nlp_suite.cli import app
 from nlp_suite.data.prepare import prepare
 from nlp_suite.data.series_history import History
+from nlp_suite.data.time_steps import Frequency
 from nlp_suite.serving.flags import Options
 from nlp_suite.tasks.forecasting import baseline, measure
 from nlp_suite.tasks.forecasting.ensemble import ForecastEnsemble
 from nlp_suite.tasks.forecasting.inputs import NetworkInputs
 from nlp_suite.tasks.forecasting.predictor import Forecaster
+from nlp_suite.tasks.forecasting.seen import begin_after
 from nlp_suite.tasks.forecasting.windows import SeriesWindows
 from nlp_suite.training.run import Run
 from tests.serving import chromium
@@ -229,6 +232,39 @@ def test_a_run_is_measured_on_another_table(run, folder):
     (folder / "days.csv").write_text("ds,y\n" + "".join(f"2024-01-{day:02d},1\n" for day in range(1, 32)))
     with pytest.raises(nlp_suite.NlpSuiteError, match="a step is a day, and the model forecasts steps of a month"):
         nlp_suite.evaluate(run, data=folder / "days.csv")
+
+
+def test_several_runs_are_measured_as_one(run, report, folder, monkeypatch):
+    other, shift = Run(run.directory), 4.0
+    predictor = run.task.predictor(run.model(), run.assets, run.experiment)
+    moved = SimpleNamespace(levels=predictor.levels, inputs=predictor.inputs, experiment=None, horizon=4)
+    moved.ask = lambda rows: tuple(answer + shift for answer in predictor.ask(rows))
+    made = iter([predictor, moved])
+    monkeypatch.setattr(type(run.task), "predictor", lambda *arguments: next(made))
+    both = nlp_suite.evaluate(run, ensemble=[other], baseline=False)
+    assert both["page"] == str(run.directory / "ensemble" / "report.html") and len(both["members"]) == 2
+    assert [row["bias"] - report["bias"] for row in both["members"]] == pytest.approx([0, shift], abs=1e-4)
+    assert both["bias"] - report["bias"] == pytest.approx(shift / 2, abs=1e-4)
+    assert "The runs of the ensemble" in (run.directory / "ensemble" / "report.html").read_text("utf-8")
+    other.assets = replace(other.assets, facts={**run.assets.facts, "cut": {**run.assets.facts["cut"], "test": 12}})
+    with pytest.raises(nlp_suite.NlpSuiteError, match="task.test 12 and .* with 24: one saw in training"):
+        nlp_suite.evaluate(run, ensemble=[other])
+
+
+def test_what_training_saw_is_not_tested_on():
+    def store(names, starts, series, begins):
+        found = SimpleNamespace(names=names, starts=starts, frequency=Frequency("step", 1), begins=np.array(begins))
+        found.series = lambda row: np.array(series[row], float)
+        found.offsets = np.cumsum([0, *map(len, series)])
+        return found
+
+    seen = store(["a", "b"], [10, 0], [[1, 2, np.nan, 4], [5, 6]], [2, 2])
+    given = store(["a", "a2", "b"], [11, 10, 0], [[2, np.nan, 4, 7, 8], [1, 2, 3], [5, 7, 8]], [1, 1, 1])
+    (said,) = begin_after(given, seen, "new.csv")
+    assert given.begins.tolist() == [3, 1, 1] and "1 series begin with steps that training or validation saw" in said
+    assert begin_after(given, seen, "new.csv") == []
+    with pytest.raises(nlp_suite.NlpSuiteError, match="training or validation saw all of its steps"):
+        begin_after(store(["b"], [0], [[5, 6]], [1]), seen, "old.csv")
 
 
 # ---- forecasts
