@@ -69,9 +69,14 @@ class SavedModelExporter(Exporter):
     def export(self, run: Run, to: Path) -> ExportResult:
         tensorflow_for_graphs()
         model = run.model()
-        quantized = quantize(run, model) if self._quantize != "none" else None
+        quantized, kind = None, self._weights or run.experiment.export.weights
+        if self._quantize != "none":
+            others: StoredType | NarrowType = "int8" if kind == "float32" else kind
+            quantized = quantize(run, model, others)
         signatures = run.task.signatures(model, open_run(run, model), xla=self._xla)
-        rounding = _narrow(signatures, self._weights or run.experiment.export.weights, check_texts(run))
+        if quantized:
+            signatures.module.weights = store_as(signatures.module.weights, others)
+        rounding = {} if quantized else _narrow(signatures, kind, check_texts(run))
         version = Version(
             server=self._server or run.experiment.export.server_version,
             page_form=run.task.page_form,
