@@ -29,7 +29,7 @@ class SavedModelSettings(ComponentSettings):
 
     server_version: str | None = Field(None, description="TensorFlow Serving version; default: the config's")
     weights: StoredType | None = Field(None, description="how weights are stored; default: the config's export.weights")
-    quantize: Quantize = Field("none", description="int8: embeddings and dense layers in a quarter of the bytes")
+    quantize: Quantize = Field("none", description="int8: matrices in a quarter of the bytes")
     xla: bool = Field(False, description="also the signatures that XLA compiles, where the task has any")
 
 
