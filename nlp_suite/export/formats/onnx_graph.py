@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nlp_suite.errors import ExportError
 from nlp_suite.export.formats.onnx_recurrence import insert, recurrences
 from nlp_suite.export.parts import Part
@@ -47,7 +49,9 @@ def write_onnx(plain: Any, part: Part, outputs: Sequence[str], file: Path, opset
     try:
         with _quiet():
             patch_tf2onnx()  # for NumPy 2
-            proto, _ = tf2onnx.convert.from_function(tf.function(call, specs, autograph=False), specs, opset=opset)
+            function = tf.function(call, specs, autograph=False)
+            handlers = {"Erfc": (_complement_of_erf, [])}  # of an exact GELU; ONNX has no such operator
+            proto, _ = tf2onnx.convert.from_function(function, specs, opset=opset, custom_op_handlers=handlers)
     except Exception as error:  # tf2onnx has no class of its own for what it lacks
         raise ExportError(f"tf2onnx cannot write {part.name or 'the network'} as ONNX: {error}") from error
     graph = proto.graph
@@ -69,6 +73,14 @@ def write_onnx(plain: Any, part: Part, outputs: Sequence[str], file: Path, opset
     except onnx.checker.ValidationError as error:
         raise ExportError(f"{part.name or 'the network'} has an operation that ONNX lacks: {error}") from None
     onnx.save(proto, str(file))
+
+
+def _complement_of_erf(graph: Any, node: Any, name: str, arguments: Any) -> None:
+    """erfc(x) = 1 - erf(x), as tf2onnx wants the making of an operator."""
+    erf = graph.make_node("Erf", node.input, shapes=[graph.get_shape(node.input[0])], dtypes=[graph.get_dtype(node.input[0])])
+    one = graph.make_const(f"{name}_one", np.array(1, "float32"))
+    node.type, node.domain = "Sub", ""
+    graph.replace_inputs(node, [one.output[0], erf.output[0]])
 
 
 def _named(tensors: Any, names: Iterable[str]) -> dict[str, Any]:
