@@ -19,7 +19,11 @@ def refused(format: str, task: str, backbone: str) -> str:
     if OF_TASK.get(format, task) != task:
         return f"format .{format}. cannot express a run of "
     if format == "keras-layers" and backbone not in OF_STOCK_LAYERS:
-        return r"cannot express backbone\.ngrams 2, only 1" if backbone == "bag" else "stock layers without keras.ops cannot express"
+        return (
+            r"cannot express backbone\.ngrams 2, only 1"
+            if backbone == "bag"
+            else "stock layers without keras.ops cannot express"
+        )
     if format == "ctranslate2" and backbone != "transformer":
         return "CTranslate2"
     if format == "huggingface" and backbone != "preset":

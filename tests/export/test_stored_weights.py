@@ -52,7 +52,9 @@ def test_a_graph_computes_in_float32_with_what_half_the_bytes_hold(kind, digits,
 def test_int8_has_a_scale_for_every_unit(tmp_path):
     import tensorflow as tf
 
-    exact = np.random.default_rng(0).normal(0, 1, SHAPE).astype("float32") * np.linspace(0, 5, SHAPE[1], dtype="float32")
+    exact = np.random.default_rng(0).normal(0, 1, SHAPE).astype("float32") * np.linspace(
+        0, 5, SHAPE[1], dtype="float32"
+    )
     weight = tf.Variable(exact)
     round_weights([weight], "int8")
     assert np.all(np.abs(weight - exact) <= np.abs(exact).max(0) / 127 * 0.501)

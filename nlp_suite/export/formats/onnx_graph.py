@@ -77,7 +77,9 @@ def write_onnx(plain: Any, part: Part, outputs: Sequence[str], file: Path, opset
 
 def _complement_of_erf(graph: Any, node: Any, name: str, arguments: Any) -> None:
     """erfc(x) = 1 - erf(x), as tf2onnx wants the making of an operator."""
-    erf = graph.make_node("Erf", node.input, shapes=[graph.get_shape(node.input[0])], dtypes=[graph.get_dtype(node.input[0])])
+    erf = graph.make_node(
+        "Erf", node.input, shapes=[graph.get_shape(node.input[0])], dtypes=[graph.get_dtype(node.input[0])]
+    )
     one = graph.make_const(f"{name}_one", np.array(1, "float32"))
     node.type, node.domain = "Sub", ""
     graph.replace_inputs(node, [one.output[0], erf.output[0]])

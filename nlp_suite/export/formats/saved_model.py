@@ -16,7 +16,14 @@ from nlp_suite.export.model_card import model_card, write_card
 from nlp_suite.export.op_check import server_version
 from nlp_suite.export.quantized import Quantize, check_quantizable, quantize
 from nlp_suite.export.samples import check_texts, warmup_texts
-from nlp_suite.export.stored_weights import StoredType, largest_change, narrowable, round_weights, store_as
+from nlp_suite.export.stored_weights import (
+    NarrowType,
+    StoredType,
+    largest_change,
+    narrowable,
+    round_weights,
+    store_as,
+)
 from nlp_suite.export.version_writing import Version, check_model_folder, tensorflow_for_graphs, write_version
 from nlp_suite.registry import EXPORTERS, TASKS
 from nlp_suite.training.run import Run
@@ -69,10 +76,9 @@ class SavedModelExporter(Exporter):
     def export(self, run: Run, to: Path) -> ExportResult:
         tensorflow_for_graphs()
         model = run.model()
-        quantized, kind = None, self._weights or run.experiment.export.weights
-        if self._quantize != "none":
-            others: StoredType | NarrowType = "int8" if kind == "float32" else kind
-            quantized = quantize(run, model, others)
+        kind = self._weights or run.experiment.export.weights
+        others: NarrowType = "int8" if kind == "float32" else kind
+        quantized = quantize(run, model, others) if self._quantize != "none" else None
         signatures = run.task.signatures(model, open_run(run, model), xla=self._xla)
         if quantized:
             signatures.module.weights = store_as(signatures.module.weights, others)

@@ -180,7 +180,9 @@ def test_a_saved_model_of_keras_2_at_a_live_endpoint(tmp_path):
     vectors = tf_keras.layers.TextVectorization(output_sequence_length=8)
     vectors.adapt(TEXTS)
     above = [tf_keras.layers.Embedding(30, 4, mask_zero=True), tf_keras.layers.Bidirectional(tf_keras.layers.LSTM(3))]
-    model = tf_keras.Sequential([tf_keras.Input((1,), dtype="string"), vectors, *above, tf_keras.layers.Dense(1, "sigmoid")])
+    model = tf_keras.Sequential(
+        [tf_keras.Input((1,), dtype="string"), vectors, *above, tf_keras.layers.Dense(1, "sigmoid")]
+    )
     expected = answer_of(model)[:, 0]
     model.save(tmp_path / "theirs", save_format="tf")
     to = tmp_path / "models" / "theirs"
