@@ -1,7 +1,7 @@
 """Exports in int8: embeddings and dense layers as Keras quantises them, and what that costs.
 
-A row of an embedding, or a column of a dense kernel, is int8 with one float32 scale; recurrent kernels and convolutions stay
-float32. So it pays where the embedding is most of the model.
+A row of an embedding, or a column of a dense kernel, is int8 with one float32 scale, and is computed with so. Of other matrices,
+recurrent kernels and convolutions, a SavedModel stores int8 and computes in float32, and a Keras file has float32.
 """
 
 from typing import Any, Literal
@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from nlp_suite.errors import ExportError
+from nlp_suite.export.stored_weights import NarrowType, StoredType, narrowable, round_weights
 from nlp_suite.registry import TASKS
 from nlp_suite.training.run import Run
 
@@ -30,21 +31,26 @@ def check_quantizable(run: Run) -> None:
         )
 
 
-def quantize(run: Run, model: Any) -> dict[str, Any]:
+def quantize(run: Run, model: Any, others: StoredType | NarrowType = "float32") -> dict[str, Any]:
     """Quantises a network in place.
 
     Args:
         run: whose data the accuracy is measured on, as far as they are at hand.
         model: the network of a task that `quantizes`, built.
+        others: how the matrices that Keras does not quantise will be stored; they are rounded to that.
 
     Returns:
-        For the report: `kept_float32`, the share of the weights that stay as they were; `accuracy`, None without data:
+        For the report: `kept_float32`, the share of the weights that is not int8; `accuracy`, None without data:
         `{"split", "rows", "before", "after", "changed"}`; and `remarks`.
     """
     size, layers = model.count_params(), _quantised_layers(model)
     share = sum(layer.count_params() for layer in layers) / size
     before = run.task.sample_answers(run, model, SAMPLE)
     model.quantize_int8()
+    if others != "float32":
+        matrices = narrowable([variable.value for variable in model.variables])
+        round_weights(matrices, others)
+        share += sum(np.prod(matrix.shape) for matrix in matrices) / size if others == "int8" else 0
     after = run.task.sample_answers(run, model, SAMPLE) if before else None
     report: dict[str, Any] = {"kept_float32": 1 - share, "accuracy": None, "remarks": []}
     if before and after:
@@ -56,7 +62,7 @@ def quantize(run: Run, model: Any) -> dict[str, Any]:
             "after": float(np.mean(quantised == truth)),
             "changed": int(np.sum(answers != quantised)),
         }
-    if share < ENOUGH:
+    if share < ENOUGH and others == "float32":
         report["remarks"].append(
             f"int8: {1 - share:.0%} of the weights are no embedding and no dense layer and stay float32, so little is saved"
         )

@@ -31,6 +31,11 @@ class TextGraph(tf.Module):
             self._entities = entity_table() if settings.strip_html is True else None
             self._resources = tokenizer.resources() if tokenizer.vocabulary_size else {}
 
+    @property
+    def tables(self):
+        """What an exported module must hold that calls these functions; holding the graph itself, it is saved with all of them."""
+        return {**self._resources, **({"entities": self._entities} if self._entities is not None else {})}
+
     def _normalise(self, text, settings):
         text, is_cut = normalise(text, settings, self._stop_words, self._entities)
         return self._tokenizer.prepare(text), is_cut

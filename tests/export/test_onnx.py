@@ -4,17 +4,22 @@ import json
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nlp_suite.config import load_experiment
 from nlp_suite.errors import ExportError
 from nlp_suite.export import run_export
+from nlp_suite.export.formats.onnx_graph import write_onnx
 from nlp_suite.export.load import load
+from nlp_suite.export.parts import network_part
+from nlp_suite.export.plain_model import plain_model
 from nlp_suite.text.text_layer import TextLayer
 from nlp_suite.training.run import Run
 from nlp_suite.training.train import train
 from tests import language_models, translation_models
 from tests.export.conftest import SMALL, make_run
+from tests.export.test_keras_layers import TOKENS, network
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +45,27 @@ def test_a_classifier_has_one_input_and_answers_as_python(client, tmp_path):
     assert words == layer.id_to_token(range(layer.vocabulary_size))
     python = load(run).probabilities([row["text"] for row in texts[:6]])
     assert [client["answer"](folder, row["ids"])[0] for row in texts[:6]] == python.argmax(1).tolist()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, operator", [("lstm", "LSTM"), ("gru", "GRU"), ("rnn", "RNN")])
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_recurrent_layers_are_operators_of_onnx(client, tmp_path, name, operator, bidirectional):
+    onnx, onnxruntime = (pytest.importorskip(package) for package in ("onnx", "onnxruntime"))
+    backbone = {"name": name, "embedding_size": 4, "units": 4, "layers": 2, "residual": True}
+    model = network({**backbone, "bidirectional": bidirectional})
+    write_onnx(plain_model(model), network_part(model), ["logits"], tmp_path / "m.onnx", 13)
+    operators = [node.op_type for node in onnx.load(tmp_path / "m.onnx").graph.node]
+    assert operators.count(operator) == 2 and "Loop" not in operators
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
+    for tokens in (TOKENS, np.pad(TOKENS, [(0, 0), (0, 5)]), TOKENS[2:, :1]):
+        np.testing.assert_allclose(session.run(None, {"tokens": tokens})[0], model(tokens), atol=1e-5)
+    silu = network(
+        {**backbone, "layers": 1, "bidirectional": bidirectional, "activation": "silu"}
+    )  # which no operator has
+    write_onnx(plain_model(silu), network_part(silu), ["logits"], tmp_path / "silu.onnx", 13)
+    answers = onnxruntime.InferenceSession(tmp_path / "silu.onnx").run(None, {"tokens": TOKENS})[0]
+    np.testing.assert_allclose(answers, silu(TOKENS), atol=1e-5)
 
 
 @pytest.mark.slow

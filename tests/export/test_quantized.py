@@ -38,6 +38,11 @@ def test_a_quantised_network_saved_and_loaded(wide_run, tmp_path):
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(again(tokens)), after)
 
 
+def test_keras_has_nothing_to_warn_of(wide_run, recwarn):
+    Run(wide_run).model().quantize_int8()
+    assert not [str(warning.message) for warning in recwarn if "quantize" in str(warning.message)]
+
+
 def test_without_the_runs_data_no_accuracy_is_claimed(wide_run, tmp_path, monkeypatch):
     folder = shutil.copytree(wide_run, tmp_path / "moved")
     run = Run(folder)

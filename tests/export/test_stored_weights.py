@@ -49,6 +49,26 @@ def test_a_graph_computes_in_float32_with_what_half_the_bytes_hold(kind, digits,
     np.testing.assert_array_equal(product(tf.constant(x))["y"], expected)
 
 
+def test_int8_has_a_scale_for_every_unit(tmp_path):
+    import tensorflow as tf
+
+    exact = np.random.default_rng(0).normal(0, 1, SHAPE).astype("float32") * np.linspace(
+        0, 5, SHAPE[1], dtype="float32"
+    )
+    weight = tf.Variable(exact)
+    round_weights([weight], "int8")
+    assert np.all(np.abs(weight - exact) <= np.abs(exact).max(0) / 127 * 0.501)
+    module = tf.Module()
+    module.weights = store_as([weight], "int8")
+    product = tf.function(lambda x: {"y": x @ weight}, input_signature=[tf.TensorSpec([None, SHAPE[0]])])
+    tf.saved_model.save(module, str(tmp_path / "1"), signatures=product)
+    stored = sum(file.stat().st_size for file in (tmp_path / "1" / "variables").iterdir())
+    assert exact.size < stored < 1.1 * exact.size
+    check_ops(tmp_path / "1", "2.13").refuse()
+    x = np.random.default_rng(1).normal(0, 1, (3, SHAPE[0])).astype("float32")
+    np.testing.assert_allclose(Server(tmp_path / "1")("serving_default", x=x)["y"], x @ weight.numpy(), atol=1e-3)
+
+
 def test_numbers_that_the_type_cannot_hold_are_refused():
     import tensorflow as tf
 

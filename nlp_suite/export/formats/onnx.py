@@ -34,8 +34,8 @@ class OnnxSettings(ComponentSettings):
 class OnnxExporter(Exporter):
     """A folder with `model.onnx` (and `encoder.onnx`, `step.onnx`), a part of the network each, and `client`.
 
-    Inputs and outputs are those of `nlp_suite.export.parts`, with any batch and any length. Classifiers and whole texts of
-    language models run their recurrent layers as ONNX loops; steps have none. Checked by onnxruntime in a process without
+    Inputs and outputs are those of `nlp_suite.export.parts`, with any batch and any length. Recurrent layers over whole texts
+    are ONNX's own operators, see `nlp_suite.export.formats.onnx_recurrence`. Checked by onnxruntime in a process without
     TensorFlow and Keras. `client` is described at `nlp_suite.export.client_folder.write_client_folder`.
 
     Args:

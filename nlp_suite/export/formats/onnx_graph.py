@@ -1,14 +1,17 @@
-"""A functional Keras model as an ONNX graph, by tf2onnx, with the names of its tensors and its sizes left open."""
+"""A functional Keras model as an ONNX graph, by tf2onnx and ONNX's recurrent operators, with its tensors' names and open sizes."""
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nlp_suite.errors import ExportError
+from nlp_suite.export.formats.onnx_recurrence import insert, recurrences
 from nlp_suite.export.parts import Part
 
 
@@ -25,42 +28,66 @@ def write_onnx(plain: Any, part: Part, outputs: Sequence[str], file: Path, opset
     Raises:
         ExportError: an op that ONNX lacks, or a graph that asks for more than the part's inputs.
     """
+    import keras
     import onnx
     import tensorflow as tf
     import tf2onnx
     from keras.src.export.tf2onnx_lib import patch_tf2onnx
 
-    sizes = {name: (None, *sizes) for name, (sizes, _) in part.inputs.items()}
-    specs = [tf.TensorSpec(sizes[name], dtype, name) for name, (_, dtype) in part.inputs.items()]
+    layers = recurrences(plain)
+    inputs, answers = _named(plain.input, part.inputs), _named(plain.output, outputs)
+    for layer in layers:
+        inputs |= layer.named(layer.answers)
+        answers |= layer.named(layer.reads)
+    ends = [keras.layers.Identity()(tensor) for tensor in answers.values()]  # none is another, or an input
+    cut = keras.Model(list(inputs.values()), ends)
+    specs = [tf.TensorSpec(tensor.shape, tensor.dtype, name) for name, tensor in inputs.items()]
 
     def call(*tensors: Any) -> list[Any]:
-        named = dict(zip(part.inputs, tensors, strict=True))
-        answers = plain(named if len(named) > 1 else tensors[0], training=False)
-        return [tf.identity(answers[name] if isinstance(answers, dict) else answers) for name in outputs]
+        return [tf.identity(tensor) for tensor in keras.tree.flatten(cut(list(tensors), training=False))]
 
     try:
         with _quiet():
             patch_tf2onnx()  # for NumPy 2
-            proto, _ = tf2onnx.convert.from_function(tf.function(call, specs, autograph=False), specs, opset=opset)
+            function = tf.function(call, specs, autograph=False)
+            handlers = {"Erfc": (_complement_of_erf, [])}  # of an exact GELU; ONNX has no such operator
+            proto, _ = tf2onnx.convert.from_function(function, specs, opset=opset, custom_op_handlers=handlers)
     except Exception as error:  # tf2onnx has no class of its own for what it lacks
         raise ExportError(f"tf2onnx cannot write {part.name or 'the network'} as ONNX: {error}") from error
     graph = proto.graph
     asked = [tensor.name.split(":")[0] for tensor in graph.input]
-    if lost := sorted(set(asked) - set(part.inputs)):
+    _rename(graph, {tensor.name: name for tensor, name in zip(graph.input, asked)})
+    _rename(graph, {tensor.name: name for tensor, name in zip(graph.output, answers, strict=True)})
+    if layers:
+        insert(graph, layers)
+    if lost := sorted(set(asked) - set(inputs)):
         raise ExportError(f"the ONNX graph asks for {lost}, constants of the network that were lost on the way")
     if unread := sorted(set(part.inputs) - set(asked)):
         raise ExportError(f"the ONNX graph does not read {unread}")
-    _rename(graph, {tensor.name: name for tensor, name in zip(graph.input, asked)})
-    _rename(graph, {tensor.name: name for tensor, name in zip(graph.output, outputs, strict=True)})
     for tensor in (*graph.input, *graph.output):
         for axis, size in enumerate(tensor.type.tensor_type.shape.dim):
-            if not size.HasField("dim_value") or (not axis and tensor.name in sizes):
+            if not size.HasField("dim_value") or (not axis and tensor.name in part.inputs):
                 size.dim_param = "batch" if not axis else f"{tensor.name}_{axis}"
     try:
         onnx.checker.check_model(proto)
     except onnx.checker.ValidationError as error:
         raise ExportError(f"{part.name or 'the network'} has an operation that ONNX lacks: {error}") from None
     onnx.save(proto, str(file))
+
+
+def _complement_of_erf(graph: Any, node: Any, name: str, arguments: Any) -> None:
+    """erfc(x) = 1 - erf(x), as tf2onnx wants the making of an operator."""
+    erf = graph.make_node(
+        "Erf", node.input, shapes=[graph.get_shape(node.input[0])], dtypes=[graph.get_dtype(node.input[0])]
+    )
+    one = graph.make_const(f"{name}_one", np.array(1, "float32"))
+    node.type, node.domain = "Sub", ""
+    graph.replace_inputs(node, [one.output[0], erf.output[0]])
+
+
+def _named(tensors: Any, names: Iterable[str]) -> dict[str, Any]:
+    """One tensor, or a dict of several, by their names."""
+    return {name: tensors[name] if isinstance(tensors, dict) else tensors for name in names}
 
 
 @contextmanager

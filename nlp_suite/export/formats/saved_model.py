@@ -16,7 +16,14 @@ from nlp_suite.export.model_card import model_card, write_card
 from nlp_suite.export.op_check import server_version
 from nlp_suite.export.quantized import Quantize, check_quantizable, quantize
 from nlp_suite.export.samples import check_texts, warmup_texts
-from nlp_suite.export.stored_weights import StoredType, largest_change, narrowable, round_weights, store_as
+from nlp_suite.export.stored_weights import (
+    NarrowType,
+    StoredType,
+    largest_change,
+    narrowable,
+    round_weights,
+    store_as,
+)
 from nlp_suite.export.version_writing import Version, check_model_folder, tensorflow_for_graphs, write_version
 from nlp_suite.registry import EXPORTERS, TASKS
 from nlp_suite.training.run import Run
@@ -29,7 +36,7 @@ class SavedModelSettings(ComponentSettings):
 
     server_version: str | None = Field(None, description="TensorFlow Serving version; default: the config's")
     weights: StoredType | None = Field(None, description="how weights are stored; default: the config's export.weights")
-    quantize: Quantize = Field("none", description="int8: embeddings and dense layers in a quarter of the bytes")
+    quantize: Quantize = Field("none", description="int8: matrices in a quarter of the bytes")
     xla: bool = Field(False, description="also the signatures that XLA compiles, where the task has any")
 
 
@@ -69,9 +76,13 @@ class SavedModelExporter(Exporter):
     def export(self, run: Run, to: Path) -> ExportResult:
         tensorflow_for_graphs()
         model = run.model()
-        quantized = quantize(run, model) if self._quantize != "none" else None
+        kind = self._weights or run.experiment.export.weights
+        others: NarrowType = "int8" if kind == "float32" else kind
+        quantized = quantize(run, model, others) if self._quantize != "none" else None
         signatures = run.task.signatures(model, open_run(run, model), xla=self._xla)
-        rounding = _narrow(signatures, self._weights or run.experiment.export.weights, check_texts(run))
+        if quantized:
+            signatures.module.weights = store_as(signatures.module.weights, others)
+        rounding = {} if quantized else _narrow(signatures, kind, check_texts(run))
         version = Version(
             server=self._server or run.experiment.export.server_version,
             page_form=run.task.page_form,

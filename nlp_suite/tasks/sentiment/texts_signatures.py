@@ -44,7 +44,8 @@ class TextsSignatures(Signatures):
     def __init__(self, model, predictor):
         super().__init__(model, predictor)
         self.text, self.labels = predictor.text, predictor.labels
-        self.module.text = self.text.graph()
+        self._graph = self.text.graph()
+        self.module.text = self._graph.tables
         self._inputs = ["text", "text_b"] if predictor.pairs else ["text"]
         sides = predictor.pairs
         self._default = self.serving_default_of_pairs if sides else self.serving_default
@@ -118,8 +119,8 @@ class TextsSignatures(Signatures):
     def _read(self, *sides):
         """Tokens int32 `[≥ B, T]` of texts or pairs `[B]`, whether they had more, and B."""
         sides, rows = fill_empty_batch(*sides)
-        text = self.module.text
-        tokens, _, truncated = (text.encode_pairs_flagged if len(sides) > 1 else text.encode_flagged)(*sides)
+        encode = self._graph.encode_pairs_flagged if len(sides) > 1 else self._graph.encode_flagged
+        tokens, _, truncated = encode(*sides)
         return tokens, truncated, rows
 
     def _embedding(self, tokens, truncated, rows):

@@ -21,7 +21,7 @@ class ModelOfLayers(keras.Model):
 
     def quantize_int8(self) -> None:
         """Makes embeddings and dense layers int8, for good: what was quantised is asked, saved and loaded, and not trained."""
-        self.quantize("int8")
+        self.quantize("int8", filters=_quantizes)
         self.quantized = "int8"
 
     @property
@@ -46,6 +46,11 @@ class ModelOfLayers(keras.Model):
             model.build((None, None))
             model.quantize_int8()
         return model
+
+
+def _quantizes(layer) -> bool:
+    """Whether Keras can quantise a layer; it warns of each one that it cannot."""
+    return type(layer).quantize is not keras.Layer.quantize
 
 
 def token_losses(softmax, table, features, targets, weights, training, **options) -> tuple[Any, Any, Any]:

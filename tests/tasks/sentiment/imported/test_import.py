@@ -168,3 +168,30 @@ def test_an_imported_model_is_an_export(tmp_path, capsys):
     right = [answer["label"] == label for answer, label in zip(answers, ("pos", "neg", "pos"))]
     assert report["accuracy"] == pytest.approx(np.mean(right))
     assert examine(to).ok
+
+
+@pytest.mark.slow
+def test_a_saved_model_of_keras_2_at_a_live_endpoint(tmp_path):
+    tf_keras = pytest.importorskip("tf_keras", reason="tf_keras is not installed")
+    from nlp_suite.tasks.sentiment.imported import import_model
+    from tests.serving.endpoint import Endpoint
+
+    tf_keras.utils.set_random_seed(4)
+    vectors = tf_keras.layers.TextVectorization(output_sequence_length=8)
+    vectors.adapt(TEXTS)
+    above = [tf_keras.layers.Embedding(30, 4, mask_zero=True), tf_keras.layers.Bidirectional(tf_keras.layers.LSTM(3))]
+    model = tf_keras.Sequential(
+        [tf_keras.Input((1,), dtype="string"), vectors, *above, tf_keras.layers.Dense(1, "sigmoid")]
+    )
+    expected = answer_of(model)[:, 0]
+    model.save(tmp_path / "theirs", save_format="tf")
+    to = tmp_path / "models" / "theirs"
+    import_model(tmp_path / "theirs", to, labels=["neg", "pos"])
+    with Endpoint(model_name="theirs", model_base_path=str(to)) as endpoint:
+        predicted = endpoint.rest("POST", "/v1/models/theirs:predict", {"instances": TEXTS}).json["predictions"]
+        classified = endpoint.rest(
+            "POST", "/v1/models/theirs:classify", {"signature_name": "classify", "examples": [{"text": TEXTS[0]}]}
+        ).json["results"]
+    assert [row["label"] for row in predicted] == ["pos" if value > 0.5 else "neg" for value in expected]
+    np.testing.assert_allclose([row["probabilities"][1] for row in predicted], expected, atol=1e-6)
+    assert dict(classified[0])["pos"] == pytest.approx(expected[0], abs=1e-6)
