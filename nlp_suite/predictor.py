@@ -23,6 +23,7 @@ class ScoreOptions:
         model: the path that the predictor was loaded from.
         file: a table, or a text a line; None: standard input.
         column: of the table, that has the texts; None: as the model's config says.
+        adapt: of a language model: settings of how it adapts to the texts, by name (`Task.adaptation`); empty for nothing.
         source, target: of a task of pairs, files with a text a line each.
         format: `"table"`, `"jsonl"` or `"tsv"`; all but the table keep memory flat.
         tokens: the log-probability of every token as well.
@@ -39,6 +40,7 @@ class ScoreOptions:
     html: Path | None = None
     max_characters: int = 60
     column: str | None = None
+    adapt: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -308,6 +308,25 @@ class Task:
         """
         return {}
 
+    @classmethod
+    def adaptation(cls, given: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Settings of how a model adapts to the texts that it reads, checked; by default a task has no such thing.
+
+        Args:
+            given: name of the method → settings by key.
+
+        Raises:
+            RequestError: the task has none.
+            UsageError: an unknown key, or a value out of range.
+        """
+        raise RequestError(
+            f"a {cls.model_kind} does not adapt to what it reads, as a language model can: leave adapt out"
+        )
+
+    def adapted(self, run: Run, split: str, stores: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+        """What a report says of the model where it adapts, beside what `measure` does; asked of tasks with `adaptation` only."""
+        raise NotImplementedError
+
     @abstractmethod
     def report_view(self) -> ReportView:
         """How a report of `measure` is shown: on the page and on the terminal."""

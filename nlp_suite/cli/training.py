@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from nlp_suite.cli.common import (
+    Adapt,
     AsJson,
     ConfigFile,
     Overrides,
     RunFolder,
+    adaptation_of,
     console,
     print_progress,
 )
@@ -150,6 +152,7 @@ def evaluate(
     no_baseline: Annotated[
         bool, typer.Option("--no-baseline", help="Leave out the easy methods to compare with.")
     ] = False,
+    adapt: Adapt = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a run on a split or on any file; writes report.json and report.html into its folder, or into --output."""
@@ -157,8 +160,8 @@ def evaluate(
     from nlp_suite.training.evaluate import evaluate
     from nlp_suite.training.run import Run
 
-    opened = Run(run)
-    report = evaluate(opened, split, data=data, output=output, baseline=not no_baseline, progress=print_progress)
+    opened, asked = Run(run), {"baseline": not no_baseline, "adapt": adaptation_of(adapt)}
+    report = evaluate(opened, split, data=data, output=output, progress=print_progress, **asked)
     if as_json:
         print(json.dumps(report, ensure_ascii=False))
         return

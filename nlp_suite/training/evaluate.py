@@ -31,6 +31,7 @@ def evaluate(
     data: str | Path | Sequence[str | Path] | None = None,
     output: str | Path | None = None,
     baseline: bool = True,
+    adapt: Mapping[str, Mapping[str, Any]] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Measures a run on a split, or on any file, and writes `report.json` and `report.html`.
@@ -46,17 +47,20 @@ def evaluate(
         output: another folder for the report; made if absent.
         baseline: also fit the task's baselines on the training split, once, and measure them on the split; on the training
             split itself there are none.
+        adapt: of a language model: also how well it does where it adapts to the text, `{"cache": {}, "dynamic": {}}` with settings
+            by key, see `nlp_suite.tasks.language_model.adaptation`.
         progress: called with a line of text for every step of the work; default: they are only logged.
 
     Returns:
         The report of the run's task, see its `report` module; `page` is where its HTML lies. Where the task has baselines,
         `baseline` are their figures, see `Task.baselines`, and `baseline_remark` says which of them the model is not better
-        than; null where it is better than all.
+        than; null where it is better than all. With `adapt`, `adapted` are the figures by its names.
 
     Raises:
         RunError: the run's data have no such split, or the report cannot be written.
         DataError: a file that cannot be read, or holds what the run does not know, such as another label.
-        UsageError: both a split and data.
+        UsageError: both a split and data, or a setting of `adapt` that there is not.
+        RequestError: `adapt` of a task whose models do not adapt.
         DamagedFileError: a file of the run, or of the prepared data, is missing or damaged.
     """
     run = run if isinstance(run, Run) else Run(run)
@@ -65,22 +69,24 @@ def evaluate(
         raise RunError(f"{run.directory}: there is no split {split!r} (there are: {', '.join(SPLITS)})")
     if split and data:
         raise UsageError(f"either a split ({split}) is measured, or data are: give one of them")
+    settings = run.task.adaptation(adapt) if adapt else {}
     files = checked_files(data) if data else []
     folder = Path(output) if output else run.directory
+    asked: dict[str, Any] = {"recorded": not output, "baseline": baseline, "adapt": settings}
     check_writable(folder, "give another folder with --output", RunError)
     import_backend()
     if files:
         with with_files(run, files, progress or (lambda line: None)) as (measured, name, stores):
             folder = folder if output else report_folder(run, files)
             facts = {"data": list(map(str, files))}
-            return _report(measured, name, stores, folder, recorded=not output, baseline=baseline, facts=facts)
+            return _report(measured, name, stores, folder, facts=facts, **asked)
     stores = run.stores(progress)
     default = "test" if "test" in stores else "validation"
     split = split or default
     if split not in stores:
         raise RunError(f"{run.directory}: there is no split {split!r} (there are: {', '.join(stores)})")
     folder = folder if output or split == default else folder / split
-    return _report(run, split, stores, folder, recorded=not output, baseline=baseline, facts={})
+    return _report(run, split, stores, folder, facts={}, **asked)
 
 
 def _report(
@@ -91,6 +97,7 @@ def _report(
     *,
     recorded: bool,
     baseline: bool,
+    adapt: Mapping[str, Any],
     facts: dict[str, Any],
 ) -> dict[str, Any]:
     """Measures a split and writes its report into a folder.
@@ -102,6 +109,7 @@ def _report(
         folder: for the report.
         recorded: whether the run's record lists the report.
         baseline: whether there are baselines, where the training split is at hand.
+        adapt: settings of what adapts; empty for nothing.
         facts: what the report says beside what the task does.
 
     Returns:
@@ -119,6 +127,8 @@ def _report(
     if beside and (baselines := run.task.baselines(run, split, stores, by_row)):
         report["baseline"] = baselines
         report["baseline_remark"] = remark(report, view.compared(report), run.task.model_kind)
+    if adapt:
+        report["adapted"] = run.task.adapted(run, split, stores, adapt)
     task = run.experiment.task.name.replace("_", " ")
     title = f"{run.directory.name}: {task}, {run.experiment.backbone.name}, {split} split"
     page = write_report(

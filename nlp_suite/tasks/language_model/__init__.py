@@ -264,6 +264,17 @@ class LanguageModelTask(Task):
 
         return measure(run, split, stores)
 
+    @classmethod
+    def adaptation(cls, given) -> Any:
+        from nlp_suite.tasks.language_model.adaptation import adaptation_settings
+
+        return adaptation_settings(given)
+
+    def adapted(self, run, split, stores, settings) -> dict:
+        from nlp_suite.tasks.language_model.adaptation.report import adapted_report
+
+        return adapted_report(run, split, stores, settings)
+
     def baselines(self, run, split, stores, by_row) -> dict:
         from nlp_suite.tasks.language_model.baseline import baselines
 
