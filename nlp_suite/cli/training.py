@@ -3,7 +3,7 @@
 import json
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -160,7 +160,8 @@ def evaluate(
     from nlp_suite.training.evaluate import evaluate
     from nlp_suite.training.run import Run
 
-    opened, asked = Run(run), {"baseline": not no_baseline, "adapt": adaptation_of(adapt)}
+    asked: dict[str, Any] = {"baseline": not no_baseline, "adapt": adaptation_of(adapt)}
+    opened = Run(run)
     report = evaluate(opened, split, data=data, output=output, progress=print_progress, **asked)
     if as_json:
         print(json.dumps(report, ensure_ascii=False))

@@ -52,13 +52,14 @@ class DynamicSettings(Settings):
     learning_rate: float | None = Field(
         None,
         gt=0,
-        description="default: chosen on the first 10,000 tokens of the validation split among RMS_RATES, or SGD_RATES for sgd",
+        description="default: chosen on the first 10,000 tokens of the validation split among 3e-5, 1e-4, 3e-4 and "
+        "1e-3, for sgd among 0.03, 0.1, 0.3 and 1",
     )
     decay: float | None = Field(
         None,
         ge=0,
         le=1,
-        description="pull back to the trained weights at every step; default: chosen likewise, then, among DECAYS",
+        description="pull back to the trained weights at every step; default: chosen likewise, then, among 0, 0.001 and 0.01",
     )
 
 

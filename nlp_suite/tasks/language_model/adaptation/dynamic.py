@@ -95,13 +95,13 @@ class DynamicSteps(keras.optimizers.Optimizer):
         variable.assign(value)
         return variable
 
-    def begin(self, learning_rate: float, decay: float) -> None:
-        """Back to the trained weights, with other settings."""
+    def begin(self, learning_rate: float | None, decay: float | None) -> None:
+        """Back to the trained weights, with other settings; None is 0."""
         for variable, start in zip(self._tracked, self.starts):
             variable.assign(start)
         for pull, share in zip(self._pulls, self._shares):
-            pull.assign(np.minimum(decay * share, 1))
-        self.learning_rate = learning_rate
+            pull.assign(np.minimum((decay or 0.0) * share, 1))
+        self.learning_rate = learning_rate or 0.0
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         index = self._get_variable_index(variable)

@@ -1,5 +1,6 @@
 """Scores of texts by a run that adapts to them."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from nlp_suite.progress import say
 from nlp_suite.tasks.language_model.adaptation.adapted import Adapted, Texts
 from nlp_suite.tasks.language_model.adaptation.report_rows import described
 from nlp_suite.tasks.shared.scores import score_answer
+
+LOGGER = logging.getLogger(__name__)
 
 
 def add_adapted(run: Any, settings: Mapping[str, Any], rows: Sequence[NDArray], answers: Sequence[dict]) -> None:
@@ -40,7 +43,7 @@ def add_adapted(run: Any, settings: Mapping[str, Any], rows: Sequence[NDArray], 
     adapted = Adapted.of_run(run, settings, stores)
     for name, complete in adapted.settings.items():
         if adapted.chosen[name]:
-            say(described(name, complete.model_dump(), adapted.chosen[name]))
+            say(described(name, complete.model_dump(), adapted.chosen[name]), LOGGER)
     edges = np.cumsum([0, *(len(row) for row in rows)])
     answered = adapted.nll(Texts(np.concatenate(rows), edges), "scoring")
     for answer, begin, end in zip(answers, edges, edges[1:]):
