@@ -171,8 +171,8 @@ def score(
     predictor = load(model)
     check_scores(model, predictor.task_name)
     task = TASKS.get(predictor.task_name)
-    settings = task.adaptation(given) if given else {}
-    options = ScoreOptions(model, file, source, target, format, tokens, html, max_length, text, settings)
+    adaptation = task.adaptation(given) if given else None
+    options = ScoreOptions(model, file, source, target, format, tokens, html, max_length, text, adaptation)
     task.write_scores(predictor, options)
 
 

@@ -11,6 +11,7 @@ from nlp_suite.data.remarks import remarks_on_settings
 from nlp_suite.data.sources.base import SPLITS
 from nlp_suite.errors import ConfigError, RunError, UsageError
 from nlp_suite.files import check_writable
+from nlp_suite.predictor import Adaptation
 from nlp_suite.progress import say, scope
 from nlp_suite.training.measured_files import checked_files, report_folder, with_files
 from nlp_suite.training.run import Run
@@ -69,10 +70,10 @@ def evaluate(
         raise RunError(f"{run.directory}: there is no split {split!r} (there are: {', '.join(SPLITS)})")
     if split and data:
         raise UsageError(f"either a split ({split}) is measured, or data are: give one of them")
-    settings = run.task.adaptation(adapt) if adapt else {}
+    adaptation = run.task.adaptation(adapt) if adapt else None
     files = checked_files(data) if data else []
     folder = Path(output) if output else run.directory
-    asked: dict[str, Any] = {"recorded": not output, "baseline": baseline, "adapt": settings}
+    asked: dict[str, Any] = {"recorded": not output, "baseline": baseline, "adaptation": adaptation}
     check_writable(folder, "give another folder with --output", RunError)
     import_backend()
     if files:
@@ -97,7 +98,7 @@ def _report(
     *,
     recorded: bool,
     baseline: bool,
-    adapt: Mapping[str, Any],
+    adaptation: Adaptation | None,
     facts: dict[str, Any],
 ) -> dict[str, Any]:
     """Measures a split and writes its report into a folder.
@@ -109,7 +110,7 @@ def _report(
         folder: for the report.
         recorded: whether the run's record lists the report.
         baseline: whether there are baselines, where the training split is at hand.
-        adapt: settings of what adapts; empty for nothing.
+        adaptation: how the model adapts besides, if at all.
         facts: what the report says beside what the task does.
 
     Returns:
@@ -127,8 +128,8 @@ def _report(
     if beside and (baselines := run.task.baselines(run, split, stores, by_row)):
         report["baseline"] = baselines
         report["baseline_remark"] = remark(report, view.compared(report), run.task.model_kind)
-    if adapt:
-        report["adapted"] = run.task.adapted(run, split, stores, adapt)
+    if adaptation:
+        report["adapted"] = adaptation.report(run, split, stores)
     task = run.experiment.task.name.replace("_", " ")
     title = f"{run.directory.name}: {task}, {run.experiment.backbone.name}, {split} split"
     page = write_report(

@@ -10,7 +10,7 @@ from nlp_suite.config import ComponentSettings, Experiment
 from nlp_suite.data.memory import check_batch, check_rows
 from nlp_suite.data.windows import ShuffledWindows, SlidingWindows, Streams, WholeDocuments, window_arrays
 from nlp_suite.errors import ConfigError
-from nlp_suite.predictor import Predictor
+from nlp_suite.predictor import Adaptation, Predictor
 from nlp_suite.registry import BACKBONES, TASKS
 from nlp_suite.task import Batches, Task
 from nlp_suite.text.text_layer import END
@@ -265,15 +265,10 @@ class LanguageModelTask(Task):
         return measure(run, split, stores)
 
     @classmethod
-    def adaptation(cls, given) -> Any:
-        from nlp_suite.tasks.language_model.adaptation import adaptation_settings
+    def adaptation(cls, given) -> "Adaptation":
+        from nlp_suite.tasks.language_model.adaptation import LanguageModelAdaptation
 
-        return adaptation_settings(given)
-
-    def adapted(self, run, split, stores, settings) -> dict:
-        from nlp_suite.tasks.language_model.adaptation.report import adapted_report
-
-        return adapted_report(run, split, stores, settings)
+        return LanguageModelAdaptation(given)
 
     def baselines(self, run, split, stores, by_row) -> dict:
         from nlp_suite.tasks.language_model.baseline import baselines

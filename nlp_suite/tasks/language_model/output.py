@@ -50,7 +50,7 @@ def write_scores(predictor, options: ScoreOptions) -> None:
             if options.adapt:
                 from nlp_suite.tasks.language_model.adaptation.scores import add_adapted
 
-                add_adapted(Run(options.model), options.adapt, predictor.encode(chunk), answers)
+                add_adapted(Run(options.model), options.adapt.settings, predictor.encode(chunk), answers)
             for text, answer in zip(chunk, answers):
                 scores.add(answer)
                 yield text, answer

@@ -62,7 +62,7 @@ class Scores:
         """
         options = self.options
         write = {"table": _table, "jsonl": _jsonl, "tsv": _tsv}[options.format]
-        write(rows, options.tokens, options.max_characters, list(options.adapt))
+        write(rows, options.tokens, options.max_characters, list(options.adapt.settings) if options.adapt else [])
         if not self.texts:
             raise UsageError("there is nothing to score: the input has no line")
         head = f"{self.texts:,} texts, {self.tokens:,} tokens"

@@ -13,7 +13,7 @@ from nlp_suite.data.windows import window_arrays
 from nlp_suite.errors import RequestError, RunError, UnknownNameError, UsageError
 from nlp_suite.evaluation.report import terminal_report
 from nlp_suite.task import Task
-from nlp_suite.tasks.language_model.adaptation import CacheSettings, DynamicSettings, adaptation_settings
+from nlp_suite.tasks.language_model.adaptation import CacheSettings, DynamicSettings, LanguageModelAdaptation
 from nlp_suite.tasks.language_model.adaptation.adapted import Adapted, Reader, Texts
 from nlp_suite.tasks.language_model.adaptation.cache import ContinuousCache, mixed_nll
 from nlp_suite.tasks.language_model.adaptation.dynamic import Adapting, DynamicSteps, SquaredGradients
@@ -202,9 +202,9 @@ def test_what_cannot_be_is_refused(run):
     with pytest.raises(UsageError, match=r"--adapt 'cache=3': write it as"):
         app(["evaluate", str(run.directory), "--adapt", "cache=3"], standalone_mode=False)
     with pytest.raises(RunError, match="theta, share would be chosen on the validation split"):
-        Adapted.of_run(run, adaptation_settings({"cache": {}}), {})
+        Adapted.of_run(run, LanguageModelAdaptation({"cache": {}}).settings, {})
     with pytest.raises(RunError, match="method: rms reads gradients of the training split"):
-        Adapted.of_run(run, adaptation_settings({"dynamic": {"learning_rate": 1, "decay": 0}}), {})
+        Adapted.of_run(run, LanguageModelAdaptation({"dynamic": {"learning_rate": 1, "decay": 0}}).settings, {})
 
     class Other(Task):
         model_kind = "classifier"

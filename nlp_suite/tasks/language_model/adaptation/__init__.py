@@ -5,13 +5,17 @@ measure what a model and the text before a place know together.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationError
 
 from nlp_suite.config_base import Settings, in_one_line
 from nlp_suite.errors import UnknownNameError, UsageError
+from nlp_suite.predictor import Adaptation
 from nlp_suite.registry import unknown
+
+if TYPE_CHECKING:
+    from nlp_suite.training.run import Run
 
 
 class CacheSettings(Settings):
@@ -67,7 +71,7 @@ CHOSEN_ON = {"cache": 20_000, "dynamic": 10_000}  # tokens of the validation spl
 METHODS: dict[str, type[Settings]] = {"cache": CacheSettings, "dynamic": DynamicSettings}
 
 
-def adaptation_settings(given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+class LanguageModelAdaptation(Adaptation):
     """Settings of the methods that are asked for: name → `CacheSettings` or `DynamicSettings`.
 
     Args:
@@ -77,12 +81,19 @@ def adaptation_settings(given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any
         UnknownNameError: there is no such method.
         UsageError: an unknown key, or a value out of range.
     """
-    settings = {}
-    for name, values in given.items():
-        if name not in METHODS:
-            raise UnknownNameError(unknown("way to adapt", name, METHODS))
-        try:
-            settings[name] = METHODS[name].model_validate(dict(values))
-        except ValidationError as error:
-            raise UsageError(f"adapt {name}: {in_one_line(error)}") from None
-    return settings
+
+    def __init__(self, given: Mapping[str, Mapping[str, Any]]):
+        self.settings: dict[str, Any] = {}
+        for name, values in given.items():
+            if name not in METHODS:
+                raise UnknownNameError(unknown("way to adapt", name, METHODS))
+            try:
+                self.settings[name] = METHODS[name].model_validate(dict(values))
+            except ValidationError as error:
+                raise UsageError(f"adapt {name}: {in_one_line(error)}") from None
+
+    def report(self, run: "Run", split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
+        """See `nlp_suite.tasks.language_model.adaptation.report`."""
+        from nlp_suite.tasks.language_model.adaptation.report import adapted_report
+
+        return adapted_report(run, split, stores, self.settings)

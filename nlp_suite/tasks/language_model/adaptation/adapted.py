@@ -99,7 +99,8 @@ class Reader:
         cache, result = None, []
         for features, targets, nll in self.features(texts, what):
             cache = cache or ContinuousCache(settings.size, features.shape[1])
-            result.append(mixed_nll(nll, cache.read(features, targets, [settings.theta])[0], settings.share))
+            cached = cache.read(features, targets, [settings.theta or 0.0])[0]
+            result.append(mixed_nll(nll, cached, settings.share or 0.0))
         return np.concatenate(result)
 
     def choose_cache(self, texts: Texts, settings: CacheSettings) -> CacheSettings:
@@ -224,7 +225,7 @@ class Adapted:
 
         Args:
             run: the run.
-            settings: of `adaptation_settings`.
+            settings: of `LanguageModelAdaptation`.
             stores: by split; without `train` and `validation` nothing can be chosen.
 
         Raises:

@@ -22,7 +22,7 @@ def adapted_report(run: Any, split: str, stores: Mapping[str, Any], settings: Ma
         run: the run.
         split: a key of `stores`.
         stores: by split.
-        settings: of `adaptation_settings`.
+        settings: of `LanguageModelAdaptation`.
 
     Returns:
         For `plain`, the network as it is in the same pass (one row, in order, where `measure` may read several parts of the text at

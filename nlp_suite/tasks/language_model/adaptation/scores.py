@@ -23,7 +23,7 @@ def add_adapted(run: Any, settings: Mapping[str, Any], rows: Sequence[NDArray], 
 
     Args:
         run: a run of a language model.
-        settings: of `adaptation_settings`; what they lack is chosen on the run's validation split, and said.
+        settings: of `LanguageModelAdaptation`; what they lack is chosen on the run's validation split, and said.
         rows: token ids of the texts.
         answers: of the same texts.
 
@@ -31,7 +31,7 @@ def add_adapted(run: Any, settings: Mapping[str, Any], rows: Sequence[NDArray], 
         RunError: something is to be chosen, or gradients are to be measured, and the run's data are gone.
 
     Example:
-        >>> run, settings = Run("runs/book"), adaptation_settings({"cache": {"theta": 0.3, "share": 0.1}})
+        >>> run, settings = Run("runs/book"), LanguageModelAdaptation({"cache": {"theta": 0.3, "share": 0.1}}).settings
         >>> predictor = nlp_suite.load("runs/book")
         >>> answers = predictor.score(texts)
         >>> add_adapted(run, settings, predictor.encode(texts), answers)
