@@ -77,8 +77,7 @@ class DynamicSteps(keras.optimizers.Optimizer):
         if self.built:
             return
         super().build(variables)
-        self._tracked = list(variables)
-        self.starts = [ops.convert_to_numpy(variable) for variable in variables]
+        self.starts = [np.array(ops.convert_to_numpy(variable)) for variable in variables]
         self._starts = [self._constant(start) for start in self.starts]
         one = np.ones((), "float32")
         scales, self._shares = [one] * len(self.starts), [one] * len(self.starts)
@@ -92,13 +91,13 @@ class DynamicSteps(keras.optimizers.Optimizer):
 
     def _constant(self, value: NDArray) -> Any:
         variable = self.add_variable(value.shape, dtype="float32", name="constant")
-        variable.assign(value)
+        variable.assign(value.copy())  # JAX may take the array itself, and gives its memory away at every step
         return variable
 
     def begin(self, learning_rate: float | None, decay: float | None) -> None:
         """Back to the trained weights, with other settings; None is 0."""
-        for variable, start in zip(self._tracked, self.starts):
-            variable.assign(start)
+        for variable, start in zip(self._trainable_variables, self.starts):
+            variable.assign(start.copy())
         for pull, share in zip(self._pulls, self._shares):
             pull.assign(np.minimum((decay or 0.0) * share, 1))
         self.learning_rate = learning_rate or 0.0
