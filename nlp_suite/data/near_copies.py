@@ -195,7 +195,9 @@ class _Index:
 
 def _band_keys(sketches: NDArray[Any]) -> NDArray[Any]:
     """uint64 `[N, 42]`."""
-    keys: NDArray[Any] = (sketches.reshape(-1, BANDS, ROWS).astype("uint64") * _BAND_FACTORS).sum(axis=2, dtype="uint64")
+    keys: NDArray[Any] = (sketches.reshape(-1, BANDS, ROWS).astype("uint64") * _BAND_FACTORS).sum(
+        axis=2, dtype="uint64"
+    )
     return keys
 
 

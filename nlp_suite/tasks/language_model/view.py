@@ -89,7 +89,7 @@ def _adapted(report: dict) -> Section:
 
 
 def _adapted_columns(report: dict) -> list[str]:
-    return ["", *compared(report), "change a word, 95% interval"]
+    return ["", *compared(report), "change per word, 95% interval"]
 
 
 def _counts(report: dict) -> Section:

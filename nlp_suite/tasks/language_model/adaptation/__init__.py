@@ -37,7 +37,7 @@ class CacheSettings(Settings):
         ge=0,
         lt=1,
         description="of the cache in the probability, lambda in the paper; default: chosen likewise among 0.01, 0.02, 0.05, 0.1, "
-        "0.15, 0.2, 0.3 and 0.4",
+        "0.15, 0.2, 0.3, 0.4 and 0.5",
     )
 
 

@@ -17,7 +17,7 @@ from nlp_suite.tasks.language_model.adaptation.dynamic import Adapting, DynamicS
 from nlp_suite.tasks.shared.compiled import compiled
 
 THETAS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # over the mean squared length of the features
-SHARES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
+SHARES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 RMS_RATES, SGD_RATES = (3e-5, 1e-4, 3e-4, 1e-3), (0.03, 0.1, 0.3, 1.0)
 DECAYS = (0.0, 1e-3, 1e-2)
 STATISTICS_BATCHES = 100

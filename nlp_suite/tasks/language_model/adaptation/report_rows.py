@@ -41,7 +41,11 @@ def notes(report: Mapping[str, Any]) -> list[str]:
 def described(name: str, settings: Mapping[str, Any], chosen: Sequence[str]) -> str:
     """The settings of what adapts, and which of them were chosen on the validation split."""
     listed = ", ".join(f"{key} {_value(value)}" for key, value in settings.items())
-    where = f"; {' and '.join(chosen)} chosen on the first {CHOSEN_ON[name]:,} tokens of validation" if chosen else ""
+    where = (
+        f"; {' and '.join(chosen)} chosen on validation (at most its first {CHOSEN_ON[name]:,} tokens)"
+        if chosen
+        else ""
+    )
     return f"{TITLES[name].capitalize()}: {listed}{where}"
 
 
