@@ -41,7 +41,14 @@ __all__ = [
 ]
 
 DEFAULT_TASK, DEFAULT_BACKBONE, DEFAULT_TOKENIZER = "sentiment", "lstm", "word"
-TASK_KEYS = ("data.labels", "target_text", "training.batch_tokens", "training.class_weights", "training.features")
+TASK_KEYS = (
+    "data.labels",
+    "data.deduplicate",
+    "target_text",
+    "training.batch_tokens",
+    "training.class_weights",
+    "training.features",
+)
 """Keys of common sections that only some tasks use: those name them in `Task.honours`, for the others they are refused."""
 
 
@@ -121,6 +128,13 @@ class DataSettings(Settings):
     on_error: Literal["fail", "replace"] = Field("fail", description="what to do with invalid UTF-8")
     missing: Literal["fail", "drop"] = Field("fail", description="what to do with rows that lack a text or label")
     labels_normalise: bool = Field(False, description="make labels one that differ in case, blanks, or as 1 and 1.0")
+    deduplicate: float | None = Field(
+        None,
+        ge=0.7,
+        le=1,
+        description="leave out training texts that are near copies of a validation or test text: as similar as this, such as 0.8, in "
+        "their character 5-grams; the first 100,000 of each split are compared",
+    )
     seed: int = Field(0, ge=0, le=2**63 - 1, description="seed of the validation split")
     cache: str = Field(".cache", description="folder of token stores")
 

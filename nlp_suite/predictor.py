@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +14,21 @@ from nlp_suite.registry import TASKS
 
 if TYPE_CHECKING:
     from nlp_suite.config import Experiment
+    from nlp_suite.training.run import Run
+
+
+class Adaptation(ABC):
+    """How a model adapts to the texts that it reads, see `Task.adaptation`.
+
+    Attributes:
+        settings: name of the method → its settings.
+    """
+
+    settings: Mapping[str, Any]
+
+    @abstractmethod
+    def report(self, run: Run, split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
+        """What a report says as `adapted`, beside what `Task.measure` does, whose arguments these are."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +39,7 @@ class ScoreOptions:
         model: the path that the predictor was loaded from.
         file: a table, or a text a line; None: standard input.
         column: of the table, that has the texts; None: as the model's config says.
+        adapt: of a language model: how it adapts to the texts; None: not at all.
         source, target: of a task of pairs, files with a text a line each.
         format: `"table"`, `"jsonl"` or `"tsv"`; all but the table keep memory flat.
         tokens: the log-probability of every token as well.
@@ -39,6 +56,7 @@ class ScoreOptions:
     html: Path | None = None
     max_characters: int = 60
     column: str | None = None
+    adapt: Adaptation | None = None
 
 
 @dataclass(frozen=True)
@@ -116,3 +134,21 @@ class Predictor:
     def remarks(self) -> list[str]:
         """Sentences on the texts read since the last call, such as how much is unknown; empty where all is well or not known."""
         return []
+
+
+def answers_of(
+    predictor: Predictor, options: AnswerOptions, for_people: bool
+) -> tuple[Callable[[list[str]], list[dict[str, Any]]], dict[str, Callable[[dict[str, Any]], Any]]]:
+    """What a predictor answers to texts with some options, and the columns of these answers (`Task.answer_columns`).
+
+    Raises:
+        RequestError: the task has no answers, or none with such options.
+    """
+    task = TASKS.get(predictor.task_name).variant(predictor.task_settings)
+    if not task.predicts:
+        predictor.predict([])
+    if not options.given:
+        return predictor.predict, task.answer_columns(predictor.labels, for_people)
+    choose = task.chosen(predictor.labels, options)
+    columns = task.answer_columns(predictor.labels, for_people, options)
+    return lambda texts: [choose(answer) for answer in predictor.predict(texts)], columns

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from nlp_suite.errors import RequestError, RunError
-from nlp_suite.predictor import AnswerOptions, Predictor, ScoreOptions
+from nlp_suite.predictor import Adaptation, AnswerOptions, Predictor, ScoreOptions
 from nlp_suite.registry import TASKS
 
 if TYPE_CHECKING:
@@ -87,24 +87,6 @@ def task_class(name: str, settings: Mapping[str, Any]) -> type[Task]:
     """
     task: type[Task] = TASKS.get(name)
     return task.variant(settings)
-
-
-def answers_of(
-    predictor: Predictor, options: AnswerOptions, for_people: bool
-) -> tuple[Callable[[list[str]], list[dict[str, Any]]], dict[str, Callable[[dict[str, Any]], Any]]]:
-    """What a predictor answers to texts with some options, and the columns of these answers (`Task.answer_columns`).
-
-    Raises:
-        RequestError: the task has no answers, or none with such options.
-    """
-    task = task_class(predictor.task_name, predictor.task_settings)
-    if not task.predicts:
-        predictor.predict([])
-    if not options.given:
-        return predictor.predict, task.answer_columns(predictor.labels, for_people)
-    choose = task.chosen(predictor.labels, options)
-    columns = task.answer_columns(predictor.labels, for_people, options)
-    return lambda texts: [choose(answer) for answer in predictor.predict(texts)], columns
 
 
 class Task:
@@ -308,6 +290,21 @@ class Task:
             that of the model over it (`nlp_suite.evaluation.baseline.lead`); perhaps `notes` on what was left out.
         """
         return {}
+
+    @classmethod
+    def adaptation(cls, given: Mapping[str, Mapping[str, Any]]) -> Adaptation:
+        """How a model adapts to the texts that it reads; by default it does not.
+
+        Args:
+            given: name of the method → settings by key.
+
+        Raises:
+            RequestError: models of the task do not adapt.
+            UsageError: an unknown key, or a value out of range.
+        """
+        raise RequestError(
+            f"a {cls.model_kind} does not adapt to what it reads, as a language model can: leave adapt out"
+        )
 
     @abstractmethod
     def report_view(self) -> ReportView:

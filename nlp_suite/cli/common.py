@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from nlp_suite.cli.completion import configs, runs
+from nlp_suite.config_yaml import read_yaml
+from nlp_suite.errors import UsageError
 from nlp_suite.progress import say
 
 LOGGER = logging.getLogger(__name__)
@@ -25,6 +27,14 @@ RunOrExport = Annotated[
 ]
 TableFormat = Annotated[str, typer.Option("--format", help="table, jsonl or tsv.")]
 ShownCharacters = Annotated[int, typer.Option("--max-length", help="Characters of a text that a table shows.")]
+Adapt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--adapt",
+        metavar="NAME[={…}]",
+        help="Of a language model: also with a cache or dynamic evaluation, as cache={size: 3000}; may be given several times.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -33,6 +43,24 @@ def console() -> Any:
     from rich.console import Console
 
     return Console()
+
+
+def adaptation_of(given: list[str] | None) -> dict[str, dict[str, Any]]:
+    """The settings of `--adapt NAME[={key: value, …}] …`: name → settings by key.
+
+    Raises:
+        UsageError: something else, or a name twice.
+    """
+    settings: dict[str, dict[str, Any]] = {}
+    for text in given or []:
+        name, equals, values = text.partition("=")
+        read = read_yaml(values, f"--adapt {name}") if equals else {}
+        if not isinstance(read, dict):
+            raise UsageError(f"--adapt {text!r}: write it as cache, or with settings as 'cache={{size: 3000}}'")
+        if name in settings:
+            raise UsageError(f"--adapt {name} is given twice")
+        settings[name] = read
+    return settings
 
 
 def print_progress(line: str) -> None:

@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from nlp_suite.cli.common import RunFolder, RunOrExport, ShownCharacters, TableFormat, print_progress
+from nlp_suite.cli.common import (
+    Adapt,
+    RunFolder,
+    RunOrExport,
+    ShownCharacters,
+    TableFormat,
+    adaptation_of,
+    print_progress,
+)
 from nlp_suite.cli.completion import export_formats
 from nlp_suite.errors import UsageError
 
@@ -137,6 +145,7 @@ def score(
     target: Annotated[Path | None, typer.Option(help="Of a model of pairs: file with a target a line.")] = None,
     tokens: Annotated[bool, typer.Option("--tokens", help="The log-probability of every token as well.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write a page with every token coloured by its surprise.")] = None,
+    adapt: Adapt = None,
     format: TableFormat = "table",
     max_length: ShownCharacters = 60,
 ) -> None:
@@ -155,11 +164,16 @@ def score(
         check_file("FILE", file)
     elif source is None:
         standard_input()
-    options = ScoreOptions(model, file, source, target, format, tokens, html, max_length, text)
-    check_scores(model, task_at(model))
+    given, name = adaptation_of(adapt), task_at(model)
+    check_scores(model, name)
+    if given and name:
+        TASKS.get(name).adaptation(given)
     predictor = load(model)
     check_scores(model, predictor.task_name)
-    TASKS.get(predictor.task_name).write_scores(predictor, options)
+    task = TASKS.get(predictor.task_name)
+    adaptation = task.adaptation(given) if given else None
+    options = ScoreOptions(model, file, source, target, format, tokens, html, max_length, text, adaptation)
+    task.write_scores(predictor, options)
 
 
 def export(

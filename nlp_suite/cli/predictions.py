@@ -15,10 +15,9 @@ from nlp_suite.data.text_tables import Cells, TextLines, column_of, is_table
 from nlp_suite.errors import RequestError, UsageError
 from nlp_suite.export.load import load, task_at
 from nlp_suite.export.predict_table import check_outputs, open_text_table, write_answers
-from nlp_suite.predictor import AnswerOptions, Predictor
+from nlp_suite.predictor import AnswerOptions, Predictor, answers_of
 from nlp_suite.progress import track
 from nlp_suite.registry import TASKS
-from nlp_suite.task import answers_of
 from nlp_suite.tasks.shared.lines import read_texts, shortened
 from nlp_suite.tasks.shared.score_output import check_format, report_remarks, report_truncated
 

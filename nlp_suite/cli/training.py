@@ -3,15 +3,17 @@
 import json
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from nlp_suite.cli.common import (
+    Adapt,
     AsJson,
     ConfigFile,
     Overrides,
     RunFolder,
+    adaptation_of,
     console,
     print_progress,
 )
@@ -169,6 +171,7 @@ def evaluate(
     no_baseline: Annotated[
         bool, typer.Option("--no-baseline", help="Leave out the easy methods to compare with.")
     ] = False,
+    adapt: Adapt = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a run on a split or on any file; writes report.json and report.html into its folder, or into --output."""
@@ -176,15 +179,10 @@ def evaluate(
     from nlp_suite.training.evaluate import evaluate
     from nlp_suite.training.run import Run
 
+    asked: dict[str, Any] = {"baseline": not no_baseline, "adapt": adaptation_of(adapt)}
     opened = Run(run)
     report = evaluate(
-        opened,
-        split,
-        data=data,
-        output=output,
-        baseline=not no_baseline,
-        ensemble=ensemble or [],
-        progress=print_progress,
+        opened, split, data=data, output=output, ensemble=ensemble or [], progress=print_progress, **asked
     )
     if as_json:
         print(json.dumps(report, ensure_ascii=False))

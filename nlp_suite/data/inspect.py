@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nlp_suite.config import Experiment
+from nlp_suite.data import near_copies
 from nlp_suite.data.kinds.base import corpus_kind
 from nlp_suite.data.prepare import kind_of, known_statistics, open_source, splits
 from nlp_suite.data.remarks import inspection_remarks
-from nlp_suite.data.tables import token_statistics_table
+from nlp_suite.data.tables import near_copies_table, token_statistics_table
 from nlp_suite.data.token_estimate import estimate_tokens
 from nlp_suite.progress import scope
 
@@ -29,7 +30,7 @@ def inspect_experiment(experiment: Experiment, text: "TextLayer | None" = None) 
         text: the text layer of a tokenizer that learns no vocabulary, as `prepare` was given it.
 
     Returns:
-        See `CorpusKind.inspect` of the kind; `estimate`, see `estimate_tokens`, empty where the statistics are known; and
+        See `CorpusKind.inspect` of the kind; `near_copies`, of texts: see `nlp_suite.data.near_copies.inspected`; `estimate`, see `estimate_tokens`, empty where the statistics are known; and
         `remarks`, see `Source.remarks` and `inspection_remarks`.
 
     Raises:
@@ -40,6 +41,9 @@ def inspect_experiment(experiment: Experiment, text: "TextLayer | None" = None) 
     selections = splits(experiment, source)
     report = kind.inspect(selections, statistics)
     report["estimate"] = {} if statistics else estimate_tokens(experiment, kind, selections["train"])
+    if kind.has_copies:
+        similarity = experiment.data.deduplicate or near_copies.DEFAULT
+        report["near_copies"] = near_copies.inspected(selections, kind.compared_text, similarity)
     found = dict.fromkeys(remark for split in source.splits() for remark in source.remarks(split))
     return {**report, "remarks": [*found, *inspection_remarks(report, experiment, statistics)]}
 
@@ -52,4 +56,5 @@ def format_inspection(report: Mapping[str, Any]) -> "Group":
     kind = corpus_kind(report["kind"])
     counted = {section: facts for section, facts in report.get("estimate", {}).items() if "error" not in facts}
     estimate = [token_statistics_table("first training texts", counted, "by")] if counted else []
-    return Group(*kind.tables(report), *estimate, *map(Text, report.get("remarks", ())))
+    copies = [near_copies_table(report["near_copies"])] if "near_copies" in report else []
+    return Group(*kind.tables(report), *copies, *estimate, *map(Text, report.get("remarks", ())))

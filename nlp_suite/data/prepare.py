@@ -19,6 +19,7 @@ from nlp_suite._version import __version__
 from nlp_suite.config import Experiment
 from nlp_suite.data.kinds.base import CorpusKind, corpus_kind
 from nlp_suite.data.label_spelling import label_merger
+from nlp_suite.data.near_copies import ComparedTexts, near_copies
 from nlp_suite.data.parallel_prepare import LocalWriters, MakeWriters, check_processes
 from nlp_suite.data.selection import Selection
 from nlp_suite.data.sources.base import SPLITS, Source
@@ -27,7 +28,7 @@ from nlp_suite.data.staging import hidden_folder, place_folder
 from nlp_suite.data.store import SCHEMA
 from nlp_suite.errors import DataError
 from nlp_suite.files import Record, check_writable, contents_of, read_json
-from nlp_suite.progress import scope, work
+from nlp_suite.progress import say, scope, work
 from nlp_suite.registry import SOURCES
 from nlp_suite.task import Assets, task_class
 from nlp_suite.text.text_layer import TextLayer
@@ -162,7 +163,29 @@ def splits(experiment: Experiment, source: Source) -> dict[str, Selection]:
     if data.train_limit:
         limited = data.model_copy(update={"limit": data.train_limit})
         selections["train"] = selections["train"].take(kind.limit(limited, selections["train"]))
+    if data.deduplicate is not None:
+        selections["train"] = _without_copies(kind, selections, data.deduplicate)
     return {split: selections[split] for split in SPLITS if split in selections}
+
+
+def _without_copies(kind: CorpusKind, selections: Mapping[str, Selection], similarity: float) -> Selection:
+    """The training examples that are no near copies of an example of another split."""
+    others = {
+        split: ComparedTexts(examples, kind.compared_text) for split, examples in selections.items() if split != "train"
+    }
+    train, kept = selections["train"], np.ones(selections["train"].count(), bool)
+    found = near_copies(ComparedTexts(train, kind.compared_text), others, similarity)
+    kept[found.rows] = False
+    of = ", ".join(f"{count:,} of {split}" for split, count in found.texts.items())
+    say(
+        f"data.deduplicate: left out {len(found.rows):,} of {len(kept):,} training {kind.unit}, near copies of others ({of})",
+        LOGGER,
+    )
+    if not kept.any():
+        raise DataError(
+            f"data.deduplicate {similarity:g} leaves nothing to train on: every training text is a near copy of another split's"
+        )
+    return train.take(np.flatnonzero(kept))
 
 
 def _all_labels(examples: Selection) -> Iterator[str]:
@@ -267,7 +290,7 @@ def _key(
 def _data_facts(experiment: Experiment) -> dict[str, Any]:
     """The settings of `data` in a folder's name, which stays that from before there were some of them."""
     facts = experiment.data.model_dump(mode="json", exclude={"cache", "source"})
-    later = {"train_limit": None, "fold": None, "missing": "fail", "labels_normalise": False}
+    later = {"train_limit": None, "fold": None, "missing": "fail", "labels_normalise": False, "deduplicate": None}
     return {name: value for name, value in facts.items() if later.get(name, ...) != value}
 
 

@@ -5,8 +5,11 @@ from typing import Any
 
 from nlp_suite.config import Experiment
 from nlp_suite.data.kinds.base import corpus_kind
+from nlp_suite.data.near_copies import MAX_HELD_OUT, MAX_INSPECTED
 from nlp_suite.data.token_estimate import estimate_remarks
 from nlp_suite.task import task_class
+
+COPIES_TO_MENTION = 0.01
 
 
 def remarks(
@@ -47,7 +50,7 @@ def inspection_remarks(
         statistics: see `remarks`; None where the experiment was not prepared yet.
     """
     kind, labels = corpus_kind(report["kind"]), list(report["splits"]["train"].get("labels", ()))
-    of_texts = kind.remarks_on_texts(report, experiment)
+    of_texts = [*kind.remarks_on_texts(report, experiment), *_copies_remarks(report, experiment)]
     if statistics:
         return [*of_texts, *remarks(experiment, statistics, labels)]
     of_tokens = (
@@ -56,3 +59,22 @@ def inspection_remarks(
         else kind.remarks_on_words(report, experiment)
     )
     return [*of_texts, *of_tokens, *remarks_on_settings(experiment, labels)]
+
+
+def _copies_remarks(report: Mapping[str, Any], experiment: Experiment) -> list[str]:
+    """A sentence where one in a hundred texts of a split or more have a near copy in training, with the remedy."""
+    found = report.get("near_copies")
+    if not found:
+        return []
+    many = [f"{share:.1%} of {split}" for split, share in found["shares"].items() if share >= COPIES_TO_MENTION]
+    lines = []
+    if many:
+        lines.append(
+            f"{' and '.join(many)} have a near copy in training, which flatters what is measured there: data.deduplicate: "
+            f"{found['similarity']:g} leaves these {found['train_rows']:,} training texts out"
+        )
+    if not found["all"]:
+        lines.append(
+            f"near copies were looked for in the first {MAX_INSPECTED:,} training texts and {MAX_HELD_OUT:,} of each other split"
+        )
+    return lines

@@ -64,6 +64,18 @@ def duplicates_table(title: str, columns: Mapping[str, Mapping[str, Any]], unit:
     return table
 
 
+def near_copies_table(found: Mapping[str, Any]) -> "Table":
+    """Texts of other splits that have a near copy in training, of `nlp_suite.data.near_copies.inspected`, with an example."""
+    from rich.text import Text
+
+    title = f"Near copies in training (similarity {found['similarity']:g} or more)"
+    table = numbers_table(title, "split", "texts", "share", "such as", "in training")
+    for split, count in found["texts"].items():
+        pair = next(iter(found["examples"][split]), {"text": "", "train": ""})
+        table.add_row(split, f"{count:,}", f"{found['shares'][split]:.1%}", Text(pair["text"]), Text(pair["train"]))
+    return table
+
+
 def tokens_tables(report: Report) -> list["Table"]:
     """A table of the token statistics of every split; none where the corpus was not prepared yet."""
     statistics = report.get("tokens")

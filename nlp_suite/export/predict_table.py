@@ -14,10 +14,9 @@ from nlp_suite.data.table_writing import TableWriter, check_table_path, open_tab
 from nlp_suite.data.text_tables import Cells, TextLines, TextTable, added_columns
 from nlp_suite.errors import UsageError
 from nlp_suite.export.load import load
-from nlp_suite.predictor import AnswerOptions, Predictor
+from nlp_suite.predictor import AnswerOptions, Predictor, answers_of
 from nlp_suite.progress import say, scope, track
 from nlp_suite.registry import TASKS
-from nlp_suite.task import answers_of
 
 LOGGER = logging.getLogger(__name__)
 CHUNK_ROWS = 4096  # answered at once: enough to sort texts by length, little memory

@@ -11,6 +11,7 @@ from nlp_suite.data.remarks import remarks_on_settings
 from nlp_suite.data.sources.base import SPLITS
 from nlp_suite.errors import ConfigError, RunError, UsageError
 from nlp_suite.files import check_writable
+from nlp_suite.predictor import Adaptation
 from nlp_suite.progress import say, scope
 from nlp_suite.training.measured_files import checked_files, report_folder, with_files
 from nlp_suite.training.run import Run
@@ -32,6 +33,7 @@ def evaluate(
     output: str | Path | None = None,
     baseline: bool = True,
     ensemble: Sequence[Run | str | Path] = (),
+    adapt: Mapping[str, Mapping[str, Any]] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Measures a run on a split, or on any file, and writes `report.json` and `report.html`.
@@ -48,18 +50,21 @@ def evaluate(
         baseline: also fit the task's baselines on the training split, once, and measure them on the split; on the training
             split itself there are none.
         ensemble: further runs, of the same data, that answer together with this one (`Task.measure_together`).
+        adapt: of a language model: also how well it does where it adapts to the text, `{"cache": {}, "dynamic": {}}` with settings
+            by key, see `nlp_suite.tasks.language_model.adaptation`.
         progress: called with a line of text for every step of the work; default: they are only logged.
 
     Returns:
         The report of the run's task, see its `report` module; `page` is where its HTML lies. Where the task has baselines,
         `baseline` are their figures, see `Task.baselines`, and `baseline_remark` says which of them the model is not better
-        than; null where it is better than all.
+        than; null where it is better than all. With `adapt`, `adapted` are the figures by its names.
 
     Raises:
         RunError: the run's data have no such split, the report cannot be written, or the task has no ensembles.
         ConfigError: runs that do not go together.
         DataError: a file that cannot be read, or holds what the run does not know, such as another label.
-        UsageError: both a split and data.
+        UsageError: both a split and data, or a setting of `adapt` that there is not.
+        RequestError: `adapt` of a task whose models do not adapt.
         DamagedFileError: a file of the run, or of the prepared data, is missing or damaged.
     """
     run = run if isinstance(run, Run) else Run(run)
@@ -74,9 +79,11 @@ def evaluate(
         raise RunError(f"{run.directory}: there is no split {split!r} (there are: {', '.join(SPLITS)})")
     if split and data:
         raise UsageError(f"either a split ({split}) is measured, or data are: give one of them")
+    adaptation = run.task.adaptation(adapt) if adapt else None
     files = checked_files(data) if data else []
     own = run.directory / "ensemble" if ensemble else run.directory
     folder = Path(output) if output else own
+    asked: dict[str, Any] = {"recorded": not output, "baseline": baseline, "adaptation": adaptation}
     check_writable(folder, "give another folder with --output", RunError)
     import_backend()
     if files:
@@ -84,14 +91,14 @@ def evaluate(
             folder = folder if output else report_folder(own, files)
             facts = {"data": list(map(str, files))}
             runs[0] = measured
-            return _report(runs, name, stores, folder, recorded=not output, baseline=baseline, facts=facts)
+            return _report(runs, name, stores, folder, facts=facts, **asked)
     stores = run.stores(progress)
     default = "test" if "test" in stores else "validation"
     split = split or default
     if split not in stores:
         raise RunError(f"{run.directory}: there is no split {split!r} (there are: {', '.join(stores)})")
     folder = folder if output or split == default else folder / split
-    return _report(runs, split, stores, folder, recorded=not output, baseline=baseline, facts={})
+    return _report(runs, split, stores, folder, facts={}, **asked)
 
 
 def _report(
@@ -102,6 +109,7 @@ def _report(
     *,
     recorded: bool,
     baseline: bool,
+    adaptation: Adaptation | None,
     facts: dict[str, Any],
 ) -> dict[str, Any]:
     """Measures a split and writes its report into a folder.
@@ -113,6 +121,7 @@ def _report(
         folder: for the report.
         recorded: whether the run's record lists the report.
         baseline: whether there are baselines, where the training split is at hand.
+        adaptation: how the model adapts besides, if at all.
         facts: what the report says beside what the task does.
 
     Returns:
@@ -131,6 +140,8 @@ def _report(
     if beside and (baselines := task.baselines(run, split, stores, by_row)):
         report["baseline"] = baselines
         report["baseline_remark"] = remark(report, view.compared(report), run.task.model_kind)
+    if adaptation:
+        report["adapted"] = adaptation.report(run, split, stores)
     name = " and ".join(each.directory.name for each in runs)
     title = f"{name}: {run.experiment.task.name.replace('_', ' ')}, {run.experiment.backbone.name}, {split} split"
     page = write_report(

@@ -117,16 +117,24 @@ def test_what_is_invisible_is_counted_and_said(tmp_path):
     report = inspect_experiment(load_experiment(values))
     assert report["splits"]["train"]["invisible"] == {"texts": 4, "characters": 12, "names": ["U+200B", "U+00AD"]}
     said = "4 training texts have invisible characters (12 in all, such as U+200B, U+00AD), which"
-    assert report["remarks"] == [f"{said} are dropped (text.invisible: keep leaves them)"]
+    copied, remedy = (
+        "100.0% of validation have a near copy in training",
+        "leaves these 20 training texts out",
+    )  # the same file
+    assert report["remarks"] == [
+        f"{said} are dropped (text.invisible: keep leaves them)",
+        f"{copied}, which flatters what is measured there: data.deduplicate: 0.8 {remedy}",
+    ]
     kept = inspect_experiment(load_experiment(values, ["text.invisible=keep"]))["remarks"]
-    assert kept == [f"{said} make known words unknown: text.invisible: drop removes them"]
+    assert kept[0] == f"{said} make known words unknown: text.invisible: drop removes them" and len(kept) == 2
 
 
 def test_a_single_class_is_said(tmp_path):
     (tmp_path / "train.tsv").write_text("label\ttext\n" + "pos\tfine\n" * 20)
     source = {"name": "files", "train": str(tmp_path / "train.tsv"), "validation": str(tmp_path / "train.tsv")}
     values = {"data": {"source": source, "cache": str(tmp_path / "cache")}, "text": {"tokenizer": "byte"}}
-    (remark,) = inspect_experiment(load_experiment(values))["remarks"]
+    remark, copied = inspect_experiment(load_experiment(values))["remarks"]
+    assert copied.startswith("100.0% of validation have a near copy in training")  # the same file
     assert "needs two labels or more" in remark and "all of its texts have the label 'pos'" in remark
 
 

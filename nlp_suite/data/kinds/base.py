@@ -54,6 +54,7 @@ class CorpusKind(ABC):
         in_parts: whether `write_split` takes a part, so that several processes can write a split; `joined_counts` is then
             needed, too.
         label_form: what the label of an example is: a `name`, `several` of them, a `number`; empty: it has none.
+        has_copies: whether near copies across splits are looked for, by `compared_text`.
         label_separator: what stands between several labels in one cell; a source may set another one.
 
     Example:
@@ -72,6 +73,7 @@ class CorpusKind(ABC):
     has_text: ClassVar[bool] = True
     in_parts: ClassVar[bool] = False
     label_form: ClassVar[LabelForm] = ""
+    has_copies: ClassVar[bool] = False
     label_separator: str = ","
 
     def __init__(self, name: str):
@@ -174,6 +176,10 @@ class CorpusKind(ABC):
     def group(self, example: Example) -> str:
         """What examples that `split` must keep together have in common: their first field, however it is spaced."""
         return " ".join(str(example[self.fields[0]]).split())
+
+    def compared_text(self, example: Example) -> str:
+        """By what examples are near copies of others, see `nlp_suite.data.near_copies`: the first field."""
+        return str(example[self.fields[0]])
 
     def limit(self, data: DataSettings, examples: Selection) -> Positions | None:
         """Positions of at most `data.limit` examples, or None for all; drawn at random, as corpora are often sorted."""

@@ -60,6 +60,7 @@ class LabelledKind(CorpusKind):
     wanted = "labels"
     unit = "examples"
     in_parts = True
+    has_copies = True
     label_form: ClassVar[LabelForm] = "name"
     shown_labels: ClassVar[int] = 1000
 
@@ -84,6 +85,10 @@ class LabelledKind(CorpusKind):
     def group(self, example: Example) -> str:
         """See `CorpusKind.group`; of a pair both texts."""
         return " ".join(full_text(example).split())
+
+    def compared_text(self, example: Example) -> str:
+        """See `CorpusKind.compared_text`; of a pair both texts."""
+        return full_text(example)
 
     def learn(self, experiment: Experiment, train: Selection, known: Assets, progress: Progress) -> Assets:
         """See `CorpusKind.learn`; with the fact `text_pairs` where examples are pairs."""

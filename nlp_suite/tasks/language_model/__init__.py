@@ -10,7 +10,7 @@ from nlp_suite.config import ComponentSettings, Experiment
 from nlp_suite.data.memory import check_batch, check_rows
 from nlp_suite.data.windows import ShuffledWindows, SlidingWindows, Streams, WholeDocuments, window_arrays
 from nlp_suite.errors import ConfigError
-from nlp_suite.predictor import Predictor
+from nlp_suite.predictor import Adaptation, Predictor
 from nlp_suite.registry import BACKBONES, TASKS
 from nlp_suite.task import Batches, Task
 from nlp_suite.text.text_layer import END
@@ -263,6 +263,12 @@ class LanguageModelTask(Task):
         from nlp_suite.tasks.language_model.measure import measure
 
         return measure(run, split, stores)
+
+    @classmethod
+    def adaptation(cls, given) -> "Adaptation":
+        from nlp_suite.tasks.language_model.adaptation import LanguageModelAdaptation
+
+        return LanguageModelAdaptation(given)
 
     def baselines(self, run, split, stores, by_row) -> dict:
         from nlp_suite.tasks.language_model.baseline import baselines

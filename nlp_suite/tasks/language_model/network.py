@@ -116,6 +116,13 @@ class LanguageModel(ModelOfLayers):
         self.add_loss(loss)
         return nll  # [B, T]
 
+    def loss_without_dropout(self, inputs) -> tuple[Any, Any]:
+        """Mean negative log-likelihood of a batch of windows, with a gradient, and that of every target, float32 `[B, T]`."""
+        weights = ops.cast(inputs["weights"], "float32")
+        features = self._features(inputs["tokens"], inputs["reset"], False)  # [B, T, D]
+        total, count, nll = token_losses(self.softmax, self._table, features, inputs["targets"], weights, True)
+        return total / ops.maximum(count, 1.0), nll
+
     def _features(self, tokens, reset, training):
         carried = self.carried[training]
         if not carried.fits(tokens.shape[0]):  # Keras also tries the evaluation on a training batch
@@ -144,11 +151,16 @@ class LanguageModel(ModelOfLayers):
 
     def nll(self, tokens, targets, state=None) -> Any:
         """Negative log-likelihood of targets, float32 `[B, T]`, for tokens int32 `[B, T]`; with a state, a pair of these and the new state."""
+        _, nll, after = self.features_and_nll(tokens, targets, state)
+        return nll if state is None else (nll, after)
+
+    def features_and_nll(self, tokens, targets, state=None) -> tuple[Any, Any, Any]:
+        """As `nll`, with the features before the softmax `[B, T, D]` ahead; the new state is None without a state."""
         features = self.backbone(tokens) if state is None else self.backbone(tokens, state=state)
         features, after = features if state is not None else (features, None)  # [B, T, D]
         flat = ops.reshape(features, (-1, features.shape[-1]))
         nll = ops.reshape(self.softmax.nll(flat, ops.reshape(targets, (-1,)), self._table), ops.shape(targets))
-        return nll if state is None else (nll, after)
+        return features, nll, after
 
     def last_log_probs(self, tokens, length) -> Any:
         """Log-probabilities float32 `[B, V]` of what follows the first `length` int32 `[B]` tokens of rows `[B, T]`."""

@@ -14,6 +14,7 @@ from nlp_suite.predictor import ScoreOptions
 from nlp_suite.tasks.shared.lines import read_texts, requested_table
 from nlp_suite.tasks.shared.opening import open_model
 from nlp_suite.tasks.shared.score_output import CHUNK_LINES, Scores, report_remarks
+from nlp_suite.training.run import Run, is_run
 
 STDIN = Path("-")
 
@@ -21,16 +22,19 @@ STDIN = Path("-")
 def write_scores(predictor, options: ScoreOptions) -> None:
     """Prints log-probability and perplexity of every line, or of every row of a table, and of all on standard error.
 
-    There it also says which texts were not read whole.
+    There it also says which texts were not read whole. With `options.adapt` the texts are read in their order and all at once,
+    and what a model learned from one counts in the next.
 
     Raises:
-        UsageError: a source or a target, no such file, or nothing to score.
+        UsageError: a source or a target, no such file, nothing to score, or an export that is to adapt.
     """
     if options.source or options.target:
         raise UsageError(
             f"{str(options.model)!r} is a language model, which scores texts: give FILE or - for standard input, and neither "
             "--source nor --target"
         )
+    if options.adapt and not is_run(options.model):
+        raise UsageError(f"{str(options.model)!r} is an export, which does not adapt: give its run folder")
     file = None if options.file == STDIN else options.file
     texts: Iterator[str]
     if table := requested_table(None, file, options.column):
@@ -41,8 +45,13 @@ def write_scores(predictor, options: ScoreOptions) -> None:
     scores = Scores(options)
 
     def rows() -> Iterator[tuple[str, dict]]:
-        while chunk := list(islice(texts, CHUNK_LINES)):
-            for text, answer in zip(chunk, predictor.score(chunk)):
+        while chunk := list(islice(texts, None if options.adapt else CHUNK_LINES)):
+            answers = predictor.score(chunk)
+            if options.adapt:
+                from nlp_suite.tasks.language_model.adaptation.scores import add_adapted
+
+                add_adapted(Run(options.model), options.adapt.settings, predictor.encode(chunk), answers)
+            for text, answer in zip(chunk, answers):
                 scores.add(answer)
                 yield text, answer
 

@@ -6,6 +6,7 @@ from typing import Any
 from nlp_suite.evaluation.number_format import perplexity, share
 from nlp_suite.evaluation.page import Html, Section, Tile, bar, escape, join, table
 from nlp_suite.evaluation.report import Figure, ReportView, summary_table
+from nlp_suite.tasks.language_model.adaptation.report_rows import notes, rows
 from nlp_suite.tasks.shared import surprise
 
 CURVES = ("perplexity", "loss")
@@ -64,6 +65,8 @@ def _excess(excess: float | None) -> str:
 def sections(report: dict) -> list[Section]:
     """The coloured excerpt, next tokens, samples, groups of tokens and what was counted, as parts of the page."""
     parts = []
+    if report.get("adapted"):
+        parts.append(_adapted(report))
     if report["excerpt"]:
         text = join(surprise.legend(), surprise.coloured(report["excerpt"]))
         parts.append(Section("What surprises it", text, surprise.HOW_TO_READ))
@@ -77,6 +80,16 @@ def sections(report: dict) -> list[Section]:
         lead = "Tokens by how often they occur in the training text."
         parts.append(Section("Where the loss comes from", _groups(report["by_frequency"]), lead))
     return [*parts, _counts(report)]
+
+
+def _adapted(report: dict) -> Section:
+    shown = table(_adapted_columns(report), rows(report, compared(report)))
+    items = "\n".join(f"<li>{escape(note)}</li>" for note in notes(report))
+    return Section("Where it adapts to the text", join(shown, Html(f'<ul class="muted">\n{items}\n</ul>')))
+
+
+def _adapted_columns(report: dict) -> list[str]:
+    return ["", *compared(report), "change per word, 95% interval"]
 
 
 def _counts(report: dict) -> Section:
@@ -156,6 +169,15 @@ def terminal(report: dict) -> Any:
                 value = perplexity(row["perplexity_per_token"])
                 groups.add_row(Text(row["group"]), f"{row['tokens']:,}", value, loss)
         parts += ["", groups]
+    if report.get("adapted"):
+        first, *others = _adapted_columns(report)
+        adapted = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        adapted.add_column(first or "where it adapts to the text")
+        for column in others:
+            adapted.add_column(column, justify="right")
+        for cells in rows(report, compared(report)):
+            adapted.add_row(*map(Text, cells))
+        parts += ["", adapted, *(Text(note, style="dim") for note in notes(report))]
     return Group(*parts)
 
 
@@ -168,6 +190,16 @@ def figures(report: dict) -> list[Figure]:
     ]
 
 
+def compared(report: dict) -> dict:
+    """The figures in which baselines, and the model where it adapts, are shown beside it."""
+    per_token = {"perplexity per token": lambda figures: perplexity(figures["perplexity_per_token"])}
+    return {
+        **({} if report["tokens"] == report["words"] else per_token),
+        "perplexity per word": lambda figures: perplexity(figures["perplexity_per_word"]),
+        "bits per character": lambda figures: _number(figures["bits_per_character"], 3),
+    }
+
+
 class LanguageModelView(ReportView):
     """How the report is shown on the page and on the terminal."""
 
@@ -178,10 +210,4 @@ class LanguageModelView(ReportView):
     sections = staticmethod(sections)
     terminal = staticmethod(terminal)
 
-    def compared(self, report: dict) -> dict:
-        per_token = {"perplexity per token": lambda figures: perplexity(figures["perplexity_per_token"])}
-        return {
-            **({} if report["tokens"] == report["words"] else per_token),
-            "perplexity per word": lambda figures: perplexity(figures["perplexity_per_word"]),
-            "bits per character": lambda figures: _number(figures["bits_per_character"], 3),
-        }
+    compared = staticmethod(compared)

@@ -33,7 +33,7 @@ class SentimentTask(Task):
     title = "sentiment classification"
     model_kind = "classifier"
     corpus_kind = "labelled"
-    honours = frozenset({"data.labels", "training.class_weights", "training.features"})
+    honours = frozenset({"data.labels", "data.deduplicate", "training.class_weights", "training.features"})
     defaults = {"training": {"monitor": "val_accuracy"}}  # noqa: RUF012
     default_recipe = {  # noqa: RUF012  # measured on tables of 500 to 25,000 rows: configs/README.md
         "backbone": {

@@ -98,7 +98,7 @@ class TranslationTask(Task):
     how_to_ask = "ask it with nlp-suite translate, or score --source FILE --target FILE"
     model_kind = "translation model"
     corpus_kind = "pairs"
-    honours = frozenset({"target_text", "training.batch_tokens"})
+    honours = frozenset({"data.deduplicate", "target_text", "training.batch_tokens"})
     defaults = {  # noqa: RUF012
         "text": {
             "tokenizer": "sentencepiece",

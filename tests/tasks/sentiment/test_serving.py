@@ -6,7 +6,8 @@ import pytest
 from nlp_suite.config import load_experiment
 from nlp_suite.errors import RequestError
 from nlp_suite.export.signatures import CLASSIFY, REGRESS
-from nlp_suite.task import AnswerOptions, Assets, answers_of
+from nlp_suite.predictor import AnswerOptions, answers_of
+from nlp_suite.task import Assets
 from nlp_suite.tasks.sentiment.problems import PROBLEMS
 from nlp_suite.text.pairs import join_pair
 from nlp_suite.text.text_layer import END, TextLayer

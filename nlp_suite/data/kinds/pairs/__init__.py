@@ -33,6 +33,7 @@ class PairsKind(CorpusKind):
     wanted = "pairs of sentences"
     unit = "pairs"
     in_parts = True
+    has_copies = True
 
     def texts(self, examples: Iterable[Example], sides: Sequence[str] = SIDES) -> Iterator[str]:
         """See `CorpusKind.texts`; of every pair the given sides."""

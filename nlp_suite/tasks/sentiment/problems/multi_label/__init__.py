@@ -23,7 +23,7 @@ class MultiLabelTask(SentimentTask):
     title = "multi-label classification"
     model_kind = "multi-label classifier"
     corpus_kind = "multi_labelled"
-    honours = frozenset({"data.labels", "training.features"})
+    honours = frozenset({"data.labels", "data.deduplicate", "training.features"})
     defaults = {"training": {"monitor": "val_loss"}}  # noqa: RUF012
     metric_names = ("cross_entropy", "micro_f1", "macro_f1")
     card_limits = (

@@ -25,7 +25,7 @@ class RegressionTask(SentimentTask):
     title = "text regression"
     model_kind = "regression model"
     corpus_kind = "rated"
-    honours = frozenset({"training.features"})
+    honours = frozenset({"data.deduplicate", "training.features"})
     defaults = {"training": {"monitor": "val_loss"}}  # noqa: RUF012
     default_recipe = {  # noqa: RUF012  # l2 needs the counts by label
         **SentimentTask.default_recipe,
