@@ -15,6 +15,13 @@ from tests.export.test_huggingface import preset_run
 
 SUFFIX = {"keras": ".keras", "keras-plain": ".keras", "keras-layers": ".keras", "safetensors": ".safetensors"}
 
+NEEDS = {
+    "onnx": ("onnx", "onnxruntime", "tf2onnx"),
+    "huggingface": ("torch", "transformers"),
+    "ctranslate2": ("ctranslate2",),
+    "safetensors": ("safetensors",),
+}
+
 
 def test_the_page_shows_the_table():
     page = (Path(__file__).parents[2] / "saved_models" / "README.md").read_text("utf-8")
@@ -102,5 +109,7 @@ def test_a_cell(format, task, backbone, runs, tmp_path, in_process):
             run_export(runs(task, backbone), to, format=format, **settings)
         assert not to.exists()
         return
+    for package in NEEDS.get(format, ()):
+        pytest.importorskip(package, reason=f"{package} is not installed")
     result = run_export(runs(task, backbone), to, format=format, **settings)
     assert result.report["bytes"] > 0 and result.report["self_check"]["rows"] > 0
