@@ -105,6 +105,7 @@ def in_process(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings(r"ignore:\s*Warning. tf.lite.Interpreter is deprecated:UserWarning")
 @pytest.mark.parametrize("format, task, backbone", CELLS)
 def test_a_cell(format, task, backbone, runs, tmp_path, in_process):
     to = tmp_path / f"m{SUFFIX.get(format, '')}"
