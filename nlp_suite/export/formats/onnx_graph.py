@@ -50,7 +50,7 @@ def write_onnx(plain: Any, part: Part, outputs: Sequence[str], file: Path, opset
         with _quiet():
             patch_tf2onnx()  # for NumPy 2
             function = tf.function(call, specs, autograph=False)
-            handlers = {"Erfc": (_complement_of_erf, [])}  # of an exact GELU; ONNX has no such operator
+            handlers: dict[str, Any] = {"Erfc": (_complement_of_erf, [])}  # of an exact GELU; ONNX has no such operator
             proto, _ = tf2onnx.convert.from_function(function, specs, opset=opset, custom_op_handlers=handlers)
     except Exception as error:  # tf2onnx has no class of its own for what it lacks
         raise ExportError(f"tf2onnx cannot write {part.name or 'the network'} as ONNX: {error}") from error

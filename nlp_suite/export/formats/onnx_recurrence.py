@@ -42,7 +42,7 @@ class Recurrence:
 
 def recurrences(plain: Any) -> list[Recurrence]:
     """The layers of a functional model that an operator of ONNX computes; of others, tf2onnx writes loops."""
-    found = []
+    found: list[Recurrence] = []
     for layer in plain.layers:
         if not _has_operator(layer):
             continue
