@@ -210,7 +210,8 @@ def _label(columns: Sequence[Column], chosen: Mapping[str, Choice], where: str) 
             f"{where}: the column {column.place!r} has {column.distinct:,} different values in {column.looked_at}, "
             f"so it is no column of labels, in which every value occurs several times; name another one with --label"
         )
-    varied = [column for column in candidates if column.distinct > 1]
+    called_so = _named(candidates, "label")  # one value of them in the first rows: a file that is sorted, or one class
+    varied = [column for column in candidates if column.distinct > 1 or column in called_so]
     return _one(varied or candidates, "label", "labels", _free(columns, chosen), where)
 
 
