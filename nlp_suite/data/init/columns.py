@@ -188,7 +188,8 @@ def _one(candidates: Sequence[Column], field: str, looks_like: str, columns: Seq
         return Choice(named[0].place, f"by its name; {others} could be meant, too ({option})")
     names = " and ".join(column.describe() for column in named or candidates)
     many = {2: "two columns look"}.get(len(named or candidates), f"{len(named or candidates)} columns look")
-    raise UsageError(f"{where}: {many} like {looks_like}: {names}; choose one with {option}")
+    second = "; a second text that shares the label is named with --text-b" if field == "text" else ""
+    raise UsageError(f"{where}: {many} like {looks_like}: {names}; choose one with {option}{second}")
 
 
 def _balance(column: Column) -> str:
