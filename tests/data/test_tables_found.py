@@ -30,7 +30,10 @@ def test_an_unusual_delimiter_is_found_between_the_names_of_columns(write, delim
     lines = [["id", "text", "label"], ["1", "a, b", "pos"], ["2", 'he said "no"; so', "neg"], ["3", "c, d, e", "pos"]]
     path = write("a.csv", "".join(delimiter.join(line) + "\n" for line in lines))
     assert rows(path) == lines[1:]
-    assert f"columns are delimited by {'vertical bars' if delimiter == '|' else repr(delimiter)}" in open_table(path).found()
+    assert (
+        f"columns are delimited by {'vertical bars' if delimiter == '|' else repr(delimiter)}"
+        in open_table(path).found()
+    )
     dialogue = write("b.csv", "Anna: good morning\nBob: hello\nAnna: goodbye\n")
     assert rows(dialogue, header=False) == [["Anna: good morning"], ["Bob: hello"], ["Anna: goodbye"]]
 
