@@ -52,5 +52,7 @@ def init(
         output=output,
     )
     print(*result.summary, sep="\n")
+    if result.read_as:
+        print(f"read as: {result.read_as}")
     print(f"written: {result.path}")
     print(f"next: {result.next}")

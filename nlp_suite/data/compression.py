@@ -14,6 +14,15 @@ from nlp_suite.errors import DataError
 
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
 _PIECE = 1 << 17  # compressed bytes read at once
+_NO_TEXT = (  # place and bytes by which files are known that are no text; what they are, and the remedy
+    (0, b"PK\x03\x04", "a zip archive or a workbook: unpack it, or let its name end in .xlsx"),
+    (257, b"ustar", "a tar archive: unpack it"),
+    (0, b"%PDF-", "a PDF: save its text as a text file"),
+    (0, b"\x1f\x8b", "compressed by gzip: let its name end in .gz"),
+    (4, b"1AY&SY", "compressed by bzip2: let its name end in .bz2"),
+    (0, b"\xfd7zXZ\x00", "compressed by xz: let its name end in .xz"),
+    (0, b"\x28\xb5\x2f\xfd", "compressed by zstd: let its name end in .zst"),
+)
 
 
 def compression_of(path: Path) -> str:
@@ -36,12 +45,16 @@ def open_bytes(path: Path, position: Callable[[], str] = str) -> Iterator[IO[byt
         position: says for messages how far it has been read, such as `", after line 7"`.
 
     Raises:
-        DataError: a broken compressed file or one that cannot be read, then or while it is read within the context; or
-            a `.zst` without the package that reads it.
+        DataError: a broken compressed file or one that cannot be read, then or while it is read within the context; a
+            file that is no text, as an archive; or a `.zst` without the package that reads it.
     """
     compression = compression_of(path)
     try:
         with _opened(path, compression, "rb") as file:
+            begin = cast(io.BufferedReader, file).peek(300)
+            for place, mark, what in _NO_TEXT:
+                if begin.startswith(mark, place):
+                    raise DataError(f"{path} is {what}" if not compression else f"{path}: what it holds is {what}")
             yield file
     except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError) as error:
         raise DataError(f"{path}{position()}: broken {_called(compression)} file: {error}") from None

@@ -45,7 +45,8 @@ def open_table(
     Args:
         path: the file; gz, bz2, xz and zst are decompressed, by suffix.
         format: one of `NAMES`; `"auto"`: by suffix.
-        delimiter: of delimited text, one character; None: found among comma, semicolon, tab and vertical bar.
+        delimiter: of delimited text, one character; None: found (comma, semicolon, tab, vertical bar, or else what
+            stands between the names of columns).
         quoting: of delimited text: `"csv"` as in RFC 4180, `"none"`: quotes are text, `"auto"`: found in the file.
         encoding: of text, as Python calls it; a byte order mark of UTF-8 or UTF-16 is seen.
         header: whether the first row holds names; `"auto"`: whether it looks so.

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from nlp_suite.backend import import_backend
 from nlp_suite.config import Experiment
 from nlp_suite.data.kinds.base import CorpusKind, add_unknown_words
 from nlp_suite.data.selection import Example
@@ -36,6 +37,7 @@ def estimate_tokens(experiment: Experiment, kind: CorpusKind, train: Iterable[Ex
         if tokenizer.lossless or not tokenizer.learns:
             continue
         read = list(_first(texts, CHARACTERS))
+        import_backend()
         with work(f"trying the {settings.tokenizer.name} tokenizer"):
             try:
                 layer = TextLayer.train(settings, read)

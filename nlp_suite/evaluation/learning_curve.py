@@ -13,6 +13,7 @@ from nlp_suite.evaluation.report import ReportView, summary_table
 from nlp_suite.evaluation.several_runs import Writers
 
 NOTABLE = 0.01  # of the value: a change that counts where there is no interval
+WIDE = 0.05  # of the value: intervals in which a gain from more data would not show
 
 
 def advice(report: dict, writers: Writers) -> str:
@@ -40,7 +41,7 @@ def advice(report: dict, writers: Writers) -> str:
         return f"{step}, more than {than}: more data would probably help.{_outlook(report, name, write)}"
     if gain < -noise:
         return f"{step}, a loss of more than {than}: the settings do not suit that much data, so look at them first."
-    if gain > noise / 3:
+    if gain > noise / 3 or noise > WIDE * abs(before):
         return f"{step}, no more than {than}: too few measured rows to say whether more data would help."
     return (
         f"{step}, no more than {than}: more data of this kind would hardly help; other settings or a larger model may."

@@ -201,6 +201,7 @@ def curve(name, sizes, values, half=None):
         (curve("accuracy", [500, 1000, 2000], [0.6, 0.8, 0.9], 0.01), "more data would probably help. If the trend goes on, 4,000 rows would bring about 0.95"),
         (curve("accuracy", [500, 1000], [0.80, 0.805], 0.02), "more data of this kind would hardly help"),
         (curve("accuracy", [500, 1000], [0.60, 0.68], 0.1), "too few measured rows to say whether more data would help"),
+        (curve("accuracy", [100, 200], [0.75, 0.70], 0.14), "too few measured rows to say whether more data would help"),
         (curve("accuracy", [500, 1000], [0.80, 0.70], 0.02), "a loss of more than"),
         (curve("perplexity", [500, 1000], [80.0, 40.0]), "more data would probably help. If the trend goes on, 2,000 rows would bring about 20.00"),
         (curve("perplexity", [500, 1000], [80.0, 79.9]), "no more than one part in a hundred"),

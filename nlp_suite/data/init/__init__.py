@@ -19,6 +19,7 @@ from nlp_suite.data.init.table_profile import Column, profile
 from nlp_suite.data.kinds.base import corpus_kind
 from nlp_suite.data.prepare import kind_of, open_source
 from nlp_suite.data.selection import Selection
+from nlp_suite.data.sources.base import SPLITS
 from nlp_suite.data.table_reading import TEXT_FORMATS, Table, TableFormat, format_of, guess_encoding, open_table
 from nlp_suite.errors import DataError, UsageError
 from nlp_suite.files import check_writable
@@ -44,6 +45,7 @@ class InitResult:
         summary: sentences on what was seen.
         seen: the same for programs; None for the built-in sample.
         next: the command that trains it.
+        read_as: how the data are read: what was found or guessed, and what could be meant, too.
     """
 
     path: Path
@@ -51,6 +53,7 @@ class InitResult:
     summary: list[str]
     seen: Seen | None
     next: str
+    read_as: str = ""
 
 
 @scope()
@@ -123,7 +126,15 @@ def init_config(
     head = _head(chosen.title, layout.title, path, lines)
     text_of_config = config_text(recipe, head, chosen.other_recipe(seen))
     load_experiment(read_yaml(text_of_config, str(path)))
-    return _written(path, text_of_config, lines, seen)
+    return _written(path, text_of_config, lines, seen, _read_as(data))
+
+
+def _read_as(data: Mapping[str, Choice]) -> str:
+    """How a source reads the data, with the reasons."""
+    given = {f"source.{split}" for split in SPLITS} | {"source.name"}
+    read = {key.removeprefix("source."): choice for key, choice in data.items() if key not in given}
+    said = [f"{key} {choice.value!r}" + f" ({choice.reason})" * bool(choice.reason) for key, choice in read.items()]
+    return ", ".join(said)
 
 
 def _sample(task: str, output: PathLike | None) -> InitResult:
@@ -248,9 +259,8 @@ def _see(experiment: Experiment) -> tuple[Seen, dict[str, Choice]]:
     remarks = [remark for split in examples for remark in source.remarks(split)]
     found = {}
     if "validation" not in seen.rows:
-        found["validation"] = Choice(
-            experiment.data.validation, "share of train held out to choose the epoch and to calibrate"
-        )
+        use = "to choose the epoch and to calibrate" if seen.labels else "to choose the epoch"
+        found["validation"] = Choice(experiment.data.validation, f"share of train held out {use}")
     if left_out := [line for split in examples if (line := _counted(split, source.left_out(split)))]:
         found["missing"] = Choice("drop", f"rows that lack something are left out: {'; '.join(left_out)}")
     merged, alike = with_merged_labels(seen)
@@ -281,11 +291,11 @@ def _head(what: str, title: str, path: Path, lines: list[str]) -> list[str]:
     return [opening[0].upper() + opening[1:], "", *(f"  {command}" for command in commands), "", *lines]
 
 
-def _written(path: Path, text: str, lines: list[str], seen: Seen | None) -> InitResult:
+def _written(path: Path, text: str, lines: list[str], seen: Seen | None, read_as: str = "") -> InitResult:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with open(path, "x", encoding="utf-8", newline="\n") as file:
             file.write(text)
     except FileExistsError:
         raise UsageError(f"{path} exists and is not overwritten: give another name with --output") from None
-    return InitResult(path, text, lines, seen, f"nlp-suite train {shlex.quote(str(path))}")
+    return InitResult(path, text, lines, seen, f"nlp-suite train {shlex.quote(str(path))}", read_as)

@@ -188,7 +188,8 @@ def _one(candidates: Sequence[Column], field: str, looks_like: str, columns: Seq
         return Choice(named[0].place, f"by its name; {others} could be meant, too ({option})")
     names = " and ".join(column.describe() for column in named or candidates)
     many = {2: "two columns look"}.get(len(named or candidates), f"{len(named or candidates)} columns look")
-    raise UsageError(f"{where}: {many} like {looks_like}: {names}; choose one with {option}")
+    second = "; a second text that shares the label is named with --text-b" if field == "text" else ""
+    raise UsageError(f"{where}: {many} like {looks_like}: {names}; choose one with {option}{second}")
 
 
 def _balance(column: Column) -> str:
@@ -210,7 +211,8 @@ def _label(columns: Sequence[Column], chosen: Mapping[str, Choice], where: str) 
             f"{where}: the column {column.place!r} has {column.distinct:,} different values in {column.looked_at}, "
             f"so it is no column of labels, in which every value occurs several times; name another one with --label"
         )
-    varied = [column for column in candidates if column.distinct > 1]
+    called_so = _named(candidates, "label")  # one value of them in the first rows: a file that is sorted, or one class
+    varied = [column for column in candidates if column.distinct > 1 or column in called_so]
     return _one(varied or candidates, "label", "labels", _free(columns, chosen), where)
 
 

@@ -72,7 +72,8 @@ class DelimitedTable(Table):
     def found(self) -> str:
         said = []
         if self._found["delimiter"]:
-            said.append(f"columns are delimited by {DELIMITERS[self._dialect.delimiter]}")
+            delimiter = self._dialect.delimiter
+            said.append(f"columns are delimited by {DELIMITERS.get(delimiter, repr(delimiter))}")
         if self._found["quoting"]:
             said.append("fields are quoted" if self.format.quoting == "csv" else "nothing is quoted")
         if self._found["empty"]:

@@ -4,10 +4,11 @@ import csv
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from nlp_suite.data.table_formats.base import is_header
 from nlp_suite.errors import DataError
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
@@ -68,7 +69,8 @@ def find_dialect(
         path: for messages.
         sample: the beginning of its text.
         more: whether the file goes on after it.
-        delimiter: the one it has; None: to be found among `DELIMITERS`.
+        delimiter: the one it has; None: to be found among `DELIMITERS`, or where none of them fits, among what is
+            between the names of columns in the first line.
         usual: the delimiter of files with this suffix; it is taken where it fits, and where none does.
         quoting: `"csv"` or `"none"` where that is known; `"auto"`: to be found.
 
@@ -87,6 +89,10 @@ def find_dialect(
         candidates = [delimiter] if delimiter else [usual, *(d for d in DELIMITERS if d != usual and d in lines[0])]
         as_usual, *others = [_looked_at(sample, more, d, newline, quoting) for d in candidates]
         fitting = [dialect for dialect in others if dialect.fits]
+        if not delimiter and not fitting and not as_usual.fits:
+            seldom = sorted(set(re.sub(r"[\w \t\r\n\"'.,;|()-]", "", lines[0])))
+            looked_at = (_looked_at(sample, more, d, newline, quoting) for d in seldom if _is_between_names(lines, d))
+            fitting = [dialect for dialect in looked_at if dialect.fits]
         found.append(as_usual if as_usual.fits or not fitting else _only(path, fitting))
         one_column = as_usual.quoting == "csv" and as_usual.width == 1 and not found[-1].fits
         if one_column and newline == "\n" and not first_ends_in_cr:
@@ -109,6 +115,11 @@ def find_dialect(
     if found[0].problem:
         raise found[0].error(path)
     return found[0]
+
+
+def _is_between_names(lines: Sequence[str], delimiter: str) -> bool:
+    """Whether a character stands between names of columns in the first of some lines."""
+    return is_header([line.strip("\r\n").split(delimiter) for line in lines[:100]]) and delimiter in lines[0]
 
 
 def _only(path: Path, fitting: list[Dialect]) -> Dialect:

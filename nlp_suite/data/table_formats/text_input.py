@@ -14,8 +14,9 @@ SAMPLE_BYTES = 4 * 2**20  # of a file's text, from which its dialect is found
 _PIECE_BYTES = 1 << 20
 _WESTERN = {
     *map(chr, range(128)),
-    *"ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿŒœŠšŽžŸ€£§°«»¡¿·‘’‚“”„–—…•™®© ",
+    *"ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿŒœŠšŽžŸ€£§°«»¡¿·ªº‘’‚“”„–—…•™®© ",
 }
+_SELDOM = set("¹²³¼½¾´¨±µ×÷¢¥†‡‰‹›¯¬¦¶¤·ˆ˜ƒ")  # in Western texts; letters in other encodings
 _RARE = ["cp037", "cp273", "cp424", "cp500", "cp875", "cp1026", "cp1140", "mac_cyrillic", "mac_greek", "mac_iceland"]
 _RARE += ["mac_latin2", "mac_roman", "mac_turkish"]  # of mainframes and of computers before 2001
 _BYTE_ORDER_MARKS = (  # the longer ones first
@@ -173,12 +174,19 @@ def guess_encoding(path: str | Path) -> str | None:
         return wide
     if is_utf8(piece):
         return "utf-8"
-    if set(piece.decode("cp1252", "replace")) <= _WESTERN and sum(byte > 127 for byte in piece) < 0.2 * len(piece):
+    if _is_western(piece.decode("cp1252", "replace")):
         return "cp1252"
     from charset_normalizer import from_bytes
 
     best = from_bytes(piece, cp_exclusion=_RARE).best()
     return best.encoding if best else None
+
+
+def _is_western(text: str) -> bool:
+    """Whether a text that was decoded as cp1252 is one: one in ten of its further characters at most is seldom."""
+    further = [character for character in text if character > "\x7f"]
+    seldom = sum(character in _SELDOM for character in further)
+    return {*text} <= _WESTERN | _SELDOM and len(further) < 0.2 * len(text) and seldom <= max(1, len(further) // 10)
 
 
 def _wide(piece: bytes) -> str | None:

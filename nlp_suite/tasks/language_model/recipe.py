@@ -4,7 +4,8 @@
 |---|---|
 | fewer than 30,000 words and marks | characters, and spaces as they are: sub-words would have too few examples |
 | more | sub-words with bytes for what is unknown, so that nothing is; 1,000 to 16,000 of them, by the size of the text |
-| size of the text | units, dropout, epochs and streams: the more text, the larger the network and the fewer its passes |
+| size of the text | units, dropout and epochs: the more text, the larger the network and the fewer its passes |
+| steps of an epoch | streams: 64 at most, and so few that an epoch has 90 steps or more |
 | a line longer than the defaults allow | a larger bound: lines of running text are never cut |
 """
 
@@ -17,6 +18,9 @@ SIZES = (  # up to so many words and marks: vocabulary, units, dropout
     (3_000_000, 4000, 384, 0.3),
     (30_000_000, 8000, 512, 0.2),
     (float("inf"), 16_000, 650, 0.1),
+)
+STEPS = (
+    90  # of an epoch at least; of so little text, a few hundred large steps in all would learn less than n-grams know
 )
 TOKENS_READ = 4_000_000  # of training over all epochs, where the text is not larger
 
@@ -43,7 +47,7 @@ def language_model_recipe(seen: Seen) -> Recipe:
                 {"name": "sentencepiece", "vocabulary_size": vocabulary}, f"sub-words, nothing is unknown; {size}"
             )
         }
-    batch = max(4, min(64, 2 ** (read // (WINDOW * 20)).bit_length() // 2))
+    batch = max(4, min(64, 2 ** (read // (WINDOW * STEPS)).bit_length() // 2))
     return {
         "task": {
             "tie_embeddings": Choice(

@@ -212,10 +212,22 @@ def test_a_wrong_form_for_a_task_is_refused(folder):
 def test_an_encoding_is_guessed_and_said(folder):
     frame = reviews(80, review=[f"Ein schöner Film über Bären, größer und süßer, {i}" for i in range(80)])
     frame.to_csv("west.csv", index=False, encoding="cp1252")
-    text = init_config("west.csv").path.read_text("utf-8")
+    result = init_config("west.csv")
+    assert "encoding 'cp1252' (guessed" in result.read_as and "text_column 'review'" in result.read_as
+    text = result.path.read_text("utf-8")
     line = next(line for line in text.splitlines() if "encoding:" in line)
     assert "guessed, as it cannot be known" in line
     assert examples_of("west.yaml")[0]["text"].startswith("Ein schöner Film über Bären")
+
+
+def test_a_column_called_label_is_the_label_whatever_its_first_rows_hold(folder):
+    sorted_by_label = reviews(5100, note=LABELS_LIKE * 85, sentiment=["neg"] * 5050 + ["pos"] * 50)
+    sorted_by_label.to_csv("sorted.csv", index=False)
+    init_config("sorted.csv")
+    assert examples_of("sorted.yaml")[0]["label"] == "neg"
+    reviews(note=LABELS_LIKE, sentiment="pos").to_csv("one.csv", index=False)
+    with pytest.raises(DataError, match="all 60 rows have the label 'pos'"):
+        init_config("one.csv")
 
 
 def test_parts_and_folders_by_any_way_to_name_them(folder, monkeypatch):
@@ -278,6 +290,7 @@ def test_the_command_prints_what_it_saw_and_what_comes_next(monkeypatch, capsys)
         assert (ended.value.code or 0) == expected
     shown = capsys.readouterr()
     assert shown.out.startswith("train: 60 examples\n")
+    assert "read as: label_column 'sentiment' (as --label says), text_column 'review'\n" in shown.out
     assert shown.out.endswith("written: my reviews.yaml\nnext: nlp-suite train 'my reviews.yaml'\n")
     assert shown.err == "error: my reviews.yaml exists and is not overwritten: give another name with --output\n"
 

@@ -117,6 +117,13 @@ def test_larger_texts_get_larger_networks_and_fewer_passes():
         assert smaller["training"]["epochs"] >= larger["training"]["epochs"]
 
 
+def test_an_epoch_of_a_book_has_steps_enough_to_learn_from():
+    for tokens in (34_000, 63_000, 255_000, 10**6):
+        values = configured("language_model", running(tokens))
+        batch = values["training"]["batch_size"]
+        assert 1.4 * tokens / (64 * batch) >= 90 and (batch == 64 or 1.4 * tokens / (64 * batch) < 180)
+
+
 def test_a_long_line_is_not_cut():
     values = configured("language_model", running(10**6, longest=3_000_000))
     assert values["text"]["max_characters"] >= 3_000_000 <= values["text"]["max_length"]
