@@ -168,3 +168,17 @@ def test_wrong_paths_are_named(gru_run, tmp_path):
     (tmp_path / "folder.keras").mkdir()
     with pytest.raises(ExportError, match="is a folder"):
         run_export(gru_run, tmp_path / "folder.keras", format="keras-plain")
+
+
+@pytest.mark.slow
+def test_a_bag_of_weights_by_label_in_every_form(tmp_path):
+    backbone = {**SMALL["bag"], "embedding_size": 3, "hidden": [], "average": "l2", "idf": True}
+    run = make_run(tmp_path, backbone, labels=["bad", "fair", "good"], pooling=["mean"], classifier="identity")
+    expected = load(run).probabilities(TEXTS[:5])
+    for form, name in (("keras", "m.keras"), ("keras-plain", "p.keras"), ("saved_model", "m"), ("onnx", "onnx")):
+        path = run_export(run, tmp_path / name, format=form).path  # which checks itself
+        if form in ("keras", "saved_model"):
+            np.testing.assert_allclose(load(path).probabilities(TEXTS[:5]), expected, atol=1e-5)
+    for form in ("litert", "tfjs"):
+        with pytest.raises(ExportError, match="LiteRT cannot run|cannot express backbone"):
+            run_export(run, tmp_path / form, format=form)
