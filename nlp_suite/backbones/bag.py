@@ -127,7 +127,13 @@ class BagBackbone(Backbone):
             words, *ngrams = (ops.convert_to_numpy(ids) for ids in self.ids(ops.convert_to_tensor(tokens)))
             for count, other, ids in zip(counts, others, (words, np.concatenate(ngrams, axis=1) if ngrams else None)):
                 for label, of_label in enumerate(count):
-                    has = np.ones(len(ids), bool) if idf else labels == label if labels.ndim == 1 else labels[:, label] > 0
+                    has = (
+                        np.ones(len(ids), bool)
+                        if idf
+                        else labels == label
+                        if labels.ndim == 1
+                        else labels[:, label] > 0
+                    )
                     _count(of_label, ids[has])
                     if labels.ndim > 1 and not idf:
                         _count(other[label], ids[~has])

@@ -63,7 +63,9 @@ class SentimentSettings(ComponentSettings):
     @model_validator(mode="after")
     def _identity_stands_alone(self):
         if self.classifier == "identity" and (self.hidden or self.problem == "ordinal"):
-            other = f"hidden: {self.hidden}" if self.hidden else "problem: ordinal, which has thresholds over one number"
+            other = (
+                f"hidden: {self.hidden}" if self.hidden else "problem: ordinal, which has thresholds over one number"
+            )
             raise ValueError(f"classifier: identity does not go with {other}")
         return self
 
