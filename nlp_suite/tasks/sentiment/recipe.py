@@ -169,9 +169,7 @@ def _bag(seen: Seen) -> dict[str, Choice]:
     by_kind = {"labelled": labelled, "ordered": FEATURES, "rated": 1}
     features = by_kind.get(seen.kind, max(FEATURES, min(MAX_FEATURES, classes)))
     largest = 22 if features < 4 else 20 if features < 16 else 18  # what a step can change in milliseconds
-    # weights by label are apart only where n-grams are: as many rows as n-grams, else about half
-    needed = (texts.tokens * (ngrams.value - 1)).bit_length() - (not _by_label(seen))
-    buckets = 2 ** min(largest, max(18, needed))
+    buckets = 2 ** min(largest, max(18, (texts.tokens * (ngrams.value - 1)).bit_length() - 1))
     choices = {
         "name": Choice("bag", name),
         "embedding_size": Choice(features, f"{classes:,} labels" if classes else "one number"),
