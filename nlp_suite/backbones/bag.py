@@ -119,23 +119,19 @@ class BagBackbone(Backbone):
             classes: number of classes C.
         """
         idf, texts = self.settings["idf"], 0
+        classes = 1 if idf else classes  # of all texts
         sizes = [prior.input_dim for prior in self.priors]
-        counts = [np.zeros((1 if idf else classes, size)) for size in sizes]  # [C, rows]
+        counts = [np.zeros((classes, size)) for size in sizes]  # [C, rows]
         others = [np.zeros((classes, size)) for size in sizes]  # of texts that lack a label, where they have several
         for tokens, labels in batches:
             texts += len(tokens)
+            labels = np.zeros(len(tokens)) if idf else labels
             words, *ngrams = (ops.convert_to_numpy(ids) for ids in self.ids(ops.convert_to_tensor(tokens)))
             for count, other, ids in zip(counts, others, (words, np.concatenate(ngrams, axis=1) if ngrams else None)):
-                for label, of_label in enumerate(count):
-                    has = (
-                        np.ones(len(ids), bool)
-                        if idf
-                        else labels == label
-                        if labels.ndim == 1
-                        else labels[:, label] > 0
-                    )
-                    _count(of_label, ids[has])
-                    if labels.ndim > 1 and not idf:
+                for label in range(classes):
+                    has = labels == label if labels.ndim == 1 else labels[:, label] > 0
+                    _count(count[label], ids[has])
+                    if labels.ndim > 1:
                         _count(other[label], ids[~has])
         for prior, count, other in zip(self.priors, counts, others):
             count[:, 0] = other[:, 0] = 0.0  # padding
