@@ -170,15 +170,20 @@ def test_wrong_paths_are_named(gru_run, tmp_path):
         run_export(gru_run, tmp_path / "folder.keras", format="keras-plain")
 
 
+BY_LABEL = {**SMALL["bag"], "embedding_size": 3, "hidden": [], "average": "l2", "idf": True}
+
+
+def test_a_bag_of_weights_by_label_as_stock_layers(tmp_path):
+    run = make_run(tmp_path, BY_LABEL, labels=["bad", "fair", "good"], pooling=["mean"], classifier="identity")
+    model, tokens = load(run).model, np.array([[4, 9, 2, 7, 5, 6], [8, 3, 0, 0, 0, 0]], "int32")
+    plain_model(model).save(tmp_path / "m.keras")
+    np.testing.assert_allclose(keras.saving.load_model(tmp_path / "m.keras")(tokens), model(tokens), atol=1e-5)
+
+
 @pytest.mark.slow
-def test_a_bag_of_weights_by_label_in_every_form(tmp_path):
-    backbone = {**SMALL["bag"], "embedding_size": 3, "hidden": [], "average": "l2", "idf": True}
-    run = make_run(tmp_path, backbone, labels=["bad", "fair", "good"], pooling=["mean"], classifier="identity")
-    expected = load(run).probabilities(TEXTS[:5])
-    for form, name in (("keras", "m.keras"), ("keras-plain", "p.keras"), ("saved_model", "m"), ("onnx", "onnx")):
-        path = run_export(run, tmp_path / name, format=form).path  # which checks itself
-        if form in ("keras", "saved_model"):
-            np.testing.assert_allclose(load(path).probabilities(TEXTS[:5]), expected, atol=1e-5)
-    for form in ("litert", "tfjs"):
-        with pytest.raises(ExportError, match="LiteRT cannot run|cannot express backbone"):
-            run_export(run, tmp_path / form, format=form)
+@pytest.mark.parametrize("form", ["onnx", "saved_model"])
+def test_a_bag_of_weights_by_label_is_exported(tmp_path, form):
+    if form == "onnx":
+        pytest.importorskip("tf2onnx", reason="tf2onnx is not installed")
+    run = make_run(tmp_path, BY_LABEL, labels=["bad", "fair", "good"], pooling=["mean"], classifier="identity")
+    assert run_export(run, tmp_path / "exported", format=form).report["self_check"]["largest_difference"] < 1e-5
