@@ -27,10 +27,12 @@ class BagBackbone(Backbone):
         ngrams: longest n-gram.
         ngram_buckets: rows of the table that all n-grams of two words and more share through a hash.
         average: `"mean"` divides the sum by the number of words and n-grams, `"sqrt"` by its root, so that a long text
-            may be surer of itself, and `"l2"` by the root of the summed squares of the weights that `naive_bayes` gives
-            (without them the same as `"sqrt"`), so that every text has length 1, as with TF-IDF.
+            may be surer of itself, and `"l2"` by the root of the summed squares of the weights that `naive_bayes` or
+            `idf` gives (without them the same as `"sqrt"`), so that every text has length 1, as with TF-IDF.
         naive_bayes: multiply every vector by a fixed weight, the n-gram's log-count ratio between the classes of the
             training split (Wang & Manning 2012), so that what tells nothing stays quiet; see `learn_prior`.
+        idf: multiply every vector by a fixed weight, the rarity of the n-gram among the texts of the training split, which
+            speaks for no class; see `learn_prior`. Not together with `naive_bayes`.
         hidden: units of feed-forward layers above the average; D is the last, or the embedding size.
         dropout: rate on the average and after every feed-forward layer.
         activation: of the feed-forward layers.
@@ -48,6 +50,7 @@ class BagBackbone(Backbone):
         ngram_buckets=2**18,
         average="mean",
         naive_bayes=False,
+        idf=False,
         hidden=(),
         dropout=0.0,
         activation="relu",
@@ -59,11 +62,12 @@ class BagBackbone(Backbone):
             "ngram_buckets": ngram_buckets,
             "average": average,
             "naive_bayes": naive_bayes,
+            "idf": idf,
             "hidden": list(hidden),
             "dropout": dropout,
             "activation": activation,
         }
-        self._need_tokens(naive_bayes=naive_bayes)
+        self._need_tokens(naive_bayes=naive_bayes, idf=idf)
         self.orders, self.ngram_buckets = range(2, ngrams + 1), ngram_buckets
         self.power = 1.0 if average == "mean" else 0.5
         self.scales_weights = average == "l2"
@@ -72,7 +76,7 @@ class BagBackbone(Backbone):
             self.table = self._table(ngram_buckets)
             self.drop_ngrams = TypeDropout(self.settings["type_dropout"], ngram_buckets, dtype=self.dtype_policy)
         self.priors = []  # of words and of n-grams: one number a row
-        if naive_bayes:
+        if naive_bayes or idf:
             for table in (self.embedding, self.table):
                 if table is not None:
                     rows = table.input_dim
@@ -104,19 +108,24 @@ class BagBackbone(Backbone):
         return [tokens, *(ngram_ids(tokens, order, self.ngram_buckets) for order in self.orders)]
 
     def learn_prior(self, batches, classes: int) -> None:
-        """Sets the fixed weights from counts: the largest |log-count ratio| of a class against the others.
+        """Sets the fixed weights from counts of the texts that contain an n-gram.
 
-        Counts are of texts that contain the n-gram, plus one. Of a text with any number of labels, each of them is a class against
-        the texts that lack it.
+        With `naive_bayes` the largest |log-count ratio| of a class against the others, of counts plus one. Of a text with any
+        number of labels, each of them is a class against the texts that lack it. With `idf` ln((1 + N) / (1 + n)) + 1 for an n-gram
+        in n of N texts, and 0 for one in none.
 
         Args:
             batches: iterable of token ids `[B, T]`, and label ids `[B]` or 0 and 1 for every label `[B, C]`, NumPy.
             classes: number of classes C.
         """
+        idf, texts = self.settings["idf"], 0
+        classes = 1 if idf else classes  # of all texts
         sizes = [prior.input_dim for prior in self.priors]
-        counts = [np.ones((classes, size)) for size in sizes]  # [C, rows]
+        counts = [np.zeros((classes, size)) for size in sizes]  # [C, rows]
         others = [np.zeros((classes, size)) for size in sizes]  # of texts that lack a label, where they have several
         for tokens, labels in batches:
+            texts += len(tokens)
+            labels = np.zeros(len(tokens)) if idf else labels
             words, *ngrams = (ops.convert_to_numpy(ids) for ids in self.ids(ops.convert_to_tensor(tokens)))
             for count, other, ids in zip(counts, others, (words, np.concatenate(ngrams, axis=1) if ngrams else None)):
                 for label in range(classes):
@@ -125,11 +134,9 @@ class BagBackbone(Backbone):
                     if labels.ndim > 1:
                         _count(other[label], ids[~has])
         for prior, count, other in zip(self.priors, counts, others):
-            count[:, 0] = 1.0  # padding
-            other[:, 0] = 0.0
-            rest = 1 + other if other.any() else count.sum(axis=0) - count  # [C, rows]
-            ratio = np.log(count / count.sum(axis=1, keepdims=True)) - np.log(rest / rest.sum(axis=1, keepdims=True))
-            prior.embeddings.assign(np.abs(ratio).max(axis=0)[:, None].astype("float32"))
+            count[:, 0] = other[:, 0] = 0.0  # padding
+            weights = _rarity(count[0], texts) if idf else _log_count_ratio(count + 1, other)
+            prior.embeddings.assign(weights[:, None].astype("float32"))
 
     def _weights(self, ids):
         """The fixed weights `[B, T, 1]` of all words and n-grams; none where there are no counts.
@@ -193,3 +200,15 @@ def _count(counts, ids) -> None:
     if present:
         rows, times = np.unique(np.concatenate(present), return_counts=True)
         counts[rows] += times
+
+
+def _rarity(counts, texts: int):
+    """Smoothed inverse document frequency `[rows]` of rows that occur in so many of all texts; 0 where in none."""
+    return np.where(counts > 0, np.log((1 + texts) / (1 + counts)) + 1, 0)
+
+
+def _log_count_ratio(count, other):
+    """Largest |log-count ratio| `[rows]` over the classes, of counts `[C, rows]` in a class, and beside it where that is known."""
+    rest = 1 + other if other.any() else count.sum(axis=0) - count
+    ratio = np.log(count / count.sum(axis=1, keepdims=True)) - np.log(rest / rest.sum(axis=1, keepdims=True))
+    return np.abs(ratio).max(axis=0)

@@ -173,7 +173,7 @@ class _Convolutions(_Layers):
 class _Bag(_Layers):
     def encoded(self, x: Any) -> Any:
         settings = self.backbone.settings
-        for key, allowed in (("ngrams", 1), ("average", "mean"), ("naive_bayes", False)):
+        for key, allowed in (("ngrams", 1), ("average", "mean"), ("naive_bayes", False), ("idf", False)):
             if settings[key] != allowed:
                 raise ExportError(
                     f"stock layers without keras.ops cannot express backbone.{key} {settings[key]}, only {allowed}: {OTHERS}"

@@ -162,19 +162,22 @@ class BagSettings(BackboneSettings):
     ngrams: int = Field(2, ge=1, le=5, description="longest n-gram; 1 sees single words only")
     ngram_buckets: int = Field(2**18, ge=16, le=2**22, description="rows of the hashed table that longer n-grams share")
     average: Literal["mean", "sqrt", "l2"] = Field(
-        "mean", description="divide the sum by the count n, by √n, or by the length of the text's weights (naive_bayes)"
+        "mean", description="divide the sum by the count n, by √n, or by the length of the text's weights"
     )
     naive_bayes: bool = Field(False, description="scale n-grams by what their counts in the training split tell")
+    idf: bool = Field(False, description="scale n-grams by how rare they are in the training split")
     hidden: list[Size] = Field([], description="units of feed-forward layers above the average")
     dropout: float = Field(0.0, ge=0, lt=1, description="rate on the average and after every feed-forward layer")
     activation: ActivationName = Field("relu", description="Keras name, of the feed-forward layers")
 
     @model_validator(mode="after")
     def _weights_have_a_length(self) -> Self:
-        if self.average == "l2" and not self.naive_bayes:
+        if self.average == "l2" and not (self.naive_bayes or self.idf):
             raise ValueError(
-                "average: l2 is by the weights of naive_bayes, which is off: set it, or take average: sqrt"
+                "average: l2 is by the weights of naive_bayes or idf, which are off: set one, or take average: sqrt"
             )
+        if self.naive_bayes and self.idf:
+            raise ValueError("naive_bayes and idf both scale n-grams: set one of them")
         return self
 
     @property

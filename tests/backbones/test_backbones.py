@@ -236,7 +236,7 @@ def test_what_a_language_model_asks_of_the_settings():
     assert transformer.length_bound and not transformer.model_copy(update={"positions": "rotary"}).length_bound
 
 
-@pytest.mark.parametrize("key", ["word_dropout", "type_dropout", "naive_bayes"])
+@pytest.mark.parametrize("key", ["word_dropout", "type_dropout", "naive_bayes", "idf"])
 def test_settings_about_tokens_need_a_vocabulary(key):
     with pytest.raises(ConfigError, match=f"backbone.{key} is about tokens"):
         BACKBONES.get("bag")(None, **{key: 0.5})
@@ -299,6 +299,21 @@ def test_every_label_of_a_text_is_a_class_against_the_texts_without_it():
     np.testing.assert_allclose(with_a_third, np.maximum(prior(both, 2), third), rtol=1e-5)
 
 
+def test_the_prior_of_a_bag_can_be_the_rarity_of_an_n_gram_whatever_the_labels():
+    texts = np.array([[4, 5, 0], [4, 4, 6], [4, 7, 0]], "int32")
+    for labels, classes in ((np.array([0, 1, 0]), 2), (np.array([[1, 0, 1], [0, 0, 1], [1, 1, 0]]), 3)):
+        backbone = BACKBONES.get("bag")(vocabulary_size=9, embedding_size=1, ngrams=2, ngram_buckets=64, idf=True)
+        backbone.build((None, None))
+        backbone.learn_prior([(texts[:2], labels[:2]), (texts[2:], labels[2:])], classes)
+        words, pairs = (numpy(prior.embeddings)[:, 0] for prior in backbone.priors)
+        # word 4 is in all 3 texts, 5, 6 and 7 in one, and what no text has weighs nothing, as padding
+        np.testing.assert_allclose(words, [0, 0, 0, 0, 1, *[np.log(2) + 1] * 3, 0], rtol=1e-5)
+        seen = np.unique(numpy(backbone.ids(ops.convert_to_tensor(texts))[1]))
+        assert set(np.flatnonzero(pairs)) == set(seen[seen > 0])
+    with pytest.raises(ValueError, match="naive_bayes and idf both scale n-grams: set one of them"):
+        BACKBONES.settings("bag")(name="bag", naive_bayes=True, idf=True)
+
+
 def test_a_text_of_a_bag_can_have_length_one():
     backbone = make("bag-l2", embedding_size=1)
     for prior in backbone.priors:
@@ -313,7 +328,7 @@ def test_a_text_of_a_bag_can_have_length_one():
         row = np.concatenate([weights[0][word_row[word_row > 0]], weights[1][pair_row[pair_row > 0]]])
         expected.append(row.sum() / np.sqrt((row**2).sum()))
     np.testing.assert_allclose(numpy(backbone(tokens))[:, 0, 0], expected, rtol=1e-5)
-    with pytest.raises(ValueError, match="average: l2 is by the weights of naive_bayes, which is off"):
+    with pytest.raises(ValueError, match="average: l2 is by the weights of naive_bayes or idf, which are off"):
         BACKBONES.settings("bag")(name="bag", average="l2")
 
 

@@ -168,3 +168,22 @@ def test_wrong_paths_are_named(gru_run, tmp_path):
     (tmp_path / "folder.keras").mkdir()
     with pytest.raises(ExportError, match="is a folder"):
         run_export(gru_run, tmp_path / "folder.keras", format="keras-plain")
+
+
+BY_LABEL = {**SMALL["bag"], "embedding_size": 3, "hidden": [], "average": "l2", "idf": True}
+
+
+def test_a_bag_of_weights_by_label_as_stock_layers(tmp_path):
+    run = make_run(tmp_path, BY_LABEL, labels=["bad", "fair", "good"], pooling=["mean"], classifier="identity")
+    model, tokens = load(run).model, np.array([[4, 9, 2, 7, 5, 6], [8, 3, 0, 0, 0, 0]], "int32")
+    plain_model(model).save(tmp_path / "m.keras")
+    np.testing.assert_allclose(keras.saving.load_model(tmp_path / "m.keras")(tokens), model(tokens), atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["onnx", "saved_model"])
+def test_a_bag_of_weights_by_label_is_exported(tmp_path, form):
+    if form == "onnx":
+        pytest.importorskip("tf2onnx", reason="tf2onnx is not installed")
+    run = make_run(tmp_path, BY_LABEL, labels=["bad", "fair", "good"], pooling=["mean"], classifier="identity")
+    assert run_export(run, tmp_path / "exported", format=form).report["self_check"]["largest_difference"] < 1e-5

@@ -56,6 +56,8 @@ def test_what_layers_cannot_express_is_refused_by_name(tmp_path):
         layers(SMALL["transformer"])
     with pytest.raises(ExportError, match=r"cannot express backbone\.ngrams 2, only 1"):
         layers(SMALL["bag"])
+    with pytest.raises(ExportError, match=r"cannot express backbone\.idf True, only False"):
+        layers({**SMALL["bag"], "ngrams": 1, "idf": True})
     with pytest.raises(ExportError, match="no GRU with reset_after: train backbone lstm or rnn"):
         write_tfjs(layers(SMALL["gru"], ["max"])[1], tmp_path / "tfjs")
     with pytest.raises(ExportError, match=r"no Cropping1D, of task\.pooling first and last"):

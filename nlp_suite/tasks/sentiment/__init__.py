@@ -147,7 +147,16 @@ class SentimentTask(Task):
                 "another model, or leave text_b out"
             )
         encoder = BACKBONES.get(backbone.name)(vocabulary_size=assets.vocabulary_size, **backbone.arguments())
-        model = self.head(encoder, assets, pooling=s.pooling, dropout=s.dropout, hidden=s.hidden)
+        model = self.head(
+            encoder, assets, pooling=s.pooling, dropout=s.dropout, hidden=s.hidden, classifier=s.classifier
+        )
+        logits = model.settings["classes"]
+        if s.classifier == "identity" and model.vector_size != logits:
+            raise ConfigError(
+                f"task.classifier: identity takes the pooled features for the logits, and there are {model.vector_size} features "
+                f"for {logits}: set backbone.embedding_size (or what the backbone calls its features) to {logits} and task.pooling "
+                "to one kind"
+            )
         model.build((None, None))
         if not s.train_word_vectors:
             encoder.embedding.trainable = False

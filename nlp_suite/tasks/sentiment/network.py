@@ -24,6 +24,7 @@ class SentimentModel(ModelOfLayers):
         pooling: kinds of `SequencePooling`, concatenated.
         dropout: rate on the pooled features.
         hidden: units of a dense layer (ReLU) between pooling and classifier; 0 for none.
+        classifier: `"dense"`, or `"identity"`: the pooled features are the logits, but for a bias that is trained (P = C).
 
     Attributes:
         vector_size: features P that the head reads.
@@ -35,9 +36,15 @@ class SentimentModel(ModelOfLayers):
         >>> keras.ops.softmax(model(tokens))
     """
 
-    def __init__(self, backbone, classes, pooling=("max",), dropout=0.0, hidden=0, **kwargs):
+    def __init__(self, backbone, classes, pooling=("max",), dropout=0.0, hidden=0, classifier="dense", **kwargs):
         super().__init__(**kwargs)
-        self.settings = {"classes": classes, "pooling": list(pooling), "dropout": dropout, "hidden": hidden}
+        self.settings = {
+            "classes": classes,
+            "pooling": list(pooling),
+            "dropout": dropout,
+            "hidden": hidden,
+            "classifier": classifier,
+        }
         policy = self.dtype_policy
         self.backbone = backbone
         self.pooling = SequencePooling(pooling, bidirectional=backbone.bidirectional, dtype=policy)
@@ -48,7 +55,8 @@ class SentimentModel(ModelOfLayers):
 
     def make_classifier(self, classes) -> Any:
         """The layer that makes `[B, C]` of the pooled features `[B, P]`."""
-        return keras.layers.Dense(classes, dtype=self.dtype_policy)
+        kernel = "identity" if self.settings["classifier"] == "identity" else "glorot_uniform"
+        return keras.layers.Dense(classes, kernel_initializer=kernel, dtype=self.dtype_policy)
 
     def build(self, input_shape=None) -> None:
         if self.classifier.built:
@@ -61,6 +69,8 @@ class SentimentModel(ModelOfLayers):
             self.hidden.build((None, size))
             size = self.hidden.units
         self.classifier.build((None, size))
+        if self.settings["classifier"] == "identity":
+            self.classifier.kernel.trainable = False
         self.built = True
 
     @property

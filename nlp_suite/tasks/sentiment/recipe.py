@@ -7,7 +7,8 @@
 | a fifth of the texts or more in scripts without spaces | sub-words in place of words |
 | lengths | whole texts where none has more than 1,000 words and marks, else 99 % of them; longer ones lose their middle |
 | less than half a million words and marks | a vocabulary down to words that occur once |
-| number of labels | features: one less than labels, which is what telling them apart takes; 32 at most |
+| two labels; more than 32 | features: one less than labels, which is what telling them apart takes; 32 at most |
+| 3 to 32 labels | a feature for each, which is its logit: every n-gram has a weight a label, and is scaled by how rare it is in place of what its counts tell, as one weight for all labels drowns what tells two of them apart; the loss weighs labels by their rarity |
 | more than 10,000 rows | groups of three words, too; larger batches |
 | number of words and marks | rows of the table that the groups share |
 | number of rows | epochs: about 1,500 steps at most, at least 3 epochs; it stops when three were no better |
@@ -62,8 +63,11 @@ def classification_recipe(seen: Seen) -> Recipe:
         seen: texts in the field `text`, with labels.
     """
     texts = seen.texts["text"]
+    task = {"pooling": Choice(["mean"], "the bag is one vector already")}
+    if _by_label(seen):
+        task["classifier"] = Choice("identity", "every word and group has a weight of its own for each label")
     return {
-        "task": {"pooling": Choice(["mean"], "the bag is one vector already")},
+        "task": task,
         "text": {**_tokenizer(texts), **_length(seen)},
         "backbone": _bag(seen),
         "training": _training(seen),
@@ -118,6 +122,11 @@ def _of_characters(texts: TextsSeen) -> bool:
     return several and texts.lengths["tokens"]["p50"] <= SHORT and texts.unspaced < UNSPACED
 
 
+def _by_label(seen: Seen) -> bool:
+    """Whether every label has weights of its own."""
+    return seen.kind == "labelled" and 2 < len(seen.train_labels) <= MAX_FEATURES
+
+
 def _tokenizer(texts: TextsSeen) -> dict[str, Choice]:
     if _of_characters(texts):
         return {
@@ -156,7 +165,8 @@ def _bag(seen: Seen) -> dict[str, Choice]:
         name, ngrams = "words and their groups, averaged", Choice(3, "many rows: pairs and triples of words")
     else:
         name, ngrams = "words and their pairs, averaged", Choice(2, "pairs tell 'not good' from 'good'")
-    by_kind = {"labelled": max(1, min(MAX_FEATURES, classes - 1)), "ordered": FEATURES, "rated": 1}
+    labelled = classes if _by_label(seen) else max(1, min(MAX_FEATURES, classes - 1))
+    by_kind = {"labelled": labelled, "ordered": FEATURES, "rated": 1}
     features = by_kind.get(seen.kind, max(FEATURES, min(MAX_FEATURES, classes)))
     largest = 22 if features < 4 else 20 if features < 16 else 18  # what a step can change in milliseconds
     buckets = 2 ** min(largest, max(18, (texts.tokens * (ngrams.value - 1)).bit_length() - 1))
@@ -169,9 +179,11 @@ def _bag(seen: Seen) -> dict[str, Choice]:
     if seen.kind in ("rated", "ordered"):
         sure = Choice("sqrt", "a long text may be surer of itself")
         return {**choices, "average": sure, "naive_bayes": Choice(False, "for labels without an order")}
+    choices["average"] = Choice("l2", "every text has length 1, however long it is")
+    if _by_label(seen):
+        return {**choices, "idf": Choice(True, "what most texts have stays quiet; for all labels alike")}
     return {
         **choices,
-        "average": Choice("l2", "every text has length 1, however long it is"),
         "naive_bayes": Choice(True, "what tells nothing stays quiet"),
     }
 
@@ -189,12 +201,12 @@ def _training(seen: Seen) -> dict[str, Choice]:
         "monitor": Choice("val_loss", "chooses the epoch"),
         "patience": Choice(3, "stops when three epochs were no better"),
     }
-    if seen.kind == "labelled" and most >= RARE * least:
+    rare = seen.kind == "labelled" and most >= RARE * least
+    if rare or _by_label(seen):
         reason = f"the most frequent label has {most:,} rows, the rarest {least:,}"
-        choices |= {
-            "class_weights": Choice("balanced", reason),
-            "monitor": Choice("val_macro_f1", "rare labels count as much as frequent ones"),
-        }
+        choices["class_weights"] = Choice("balanced", reason)
+    if rare:
+        choices["monitor"] = Choice("val_macro_f1", "rare labels count as much as frequent ones")
     if seen.kind not in ("rated", "ordered") and seen.validation_rows < CHOOSING:
         choices |= {
             "monitor": Choice(

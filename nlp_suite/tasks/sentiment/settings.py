@@ -37,6 +37,11 @@ class SentimentSettings(ComponentSettings):
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="rate on the pooled features")
     hidden: int = Field(0, ge=0, description="units of a dense layer before the classifier; 0 for none")
+    classifier: Literal["dense", "identity"] = Field(
+        "dense",
+        description="what makes logits of the pooled features: a dense layer, or nothing but a bias, so that there is a feature a "
+        "label and each has weights of its own",
+    )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="probability that is spread over all labels")
     calibration: Literal["auto", "none", "temperature"] = Field(
         "auto", description="temperature that divides the logits, fitted on validation; auto: where it helps there"
@@ -53,6 +58,15 @@ class SentimentSettings(ComponentSettings):
     def _frozen_vectors_are_given(self):
         if not self.train_word_vectors and not self.word_vectors:
             raise ValueError("train_word_vectors: false needs word_vectors, or random embeddings would stay random")
+        return self
+
+    @model_validator(mode="after")
+    def _identity_stands_alone(self):
+        if self.classifier == "identity" and (self.hidden or self.problem == "ordinal"):
+            other = (
+                f"hidden: {self.hidden}" if self.hidden else "problem: ordinal, which has thresholds over one number"
+            )
+            raise ValueError(f"classifier: identity does not go with {other}")
         return self
 
     @model_validator(mode="after")

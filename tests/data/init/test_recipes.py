@@ -83,6 +83,15 @@ def test_a_bag_counts_words_of_labels_without_an_order():
     assert configured("sentiment", many, problem="multi_label")["backbone"]["embedding_size"] == 25
 
 
+@pytest.mark.parametrize("classes, by_label", [(2, False), (3, True), (32, True), (33, False)])
+def test_three_labels_and_more_have_weights_of_their_own(classes, by_label):
+    values = configured("sentiment", labelled(3000, classes))
+    assert (values["task"].get("classifier") == "identity") == by_label
+    assert ("idf" in values["backbone"], "naive_bayes" in values["backbone"]) == (by_label, not by_label)
+    if by_label:
+        assert values["backbone"]["embedding_size"] == classes and values["training"]["class_weights"] == "balanced"
+
+
 def test_two_texts_a_row_are_read_whole():
     both = dataclasses.replace(labelled(1000), texts={"text": texts(), "text_b": texts()})
     assert configured("sentiment", both)["text"]["max_length"] >= 2 * FIGURES["max"]

@@ -10,7 +10,7 @@ from rich.console import Console
 from sklearn.metrics import f1_score
 
 from nlp_suite.data.inspect import format_inspection, inspect_experiment
-from nlp_suite.errors import RequestError
+from nlp_suite.errors import ConfigError, RequestError
 from nlp_suite.evaluation.report import terminal_report
 from nlp_suite.export.load import load
 from nlp_suite.tasks.sentiment import SentimentTask
@@ -55,15 +55,23 @@ def test_macro_f1_is_scikit_learns():
     assert float(metric.result()) == pytest.approx(f1_score(TRUTH, LOGITS.argmax(1), average="macro"), rel=1e-5)
 
 
-@pytest.mark.parametrize("classes", [3, 5])
-def test_several_classes(small, tmp_path, classes):
+BY_LABEL = {"average": "l2", "idf": True}
+
+
+@pytest.mark.parametrize(
+    "classes, classifier, backbone", [(3, "identity", {**BY_LABEL, "embedding_size": 3}), (5, "dense", {})]
+)
+def test_several_classes(small, tmp_path, classes, classifier, backbone):
     words = ["awful", "bad", "fair", "good", "great"][:classes]
     rows = [f"{i % classes + 1}\t{words[i % classes]} film number{i % 11}" for i in range(200)]
     for split in ("train", "test"):
         (tmp_path / f"{split}.tsv").write_text("label\ttext\n" + "\n".join(rows) + "\n")
     source = {"name": "files", "train": str(tmp_path / "train.tsv"), "test": str(tmp_path / "test.tsv")}
     experiment = small(
-        data={"source": source}, training={"epochs": 8, "learning_rate": 0.05, "class_weights": "balanced"}
+        data={"source": source},
+        task={"classifier": classifier},
+        backbone=backbone,
+        training={"epochs": 8, "learning_rate": 0.05, "class_weights": "balanced"},
     )
     run = train(experiment, tmp_path / "run", console=QUIET)
     assert run.labels == [str(i + 1) for i in range(classes)]
@@ -77,6 +85,22 @@ def test_several_classes(small, tmp_path, classes):
     assert "baseline" not in evaluate(run, baseline=False) and "baseline" not in evaluate(run, "train")
     answer = load(run.directory).predict("a great film" if classes == 5 else "a fair film")
     assert answer["label"] == str(classes) and sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_bag_of_weights_by_label_has_no_classifier_over_it(small, tmp_path):
+    task = {"classifier": "identity", "pooling": ["mean"]}
+    run = train(small(task=task, backbone={**BY_LABEL, "embedding_size": 2}), tmp_path / "run", console=QUIET)
+    model = run.model()
+    kernel, bias = (keras.ops.convert_to_numpy(weight) for weight in model.classifier.weights)
+    np.testing.assert_array_equal(kernel, np.eye(2), err_msg="is not trained")
+    assert (bias != 0).all() and len(model.classifier.trainable_variables) == 1
+    vectors, logits = model.vectors_and_logits(np.array([[4, 5, 6, 0]], "int32"))
+    np.testing.assert_allclose(np.asarray(logits), np.asarray(vectors) + bias, rtol=1e-6)
+    with pytest.raises(ConfigError, match=r"there are 4 features for 2: set backbone\.embedding_size .* to 2"):
+        train(small(task=task), tmp_path / "other", console=QUIET)
+    for other in ({"hidden": 3}, {"problem": "ordinal"}):
+        with pytest.raises(ConfigError, match=f"classifier: identity does not go with {next(iter(other))}: "):
+            small(task={"classifier": "identity", **other})
 
 
 def test_what_a_user_may_not_expect_is_said_in_training_inspection_and_evaluation(small, tmp_path):
