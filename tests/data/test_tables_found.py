@@ -47,6 +47,7 @@ def test_an_unusual_delimiter_is_found_between_the_names_of_columns(write, delim
         ("a.jsonl.gz", gzip.compress(b"a.jsonl".ljust(257, b"\0") + b"ustar\0"), "a tar archive: unpack it"),
         ("a.txt", b"%PDF-1.7\n", "a PDF: save its text"),
     ],
+    ids=["zip", "gzip", "bzip2", "tar", "pdf"],  # the time is in what gzip writes
 )
 def test_archives_and_wrong_names_are_told(write, name, begin, remedy):
     path = write(name, begin)
