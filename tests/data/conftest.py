@@ -1,4 +1,4 @@
-"""Examples given in the config itself, a task for any corpus kind, and experiments on pairs."""
+"""Examples given in the config itself, a task for any corpus kind, experiments on pairs, and files."""
 
 import json
 
@@ -66,5 +66,17 @@ def pairs(of_kind):
     def make(train, *overrides, validation=None, test=None, **sections):
         source = {"name": "given", "train": train, "validation": validation, "test": test}
         return of_kind("pairs", *overrides, source=source, **sections)
+
+    return make
+
+
+@pytest.fixture
+def write(tmp_path):
+    """A function that writes a file, of bytes or UTF-8, and answers its path."""
+
+    def make(name, content):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
 
     return make

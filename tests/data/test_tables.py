@@ -27,16 +27,6 @@ CELL = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampl
 )
 
 
-@pytest.fixture
-def write(tmp_path):
-    def make(name, content):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return make
-
-
 def rows(path, **options):
     return [row for _, row in open_table(path, **options).rows()]
 

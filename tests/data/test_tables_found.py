@@ -15,16 +15,6 @@ def rows(path, **options):
     return [row for _, row in open_table(path, **options).rows()]
 
 
-@pytest.fixture
-def write(tmp_path):
-    def make(name, content):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return make
-
-
 @pytest.mark.parametrize("delimiter", ["^", "~", ":", "\x01", "\x1f", "|"])
 def test_an_unusual_delimiter_is_found_between_the_names_of_columns(write, delimiter):
     lines = [["id", "text", "label"], ["1", "a, b", "pos"], ["2", 'he said "no"; so', "neg"], ["3", "c, d, e", "pos"]]
