@@ -76,6 +76,18 @@ def text_hash(*texts: str) -> int:
     return int.from_bytes(state.digest(), "little")
 
 
+def conflicting(texts: "array[int]", labels: "array[int]") -> int:
+    """How many texts occur with more than one label.
+
+    Args:
+        texts: hash of every text, in any order.
+        labels: hash of the label of each.
+    """
+    order = np.lexsort((labels, texts))
+    text, label = np.asarray(texts, np.uint64)[order], np.asarray(labels, np.uint64)[order]
+    return len(np.unique(text[1:][(text[1:] == text[:-1]) & (label[1:] != label[:-1])]))
+
+
 def duplicates(hashes_by_split: Mapping[str, "array[int]"]) -> dict[str, Any]:
     """Rows that repeat one of their split, and rows that an earlier split has too.
 

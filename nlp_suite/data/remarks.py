@@ -5,7 +5,7 @@ from typing import Any
 
 from nlp_suite.config import Experiment
 from nlp_suite.data.kinds.base import corpus_kind
-from nlp_suite.data.near_copies import MAX_HELD_OUT, MAX_INSPECTED
+from nlp_suite.data.near_copies import MAX_INSPECTED
 from nlp_suite.data.token_estimate import estimate_remarks
 from nlp_suite.task import task_class
 
@@ -75,6 +75,6 @@ def _copies_remarks(report: Mapping[str, Any], experiment: Experiment) -> list[s
         )
     if not found["all"]:
         lines.append(
-            f"near copies were looked for in the first {MAX_INSPECTED:,} training texts and {MAX_HELD_OUT:,} of each other split"
+            f"near copies were looked for in the first {MAX_INSPECTED[0]:,} training texts and {MAX_INSPECTED[1]:,} of each other split"
         )
     return lines

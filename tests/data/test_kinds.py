@@ -2,6 +2,7 @@
 
 import io
 import json
+from array import array
 from collections import Counter
 from itertools import pairwise
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from nlp_suite.config import DataSettings
-from nlp_suite.data.corpus_stats import TextCounts, duplicates, figures, text_hash
+from nlp_suite.data.corpus_stats import TextCounts, conflicting, duplicates, figures, text_hash
 from nlp_suite.data.inspect import format_inspection, inspect_experiment
 from nlp_suite.data.kinds.base import CorpusKind, corpus_kind
 from nlp_suite.data.prepare import kind_of, prepare
@@ -283,3 +284,12 @@ def test_half_a_kind_is_refused():
     ):
         members = {"wanted": "nothing", "write_split": lambda *_: {}}
         CORPUS_KINDS.register(name="half")(type("HalfKind", (CorpusKind,), members))
+
+
+def test_texts_with_several_labels_are_counted_once_each():
+    def count(*pairs):
+        return conflicting(*(array("Q", side) for side in zip(*pairs, strict=True))) if pairs else 0
+
+    assert conflicting(array("Q"), array("Q")) == 0
+    assert count((7, 1), (2**64 - 1, 1), (7, 1)) == 0
+    assert count((7, 1), (8, 1), (7, 2), (8, 1), (7, 3), (9, 4), (2**64 - 1, 5), (2**64 - 1, 6)) == 2

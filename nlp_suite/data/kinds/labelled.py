@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import sys
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nlp_suite.config import DataSettings, Experiment
-from nlp_suite.data.corpus_stats import SHOWN_EXAMPLES, TextCounts, duplicates, figures, shortened, text_hash
+from nlp_suite.data.corpus_stats import (
+    SHOWN_EXAMPLES,
+    TextCounts,
+    conflicting,
+    duplicates,
+    figures,
+    shortened,
+    text_hash,
+)
 from nlp_suite.data.kinds.base import CorpusKind, LabelForm, Positions, Progress
 from nlp_suite.data.label_spelling import check_spellings, similar_label
 from nlp_suite.data.selection import WHOLE, Example, Part, Selection
@@ -216,8 +225,10 @@ class LabelledKind(CorpusKind):
         splits: dict[str, Any] = {}
         shown: dict[str, list[str]] = {}
         hashes: dict[str, array[int]] = {}
-        label_of: dict[int, Any] = {}  # hash of a text → the first label that it has
-        conflicting = set()
+        labelled, hashes_of_labels = (
+            array("Q"),
+            array("Q"),
+        )  # of every text that has a label: its hash, and that of its label
         for split, rows in examples.items():
             counts, labels, hashes[split] = TextCounts(), Counter[str](), array("Q")
             for example in rows:
@@ -227,8 +238,8 @@ class LabelledKind(CorpusKind):
                 counts.add(text)
                 if label is None:
                     continue
-                if label_of.setdefault(key, label) != label:
-                    conflicting.add(key)
+                labelled.append(key)
+                hashes_of_labels.append(text_hash(repr(label)))
                 for part in self.label_parts(label):
                     labels[part] += 1
                     if part not in shown and len(shown) >= self.shown_labels:
@@ -246,7 +257,7 @@ class LabelledKind(CorpusKind):
         return {
             "kind": self.name,
             "splits": splits,
-            "duplicates": {**duplicates(hashes), "conflicting": len(conflicting)},
+            "duplicates": {**duplicates(hashes), "conflicting": conflicting(labelled, hashes_of_labels)},
             "examples": dict(sorted(shown.items())),
             "tokens": store_statistics,
         }
@@ -293,7 +304,7 @@ def full_text(example: Example) -> str:
 
 def labels_of(examples: Selection) -> list[Any]:
     """The label of every example."""
-    labels = [example.get("label") for example in examples]
+    labels = [sys.intern(label) if isinstance(label := example.get("label"), str) else label for example in examples]
     if None in labels:
         raise DataError(
             f"the {examples.origin} split has rows without a label, which a classifier needs (data.source.label_column)"
