@@ -75,7 +75,7 @@ class Peers:
                 "give a free port of this machine as the coordinator"
             ) from None
         with server:
-            while missing := [p for p in range(1, world) if p not in self._links]:
+            while missing := self._missing():
                 server.settimeout(max(0.01, until - time.monotonic()))
                 try:
                     link = _Link(server.accept()[0])
@@ -89,6 +89,12 @@ class Peers:
                 self._take(link)
         for link in self._links.values():
             link.send({"welcome": True})
+
+    def _missing(self) -> list[int]:
+        """The processes that have not come, or died while they waited."""
+        for number in [number for number, link in self._links.items() if link.is_closed()]:
+            self._links.pop(number).close()
+        return [number for number in range(1, self.launch.processes) if number not in self._links]
 
     @staticmethod
     def _refuse(line: str, links: Iterable["_Link"]) -> NoReturn:
@@ -108,8 +114,7 @@ class Peers:
         if not isinstance(number, int):  # something else that tried the port
             link.close()
             return
-        if number in self._links and self._links[number].is_closed():  # it died while it waited, and was started again
-            self._links.pop(number).close()
+        self._missing()  # one that died while it waited may have been started again
         fault = ""
         if world != self.launch.processes:
             fault = (

@@ -177,6 +177,7 @@ def test_a_process_that_dies_while_it_waits_may_come_again():
         connection.sendall(b'{"process": 1, "processes": 3}\n')
         connection.close()
         came.set()
+        time.sleep(0.3)  # the last one comes first
         join(1)
 
     def last():
