@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from nlp_suite.layers.carried_state import CarriedState
-from nlp_suite.layers.inline import apply
+from nlp_suite.layers.inline import apply, constant
 from nlp_suite.layers.sequence_pooling import SequencePooling
 from nlp_suite.tasks.forecasting.beyond import forecasts_beyond, part
 from nlp_suite.tasks.forecasting.outputs import StepOutput, step_output
@@ -150,14 +150,15 @@ class ForecastModel(ModelOfLayers):
 
     def _go_on(self, x, mask, inputs, training) -> tuple[Any, Any, Any]:
         """Features `[B, T, D]` of the steps `[B, T, E]` that are new, moved to the front, which of them there are, and the state after."""
-        places = ops.arange(x.shape[1], dtype="int32")  # [T]
+        steps = x.shape[1]
+        places = constant(ops.arange(steps, dtype="int32"), x)  # [T]
         if "reset" in inputs:
-            begin = x.shape[1] - ops.cast(inputs["new"], "int32")
+            begin = steps - ops.cast(inputs["new"], "int32")
         else:
-            begin = ops.min(ops.where(mask > 0, places, x.shape[1]), axis=1)  # the first that is known
+            begin = ops.min(ops.where(mask > 0, places, steps), axis=1)  # the first that is known
         begin = ops.reshape(begin, (-1, 1))  # [B, 1]
-        x = ops.take_along_axis(x, ops.minimum(places + begin, x.shape[1] - 1)[:, :, None], axis=1)
-        there = places < x.shape[1] - begin  # padding is on the right, as exports of recurrent layers want it
+        x = ops.take_along_axis(x, ops.minimum(begin + places, steps - 1)[:, :, None], axis=1)
+        there = begin + places < steps  # padding is on the right, as exports of recurrent layers want it
         carried = self.carried[training] if "reset" in inputs and self.carried[training].fits(x.shape[0]) else None
         before = carried.read(ops.reshape(inputs["reset"], (-1,))) if carried else None
         x, state = self.backbone.encode(x, there, state=before, training=training)
