@@ -160,9 +160,9 @@ class ForecastModel(ModelOfLayers):
         x = ops.take_along_axis(x, ops.minimum(begin + places, steps - 1)[:, :, None], axis=1)
         there = begin + places < steps  # padding is on the right, as exports of recurrent layers want it
         carried = self.carried[training] if "reset" in inputs and self.carried[training].fits(x.shape[0]) else None
-        before = carried.read(ops.reshape(inputs["reset"], (-1,))) if carried else None
+        before = carried.read(ops.reshape(inputs["reset"], (-1,))) if carried is not None else None
         x, state = self.backbone.encode(x, there, state=before, training=training)
-        if carried:
+        if carried is not None:
             carried.write(state)
         return x, there, state
 
@@ -181,9 +181,8 @@ class ForecastModel(ModelOfLayers):
             added = self.ahead[1](self.ahead[0](ops.concatenate([every, *ahead], axis=-1)))
             given = given + ops.cast(added, "float32")
         if self.linear is not None:
-            moved = ops.cast(self.linear(scaled[:, -self.context :]), "float32")[
-                :, :, None
-            ]  # of location only, not of the scale
+            moved = self.linear(scaled[:, -self.context :])
+            moved = ops.cast(moved, "float32")[:, :, None]  # of location only, not of the scale
             count = self.output_of_step.location_size
             given = ops.concatenate([given[:, :, :count] + moved, given[:, :, count:]], axis=-1)
         return given

@@ -115,7 +115,7 @@ def validation_plan(
         horizon: steps H after a cut-off.
         least: steps before one, at least.
         rows: B.
-        history: steps that are read before the first cut-off of a series at most.
+        history: steps that are read before the first cut-off of a series at most; later ones go on from there.
         stride: steps between two cut-offs.
     """
     first = np.maximum(store.begins, least)
