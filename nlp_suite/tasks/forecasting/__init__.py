@@ -61,6 +61,11 @@ class ForecastingTask(Task):
             raise ConfigError(
                 "backbone.init_from starts from a language model, and here numbers are read: leave it out"
             )
+        if task.history and experiment.training.distribution.name != "none":
+            raise ConfigError(
+                f"task.history carries a state from batch to batch, and training.distribution is "
+                f"{experiment.training.distribution.name}: leave one of them out"
+            )
         if task.calendar and experiment.data.source.name != "series":
             raise ConfigError("task.calendar reads the dates of a table: it needs data.source series")
         if backbone.max_tokens is not None and backbone.max_tokens < task.context:
@@ -81,9 +86,10 @@ class ForecastingTask(Task):
         if inputs.calendar:
             check_calendar(inputs.calendar, inputs.frequency)
         encoder = BACKBONES.get(backbone.name)(vocabulary_size=None, **backbone.arguments())
-        if self.settings.max_horizon and not encoder.carries_state:
+        going_on = [key for key in ("max_horizon", "history") if getattr(self.settings, key)]
+        if going_on and not encoder.carries_state:
             raise ConfigError(
-                f"task.max_horizon goes on from the state of a recurrent network in one direction: backbone {backbone.name} with "
+                f"task.{going_on[0]} goes on from the state of a recurrent network in one direction: backbone {backbone.name} with "
                 "these settings has none (allowed: rnn, lstm, gru with bidirectional: false)"
             )
         counts = {kind: len(names) for kind, names in inputs.covariates.items()}
@@ -91,7 +97,7 @@ class ForecastingTask(Task):
         if empty := [name for name, known in inputs.categories.items() if not known]:
             raise ConfigError(f"data.source.static_categories: column {empty[0]!r} has no word; leave it out")
         model = ForecastModel(
-            encoder, inputs.context, self.settings.model_dump(exclude={"name"}), season, counts, words
+            encoder, self.settings.context, self.settings.model_dump(exclude={"name"}), season, counts, words
         )
         model.build()
         return model
@@ -100,7 +106,7 @@ class ForecastingTask(Task):
         """What the network reads of series of which these are the facts, for so many steps ahead; default: all that may be asked for."""
         task, frequency = self.settings, Frequency.parse(facts["frequency"])
         known, words = facts.get("covariates", {}), facts.get("categories", {})
-        return NetworkInputs(task.context, horizon or task.reach, known, task.calendar, frequency, words)
+        return NetworkInputs(task.reads, horizon or task.reach, known, task.calendar, frequency, words)
 
     def season(self, facts: Mapping[str, Any]) -> int:
         """Steps of a season; 1: none is known."""
@@ -108,13 +114,13 @@ class ForecastingTask(Task):
         return int(facts.get("season", 1)) if season == "auto" else int(season)
 
     def start_weights(self, model: Any, text: Any, store: Any) -> list[str]:
-        lines = []
-        if self.settings.transform == "log" and len(store.values) and np.nanmin(store.values) < 0:
+        lines, task = [], self.settings
+        if task.transform == "log" and len(store.values) and np.nanmin(store.values) < 0:
             lowest = float(np.nanmin(store.values))
             raise DataError(
                 f"task.transform: log needs values from 0 on, and the training split has {lowest:g}; leave it out"
             )
-        if self.settings.output == "negative_binomial":
+        if task.output == "negative_binomial":
             known = np.asarray(store.values)[np.isfinite(store.values)]
             if len(wrong := known[(known < 0) | (known != np.round(known))]):
                 raise DataError(
@@ -124,7 +130,7 @@ class ForecastingTask(Task):
         if model.scaling.fitted is not None:
             from nlp_suite.tasks.forecasting.fitting import fit_scale
 
-            middle, spread = fit_scale(model, self.windows(store, SAMPLED, 0))
+            middle, spread = fit_scale(model, self.windows(store, max(SAMPLED * task.context // task.reads, 1), 0))
             model.scaling.fitted.assign([middle, spread])
             lines.append(f"scale of the training split: {middle:.4g} and {spread:.4g}")
         for kind, layer in model.covariates.items():
@@ -148,14 +154,27 @@ class ForecastingTask(Task):
         """Windows of a store as the settings say, see `SeriesWindows`; by default of the horizon that is trained."""
         from nlp_suite.tasks.forecasting.windows import SeriesWindows
 
-        task = self.settings
-        least = 1 if task.short_series == "pad" else task.context
+        inputs = self.inputs_of(store, horizon or self.settings.horizon)
+        return SeriesWindows(store, inputs, rows, seed, stride, self.least)
+
+    def inputs_of(self, store: Any, horizon: int) -> NetworkInputs:
+        """As `inputs`, of the series of a store."""
         facts = {"frequency": str(store.frequency), "covariates": store.covariates, "categories": store.categories}
-        return SeriesWindows(store, self.inputs(facts, horizon or task.horizon), rows, seed, stride, least)
+        return self.inputs(facts, horizon)
+
+    @property
+    def least(self) -> int:
+        """Steps before a cut-off, at least, where a split begins with its series."""
+        return 1 if self.settings.short_series == "pad" else self.settings.context
 
     def training_batches(
         self, model: Any, stores: Mapping[str, Any], labels: Sequence[str], training: Any
     ) -> tuple[Batches, Batches]:
+        if self.settings.history:
+            from nlp_suite.tasks.forecasting.segments import segment_batches
+
+            return segment_batches(self, model, stores, training.batch_size, training.seed)
+
         def of(split: str, seed: int | None) -> Batches:
             windows = self.windows(stores[split], training.batch_size, seed)
             full = training.batch_size * self.settings.horizon
@@ -258,7 +277,7 @@ class ForecastingTask(Task):
         steps = f"the next {task.horizon} steps"
         if task.max_horizon:
             steps += f", and up to {task.reach} from its own forecasts"
-        facts = {"Reads": f"the last {task.context} steps of a series", "Forecasts": steps}
+        facts = {"Reads": f"the last {task.reads} steps of a series", "Forecasts": steps}
         named = [
             f"{name} ({kind})" for kind in KINDS for name in getattr(experiment.data.source, f"{kind}_covariates", ())
         ]

@@ -25,7 +25,7 @@ Numbers = NDArray[np.float32]
 def forecasts_beyond(model: "ForecastModel", inputs: Any, width: float) -> tuple[Any, Any]:
     """Forecast `[B, N]` and quantiles `[B, N, Q]` in the user's units, see `ForecastModel.forecasts`."""
     outputs, state, (values, mask) = model.read(inputs)
-    scaling, horizon, context, levels = model.scaling, model.horizon, model.context, model.output_of_step.levels
+    scaling, horizon, context, levels = model.scaling, model.horizon, model.reads, model.output_of_step.levels
     scale = scaling.scale(*scaling.differenced(values, mask))  # of the context, for all that follows
     forecast, quantiles = model.placed(outputs, width)
     answered = [(forecast, quantiles)]

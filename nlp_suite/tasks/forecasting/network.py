@@ -6,7 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from nlp_suite.layers.inline import apply
+from nlp_suite.layers.carried_state import CarriedState
+from nlp_suite.layers.inline import apply, constant
 from nlp_suite.layers.sequence_pooling import SequencePooling
 from nlp_suite.tasks.forecasting.beyond import forecasts_beyond, part
 from nlp_suite.tasks.forecasting.outputs import StepOutput, step_output
@@ -31,6 +32,10 @@ class ForecastModel(ModelOfLayers):
     All C steps of a context are read: those that are missing, or lie before the beginning of a series, are zeros with a
     flag. So no answer depends on the rows beside it, nor on what stands at a place that is missing.
 
+    With a `history` more than C steps are read: R in one call, from a zero state, or segments of C, each from the state after the
+    one before (`carry`), whose inputs also hold `new` and `reset`, see `SeriesSegments`. What lies before the first known value is
+    then not read at all, so that a forecast is the same however much of nothing stands there.
+
     Args:
         backbone: a `Backbone` without a vocabulary.
         context: steps C.
@@ -49,6 +54,7 @@ class ForecastModel(ModelOfLayers):
             self.settings["categories"] = list(categories)
         chosen = ForecastingSettings(name="forecasting", **task)
         self.horizon, self.reach, self.context = chosen.horizon, chosen.reach, context
+        self.reads, self.goes_on = chosen.reads, chosen.history is not None
         self.output_of_step: StepOutput = step_output(chosen)
         self.backbone = backbone
         policy = self.dtype_policy
@@ -61,6 +67,8 @@ class ForecastModel(ModelOfLayers):
             chosen.scale_over,
             dtype="float32",
         )
+        self.segment = context + self.scaling.lag  # steps that differences reach back to, and those of a segment
+        self.carried = [CarriedState(), CarriedState()] if self.goes_on else []  # in evaluation, in training
         counts = {kind: count for kind, count in (covariates or {}).items() if count}
         self.covariates = {kind: CovariateScaling(count, dtype="float32") for kind, count in counts.items()}
         self.calendar_size = CIRCLE * len(chosen.calendar)
@@ -115,21 +123,48 @@ class ForecastModel(ModelOfLayers):
 
     def read(self, inputs, training=False) -> tuple[Any, Any, tuple[Any, Any]]:
         """What `call` returns, the state of the backbone after the context, and the values and the mask, `[B, C]`."""
+        width, steps = (self.segment, self.context) if "reset" in inputs else (self.reads, self.reads)
         mask, values = (  # [B, C], of a width that is known
-            ops.reshape(ops.cast(inputs[name], "float32"), (-1, self.context)) for name in ("mask", "values")
+            ops.reshape(ops.cast(inputs[name], "float32"), (-1, width)) for name in ("mask", "values")
         )
         values = ops.where(mask > 0, values, 0.0)
         scaled, known, center, spread = apply(self.scaling, values, mask)
         beside, ahead = self.beside(inputs)
-        beside = [part(each, 0, self.context) for each in beside]
-        features = ops.concatenate([ops.stack([scaled, known], axis=-1), *beside], axis=-1)  # [B, C, features]
+        beside = [part(each, width - steps, steps) for each in beside]
+        features = ops.concatenate([ops.stack([scaled, known], axis=-1)[:, width - steps :], *beside], axis=-1)
         everything = ops.ones_like(mask) > 0
         x = self.projection(features)  # [B, C, E]
-        x, state = self.backbone.encode(x, everything, training=training)  # [B, C', D]
+        if self.goes_on:
+            x, everything, state = self._go_on(x, mask, inputs, training)
+        else:
+            x, state = self.backbone.encode(x, everything, training=training)  # [B, C', D]
         pooled = apply(self.pooling, x, mask=self.backbone.output_mask(everything))  # [B, P']
         pooled = self.drop(pooled, training=training)
-        given = self.said(pooled, [part(each, self.context, self.horizon) for each in ahead], scaled)
+        given = self.said(pooled, [part(each, width, self.horizon) for each in ahead], scaled)
         return ops.concatenate([given, center[:, :, None], spread[:, :, None]], axis=-1), state, (values, mask)
+
+    def carry(self, rows: int) -> None:
+        """From now on the state after a batch of segments is the start of the next one, row by row, apart for training and evaluation."""
+        for carried in self.carried:
+            carried.allocate(self.backbone.initial_state(rows))
+
+    def _go_on(self, x, mask, inputs, training) -> tuple[Any, Any, Any]:
+        """Features `[B, T, D]` of the steps `[B, T, E]` that are new, moved to the front, which of them there are, and the state after."""
+        steps = x.shape[1]
+        places = constant(ops.arange(steps, dtype="int32"), x)  # [T]
+        if "reset" in inputs:
+            begin = steps - ops.cast(inputs["new"], "int32")
+        else:
+            begin = ops.min(ops.where(mask > 0, places, steps), axis=1)  # the first that is known
+        begin = ops.reshape(begin, (-1, 1))  # [B, 1]
+        x = ops.take_along_axis(x, ops.minimum(begin + places, steps - 1)[:, :, None], axis=1)
+        there = begin + places < steps  # padding is on the right, as exports of recurrent layers want it
+        carried = self.carried[training] if "reset" in inputs and self.carried[training].fits(x.shape[0]) else None
+        before = carried.read(ops.reshape(inputs["reset"], (-1,))) if carried is not None else None
+        x, state = self.backbone.encode(x, there, state=before, training=training)
+        if carried is not None:
+            carried.write(state)
+        return x, there, state
 
     def said(self, pooled, ahead, scaled) -> Any:
         """The numbers of the H steps ahead, `[B, H, P]`.
@@ -137,7 +172,7 @@ class ForecastModel(ModelOfLayers):
         Args:
             pooled: features of the context, `[B, P']`.
             ahead: what is known of those steps, each `[B, H, …]`.
-            scaled: values of the context, `[B, C]`.
+            scaled: values of the context, or of more steps, `[B, C]`.
         """
         given = self.head(pooled)
         given = ops.reshape(ops.cast(given, "float32"), (-1, self.horizon, self.output_of_step.size))  # [B, H, P]
@@ -146,7 +181,8 @@ class ForecastModel(ModelOfLayers):
             added = self.ahead[1](self.ahead[0](ops.concatenate([every, *ahead], axis=-1)))
             given = given + ops.cast(added, "float32")
         if self.linear is not None:
-            moved = ops.cast(self.linear(scaled), "float32")[:, :, None]  # of location only, not of the scale
+            moved = self.linear(scaled[:, -self.context :])
+            moved = ops.cast(moved, "float32")[:, :, None]  # of location only, not of the scale
             count = self.output_of_step.location_size
             given = ops.concatenate([given[:, :, :count] + moved, given[:, :, count:]], axis=-1)
         return given

@@ -16,6 +16,7 @@ def parts(model: Any, shapes: Mapping[str, tuple[int, ...]], width: float = 1.0)
         shapes: input → its shape of a row, see `NetworkInputs`.
         width: factor of its intervals, see `nlp_suite.tasks.forecasting.intervals`.
     """
+    (steps,) = shapes["values"]
 
     def call(tensors: Tensors) -> Tensors:
         forecast, quantiles = model.forecasts(tensors, width)
@@ -23,14 +24,12 @@ def parts(model: Any, shapes: Mapping[str, tuple[int, ...]], width: float = 1.0)
 
     def examples(given: Mapping[str, np.ndarray]) -> Iterable[Tensors]:
         yield dict(given)
-        beginning = np.arange(model.context) < model.context // 2  # of a series that is shorter than the context
+        beginning = np.arange(steps) < steps // 2  # of a series that is shorter than the context
         yield {**given, "mask": given["mask"] * (~beginning).astype("float32")}
         yield {name: array[:1] for name, array in given.items()}
 
     inputs = {name: (shape, "float32") for name, shape in shapes.items()}
-    says = (
-        f"the forecast after the last {model.context} steps; mask is 0 where a value is missing or before the beginning"
-    )
+    says = f"the forecast after the last {steps} steps; mask is 0 where a value is missing or before the beginning"
     if "categories" in shapes:
         says += "; categories are places in the lists of words in run.json (facts), from 1 on, and 0 for none of them"
     return [Part("", inputs, call, examples, says=says)]

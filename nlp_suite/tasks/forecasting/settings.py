@@ -23,6 +23,13 @@ class ForecastingSettings(ComponentSettings):
         "state and reads its own forecasts; default: horizon",
     )
     context: int = Field(36, ge=2, le=100_000, description="steps that the network reads; what is older is not seen")
+    history: int | None = Field(
+        None,
+        ge=3,
+        le=100_000,
+        description="steps that a forecast reads, of rnn, lstm and gru in one direction: training goes through every series in "
+        "segments of context steps and carries the state from one to the next (truncated BPTT); default: context, without",
+    )
     season: int | Literal["auto"] = Field(
         "auto",
         description="steps of a season, for seasonal differences, MASE and the seasonal naive baseline; auto: by frequency",
@@ -107,6 +114,18 @@ class ForecastingSettings(ComponentSettings):
                 )
             if self.output == "negative_binomial":
                 raise ValueError("max_horizon is not for output: negative_binomial, whose quantiles are counts")
+        if self.history is not None:
+            if self.history <= self.context:
+                raise ValueError(f"history {self.history} must be above context {self.context}, the steps of a segment")
+            if self.pooling != ["last"]:
+                raise ValueError(
+                    f"history carries a state to the last step: pooling must be [last], got {self.pooling}"
+                )
+            if self.scaling != "none" and self.scale_over == "context":
+                raise ValueError(
+                    "history needs scale_over: training (or scaling: none): the scale of a context would change from segment to "
+                    "segment, and the state with it"
+                )
         if self.test is not None and self.test < self.reach:
             name = "max_horizon" if self.max_horizon else "horizon"
             raise ValueError(f"test {self.test} is less than {name} {self.reach}: no forecast fits in")
@@ -118,6 +137,11 @@ class ForecastingSettings(ComponentSettings):
     def test_steps(self) -> int:
         """Steps that are held out for test."""
         return self.reach if self.test is None else self.test
+
+    @property
+    def reads(self) -> int:
+        """Steps before a cut-off that a forecast reads."""
+        return self.history or self.context
 
     @property
     def reach(self) -> int:

@@ -63,7 +63,7 @@ class ForecastingSignatures(Signatures):
         filled, rows = fill_empty_batch(*columns)
         given = dict(zip(self._names, filled))
         length = tf.clip_by_value(given["length"], 0, tf.shape(given["values"])[1])
-        context, horizon = self.model.context, self.inputs.horizon
+        context, horizon = self.inputs.context, self.inputs.horizon
         values, mask = (_window(given[name], length, context) for name in ("values", "mask"))  # [B, C]
         known = tf.where((mask > 0) & tf.math.is_finite(values), 1.0, 0.0)
         read = {"values": tf.where(known > 0, values, 0.0), "mask": known}
@@ -98,7 +98,7 @@ class ForecastingSignatures(Signatures):
         import tensorflow as tf
 
         step = self.inputs.frequency
-        ahead = tf.range(1 - self.model.context, self.inputs.horizon + 1, dtype=tf.int64) * step.count
+        ahead = tf.range(1 - self.inputs.context, self.inputs.horizon + 1, dtype=tf.int64) * step.count
         found = phases(stamp_of(last, step)[:, None] + ahead, step, self.inputs.calendar)
         return tf.stack([tf.cast(place, tf.float32) / size for place, size in found], axis=-1)
 

@@ -377,10 +377,12 @@ def check_page(model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("output", ["quantiles", "point"])
-def test_an_export_answers_as_python_does(folder, output):
-    task = {"output": output, "transform": "log", "scale_over": "training", "difference": "none"}
-    run = nlp_suite.train(nlp_suite.load_experiment(config(folder, **task)), folder / output)
+@pytest.mark.parametrize("output, history", [("quantiles", None), ("point", 50)])
+def test_an_export_answers_as_python_does(folder, output, history):
+    task = {"output": output, "transform": "log", "scale_over": "training", "difference": "none", "history": history}
+    given = config(folder, **task)
+    given["training"] |= {"batch_size": 4 if history else 64}
+    run = nlp_suite.train(nlp_suite.load_experiment(given), folder / output)
     export = nlp_suite.export_run(run.directory, folder / "models" / output)
     assert export.report["self_check"]["largest_difference"] < 1e-5
     histories = [np.arange(1.0, 60), [3.0, None, 9.0], [5.0] * 24]
@@ -388,6 +390,8 @@ def test_an_export_answers_as_python_does(folder, output):
     for one, two in zip(python, saved):
         np.testing.assert_allclose(one["forecast"], two["forecast"], rtol=1e-5)
         assert one.keys() == two.keys() and ("quantiles" in one) == (output != "point")
+    if history:
+        nlp_suite.export_run(run.directory, folder / "p.keras", format="keras-plain")
     if output == "quantiles":
         nlp_suite.export_run(run.directory, folder / "f.keras", format="keras")
         (answer,) = nlp_suite.load(folder / "f.keras").forecast(histories[:1])
