@@ -52,7 +52,7 @@ class ForecastModel(ModelOfLayers):
             self.settings["covariates"] = dict(covariates)
         if categories:
             self.settings["categories"] = list(categories)
-        chosen = ForecastingSettings(name="forecasting", **task)
+        chosen = ForecastingSettings(name="forecasting", **{**task, "context": context})
         self.horizon, self.reach, self.context = chosen.horizon, chosen.reach, context
         self.reads, self.goes_on = chosen.reads, chosen.history is not None
         self.output_of_step: StepOutput = step_output(chosen)
