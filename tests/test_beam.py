@@ -105,13 +105,6 @@ def test_memory_does_not_grow_with_the_lines(python, model, tmp_path):
     assert peak[400_000] < peak[20_000] + 150, peak
 
 
-PREPARE = """
-import sys
-from nlp_suite.cli import app
-app(["prepare", *sys.argv[1:]])
-"""
-
-
 def test_workers_prepare_what_one_process_does(python, tmp_path):
     rows = [f"{'pos' if i % 3 else 'neg'}\tword{i % 7} word{i % 11}" for i in range(2500)]
     (tmp_path / "train.tsv").write_text("\n".join(["label\ttext", *rows]) + "\n", "utf-8")
@@ -124,7 +117,11 @@ def test_workers_prepare_what_one_process_does(python, tmp_path):
 
     def run(interpreter, *arguments):
         return subprocess.run(
-            [interpreter, "-c", PREPARE, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=300
+            [interpreter, "-m", "nlp_suite", "prepare", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
         )
 
     one = run(sys.executable, config("one"))

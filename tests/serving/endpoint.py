@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -201,6 +202,12 @@ class Command(Asker):
             if " ready: " in line:
                 return self
         raise AssertionError("".join(self.log) or "ended without a word")
+
+    def figures(self) -> tuple[float, int]:
+        """Megabytes and threads of the server."""
+        process = Path(f"/proc/{self.process.pid}")
+        pages = int((process / "statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGESIZE") / 2**20, len(list((process / "task").iterdir()))
 
     def end(self, signal_number=signal.SIGTERM, timeout=60) -> tuple[int, str]:
         """Its exit code and what it wrote, after a signal."""

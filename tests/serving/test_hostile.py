@@ -1,10 +1,8 @@
 """Requests that mean harm: each gets the contract's error, and the server answers the next good one."""
 
 import json
-import os
 import socket
 import threading
-from pathlib import Path
 
 import grpc
 import pytest
@@ -77,13 +75,6 @@ def slow_bodies(server, number):
     return answers
 
 
-def figures(server):
-    """Megabytes and threads of the server."""
-    process = Path(f"/proc/{server.process.pid}")
-    pages = int((process / "statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGESIZE") / 2**20, len(list((process / "task").iterdir()))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("server", ["batching", "plain"], indirect=True)
 def test_hostile_requests(server):
@@ -98,11 +89,11 @@ def test_hostile_requests(server):
 
     reader = threading.Thread(target=server.log.extend, args=(server.process.stderr,), daemon=True)
     reader.start()  # so that its log does not fill the pipe
-    before, answers = figures(server)[0], slow_bodies(server, 20)
+    before, answers = server.figures()[0], slow_bodies(server, 20)
     attack()
     assert sum(kinds.values()) >= number and min(kinds.values()) > 0
     assert all(answer.startswith(b"HTTP/1.1 408 ") for answer in answers())
-    memory, threads = figures(server)
+    memory, threads = server.figures()
     print(f"{number} hostile requests: {before:.0f} MB, then {memory:.0f} MB and {threads} threads; {kinds}")
     assert memory - before < 300 and threads < 200  # 64 threads a port, each with its malloc arena
     assert server.half("half") == 3.0

@@ -159,7 +159,11 @@ class _LastAnswerRead:
             return
         self._ended = True
         self._transport.resume_reading()
-        self._transport.write_eof()
+        try:
+            self._transport.write_eof()
+        except OSError:  # the client has gone
+            self._transport.close()
+            return
         self._loop.call_later(_LAST_SECONDS, self._transport.close)
 
     def drop(self, data: bytes) -> None:
