@@ -109,8 +109,8 @@ def test_workers_prepare_what_one_process_does(python, tmp_path):
     rows = [f"{'pos' if i % 3 else 'neg'}\tword{i % 7} word{i % 11}" for i in range(2500)]
     (tmp_path / "train.tsv").write_text("\n".join(["label\ttext", *rows]) + "\n", "utf-8")
 
-    def config(name):
-        source = {"name": "files", "train": "train.tsv"}
+    def config(name, **files):
+        source = {"name": "files", "train": "train.tsv", **files}
         path = tmp_path / f"{name}.yaml"
         path.write_text(json.dumps({"task": "sentiment", "data": {"source": source, "cache": name}}))
         return path.name
@@ -137,8 +137,8 @@ def test_workers_prepare_what_one_process_does(python, tmp_path):
         for name in ("one", "many")
     ]
     assert found[0] == found[1] and len(found[0]) > 10
-    with (tmp_path / "train.tsv").open("a") as file:
-        file.write("\tunlabelled\n")
-    wrong = run(python, config("wrong"), "--processes", "3", "--runner", "direct")
-    assert wrong.returncode == 1 and "row 2501" in wrong.stderr and "Traceback" not in wrong.stderr
+    (tmp_path / "test.tsv").write_text("label\ttext\nother\tword1\n", "utf-8")
+    wrong = run(python, config("wrong", test="test.tsv"), "--processes", "3", "--runner", "direct")
+    assert wrong.returncode == 1 and "Traceback" not in wrong.stderr
+    assert "test split, example 1: label 'other' does not occur in the training split" in wrong.stderr
     assert not list((tmp_path / "wrong").glob("*"))
