@@ -32,6 +32,7 @@ FLOORS = (  # each imports only what stands after it
     "task",
     "predictor",
     "backend",
+    "beam",
     "registry",
     "progress",
     "native_output",
