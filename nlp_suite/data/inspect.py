@@ -30,7 +30,8 @@ def inspect_experiment(experiment: Experiment, text: "TextLayer | None" = None) 
         text: the text layer of a tokenizer that learns no vocabulary, as `prepare` was given it.
 
     Returns:
-        See `CorpusKind.inspect` of the kind; `near_copies`, of texts: see `nlp_suite.data.near_copies.inspected`; `estimate`, see `estimate_tokens`, empty where the statistics are known; and
+        See `CorpusKind.inspect` of the kind; `near_copies`, of texts: see `nlp_suite.data.near_copies.inspected`;
+        `estimate`, see `estimate_tokens`, empty where the statistics are known; and
         `remarks`, see `Source.remarks` and `inspection_remarks`.
 
     Raises:

@@ -225,10 +225,7 @@ class LabelledKind(CorpusKind):
         splits: dict[str, Any] = {}
         shown: dict[str, list[str]] = {}
         hashes: dict[str, array[int]] = {}
-        labelled, hashes_of_labels = (
-            array("Q"),
-            array("Q"),
-        )  # of every text that has a label: its hash, and that of its label
+        labelled, hashes_of_labels = array("Q"), array("Q")  # hashes of the texts that have a label, and of the labels
         for split, rows in examples.items():
             counts, labels, hashes[split] = TextCounts(), Counter[str](), array("Q")
             for example in rows:

@@ -64,6 +64,5 @@ def mixed_nll(nll: NDArray, cached: NDArray, share: float) -> NDArray:
     plain = np.exp(-nll.astype("float64"))
     with np.errstate(divide="ignore"):
         mixed = -np.log((1 - share) * plain + share * np.where(np.isnan(cached), plain, cached))
-    return np.where(
-        np.isfinite(mixed), mixed, nll - np.log1p(-share)
-    )  # too improbable for a float: the model's part alone
+    alone = nll - np.log1p(-share)  # of the model's part, where the sum is too small for a float
+    return np.where(np.isfinite(mixed), mixed, alone)

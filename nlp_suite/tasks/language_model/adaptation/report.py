@@ -26,8 +26,9 @@ def adapted_report(run: Any, split: str, stores: Mapping[str, Any], settings: Ma
 
     Returns:
         For `plain`, the network as it is in the same pass (one row, in order, where `measure` may read several parts of the text at
-        a time), and for each name `title` and the figures of `language_model_report`; of what adapts the complete `settings`, `chosen` (keys that were chosen on the validation split), and `lead` over the plain model on the same pass, in perplexity per word, with its 95 % interval
-        (paired bootstrap over at most 200 passages).
+        a time), and for each name `title` and the figures of `language_model_report`; of what adapts the complete
+        `settings`, `chosen` (keys that were chosen on the validation split), and `lead` over the plain model on the same
+        pass, in perplexity per word, with its 95 % interval (paired bootstrap over at most 200 passages).
     """
     adapted = Adapted.of_run(run, settings, stores)
     texts, counts, what = Texts.of(stores[split]), run.info["statistics"][split], f"measuring {split}"
