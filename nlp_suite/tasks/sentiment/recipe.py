@@ -51,7 +51,7 @@ FINE_TUNED_EPOCHS, FINE_TUNED_BATCH = 3, 16
 PRETRAINED = (  # measured: configs/sentiment_imdb_minilm.yaml
     "With so few rows a pretrained encoder may do better than the bag, in minutes instead of seconds: on 450 IMDB reviews all of",
     "MiniLM, a small model of English, trained for 220 CPU seconds, has 84.2 % of 5,000 test reviews right, TF-IDF with logistic",
-    "regression 80.4 to 82.3 %, a bag as above 81.2 % (one draw). Try it beside the bag: pip install 'nlp-suite[minilm]', and these",
+    "regression 80.4 to 82.3 %, a bag 81.2 % (one draw). Try it beside the bag: pip install 'nlp-suite[minilm]', and these",
     "sections in place of those above; init_from may be the folder of another model, of the language of the texts.",
 )
 
@@ -203,7 +203,7 @@ def _training(seen: Seen) -> dict[str, Choice]:
     }
     rare = seen.kind == "labelled" and most >= RARE * least
     if rare or _by_label(seen):
-        reason = f"the most frequent label has {most:,} rows, the rarest {least:,}"
+        reason = f"rows of the most frequent label {most:,}, of the rarest {least:,}: neither takes what is in doubt"
         choices["class_weights"] = Choice("balanced", reason)
     if rare:
         choices["monitor"] = Choice("val_macro_f1", "rare labels count as much as frequent ones")
