@@ -101,7 +101,7 @@ def unknown_remark(facts: Mapping[str, Any], settings: Any, key: str = "text") -
     """What to say of a split of which much is unknown; None where less than 5 % of the tokens are.
 
     Args:
-        facts: with `unknown_rate`, as `text_statistics` gives it, and perhaps `unknown_words`.
+        facts: with `unknown_rate`, as `text_statistics` gives it, and perhaps `unknown_words` and the size of the `vocabulary`.
         settings: `TextSettings` of the layer.
         key: the section of the config that they are.
 
@@ -117,8 +117,14 @@ def unknown_remark(facts: Mapping[str, Any], settings: Any, key: str = "text") -
     tokenizer, place = settings.tokenizer, f"{key}.tokenizer"
     changes = {"vocabulary_size": "raise", "character_coverage": "raise", "min_count": "lower"}
     changeable = [name for name in changes if getattr(tokenizer, name, 1) != 1]  # a count or a share of 1 is at its end
+    if (
+        "vocabulary_size" in changeable
+        and facts.get("vocabulary", tokenizer.vocabulary_size) < tokenizer.vocabulary_size
+    ):
+        changeable.remove("vocabulary_size")  # it holds all that there is
     remedies = [f"{changes[name]} {place}.{name}" for name in changeable]
-    remedy = f"{' or '.join(remedies)}, or take {place}: sentencepiece, which with byte_fallback knows every text"
+    remedies.append(f"take {place}: sentencepiece, which with byte_fallback knows every text")
+    remedy = ", or ".join(filter(None, (" or ".join(remedies[:-1]), remedies[-1])))
     if not TOKENIZERS.get(tokenizer.name).learns:
         remedy = "start from a pretrained model whose vocabulary has them"
     return f"{rate:.1%} of the tokens are unknown{named}, and all look the same to the model: {remedy}"
@@ -151,7 +157,8 @@ class TokensRead:
         """What `unknown_remark` says of what was read since the last call; empty where all is well."""
         rate = self._unknown / max(1, self._tokens)
         words = unknown_words(self._text, self._examples) if rate >= SHARE_TO_MENTION else []
-        line = unknown_remark({"unknown_rate": rate, "unknown_words": words}, self._text.settings)
+        facts = {"unknown_rate": rate, "unknown_words": words, "vocabulary": self._text.vocabulary_size}
+        line = unknown_remark(facts, self._text.settings)
         self._begin()
         return [line] if line else []
 

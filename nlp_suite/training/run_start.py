@@ -32,10 +32,10 @@ def check_same_data(directory: Path, experiment: Experiment, prepared: Prepared)
 
 
 def _counts(statistics: Any) -> Any:
-    """Statistics without examples of unknown words, which earlier versions did not name."""
+    """Statistics without what is said beside unknown words, which earlier versions did not."""
     if not isinstance(statistics, dict):
         return statistics
-    return {key: _counts(value) for key, value in statistics.items() if key != "unknown_words"}
+    return {key: _counts(value) for key, value in statistics.items() if key not in ("unknown_words", "vocabulary")}
 
 
 def _identity(assets: Assets) -> list[Any]:

@@ -95,7 +95,10 @@ def test_unknown_words_are_said_with_the_remedy(run_dir, capsys):
     texts = ["a qwertz film", "qwertz", "the zxcv film"]
     predict_texts(run_dir, texts, None, None, column=None, options=AnswerOptions(), format="jsonl", max_characters=60)
     said = capsys.readouterr().err
-    assert "of the tokens are unknown ('qwertz', 'zxcv', …), and all look the same to the model: raise text." in said
+    assert (
+        "of the tokens are unknown ('qwertz', 'zxcv', …), and all look the same to the model: lower text.tokenizer.min_count, or take"
+        in said
+    )
     predictor = load(run_dir)
     predictor.predict(["the film"])
     assert predictor.remarks() == []

@@ -52,6 +52,10 @@ def test_unknown_tokens_are_remarked_on_with_examples_and_the_remedies_that_the_
     remark = unknown_remark(facts, TextSettings(tokenizer="word"), "target_text")
     assert remark.startswith(f"9.4% of the tokens are unknown ('thou', '{'x' * 20}…', …), and all look the same")
     assert "raise target_text.tokenizer.vocabulary_size or lower target_text.tokenizer.min_count, or take" in remark
+    remark = unknown_remark({**facts, "vocabulary": 900}, TextSettings(tokenizer="word"))  # there are no more words
+    assert "to the model: lower text.tokenizer.min_count, or take text.tokenizer: sentencepiece" in remark
+    remark = unknown_remark({**facts, "vocabulary": 900}, TextSettings(tokenizer={"name": "word", "min_count": 1}))
+    assert "to the model: take text.tokenizer: sentencepiece" in remark
     remark = unknown_remark({"unknown_rate": 0.05}, TextSettings(tokenizer="sentencepiece"))
     assert "are unknown, and" in remark and "raise text.tokenizer.character_coverage" in remark
     remark = unknown_remark({"unknown_rate": 0.05}, TextSettings(tokenizer="preset"))

@@ -256,7 +256,7 @@ class CorpusKind(ABC):
         return text_statistics(store, store.full_lengths, UNKNOWN)
 
     def with_unknown_words(self, statistics: dict[str, Any], store: Any, assets: Assets) -> dict[str, Any]:
-        """The statistics of a split and, where much of it is unknown, `unknown_words`: examples from some of its texts."""
+        """The statistics of a split and, where much of it is unknown, see `add_unknown_words`."""
         if not self.has_text:
             return statistics
         return add_unknown_words(statistics, assets.text, len(store), lambda rows: self.input_texts(store, rows))
@@ -337,7 +337,7 @@ def train_text_layer(settings: TextSettings, texts: Iterable[str], progress: Pro
 def add_unknown_words(
     facts: dict[str, Any], text: Any, count: int, texts_of: Callable[[Sequence[int]], Sequence[str]]
 ) -> dict[str, Any]:
-    """Statistics of `count` texts with `unknown_words` where much of them is unknown.
+    """Statistics of `count` texts; where much of them is unknown, with examples as `unknown_words` and the size of the `vocabulary`.
 
     Args:
         facts: of `text_statistics`.
@@ -347,7 +347,8 @@ def add_unknown_words(
     """
     if (facts.get("unknown_rate") or 0) < SHARE_TO_MENTION:
         return facts
-    return {**facts, "unknown_words": unknown_words(text, texts_of(range(0, count, -(-count // READ_FOR_EXAMPLES))))}
+    words = unknown_words(text, texts_of(range(0, count, -(-count // READ_FOR_EXAMPLES))))
+    return {**facts, "unknown_words": words, "vocabulary": text.vocabulary_size}
 
 
 def _hash(text: str) -> int:
