@@ -73,7 +73,7 @@ def inspected(
     """What `inspect` says of near copies: of the first 50,000 training texts, in the first 25,000 of each other split.
 
     Returns:
-        `similarity` from which texts are copies, `train_rows` that are copies, `texts` (split → how many of its texts have a copy
+        `similarity` from which texts are copies, `train_rows` that are copies of `train_compared`, `texts` (split → how many of its texts have a copy
         in training), `shares` of the split's texts, `examples` (see `NearCopies`), and `all`: whether all texts were compared.
     """
     texts = {split: _Counted(ComparedTexts(examples, text)) for split, examples in splits.items()}
@@ -83,6 +83,7 @@ def inspected(
     return {
         "similarity": similarity,
         "train_rows": len(found.rows),
+        "train_compared": min(train.count, most_train),
         "texts": found.texts,
         "shares": {split: count / max(sizes[split], 1) for split, count in found.texts.items()},
         "examples": found.examples,

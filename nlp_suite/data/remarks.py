@@ -69,9 +69,12 @@ def _copies_remarks(report: Mapping[str, Any], experiment: Experiment) -> list[s
     many = [f"{share:.1%} of {split}" for split, share in found["shares"].items() if share >= COPIES_TO_MENTION]
     lines = []
     if many:
+        copies = found["train_rows"]
+        remedy = f"data.deduplicate: {found['similarity']:g} leaves these {copies:,} training texts out"
+        if copies == found["train_compared"]:
+            remedy = f"all {copies:,} training texts are such copies"
         lines.append(
-            f"{' and '.join(many)} have a near copy in training, which flatters what is measured there: data.deduplicate: "
-            f"{found['similarity']:g} leaves these {found['train_rows']:,} training texts out"
+            f"{' and '.join(many)} have a near copy in training, which flatters what is measured there: {remedy}"
         )
     if not found["all"]:
         lines.append(

@@ -81,7 +81,7 @@ def test_inspect_counts_them_and_says_what_leaves_them_out(config, monkeypatch):
     assert "Near copies in training (similarity 0.8 or more)" in console.export_text()
 
 
-def test_they_are_left_out_of_training_and_of_nothing_else(config, capsys):
+def test_they_are_left_out_of_training_and_of_nothing_else(config, capsys, unlogged):
     plain, less = (load_experiment(config(**more)) for more in ({}, {"deduplicate": 0.8}))
     before, after = (splits(one, open_source(one)) for one in (plain, less))
     texts = {split: [row["text"] for row in after[split]] for split in after}

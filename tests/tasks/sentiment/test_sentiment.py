@@ -116,14 +116,15 @@ def test_what_a_user_may_not_expect_is_said_in_training_inspection_and_evaluatio
     )
     too_small = "backbone.embedding_size is 1, which cannot tell 3 classes apart: give 2 or more"
     before = inspect_experiment(experiment)
-    assert before["remarks"][0].startswith(
-        "of the first 54 training texts: 100.0% of the texts are cut (text.max_length=4"
-    )
-    assert before["remarks"][1].startswith("of the first 54 training texts: 25.0% of the tokens are unknown ('word")
-    assert before["remarks"][2:] == [too_small] and before["estimate"]["text"]["truncated_share"] == 1
+    copies, are_cut, are_unknown, *others = before["remarks"]
+    assert copies.startswith("50.0% of validation and 95.0% of test have a near copy in training, which flatters")
+    assert copies.endswith("all 54 training texts are such copies"), "the remedy would leave nothing to train on"
+    assert are_cut.startswith("of the first 54 training texts: 100.0% of the texts are cut (text.max_length=4")
+    assert are_unknown.startswith("of the first 54 training texts: 25.0% of the tokens are unknown ('word")
+    assert others == [too_small] and before["estimate"]["text"]["truncated_share"] == 1
     whole = inspect_experiment(small(data=experiment.data, text={"max_length": 4, "tokenizer": "byte"}))
     assert whole["estimate"] == {}
-    assert "95% of the training texts or more have more words than text.max_length=4" in whole["remarks"][0]
+    assert "95% of the training texts or more have more words than text.max_length=4" in whole["remarks"][1]
     said = Console(file=io.StringIO(), width=400)
     run = train(experiment, tmp_path / "run", console=said)
     cut = "100.0% of the texts are cut (text.max_length=4"
@@ -133,8 +134,8 @@ def test_what_a_user_may_not_expect_is_said_in_training_inspection_and_evaluatio
     unknown = "25.0% of the tokens are unknown ('word0', 'word"
     assert unknown in lines and too_small in lines and "lower text.tokenizer.min_count" in lines
     inspection = inspect_experiment(experiment)
-    assert [cut in inspection["remarks"][0], unknown in inspection["remarks"][1]] == [True, True]
-    assert inspection["remarks"][2:] == [too_small]
+    assert inspection["remarks"][0] == copies and inspection["remarks"][3:] == [too_small]
+    assert [cut in inspection["remarks"][1], unknown in inspection["remarks"][2]] == [True, True]
 
     report = evaluate(run)
     assert report["truncated_share"] == 1 and 0.4 < report["dropped_share"] < 0.6
