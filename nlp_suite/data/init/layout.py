@@ -26,6 +26,7 @@ TRANSLATE_FOLDER = re.compile(
     rf"({LANGUAGE.pattern})\.({'|'.join(n for ns in FOLDERS.values() for n in ns)})\.txt(\.gz)?"
 )
 SNIFFED_LINES = 100
+DELIMITERS = {"\t": "tabs", "|": "vertical bars", ";": "semicolons"}  # of a table whose name ends as that of a text
 LONG_LINE = 30  # words on average, of lines that are texts of their own
 
 
@@ -73,11 +74,12 @@ def look(given: Mapping[str, str], source: str | None = None, target: str | None
         return _folder(path.resolve() if not path.name else path, source, target)
     files = {split: part_files([other]) for split, other in given.items()}
     first = files["train"][0]
-    if len(files["train"]) > 1 or is_table(first) or _is_tab_separated(first):
-        return Layout(path.name if path.is_file() else path.parent.name or "data", *_tables(files, given))
+    title = path.name if path.is_file() else path.parent.name or "data"
+    if is_table(first) or _delimiter(first):
+        return Layout(title, *_tables(files, given))
     if translation := _translation(path, target):
         return _parallel(path.name, {s: [_both(paths[0], path, translation)] for s, paths in files.items()})
-    return _running_text(path.name, {split: [p] for split, p in given.items()})
+    return _running_text(title, {split: [p] for split, p in given.items()})
 
 
 def stem(path: Path) -> str:
@@ -93,11 +95,14 @@ def is_table(path: Path) -> bool:
     return bare_suffix(path) in TABLE_SUFFIXES
 
 
-def _is_tab_separated(path: Path) -> bool:
-    """Whether the first lines of a text file have equally many tabs, and some."""
-    lines = (line for _, line in itertools.islice(text_lines(path, "replace"), SNIFFED_LINES) if line.strip())
-    counts = {line.count("\t") for line in lines}
-    return len(counts) == 1 and counts != {0}
+def _delimiter(path: Path) -> str | None:
+    """Of which character the first lines of a text file have equally many, and some: what no sentence holds that often."""
+    read = itertools.islice(text_lines(path, "replace"), SNIFFED_LINES)
+    lines = [line for _, line in read if line.strip()]
+    for delimiter in DELIMITERS if len(lines) > 1 else "\t":
+        if len({line.count(delimiter) for line in lines}) == 1 and delimiter in lines[0]:
+            return delimiter
+    return None
 
 
 # ---- sources
@@ -105,8 +110,10 @@ def _is_tab_separated(path: Path) -> bool:
 
 def _tables(files: Mapping[str, Sequence[Path]], settings: Mapping[str, Any]) -> tuple[Any, Any]:
     source = {"name": Choice("files"), **{split: Choice(settings[split]) for split in SPLITS if split in settings}}
-    if not is_table(files["train"][0]):
-        source["format"] = Choice("tsv", "its first lines have equally many tabs")
+    first = files["train"][0]
+    if not is_table(first) and (delimiter := _delimiter(first)):
+        name = DELIMITERS[delimiter]
+        source["format"] = Choice("tsv" if delimiter == "\t" else "csv", f"its first lines have equally many {name}")
     return source, files
 
 
@@ -115,7 +122,7 @@ def _running_text(title: str, files: Mapping[str, Sequence[str]]) -> Layout:
     for split in SPLITS:
         if split in files:
             source[split] = Choice(files[split][0] if len(files[split]) == 1 else list(files[split]))
-    source["documents"] = _documents(Path(files["train"][0]).expanduser())
+    source["documents"] = _documents(part_files(files["train"])[0])
     return Layout(title, source, kinds=("text",))
 
 

@@ -1,5 +1,6 @@
 """Plain text files, plain or gzipped: a document is a line, a block between blank lines, a file, or has a heading."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pydantic import Field, model_validator
 from nlp_suite.config import ComponentSettings
 from nlp_suite.data.selection import Example
 from nlp_suite.data.sources.base import SPLITS, Paths, Source, listed
+from nlp_suite.data.sources.parts import part_files
 from nlp_suite.data.sources.reading import existing_file, lines_without_ends, stamp
 from nlp_suite.errors import DataError
 from nlp_suite.registry import SOURCES
@@ -19,7 +21,7 @@ class PlainTextSettings(ComponentSettings):
     """Which files, and where a document begins in them."""
 
     name: str = "text"
-    train: Paths = Field(description="a path, or a list of paths")
+    train: Paths = Field(description="a path, a glob, or a list of them")
     validation: Paths | None = Field(None, description="as train")
     test: Paths | None = Field(None, description="as train")
     documents: Literal["line", "blank_line", "file"] = Field(
@@ -77,7 +79,9 @@ class PlainTextSource(Source):
         self._files: dict[str, list[Path]] = {}
         for split in SPLITS:
             if paths := listed(getattr(self.settings, split)):
-                self._files[split] = [existing_file(path) for path in paths]
+                for folder in filter(os.path.isdir, paths):
+                    existing_file(folder)  # which says what reads folders
+                self._files[split] = part_files(paths)
 
     def splits(self) -> list[str]:
         return list(self._files)

@@ -41,6 +41,24 @@ def test_a_text_file_with_equally_many_tabs_is_a_table(make):
     assert source_of("code.txt")[0]["name"] == source_of("novel.txt")[0]["name"] == "text"
 
 
+@pytest.mark.parametrize("delimiter", "|;")
+def test_a_text_file_with_equally_many_bars_or_semicolons_is_a_table(make, delimiter):
+    lines = ["good; fine, film", "1|bad"] if delimiter == "|" else ["good, fine film|", "1;bad"]
+    make({"a.txt": f"label{delimiter}text\n1{delimiter}well, well\n", "b.txt": "\n".join(lines)})
+    assert source_of("a.txt")[0] == {"name": "files", "train": "a.txt", "format": "csv"}
+    assert source_of("b.txt")[0]["name"] == "text"
+    make({"a.txt": f"one line {delimiter} no more\n"})
+    assert source_of("a.txt")[0]["name"] == "text"
+
+
+def test_parts_of_a_running_text_are_one(make):
+    make({"book/1.txt": TEXT, "book/2.txt": TEXT, "book/notes.md": "x"})
+    source, layout = source_of("book/*.txt")
+    assert source == {"name": "text", "train": "book/*.txt", "documents": "file"} and layout.name == "book"
+    with pytest.raises(DataError, match=r"book/\* has files of several formats \(.txt: 2, such as 1.txt; .md: 1"):
+        look({"train": "book/*"})
+
+
 def test_running_text_of_long_lines_is_a_document_a_line(make):
     make({"novel.txt": TEXT, "posts.txt": f"{'word ' * 60}\n" * 3})
     assert source_of("novel.txt")[0] == {"name": "text", "train": "novel.txt", "documents": "file"}
