@@ -9,6 +9,7 @@ from nlp_suite.data.kinds.base import corpus_kind
 from nlp_suite.data.prepare import prepare
 from nlp_suite.errors import ConfigError, DataError
 from nlp_suite.task import Assets
+from nlp_suite.tasks.sentiment.problems.multi_label import MultiLabelTask
 from nlp_suite.tasks.sentiment.problems.multi_label.measure import multi_label_report
 from nlp_suite.tasks.sentiment.problems.multi_label.metrics import MultiLabelF1
 from nlp_suite.tasks.sentiment.problems.multi_label.predictor import sigmoid
@@ -38,6 +39,15 @@ def test_labels_of_a_cell_or_a_list(value, separator, labels):
     kind = corpus_kind("multi_labelled")
     kind.label_separator = separator
     assert kind.field_value("label", value, "label") == labels
+
+
+@pytest.mark.parametrize(("labels", "separator"), [(("a", "b"), ", "), (("a, b", "c"), " | "), (("a,", "b|"), "; ")])
+def test_what_stands_between_answered_labels_is_in_none_of_them(labels, separator):
+    kind = corpus_kind("multi_labelled")
+    kind.label_separator = separator.strip()
+    answer = {"labels": list(labels), "probabilities": dict.fromkeys(labels, 0.9)}
+    cell = MultiLabelTask.answer_columns(labels, False)["labels"](answer)
+    assert cell == separator.join(labels) and kind.field_value("label", cell, "labels") == list(labels)
 
 
 @pytest.mark.parametrize("value", ["a,,b", ["a", ""], ["a", None], [["a"]], {"a": 1}, [float("nan")]])

@@ -122,7 +122,13 @@ class MultiLabelTask(SentimentTask):
 
     @classmethod
     def answer_columns(cls, labels, for_people, options=None) -> dict[str, Callable[[dict], Any]]:
-        """See `Task.answer_columns`; for people only the labels that are given, with their probabilities."""
+        """See `Task.answer_columns`; for people only the labels that are given, with their probabilities.
+
+        Between labels stands a comma, or what no label has in place of it.
+        """
+        separator = next(
+            (mark for mark in (", ", " | ", "; ") if not any(mark.strip() in label for label in labels)), "\t"
+        )
 
         def given(answer):
             return ", ".join(f"{label} {answer['probabilities'][label]:.4f}" for label in answer["labels"])
@@ -132,7 +138,7 @@ class MultiLabelTask(SentimentTask):
 
         if for_people:
             return {"labels and probabilities": given}
-        columns = {"labels": lambda answer: ", ".join(answer["labels"])}
+        columns = {"labels": lambda answer: separator.join(answer["labels"])}
         return columns | {f"p({label})" if label in columns else label: of_label(label) for label in labels}
 
     def classifier_head(self, run, model) -> "ClassifierHead":
