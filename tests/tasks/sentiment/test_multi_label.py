@@ -41,7 +41,7 @@ def test_labels_of_a_cell_or_a_list(value, separator, labels):
     assert kind.field_value("label", value, "label") == labels
 
 
-@pytest.mark.parametrize(("labels", "separator"), [(("a", "b"), ", "), (("a, b", "c"), " | "), (("a,", "b|"), "; ")])
+@pytest.mark.parametrize("labels, separator", [(("a", "b"), ", "), (("a, b", "c"), " | "), (("a,", "b|"), "; ")])
 def test_what_stands_between_answered_labels_is_in_none_of_them(labels, separator):
     kind = corpus_kind("multi_labelled")
     kind.label_separator = separator.strip()
