@@ -54,7 +54,12 @@ def check_saved_model(
             "tolerance": tolerance,
             "alone": alone,
             "xla": xla,
-            "forbidden": ["nlp_suite", "keras_hub"],
+            "forbidden": [
+                "nlp_suite",
+                "keras_hub",
+                "keras",
+                "tf_keras",
+            ],  # a stock server has none, and TensorFlow loads faster
         }
     )
 
@@ -85,7 +90,7 @@ def check_keras(
             "path": str(path.resolve()),
             "arrays": str(arrays),
             "with_package": with_package,
-            "forbidden": [] if with_package else ["nlp_suite", "keras_hub"],
+            "forbidden": ["sklearn"] if with_package else ["nlp_suite", "keras_hub", "sklearn"],
             "tolerance": tolerance,
             "alone": 8,
         }
@@ -110,10 +115,10 @@ def check_parts(
         ExportError: an output differs, an input or output is missing or too many, or a file does not load.
     """
     barred = {
-        "keras": ["nlp_suite", "keras_hub"],
-        "keras2": ["nlp_suite", "keras_hub"],
+        "keras": ["nlp_suite", "keras_hub", "sklearn"],  # which Keras imports where it is there
+        "keras2": ["nlp_suite", "keras_hub", "sklearn"],
         "onnx": ["nlp_suite", "keras", "tensorflow", "onnx"],
-        "litert": ["nlp_suite", "keras_hub"],
+        "litert": ["nlp_suite", "keras_hub", "keras", "tf_keras"],
     }
     with tempfile.TemporaryDirectory() as folder:
         described = []
