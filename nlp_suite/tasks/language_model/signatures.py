@@ -59,9 +59,10 @@ class LanguageModelSignatures(Signatures):
     def functions(self) -> dict[str, Callable]:
         options = {"temperature": "float32", "top_k": "int32", "top_p": "float32", "repetition_penalty": "float32"}
         options = {"prompt": "string", "max_tokens": "int32", **options, "seed": "int32", "stop": "string"}
+        self._generate = self.traced(self.generate, **{name: ([None], dtype) for name, dtype in options.items()})
         return {
             "serving_default": self.traced(self.serving_default, prompt=([None], "string")),
-            "generate": self.traced(self.generate, **{name: ([None], dtype) for name, dtype in options.items()}),
+            "generate": self._generate,
             "score": self.traced(self.score, text=([None], "string")),
             "next": self.traced(self.next_tokens, prompt=([None], "string")),
         }
@@ -107,11 +108,9 @@ class LanguageModelSignatures(Signatures):
                 new = tf.ragged.boolean_mask(new, new != END)
             return self.lines.continuation(prompt_ids, new)
 
-        text = text_of(length)
-        if stop is not None:
-            shortened = lambda: shortest_with_stop(text_of, length, stop)  # noqa: E731
-            length = tf.cond(tf.reduce_any(any_stop(text, stop)), shortened, lambda: length)
-            text = before_stop(text_of(length), stop)
+        shortened = lambda: shortest_with_stop(text_of, length, stop)  # noqa: E731
+        length = tf.cond(tf.reduce_any(any_stop(text_of(length), stop)), shortened, lambda: length)
+        text = before_stop(text_of(length), stop)
         counted = tf.sequence_mask(length, limit, tf.float32)
         log_prob = tf.reduce_sum(answer["token_log_probs"] * counted, axis=1)
         return {"text": text, "log_prob": log_prob, "length": length}
@@ -119,11 +118,10 @@ class LanguageModelSignatures(Signatures):
     def serving_default(self, prompt) -> dict[str, Any]:
         import tensorflow as tf
 
-        (prompt,), rows = fill_empty_batch(prompt)
-        count = tf.shape(prompt)[0]
-        options = Options(*(tf.fill([count], tf.constant(DEFAULTS[name])) for name in Options._fields))
-        max_tokens = tf.fill([count], min(DEFAULT_TOKENS, self.settings.max_generated))
-        return first_rows(self._continuations(prompt, max_tokens, options, None), rows)
+        prompt = tf.reshape(prompt, [-1])  # servers let a scalar pass
+        defaults = [min(DEFAULT_TOKENS, self.settings.max_generated), *map(DEFAULTS.get, Options._fields), ""]
+        answers: dict[str, Any] = self._generate(prompt, *(tf.fill(tf.shape(prompt), value) for value in defaults))
+        return answers
 
     def generate(self, prompt, max_tokens, temperature, top_k, top_p, repetition_penalty, seed, stop) -> dict[str, Any]:
         import tensorflow as tf
