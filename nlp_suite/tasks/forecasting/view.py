@@ -88,6 +88,7 @@ class ForecastingView(ReportView):
         from rich.table import Table
 
         summary = summary_table([(tile.name, tile.value, tile.remark) for tile in self.headline(report)])
+
         def errors(of: str, rows: list[tuple[str, dict]]) -> Table:
             shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
             for name in (of, *NUMBERS):
