@@ -60,7 +60,9 @@ def forecast(folder: Path, values: list[float]) -> dict[str, Any]:
     """Of a series, the oldest value first and NaN where one is missing: `forecast` [H] and perhaps `quantiles` [H, Q]."""
     model = Model(folder, "model.onnx")
     if more := sorted({*model.inputs} - {"values", "mask"}):
-        raise SystemExit(f"this network also reads {', '.join(more)}: give them to Model, see {folder}/client/tensors.json")
+        raise SystemExit(
+            f"this network also reads {', '.join(more)}: give them to Model, see {folder}/client/tensors.json"
+        )
     (_, context), known = model.inputs["values"]["shape"], np.array(values, "float32")
     row = np.concatenate([np.full(context, np.nan), known])[None, -context:]
     answer = model(values=np.nan_to_num(row), mask=np.isfinite(row))

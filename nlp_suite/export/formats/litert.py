@@ -40,8 +40,8 @@ class LiteRTExporter(Exporter):
     """A folder with `model.tflite` (of a language model `step.tflite`, too) and `client`, as the ONNX format has it.
 
     Every tensor has a fixed shape, with a batch of 1: so recurrent layers, too, need no operators of TensorFlow (the Flex
-    delegate), which LiteRT's own runtime has not. What still would need them is refused by name, and so is a translation
-    model, whose steps read sources of any length. Checked by ai-edge-litert where it is installed, else by TensorFlow's
+    delegate), which LiteRT's own runtime has not. What still would need them is refused by name, and so are a translation
+    model, whose steps read sources of any length, and a forecaster with a linear path. Checked by ai-edge-litert where it is installed, else by TensorFlow's
     interpreter.
 
     Args:
@@ -54,6 +54,11 @@ class LiteRTExporter(Exporter):
 
     def check(self, run: Run, to: Path) -> None:
         check_new_folder(to, "a LiteRT export", "saved_models/NAME-litert")
+        if getattr(run.experiment.task, "linear_path", False):
+            raise ExportError(
+                "task.linear_path: LiteRT's converter fuses its addition with another layer, and the file would answer wrongly; "
+                "train with task.linear_path=false, or take --format onnx"
+            )
 
     def export(self, run: Run, to: Path) -> ExportResult:
         def write(network: Any, part: Part, given: Any, file: Path) -> tuple[Part, Cases]:
