@@ -14,7 +14,7 @@ from nlp_suite.export.formats.base import Exporter, ExportResult
 from nlp_suite.export.part_folder import Cases, write_part_folder
 from nlp_suite.export.parts import Part, Tensors
 from nlp_suite.export.plain_model import plain_model
-from nlp_suite.export.self_check import check_parts
+from nlp_suite.export.self_check import check_parts, other_best
 from nlp_suite.export.staging import check_new_folder
 from nlp_suite.native_output import suppress_native_log
 from nlp_suite.registry import EXPORTERS
@@ -74,8 +74,7 @@ class LiteRTExporter(Exporter):
         check = report["self_check"]
         report["remarks"] = [
             f"weights as {'float32' if self._quantize == 'none' else self._quantize}: an output changes by at most "
-            f"{check['largest_difference']:.2g} (they reach {check['largest_output']:.2g}), and the largest logit is another one "
-            f"{check['other_best']} times in {check['rows']} rows",
+            f"{check['largest_difference']:.2g} (they reach {check['largest_output']:.2g}){other_best(check)}",
             *(f"{name}: {part.says}; {_shapes(part)}" for name, part in parts.items()),
         ]
         return ExportResult(to.resolve(), report=report)
