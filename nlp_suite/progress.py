@@ -30,7 +30,7 @@ class Work:
     """One piece of work; who does it counts `done` up.
 
     Attributes:
-        description: what is done, such as `"tokenising train"`.
+        description: what is done, such as `"preparing train"`.
         done: how much of it, in `unit`.
         total: of how much; None where that is not known.
         unit: what is counted, in the plural; empty where nothing is.

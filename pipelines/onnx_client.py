@@ -1,7 +1,8 @@
-"""Asks an ONNX export with NumPy and onnxruntime alone: labels, continues or translates the texts of its folder `client`.
+"""Asks an ONNX export with NumPy and onnxruntime alone: on the texts of its folder `client`, or to continue a series.
 
 nlp-suite export runs/mine --to saved_models/mine-onnx --format onnx
 python pipelines/onnx_client.py saved_models/mine-onnx --tokens 20
+python pipelines/onnx_client.py saved_models/air-onnx --values "112 118 ? 129"
 """
 
 import argparse
@@ -55,11 +56,28 @@ def answer(folder: Path, ids: list[int], limit: int = 20) -> tuple[int, list[int
     return 0, continued(step, [END, *ids], states, limit)
 
 
+def forecast(folder: Path, values: list[float]) -> dict[str, Any]:
+    """Of a series, the oldest value first and NaN where one is missing: `forecast` [H] and perhaps `quantiles` [H, Q]."""
+    model = Model(folder, "model.onnx")
+    if more := sorted({*model.inputs} - {"values", "mask"}):
+        raise SystemExit(
+            f"this network also reads {', '.join(more)}: give them to Model, see {folder}/client/tensors.json"
+        )
+    (_, context), known = model.inputs["values"]["shape"], np.array(values, "float32")
+    row = np.concatenate([np.full(context, np.nan), known])[None, -context:]
+    answer = model(values=np.nan_to_num(row), mask=np.isfinite(row))
+    return {name: array[0] for name, array in answer.items()}
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tokens", type=int, default=20)
+    parser.add_argument("--values", help='of a series, "?" where one is missing')
     given = parser.parse_args()
+    if given.values:
+        print(forecast(given.folder, [float(each.replace("?", "nan")) for each in given.values.split()]))
+        raise SystemExit
     client = given.folder / "client"
     labels = json.loads((client / "labels.json").read_text("utf-8"))
     words = client / "target_vocabulary.json"

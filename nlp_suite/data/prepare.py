@@ -317,7 +317,7 @@ def _build(
         with made or nullcontext() as together:
             for split, examples in selections.items():
                 found: list[str] = []
-                with work(f"tokenising {split}"):
+                with work(f"preparing {split}"):
                     if together:
                         counts, found = together.write_split(temporary / split, examples, split, assets)
                     else:

@@ -206,7 +206,7 @@ def _statistics(statistics: dict) -> Section:
     """A column a split, a row a statistic; those with parts, such as percentiles, are folded away."""
     splits = {name: values for name, values in statistics.items() if isinstance(values, dict)}
     if not splits:
-        return Section("The texts", _facts(statistics))
+        return Section("The data", _facts(statistics))
     keys = list(dict.fromkeys(key for values in splits.values() for key in values))
     plain = [key for key in keys if not any(isinstance(values.get(key), dict) for values in splits.values())]
     blocks = [_by_split(splits, plain)] if plain else []
@@ -215,7 +215,7 @@ def _statistics(statistics: dict) -> Section:
             parts = {name: values.get(key) or {} for name, values in splits.items()}
             names = list(dict.fromkeys(name for values in parts.values() for name in values))
             blocks.append(details(f"{_words(key).capitalize()} by split", _by_split(parts, names)))
-    return Section("The texts", join(*blocks), "As the model reads them, by split.")
+    return Section("The data", join(*blocks), "As the model reads them, by split.")
 
 
 def _by_split(splits: dict[str, dict], keys: list[str]) -> Html:

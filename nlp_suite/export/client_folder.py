@@ -20,7 +20,7 @@ def write_client_folder(folder: Path, run: Run, parts: Mapping[str, Part]) -> No
     """Makes `client` in a folder.
 
     It has `tensors.json` (of every file its inputs and outputs, and which output is which input of the next call),
-    `labels.json`, `config.yaml` and, of tasks that read texts, `vocabulary.json` (tokens by id), `target_vocabulary.json`
+    `labels.json`, `config.yaml`, `facts.json` where the training split gave any, such as the words of categories, and, of tasks that read texts, `vocabulary.json` (tokens by id), `target_vocabulary.json`
     where the targets have another one, the text layers, and `texts.json`: 20 texts with their ids.
 
     Args:
@@ -33,6 +33,8 @@ def write_client_folder(folder: Path, run: Run, parts: Mapping[str, Part]) -> No
     _write(client / "tensors.json", {name: _tensors(part) for name, part in parts.items()})
     _write(client / "labels.json", list(run.labels))
     (client / "config.yaml").write_text(run.task.freeze_data_defaults(run).to_yaml(), "utf-8")
+    if run.assets.facts:
+        _write(client / "facts.json", run.assets.facts)
     if run.text is None:
         return
     save_texts(client, run.text, run.target_text)

@@ -103,7 +103,7 @@ def check_parts(
         tolerance: largest difference allowed, absolute for numbers up to 1 and relative above; infinite: it is measured only.
 
     Returns:
-        `largest_difference`, `largest_output`, `rows`, `other_best` (logits whose largest is another one), `tolerance`, and
+        `largest_difference`, `largest_output`, `rows`, `other_best` (logits whose largest is another one, where there are any), `tolerance`, and
         `milliseconds` by file.
 
     Raises:
@@ -130,6 +130,13 @@ def check_parts(
         job = {"kind": "parts", "runtime": kind, "files": described, "tolerance": tolerance, "forbidden": barred[kind]}
         seen = _fresh_process(job, {"KERAS_BACKEND": "tensorflow"})
         return {**seen, "tolerance": tolerance} if np.isfinite(tolerance) else seen
+
+
+def other_best(seen: Mapping[str, Any]) -> str:
+    """What `check_parts` saw of logits, as the end of a sentence; empty of networks without, such as forecasters."""
+    if "other_best" not in seen:
+        return ""
+    return f", and the largest logit is another one {seen['other_best']} times in {seen['rows']} rows"
 
 
 def check_weights(file: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:

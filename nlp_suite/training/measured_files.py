@@ -98,7 +98,7 @@ def with_files(
     cache.mkdir(parents=True, exist_ok=True)
     with hidden_folder(cache, ".measured-") as folder:
         examples = Selection(source, READ_AS, label=label_merger(run.labels) if data.labels_normalise else None)
-        with work(f"tokenising {name}"):
+        with work(f"preparing {name}"):
             counts = kind.write_split(folder / "store", examples, name, run.assets)
         store = kind.open_split(folder / "store")
         if not len(store):

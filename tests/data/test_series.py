@@ -6,6 +6,7 @@ import pytest
 from nlp_suite.config import load_experiment
 from nlp_suite.data.inspect import inspect_experiment
 from nlp_suite.data.prepare import prepare
+from nlp_suite.data.remarks import remarks
 from nlp_suite.data.time_steps import Frequency, read_stamp
 from nlp_suite.errors import DataError, NlpSuiteError
 from nlp_suite.registry import SOURCES
@@ -144,9 +145,11 @@ def test_series_that_are_too_short_are_refused_left_out_or_padded(tmp_path):
         DataError, match=r"1 of 2 series are shorter than the 10 steps .*'b'.*drop leaves such series out"
     ):
         prepare(experiment(tmp_path, rows))
-    said = []
-    dropped = prepare(experiment(tmp_path, rows, short_series="drop"), progress=said.append)
-    assert dropped.stores["train"].names == ["a"] and any("1 of 2 series are left out" in line for line in said)
+    config = experiment(tmp_path, rows, short_series="drop")
+    dropped = prepare(config)
+    assert dropped.stores["train"].names == ["a"]
+    (said,) = remarks(config, dropped.statistics, [])
+    assert said == "1 of 2 series are left out: they are shorter than the 10 steps that are needed"
     assert prepare(experiment(tmp_path, rows, short_series="pad")).stores["train"].names == ["a", "b"]
 
 

@@ -4,7 +4,7 @@ TASKS = {
     "classifier": ("bag", "cnn", "rnn", "lstm", "gru", "transformer", "preset"),
     "language model": ("rnn", "lstm", "gru", "transformer"),
     "translation": ("lstm", "gru", "transformer"),
-    "forecasting": ("bag", "cnn", "rnn", "lstm", "gru", "transformer"),
+    "forecasting": ("cnn", "rnn", "lstm", "gru", "transformer"),
 }
 ROWS = [(task, backbone) for task, backbones in TASKS.items() for backbone in backbones]
 FORMATS = (
@@ -31,8 +31,8 @@ def refused(format: str, task: str, backbone: str) -> str:
     if format == "litert":
         if task == "translation":
             return "LiteRT files have fixed shapes"
-        if task == "forecasting":
-            return "LiteRT"
+        if task == "forecasting":  # by default
+            return "task.linear_path: LiteRT's converter"
         if backbone == "bag":
             return "built-in operators lack"
     return ""

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import nlp_suite
 from nlp_suite.config import load_experiment
 from nlp_suite.errors import ExportError
 from nlp_suite.export import run_export
@@ -120,3 +121,8 @@ def test_a_forecaster_on_logarithms(client, tmp_path):
     (model,) = (tmp_path / "onnx").glob("*.onnx")
     inputs = {each.name for each in client["Model"](model.parent, model.name).session.get_inputs()}
     assert inputs == {"values", "mask"} and result.report["self_check"]["rows"] > 0
+    history = [None if n == 7 else 100.0 + n % 12 for n in range(30)]
+    (python,) = nlp_suite.load(tmp_path / "run").forecast([history])
+    answer = client["forecast"](tmp_path / "onnx", [np.nan if each is None else each for each in history])
+    np.testing.assert_allclose(answer["forecast"], python["forecast"], rtol=1e-5)
+    assert json.loads((tmp_path / "onnx" / "client" / "facts.json").read_text("utf-8"))["frequency"] == "month"

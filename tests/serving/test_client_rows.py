@@ -27,6 +27,8 @@ def test_what_is_given_is_taken():
 @pytest.mark.parametrize(
     "line, signature, message",
     [
+        ("? ?", SERIES, "'\\? \\?' has no value: a forecast needs one or more"),
+        ('{"values": [1, 2, 3], "mask": [1, 0]}', SERIES, "mask has 2 numbers, and values has 3"),
         ("one two", SERIES, "'one two' is no series: give numbers with a decimal point"),
         ("1 2", SALES, "'1 2' is no row: give a JSON object with future, length, mask, values"),
         ("[1, 2]", SALES, "is no row"),

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from nlp_suite.config import DataSettings, Experiment
 from nlp_suite.data.kinds.base import CorpusKind, Positions, Progress
 from nlp_suite.data.selection import WHOLE, Example, Part, Selection
+from nlp_suite.data.series_cuts import bounds, cut_of, left_out_of, needed_steps
 from nlp_suite.data.series_history import KINDS, NONE, History
 from nlp_suite.data.series_table import values_of
+from nlp_suite.data.sources.base import SPLITS
 from nlp_suite.data.tables import Report, numbers_table
 from nlp_suite.data.time_steps import Frequency, read_stamp
 from nlp_suite.errors import DataError
@@ -22,8 +24,6 @@ from nlp_suite.task import Assets
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-SPLITS = ("train", "validation", "test")
 
 
 class SeriesStore:
@@ -194,8 +194,6 @@ class SeriesKind(CorpusKind):
                 f"({', '.join(map(repr, left_out[:3]))}{more}); lower these, or task.short_series: drop leaves such series "
                 "out, pad also uses shorter contexts"
             )
-        if left_out:
-            progress(f"{len(left_out):,} of {total:,} series are left out: they are shorter than {needed:,} steps")
         (frequency,) = frequencies
         facts = {"frequency": frequency, "season": Frequency.parse(frequency).season, "left_out": len(left_out)}
         return Assets(
@@ -218,14 +216,16 @@ class SeriesKind(CorpusKind):
         kept: list[NDArray[np.float64]] = []
         covariates: dict[str, list[Any]] = {kind: [] for kind in KINDS}
         cut, frequency, words = assets.facts["cut"], assets.facts["frequency"], list[list[str]]()
+        left_out = 0
         for example in examples:
             if example["frequency"] != frequency:
                 raise DataError(
                     f"series {example['series']!r}: a step is a {example['frequency']}, and the model forecasts steps of a {frequency}"
                 )
             steps = len(example["values"])
-            parts = bounds(steps, cut) if split in SPLITS else whole(steps, cut, split)
+            parts = bounds(steps, cut, split)
             if parts is None:
+                left_out += 1
                 continue
             begin, end = parts[split]
             facts["names"].append(example["series"])
@@ -238,6 +238,8 @@ class SeriesKind(CorpusKind):
                 # What is known ahead of the last step of all belongs to the split that ends there.
                 cut_off = kind == "past" or (kind == "future" and end < steps)
                 covariates[kind].append(beside[kind][:end] if cut_off else beside[kind])
+        if left_out and not kept:
+            raise DataError(f"{split}: {left_out_of(left_out, left_out, cut, split)}, and nothing is left to measure")
         offsets = np.cumsum([0, *map(len, kept)]).tolist()
         np.save(directory / "values.npy", np.concatenate(kept) if kept else np.zeros(0))
         described = {**facts, "offsets": offsets, "frequency": assets.facts["frequency"]}
@@ -246,7 +248,7 @@ class SeriesKind(CorpusKind):
         if "categories" in assets.facts:
             described |= {"categories": assets.facts["categories"], "words": words}
         (directory / "series.json").write_text(json.dumps(described), "utf-8")
-        return {}
+        return {"left_out": left_out} if left_out else {}
 
     def open_split(self, directory: Path) -> SeriesStore:
         return SeriesStore(directory)
@@ -272,6 +274,8 @@ class SeriesKind(CorpusKind):
         self, statistics: Mapping[str, Mapping[str, Any]], experiment: Experiment, split: str = "train"
     ) -> list[str]:
         facts, lines = statistics[split], []
+        if left_out := facts.get("left_out"):
+            lines.append(left_out_of(left_out, left_out + facts["series"], cut_of(experiment), split))
         if facts.get("constant"):
             lines.append(
                 f"{facts['constant']:,} of {facts['series']:,} series are constant: they are forecast as that value, and MASE is "
@@ -354,47 +358,3 @@ def _write_covariates(
 def _is_constant(values: NDArray[np.float64]) -> bool:
     there = values[np.isfinite(values)]
     return bool(len(there) == 0 or (there == there[0]).all())
-
-
-# ---- where series are cut
-
-
-def cut_of(experiment: Experiment) -> dict[str, Any]:
-    """What decides where series are cut into splits: settings of the task, and `data.validation`."""
-    task = experiment.task
-    return {
-        "context": task.context,
-        "horizon": task.horizon,
-        "test": task.test_steps,
-        "validation": experiment.data.validation,
-        "short": task.short_series,
-    }
-
-
-def held_out(steps: int, cut: Mapping[str, Any]) -> tuple[int, int]:
-    """Steps of validation and of test of a series that has so many."""
-    return max(cut["horizon"], round(cut["validation"] * (steps - cut["test"]))), cut["test"]
-
-
-def needed_steps(cut: Mapping[str, Any]) -> int:
-    """Steps that a series must have, so that there is a window to train on, one to validate and one to test."""
-    least = (1 if cut["short"] == "pad" else cut["context"]) + cut["horizon"]
-    steps = least + cut["horizon"] + cut["test"]
-    while steps - sum(held_out(steps, cut)) < least:
-        steps += 1
-    return int(steps)
-
-
-def whole(steps: int, cut: Mapping[str, Any], split: str) -> dict[str, tuple[int, int]] | None:
-    """As `bounds`, of series that are measured from beginning to end, such as those of another file."""
-    least = 1 if cut["short"] == "pad" else cut["context"]
-    return None if steps < least + cut["horizon"] else {split: (least, steps)}
-
-
-def bounds(steps: int, cut: Mapping[str, Any]) -> dict[str, tuple[int, int]] | None:
-    """Split → the first step that is predicted and the end; None of a series that is too short."""
-    if steps < needed_steps(cut):
-        return None
-    validation, test = held_out(steps, cut)
-    cuts = (0, steps - test - validation, steps - test, steps)
-    return {split: (cuts[i], cuts[i + 1]) for i, split in enumerate(SPLITS)}

@@ -14,7 +14,7 @@ from nlp_suite.export.formats.base import Exporter, ExportResult
 from nlp_suite.export.part_folder import Cases, write_part_folder
 from nlp_suite.export.parts import Part, Tensors
 from nlp_suite.export.plain_model import plain_model
-from nlp_suite.export.self_check import check_parts
+from nlp_suite.export.self_check import check_parts, other_best
 from nlp_suite.export.staging import check_new_folder
 from nlp_suite.native_output import suppress_native_log
 from nlp_suite.registry import EXPORTERS
@@ -40,8 +40,8 @@ class LiteRTExporter(Exporter):
     """A folder with `model.tflite` (of a language model `step.tflite`, too) and `client`, as the ONNX format has it.
 
     Every tensor has a fixed shape, with a batch of 1: so recurrent layers, too, need no operators of TensorFlow (the Flex
-    delegate), which LiteRT's own runtime has not. What still would need them is refused by name, and so is a translation
-    model, whose steps read sources of any length. Checked by ai-edge-litert where it is installed, else by TensorFlow's
+    delegate), which LiteRT's own runtime has not. What still would need them is refused by name, and so are a translation
+    model, whose steps read sources of any length, and a forecaster with a linear path. Checked by ai-edge-litert where it is installed, else by TensorFlow's
     interpreter.
 
     Args:
@@ -54,6 +54,11 @@ class LiteRTExporter(Exporter):
 
     def check(self, run: Run, to: Path) -> None:
         check_new_folder(to, "a LiteRT export", "saved_models/NAME-litert")
+        if getattr(run.experiment.task, "linear_path", False):
+            raise ExportError(
+                "task.linear_path: LiteRT's converter fuses its addition with another layer, and the file would answer wrongly; "
+                "train with task.linear_path=false, or take --format onnx"
+            )
 
     def export(self, run: Run, to: Path) -> ExportResult:
         def write(network: Any, part: Part, given: Any, file: Path) -> tuple[Part, Cases]:
@@ -69,8 +74,7 @@ class LiteRTExporter(Exporter):
         check = report["self_check"]
         report["remarks"] = [
             f"weights as {'float32' if self._quantize == 'none' else self._quantize}: an output changes by at most "
-            f"{check['largest_difference']:.2g} (they reach {check['largest_output']:.2g}), and the largest logit is another one "
-            f"{check['other_best']} times in {check['rows']} rows",
+            f"{check['largest_difference']:.2g} (they reach {check['largest_output']:.2g}){other_best(check)}",
             *(f"{name}: {part.says}; {_shapes(part)}" for name, part in parts.items()),
         ]
         return ExportResult(to.resolve(), report=report)

@@ -13,7 +13,7 @@ from nlp_suite.export.formats.onnx_graph import check_packages, write_onnx
 from nlp_suite.export.part_folder import Cases, write_part_folder
 from nlp_suite.export.parts import Part
 from nlp_suite.export.plain_model import plain_model
-from nlp_suite.export.self_check import check_parts
+from nlp_suite.export.self_check import check_parts, other_best
 from nlp_suite.export.staging import check_new_folder
 from nlp_suite.registry import EXPORTERS
 from nlp_suite.training.run import Run
@@ -86,7 +86,7 @@ def _quantized(cases: Mapping[Path, Cases], report: dict[str, Any]) -> str:
         narrow.replace(file)
     after, narrow_size = check_parts("onnx", cases, float("inf")), sum(file.stat().st_size for file in cases)
     report["int8"] = {
-        **{key: after[key] for key in ("largest_difference", "other_best", "milliseconds")},
+        **{key: after[key] for key in ("largest_difference", "other_best", "milliseconds") if key in after},
         "float32_bytes": size,
     }
     times = "; ".join(
@@ -95,7 +95,7 @@ def _quantized(cases: Mapping[Path, Cases], report: dict[str, Any]) -> str:
     )
     return (
         f"int8: {size:,} → {narrow_size:,} bytes; an output changes by at most {after['largest_difference']:.2g} (they reach "
-        f"{after['largest_output']:.2g}), and the largest logit is another one {after['other_best']} times in {after['rows']} rows; "
+        f"{after['largest_output']:.2g}){other_best(after)}; "
         f"a call of the last case of the self-check, {times}"
     )
 

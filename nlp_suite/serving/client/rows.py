@@ -28,7 +28,8 @@ def read_row(line: str, signature: Signature) -> dict[str, Any]:
         signature: that is asked.
 
     Raises:
-        RequestError: it is something else, or has other inputs than the signature.
+        RequestError: it is something else, or has other inputs than the signature; a history without a value, or with a mask of
+            another length.
     """
     is_series, needed = signature.inputs.keys() >= SERIES, signature.inputs.keys()
     row = _json(line)
@@ -42,6 +43,10 @@ def read_row(line: str, signature: Signature) -> dict[str, Any]:
         values = row["values"]
         given = {"mask": [float(value is not None) for value in values], "length": len(values)}
         row = {**given, **row, "values": [0.0 if value is None else value for value in values]}
+        if isinstance(mask := row["mask"], list) and len(mask) != len(values):
+            raise RequestError(f"{line[:60]!r}: mask has {len(mask)} numbers, and values has {len(values)}")
+        if isinstance(mask, list) and not any(mask):
+            raise RequestError(f"{line[:60]!r} has no value: a forecast needs one or more")
     if lacking := sorted(needed - row.keys()):
         raise RequestError(f"{line[:60]!r} lacks {', '.join(lacking)}")
     return row

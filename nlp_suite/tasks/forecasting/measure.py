@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nlp_suite.data.kinds.series import SPLITS, SeriesStore
+from nlp_suite.data.kinds.series import SeriesStore
+from nlp_suite.data.sources.base import SPLITS
 from nlp_suite.errors import DataError, RunError
 from nlp_suite.progress import track
 from nlp_suite.tasks.forecasting.ensemble import ForecastEnsemble, check_measured_alike, mean_of

@@ -31,5 +31,7 @@ def parts(model: Any, shapes: Mapping[str, tuple[int, ...]], width: float = 1.0)
     inputs = {name: (shape, "float32") for name, shape in shapes.items()}
     says = f"the forecast after the last {steps} steps; mask is 0 where a value is missing or before the beginning"
     if "categories" in shapes:
-        says += "; categories are places in the lists of words in run.json (facts), from 1 on, and 0 for none of them"
+        says += "; categories are places in the lists of words of facts.json, from 1 on, and 0 for none of them"
+    if calendar := model.settings["task"].get("calendar"):
+        says += f"; calendar is the {', '.join(calendar)} of each step, from 0, by how many there are"
     return [Part("", inputs, call, examples, says=says)]

@@ -88,15 +88,20 @@ class ForecastingView(ReportView):
         from rich.table import Table
 
         summary = summary_table([(tile.name, tile.value, tile.remark) for tile in self.headline(report)])
-        shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for name in ("steps ahead", *NUMBERS):
-            shown.add_column(name, justify="right")
-        rows = report["by_horizon"]
-        for row in rows if len(rows) <= 14 else [*rows[:7], *rows[-1:]]:
-            shown.add_row(str(row["step"]), *(_n(row[key]) for key in NUMBERS.values()))
-        for row in report.get("members", ()):
-            shown.add_row(f"{Path(row['run']).name} alone", *(_n(row[key]) for key in NUMBERS.values()))
-        return Group(summary, "", shown)
+
+        def errors(of: str, rows: list[tuple[str, dict]]) -> Table:
+            shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+            for name in (of, *NUMBERS):
+                shown.add_column(name, justify="right")
+            for name, row in rows:
+                shown.add_row(name, *(_n(row[key]) for key in NUMBERS.values()))
+            return shown
+
+        rows = [(str(row["step"]), row) for row in report["by_horizon"]]
+        tables = [errors("steps ahead", rows if len(rows) <= 14 else [*rows[:7], *rows[-1:]])]
+        if members := [(Path(row["run"]).name, row) for row in report.get("members", ())]:
+            tables.append(errors("each run alone", members))
+        return Group(summary, "", *tables)
 
 
 def _writer(key: str) -> Any:

@@ -225,10 +225,15 @@ def test_fitted_methods_are_asked_once_a_cutoff(monkeypatch):
 
 
 def test_a_run_is_measured_on_another_table(run, folder):
-    table = "ds,y\n" + "".join(f"{2020 + n // 12}-{n % 12 + 1:02d},{100 + n % 12}\n" for n in range(40))
+    rows = [f"{2020 + n // 12}-{n % 12 + 1:02d},{100 + n % 12}\n" for n in range(40)]
+    table = "".join(["unique_id,ds,y\n", *(f"long,{row}" for row in rows), *(f"short,{row}" for row in rows[:27])])
     (folder / "other.csv").write_text(table)
     report = nlp_suite.evaluate(run, data=folder / "other.csv")
     assert report["examples"] == 4 and report["series"] == 1 and report["mae"] < 3
+    assert "1 of 2 series are left out: they are shorter than the 28 steps that are needed" in report["remarks"]
+    (folder / "short.csv").write_text("ds,y\n" + "".join(rows[:27]))
+    with pytest.raises(nlp_suite.NlpSuiteError, match=r"short\.csv: 1 of 1 series are left out: .* the 28 steps"):
+        nlp_suite.evaluate(run, data=folder / "short.csv")
     (folder / "days.csv").write_text("ds,y\n" + "".join(f"2024-01-{day:02d},1\n" for day in range(1, 32)))
     with pytest.raises(nlp_suite.NlpSuiteError, match="a step is a day, and the model forecasts steps of a month"):
         nlp_suite.evaluate(run, data=folder / "days.csv")
