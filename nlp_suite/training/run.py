@@ -12,7 +12,7 @@ from typing import Any
 from nlp_suite.config import Experiment, load_recorded
 from nlp_suite.data.prepare import open_assets, prepare
 from nlp_suite.errors import ConfigError, DamagedFileError, RunError
-from nlp_suite.files import Record
+from nlp_suite.files import Record, check_writable
 from nlp_suite.task import Assets, Task, task_class
 from nlp_suite.text.text_layer import TextLayer
 from nlp_suite.training.frozen import FROZEN, FROZEN_SCHEMA, backbones_of, keeps_frozen_apart, load_all
@@ -155,6 +155,17 @@ def make_task(experiment: Experiment) -> Task:
     """The task object of an experiment."""
     settings = experiment.task.arguments()
     return task_class(experiment.task.name, settings)(**settings)
+
+
+def check_new_run(directory: Path, option: str) -> None:
+    """Refuses a folder for a new run that holds something.
+
+    Raises:
+        RunError: it does, or cannot be written; the message names the option that gave it.
+    """
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise RunError(f"{option} {str(directory)!r} exists and is not empty: give a new folder")
+    check_writable(directory.parent, f"give another {option}", RunError)
 
 
 def is_run(directory: str | Path) -> bool:

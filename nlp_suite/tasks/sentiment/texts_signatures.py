@@ -131,7 +131,7 @@ class StringSignatures(Signatures):
 
 
 class TextsSignatures(StringSignatures):
-    """The signatures of a network that answers texts: those of `StringSignatures`, and
+    """The signatures of a network that answers texts: those of `StringSignatures`, and two more.
 
     * `tokens`: `tokens` int32 `[B, T]`, `length` int32 `[B]` → the same as `serving_default`. What stands at or after `length` is
       ignored; a row of length 0 is the empty text; an id that is not in the vocabulary and a length beyond T are errors, PAD counts
