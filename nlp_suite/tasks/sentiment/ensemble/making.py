@@ -67,7 +67,8 @@ def ensemble(
     store = first.stores(progress)["validation"]
     with work(f"weighing {len(opened)} runs"):
         models = [run.model() for run in opened]
-        answers = answers_of([open_run(run, model) for run, model in zip(opened, models)], store)  # [M, N, C]
+        predictors: list[Any] = [open_run(run, model) for run, model in zip(opened, models)]
+        answers = answers_of(predictors, store)  # [M, N, C]
     truth = np.array(store.labels)
     chosen = np.full(len(opened), 1 / len(opened))
     if weights == "validation":

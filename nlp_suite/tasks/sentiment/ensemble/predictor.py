@@ -7,8 +7,8 @@ import numpy as np
 from nlp_suite.errors import RequestError
 from nlp_suite.tasks.sentiment.calibration import probabilities_of
 from nlp_suite.tasks.sentiment.predictor import ClassifierPredictor, NetworkClassifier
-from nlp_suite.tasks.sentiment.report import MIN_PROBABILITY
 
+LEAST = 1e-30  # of a probability whose logarithm is taken; a float32 holds it
 STEPS, SETTLED = 2000, 1e-7  # of the search for weights: at most so many, until none changes by more
 
 
@@ -62,7 +62,7 @@ def log_mean(answers, weights) -> np.ndarray:
         answers: the members', `[M, N, C]`.
         weights: theirs, `[M]`.
     """
-    return np.log(np.maximum(np.tensordot(weights, np.asarray(answers, "float64"), 1), MIN_PROBABILITY))
+    return np.log(np.maximum(np.tensordot(weights, np.asarray(answers, "float64"), 1), LEAST))
 
 
 def fit_weights(of_truth: np.ndarray) -> np.ndarray:
@@ -74,7 +74,7 @@ def fit_weights(of_truth: np.ndarray) -> np.ndarray:
     Args:
         of_truth: probability of each row's true label by each member, `[M, N]`.
     """
-    of_truth = np.maximum(np.asarray(of_truth, "float64"), MIN_PROBABILITY)
+    of_truth = np.maximum(np.asarray(of_truth, "float64"), LEAST)
     weights = np.full(len(of_truth), 1 / len(of_truth))
     for _ in range(STEPS):
         before, weights = weights, weights * (of_truth / (weights @ of_truth)).mean(axis=1)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nlp_suite.tasks.sentiment.report import MIN_PROBABILITY
+from nlp_suite.tasks.sentiment.ensemble.predictor import LEAST
 from nlp_suite.tasks.sentiment.signatures import ClassifierAnswers, SentimentSignatures
 from nlp_suite.tasks.sentiment.texts_signatures import StringSignatures
 
@@ -27,5 +27,5 @@ class EnsembleSignatures(ClassifierAnswers, StringSignatures):
         weights = tf.constant(self.predictor.weights, tf.float32)  # [M]
         mean = tf.tensordot(weights, tf.stack(outputs), 1)  # [B, C]
         if self.predictor.temperature != 1:
-            mean = tf.nn.softmax(tf.math.log(tf.maximum(mean, MIN_PROBABILITY)) / self.predictor.temperature)
+            mean = tf.nn.softmax(tf.math.log(tf.maximum(mean, LEAST)) / self.predictor.temperature)
         return mean, tf.reduce_any(tf.stack(truncated), axis=0)

@@ -24,7 +24,6 @@ class EnsembleTask(SentimentTask):
 
     title = "sentiment classification by an ensemble"
     model_kind = "ensemble of classifiers"
-    exports_to = ()
     quantizes = False
 
     @classmethod
@@ -49,7 +48,7 @@ class EnsembleTask(SentimentTask):
         from nlp_suite.tasks.sentiment.ensemble.predictor import EnsembleClassifier
         from nlp_suite.tasks.sentiment.threshold import threshold_of
 
-        members = [
+        members: list[Any] = [
             make_task(member).predictor(network, own, member)
             for network, (member, own) in zip(model.members, assets.members.values(), strict=True)
         ]
@@ -62,7 +61,8 @@ class EnsembleTask(SentimentTask):
         from nlp_suite.tasks.sentiment.ensemble.predictor import log_mean
         from nlp_suite.tasks.sentiment.measure import measured
 
-        predictor, store = open_run(run, run.model()), stores[split]
+        predictor: Any = open_run(run, run.model())
+        store = stores[split]
         answers = answers_of(predictor.members, store)  # [M, N, C]
         report = measured(run, store, log_mean(answers, predictor.weights))
         alone = members_alone(predictor, answers, np.array(store.labels), report["by_row"])
