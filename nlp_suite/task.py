@@ -269,9 +269,7 @@ class Task:
 
     def measure_together(self, runs: Sequence[Run], split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
         """As `measure`, of several runs that answer together; the stores are the first one's. By default it raises RunError."""
-        raise RunError(
-            f"{self.title}: only forecasters are measured so; nlp-suite ensemble makes one run of classifiers"
-        )
+        raise RunError(f"{self.title}: runs are measured one by one; nlp-suite ensemble makes one of classifiers")
 
     def label_probabilities(self, run: Run, split: str, stores: Mapping[str, Any]) -> tuple[Any, Any] | None:
         """How probable every label is for the rows of a split, where each row has one; asked of the folds of a cross-validation.

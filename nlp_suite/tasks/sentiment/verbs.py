@@ -1,11 +1,14 @@
 """The verbs of sentiment classification on the command line beside those of all tasks: vectors of texts, and ensembles."""
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from nlp_suite.registry import VERBS
+
+LOGGER = logging.getLogger(__name__)
 
 
 @VERBS.register()
@@ -43,9 +46,9 @@ def ensemble(
     ] = "validation",
 ) -> None:
     """Make one run of several classifiers: the weighted mean of their calibrated probabilities."""
-    from nlp_suite.cli.common import print_progress
+    from nlp_suite.progress import say
     from nlp_suite.tasks.sentiment.ensemble.making import ensemble
 
-    made = ensemble(runs, to, weights=weights, progress=print_progress)  # type: ignore[arg-type]
+    made = ensemble(runs, to, weights=weights, progress=lambda line: say(line, LOGGER))  # type: ignore[arg-type]
     shares = ", ".join(f"{name} {weight:.3f}" for name, weight in made.experiment.task.members.items())
     print(f"{to}: an ensemble; weights: {shares}\nnext: nlp-suite evaluate {to}")
