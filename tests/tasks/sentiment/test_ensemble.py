@@ -117,7 +117,7 @@ def test_its_graph_of_pairs():
 @pytest.mark.slow
 def test_equal_weights_and_names_that_are_taken(folder, tmp_path):
     other = shutil.copytree(folder / "letters", tmp_path / "words")
-    run = nlp_suite.ensemble([folder / "words", other], tmp_path / "equal", weights="equal")
+    run = nlp_suite.ensemble([folder / "words", other], tmp_path / "new" / "equal", weights="equal")
     assert run.experiment.task.members == {"words": 0.5, "words-2": 0.5}
 
 

@@ -75,6 +75,7 @@ def ensemble(
         chosen = fit_weights(answers[:, np.arange(len(truth)), truth])
     experiment = _experiment(first, dict(zip(names, chosen.tolist())))
     members = {name: (_without_updates(run.experiment), run.assets) for name, run in zip(names, opened)}
+    to.parent.mkdir(parents=True, exist_ok=True)
     with hidden_folder(to.parent, ".nlp-suite-run-") as hidden:
         folder = hidden / "run"
         prepared = Prepared(replace(first.assets, members=members), {}, first.info["statistics"], folder)
