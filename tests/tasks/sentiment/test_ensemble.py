@@ -196,7 +196,7 @@ def test_from_runs_to_the_endpoints_answer(folder, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "weights: words 0." in said and "beside members" in said
     exported = load(models)
-    with pytest.raises(RequestError, match="give no vectors"):
+    with pytest.raises(RequestError, match="gives no vectors"):
         exported.embed(["a"])
     card = read_json(models / "1" / "assets.extra" / "model_card.json", "")
     assert list(card["members"]) == ["words", "letters"] and card["metrics"]["members"]
