@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # what is imported when asked for, for type checkers
     from nlp_suite.export import run_export as export_run
     from nlp_suite.export.load import load
     from nlp_suite.export.predict_table import predict_table
+    from nlp_suite.tasks.sentiment.ensemble.making import ensemble
     from nlp_suite.tasks.sentiment.imported import import_model, import_run
     from nlp_suite.training.cross_validation import cross_validate
     from nlp_suite.training.evaluate import evaluate
@@ -31,6 +32,7 @@ __all__ = [
     "NlpSuiteError",
     "__version__",
     "cross_validate",
+    "ensemble",
     "evaluate",
     "export_run",
     "import_model",
@@ -56,6 +58,7 @@ _LAZY_EXPORTS = {  # public name: (module, attribute), imported when asked for
     "learning_curve": ("nlp_suite.training.learning_curve", "learning_curve"),
     "repeat": ("nlp_suite.training.repetition", "repeat"),
     "search": ("nlp_suite.tuning.search", "search"),
+    "ensemble": ("nlp_suite.tasks.sentiment.ensemble.making", "ensemble"),
     "evaluate": ("nlp_suite.training.evaluate", "evaluate"),
     "export_run": ("nlp_suite.export", "run_export"),
     "import_model": ("nlp_suite.tasks.sentiment.imported", "import_model"),

@@ -60,6 +60,7 @@ class Assets:
         labels: label names, in the order of the network's outputs; empty where there are none.
         facts: what the corpus kind found in the training split and a network must know.
         fitted: what `Task.after_training` returned; empty before, and of runs that were written before there was such a thing.
+        members: of an ensemble: name of a member → its config and assets.
     """
 
     text: TextLayer | None = None
@@ -67,6 +68,7 @@ class Assets:
     labels: Sequence[str] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     fitted: Mapping[str, Any] = field(default_factory=dict)
+    members: Mapping[str, tuple[Experiment, Assets]] = field(default_factory=dict)
 
     @property
     def vocabulary_size(self) -> int:
@@ -267,7 +269,7 @@ class Task:
 
     def measure_together(self, runs: Sequence[Run], split: str, stores: Mapping[str, Any]) -> dict[str, Any]:
         """As `measure`, of several runs that answer together; the stores are the first one's. By default it raises RunError."""
-        raise RunError(f"{self.title}: runs are measured one by one; only forecasters are measured as an ensemble")
+        raise RunError(f"{self.title}: runs are measured one by one; nlp-suite ensemble makes one of classifiers")
 
     def label_probabilities(self, run: Run, split: str, stores: Mapping[str, Any]) -> tuple[Any, Any] | None:
         """How probable every label is for the rows of a split, where each row has one; asked of the folds of a cross-validation.

@@ -19,6 +19,7 @@ NOT_SHOWN = {
     "schema",
     "statistics",
     "labels",
+    "members",
     "best",
     "state",
     "files",

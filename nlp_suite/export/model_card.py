@@ -35,7 +35,6 @@ def model_card(run: Run, model: Any, name: str) -> dict[str, Any]:
         name: of the exported model.
     """
     experiment = run.experiment
-    settings = experiment.text
     info = run.info
     return {
         "name": name,
@@ -48,8 +47,7 @@ def model_card(run: Run, model: Any, name: str) -> dict[str, Any]:
         "labels": list(run.labels),
         "parameters": int(model.count_params()),
         "weight_bytes": sum(np.asarray(v).nbytes for v in model.weights),
-        "backbone": experiment.backbone.model_dump(mode="json"),
-        "text": {**settings.model_dump(mode="json"), "vocabulary_size": run.assets.vocabulary_size},
+        **_network(run),
         **_of_targets(run),
         **({"pretrained": info["pretrained"]} if "pretrained" in info else {}),
         "data": {**experiment.data.source.model_dump(mode="json"), "splits": info.get("statistics") or {}},
@@ -57,6 +55,19 @@ def model_card(run: Run, model: Any, name: str) -> dict[str, Any]:
         "training": {key: info[key] for key in ("best", "seconds", "hardware", "versions") if key in info},
         "limits": list(run.task.card_limits),
     }
+
+
+def _network(run: Run) -> dict[str, Any]:
+    """The backbone and the text layer; of an ensemble those of every member, and no text layer of its own."""
+
+    def of(experiment: Any, assets: Any) -> dict[str, Any]:
+        text = {**experiment.text.model_dump(mode="json"), "vocabulary_size": assets.vocabulary_size}
+        return {"backbone": experiment.backbone.model_dump(mode="json"), "text": text}
+
+    if not (members := run.assets.members):
+        return of(run.experiment, run.assets)
+    parts = {name: of(*member) for name, member in members.items()}
+    return {"backbone": {"name": run.network}, "text": {"vocabulary_size": 0}, "members": parts}
 
 
 def _of_targets(run: Run) -> dict[str, Any]:

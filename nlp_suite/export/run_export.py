@@ -75,6 +75,11 @@ def check_export(run_dir: str | Path, to: str | Path, format: str, **settings: A
         raise ExportError(
             f"format {format!r} cannot express a run of {run.experiment.task.name!r} (tasks that it can: {tasks})"
         )
+    if run.assets.members and format != "saved_model":
+        raise ExportError(
+            f"format {format!r} holds one network, and {run.directory} is an ensemble of {len(run.assets.members)}, each with a "
+            "text layer of its own (format that can: saved_model)"
+        )
     made: Exporter = exporter(**arguments)
     made.check(run, Path(to))
     return made, run

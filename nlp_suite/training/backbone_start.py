@@ -29,8 +29,8 @@ class BackboneStart:
         pretrained: what the run says of a pretrained model that it began with; None where there was none.
 
     Raises:
-        ConfigError: as far as the two configs say, the weights do not suit: other text settings, another kind of
-            backbone, or settings (dropouts aside) under which the weights mean something else.
+        ConfigError: the run is an ensemble; or as far as the two configs say, the weights do not suit: other text settings,
+            another kind of backbone, or settings (dropouts aside) under which the weights mean something else.
     """
 
     def __init__(self, run: Run, experiment: Experiment):
@@ -38,6 +38,11 @@ class BackboneStart:
         if run.text is None:
             raise ConfigError(
                 f"backbone.init_from: {run.directory} reads no text, so it has no text layer to start with"
+            )
+        if run.assets.members:
+            raise ConfigError(
+                f"backbone.init_from: {run.directory} is an ensemble; start with the run of one of its members "
+                f"({', '.join(run.assets.members)})"
             )
         self._check_text(run.experiment.text.model_dump(mode="json"), experiment.text.model_dump(mode="json"))
         theirs, ours = run.experiment.backbone, experiment.backbone

@@ -143,7 +143,7 @@ def _report(
     if adaptation:
         report["adapted"] = adaptation.report(run, split, stores)
     name = " and ".join(each.directory.name for each in runs)
-    title = f"{name}: {run.experiment.task.name.replace('_', ' ')}, {run.experiment.backbone.name}, {split} split"
+    title = f"{name}: {run.experiment.task.name.replace('_', ' ')}, {run.network}, {split} split"
     page = write_report(
         folder,
         report,

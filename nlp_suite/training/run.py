@@ -4,7 +4,7 @@ import csv
 import importlib.metadata
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,13 @@ from typing import Any
 from nlp_suite.config import Experiment, load_recorded
 from nlp_suite.data.prepare import open_assets, prepare
 from nlp_suite.errors import ConfigError, DamagedFileError, RunError
-from nlp_suite.files import Record
-from nlp_suite.task import Task, task_class
+from nlp_suite.files import Record, check_writable
+from nlp_suite.task import Assets, Task, task_class
 from nlp_suite.text.text_layer import TextLayer
 from nlp_suite.training.frozen import FROZEN, FROZEN_SCHEMA, backbones_of, keeps_frozen_apart, load_all
 
 SCHEMA = 2  # of a run that begins; `FROZEN_SCHEMA` from when its frozen weights lie apart, which earlier versions do not read
-HISTORY, STATE = "history.csv", "checkpoints/state.npz"
+HISTORY, STATE, MEMBERS = "history.csv", "checkpoints/state.npz", "members"
 NO_HISTORY = [None, "first 0 bytes, crc32 00000000"]  # its entry in the record before the first interval is saved
 _REMEDIES = {
     "checkpoints/average.weights.h5": "make it again: nlp-suite average {run} --last N",
@@ -33,6 +33,7 @@ class Run:
     """A run folder.
 
     It holds `config.yaml` (resolved), `run.json`, `text/`, `target_text/` where the targets have a vocabulary of their own,
+    `members/` of an ensemble (config and text layers of each; the weights of all are one checkpoint),
     `checkpoints/` (frozen weights apart, see `nlp_suite.training.frozen`), `history.csv`, `tensorboard/` and, once evaluated, `report.json` and `report.html`. `run.json` is the
     record of the others: a file that is missing or damaged is named when it is wanted, and never used.
 
@@ -61,7 +62,8 @@ class Run:
         check_opened(self.record)
         self.experiment = load_recorded(self.directory / "config.yaml")
         assets = open_assets(self.experiment, self.directory, self.info["labels"], self.info.get("facts", {}))
-        self.assets = replace(assets, fitted=self.info.get("fitted", {}))
+        members = {name: _open_member(self, name, facts) for name, facts in self.info.get("members", {}).items()}
+        self.assets = replace(assets, fitted=self.info.get("fitted", {}), members=members)
         self.labels = self.assets.labels
         self.text: TextLayer | Any = self.assets.text  # None only of a corpus kind without texts
         self.target_text: TextLayer | Any = self.assets.target_text
@@ -75,6 +77,12 @@ class Run:
     def task(self) -> Task:
         """The task, made from the config."""
         return make_task(self.experiment)
+
+    @property
+    def network(self) -> str:
+        """The name of its backbone; of an ensemble those of its members."""
+        members = [member.backbone.name for member, _ in self.assets.members.values()]
+        return " + ".join(members) or str(self.experiment.backbone.name)
 
     def weights(self, checkpoint: str | None = None) -> Path:
         """The file of the weights of `"average"`, `"best"` or `"last"`; default: of the first two the one there is.
@@ -116,6 +124,14 @@ class Run:
         return prepared.stores
 
 
+def _open_member(run: Run, name: str, info: Mapping[str, Any]) -> tuple[Experiment, Assets]:
+    """The config and the assets of a member of an ensemble; what is fitted is that of the run that it was."""
+    folder = run.directory / MEMBERS / name
+    experiment = load_recorded(folder / "config.yaml")
+    assets = open_assets(experiment, folder, run.info["labels"], info["facts"])
+    return experiment, replace(assets, fitted=info["fitted"])
+
+
 def load_weights(model: Any, path: Path) -> None:
     """Loads a checkpoint of a run folder into a network, with the weights that all its checkpoints share.
 
@@ -139,6 +155,17 @@ def make_task(experiment: Experiment) -> Task:
     """The task object of an experiment."""
     settings = experiment.task.arguments()
     return task_class(experiment.task.name, settings)(**settings)
+
+
+def check_new_run(directory: Path, option: str) -> None:
+    """Refuses a folder for a new run that holds something.
+
+    Raises:
+        RunError: it does, or cannot be written; the message names the option that gave it.
+    """
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise RunError(f"{option} {str(directory)!r} exists and is not empty: give a new folder")
+    check_writable(directory.parent, f"give another {option}", RunError)
 
 
 def is_run(directory: str | Path) -> bool:
@@ -167,7 +194,7 @@ def check_opened(record: Record) -> None:
         DamagedFileError: one is missing or damaged.
     """
     for name in record.read().get("files", ()):
-        if name.split("/")[0] in ("config.yaml", "text", "target_text"):
+        if name.split("/")[0] in ("config.yaml", "text", "target_text", MEMBERS):
             record.check(name)
 
 

@@ -15,7 +15,7 @@ from nlp_suite.errors import DamagedFileError, RunError
 from nlp_suite.files import Record, contents_of, write_file
 from nlp_suite.task import Assets
 from nlp_suite.training.distributions.base import World
-from nlp_suite.training.run import HISTORY, NO_HISTORY, SCHEMA, environment, is_run, read_info, run_record
+from nlp_suite.training.run import HISTORY, MEMBERS, NO_HISTORY, SCHEMA, environment, is_run, read_info, run_record
 
 
 def check_same_data(directory: Path, experiment: Experiment, prepared: Prepared) -> None:
@@ -64,9 +64,14 @@ def begin_run(
         (temporary / "checkpoints").mkdir(parents=True)
         save_texts(temporary, prepared.text, prepared.target_text)
         write_file(temporary / "config.yaml", experiment.to_yaml())
+        for name, (member, assets) in prepared.assets.members.items():
+            save_texts(temporary / MEMBERS / name, assets.text, assets.target_text)
+            write_file(temporary / MEMBERS / name / "config.yaml", member.to_yaml())
         files = contents_of(temporary, (path for path in temporary.rglob("*") if path.is_file()))
         info = {"schema": SCHEMA, "state": "running", "labels": prepared.labels, "statistics": prepared.statistics}
         info |= {"facts": prepared.assets.facts} if prepared.assets.facts else {}
+        members = {name: {"facts": m.facts, "fitted": m.fitted} for name, (_, m) in prepared.assets.members.items()}
+        info |= {"members": members} if members else {}
         info |= {"remarks": doubtful} if doubtful else {}
         info |= {"pretrained": pretrained} if pretrained else {}
         info |= {"tracking": uuid.uuid4().hex} if experiment.training.trackers else {}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+import nlp_suite
 from nlp_suite.backbones.preset import UPDATED
 from nlp_suite.cli.training import inspect, prepare
 from nlp_suite.config import load_experiment
@@ -182,6 +183,16 @@ def test_merged_it_answers_as_apart(run):
         assert len(updated_layers(model)) == 12 and not updated_layers(run.model(checkpoint))
         expected, merged = (keras.ops.convert_to_numpy(m(tokens)) for m in (model, run.model(checkpoint)))
         np.testing.assert_allclose(merged, expected, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_member_of_an_ensemble_answers_as_it_does_alone(run, tmp_path):
+    other = shutil.copytree(run.directory, tmp_path / "other")
+    both = nlp_suite.ensemble([run.directory, other], tmp_path / "both", weights="equal")
+    expected = load(run.directory).probabilities(TEXTS)
+    for member in load(both.directory).members:
+        np.testing.assert_allclose(member.probabilities(TEXTS), expected, atol=1e-6)
+    assert both.info["pretrained"] == run.info["pretrained"]
 
 
 @pytest.mark.slow

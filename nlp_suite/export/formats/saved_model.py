@@ -26,7 +26,7 @@ from nlp_suite.export.stored_weights import (
 )
 from nlp_suite.export.version_writing import Version, check_model_folder, tensorflow_for_graphs, write_version
 from nlp_suite.registry import EXPORTERS, TASKS
-from nlp_suite.training.run import Run
+from nlp_suite.training.run import MEMBERS, Run
 
 GRAPH_BYTES = 2**31  # of one message of protobuf
 
@@ -138,10 +138,13 @@ def without_cudnn(model: Any) -> Iterator[None]:
 
 
 def _text_files(run: Run) -> list[Path]:
-    return [file for side in ("text", "target_text") for file in (run.directory.resolve() / side).glob("*")]
+    root = run.directory.resolve()
+    folders = [root / MEMBERS / name for name in run.assets.members] or [root]
+    return [file for folder in folders for side in ("text", "target_text") for file in (folder / side).glob("*")]
 
 
 def _write_extras(directory: Path, run: Run, model: Any, name: str) -> None:
     (directory / "config.yaml").write_text(run.task.freeze_data_defaults(run).to_yaml(), "utf-8")
     write_card(directory, model_card(run, model, name))
-    save_texts(directory, run.text, run.target_text)  # for clients that tokenise themselves and ask `tokens`
+    if not run.assets.members:
+        save_texts(directory, run.text, run.target_text)  # for clients that tokenise themselves and ask `tokens`

@@ -85,7 +85,11 @@ class SentimentTask(Task):
 
     @classmethod
     def variant(cls, settings) -> type[Task]:
-        """See `Task.variant`: every value of `problem` but the default has a subclass of this one."""
+        """See `Task.variant`: every value of `problem` but the default has a subclass of this one, and so have ensembles."""
+        if settings.get("members"):
+            from nlp_suite.tasks.sentiment.ensemble.task import EnsembleTask
+
+            return EnsembleTask
         if settings.get("problem", "single_label") == "single_label":
             return cls
         from nlp_suite.tasks.sentiment.problems import PROBLEMS

@@ -26,7 +26,7 @@ def baselines(labels: Sequence[str], train, store, answers: NDArray, ordered: bo
     truth, classes = np.array(store.labels), len(labels)
     shares = np.bincount(train.labels, minlength=classes) / len(train)  # [C]
     everywhere = np.arange(len(store))
-    majority = _figures(
+    majority = beside(
         truth,
         answers,
         everywhere,
@@ -44,7 +44,7 @@ def baselines(labels: Sequence[str], train, store, answers: NDArray, ordered: bo
     notes = {"notes": tfidf["notes"].tolist()}
     return {
         "majority": {"title": TITLES["majority"], **majority},
-        "tfidf": {"title": TITLES["tfidf"], **_figures(truth, answers, *arrays, classes, ordered), **notes},
+        "tfidf": {"title": TITLES["tfidf"], **beside(truth, answers, *arrays, classes, ordered), **notes},
     }
 
 
@@ -62,8 +62,18 @@ def _tfidf(train, store, classes: int) -> dict[str, NDArray]:
     }
 
 
-def _figures(truth, answers, rows, predicted, log_probs, classes: int, ordered: bool) -> dict:
-    """Figures of a baseline's answers for some rows, and by how much the model is better on the same rows."""
+def beside(truth, answers, rows, predicted, log_probs, classes: int, ordered: bool = False) -> dict:
+    """Figures of another method's answers for some rows, and by how much the model is better on the same rows.
+
+    Args:
+        truth: label ids of all rows, int `[N]`.
+        answers: the model's, int `[N]`.
+        rows: those that the other method answered, int `[M]`.
+        predicted: its answers, int `[M]`.
+        log_probs: its log-probabilities of the true labels, `[M]`.
+        classes: number of classes C.
+        ordered: see `baselines`.
+    """
     truth, answers = truth[rows], answers[rows]
     kinds, counts = np.unique(np.stack([truth, answers, predicted], axis=1), axis=0, return_counts=True)  # [K, 3], [K]
     true, ours, theirs = kinds.T

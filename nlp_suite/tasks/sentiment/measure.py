@@ -25,8 +25,12 @@ def measure(run, split: str, stores: dict) -> dict:
     With `truncated_share` (of the texts) and `dropped_share` (of all tokens), and `remarks` on the answers; `by_row` are the
     classes that were answered, int `[N]`.
     """
-    store, truth = stores[split], np.array(stores[split].labels)
-    logits = split_logits(run, store)
+    return measured(run, stores[split], split_logits(run, stores[split]))
+
+
+def measured(run, store, logits: np.ndarray) -> dict:
+    """As `measure`, of what was answered to every row of a store: logits `[N, C]`."""
+    truth = np.array(store.labels)
     probabilities = probabilities_of(logits, temperature_of(run.assets))
     threshold = threshold_of(run.assets)
     report = classification_report(run.labels, truth, probabilities, StoreTexts(store), threshold=threshold)
@@ -60,15 +64,20 @@ def _calibration(run, logits: np.ndarray, truth: np.ndarray) -> dict | None:
 
 
 def fit_on_validation(run, store) -> dict:
-    """What a classifier fits once it is trained.
+    """What a classifier fits once it is trained, see `fit`."""
+    settings = run.task.settings
+    if settings.calibration == "none" and settings.threshold is None:
+        return {}
+    return fit(settings, validation_logits(run, store), np.array(store.labels))
+
+
+def fit(settings, logits: np.ndarray, truth: np.ndarray) -> dict:
+    """What is fitted to the logits `[N, C]` of the validation split and its labels, int `[N]`.
 
     Returns:
         `calibration`, see `fit_calibration`, unless the task's is none; `threshold`, see `fit_threshold`, if it is wanted.
     """
-    setting, rule, fitted, temperature = run.task.settings.calibration, run.task.settings.threshold, {}, 1.0
-    if setting == "none" and rule is None:
-        return {}
-    logits, truth = validation_logits(run, store), np.array(store.labels)
+    setting, rule, fitted, temperature = settings.calibration, settings.threshold, {}, 1.0
     if not np.isfinite(logits).all():  # measuring it names the row
         return {}
     if setting != "none":

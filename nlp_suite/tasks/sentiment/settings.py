@@ -51,6 +51,9 @@ class SentimentSettings(ComponentSettings):
         description="of two labels: probability from which the second is answered: a number, or chosen on validation for "
         "{beta: 1} (F-beta) or {cost: {false_positive: 1, false_negative: 5}}; default: the more probable label",
     )
+    members: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        {}, description="of an ensemble, as nlp-suite ensemble writes it: name of a member → its weight"
+    )
     word_vectors: str | None = Field(None, description="file of pretrained word vectors: a word and its numbers a line")
     train_word_vectors: bool = Field(True, description="whether training changes the embeddings")
 

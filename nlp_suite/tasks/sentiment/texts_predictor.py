@@ -258,8 +258,8 @@ class SavedModelTexts(TextsPredictor):
     def vector_size(self) -> int:
         if "embedding" not in self._ask.outputs("embed"):
             raise RequestError(
-                f"{str(self._ask.path)!r} has no signature embed: it is an export of an earlier version; export its run "
-                "again (nlp-suite export RUN --to saved_models/NAME), or embed with the run"
+                f"{str(self._ask.path)!r} has no signature embed: an ensemble or an imported model gives no vectors; where it is an "
+                "export of an earlier version, export its run again (nlp-suite export RUN --to saved_models/NAME), or embed with the run"
             )
         return self._ask.output_width("embed", "embedding")
 

@@ -1,11 +1,14 @@
-"""The verb of sentiment classification on the command line that predicting is not: vectors of texts."""
+"""The verbs of sentiment classification on the command line beside those of all tasks: vectors of texts, and ensembles."""
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from nlp_suite.registry import VERBS
+
+LOGGER = logging.getLogger(__name__)
 
 
 @VERBS.register()
@@ -32,3 +35,20 @@ def embed(
     from nlp_suite.tasks.sentiment.embedding import embed_texts
 
     print(embed_texts(model, texts, input, output, column=text, normalize=normalize).describe())
+
+
+@VERBS.register()
+def ensemble(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN …", help="Run folders of classifiers.")],
+    to: Annotated[Path, typer.Option(help="The new run folder, which stands alone.")],
+    weights: Annotated[
+        str, typer.Option(help="validation: of the least cross-entropy on the first run's validation split; or equal.")
+    ] = "validation",
+) -> None:
+    """Make one run of several classifiers: the weighted mean of their calibrated probabilities."""
+    from nlp_suite.progress import say
+    from nlp_suite.tasks.sentiment.ensemble.making import ensemble
+
+    made = ensemble(runs, to, weights=weights, progress=lambda line: say(line, LOGGER))  # type: ignore[arg-type]
+    shares = ", ".join(f"{name} {weight:.3f}" for name, weight in made.experiment.task.members.items())
+    print(f"{to}: an ensemble; weights: {shares}\nnext: nlp-suite evaluate {to}")

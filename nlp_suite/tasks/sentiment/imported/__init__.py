@@ -24,6 +24,7 @@ from nlp_suite.progress import scope, work
 from nlp_suite.tasks.sentiment.imported.network import ForeignNetwork, KerasNetwork, Outputs, SavedModelNetwork
 from nlp_suite.tasks.sentiment.imported.reading import Foreign, look_at
 from nlp_suite.tasks.sentiment.imported.words import IdRule, Words, check_fits
+from nlp_suite.training.run import check_new_run
 
 LIMITS = (
     "Imported: how it was trained, on what, and how well it does is not known here; measure it on your own data.",
@@ -168,10 +169,10 @@ def import_run(
         True
     """
     foreign, run_dir = look_at(Path(file)), Path(run_dir)
+    check_new_run(run_dir, "--run-dir")
     import_backend()
-    from nlp_suite.tasks.sentiment.imported.run_folder import check_new_run, write_run  # imports Keras
+    from nlp_suite.tasks.sentiment.imported.run_folder import write_run  # imports Keras
 
-    check_new_run(run_dir)
     with work(f"importing {file}"):
         classifier, remarks = open_foreign(foreign, labels, ids, outputs)
         difference, more = write_run(classifier, run_dir)

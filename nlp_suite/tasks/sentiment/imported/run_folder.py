@@ -7,8 +7,7 @@ import numpy as np
 
 from nlp_suite.config import Experiment, load_experiment
 from nlp_suite.data.prepare import Prepared
-from nlp_suite.errors import ExportError, RunError
-from nlp_suite.files import check_writable
+from nlp_suite.errors import ExportError
 from nlp_suite.task import Assets
 from nlp_suite.tasks.sentiment.imported.network import KerasNetwork
 from nlp_suite.tasks.sentiment.imported.recurrent import Recognised, put_weights, recognise
@@ -23,17 +22,6 @@ from nlp_suite.training.run_start import begin_run
 
 UNBOUNDED = 2000  # tokens of a text, where the model's text layer has no limit
 TOLERANCE = 1e-5  # of probabilities, between the model and the run
-
-
-def check_new_run(run_dir: Path) -> None:
-    """Refuses a folder that holds something.
-
-    Raises:
-        RunError: it does, or cannot be written.
-    """
-    if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
-        raise RunError(f"--run-dir {str(run_dir)!r} exists and is not empty: give a new folder")
-    check_writable(run_dir.parent, "give another --run-dir", RunError)
 
 
 def write_run(classifier: ImportedClassifier, run_dir: Path) -> tuple[float, list[str]]:

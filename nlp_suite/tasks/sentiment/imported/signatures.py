@@ -1,18 +1,16 @@
 """An imported classifier in Python, and its serving signatures: text in, label and probabilities out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from nlp_suite.errors import RequestError
-from nlp_suite.export.cases import Case
-from nlp_suite.export.signatures import Signatures, fill_empty_batch, first_rows
 from nlp_suite.tasks.sentiment.imported.network import ForeignNetwork
 from nlp_suite.tasks.sentiment.imported.words import Words
 from nlp_suite.tasks.sentiment.predictor import ClassifierPredictor
 from nlp_suite.tasks.sentiment.signatures import ClassifierAnswers
-from nlp_suite.tasks.sentiment.texts_signatures import serialized_example
+from nlp_suite.tasks.sentiment.texts_signatures import StringSignatures
 
 
 class ImportedClassifier(ClassifierPredictor):
@@ -52,48 +50,17 @@ class ImportedClassifier(ClassifierPredictor):
         raise RequestError("an imported classifier gives no vectors of texts")
 
 
-class ImportedSignatures(ClassifierAnswers, Signatures):
-    """The signatures `serving_default` and `classify` of `TextsSignatures`; `truncated` where it is known.
+class ImportedSignatures(ClassifierAnswers, StringSignatures):
+    """The signatures of an imported classifier, see `ClassifierAnswers` and `StringSignatures`.
 
     Args:
         predictor: the imported classifier.
     """
 
-    example = "A wonderful film, well worth the wait."
-    tolerance = 1e-5
-
     def __init__(self, predictor: ImportedClassifier):
         super().__init__(predictor.network, predictor)
-        self.labels = predictor.labels
+        self.flags_truncated = predictor.words is not None
         self.module.weights = [*predictor.network.resources(), *([predictor.table] if predictor.table else [])]
 
-    def functions(self) -> dict[str, Callable]:
-        return {
-            "serving_default": self.traced(self.serving_default, text=([None], "string")),
-            "classify": self.traced(self.answer_examples, inputs=([None], "string")),
-        }
-
-    def serving_default(self, text) -> dict[str, Any]:
-        (text,), rows = fill_empty_batch(text)
-        probabilities, truncated = self.predictor.ask(text)
-        answer = self.answer(probabilities[:rows], rows)
-        return answer if truncated is None else {**answer, **first_rows({"truncated": truncated}, rows)}
-
-    def answer_examples(self, inputs) -> dict[str, Any]:
-        import tensorflow as tf
-
-        given = tf.io.parse_example(tf.reshape(inputs, [-1]), {"text": tf.io.FixedLenFeature([], tf.string)})
-        return self.example_answer(self.serving_default(given["text"]))
-
-    def cases(self, texts: Sequence[bytes]) -> list[Case]:
-        outputs, truncated = self.predictor.outputs_flagged(texts)
-        answer = self.expected(outputs)
-        flagged = {"truncated": truncated} if self.predictor.words else {}
-        return [
-            Case("serving_default", {"text": list(texts)}, {**answer, **flagged}),
-            Case(
-                "classify",
-                {"inputs": [serialized_example({"text": text}) for text in texts]},
-                self.example_answer(answer),
-            ),
-        ]
+    def outputs_of(self, *sides) -> tuple[Any, Any]:
+        return self.predictor.ask(*sides)
