@@ -14,7 +14,10 @@ class GraphLines:
     """
 
     def __init__(self, graph, whole=False):
+        import tensorflow as tf
+
         self._graph, self._whole = graph, whole
+        self._decode = tf.function(self.decode, [tf.RaggedTensorSpec([None, None], tf.int32)], autograph=False)
 
     def _lines(self, texts):
         """The lines of every text, `[B, (lines)]`."""
@@ -67,11 +70,11 @@ class GraphLines:
         """What the text of `prompt + new` has after that of `prompt`; ragged ids `[B, (T)]` each → tf.string `[B]`."""
         import tensorflow as tf
 
-        prompt_text, text = self.decode(prompt), self.decode(tf.concat([prompt, new], axis=1))
+        prompt_text, text = self._decode(prompt), self._decode(tf.concat([prompt, new], axis=1))
         size = tf.minimum(tf.strings.length(prompt_text), tf.strings.length(text))  # [B] bytes
         follows = tf.equal(tf.strings.substr(text, tf.zeros_like(size), size), prompt_text)
         rest = tf.strings.substr(text, size, tf.strings.length(text) - size)
-        return tf.where(follows, rest, self.decode(new))
+        return tf.where(follows, rest, self._decode(new))
 
 
 def _of_texts(lines, values, lengths):

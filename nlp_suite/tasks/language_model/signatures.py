@@ -108,9 +108,13 @@ class LanguageModelSignatures(Signatures):
                 new = tf.ragged.boolean_mask(new, new != END)
             return self.lines.continuation(prompt_ids, new)
 
-        shortened = lambda: shortest_with_stop(text_of, length, stop)  # noqa: E731
-        length = tf.cond(tf.reduce_any(any_stop(text_of(length), stop)), shortened, lambda: length)
-        text = before_stop(text_of(length), stop)
+        text = text_of(length)
+
+        def stopped():
+            shorter = shortest_with_stop(text_of, length, stop)
+            return shorter, before_stop(text_of(shorter), stop)
+
+        length, text = tf.cond(tf.reduce_any(any_stop(text, stop)), stopped, lambda: (length, text))
         counted = tf.sequence_mask(length, limit, tf.float32)
         log_prob = tf.reduce_sum(answer["token_log_probs"] * counted, axis=1)
         return {"text": text, "log_prob": log_prob, "length": length}
