@@ -9,6 +9,7 @@ import base64
 import json
 import sys
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
 
 Job = dict[str, Any]
@@ -31,6 +32,9 @@ def _saved_model(job: Job) -> dict[str, Any]:
     """Every case through the TF1 session loader (the server's own path), together and row by row; then the warm-up."""
     import numpy as np
     import tensorflow as tf
+
+    # TF Text's layers are of Keras, which is barred; the graph needs its ops alone.
+    sys.modules["tensorflow_text.python.keras"] = ModuleType("tensorflow_text.python.keras")
     import tensorflow_text  # noqa: F401
 
     xla_off = not job["xla"] and _disable_xla(tf)
