@@ -19,7 +19,10 @@ hypothesis.settings.load_profile("repeatable")
 ROOT = Path(__file__).parents[1]
 REAL_DATA = ROOT.parent / "shared" / "data"
 
-LONG_FIRST = ("test_shipped", "training", "decoding", "tasks", "export", "serving", "test_cli", "backbones", "layers")
+LONG_FIRST = (
+    *("test_shipped", "test_beam", "test_wheel", "training", "decoding", "tasks", "export", "serving", "test_cli"),
+    *("backbones", "layers"),
+)
 
 
 def pytest_collection_modifyitems(items):
