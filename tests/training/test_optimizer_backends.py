@@ -15,6 +15,5 @@ FILES = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-@pytest.mark.parametrize("file", FILES)
-def test_on_backend(backend, file):
-    run_tests_on(backend, [f"tests/{file}"])
+def test_on_backend(backend):
+    run_tests_on(backend, [f"tests/{file}" for file in FILES])

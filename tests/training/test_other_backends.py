@@ -28,38 +28,44 @@ def command(backend, *arguments):
     return run_on(backend, "-m", "nlp_suite", *map(str, arguments))
 
 
+TEXTS = ["the plot was good but the acting was not", "a dull film", "", "never funny"]
+TRAINS = """
+import json, sys
+from rich.console import Console
+from nlp_suite.config import load_experiment
+from nlp_suite.export.load import load
+from nlp_suite.training.train import train
+found = []
+for config in sys.argv[2:]:
+    run = train(load_experiment(config), config.removesuffix(".yaml"), console=Console(quiet=True))
+    found.append([answer["probabilities"]["positive"] for answer in load(run.directory).predict(json.loads(sys.argv[1]))])
+print(json.dumps(found))
+"""
+
+
 def config(small, tmp_path, backbone, **training):
     values = small(training={"epochs": 1, **training}, task={"pooling": ["max", "attention"]}).model_dump(mode="json")
     values["backbone"] = {"name": backbone, **BACKBONES[backbone]}
-    (tmp_path / "e.yaml").write_text(yaml.safe_dump(values))
-    return tmp_path / "e.yaml"
+    (tmp_path / f"{backbone}.yaml").write_text(yaml.safe_dump(values))
+    return tmp_path / f"{backbone}.yaml"
 
 
-def answers(backend, path, texts):
-    lines = command(backend, "predict", path, *texts, "--format", "jsonl").splitlines()
-    return [json.loads(line)["probabilities"]["positive"] for line in lines]
+def answers(path):
+    """Of a run or an export, on this backend."""
+    return [answer["probabilities"]["positive"] for answer in load(path).predict(TEXTS)]
 
 
-@pytest.mark.parametrize("backbone", ["lstm", "transformer"])
-def test_trained_on_jax_exported_by_tensorflow(small, tmp_path, backbone):
-    pytest.importorskip("jax")
-    command("jax", "train", config(small, tmp_path, backbone), "--run-dir", tmp_path / "run")
-    command("jax", "export", tmp_path / "run", "--to", tmp_path / "model")
-    texts = ["the plot was good but the acting was not", "a dull film", "", "never funny"]
-    on_jax = answers("jax", tmp_path / "run", texts)
-    assert max(on_jax) - min(on_jax) > 1e-6
-    assert answers("tensorflow", tmp_path / "model", texts) == pytest.approx(on_jax, abs=1e-4)
-    assert answers("tensorflow", tmp_path / "run", texts) == pytest.approx(on_jax, abs=1e-4)
-
-
-@pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_every_backbone_trains(small, tmp_path, backend, backbone):
-    pytest.importorskip(backend)
-    where = config(small, tmp_path, backbone)
-    command(backend, "train", where, "--run-dir", tmp_path / "run")
-    on_it = answers(backend, tmp_path / "run", ["a good film", "bad"])
-    assert answers("tensorflow", tmp_path / "run", ["a good film", "bad"]) == pytest.approx(on_it, abs=1e-4)
+def test_every_backbone_trains_and_answers_as_on_tensorflow(small, tmp_path, backend):
+    """In one process; what JAX trained is exported there, too."""
+    configs = [config(small, tmp_path, backbone, buckets=1) for backbone in BACKBONES]
+    output = run_on(backend, "-c", TRAINS, json.dumps(TEXTS), *map(str, configs))
+    for where, there in zip(configs, json.loads(output.splitlines()[-1]), strict=True):
+        assert max(there) - min(there) > 1e-6
+        assert answers(where.with_suffix("")) == pytest.approx(there, abs=1e-4), where.stem
+        if backend == "jax" and where.stem in ("lstm", "transformer"):
+            command(backend, "export", where.with_suffix(""), "--to", tmp_path / "models" / where.stem)
+            assert answers(tmp_path / "models" / where.stem) == pytest.approx(there, abs=1e-4), where.stem
 
 
 CAUSAL = """
