@@ -10,19 +10,21 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from nlp_suite.config import load_experiment
+from nlp_suite.data.batches import BucketedBatches
+from nlp_suite.data.store import TokenStore
 from nlp_suite.errors import ConfigError, NlpSuiteError, RunError
 from nlp_suite.export.load import load
 from nlp_suite.files import read_json, write_json
 from nlp_suite.tasks.sentiment import SentimentTask
+from nlp_suite.tasks.sentiment import teacher as teacher_module
+from nlp_suite.tasks.sentiment.predictor import ClassifierPredictor
 from nlp_suite.tasks.sentiment.settings import SentimentSettings
 from nlp_suite.tasks.sentiment.teacher import Teacher
 from nlp_suite.training.checks import check_training
-from nlp_suite.training.run import Run, make_task, run_record
+from nlp_suite.training.run import Run
 from nlp_suite.training.train import train
 from tests.export.conftest import SMALL, make_run
 from tests.training.test_train import Killed, same, stop_after, weights
-
-SOURCE = {"name": "sample", "size": 60, "test": 20}
 
 
 @pytest.fixture(scope="module")
@@ -31,91 +33,115 @@ def teacher(tmp_path_factory):
     return make_run(tmp_path_factory.mktemp("teacher"), SMALL["bag"])
 
 
-@pytest.fixture
-def student(teacher, tmp_path):
-    """A function that makes the experiment of a student, which reads characters."""
+@pytest.fixture(scope="module")
+def student(teacher, tmp_path_factory):
+    """A function that makes the experiment of a student, which reads characters; the cache is shared unless another is given."""
+    cache = tmp_path_factory.mktemp("cache")
 
     def make(*overrides, **task):
+        task = {"dropout": 0.2, "label_smoothing": 0.1, "teacher": str(teacher), "teacher_weight": 0.75, **task}
         values = {
-            "task": {"name": "sentiment", "dropout": 0.2, "teacher": str(teacher), "teacher_weight": 0.75, **task},
-            "data": {"source": SOURCE, "cache": str(tmp_path / "cache")},
+            "task": {"name": "sentiment", **task},
+            "data": {"source": {"name": "sample", "size": 60, "test": 20}, "cache": str(cache)},
             "text": {"tokenizer": "character", "max_length": 60},
             "backbone": {"name": "bag", "embedding_size": 4, "ngram_buckets": 64},
-            "training": {"epochs": 2, "learning_rate": 0.01, "class_weights": {"positive": 2.0}, "tensorboard": False},
+            "training": {"epochs": 2, "buckets": 2, "class_weights": {"positive": 2.0}, "tensorboard": False},
         }
         return load_experiment(values, overrides)
 
     return make
 
 
-def said(console):
-    return [line for line in console.file.getvalue().splitlines() if line.startswith("training: teacher")]
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def console():
     return Console(file=io.StringIO(), width=1000)
 
 
-def test_what_is_learned_is_the_mixture_of_label_and_teacher(teacher, student, tmp_path, console):
-    experiment = student(label_smoothing=0.1)
-    run = train(experiment, tmp_path / "run", console=console)
-    stores, model, task = run.stores(), run.model(), make_task(experiment)
-    assert said(console) == [
-        f"training: teacher {teacher} (bag): {len(stores['train'])} texts, {len(stores['train'])} of them asked now"
-    ]
-    batches, held_out = task.training_batches(model, stores, run.labels, experiment.training)
-    batches.begin(run.record)
-    tokens, y, counted = batches.batch(1)
-    assert y["target"].dtype == "float32" and counted.all()
-    ids = y["labels"]
-    rows = [
-        next(r for r in range(len(stores["train"])) if (stores["train"].padded([r], tokens.shape[1]) == row).all())
-        for row in tokens
-    ]
-    asked = load(teacher).probabilities([stores["train"].text(row) for row in rows])  # calibrated, of its own words
-    assert np.ptp(asked[:, 0]) > 0.05
-    np.testing.assert_allclose(y["target"], 0.75 * asked + 0.25 * np.eye(2)[ids], atol=1e-6)
-    assert held_out.batch(0)[1].shape == held_out.batch(0)[2].shape, "validation is measured on labels"
+@pytest.fixture(scope="module")
+def run(student, tmp_path_factory, console):
+    return train(student(), tmp_path_factory.mktemp("student") / "run", console=console)
 
-    logits = keras.ops.convert_to_numpy(model(tokens))
+
+def said(console):
+    return [line for line in console.file.getvalue().splitlines() if line.startswith("training: teacher")]
+
+
+def test_what_is_learned_is_the_mixture_of_label_and_teacher(teacher, run, console):
+    training, store, model, task = run.experiment.training, run.stores()["train"], run.model(), run.task
+    number = len(store)
+    assert said(console) == [f"training: teacher {teacher} (bag): {number} texts, {number} of them asked now"]
+    batches, held_out = task.training_batches(model, run.stores(), run.labels, training)
+    assert batches.begin(run.record) == [f"teacher {teacher} (bag): {number} texts, 0 of them asked now"]
+    rows, counted, _ = BucketedBatches(store.lengths, training.batch_size, training.buckets, training.seed)[1]
+    tokens, y, weights = batches.batch(1)
+    asked = load(teacher).probabilities([store.text(row) for row in rows])  # calibrated, of its own words
+    assert np.ptp(asked[:, 0]) > 0.05 and np.array_equal(weights, counted)
+    ids = store.labels[rows]
+    np.testing.assert_allclose(y["target"], 0.75 * asked + 0.25 * np.eye(2)[ids], atol=1e-6)
+    assert held_out.batch(0)[1].dtype == "int32", "validation is measured on labels"
+
+    logits = keras.ops.convert_to_numpy(model(tokens))  # [B, 2]
     log_p = logits - np.logaddexp(logits[:, :1], logits[:, 1:])
-    to_labels, to_teacher, to_all = -log_p[np.arange(len(ids)), ids], -(asked * log_p).sum(1), -log_p.mean(1)
-    expected = (0.9 * (0.25 * to_labels + 0.75 * to_teacher) + 0.1 * to_all) * np.array([1.0, 2.0])[ids]
+    of_label, of_teacher, of_all = log_p[np.arange(len(ids)), ids], (asked * log_p).sum(1), log_p.mean(1)
+    losses = -(0.9 * (0.25 * of_label + 0.75 * of_teacher) + 0.1 * of_all) * np.array([1.0, 2.0])[ids]
     model.compile(loss=task.loss(), weighted_metrics=task.metrics(run.labels))
     loss = model.compute_loss(tokens, y, model(tokens), counted, training=True)
-    assert float(loss) == pytest.approx(expected.mean(), rel=1e-5)
+    assert float(loss) == pytest.approx((counted * losses).mean(), rel=1e-5)
     measured = model.compute_metrics(tokens, y, model(tokens), counted)
-    assert float(measured["cross_entropy"]) == pytest.approx(to_labels.mean(), rel=1e-5)
+    assert float(measured["cross_entropy"]) == pytest.approx(-(counted * of_label).sum() / counted.sum(), rel=1e-5)
 
 
-def test_a_student_that_was_stopped_ends_with_the_same_weights(student, tmp_path, monkeypatch, console):
-    experiment = student()
-    whole = train(student(f"data.cache={tmp_path}/other"), tmp_path / "whole", console=Console(quiet=True))
+def test_killed_while_it_asks_it_goes_on_to_the_same_bits(teacher, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(teacher_module, "ROWS", 20)
+    copies = (shutil.copytree(run.stores()["train"].directory, tmp_path / name / "train") for name in "xy")
+    whole, killed = (Teacher(Run(teacher), TokenStore(folder), run.labels) for folder in copies)
+    (line,), number = whole.ask(run.record), len(whole.probabilities)
+    assert f"{number} of them asked now" in line and number > 40
+    probabilities, answered = ClassifierPredictor.probabilities, []
+
+    def dies(self, texts):
+        answered.append(len(texts))
+        if len(answered) == 2:
+            raise Killed
+        return probabilities(self, texts)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(ClassifierPredictor, "probabilities", dies)
+        killed.ask(run.record)
+    (line,) = killed.ask(run.record)
+    assert f"{number - 20} of them asked now" in line
+    np.testing.assert_array_equal(killed.probabilities, whole.probabilities)
+
+
+@pytest.mark.slow
+def test_a_student_that_was_stopped_ends_with_the_same_weights(run, student, tmp_path, monkeypatch):
+    experiment, resumed = student(f"data.cache={tmp_path}/cache"), Console(file=io.StringIO(), width=1000)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         stop_after(patch, 1)
         train(experiment, tmp_path / "run", console=Console(quiet=True))
-    resumed = train(experiment, tmp_path / "run", console=console)
-    assert "0 of them asked now" in said(console)[0]
-    assert same(weights(resumed), weights(whole)) and same(weights(resumed, "best"), weights(whole, "best"))
-    alone = student(teacher=None, teacher_weight=0.5)
-    assert not same(weights(train(alone, tmp_path / "alone", console=Console(quiet=True))), weights(whole))
+    stopped = train(experiment, tmp_path / "run", console=resumed)
+    assert "0 of them asked now" in said(resumed)[0]
+    assert same(weights(stopped), weights(run)) and same(weights(stopped, "best"), weights(run, "best"))
 
 
-def test_a_run_keeps_its_teacher(teacher, student, tmp_path):
+def test_a_run_keeps_its_teacher(teacher, run, tmp_path):
     """Another one in its place is refused where the run goes on; a finished student needs none."""
-    moved = shutil.copytree(teacher, tmp_path / "moved")
-    run = train(student(teacher=str(moved)), tmp_path / "run", console=Console(quiet=True))
-    store = run.stores()["train"]
-    info = read_json(moved / "run.json", "")
-    write_json(moved / "run.json", {**info, "fitted": {"calibration": {"temperature": 3.0}}})
-    with pytest.raises(RunError, match=r"task\.teacher: .*moved is another one than when the run in .*run began"):
-        Teacher(Run(moved), store, run.labels).ask(run_record(run.directory))
-    shutil.rmtree(moved)
-    assert load(run.directory).predict("a fine film")["label"] in run.labels
-    assert check_training(run.experiment, run.directory) is None
-    with pytest.raises(ConfigError, match=r"task\.teacher: '.*moved' is not a run folder .* until it is finished"):
-        check_training(run.experiment, tmp_path / "again")
+    copied, store = shutil.copytree(teacher, tmp_path / "copied"), run.stores()["train"]
+    Teacher(Run(copied), store, run.labels).ask(run.record)
+    info = read_json(copied / "run.json", "")
+    write_json(copied / "run.json", {**info, "fitted": {"calibration": {"temperature": 3.0}}})
+    with pytest.raises(RunError, match=r"task\.teacher: .*copied is another one than when the run in .*run began"):
+        Teacher(Run(copied), store, run.labels).ask(run.record)
+    gone = teacher.rename(tmp_path / "gone")
+    try:
+        assert load(run.directory).predict("a fine film")["label"] in run.labels
+        assert train(run.experiment, run.directory, console=Console(quiet=True)).directory == run.directory
+        with pytest.raises(
+            ConfigError, match=rf"task\.teacher: '{teacher}' is not a run folder .* until it is finished"
+        ):
+            check_training(run.experiment, tmp_path / "again")
+    finally:
+        gone.rename(teacher)
 
 
 def test_what_cannot_teach_is_refused(teacher, student, tmp_path):
@@ -150,7 +176,7 @@ def test_what_cannot_teach_is_refused(teacher, student, tmp_path):
         Teacher(Run(teacher), Texts("a\x1fb"), ["negative", "positive"])
 
 
-def test_settings_that_do_not_go_with_a_teacher(student):
+def test_settings_that_do_not_go_with_a_teacher():
     for settings, words in (
         ({"teacher": "runs/a", "problem": "ordinal"}, "teacher is for problem: single_label, not ordinal"),
         ({"teacher_weight": 0.9}, "teacher_weight 0.9 needs a teacher"),
