@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from nlp_suite.errors import UsageError
@@ -41,6 +43,19 @@ def import_backend() -> None:
 
         if keras.backend.backend() == "tensorflow":
             import tensorflow  # noqa: F401
+
+
+@contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """Within the context new layers have this dtype policy of Keras, such as `"float32"`."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _keras_settings(path: Path) -> dict[str, object]:

@@ -40,14 +40,14 @@ class Batches:
             weights, too, they are the same array: rows that fill a batch up for several devices weigh 0 in both.
         steps_per_epoch: batches of one pass.
         description: for people: shapes and padding.
-        begin: called before the first batch, once the network has the weights that training begins with; returns lines that
-            say what was done.
+        begin: called with the run folder's `Record` before the first batch, by process 0 before all others, once the network
+            has the weights that training begins with; returns lines that say what was done.
     """
 
     batch: Callable[[int], tuple[Any, ...]]
     steps_per_epoch: int
     description: str = ""
-    begin: Callable[[], Sequence[str]] = tuple
+    begin: Callable[[Any], Sequence[str]] = lambda record: ()
 
 
 @dataclass(frozen=True)

@@ -26,16 +26,17 @@ Arrays = dict[str, NDArray[Any]]
 Compared = Mapping[str, Callable[[Mapping[str, Any]], str]]
 
 
-def cached(folder: Path, key: Any, fit: Callable[[], Arrays]) -> Arrays:
+def cached(folder: Path, key: Any, fit: Callable[[], Arrays], kind: str = "baselines") -> Arrays:
     """Arrays that `fit` makes, or that an earlier call with the same key made.
 
     Args:
         folder: of the prepared data; where it cannot be written, nothing is kept.
         key: all that decides the arrays, JSON-able.
         fit: makes them.
+        kind: name of the folder within `folder` where they lie.
     """
     digest = hashlib.sha256(json.dumps([__version__, key], sort_keys=True).encode()).hexdigest()[:16]
-    path = folder / "baselines" / f"{digest}.npz"
+    path = folder / kind / f"{digest}.npz"
     with suppress(Exception), np.load(path) as arrays:  # absent, or damaged in any way: it is made again
         return dict(arrays)
     made = fit()

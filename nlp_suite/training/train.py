@@ -2,9 +2,9 @@
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import keras
 from rich.console import Console
 
 from nlp_suite import progress
+from nlp_suite.backend import precision
 from nlp_suite.config import Experiment
 from nlp_suite.data.prepare import Prepared, open_assets, prepare
 from nlp_suite.data.remarks import remarks
@@ -104,7 +105,7 @@ def train(
     facts = facts_of(experiment, directory)
     try:
         with (
-            _precision(experiment.training.precision),
+            precision(experiment.training.precision),
             distribution.world(launch, facts, experiment.training) as world,
         ):
             _Training(experiment, directory, console, callbacks, world).run()
@@ -116,16 +117,6 @@ def train(
             "training.batch_size, training.batch_tokens or text.max_length, or the sizes of the network"
         ) from error
     return Run(directory)
-
-
-@contextmanager
-def _precision(policy: str) -> Iterator[None]:
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 @dataclass(frozen=True)
@@ -326,7 +317,7 @@ class _Training:
             callbacks.state.on_train_begin()
             return
         for name, batches in (("training", plan.training), ("validation", plan.validation)):
-            for line in batches.begin():
+            for line in self._world.first(f"{name} begins", partial(batches.begin, self._record)):
                 self._print(f"{name}: {line}")
         try:
             model.fit(
@@ -350,7 +341,7 @@ class _Training:
 
     def _fit_after(self, prepared: Prepared) -> dict[str, Any]:
         """What the task fits once the weights are final, as a key of `run.json`."""
-        with _precision("float32"):  # as it is evaluated and asked
+        with precision("float32"):  # as it is evaluated and asked
             fitted = self._task.after_training(Run(self._directory), prepared.stores)
         return {"fitted": fitted} if fitted else {}
 

@@ -108,16 +108,28 @@ class SentimentTask(Task):
 
     @classmethod
     def remarks(cls, experiment, labels) -> list[str]:
-        """An embedding that is too small for the number of classes: the logits are a linear function of its averages."""
+        """An embedding that is too small for the number of classes: the logits are a linear function of its averages.
+
+        And a teacher that knows other data.
+        """
+        lines: list[str] = []
+        if experiment.task.teacher is not None:
+            from nlp_suite.tasks.sentiment.teacher import remarks_on_teacher
+
+            lines += remarks_on_teacher(experiment)
         size, needed = experiment.backbone.embedding_size, len(labels) - 1
-        if experiment.task.problem != "single_label" or size >= needed:
-            return []
-        return [
-            f"backbone.embedding_size is {size}, which cannot tell {needed + 1} classes apart: give {needed} or more"
-        ]
+        if experiment.task.problem == "single_label" and size < needed:
+            lines.append(
+                f"backbone.embedding_size is {size}, which cannot tell {needed + 1} classes apart: give {needed} or more"
+            )
+        return lines
 
     def check(self, experiment) -> None:
         """See `Task.check`: features can be kept where nothing that makes them changes from step to step."""
+        if self.settings.teacher is not None:
+            from nlp_suite.tasks.sentiment.teacher import check_teacher
+
+            check_teacher(self.settings.teacher)
         backbone = experiment.backbone
         if backbone.name == "preset" and backbone.is_causal and "first" in self.settings.pooling:
             raise ConfigError(
@@ -245,10 +257,12 @@ class SentimentTask(Task):
             model.class_weights = class_weights(training.class_weights, labels, store.labels)  # [C]
             description += f"; {class_weights_remark(labels, model.class_weights)}"
 
-        return (
-            self._batches(model, store, batches, training, description),
-            self._batches(model, held_out, validation, training),
-        )
+        learned = self._batches(model, store, batches, training, description)
+        if self.settings.teacher is not None:
+            from nlp_suite.tasks.sentiment.teacher import taught
+
+            learned = taught(learned, batches, store, labels, self.settings)
+        return learned, self._batches(model, held_out, validation, training)
 
     def _batches(self, model, store, numbered, training, description="") -> Batches:
         """Numbered batches of a store, of token ids or of vectors that were made before."""
@@ -262,7 +276,7 @@ class SentimentTask(Task):
             rows, weights, _ = numbered[n]
             return vectors[rows], self.targets(store, rows), weights
 
-        return Batches(batch, numbered.steps_per_epoch, description, vectors.open)
+        return Batches(batch, numbered.steps_per_epoch, description, lambda record: vectors.open())
 
     def batch(self, store, rows, weights, length: int) -> tuple:
         """Model input, target and weight of a batch: int32 `[B, T]`, see `targets`, float32 `[B]`."""

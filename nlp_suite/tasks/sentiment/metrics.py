@@ -51,7 +51,7 @@ class MacroF1(keras.metrics.Metric):
 
 @keras.saving.register_keras_serializable("nlp_suite")
 class SmoothedCrossEntropy(keras.losses.Loss):
-    """Cross-entropy from logits `[B, C]` and label ids `[B]`; `smoothing` is spread evenly over all classes.
+    """Cross-entropy from logits `[B, C]` and label ids `[B]` or distributions `[B, C]`; `smoothing` is spread evenly over all classes.
 
     A batch's sum is divided by its rows B, those that fill it up included, whatever they weigh.
     """
@@ -63,7 +63,9 @@ class SmoothedCrossEntropy(keras.losses.Loss):
     def call(self, y_true, y_pred) -> Any:
         log_p = keras.ops.log_softmax(keras.ops.cast(y_pred, "float32"), axis=-1)  # [B, C]
         classes = log_p.shape[-1]
-        target = keras.ops.one_hot(keras.ops.reshape(y_true, (-1,)), classes, dtype="float32")  # [B, C]
+        target = y_true  # [B, C]
+        if len(y_true.shape) == 1 or y_true.shape[-1] == 1:
+            target = keras.ops.one_hot(keras.ops.reshape(y_true, (-1,)), classes, dtype="float32")
         target = target * (1 - self.smoothing) + self.smoothing / classes
         return -keras.ops.sum(target * log_p, axis=-1)  # [B]
 

@@ -112,10 +112,19 @@ class SentimentModel(ModelOfLayers):
         return [(ops.convert_to_numpy(layer.kernel), ops.convert_to_numpy(layer.bias)) for layer in layers]
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True) -> Any:
-        """Keras's, in training with the class weights; `sample_weight` `[B]` says which rows count."""
+        """Keras's, in training with the class weights; `sample_weight` `[B]` says which rows count.
+
+        The targets `y` are label ids `[B]` or, of a student, a mapping that has them as `labels`, and as `target` what is learned
+        in their place.
+        """
+        labels, target = (y["labels"], y["target"]) if isinstance(y, dict) else (y, y)
         if training and self.class_weights is not None:
-            sample_weight = sample_weight * ops.take(self.class_weights, ops.cast(y, "int32"))
-        return super().compute_loss(x, y, y_pred, sample_weight, training)
+            sample_weight = sample_weight * ops.take(self.class_weights, ops.cast(labels, "int32"))
+        return super().compute_loss(x, target, y_pred, sample_weight, training)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None) -> dict:
+        """Keras's, of the labels; see `compute_loss`."""
+        return super().compute_metrics(x, y["labels"] if isinstance(y, dict) else y, y_pred, sample_weight)
 
     def layer_groups(self) -> list[list]:
         """Trainable variables from the bottom to the top: the backbone's groups, then the classifier's layers."""

@@ -9,6 +9,7 @@ from nlp_suite.tasks.sentiment.threshold import checked_rule
 
 ONE_LABEL = ("single_label", "ordinal")  # problems whose texts have one label each, with a probability
 Probability = Annotated[float, Field(gt=0, lt=1)]
+TEACHER_WEIGHT = 0.5
 
 
 def _listed(value: Any) -> Any:
@@ -43,6 +44,15 @@ class SentimentSettings(ComponentSettings):
         "label and each has weights of its own",
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="probability that is spread over all labels")
+    teacher: str | None = Field(
+        None, description="run folder of a finished classifier of the same labels, whose probabilities are learned, too"
+    )
+    teacher_weight: float = Field(
+        TEACHER_WEIGHT,
+        gt=0,
+        le=1,
+        description="share of the teacher's probabilities in what is learned; the rest is the row's label",
+    )
     calibration: Literal["auto", "none", "temperature"] = Field(
         "auto", description="temperature that divides the logits, fitted on validation; auto: where it helps there"
     )
@@ -78,6 +88,14 @@ class SentimentSettings(ComponentSettings):
             raise ValueError(f"calibration is for problem: {' or '.join(ONE_LABEL)}, not {self.problem}")
         if self.threshold is not None and self.problem != "single_label":
             raise ValueError(f"threshold is for problem: single_label, not {self.problem}")
+        return self
+
+    @model_validator(mode="after")
+    def _teacher_is_used(self):
+        if self.teacher is not None and self.problem != "single_label":
+            raise ValueError(f"teacher is for problem: single_label, not {self.problem}")
+        if self.teacher is None and self.teacher_weight != TEACHER_WEIGHT:
+            raise ValueError(f"teacher_weight {self.teacher_weight:g} needs a teacher")
         return self
 
     @model_validator(mode="after")

@@ -14,14 +14,11 @@ from nlp_suite.data.staging import hidden_folder, place_folder
 from nlp_suite.errors import RunError, UsageError
 from nlp_suite.export.load import open_run
 from nlp_suite.progress import scope, work
+from nlp_suite.tasks.sentiment.finished_runs import check_finished, data_differences
 from nlp_suite.training.distributions.base import World
-from nlp_suite.training.run import Run, check_new_run, differences, run_record
+from nlp_suite.training.run import Run, check_new_run, run_record
 
 Weights = Literal["validation", "equal"]
-NO_MATTER = (
-    "data.cache:",
-    "data.deduplicate:",
-)  # what of the data may differ: both leave validation and test as they are
 
 
 @scope()
@@ -106,26 +103,16 @@ def check_ensemble(runs: Sequence[str | Path], to: Path, weights: str) -> list[R
 
 
 def _check_member(run: Run, first: Run) -> None:
-    task, where = run.experiment.task, str(run.directory)
-    wanted = "an ensemble is made of classifiers that give a text one label (task: sentiment, problem: single_label)"
-    if task.name != "sentiment":
-        raise RunError(f"{where} is a run of task: {task.name}; {wanted}")
-    if task.problem != "single_label":
-        raise RunError(f"{where} is a run of problem: {task.problem}; {wanted}")
-    if task.members:
-        raise RunError(f"{where} is an ensemble itself: give the runs that it is made of ({', '.join(task.members)})")
-    if run.info["state"] != "finished":
-        raise RunError(
-            f"{where} is not finished (state: {run.info['state']}): train it to its end first, by the command that began it"
-        )
-    run.weights()
+    where, members = str(run.directory), getattr(run.experiment.task, "members", {})
+    if members:
+        raise RunError(f"{where} is an ensemble itself: give the runs that it is made of ({', '.join(members)})")
+    check_finished(run, "an ensemble is made of classifiers")
     if list(run.labels) != list(first.labels):
         raise RunError(
             f"{where} has the labels {', '.join(run.labels)}, and {first.directory} has {', '.join(first.labels)}: members "
             "of an ensemble have the same labels in the same order"
         )
-    lines = [line for line in differences(first.experiment, run.experiment) if line.startswith("data.")]
-    lines = [line for line in lines if not line.startswith(NO_MATTER)]
+    lines = data_differences(first.experiment, run.experiment)
     for split in ("validation", "test"):
         there, here = (each.info["statistics"].get(split, {}).get("texts") for each in (first, run))
         if there != here:
