@@ -73,8 +73,8 @@ def inspected(
     """What `inspect` says of near copies: of the first 50,000 training texts, in the first 25,000 of each other split.
 
     Returns:
-        `similarity` from which texts are copies, `train_rows` that are copies of `train_compared`, `texts` (split → how many of its texts have a copy
-        in training), `shares` of the split's texts, `examples` (see `NearCopies`), and `all`: whether all texts were compared.
+        `similarity` from which texts are copies, `train_rows` that are copies of `train_compared`, `texts` (split → how many of
+        its texts have a copy in training), `shares` of the split's texts, `examples` (see `NearCopies`), and `all`: whether all texts were compared.
     """
     texts = {split: _Counted(ComparedTexts(examples, text)) for split, examples in splits.items()}
     train, (most_train, most) = texts.pop("train"), MAX_INSPECTED

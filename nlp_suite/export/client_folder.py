@@ -20,7 +20,8 @@ def write_client_folder(folder: Path, run: Run, parts: Mapping[str, Part]) -> No
     """Makes `client` in a folder.
 
     It has `tensors.json` (of every file its inputs and outputs, and which output is which input of the next call),
-    `labels.json`, `config.yaml`, `facts.json` where the training split gave any, such as the words of categories, and, of tasks that read texts, `vocabulary.json` (tokens by id), `target_vocabulary.json`
+    `labels.json`, `config.yaml`, `facts.json` where the training split gave any, such as the words of categories, and, of
+    tasks that read texts, `vocabulary.json` (tokens by id), `target_vocabulary.json`
     where the targets have another one, the text layers, and `texts.json`: 20 texts with their ids.
 
     Args:

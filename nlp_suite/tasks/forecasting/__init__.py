@@ -266,7 +266,7 @@ class ForecastingTask(Task):
     def check_inputs(self, run: Any, texts: Sequence[bytes]) -> Any:
         draw = np.random.default_rng(0)
         shapes = self.inputs(run.assets.facts).shapes
-        drawn = {name: draw.uniform(1, 10, (8, *shape)).astype("float32") for name, shape in shapes.items()}
+        drawn = {name: draw.uniform(1, 100, (8, *shape)).astype("float32") for name, shape in shapes.items()}
         if "categories" in shapes:
             counts = [len(words) for words in run.assets.facts["categories"].values()]
             drawn["categories"] = draw.integers(1, np.array(counts) + 1, (8, len(counts))).astype("float32")

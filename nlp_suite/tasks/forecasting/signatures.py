@@ -118,13 +118,13 @@ class ForecastingSignatures(Signatures):
         draw, steps = np.random.default_rng(len(values)), len(values)
         past, future, static = (len(self.inputs.covariates.get(kind, ())) for kind in KINDS)
         beside = (
-            draw.normal(10, 3, (steps, past)).round(),
-            draw.normal(10, 3, (steps + self.inputs.horizon, future)).round(),
+            draw.normal(10, 3, (steps, past)).round(2),
+            draw.normal(10, 3, (steps + self.inputs.horizon, future)).round(2),
         )
         step = self.inputs.frequency
         first = {"month": 12 * 1990, "second": 0, "step": 0}[step.unit]
         words = [str(draw.choice([*known, ""])) for known in self.inputs.categories.values()]
-        return History(values, *beside, draw.normal(10, 3, static).round(), first + steps * step.count, words=words)
+        return History(values, *beside, draw.normal(10, 3, static).round(2), first + steps * step.count, words=words)
 
 
 def _window(x: Any, length: Any, context: int, ahead: int = 0) -> Any:
