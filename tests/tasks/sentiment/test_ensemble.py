@@ -97,6 +97,8 @@ def test_the_report_has_the_figures_of_every_member(folder, both):
         lead = figures["lead"]["accuracy"]
         assert lead["value"] == pytest.approx(report["accuracy"] - alone["accuracy"])
         assert lead["interval"][0] <= lead["value"] <= lead["interval"][1]
+        doubtful = min(lead["interval"][0] for lead in figures["lead"].values()) <= 0
+        assert any(f"its member {name} alone: " in remark for remark in report["remarks"]) == doubtful
     page = (both.directory / "report.html").read_text("utf-8")
     assert "Is it better than its members" in page and "bag + cnn, test split" in page
 

@@ -56,7 +56,11 @@ class EnsembleTask(SentimentTask):
         return EnsembleClassifier(members, weights, temperature_of(assets), threshold_of(assets))
 
     def measure(self, run, split, stores) -> dict:
-        """See `SentimentTask.measure`; with `members`: name → its weight and its own figures on the same rows."""
+        """See `SentimentTask.measure`; with `members`: name → its weight and its own figures on the same rows.
+
+        A remark says of which members the ensemble is not better outside the 95 % interval of its lead.
+        """
+        from nlp_suite.evaluation.baseline import remark
         from nlp_suite.tasks.sentiment.ensemble.measure import answers_of, members_alone
         from nlp_suite.tasks.sentiment.ensemble.predictor import log_mean
         from nlp_suite.tasks.sentiment.measure import measured
@@ -66,7 +70,10 @@ class EnsembleTask(SentimentTask):
         answers = answers_of(predictor.members, store)  # [M, N, C]
         report = measured(run, store, log_mean(answers, predictor.weights))
         alone = members_alone(predictor, answers, np.array(store.labels), report["by_row"])
-        return {**report, "members": dict(zip(run.assets.members, alone, strict=True))}
+        members = dict(zip(run.assets.members, alone, strict=True))
+        beside = {name: {"title": f"its member {name} alone", **figures} for name, figures in members.items()}
+        said = remark({**report, "baseline": beside}, self.report_view().compared(report), self.model_kind)
+        return {**report, "members": members, "remarks": [*report.get("remarks", ()), *([said] if said else ())]}
 
     def report_view(self) -> "ReportView":
         from nlp_suite.tasks.sentiment.ensemble.view import EnsembleView
