@@ -13,6 +13,7 @@ import typer.core
 
 from nlp_suite import progress
 from nlp_suite._version import __version__
+from nlp_suite.backend import own_process
 from nlp_suite.cli import choosing, components, importing, init, models, serving, training
 from nlp_suite.cli.interruption import told
 from nlp_suite.errors import NlpSuiteError
@@ -110,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.environ["COLUMNS"] = str(MIN_COLUMNS)
     if arguments is None:
         _speak_utf_8()
+        own_process()
     progress.set_quiet(False)
     try:
         app(arguments, standalone_mode=True)

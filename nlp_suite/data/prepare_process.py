@@ -13,7 +13,7 @@ import traceback
 from typing import Any
 
 from nlp_suite import progress
-from nlp_suite.backend import import_backend
+from nlp_suite.backend import import_backend, own_process
 from nlp_suite.config import load_experiment
 from nlp_suite.data.parallel_prepare import Answer, Order
 from nlp_suite.data.prepare import kind_of, open_assets, open_source
@@ -26,6 +26,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")  # whatever else is printed goes to standard error
     os.dup2(2, 1)
     progress.set_quiet(True)
+    own_process()
     import_backend()
     orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(orders,), daemon=True).start()

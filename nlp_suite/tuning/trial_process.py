@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, TextIO
 
 from nlp_suite import progress
-from nlp_suite.backend import import_backend
+from nlp_suite.backend import import_backend, own_process
 from nlp_suite.config import load_experiment
 from nlp_suite.errors import NlpSuiteError
 
@@ -34,6 +34,7 @@ def main() -> None:
         return reason
 
     try:
+        own_process()
         import_backend()
         from nlp_suite.training.train import train
 
