@@ -15,6 +15,8 @@ from nlp_suite.registry import is_installed
 BACKENDS = ("tensorflow", "jax", "torch")
 UNUSED = ("jax", "matplotlib", "pandas", "sklearn")
 """Keras and TensorFlow import these where they are installed, for features that nothing here uses."""
+SELDOM = (50_000, 10, 10)
+"""Allocations until Python searches for unreachable objects: with its 700 that takes an eighth of the time of making graphs."""
 _own_process = False
 
 
@@ -43,6 +45,8 @@ def import_backend() -> None:
         UsageError: see `chosen_backend`.
     """
     chosen = chosen_backend()
+    if _own_process:
+        gc.set_threshold(*SELDOM)
     with suppress_native_log(), kept_out(*(set(UNUSED) - {chosen} if _own_process else ())):
         import keras
 
@@ -53,12 +57,10 @@ def import_backend() -> None:
 def own_process() -> None:
     """Says that this process does nothing but this package's work, as the command line and what it starts do.
 
-    Keras then comes without what it would import for features that are not used (a second and up to 250 MiB), and unreachable
-    objects are searched for less often (an eighth of the time: graphs are many small objects).
+    Keras then comes without what it would import for features that are not used: a second and up to 250 MiB.
     """
     global _own_process
     _own_process = True
-    gc.set_threshold(100_000, 50, 100)
 
 
 @contextmanager

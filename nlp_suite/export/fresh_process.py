@@ -18,7 +18,7 @@ Job = dict[str, Any]
 
 def main(job: Job) -> dict[str, Any]:
     """Does what a job says; returns what it saw."""
-    gc.set_threshold(100_000, 50, 100)  # graphs are many small objects, of which few become unreachable
+    gc.set_threshold(50_000, 10, 10)  # graphs are many small objects, of which few become unreachable
     sys.path[:] = [*sys.path, *job["sys_path"]]
     for name in job["forbidden"]:
         sys.modules[name] = None  # type: ignore[assignment]  # `import` of it fails, installed or not

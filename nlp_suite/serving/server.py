@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from nlp_suite.backend import UNUSED, kept_out
+from nlp_suite.backend import SELDOM, UNUSED, kept_out
 from nlp_suite.native_output import suppress_native_log
 from nlp_suite.serving.access_log import AccessLog
 from nlp_suite.serving.batching_parameters import BatchingParameters, read_batching_parameters
@@ -290,9 +290,12 @@ def prepare_process(options: Options) -> None:
     What is imported stays, so no search for unreachable objects looks at it: one of a quarter of a second came every few
     thousand requests otherwise.
     """
+    usual = gc.get_threshold()
+    gc.set_threshold(*SELDOM)
     with suppress_native_log(), kept_out(*UNUSED):
         import tensorflow  # noqa: F401
         import tensorflow_text  # noqa: F401
+    gc.set_threshold(*usual)
     if not options.xla_cpu_compilation_enabled:
         switch_xla_off()
     gc.freeze()

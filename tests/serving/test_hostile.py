@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+from contextlib import ExitStack
 
 import grpc
 import pytest
@@ -24,11 +25,14 @@ def models(toys, tmp_path_factory):
 
 
 @pytest.fixture
-def server(models, request):
+def servers(models):
     limits = ["--rest_api_max_body_bytes=4000000", f"--rest_api_timeout_in_ms={SECONDS}000", "--page=false"]
-    more = ["--enable_batching"] if request.param == "batching" else []
-    with Command(f"--model_config_file={models}", *limits, *more) as made:
-        yield made.wait_ready()
+    with ExitStack() as stack:
+        started = [
+            stack.enter_context(Command(f"--model_config_file={models}", *limits, *more))
+            for more in ([], ["--enable_batching"])
+        ]
+        yield [made.wait_ready() for made in started]
 
 
 def put(server, request):
@@ -76,27 +80,29 @@ def slow_bodies(server, number):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("server", ["batching", "plain"], indirect=True)
-def test_hostile_requests(server):
+def test_hostile_requests(servers):
     number, kinds = 10_000, {Rest: 0, Raw: 0, Grpc: 0}
 
     @seed(5)
     @settings(max_examples=number, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(requests)
     def attack(hostile):
-        put(server, hostile)
+        for server in servers:
+            put(server, hostile)
         kinds[type(hostile)] += 1
 
-    reader = threading.Thread(target=server.log.extend, args=(server.process.stderr,), daemon=True)
-    reader.start()  # so that its log does not fill the pipe
-    before, answers = server.figures()[0], slow_bodies(server, 20)
+    for server in servers:  # so that no log fills its pipe
+        threading.Thread(target=server.log.extend, args=(server.process.stderr,), daemon=True).start()
+    before = [server.figures()[0] for server in servers]
+    waiting = [slow_bodies(server, 20) for server in servers]
     attack()
     assert sum(kinds.values()) >= number and min(kinds.values()) > 0
-    assert all(answer.startswith(b"HTTP/1.1 408 ") for answer in answers())
-    memory, threads = server.figures()
-    print(f"{number} hostile requests: {before:.0f} MB, then {memory:.0f} MB and {threads} threads; {kinds}")
-    assert memory - before < 300 and threads < 200  # 64 threads a port, each with its malloc arena
-    assert server.half("half") == 3.0
-    answer = server.rest("POST", "/v1/models/half:predict", {"instances": [2.0]})
-    assert answer.status == 200 and answer.json == {"predictions": [3.0]}
-    assert server.process.poll() is None and "Traceback" not in "".join(server.log)
+    for server, first, answers in zip(servers, before, waiting, strict=True):
+        assert all(answer.startswith(b"HTTP/1.1 408 ") for answer in answers())
+        memory, threads = server.figures()
+        print(f"{number} hostile requests: {first:.0f} MB, then {memory:.0f} MB and {threads} threads; {kinds}")
+        assert memory - first < 300 and threads < 200  # 64 threads a port, each with its malloc arena
+        assert server.half("half") == 3.0
+        answer = server.rest("POST", "/v1/models/half:predict", {"instances": [2.0]})
+        assert answer.status == 200 and answer.json == {"predictions": [3.0]}
+        assert server.process.poll() is None and "Traceback" not in "".join(server.log)

@@ -43,6 +43,7 @@ class Load:
             except Exception as error:
                 self.failed.append(error)
                 return
+            time.sleep(0.005)  # so that the loads of versions, not those who ask, have most of the cores
 
     def __enter__(self):
         for thread in self._threads:
