@@ -30,6 +30,7 @@ HOSTILE = [
     "a\nb\n\nc",
     "\ud800",
 ]
+LONG = ["the cat sees a dog and the bird " * 6, "the bird"]  # far beyond every window
 PROMPTS = ["the cat", "", "a dog sees\nthe", "xyzzy 👍", "the bird"]
 
 
@@ -254,15 +255,19 @@ def test_the_model_card_knows_that_there_are_no_labels(exported):
     assert "What it writes is likely text, not fact" in page
 
 
-def assert_same_doors(one, other):
-    options = {"max_tokens": 8, "temperature": 1.1, "top_k": 9, "seed": list(range(5)), "stop": ["e"]}
-    for a, b in zip(one.generate(PROMPTS, **options), other.generate(PROMPTS, **options), strict=True):
-        assert a == {**b, "log_prob": pytest.approx(b["log_prob"], abs=1e-4)}
-    for a, b in zip(one.score(HOSTILE), other.score(HOSTILE), strict=True):
+def assert_same_doors(one, other, texts=HOSTILE):
+    prompts = texts if texts is LONG else PROMPTS
+    for options in (
+        {"max_tokens": 8, "temperature": 1.1, "top_k": 9, "seed": list(range(len(prompts))), "stop": ["e"]},
+        {"max_tokens": 10, "temperature": 0.0},
+    ):
+        for a, b in zip(one.generate(prompts, **options), other.generate(prompts, **options), strict=True):
+            assert a == {**b, "log_prob": pytest.approx(b["log_prob"], abs=1e-4)}
+    for a, b in zip(one.score(texts), other.score(texts), strict=True):
         assert all(a[name] == b[name] for name in ("tokens", "num_tokens", "truncated"))
         assert a["token_log_probs"] == pytest.approx(b["token_log_probs"], abs=1e-5)
         assert a["perplexity"] == pytest.approx(b["perplexity"], rel=1e-4)
-    for a, b in zip(one.next_tokens(PROMPTS, 5), other.next_tokens(PROMPTS, 5), strict=True):
+    for a, b in zip(one.next_tokens(prompts, 5), other.next_tokens(prompts, 5), strict=True):
         assert [t for t, _ in a] == [t for t, _ in b]
         assert [p for _, p in a] == pytest.approx([p for _, p in b], abs=1e-5)
     assert one.score([]) == other.score([]) == one.next_tokens([]) == other.next_tokens([]) == []
@@ -314,17 +319,11 @@ def test_what_an_export_does_not_offer_is_said(loaded):
 )
 def test_every_backbone_answers_as_python(backbone, sections, tmp_path):
     result = run_export(make_run(tmp_path / "run", backbone, **sections), tmp_path / "m")
-    python, loaded, server = nlp_suite.load(tmp_path / "run"), nlp_suite.load(tmp_path / "m"), Server(result.path)
+    python, loaded = nlp_suite.load(tmp_path / "run"), nlp_suite.load(tmp_path / "m")
     assert python.stop_at_end == (backbone == "rnn")
     assert result.report["self_check"]["largest_difference"] <= 1e-5
     assert_same_doors(python, loaded)
-    long = ["the cat sees a dog and the bird " * 6, "the bird"]  # far beyond every window
-    answer, expected = server("score", text=raw(long)), python.score(long)
-    for row, e in enumerate(expected):
-        np.testing.assert_allclose(answer["token_log_probs"][row, : e["num_tokens"]], e["token_log_probs"], atol=1e-5)
-    assert_same_text(server("generate", **request(long)), python.generate(long, max_tokens=10, temperature=0.0))
-    following = server("next", prompt=raw(long))["probabilities"]
-    np.testing.assert_allclose(following, [[p for _, p in row] for row in python.next_tokens(long)], atol=1e-5)
+    assert_same_doors(python, loaded, LONG)
 
 
 def test_scores_in_slices_are_those_of_all_rows(exported):
