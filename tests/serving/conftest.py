@@ -1,5 +1,7 @@
 """What the tests of serving share: models and exports that are made once, and managers whose models only pretend to load."""
 
+import fcntl
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -28,25 +30,25 @@ class Toys:
 
 
 class Exports:
-    """An export of each task, of a network with random weights, each made once in a session; nobody may change them."""
+    """An export of each task, of a network with random weights, each made once for all workers; nobody may change them."""
 
     def __init__(self, folder):
         self._folder = folder
+        folder.mkdir(exist_ok=True)
 
     def __call__(self, task: str):
         """The model's folder, which holds version 1."""
         from nlp_suite.export import run_export
 
         path = self._folder / "models" / task
-        if not path.exists():
-            run_export(self.run(task), path)
+        with open(self._folder / "lock", "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not path.exists():
+                run_export(self._run(task), path)
         return path
 
-    def run(self, task: str):
-        """The run folder that was exported."""
+    def _run(self, task):
         path = self._folder / "runs" / task
-        if path.exists():
-            return path
         path.mkdir(parents=True)
         if task == "sentiment":
             from tests.export.conftest import SMALL, make_run
@@ -68,7 +70,8 @@ def toys(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def exports(tmp_path_factory):
-    return Exports(tmp_path_factory.mktemp("exports"))
+    base = tmp_path_factory.getbasetemp()
+    return Exports((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exports")
 
 
 @pytest.fixture(scope="session")
