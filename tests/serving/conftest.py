@@ -44,10 +44,14 @@ class Exports:
         with open(self._folder / "lock", "w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             if not path.exists():
-                run_export(self._run(task), path)
+                run_export(self._make_run(task), path)
         return path
 
-    def _run(self, task):
+    def run(self, task: str):
+        """The run folder that was exported."""
+        return self(task).parents[1] / "runs" / task
+
+    def _make_run(self, task):
         path = self._folder / "runs" / task
         path.mkdir(parents=True)
         if task == "sentiment":
