@@ -81,7 +81,10 @@ def __dir__() -> list[str]:
 @wrapt.when_imported("keras")
 def _register_with_keras(_: Any) -> None:
     """Imports every class of ours that Keras may meet in a saved model."""
-    for package in ("layers", "layers.attentions", "backbones", "backbones.decoders"):
-        import_all(f"nlp_suite.{package}")
-    for task in TASKS.classes():
-        task.import_network()
+    from nlp_suite.backend import let_in
+
+    with let_in():
+        for package in ("layers", "layers.attentions", "backbones", "backbones.decoders"):
+            import_all(f"nlp_suite.{package}")
+        for task in TASKS.classes():
+            task.import_network()

@@ -72,9 +72,21 @@ def kept_out(*packages: str) -> Iterator[None]:
         yield
     finally:
         for name in absent:
-            del sys.modules[name]
+            if sys.modules[name] is None:
+                del sys.modules[name]
 
 
+@contextmanager
+def let_in() -> Iterator[None]:
+    """Within the context, which may be in one of `kept_out`, packages can be imported again: by what is no part of Keras."""
+    out = [name for name in UNUSED if name in sys.modules and sys.modules[name] is None]
+    for name in out:
+        del sys.modules[name]
+    try:
+        yield
+    finally:
+        for name in out:
+            sys.modules.setdefault(name, None)  # type: ignore[arg-type]
 @contextmanager
 def precision(policy: str) -> Iterator[None]:
     """Within the context new layers have this dtype policy of Keras, such as `"float32"`."""

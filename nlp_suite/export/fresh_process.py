@@ -107,6 +107,10 @@ def _keras(job: Job) -> dict[str, Any]:
 
     if job["with_package"]:
         import nlp_suite  # noqa: F401  its classes register themselves
+        from nlp_suite.backend import import_backend, own_process
+
+        own_process()
+        import_backend()
     import keras
 
     with np.load(job["arrays"]) as arrays:
