@@ -1,6 +1,7 @@
 """The cells of the table of formats in saved_models/README.md: what is expressed answers as the network, the rest is refused."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,12 @@ import pytest
 
 from nlp_suite.errors import ExportError, UsageError
 from nlp_suite.export import fresh_process, run_export, self_check
+from nlp_suite.export.parts import parts_of
+from nlp_suite.export.plain_model import plain_model
+from nlp_suite.export.samples import check_texts
+from nlp_suite.training.run import Run
 from tests import language_models, translation_models
+from tests.backend_processes import environment
 from tests.export.conftest import SMALL, make_run
 from tests.export.format_table import FORMATS, ROWS, TASKS, refused, table
 from tests.export.test_huggingface import preset_run
@@ -119,3 +125,23 @@ def test_a_cell(format, task, backbone, runs, tmp_path, in_process):
         pytest.importorskip(package, reason=f"{package} is not installed")
     result = run_export(runs(task, backbone), to, format=format, **settings)
     assert result.report["bytes"] > 0 and result.report["self_check"]["rows"] > 0
+
+
+ON_JAX = [("classifier", "rnn"), ("language model", "rnn"), ("translation", "lstm"), ("forecasting", "rnn")]
+
+
+@pytest.mark.slow
+def test_plain_files_of_every_task_answer_on_jax(runs, tmp_path, monkeypatch):
+    if find_spec("jax") is None:
+        pytest.skip("jax is not installed")
+    files = {}
+    for task, backbone in ON_JAX:
+        run = Run(runs(task, backbone))
+        network, given = run.model(), run.task.check_inputs(run, check_texts(run))
+        for part in parts_of(run, network):
+            file = tmp_path / f"{task} {backbone} {part.name}.keras"
+            plain_model(network, part).save(file)
+            files[file] = part.cases(given)[:1]
+    fresh = self_check._fresh_process
+    monkeypatch.setattr(self_check, "_fresh_process", lambda job, _: fresh(job, environment("jax")))
+    assert self_check.check_parts("keras", files)["rows"] > len(files)
