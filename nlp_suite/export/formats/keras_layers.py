@@ -82,7 +82,8 @@ class KerasLayersExporter(Exporter):
                 report |= checked_in_node(file, cases)
                 report["bytes"] = sum(each.stat().st_size for each in file.iterdir() if each.is_file())
                 place_new_folder(file, to)
-        return ExportResult(to, report=report)
+        use = {".keras": f"keras.saving.load_model({str(to)!r})", ".h5": f"tf_keras.models.load_model({str(to)!r})"}
+        return ExportResult(to, report=report, use=use.get(to.suffix, f"tf.loadLayersModel('…/{to.name}/model.json')"))
 
 
 def _answers(network: Any, inputs: Tensors) -> tuple[Tensors]:
