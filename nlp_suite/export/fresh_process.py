@@ -145,13 +145,17 @@ def _parts(job: Job) -> dict[str, Any]:
                 cases[int(number)][int(side)][name] = arrays[key]
         for number, (inputs, expected) in enumerate(cases):
             answers = answer(inputs)
+            scale: Any = 1.0
+            if "values" in inputs:
+                largest = np.abs(inputs["values"]).max(-1)
+                scale = np.where(np.isfinite(largest) & (largest > 0), largest, 1.0)
             if len(answers) == len(expected) == 1 and None in answers:  # a program that gives its one output no name
                 answers = dict.fromkeys(expected, answers[None])
             if set(answers) != set(expected):
                 raise AssertionError(f"{file['path']} answers {sorted(answers)}, expected {sorted(expected)}")
             for name, wanted in expected.items():
                 where = f"{file['path']}, case {number}, output {name!r}"
-                difference = _compare(np, answers[name], wanted, job["tolerance"], where)
+                difference = _compare(np, answers[name], wanted, job["tolerance"], where, scale)
                 seen["largest_difference"] = max(seen["largest_difference"], difference)
                 if wanted.dtype.kind == "f":
                     seen["largest_output"] = max(seen["largest_output"], float(np.abs(wanted).max(initial=0)))
@@ -298,11 +302,11 @@ def _tensors(tf: Any, encoded: Mapping[str, str]) -> dict[str, Any]:
     return {name: tf.make_ndarray(TensorProto.FromString(base64.b64decode(value))) for name, value in encoded.items()}
 
 
-def _compare(np: Any, answer: Any, wanted: Any, tolerance: float, where: str) -> float:
+def _compare(np: Any, answer: Any, wanted: Any, tolerance: float, where: str, scale: Any = 1.0) -> float:
     """The largest difference of two arrays; raises if it is too large or, of strings, if there is any.
 
-    Differences of numbers above 1 are taken relative to the number. An answer may be narrower than what is expected of
-    the whole batch in every dimension but the first, if only padding (0 or an empty string) is left out.
+    Differences are taken relative to the number, or to `scale`, of all rows or one for each, where that is larger. An answer
+    may be narrower than what is expected of the whole batch in every dimension but the first, if only padding (0 or an empty string) is left out.
     """
     answer, wanted = np.asarray(answer), np.asarray(wanted)
     for axis in range(1, wanted.ndim if answer.ndim == wanted.ndim else 0):
@@ -317,7 +321,8 @@ def _compare(np: Any, answer: Any, wanted: Any, tolerance: float, where: str) ->
             raise AssertionError(f"{where}: {answer[answer != wanted][0]!r}, expected {wanted[answer != wanted][0]!r}")
         return 0.0
     answer, wanted = answer.astype("float64"), wanted.astype("float64")
-    difference = np.abs(answer - wanted) / np.maximum(np.abs(wanted), 1.0)
+    scale = np.reshape(scale, (-1,) + (1,) * (wanted.ndim - 1)) if np.ndim(scale) else scale
+    difference = np.abs(answer - wanted) / np.maximum(np.abs(wanted), scale)
     if not np.all(difference <= tolerance):  # also where there is a NaN
         raise AssertionError(f"{where}: differs by {difference.max():.3g}, allowed {tolerance:g}")
     return float(difference.max(initial=0.0))

@@ -101,7 +101,9 @@ def check_parts(
     Args:
         kind: `"keras"`, `"keras2"`, `"onnx"` or `"litert"`.
         files: file → inputs, and the outputs that are expected of them, by name; the last ones are timed, too.
-        tolerance: largest difference allowed, absolute for numbers up to 1 and relative above; infinite: it is measured only.
+        tolerance: largest difference allowed, absolute for numbers up to 1 and relative above; infinite: it is measured only. What
+            reads `values`, a forecaster, adds numbers of their size, whose float32 rounding stays where the sum is small: there it
+            is relative to the largest value of the row, whatever the unit of the values.
 
     Returns:
         `largest_difference`, `largest_output`, `rows`, `other_best` (logits whose largest is another one, where there are any), `tolerance`, and

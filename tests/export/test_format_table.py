@@ -1,6 +1,9 @@
 """The cells of the table of formats in saved_models/README.md: what is expressed answers as the network, the rest is refused."""
 
 import json
+from dataclasses import replace
+from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +11,12 @@ import pytest
 
 from nlp_suite.errors import ExportError, UsageError
 from nlp_suite.export import fresh_process, run_export, self_check
+from nlp_suite.export.parts import parts_of
+from nlp_suite.export.plain_model import plain_model
+from nlp_suite.export.samples import check_texts
+from nlp_suite.training.run import Run
 from tests import language_models, translation_models
+from tests.backend_processes import environment
 from tests.export.conftest import SMALL, make_run
 from tests.export.format_table import FORMATS, ROWS, TASKS, refused, table
 from tests.export.test_huggingface import preset_run
@@ -118,4 +126,26 @@ def test_a_cell(format, task, backbone, runs, tmp_path, in_process):
     for package in NEEDS.get(format, ()):
         pytest.importorskip(package, reason=f"{package} is not installed")
     result = run_export(runs(task, backbone), to, format=format, **settings)
+    opened = result.use or result.curl
+    assert opened and opened in result.describe()
     assert result.report["bytes"] > 0 and result.report["self_check"]["rows"] > 0
+
+
+ON_JAX = [("classifier", "rnn"), ("language model", "rnn"), ("translation", "lstm"), ("forecasting", "rnn")]
+
+
+@pytest.mark.slow
+def test_plain_files_of_every_task_answer_on_jax(runs, tmp_path, monkeypatch):
+    if find_spec("jax") is None:
+        pytest.skip("jax is not installed")
+    files = {}
+    for task, backbone in ON_JAX:
+        run = Run(runs(task, backbone))
+        network, given = run.model(), run.task.check_inputs(run, check_texts(run))
+        for part in parts_of(run, network):
+            file = tmp_path / f"{task} {backbone} {part.name}.keras"
+            plain_model(network, part).save(file)
+            files[file] = replace(part, examples=lambda of, each=part.examples: islice(each(of), 1)).cases(given)
+    fresh = self_check._fresh_process
+    monkeypatch.setattr(self_check, "_fresh_process", lambda job, _: fresh(job, environment("jax")))
+    assert self_check.check_parts("keras", files)["rows"] > len(files)

@@ -9,7 +9,7 @@ import pytest
 
 from nlp_suite.errors import ExportError
 from nlp_suite.export import run_export
-from nlp_suite.export.formats.keras_layers import write_tfjs
+from nlp_suite.export.formats.keras_layers import checked_in_node, node_with_tfjs, write_tfjs
 from nlp_suite.export.layers_model import layers_model
 from nlp_suite.layers.sequence_pooling import POOLINGS
 from nlp_suite.registry import BACKBONES
@@ -63,6 +63,23 @@ def test_what_layers_cannot_express_is_refused_by_name(tmp_path):
     with pytest.raises(ExportError, match=r"no Cropping1D, of task\.pooling first and last"):
         write_tfjs(layers(SMALL["cnn"], ["last"])[1], tmp_path / "tfjs")
     assert not (tmp_path / "tfjs").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:You are using a softmax over axis:UserWarning")
+@pytest.mark.parametrize("name", ["lstm", "rnn", "cnn", "bag"])
+def test_tensorflow_js_answers_as_the_network(name, tmp_path):
+    if not node_with_tfjs():
+        pytest.skip("Node with @tensorflow/tfjs was not found: set NODE_PATH to a node_modules that has it")
+    settings, pooling = {**SMALL[name]}, ["max", "mean", "attention"]
+    model, plain = layers({**settings, "ngrams": 1} if name == "bag" else settings, pooling)
+    write_tfjs(plain, tmp_path / "tfjs")
+    batches = (TOKENS, TOKENS[2:, :1], np.pad(TOKENS, [(0, 0), (0, 5)]))
+    cases = [({"tokens": tokens}, {"logits": np.array(model(tokens))}) for tokens in batches]
+    assert checked_in_node(tmp_path / "tfjs", cases)["self_check"]["rows"] == 7
+    cases[0][1]["logits"][1, 0] += 0.001
+    with pytest.raises(ExportError, match="TensorFlow.js answers otherwise: the logits differ by"):
+        checked_in_node(tmp_path / "tfjs", cases)
 
 
 @pytest.mark.slow

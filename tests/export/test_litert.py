@@ -41,7 +41,7 @@ def test_what_litert_lacks_is_refused_by_name(tmp_path, capfd):
 @pytest.mark.slow
 @pytest.mark.filterwarnings(r"ignore:\s*Warning. tf.lite.Interpreter is deprecated:UserWarning")
 def test_a_forecaster_without_a_linear_path(tmp_path):
-    task = {"name": "forecasting", "horizon": 4, "context": 9, "test": 12, "output": "point", "linear_path": False}
+    task = {"name": "forecasting", "horizon": 4, "context": 9, "test": 12, "linear_path": False}
     data = {"source": {"name": "sample", "size": 2}, "cache": str(tmp_path / "cache")}
     values = {"task": task, "data": data, "training": {"epochs": 1, "tensorboard": False}}
     train(load_experiment(values), tmp_path / "run")

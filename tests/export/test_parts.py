@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 from nlp_suite.config import load_experiment
 from nlp_suite.errors import ExportError
-from nlp_suite.export import run_export
+from nlp_suite.export import fresh_process, run_export
 from nlp_suite.export.load import load
 from nlp_suite.export.parts import flat, open_sizes, unflat
 from nlp_suite.export.plain_model import plain_model
@@ -108,6 +108,25 @@ def test_a_forecasting_model_is_one_part_in_the_users_units(tmp_path):
     given |= {"mask": np.ones((3, 9), "float32")}
     given["future"][0, 2] = np.nan
     check(model, forecasting_parts(model, shapes, width=1.5), given, tmp_path)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-3, 1e3])
+def test_a_forecast_is_compared_on_the_scale_of_the_values_in_any_unit(unit, tmp_path, monkeypatch):
+    arrays = {"0/0/values": [[90, -20], [1, 2]], "0/1/quantiles": [[[0.01, 60]], [[0.01, 1]]]}
+    np.savez(tmp_path / "a.npz", **{name: unit * np.array(rows) for name, rows in arrays.items()})
+    job = {"kind": "parts", "runtime": "onnx", "tolerance": 1e-5, "forbidden": [], "sys_path": []}
+    job["files"] = [{"path": "a.onnx", "arrays": str(tmp_path / "a.npz"), "cases": 1}]
+
+    def check(first, second):  # off by so much of the largest value of each row, in the quantile that is nearly 0
+        off = unit * np.array([[[90 * first, 0]], [[2 * second, 0]]])
+        answer = {"quantiles": unit * np.array(arrays["0/1/quantiles"]) + off}
+        monkeypatch.setattr(fresh_process, "_open_onnx", lambda np, path: lambda inputs: answer)
+        return fresh_process.main(job)["largest_difference"]
+
+    assert check(8e-6, 3e-6) == pytest.approx(8e-6)
+    for wrong in ((2e-5, 0), (0, 2e-5)):
+        with pytest.raises(AssertionError, match="'quantiles': differs by 2e-05, allowed 1e-05"):
+            check(*wrong)
 
 
 def test_the_tensors_of_a_tree_are_named_by_the_way_to_them():

@@ -26,6 +26,7 @@ class ExportResult:
         seconds: wall-clock time.
         report: JSON-able: what the self-check saw, or why it was `unchecked`; sizes; `remarks`, sentences on what is not as
             in the run; the op report where there is one.
+        use: a line of the program that the files are for, which opens them; empty where there is `curl`.
     """
 
     path: Path
@@ -33,6 +34,7 @@ class ExportResult:
     curl: str = ""
     seconds: float = 0.0
     report: dict[str, Any] = field(default_factory=dict)
+    use: str = ""
 
     def describe(self) -> str:
         """The result as lines for a terminal."""
@@ -56,6 +58,8 @@ class ExportResult:
             lines.append(f"  {name}\n    {sides[0]}\n    → {sides[1]}")
         if self.curl:
             lines.append(f"ask TensorFlow Serving:\n  {self.curl}")
+        if self.use:
+            lines.append(f"open it:\n  {self.use}")
         return "\n".join(lines)
 
 

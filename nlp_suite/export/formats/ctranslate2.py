@@ -77,7 +77,7 @@ class CTranslate2Exporter(Exporter):
             check = check_translator(translator, model, open_run(run, model), check_texts(run), self._tolerance)
             size = sum(file.stat().st_size for file in written.rglob("*") if file.is_file())
             place_new_folder(written, to)
-        return ExportResult(to, report={"self_check": check, "bytes": size})
+        return ExportResult(to, report={"self_check": check, "bytes": size}, use=f"ctranslate2.Translator({str(to)!r})")
 
 
 def _package() -> Any:

@@ -134,7 +134,7 @@ class HuggingFaceExporter(Exporter):
                 )
             report["bytes"] = sum(file.stat().st_size for file in written.rglob("*") if file.is_file())
             place_new_folder(written, to)
-        return ExportResult(to, report=report)
+        return ExportResult(to, report=report, use=f"transformers.AutoModel.from_pretrained({str(to)!r})")
 
 
 @dataclass(frozen=True)

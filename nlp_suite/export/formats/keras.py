@@ -40,13 +40,13 @@ class KerasExporter(KerasFileExporter):
 
     def export(self, run: Run, to: Path) -> ExportResult:
         if self._quantize == "none":
-            return write_keras_file(run, to, lambda model: model, with_package=True)
+            return write_keras_file(run, to, lambda model: model)
         reports = []
 
         def convert(model: Any) -> Any:
             reports.append(quantize(run, model))
             return model
 
-        result = write_keras_file(run, to, convert, with_package=True)
+        result = write_keras_file(run, to, convert)
         result.report |= {"quantized": reports[0], "remarks": reports[0].pop("remarks")}
         return result

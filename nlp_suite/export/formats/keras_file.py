@@ -44,14 +44,13 @@ class KerasFileExporter(Exporter):
         check_parent(to.resolve().parent)
 
 
-def write_keras_file(run: Run, to: Path, convert: Callable[[Any], Any], *, with_package: bool) -> ExportResult:
+def write_keras_file(run: Run, to: Path, convert: Callable[[Any], Any]) -> ExportResult:
     """Saves `convert(model)`, checks it in a fresh process and renames it into place.
 
     Args:
         run: the run whose weights are taken.
         to: a path that ends in `.keras`; a file there is replaced.
         convert: from the run's network to the model that is saved.
-        with_package: whether loading needs `import nlp_suite`.
 
     Raises:
         ExportError: a network that cannot be converted, or one that answers otherwise once loaded.
@@ -70,10 +69,11 @@ def write_keras_file(run: Run, to: Path, convert: Callable[[Any], Any], *, with_
             raise ExportError(f"the model cannot be saved as a Keras file: {error}") from error
         append_members(file, run, model_card(run, network, to.stem))
         tolerance = TOLERANCE * max(1.0, float(np.abs(logits).max()))
-        check = check_keras(file, inputs, logits, with_package=with_package, tolerance=tolerance)
+        check = check_keras(file, inputs, logits, with_package=True, tolerance=tolerance)
         size = file.stat().st_size
         place_file(file, to.resolve())
-    return ExportResult(to, report={"self_check": check, "bytes": size})
+    use = f"import nlp_suite; keras.saving.load_model({str(to)!r})"
+    return ExportResult(to, report={"self_check": check, "bytes": size}, use=use)
 
 
 def append_members(file: Path, run: Run, card: Mapping[str, Any], part: str = "") -> None:

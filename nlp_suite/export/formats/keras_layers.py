@@ -79,10 +79,11 @@ class KerasLayersExporter(Exporter):
                 report["bytes"] = file.stat().st_size
                 place_file(file, to)
             else:
-                report |= _checked_in_node(file, cases)
+                report |= checked_in_node(file, cases)
                 report["bytes"] = sum(each.stat().st_size for each in file.iterdir() if each.is_file())
                 place_new_folder(file, to)
-        return ExportResult(to, report=report)
+        use = {".keras": f"keras.saving.load_model({str(to)!r})", ".h5": f"tf_keras.models.load_model({str(to)!r})"}
+        return ExportResult(to, report=report, use=use.get(to.suffix, f"tf.loadLayersModel('…/{to.name}/model.json')"))
 
 
 def _answers(network: Any, inputs: Tensors) -> tuple[Tensors]:
@@ -149,15 +150,25 @@ tf.loadLayersModel({load}).then(network => {
 """
 
 
-def _checked_in_node(folder: Path, cases: Sequence[tuple[Tensors, Tensors]]) -> dict[str, Any]:
+def node_with_tfjs() -> str | None:
+    """Node, where it finds TensorFlow.js."""
+    node = shutil.which("node")
+    found = node and subprocess.run([node, "-e", "require('@tensorflow/tfjs')"], capture_output=True)
+    return node if found and found.returncode == 0 else None
+
+
+def checked_in_node(folder: Path, cases: Sequence[tuple[Tensors, Tensors]]) -> dict[str, Any]:
     """The report of a check in Node; of none where Node or TensorFlow.js is not there.
+
+    Args:
+        folder: of `write_tfjs`.
+        cases: `tokens` and the `logits` that are expected of them.
 
     Raises:
         ExportError: it answers otherwise, or does not load the model.
     """
-    node = shutil.which("node")
-    found = node and subprocess.run([node, "-e", "require('@tensorflow/tfjs')"], capture_output=True, text=True)
-    if not node or not found or found.returncode:
+    node = node_with_tfjs()
+    if not node:
         return {"unchecked": "Node with @tensorflow/tfjs was not found (set NODE_PATH to a node_modules that has it)"}
     job = folder.parent / "job.json"
     job.write_text(

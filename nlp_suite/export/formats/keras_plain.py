@@ -49,6 +49,5 @@ class KerasPlainExporter(KerasFileExporter):
             sizes = {file.name: file.stat().st_size for file in files}
             placed = [place_file(file, to.parent / file.name) for file in files]
         remarks = [f"{file.name}: {part.says}" for file, part in zip(placed, parts) if len(parts) > 1]
-        return ExportResult(
-            placed[0], report={"self_check": check, "bytes": sum(sizes.values()), "files": sizes, "remarks": remarks}
-        )
+        report = {"self_check": check, "bytes": sum(sizes.values()), "files": sizes, "remarks": remarks}
+        return ExportResult(placed[0], report=report, use=f"keras.saving.load_model({str(placed[0])!r})")

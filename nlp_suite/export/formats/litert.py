@@ -77,7 +77,8 @@ class LiteRTExporter(Exporter):
             f"{check['largest_difference']:.2g} (they reach {check['largest_output']:.2g}){other_best(check)}",
             *(f"{name}: {part.says}; {_shapes(part)}" for name, part in parts.items()),
         ]
-        return ExportResult(to.resolve(), report=report)
+        use = f"ai_edge_litert.interpreter.Interpreter({str(to / next(iter(parts)))!r}).get_signature_runner()"
+        return ExportResult(to.resolve(), report=report, use=use)
 
 
 def fixed_part(part: Part, length: int) -> Part:

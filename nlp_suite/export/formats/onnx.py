@@ -1,5 +1,6 @@
 """ONNX files of a network's parts, token ids in and logits out, for onnxruntime in any language; with a folder for clients."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -72,7 +73,8 @@ class OnnxExporter(Exporter):
         parts, cases, report = write_part_folder(run, to, ".onnx", write, check)
         report["remarks"] = remarks + [f"{name}: {part.says}" for name, part in parts.items()]
         signatures = {name: _signature(part, cases[name][0][1]) for name, part in parts.items()}
-        return ExportResult(to.resolve(), signatures, report=report)
+        use = f"python pipelines/onnx_client.py {shlex.quote(str(to))}"
+        return ExportResult(to.resolve(), signatures, report=report, use=use)
 
 
 def _quantized(cases: Mapping[Path, Cases], report: dict[str, Any]) -> str:

@@ -50,7 +50,8 @@ class SafetensorsExporter(Exporter):
             check = check_weights(file, arrays)
             size = file.stat().st_size
             place_file(file, to)
-        return ExportResult(to, report={"self_check": check, "bytes": size})
+        use = f"safetensors.numpy.load_file({str(to)!r})"
+        return ExportResult(to, report={"self_check": check, "bytes": size}, use=use)
 
 
 def stable_paths(paths: Sequence[str]) -> list[str]:
