@@ -87,6 +87,8 @@ def let_in() -> Iterator[None]:
     finally:
         for name in out:
             sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+
+
 @contextmanager
 def precision(policy: str) -> Iterator[None]:
     """Within the context new layers have this dtype policy of Keras, such as `"float32"`."""
