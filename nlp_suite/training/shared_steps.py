@@ -112,10 +112,11 @@ class _Part:
 
     def gradients(self, upstream: Any) -> list[Any]:
         """Those of the trained variables, None where there is none, from those of output and added losses."""
-        flat = zip(keras.tree.flatten((self.output, self.added)), upstream)
-        pairs = [(value, gradient) for value, gradient in flat if gradient is not None]
+        pairs = zip(*map(keras.tree.flatten, ((self.output, self.added), upstream)))
+        values, given = zip(*((value, gradient) for value, gradient in pairs if gradient is not None))
         with tf.device(self._device):
-            return self._tape.gradient([value for value, _ in pairs], self._trained, [gradient for _, gradient in pairs])
+            found: list[Any] = self._tape.gradient(values, self._trained, given)
+            return found
 
 
 def _sum(gradients: Sequence[Any]) -> Any:
