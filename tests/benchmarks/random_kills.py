@@ -68,7 +68,7 @@ def main(kills: int, seed: int, folder: Path) -> None:
     def fresh(name: str) -> Path:
         """Where a run goes, whose data nothing has prepared."""
         (folder / name).mkdir()
-        config.write_text(experiment("sentiment", folder / name, distribution="data_parallel", epochs=60).to_yaml())
+        config.write_text(experiment("sentiment", folder / name, distribution="data_parallel").to_yaml())
         return folder / name / "run"
 
     whole, began = fresh("whole"), time.monotonic()

@@ -41,6 +41,8 @@ class DataParallel(Distribution):
     before they are clipped, and dropout is drawn for all of them, so that the weights are those of one device but for
     the order of sums.
 
+    Several processes need JAX; devices of one process may be TensorFlow's, see `nlp_suite.training.shared_steps`.
+
     Args:
         processes: how many there must be; None: any number.
     """
