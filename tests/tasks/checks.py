@@ -144,7 +144,9 @@ def check_dropout(experiment, prepared):
     task, backbone = make_task(experiment), experiment.backbone.model_copy(update={"dropout": 0.5})
     model = task.model(backbone, prepared.assets)
     batches, _ = task.training_batches(model, prepared.stores, prepared.labels, experiment.training)
-    values = [[variable.value for variable in part] for part in (model.trainable_variables, model.non_trainable_variables)]
+    values = [
+        [variable.value for variable in part] for part in (model.trainable_variables, model.non_trainable_variables)
+    ]
     _, after = model.stateless_call(*values, batches.batch(1)[0], training=True)
     assert any(
         not np.array_equal(keras.ops.convert_to_numpy(old), keras.ops.convert_to_numpy(new))

@@ -323,6 +323,8 @@ def test_a_launched_process_that_dies_ends_the_others(monkeypatch, tmp_path):
 
     monkeypatch.setattr("nlp_suite.training.local_launch.subprocess.Popen", stand_in)
     monkeypatch.setattr("nlp_suite.training.local_launch.GRACE", 0.2)
-    with pytest.raises(TrainingError, match="process 1 ended with signal SIGKILL; process 0, which did not .*, was ended"):
+    with pytest.raises(
+        TrainingError, match="process 1 ended with signal SIGKILL; process 0, which did not .*, was ended"
+    ):
         launch_local(["train", "c"], 2)
     assert started == ["2", "2"]
