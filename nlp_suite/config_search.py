@@ -22,6 +22,11 @@ def _numbers(value: Any) -> Any:
     return ends
 
 
+def _is_dimension(value: Any) -> bool:
+    """Whether a value looks like one of `Dimension`, and not like a mapping of keys to those."""
+    return isinstance(value, Mapping) and not any("." in str(key) for key in value)
+
+
 Ends = Annotated[list[Any] | None, BeforeValidator(_numbers)]
 
 
@@ -80,7 +85,7 @@ class SearchSettings(Settings):
         """What is no key of this section must be one of another: with a point in it, or with a mapping of values."""
         keys = values if isinstance(values, Mapping) else {}
         for key, value in keys.items():
-            if key not in cls.model_fields and "." not in str(key) and not isinstance(value, Mapping):
+            if key not in cls.model_fields and "." not in str(key) and not _is_dimension(value):
                 hint = (
                     "; a setting to search is written with its section, as training.learning_rate: {log: [1e-4, 1e-2]}"
                 )

@@ -212,7 +212,8 @@ class Task:
         """The Keras loss, or None for a model that adds its own.
 
         It divides the sum over a batch by a number that is the same for all batches, such as the rows of a full one, and not
-        by the sum of their weights (`mean_with_sample_weight`): else a batch that is filled up pulls as hard as a full one.
+        by the sum of their weights (`mean_with_sample_weight`): else a batch that is filled up pulls as hard as a full one. What a model
+        adds in training is such a sum, too, as several devices add up what each has for its rows.
         """
         return None
 

@@ -115,12 +115,15 @@ class RepetitionView(SeveralRunsView):
         from rich import box
         from rich.table import Table
 
-        shown, figures = Table(box=box.SIMPLE_HEAD, pad_edge=False), self.figures_of(report)
+        shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+        figures = self.figures_of(report)
         for name in ("", *figures):
-            shown.add_column(name, justify="right" if name else "left")
+            shown.add_column(name, justify="right" if name else "left", overflow="fold")
         *rows, means = self.rows(report)
         for i, row in enumerate(rows):
             shown.add_row(*row, end_section=i == len(rows) - 1)
         shown.add_row(*means, style="bold")
-        shown.add_row("95% interval", *(self.interval(name, figure) for name, figure in figures.items()))
+        for i, end in enumerate(("95% from", "to")):  # two lines, as both ends in one would not fit into a terminal
+            ends = (self.write(name, f["interval"][i]) if f["interval"] else "" for name, f in figures.items())
+            shown.add_row(end, *ends)
         return shown

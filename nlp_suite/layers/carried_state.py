@@ -5,6 +5,8 @@ import json
 import keras
 from keras import ops
 
+from nlp_suite.layers.batch_share import own_rows, with_own_rows
+
 
 class CarriedState(keras.layers.Layer):
     """A tree of tensors that a network keeps for its next call (truncated back-propagation through time).
@@ -57,15 +59,16 @@ class CarriedState(keras.layers.Layer):
     def read(self, reset):
         """The state, zero in rows where `reset` bool `[B]` is true."""
         values = []
-        for value in self._values:
+        for variable in self._values:
+            value = own_rows(variable.value)
             in_rows = ops.reshape(reset, (-1, *([1] * (len(value.shape) - 1))))
-            values.append(ops.where(in_rows, ops.zeros_like(value.value), value.value))
+            values.append(ops.where(in_rows, ops.zeros_like(value), value))
         return keras.tree.pack_sequence_as(json.loads(self._structure), values)
 
     def write(self, state) -> None:
         """Stores a state for the next call."""
         for variable, value in zip(self._values, keras.tree.flatten(state)):
-            variable.assign(ops.stop_gradient(value))
+            variable.assign(with_own_rows(variable.value, ops.stop_gradient(value)))
 
 
 def state_structure(state) -> str:

@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from nlp_suite.layers.batch_share import drawn
+
 
 def dropout(layer, x, training=None):
     """What `layer` does (Srivastava et al. 2014), by a random byte an element: 6 % of a training step instead of 20 %.
@@ -35,9 +37,13 @@ def keep_mask(layer, shape, dtype):
 
     Args:
         layer: a `keras.layers.Dropout` with a rate above 0.
-        shape: tuple of ints and, where unknown, scalar tensors.
+        shape: tuple of ints and, where unknown, scalar tensors; the batch is in dim 0.
         dtype: of the mask.
     """
+    return drawn(lambda shape: _keep_mask(layer, shape, dtype), shape)
+
+
+def _keep_mask(layer, shape, dtype):
     seed, count = layer.seed_generator, math.prod(shape)
     draws = keras.random.randint((-(-count // 4), 1), -(2**31), 2**31 - 1, seed=seed)  # [⌈count / 4⌉, 1]
     threshold = ops.floor(256 * layer.rate + keras.random.uniform((), seed=seed))  # bytes below it drop

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from nlp_suite.layers.batch_share import drawn
 from nlp_suite.text.tokenizers.base import PAD, UNKNOWN
 
 
@@ -28,7 +29,8 @@ class WordDropout(keras.layers.Layer):
     def call(self, tokens, training=None):
         if not training or not self.rate:
             return tokens
-        drop = keras.random.uniform(ops.shape(tokens), seed=self.generator) < self.rate  # [B, T]
+        draws = drawn(lambda shape: keras.random.uniform(shape, seed=self.generator), ops.shape(tokens))  # [B, T]
+        drop = draws < self.rate
         return ops.where(ops.logical_and(drop, ops.not_equal(tokens, PAD)), ops.cast(UNKNOWN, tokens.dtype), tokens)
 
     def compute_output_spec(self, tokens, training=None):

@@ -56,8 +56,13 @@ def launch_local(command: Sequence[str], processes: int) -> None:
         for number in range(processes):
             share = cores[number * len(cores) // processes : (number + 1) * len(cores) // processes]
             started.append(_start(command, number, processes, address, share))
-        codes = _wait(started)
-    failed = [f"process {number} ended with {_shown(code)}" for number, code in enumerate(codes) if code]
+        codes, ended = _wait(started)
+    failed = [
+        f"process {number} ended with {_shown(code)}"
+        for number, code in enumerate(codes)
+        if code and number not in ended
+    ]
+    failed += [f"process {number}, which did not end by itself within {GRACE:.0f} s, was ended" for number in ended]
     if failed:
         died = any(code < 0 for code in codes)
         raise TrainingError(f"{'; '.join(failed)}{f'; {GOES_ON}' if died else ''}")
@@ -89,18 +94,19 @@ def _only(cores: Sequence[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def _wait(started: Sequence[Any]) -> list[int]:
-    """The exit codes; once a process has failed, those that do not end by themselves are ended."""
-    until = None
+def _wait(started: Sequence[Any]) -> tuple[list[int], list[int]]:
+    """The exit codes, and the numbers of those that were ended, as once one has failed they did not end by themselves."""
+    until, ended = None, []
     while any(process.poll() is None for process in started):
         if until is None and any(process.poll() for process in started):
             until = time.monotonic() + GRACE
         if until is not None and time.monotonic() > until:
-            for process in started:
-                if process.poll() is None:
+            for number, process in enumerate(started):
+                if process.poll() is None and number not in ended:
                     process.kill()
+                    ended.append(number)
         time.sleep(0.1)
-    return [process.wait() for process in started]
+    return [process.wait() for process in started], ended
 
 
 @contextmanager

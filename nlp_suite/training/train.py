@@ -276,6 +276,10 @@ class _Training:
         jit_compile = settings.xla if keras.backend.backend() == "tensorflow" else "auto"
         model.compile(optimizer, self._task.loss(), weighted_metrics=metrics, jit_compile=jit_compile)
         model.optimizer.build(model.trainable_variables)
+        if self._world.sharing:
+            from nlp_suite.training.shared_steps import share_steps
+
+            share_steps(model, self._world.sharing)
         return callbacks
 
     def _initialize(

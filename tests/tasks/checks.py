@@ -46,6 +46,7 @@ def run_task_checks(name: str, cache: Path, source=SAMPLE, **settings) -> None:
     check_network(experiment, prepared)
     check_metrics(experiment, prepared)
     check_batches(experiment, prepared)
+    check_dropout(experiment, prepared)
     check_answers(task)
 
 
@@ -136,6 +137,22 @@ def check_batches(experiment, prepared):
     check_divisor(model, *parts[0].batch(1))
     logs = model.test_on_batch(*parts[1].batch(0), return_dict=True)
     assert np.isfinite(list(logs.values())).all() and task.loss_metric in logs
+
+
+def check_dropout(experiment, prepared):
+    """`call` passes `training` on to its layers: on JAX Keras's trainer calls it by itself, outside of any `__call__`."""
+    task, backbone = make_task(experiment), experiment.backbone.model_copy(update={"dropout": 0.5})
+    model = task.model(backbone, prepared.assets)
+    batches, _ = task.training_batches(model, prepared.stores, prepared.labels, experiment.training)
+    values = [
+        [variable.value for variable in part] for part in (model.trainable_variables, model.non_trainable_variables)
+    ]
+    _, after = model.stateless_call(*values, batches.batch(1)[0], training=True)
+    assert any(
+        not np.array_equal(keras.ops.convert_to_numpy(old), keras.ops.convert_to_numpy(new))
+        for variable, old, new in zip(model.non_trainable_variables, values[1], after)
+        if "seed" in variable.path
+    )
 
 
 def check_divisor(model, inputs, targets, weights):

@@ -4,6 +4,7 @@
 
 Runs of other processes that lie in the folder go on here, see `test_distribution.py`. With `--all` after the folder it is every
 task with every backbone that it takes, and with `--processes 2` those experiments are trained by so many processes of one device.
+With KERAS_BACKEND=tensorflow `--devices 2` makes the processor so many devices, as XLA_FLAGS does for JAX.
 """
 
 import argparse
@@ -161,7 +162,13 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--all", nargs="?", const="", help="every task and backbone, or those whose names contain this")
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--devices", type=int, default=1)
     options = parser.parse_args()
+    if options.devices > 1:
+        import tensorflow as tf
+
+        parts = [tf.config.LogicalDeviceConfiguration()] * options.devices
+        tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
     if options.all is None:
         main(options.folder)
     else:

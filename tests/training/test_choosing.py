@@ -236,7 +236,7 @@ def test_a_repetition_differs_in_the_seed_alone_and_goes_on(small, tmp_path):
     shown = Console(file=io.StringIO(), width=200)
     shown.print(view_of_seeds(report).terminal(report))
     page = (tmp_path / "runs/report.html").read_text("utf-8")
-    assert "seed 2" in page and "Seed by seed" in page and "95% interval" in shown.file.getvalue()
+    assert "seed 2" in page and "Seed by seed" in page and "95% from" in shown.file.getvalue()
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").glob("seed-*/**/*") if path.is_file()}
     assert repeat(experiment, tmp_path / "runs", 2, console=QUIET) == report
     assert before == {path: path.stat().st_mtime_ns for path in before}

@@ -195,7 +195,7 @@ def test_what_cannot_train_together_is_refused_before_the_data_are_read(
     assert not (tmp_path / "cache").exists()
 
 
-def test_several_devices_of_another_backend_are_refused_and_one_is_trained_on(small, monkeypatch):
+def test_devices_of_one_process_on_tensorflow_share_steps(small, monkeypatch):
     keras = pytest.importorskip("keras")
     if keras.backend.backend() != "tensorflow":
         pytest.skip("this process has another backend")
@@ -204,8 +204,14 @@ def test_several_devices_of_another_backend_are_refused_and_one_is_trained_on(sm
     with make_distribution(experiment).world(Launch(), {}, experiment.training) as world:
         assert world == World() and world.writes
     monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["gpu:0", "gpu:1"])
+    with make_distribution(experiment).world(Launch(), {}, experiment.training) as world:
+        assert world == World(devices=2, sharing=("gpu:0", "gpu:1"))
+    experiment = small(training={"distribution": "data_parallel", "xla": True})
     world = make_distribution(experiment).world(Launch(), {}, experiment.training)
-    with pytest.raises(UsageError, match="2 devices cannot train together .* use KERAS_BACKEND=jax"), world:
+    with (
+        pytest.raises(ConfigError, match="xla compiles a step for one device, and 2 share it: use training.xla: false"),
+        world,
+    ):
         pass
 
 
@@ -317,6 +323,8 @@ def test_a_launched_process_that_dies_ends_the_others(monkeypatch, tmp_path):
 
     monkeypatch.setattr("nlp_suite.training.local_launch.subprocess.Popen", stand_in)
     monkeypatch.setattr("nlp_suite.training.local_launch.GRACE", 0.2)
-    with pytest.raises(TrainingError, match="process 0 ended with signal SIGKILL; process 1 ended with signal SIGKILL"):
+    with pytest.raises(
+        TrainingError, match="process 1 ended with signal SIGKILL; process 0, which did not .*, was ended"
+    ):
         launch_local(["train", "c"], 2)
     assert started == ["2", "2"]

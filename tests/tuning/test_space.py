@@ -43,6 +43,7 @@ def test_a_component_with_its_settings_is_a_value():
     "keys, message",
     [
         ({"trails": 3}, "unknown key 'trails': did you mean 'trials'?"),
+        ({"space": {"backbone.units": {"range": [1, 2]}}}, "unknown key 'space': .*written with its section, as training"),
         ({"backbone__units": {"choice": [64]}}, "two values or more are needed"),
         ({"backbone__units": {"choice": [64, 64]}}, "every value once"),
         ({"backbone__units": {"rang": [64, 65]}}, "unknown key 'rang': did you mean 'range'?"),

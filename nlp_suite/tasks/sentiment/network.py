@@ -84,23 +84,24 @@ class SentimentModel(ModelOfLayers):
                 f"floats are taken for vectors of {self.vector_size} numbers, and these have the shape {tuple(tokens.shape)}: "
                 "token ids must be integers"
             )
-        return self.head(tokens if are_vectors else self._pooled(tokens))  # [B, C]
+        # `training` is passed on: Keras's trainer on JAX calls this method itself, outside of any `__call__` that layers could ask.
+        return self.head(tokens if are_vectors else self._pooled(tokens, training), training)  # [B, C]
 
     def vectors_and_logits(self, tokens) -> tuple[Any, Any]:
         """The vector of every text, float32 `[B, P]`, which is what the head reads, and the logits as `call` answers them."""
         pooled = self._pooled(tokens)
         return ops.cast(pooled, "float32"), self.head(pooled)
 
-    def _pooled(self, tokens):
-        features = apply(self.backbone, tokens)  # [B, T', D]
+    def _pooled(self, tokens, training=None):
+        features = apply(self.backbone, tokens, training=training)  # [B, T', D]
         mask = self.backbone.output_mask(ops.not_equal(tokens, 0))  # [B, T']
         return apply(self.pooling, features, mask=mask)  # [B, P]
 
-    def head(self, pooled) -> Any:
+    def head(self, pooled, training=None) -> Any:
         """Pooled features `[B, P]` to logits float32 `[B, C]`; what a subclass answers otherwise, it does here."""
-        x = self.drops[0](pooled)
+        x = self.drops[0](pooled, training=training)
         if self.hidden is not None:
-            x = self.drops[1](self.hidden(x))
+            x = self.drops[1](self.hidden(x), training=training)
         return ops.cast(self.classifier(x), "float32")  # [B, C]
 
     def dense_layers(self) -> list[tuple[Any, Any]]:

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from nlp_suite.layers.batch_share import drawn
 from nlp_suite.layers.full_softmax import FullSoftmax
 from nlp_suite.layers.inline import apply
 from nlp_suite.tasks.shared.networks import ModelOfLayers, token_losses
@@ -134,7 +135,7 @@ class TranslationModel(ModelOfLayers):
         _, predicted = self.softmax.nll(flat, tokens, self._table, best=True)
         predicted = ops.reshape(predicted, ops.shape(target_in))  # [B, T]
         predicted_in = ops.concatenate([target_in[:, :1], predicted[:, :-1]], axis=1)  # [B, T]
-        draws = keras.random.uniform(ops.shape(target_in), dtype="float32", seed=self.seeds)
+        draws = drawn(lambda shape: keras.random.uniform(shape, dtype="float32", seed=self.seeds), ops.shape(target_in))
         is_token = ops.minimum(predicted_in, target_in) > PAD  # a PAD among the tokens would be a hole
         replaced = draws >= ops.cast(ops.expand_dims(teacher_forcing_prob, 1), "float32")
         return ops.where(ops.logical_and(replaced, is_token), predicted_in, target_in)

@@ -26,12 +26,14 @@ class World:
         process: the number of this one, from 0.
         devices: those of all processes together.
         peers: the connections to the other processes; None where there are none.
+        sharing: names of the devices that share every step where `share_steps` makes the steps so; empty where the backend does.
     """
 
     processes: int = 1
     process: int = 0
     devices: int = 1
     peers: "Peers | None" = None
+    sharing: tuple[str, ...] = ()
 
     @property
     def writes(self) -> bool:

@@ -41,6 +41,8 @@ class DataParallel(Distribution):
     before they are clipped, and dropout is drawn for all of them, so that the weights are those of one device but for
     the order of sums.
 
+    Several processes need JAX; devices of one process may be TensorFlow's, see `nlp_suite.training.shared_steps`.
+
     Args:
         processes: how many there must be; None: any number.
     """
@@ -71,6 +73,11 @@ class DataParallel(Distribution):
         if launch.processes == 1:
             with _spread(World()) as world:
                 check_rows_shared(settings, world.devices, "devices")
+                if world.sharing and settings.xla:
+                    raise ConfigError(
+                        f"training.xla compiles a step for one device, and {world.devices} share it: use training.xla: false, or "
+                        "KERAS_BACKEND=jax, which compiles it for all"
+                    )
                 yield world
             return
         quiet, peers = progress.is_quiet(), Peers(launch)
@@ -177,12 +184,8 @@ def _spread(world: World) -> Iterator[World]:
     if len(devices) == 1:
         yield world
         return
-    backend = keras.backend.backend()
-    if backend != "jax":
-        raise UsageError(
-            f"training.distribution: data_parallel: {len(devices)} devices cannot train together on Keras backend {backend!r}, on "
-            "which Keras clips each device's gradients before it sums them, so that other weights are trained: use "
-            "KERAS_BACKEND=jax, or let TensorFlow see one device (CUDA_VISIBLE_DEVICES=0)"
-        )
+    if keras.backend.backend() == "tensorflow":  # where Keras clips each device's gradients before it sums them
+        yield World(devices=len(devices), sharing=tuple(devices))
+        return
     with distributed(keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False)):
         yield World(world.processes, world.process, len(devices), world.peers)

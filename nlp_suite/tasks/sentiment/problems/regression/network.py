@@ -26,8 +26,8 @@ class RegressionModel(SentimentModel):
         super().__init__(backbone, 1, **arguments)
         self.settings |= {"mean": mean, "deviation": deviation}
 
-    def head(self, pooled) -> Any:
-        return super().head(pooled) * self.settings["deviation"] + self.settings["mean"]  # [B, 1]
+    def head(self, pooled, training=None) -> Any:
+        return super().head(pooled, training) * self.settings["deviation"] + self.settings["mean"]  # [B, 1]
 
     def dense_layers(self) -> list[tuple[Any, Any]]:
         """See `SentimentModel.dense_layers`; the last one answers in the user's units."""

@@ -138,7 +138,7 @@ class TaggingModel(keras.Model):
         self.built = True
 
     def call(self, tokens, training=None):
-        return ops.cast(self.classifier(self.backbone(tokens)), "float32")
+        return ops.cast(self.classifier(self.backbone(tokens, training=training)), "float32")
 
     def layer_groups(self):
         return [*self.backbone.layer_groups(), self.classifier.trainable_variables]
