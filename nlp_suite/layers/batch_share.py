@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import keras
 from keras import ops
 
 _SHARE: ContextVar[tuple[int, int]] = ContextVar("share", default=(0, 1))
@@ -68,3 +69,12 @@ def _rows(array: Any, number: int, shares: int) -> Any:
         return array
     rows = ops.shape(array)[0] // shares
     return array[number * rows : (number + 1) * rows]
+
+
+def devices_of_batch() -> int:
+    """Among how many devices Keras's own distribution, that is JAX, shares the rows of a batch."""
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        return 1
+    mesh = distribution.device_mesh
+    return int(mesh.shape[mesh.axis_names.index(distribution.batch_dim_name)])

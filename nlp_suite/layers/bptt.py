@@ -105,12 +105,20 @@ class RecurrentProduct:
 
 def summed_outer(x, y):
     """Outer products summed over all steps and rows: [T, B, E], [T, B, F] -> [E, F]."""
+    if keras.backend.backend() != "tensorflow":
+        return ops.tensordot(x, y, axes=((0, 1), (0, 1)))
     x, y = ops.reshape(x, (-1, x.shape[-1])), ops.reshape(y, (-1, y.shape[-1]))
     return ops.matmul(ops.transpose(x), y)
 
 
 def dense(x, kernel):
-    """[T, B, E] x [E, F] -> [T, B, F] as one matrix product."""
+    """[T, B, E] x [E, F] -> [T, B, F] as one matrix product.
+
+    On TensorFlow steps and rows are one dim for it, as it would multiply step by step otherwise. JAX would gather the rows of all
+    devices for that, so that each computed all of them.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return ops.matmul(x, kernel)
     shape = ops.shape(x)
     return ops.reshape(
         ops.matmul(ops.reshape(x, (-1, x.shape[-1])), kernel),

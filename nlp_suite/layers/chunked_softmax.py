@@ -12,6 +12,7 @@ import keras
 from keras import ops
 
 from nlp_suite.errors import ConfigError
+from nlp_suite.layers.batch_share import devices_of_batch
 from nlp_suite.layers.custom_gradient import custom_gradient
 from nlp_suite.layers.inline import is_symbolic, product
 
@@ -117,11 +118,27 @@ def _mean_word(kernel, bias):
 def _over_chunks(x, kernel, bias, weights, chunk_rows, count, best=False):
     """What needs all logits, computed chunk by chunk.
 
+    Where devices share the batch, each computes the chunks of its own tokens, and the gradients are summed once: a chunk of the
+    whole batch would be gathered on every device, and computed there.
+
     Returns:
         log Σ exp of the logits [N], and the gradients as if no token had a target: of x [N, D], of the kernel [V, D],
         of the bias [V], all float32. Without weights only the first, and with `best` the word with the largest logit,
         int32 [N].
     """
+    shares = 1 if count is not None else devices_of_batch()
+    if shares == 1 or x.shape[0] % shares:
+        per_token, sums = _chunks(x, kernel, bias, weights, chunk_rows, count, best)
+        return *per_token, *sums
+    own = [None if y is None else ops.reshape(y, (shares, -1, *y.shape[1:])) for y in (x, weights)]
+    per_token, sums = ops.vectorized_map(
+        lambda own: _chunks(own[0], kernel, bias, own[1], chunk_rows, None, best), tuple(own)
+    )
+    return *(ops.reshape(y, (-1, *y.shape[2:])) for y in per_token), *(ops.sum(y, axis=0) for y in sums)
+
+
+def _chunks(x, kernel, bias, weights, chunk_rows, count, best):
+    """What `_over_chunks` returns of the tokens, and its sums, on one device."""
     length = ops.shape(x)[0]
     chunks = 1 + length // chunk_rows
     # So many that chunks · rows > length: one padded row at least, so that a batch without tokens has a chunk, too. As
@@ -163,7 +180,7 @@ def _over_chunks(x, kernel, bias, weights, chunk_rows, count, best=False):
     per_token, sums = chunk(0)
     per_token = tuple(_put(ops.zeros((chunks, *ops.shape(y)), y.dtype), 0, y) for y in per_token)
     per_token, sums = _loop(turns, turn, (per_token, sums))
-    return *(ops.reshape(y, (chunks * rows, *y.shape[2:]))[:length] for y in per_token), *sums
+    return tuple(ops.reshape(y, (chunks * rows, *y.shape[2:]))[:length] for y in per_token), sums
 
 
 def _put(array, i, value):

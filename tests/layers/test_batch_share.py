@@ -1,5 +1,7 @@
 """Parts of a batch draw the numbers that the whole batch draws."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from nlp_suite.layers.batch_share import share
 from nlp_suite.layers.carried_state import CarriedState
 from nlp_suite.layers.dropout import dropout
 from nlp_suite.layers.word_dropout import WordDropout
+from tests.backend_processes import run_on
 
 FLOATS = np.random.default_rng(0).normal(size=(6, 5, 3)).astype("float32")
 TOKENS = np.random.default_rng(0).integers(4, 40, (6, 7)).astype("int32")
@@ -46,3 +49,11 @@ def test_a_part_reads_and_writes_its_rows_of_a_carried_state():
     expected = FLOATS[:, 0].copy()
     expected[2], expected[3] = expected[2] + 1, 1
     np.testing.assert_array_equal(ops.convert_to_numpy(after), expected)
+
+
+@pytest.mark.slow
+def test_devices_of_jax_gather_no_rows(monkeypatch):
+    """Or each would compute the whole batch."""
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+    found = json.loads(run_on("jax", "-m", "tests.layers.gathered_rows").splitlines()[-1])
+    assert found == dict.fromkeys(["SimpleRNN", "LSTM", "GRU", "softmax"], [])
