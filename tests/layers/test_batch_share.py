@@ -56,4 +56,4 @@ def test_devices_of_jax_gather_no_rows(monkeypatch):
     """Or each would compute the whole batch."""
     monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
     found = json.loads(run_on("jax", "-m", "tests.layers.gathered_rows").splitlines()[-1])
-    assert found == dict.fromkeys(["SimpleRNN", "LSTM", "GRU", "softmax"], [])
+    assert found == {"SimpleRNN": [], "LSTM": [], "GRU": [], "softmax": []}
