@@ -1,7 +1,8 @@
 """The rows of a batch that the layers at hand compute, where several devices of one process share it on TensorFlow.
 
 There each device computes its rows in a call of its own, within `share`. Numbers that are drawn for rows are drawn for the whole
-batch, of which each device takes those of its rows: so they are the numbers that one device would draw.
+batch, of which each device takes those of its rows: so they are the numbers that one device would draw. On JAX the compiler shares
+out the rows of one call; a layer that splits the batch itself asks `devices_of_batch`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
