@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
+from nlp_suite.data.store import TokenStore
+from tests.data.store_content import content
+
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.slow
 SCRIPT = """
@@ -130,15 +133,16 @@ def test_workers_prepare_what_one_process_does(python, tmp_path):
     assert one.returncode == 0, one.stderr
     many = run(python, config("many"), "--processes", "3", "--runner", "direct")
     assert many.returncode == 0, many.stderr
-    found = [
-        {
-            path.relative_to(tmp_path / name): path.read_bytes()
-            for path in (tmp_path / name).rglob("*")
-            if path.is_file()
-        }
+    stores = [
+        {path.name: TokenStore(path) for path in (tmp_path / name).glob("*/*") if path.name in ("train", "validation")}
         for name in ("one", "many")
     ]
-    assert found[0] == found[1] and len(found[0]) > 10
+    found = [{split: content(store) for split, store in of.items()} for of in stores]
+    assert found[0] == found[1] and sorted(found[0]) == ["train", "validation"] and found[0]["train"]["rows"] > 2000
+    assert (
+        not list((tmp_path / "many").glob("*/train/tokens"))
+        and len(list((tmp_path / "many").glob("*/train/*/tokens"))) == 3
+    )
     (tmp_path / "test.tsv").write_text("label\ttext\nother\tword1\n", "utf-8")
     wrong = run(python, config("wrong", test="test.tsv"), "--processes", "3", "--runner", "direct")
     assert wrong.returncode == 1 and "Traceback" not in wrong.stderr

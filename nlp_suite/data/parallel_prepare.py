@@ -1,8 +1,7 @@
-"""Splits that several processes write: each tokenises every n-th chunk, and the stores are joined to that of one process."""
+"""Splits that several processes write: each tokenises every n-th chunk, and their stores become the parts of one."""
 
 import json
 import pickle
-import shutil
 import subprocess
 import sys
 from abc import abstractmethod
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from nlp_suite.config import Experiment
 from nlp_suite.data.kinds.base import CorpusKind
 from nlp_suite.data.selection import Part, Selection
-from nlp_suite.data.store_joining import join_split
+from nlp_suite.data.store import gather_parts
 from nlp_suite.errors import DataError, UsageError
 from nlp_suite.task import Assets
 
@@ -112,10 +111,7 @@ class Writers(AbstractContextManager["Writers"]):
             if "error" in answer:
                 raise DataError(answer["error"])
             answers.append(answer)
-        parts = [order.directory for order in orders]
-        join_split(parts, directory)
-        for part in parts:
-            shutil.rmtree(part)
+        gather_parts([order.directory for order in orders], directory)
         store = self._kind.open_split(directory)
         counts = self._kind.joined_counts([answer["counts"] for answer in answers], store, assets)
         return counts, answers[0]["remarks"]

@@ -3,8 +3,11 @@
 A folder holds `tokens` (all rows end to end), `offsets`, `labels`, `full_lengths` (tokens before truncation), the texts
 (`text`, `text_offsets`) and `meta.json`, the record of the others. It is written under another name and renamed when
 complete, so a folder that can be opened is complete; a file that was damaged since is never used.
+
+Where several processes wrote a split, its folder holds their stores (`0`, `1`, …) and a `meta.json` that counts them.
 """
 
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nlp_suite.data.store_parts import ChunkOrder
 from nlp_suite.files import Record, contents_of
 
 SCHEMA = 2
@@ -85,6 +89,25 @@ class StoreWriter:
         store_record(self._directory).write({**meta, "files": files})
 
 
+def gather_parts(parts: Sequence[Path], directory: Path) -> None:
+    """Makes one split of the stores that several processes wrote, without reading them.
+
+    Args:
+        parts: folders that a corpus kind wrote, one for each `Part`, by its number: a token store each, or several in folders.
+            They are moved.
+        directory: to be made, on the same file system.
+    """
+    for inside in [meta.parent.relative_to(parts[0]) for meta in sorted(parts[0].rglob("meta.json"))]:
+        (directory / inside).mkdir(parents=True)
+        for number, part in enumerate(parts):
+            (part / inside).rename(directory / inside / str(number))
+        metas = [store_record(directory / inside / str(number)).read() for number in range(len(parts))]
+        counts = {name: sum(meta[name] for meta in metas) for name in ("rows", "tokens")}
+        store_record(directory / inside).write({**metas[0], **counts, "parts": len(parts), "files": {}})
+    for part in parts:
+        shutil.rmtree(part, ignore_errors=True)  # what held several stores
+
+
 def store_record(directory: Path) -> Record:
     """The record of a store's files."""
     remedy = "remove the folder that holds it and prepared.json, which is then made again"
@@ -113,11 +136,23 @@ class TokenStore:
         self.directory = directory
         self._record = store_record(directory)
         self.meta = self._record.read()
-        self._tokens = self._open("tokens", self.meta["token_dtype"])
-        self._offsets, self.full_lengths = map(self._open, ("offsets", "full_lengths"))
-        self.labels = self._open("labels", self.meta.get("label_dtype", ""))
-        if "labels_per_row" in self.meta:
-            self.labels = self.labels.reshape(-1, self.meta["labels_per_row"])
+        self._tokens: Any
+        self._offsets: NDArray[Any]
+        self.labels: NDArray[Any]
+        self.full_lengths: NDArray[Any]
+        self._parts = [TokenStore(directory / str(number)) for number in range(self.meta.get("parts", 0))]
+        if self._parts:
+            self._order = ChunkOrder([len(part) for part in self._parts])
+            tokens, offsets = [part._tokens for part in self._parts], [part._offsets for part in self._parts]
+            self._tokens, self._offsets = self._order.pieces(tokens, offsets)
+            self.full_lengths = self._order.rows([part.full_lengths for part in self._parts])
+            self.labels = self._order.rows([part.labels for part in self._parts])
+        else:
+            self._tokens = self._open("tokens", self.meta["token_dtype"])
+            self._offsets, self.full_lengths = map(self._open, ("offsets", "full_lengths"))
+            self.labels = self._open("labels", self.meta.get("label_dtype", ""))
+            if "labels_per_row" in self.meta:
+                self.labels = self.labels.reshape(-1, self.meta["labels_per_row"])
         self.lengths: NDArray[Any] = np.diff(self._offsets)
 
     def _open(self, name: str, dtype: str = "") -> NDArray[Any]:
@@ -125,8 +160,11 @@ class TokenStore:
         return np.memmap(path, dtype, "r") if path.stat().st_size else np.zeros(0, dtype)
 
     @cached_property
-    def _texts(self) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _texts(self) -> tuple[Any, NDArray[Any]]:
         """All texts end to end, and where each begins."""
+        if self._parts:
+            texts, offsets = zip(*(part._texts for part in self._parts))
+            return self._order.pieces(texts, offsets)
         return self._open("text"), self._open("text_offsets")
 
     def __len__(self) -> int:
@@ -134,10 +172,11 @@ class TokenStore:
 
     def tokens(self, row: int) -> NDArray[Any]:
         """Token ids of one row, int32."""
-        return self._tokens[self._offsets[row] : self._offsets[row + 1]].astype("int32")
+        tokens: NDArray[Any] = self._tokens[self._offsets[row] : self._offsets[row + 1]].astype("int32")
+        return tokens
 
-    def flat(self) -> NDArray[Any]:
-        """All tokens end to end, as they lie on disk: a row's are `[offsets[row], offsets[row + 1])`."""
+    def flat(self) -> Any:
+        """All tokens end to end, a mapped array or `Pieces` of some: a row's are `[offsets[row], offsets[row + 1])`."""
         return self._tokens
 
     def documents(self) -> NDArray[Any]:

@@ -1,5 +1,6 @@
-"""What several processes prepare is what one prepares, byte for byte."""
+"""What several processes prepare is read as what one prepares, every token, text and label of it."""
 
+import json
 import os
 import pickle
 import signal
@@ -14,8 +15,10 @@ from nlp_suite.data.beam_prepare import BeamWriters
 from nlp_suite.data.parallel_prepare import LocalWriters
 from nlp_suite.data.prepare import kind_of, open_source, prepare, splits
 from nlp_suite.data.selection import CHUNK_EXAMPLES, Part
-from nlp_suite.data.store_joining import join_split
-from nlp_suite.errors import DataError, UsageError
+from nlp_suite.data.store import gather_parts
+from nlp_suite.data.store_parts import Pieces
+from nlp_suite.errors import DamagedFileError, DataError, UsageError
+from tests.data.store_content import content
 
 WORDS = [f"word{i}" for i in range(40)]
 
@@ -25,8 +28,8 @@ def texts(count, seed=0):
     return [" ".join(draw.choice(WORDS, draw.integers(0, 8))) for _ in range(count)]
 
 
-def contents(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+def files_of(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 def rows_of(kind, count):
@@ -40,7 +43,7 @@ def rows_of(kind, count):
 
 
 @pytest.mark.parametrize("kind, parts", [("labelled", 2), ("multi_labelled", 4), ("pairs", 2), ("text", 4)])
-def test_parts_are_joined_to_what_one_process_writes(of_kind, tmp_path, kind, parts):
+def test_parts_are_read_as_what_one_process_writes(of_kind, tmp_path, kind, parts):
     """Of three chunks, the last one short, by processes of which some have more than others, or nothing, to write."""
     split = {"train": rows_of(kind, 2 * CHUNK_EXAMPLES + 100), "validation": rows_of(kind, 10)}
     experiment = of_kind(kind, source={"name": "given", **split})
@@ -50,11 +53,29 @@ def test_parts_are_joined_to_what_one_process_writes(of_kind, tmp_path, kind, pa
     for number in range(parts):
         part = Part(number, parts)
         counts.append(of.write_split(tmp_path / f"part{number}", examples, "train", prepared.assets, part))
-    join_split([tmp_path / f"part{number}" for number in range(parts)], tmp_path / "joined")
-    assert contents(tmp_path / "joined") == contents(prepared.directory / "train")
-    joined = of.joined_counts(counts, of.open_split(tmp_path / "joined"), prepared.assets)
+    gather_parts([tmp_path / f"part{number}" for number in range(parts)], tmp_path / "joined")
+    assert [path.name for path in tmp_path.glob("part*")] == []
+    store = of.open_split(tmp_path / "joined")
+    assert content(store) == content(prepared.stores["train"])
+    joined = of.joined_counts(counts, store, prepared.assets)
     facts = prepared.statistics["train"]
     assert joined == {name: facts[name] for name in joined} and list(joined) == list(facts)[: len(joined)]
+
+
+def test_pieces_are_read_like_the_array_that_they_make():
+    """Places from both ends, arrays of them, masks and slices; of pieces, some are empty."""
+    arrays, draw = [np.arange(50), np.arange(100, 150)], np.random.default_rng(0)
+    of, begins = np.array([0, 1, 0, 1, 0]), np.array([3, 0, 20, 40, 49])
+    ends = np.array([10, 5, 20, 50, 50])
+    pieces = Pieces(arrays, of, begins, ends)
+    whole = np.concatenate([arrays[n][a:b] for n, a, b in zip(of, begins, ends)])
+    assert len(pieces) == len(whole) and np.array_equal(np.asarray(pieces, "float32"), whole.astype("float32"))
+    assert all(np.array_equal(pieces[a:b], whole[a:b]) for a in range(-25, 25) for b in range(-25, 25))
+    index = draw.integers(-len(whole), len(whole), (3, 40))
+    assert np.array_equal(pieces[index], whole[index]) and pieces[-1] == whole[-1] == 49
+    assert np.array_equal(pieces[::3], whole[::3]) and np.array_equal(pieces[whole > 20], whole[whole > 20])
+    with pytest.raises(IndexError):
+        pieces[len(whole)]
 
 
 def test_a_document_goes_on_in_another_part(of_kind, tmp_path):
@@ -86,7 +107,7 @@ def test_a_worker_that_is_tried_again_writes_its_part_once(of_kind, tmp_path):
     writers = BeamWriters(experiment, kind, prepared.directory, 2, machines)
     examples = splits(experiment, open_source(experiment))["train"]
     counts, _ = writers.write_split(tmp_path / "parts" / "train", examples, "train", prepared.assets)
-    assert contents(tmp_path / "parts" / "train") == contents(prepared.directory / "train")
+    assert content(kind.open_split(tmp_path / "parts" / "train")) == content(prepared.stores["train"])
     assert [path.name for path in (tmp_path / "parts").iterdir()] == ["train"] and machines.ran == 4
     assert counts == {name: prepared.statistics["train"][name] for name in counts}
 
@@ -146,8 +167,16 @@ def test_processes_write_what_one_writes_and_say_what_is_wrong(tmp_path):
 
     one, two = (prepare(experiment(cache, "train"), processes=n) for cache, n in (("one", 1), ("two", 2)))
     assert one.directory.name == two.directory.name
-    assert (one.directory / "prepared.json").read_text() == (two.directory / "prepared.json").read_text()
-    assert contents(one.directory) == contents(two.directory)
+    facts, others = (json.loads((made.directory / "prepared.json").read_text()) for made in (one, two))
+    of_files = {"files": {}, "digest": ""}
+    assert facts | of_files == others | of_files
+    assert all(content(one.stores[split]) == content(two.stores[split]) for split in ("train", "validation"))
+    assert {"train/0/tokens", "train/1/tokens"} < set(files_of(two.directory)) and not (
+        two.directory / "train/tokens"
+    ).exists()
+    (two.directory / "train" / "1" / "text").write_bytes(b"damaged")
+    with pytest.raises(DamagedFileError, match="train/1/text is damaged"):
+        prepare(experiment("two", "train")).stores["train"].text(CHUNK_EXAMPLES)
     assert len(two.stores["train"]) > CHUNK_EXAMPLES and two.labels == ["neg", "pos"]
     assert [path.name for path in (tmp_path / "two").iterdir()] == [two.directory.name]
 
