@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from nlp_suite.config import load_experiment
 from nlp_suite.errors import ConfigError, TrainingError, UsageError
 from nlp_suite.training.checks import check_training, make_distribution
 from nlp_suite.training.distributions.base import World
-from nlp_suite.training.distributions.data_parallel import check_rows_shared
+from nlp_suite.training.distributions.data_parallel import check_rows_shared, let_senders_finish
 from nlp_suite.training.distributions.model_parallel import cut_axis
 from nlp_suite.training.feed import shared
 from nlp_suite.training.launch import Launch, find_launch
@@ -328,3 +329,18 @@ def test_a_launched_process_that_dies_ends_the_others(monkeypatch, tmp_path):
     ):
         launch_local(["train", "c"], 2)
     assert started == ["2", "2"]
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="Linux's scheduler")
+def test_a_thread_that_wakes_up_waits_for_the_one_that_runs():
+    """Of the thread that joins several processes, and of those that it starts."""
+
+    def policies():
+        let_senders_finish()
+        with ThreadPoolExecutor(1) as started:
+            return os.sched_getscheduler(0), started.submit(os.sched_getscheduler, 0).result()
+
+    before = os.sched_getscheduler(0)
+    with ThreadPoolExecutor(1) as joining:
+        assert joining.submit(policies).result() == (os.SCHED_BATCH, os.SCHED_BATCH)
+    assert os.sched_getscheduler(0) == before

@@ -125,7 +125,7 @@ def _join(peers: Peers) -> None:
     launch = peers.launch
     if jax.distributed.is_initialized():
         return
-    _let_senders_finish()
+    let_senders_finish()
     host, _ = split_address(launch.coordinator)
     address = peers.gather("coordinator", _free_port() if launch.process == 0 else None)
     host = f"[{host}]" if ":" in host else host
@@ -145,7 +145,7 @@ def _join(peers: Peers) -> None:
     compare([{"devices": devices} for devices in peers.gather("devices", here)])
 
 
-def _let_senders_finish() -> None:
+def let_senders_finish() -> None:
     """Has threads that wake up wait for the one that runs, where Linux shares out the cores: this thread's and those it starts.
 
     Gloo, by which JAX sums on processors, has a thread that asks again and again for what it may not have while another one sends.
