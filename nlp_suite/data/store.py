@@ -103,7 +103,8 @@ def gather_parts(parts: Sequence[Path], directory: Path) -> None:
             (part / inside).rename(directory / inside / str(number))
         metas = [store_record(directory / inside / str(number)).read() for number in range(len(parts))]
         counts = {name: sum(meta[name] for meta in metas) for name in ("rows", "tokens")}
-        store_record(directory / inside).write({**metas[0], **counts, "parts": len(parts), "files": {}})
+        files = {f"{number}/{name}": of for number, meta in enumerate(metas) for name, of in meta["files"].items()}
+        store_record(directory / inside).write({**metas[0], **counts, "parts": len(parts), "files": files})
     for part in parts:
         shutil.rmtree(part, ignore_errors=True)  # what held several stores
 

@@ -18,6 +18,7 @@ from nlp_suite.data.selection import CHUNK_EXAMPLES, Part
 from nlp_suite.data.store import gather_parts
 from nlp_suite.data.store_parts import Pieces
 from nlp_suite.errors import DamagedFileError, DataError, UsageError
+from nlp_suite.evaluation.baseline import contents
 from tests.data.store_content import content
 
 WORDS = [f"word{i}" for i in range(40)]
@@ -57,6 +58,10 @@ def test_parts_are_read_as_what_one_process_writes(of_kind, tmp_path, kind, part
     assert [path.name for path in tmp_path.glob("part*")] == []
     store = of.open_split(tmp_path / "joined")
     assert content(store) == content(prepared.stores["train"])
+    of_parts = contents(getattr(store, "source", store))
+    assert {name.split("/")[0] for name in of_parts} == {
+        str(number) for number in range(parts)
+    }  # which identify the texts
     joined = of.joined_counts(counts, store, prepared.assets)
     facts = prepared.statistics["train"]
     assert joined == {name: facts[name] for name in joined} and list(joined) == list(facts)[: len(joined)]
