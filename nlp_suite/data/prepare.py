@@ -245,7 +245,7 @@ def _unlisted(directory: Path) -> list[Path]:
     """The files of a folder that no store in it lists."""
     files = [path for path in directory.rglob("*") if path.is_file()]
     stores = [path for path in files if path.name == "meta.json"]
-    listed = {path.with_name(name) for path in stores for name in read_json(path, "").get("files", ())}
+    listed = {path.parent / name for path in stores for name in read_json(path, "").get("files", ())}
     return [path for path in files if path not in listed]
 
 
