@@ -105,8 +105,8 @@ def gather_parts(parts: Sequence[Path], directory: Path) -> None:
         counts = {name: sum(meta[name] for meta in metas) for name in ("rows", "tokens")}
         files = {f"{number}/{name}": of for number, meta in enumerate(metas) for name, of in meta["files"].items()}
         store_record(directory / inside).write({**metas[0], **counts, "parts": len(parts), "files": files})
-    for part in parts:
-        shutil.rmtree(part, ignore_errors=True)  # what held several stores
+    for part in filter(Path.exists, parts):  # which held several stores, as those of pairs do
+        shutil.rmtree(part)
 
 
 def store_record(directory: Path) -> Record:
